@@ -1,0 +1,161 @@
+// Package rpc makes gRPC servers and clients that behave the same everywhere:
+// who calls is known before a handler runs, faults become statuses and
+// statuses faults, every call is counted, traced and bounded in time, and a
+// server that stops lets its callers finish.
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc/filters"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthgrpc "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/driftmesh/driftmesh/internal/telemetry"
+)
+
+// ServerConfig bounds a server.
+type ServerConfig struct {
+	Listen        string              `help:"Address to listen on." placeholder:"HOST:PORT"`
+	MaxRequest    int                 `kong:"-"` // bytes of one request message; 0 means 16 MiB
+	CallTimeout   time.Duration       `kong:"-"` // of a unary call that came without a deadline; 0 means 30 s
+	DrainTimeout  time.Duration       `kong:"-"` // how long calls may go on after the stop; 0 means 10 s
+	MaxStreams    uint32              `kong:"-"` // concurrent calls of one connection; 0 means 1024
+	MaxIdle       time.Duration       `kong:"-"` // a connection without calls is closed after this; 0 means 15 min
+	Reflection    bool                `kong:"-"`
+	ServerOptions []grpc.ServerOption `kong:"-"`
+}
+
+// Authenticate finds out who calls method and returns a context that says so,
+// or a fault.
+type Authenticate func(ctx context.Context, method string) (context.Context, error)
+
+// ServerDeps is what a server needs. Authenticate may be nil only where nobody
+// outside the process can call.
+type ServerDeps struct {
+	Log          *slog.Logger
+	Stats        prometheus.Registerer
+	Traces       trace.TracerProvider
+	Authenticate Authenticate
+}
+
+// Server is a gRPC server with health and, if asked for, reflection.
+type Server struct {
+	cfg    ServerConfig
+	log    *slog.Logger
+	grpc   *grpc.Server
+	health *health.Server
+	stats  *grpcprom.ServerMetrics
+}
+
+// NewServer makes a server. Register services on it, then Serve.
+func NewServer(cfg ServerConfig, deps ServerDeps) (*Server, error) {
+	cfg = cfg.withDefaults()
+	stats := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
+	if err := deps.Stats.Register(stats); err != nil {
+		var twice prometheus.AlreadyRegisteredError
+		if !errors.As(err, &twice) {
+			return nil, fmt.Errorf("register call metrics: %w", err)
+		}
+		stats, _ = twice.ExistingCollector.(*grpcprom.ServerMetrics)
+	}
+	edge := &edge{log: deps.Log, authenticate: deps.Authenticate, timeout: cfg.CallTimeout}
+	options := append([]grpc.ServerOption{
+		grpc.StatsHandler(otelgrpc.NewServerHandler(
+			otelgrpc.WithTracerProvider(deps.Traces), otelgrpc.WithPropagators(telemetry.Propagator()),
+			otelgrpc.WithFilter(filters.Not(filters.HealthCheck())),
+		)),
+		grpc.ChainUnaryInterceptor(stats.UnaryServerInterceptor(), edge.unary),
+		grpc.ChainStreamInterceptor(stats.StreamServerInterceptor(), edge.stream),
+		grpc.MaxRecvMsgSize(cfg.MaxRequest),
+		grpc.MaxConcurrentStreams(cfg.MaxStreams),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: cfg.MaxIdle, Time: time.Minute, Timeout: 20 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.SharedWriteBuffer(true),
+	}, cfg.ServerOptions...)
+	s := &Server{cfg: cfg, log: deps.Log, grpc: grpc.NewServer(options...), health: health.NewServer(), stats: stats}
+	healthgrpc.RegisterHealthServer(s.grpc, s.health)
+	if cfg.Reflection {
+		reflection.Register(s.grpc)
+	}
+	return s, nil
+}
+
+func (c ServerConfig) withDefaults() ServerConfig {
+	c.MaxRequest = or(c.MaxRequest, 16<<20)
+	c.CallTimeout = or(c.CallTimeout, 30*time.Second)
+	c.DrainTimeout = or(c.DrainTimeout, 10*time.Second)
+	c.MaxStreams = or(c.MaxStreams, 1024)
+	c.MaxIdle = or(c.MaxIdle, 15*time.Minute)
+	return c
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// RegisterService implements grpc.ServiceRegistrar and reports the service as
+// serving to health checks.
+func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	s.grpc.RegisterService(desc, impl)
+	s.health.SetServingStatus(desc.ServiceName, healthgrpc.HealthCheckResponse_SERVING)
+}
+
+// Listen opens the configured address.
+func (s *Server) Listen() (net.Listener, error) {
+	lis, err := net.Listen("tcp", s.cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return lis, nil
+}
+
+// Serve answers calls on all listeners until ctx ends, then lets running calls
+// finish within the drain timeout. It returns nil after a clean stop.
+func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
+	s.stats.InitializeMetrics(s.grpc)
+	failed := make(chan error, len(listeners))
+	for _, lis := range listeners {
+		go func() { failed <- s.grpc.Serve(lis) }()
+	}
+	running := len(listeners)
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+		running--
+	}
+	s.stop()
+	for range running {
+		if e := <-failed; err == nil {
+			err = e
+		}
+	}
+	if errors.Is(err, grpc.ErrServerStopped) {
+		err = nil
+	}
+	return err
+}
+
+func (s *Server) stop() {
+	s.health.Shutdown()
+	hard := time.AfterFunc(s.cfg.DrainTimeout, s.grpc.Stop)
+	defer hard.Stop()
+	s.grpc.GracefulStop()
+}

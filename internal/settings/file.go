@@ -1,0 +1,93 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"go.yaml.in/yaml/v3"
+)
+
+// file is a kong.Resolver over a YAML file whose keys are the names of flags,
+// nested at the dots.
+type file struct {
+	path    string
+	values  map[string]any // full name → scalar or list
+	foreign []string
+}
+
+func readFile(path string, given bool) (*file, error) {
+	f := &file{path: path, values: map[string]any{}}
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !given {
+		return f, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read settings: %w", err)
+	}
+	var tree map[string]any
+	if err := yaml.Unmarshal(raw, &tree); err != nil {
+		return nil, fmt.Errorf("read settings from %s: %w", path, err)
+	}
+	flatten("", tree, f.values)
+	return f, nil
+}
+
+func flatten(prefix string, tree map[string]any, into map[string]any) {
+	for key, value := range tree {
+		name := prefix + key
+		if sub, ok := value.(map[string]any); ok {
+			flatten(name+".", sub, into)
+			continue
+		}
+		into[name] = value
+	}
+}
+
+// Validate names every key that no setting has.
+func (f *file) Validate(app *kong.Application) error {
+	known := map[string]bool{}
+	var walk func(*kong.Node)
+	walk = func(n *kong.Node) {
+		for _, flag := range n.Flags {
+			known[flag.Name] = true
+		}
+		for _, child := range n.Children {
+			walk(child)
+		}
+	}
+	walk(app.Node)
+	var unknown []string
+	for name := range f.values {
+		section, _, _ := strings.Cut(name, ".")
+		if !known[name] && !slices.Contains(f.foreign, section) {
+			unknown = append(unknown, name)
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	sort.Strings(unknown)
+	return fmt.Errorf("%s: unknown settings: %s", f.path, strings.Join(unknown, ", "))
+}
+
+// Resolve gives the file's value of a flag, or nil.
+func (f *file) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	value, ok := f.values[flag.Name]
+	if !ok || value == nil {
+		return nil, nil
+	}
+	if list, ok := value.([]any); ok {
+		parts := make([]string, len(list))
+		for i, v := range list {
+			parts[i] = fmt.Sprint(v)
+		}
+		return strings.Join(parts, ","), nil
+	}
+	return fmt.Sprint(value), nil
+}

@@ -1,0 +1,118 @@
+package settings_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftmesh/driftmesh/internal/settings"
+)
+
+type shared struct {
+	Config string          `help:"Settings file."`
+	Token  settings.Secret `help:"A secret." name:"token"`
+}
+
+type section struct {
+	Listen string        `help:"Address." default:"127.0.0.1:1"`
+	Limit  settings.Size `help:"Limit." default:"64MiB"`
+	Wait   time.Duration `help:"Wait." default:"5s"`
+	Tags   []string      `help:"Tags."`
+}
+
+func (s section) Validate() error {
+	if s.Wait < 0 {
+		return fmt.Errorf("drift.wait: must not be negative")
+	}
+	return nil
+}
+
+func parse(t *testing.T, file string, args ...string) (shared, section, error) {
+	t.Helper()
+	if file != "" {
+		path := filepath.Join(t.TempDir(), "driftmesh.yaml")
+		require.NoError(t, os.WriteFile(path, []byte(file), 0o600))
+		args = append(args, "--config", path)
+	}
+	var cli shared
+	var cfg section
+	var out bytes.Buffer
+	_, err := settings.Parse(settings.Program{
+		Name: "test", Section: "drift", Foreign: []string{"gateway"},
+		Args: args, Stdout: &out, Stderr: &out,
+	}, &cli, &cfg)
+	return cli, cfg, err
+}
+
+const yaml = "drift:\n  listen: from-file:1\n  limit: 1GiB\n  tags: [a, b]\ngateway:\n  anything: 1\n"
+
+func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
+	_, cfg, err := parse(t, "")
+	require.NoError(t, err)
+	require.Equal(t, section{Listen: "127.0.0.1:1", Limit: 64 << 20, Wait: 5 * time.Second}, cfg)
+
+	_, cfg, err = parse(t, yaml)
+	require.NoError(t, err)
+	require.Equal(t, section{Listen: "from-file:1", Limit: 1 << 30, Wait: 5 * time.Second, Tags: []string{"a", "b"}}, cfg)
+
+	t.Setenv("DRIFTMESH_DRIFT_LISTEN", "from-env:1")
+	_, cfg, err = parse(t, yaml)
+	require.NoError(t, err)
+	require.Equal(t, "from-env:1", cfg.Listen)
+
+	_, cfg, err = parse(t, yaml, "--drift.listen", "from-flag:1")
+	require.NoError(t, err)
+	require.Equal(t, "from-flag:1", cfg.Listen)
+}
+
+func TestEveryUnknownKeyIsNamed(t *testing.T) {
+	_, _, err := parse(t, "drift:\n  lisen: x\nbrocker:\n  url: y\n")
+	require.ErrorContains(t, err, "unknown settings: brocker.url, drift.lisen")
+}
+
+func TestBadValuesStopTheStart(t *testing.T) {
+	for _, row := range []struct{ arg, want string }{
+		{"--drift.limit=64", "a unit is needed"},
+		{"--drift.limit=xMiB", "not a positive number"},
+		{"--drift.limit=NaNMiB", "not a positive number"},
+		{"--drift.wait=soon", "drift.wait"},
+		{"--drift.wait=-1s", "must not be negative"},
+		{"--token=file:/nowhere/at/all", "read secret"},
+	} {
+		_, _, err := parse(t, "", row.arg)
+		require.ErrorContains(t, err, row.want, row.arg)
+	}
+}
+
+func TestASecretNeverShows(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(path, []byte("hunter2\n"), 0o600))
+	cli, _, err := parse(t, "", "--token", "file:"+path)
+	require.NoError(t, err)
+	require.Equal(t, "hunter2", cli.Token.Reveal())
+
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "token", cli.Token, "all", cli)
+	marshalled, err := json.Marshal(cli)
+	require.NoError(t, err)
+	shown := log.String() + string(marshalled) + fmt.Sprintf("%v %+v %#v %s", cli, cli, cli, cli.Token)
+	require.NotContains(t, shown, "hunter2")
+	require.Contains(t, shown, "***")
+}
+
+func TestSizesRoundTrip(t *testing.T) {
+	for text, want := range map[string]settings.Size{"0": 0, "1B": 1, "1.5KiB": 1536, "64MiB": 64 << 20, "2GB": 2e9} {
+		var s, again settings.Size
+		require.NoError(t, s.UnmarshalText([]byte(text)))
+		require.Equal(t, want, s)
+		require.NoError(t, again.UnmarshalText([]byte(s.String())))
+		require.Equal(t, want, again)
+	}
+}
