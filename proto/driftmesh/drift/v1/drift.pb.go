@@ -11,6 +11,7 @@ package driftv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -163,6 +164,9 @@ type Profile struct {
 	Features []*FeatureProfile `protobuf:"bytes,11,rep,name=features,proto3" json:"features,omitempty"`
 	// How many rows of reference data it was made from.
 	ReferenceRows uint64 `protobuf:"varint,12,opt,name=reference_rows,json=referenceRows,proto3" json:"reference_rows,omitempty"`
+	// How much event time a scheduled evaluation covers, back from its slot.
+	// Absent means back to the slot before.
+	Lookback      *durationpb.Duration `protobuf:"bytes,13,opt,name=lookback,proto3" json:"lookback,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -279,6 +283,13 @@ func (x *Profile) GetReferenceRows() uint64 {
 		return x.ReferenceRows
 	}
 	return 0
+}
+
+func (x *Profile) GetLookback() *durationpb.Duration {
+	if x != nil {
+		return x.Lookback
+	}
+	return nil
 }
 
 // Threshold says when an index is an alert: when it is greater.
@@ -1924,7 +1935,7 @@ var File_driftmesh_drift_v1_drift_proto protoreflect.FileDescriptor
 
 const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\n" +
-	"\x1edriftmesh/drift/v1/drift.proto\x12\x12driftmesh.drift.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbb\x03\n" +
+	"\x1edriftmesh/drift/v1/drift.proto\x12\x12driftmesh.drift.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf2\x03\n" +
 	"\aProfile\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x14\n" +
 	"\x05space\x18\x02 \x01(\tR\x05space\x12\x12\n" +
@@ -1940,7 +1951,8 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"min_sample\x18\n" +
 	" \x01(\x04R\tminSample\x12>\n" +
 	"\bfeatures\x18\v \x03(\v2\".driftmesh.drift.v1.FeatureProfileR\bfeatures\x12%\n" +
-	"\x0ereference_rows\x18\f \x01(\x04R\rreferenceRows\"|\n" +
+	"\x0ereference_rows\x18\f \x01(\x04R\rreferenceRows\x125\n" +
+	"\blookback\x18\r \x01(\v2\x19.google.protobuf.DurationR\blookback\"|\n" +
 	"\tThreshold\x12\x16\n" +
 	"\x05fixed\x18\x01 \x01(\x01H\x00R\x05fixed\x12#\n" +
 	"\fnormal_alpha\x18\x02 \x01(\x01H\x00R\vnormalAlpha\x12*\n" +
@@ -2130,58 +2142,60 @@ var file_driftmesh_drift_v1_drift_proto_goTypes = []any{
 	(*AcknowledgeAlertRequest)(nil),  // 24: driftmesh.drift.v1.AcknowledgeAlertRequest
 	(*AcknowledgeAlertResponse)(nil), // 25: driftmesh.drift.v1.AcknowledgeAlertResponse
 	(*timestamppb.Timestamp)(nil),    // 26: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 27: google.protobuf.Duration
 }
 var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
 	26, // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
 	3,  // 1: driftmesh.drift.v1.Profile.threshold:type_name -> driftmesh.drift.v1.Threshold
 	4,  // 2: driftmesh.drift.v1.Profile.features:type_name -> driftmesh.drift.v1.FeatureProfile
-	0,  // 3: driftmesh.drift.v1.FeatureProfile.kind:type_name -> driftmesh.drift.v1.FeatureKind
-	2,  // 4: driftmesh.drift.v1.CreateProfileRequest.profile:type_name -> driftmesh.drift.v1.Profile
-	2,  // 5: driftmesh.drift.v1.CreateProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	2,  // 6: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	2,  // 7: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
-	2,  // 8: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	26, // 9: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
-	26, // 10: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
-	15, // 11: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	26, // 12: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
-	26, // 13: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
-	16, // 14: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
-	26, // 15: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
-	1,  // 16: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
-	17, // 17: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
-	18, // 18: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
-	15, // 19: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
-	16, // 20: driftmesh.drift.v1.Alert.score:type_name -> driftmesh.drift.v1.Score
-	26, // 21: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
-	26, // 22: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
-	26, // 23: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
-	26, // 24: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
-	26, // 25: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
-	26, // 26: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
-	21, // 27: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
-	21, // 28: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
-	5,  // 29: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
-	7,  // 30: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
-	9,  // 31: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
-	11, // 32: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
-	13, // 33: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
-	19, // 34: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
-	22, // 35: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
-	24, // 36: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
-	6,  // 37: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
-	8,  // 38: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
-	10, // 39: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
-	12, // 40: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
-	14, // 41: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
-	20, // 42: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
-	23, // 43: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
-	25, // 44: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
-	37, // [37:45] is the sub-list for method output_type
-	29, // [29:37] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	27, // 3: driftmesh.drift.v1.Profile.lookback:type_name -> google.protobuf.Duration
+	0,  // 4: driftmesh.drift.v1.FeatureProfile.kind:type_name -> driftmesh.drift.v1.FeatureKind
+	2,  // 5: driftmesh.drift.v1.CreateProfileRequest.profile:type_name -> driftmesh.drift.v1.Profile
+	2,  // 6: driftmesh.drift.v1.CreateProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	2,  // 7: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	2,  // 8: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
+	2,  // 9: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	26, // 10: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
+	26, // 11: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
+	15, // 12: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	26, // 13: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
+	26, // 14: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
+	16, // 15: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
+	26, // 16: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
+	1,  // 17: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
+	17, // 18: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
+	18, // 19: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
+	15, // 20: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
+	16, // 21: driftmesh.drift.v1.Alert.score:type_name -> driftmesh.drift.v1.Score
+	26, // 22: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
+	26, // 23: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
+	26, // 24: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
+	26, // 25: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
+	26, // 26: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
+	26, // 27: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
+	21, // 28: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
+	21, // 29: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
+	5,  // 30: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
+	7,  // 31: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
+	9,  // 32: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
+	11, // 33: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
+	13, // 34: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
+	19, // 35: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
+	22, // 36: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
+	24, // 37: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
+	6,  // 38: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
+	8,  // 39: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
+	10, // 40: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
+	12, // 41: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
+	14, // 42: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
+	20, // 43: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
+	23, // 44: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
+	25, // 45: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
+	38, // [38:46] is the sub-list for method output_type
+	30, // [30:38] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_drift_v1_drift_proto_init() }
