@@ -35,6 +35,9 @@ type Program struct {
 	Stderr      io.Writer
 	Exit        func(int) // called by --help and --version
 
+	// Vars fill ${name} in the defaults of the settings.
+	Vars map[string]string
+
 	// Section is set when cfg has no prefix of its own: its settings then live
 	// under "<section>.".
 	Section string
@@ -60,7 +63,7 @@ func Parse(p Program, cli, cfg any) (*kong.Context, error) {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
 		kong.DefaultEnvars(Prefix),
 		kong.Resolvers(file, kong.ResolverFunc(fromEnvironment)),
-		kong.Vars{"version": "dev"},
+		kong.Vars(p.Vars),
 	}
 	if p.Exit != nil {
 		options = append(options, kong.Exit(p.Exit))

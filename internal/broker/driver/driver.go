@@ -1,0 +1,73 @@
+// Package driver opens a broker by its URL. It is the one place that knows
+// which brokers there are.
+package driver
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/memory"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/nats"
+	"github.com/driftmesh/driftmesh/internal/fault"
+)
+
+// Config says which broker to open and what the process lends it. Only URL is
+// required.
+type Config struct {
+	// URL chooses the driver by its scheme: nats:// or nats+tls:// for NATS
+	// JetStream, mem:// for a broker in this process.
+	URL string
+	// TLS is used for the connection when given.
+	TLS *tls.Config
+	// Name is shown by the broker; default "driftmesh".
+	Name string
+	// Log hears about connections, losses, and what durable means; default:
+	// nobody.
+	Log *slog.Logger
+	// Stats gets the metrics of publishing, consuming and lag; default: none.
+	Stats prometheus.Registerer
+	// Tracer makes the spans of publishing and consuming; default: none.
+	Tracer trace.TracerProvider
+	// Memory is what mem:// connects to; default: a broker of its own.
+	Memory *memory.Server
+}
+
+// Open opens the broker and instruments it. While the broker is away it
+// succeeds and keeps trying (Broker.Ping tells); it fails when the URL is wrong
+// or the broker refuses us (broker.ErrDenied).
+func Open(ctx context.Context, cfg Config) (broker.Broker, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	tel := broker.NewTelemetry(cfg.Tracer, cfg.Stats)
+	b, err := open(ctx, cfg, tel)
+	if err != nil {
+		return nil, fmt.Errorf("open broker: %w", err)
+	}
+	caps := b.Capabilities()
+	cfg.Log.Info("broker opened", "broker", caps.System, "durability", caps.Durability, "max_message_bytes", caps.MaxMessageBytes)
+	return tel.Instrument(b), nil
+}
+
+func open(ctx context.Context, cfg Config, tel *broker.Telemetry) (broker.Broker, error) {
+	scheme, _, _ := strings.Cut(cfg.URL, "://")
+	switch scheme {
+	case "nats", "nats+tls", "tls":
+		return nats.Open(ctx, nats.Config{URL: cfg.URL, TLS: cfg.TLS, Name: cfg.Name, Log: cfg.Log, Lost: tel.Lost})
+	case "mem":
+		server := cfg.Memory
+		if server == nil {
+			server = memory.NewServer()
+		}
+		return server.Open(memory.Options{Name: cfg.Name, Log: cfg.Log, Lost: tel.Lost}), nil
+	default:
+		return nil, fault.Invalid.New("broker URL scheme %q is not supported; supported are nats, nats+tls and mem", scheme)
+	}
+}

@@ -1,0 +1,120 @@
+package broker
+
+import (
+	"strconv"
+	"time"
+)
+
+// Header is one entry of a message's metadata. Keys are lower case, of
+// [a-z0-9-_.]; values may hold any UTF-8 text without CR, LF and NUL, or any
+// bytes when the key ends in "-bin".
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// Headers this package reads or writes. Package event names the rest.
+const (
+	// HeaderTenant names the owner of the data.
+	HeaderTenant = "driftmesh-tenant"
+	// HeaderTime is when the door accepted the data, Unix nanoseconds; it is
+	// the same on every delivery.
+	HeaderTime = "driftmesh-time"
+	// HeaderTraceParent is the W3C trace context of the message.
+	HeaderTraceParent = "traceparent"
+)
+
+// MeshTenant is the tenant of the mesh's own telemetry. Work on its behalf is
+// never traced, so that telemetry about telemetry cannot feed itself.
+const MeshTenant = "driftmesh"
+
+// Message is what a producer publishes. The driver copies neither Value nor
+// Headers before it returns from Publish, and changes neither.
+type Message struct {
+	// Topic names where it goes.
+	Topic string
+	// Key orders messages with an equal key where Capabilities.Ordered; nil is
+	// any lane.
+	Key []byte
+	// Value is the payload.
+	Value []byte
+	// Headers have distinct keys. Brokers may deliver them in another order.
+	Headers []Header
+	// ID identifies the message for de-duplication; "" is none.
+	ID string
+	// Time is the producer's time; zero is the broker's. On a delivery it is
+	// the header driftmesh-time where there is one, else the time given here,
+	// else when the broker stored the message.
+	Time time.Time
+}
+
+// Header returns the value of a header as text, "" when it is absent.
+func (m *Message) Header(key string) string {
+	for i := range m.Headers {
+		if m.Headers[i].Key == key {
+			return string(m.Headers[i].Value)
+		}
+	}
+	return ""
+}
+
+// has reports whether a header is present, without allocating.
+func (m *Message) has(key string) bool {
+	for i := range m.Headers {
+		if m.Headers[i].Key == key {
+			return true
+		}
+	}
+	return false
+}
+
+// headerIs reports whether a header is present with this value, without
+// allocating.
+func (m *Message) headerIs(key, value string) bool {
+	for i := range m.Headers {
+		if m.Headers[i].Key == key {
+			return string(m.Headers[i].Value) == value
+		}
+	}
+	return false
+}
+
+// Size is the number of bytes of value, key, id and headers: what limits of
+// batches and windows count.
+func (m *Message) Size() int {
+	n := len(m.Value) + len(m.Key) + len(m.ID)
+	for i := range m.Headers {
+		n += len(m.Headers[i].Key) + len(m.Headers[i].Value) + 4
+	}
+	return n
+}
+
+// Delivery is one message as a worker of a group receives it.
+type Delivery struct {
+	Message
+	// Attempt is 1 for the first delivery to the group, and 0 where the broker
+	// cannot tell (Capabilities.CountsAttempts).
+	Attempt int
+	// Lane is the unit of ordering it came from: partition, shard or queue.
+	Lane string
+	// Position is its place in the lane: offset, sequence or entry id; "" if
+	// the broker has none.
+	Position string
+}
+
+// TimeOf is the time of a message as rule 3.1 has it: the header
+// driftmesh-time, else fallback. Drivers use it to fill Message.Time.
+func TimeOf(headers []Header, fallback time.Time) time.Time {
+	for i := range headers {
+		if headers[i].Key != HeaderTime {
+			continue
+		}
+		if ns, err := strconv.ParseInt(string(headers[i].Value), 10, 64); err == nil {
+			return time.Unix(0, ns)
+		}
+	}
+	return fallback
+}
+
+// DLQ is the topic that holds what a topic's groups have parked.
+func DLQ(topic string) string { return topic + ".dlq" }

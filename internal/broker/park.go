@@ -1,0 +1,103 @@
+package broker
+
+import (
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Headers of a parked message. The original headers, key, value and id stay as
+// they were; a message parked again keeps HeaderFirstSeen.
+const (
+	HeaderDLQReason    = "driftmesh-dlq-reason"     // one of the reasons below
+	HeaderDLQError     = "driftmesh-dlq-error"      // the last error, at most 1 KiB
+	HeaderDLQAttempts  = "driftmesh-dlq-attempts"   // how often it was tried
+	HeaderDLQTopic     = "driftmesh-dlq-topic"      // where it came from
+	HeaderDLQGroup     = "driftmesh-dlq-group"      // who could not handle it
+	HeaderDLQLane      = "driftmesh-dlq-lane"       // its place there
+	HeaderDLQPosition  = "driftmesh-dlq-position"   //
+	HeaderDLQFirstSeen = "driftmesh-dlq-first-seen" // its own time, RFC 3339
+	HeaderDLQDeadAt    = "driftmesh-dlq-dead-at"    // when it was parked, RFC 3339
+	HeaderDLQWorker    = "driftmesh-dlq-worker"     // by which worker
+)
+
+// Reason is why a message was parked.
+type Reason string
+
+// The reasons. Handlers may use others of their own, in lower snake case.
+const (
+	ReasonMaxDeliveries Reason = "max_deliveries" // every attempt failed, or crashed
+	ReasonDecode        Reason = "decode"         // the value cannot be read
+	ReasonSchema        Reason = "schema"         // it can, and breaks a rule
+	ReasonTooLarge      Reason = "too_large"      // the store or a topic cannot take it
+	ReasonStoreRejected Reason = "store_rejected" // the store refused it for good
+	ReasonDenied        Reason = "denied"         // its sender may not do this
+)
+
+const (
+	maxErrorBytes = 1 << 10
+	dlqPrefix     = "driftmesh-dlq-"
+)
+
+// Park says why and by whom a message is parked.
+type Park struct {
+	Reason   Reason
+	Err      error // may be nil
+	Attempts int
+	Group    string
+	Worker   string
+	At       time.Time // zero is now
+}
+
+// Parked is the message to publish to the DLQ for a delivery. It shares the
+// delivery's memory, and keeps its id; that is why DLQ topics have no dedupe
+// window to speak of (see Provision): what was parked, redriven and parked
+// again must be there again.
+func Parked(d *Delivery, p Park) Message {
+	m := d.Message
+	m.Topic = DLQ(d.Topic)
+	if p.At.IsZero() {
+		p.At = time.Now()
+	}
+	first := m.Header(HeaderDLQFirstSeen)
+	if first == "" {
+		first = d.Time.UTC().Format(time.RFC3339Nano)
+	}
+	m.Headers = make([]Header, 0, len(d.Headers)+10)
+	for _, h := range d.Headers {
+		if !strings.HasPrefix(h.Key, dlqPrefix) {
+			m.Headers = append(m.Headers, h)
+		}
+	}
+	add := func(key, value string) { m.Headers = append(m.Headers, Header{Key: key, Value: []byte(value)}) }
+	add(HeaderDLQReason, string(p.Reason))
+	add(HeaderDLQError, errorText(p.Err))
+	add(HeaderDLQAttempts, strconv.Itoa(p.Attempts))
+	add(HeaderDLQTopic, d.Topic)
+	add(HeaderDLQGroup, p.Group)
+	add(HeaderDLQLane, d.Lane)
+	add(HeaderDLQPosition, d.Position)
+	add(HeaderDLQFirstSeen, first)
+	add(HeaderDLQDeadAt, p.At.UTC().Format(time.RFC3339Nano))
+	add(HeaderDLQWorker, p.Worker)
+	return m
+}
+
+// errorText is an error as one short line that any header can hold.
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	s := strings.Map(func(r rune) rune {
+		if r < ' ' || r == utf8.RuneError {
+			return ' '
+		}
+		return r
+	}, err.Error())
+	for len(s) > maxErrorBytes {
+		_, n := utf8.DecodeLastRuneInString(s[:maxErrorBytes])
+		s = s[:maxErrorBytes-n]
+	}
+	return strings.TrimSpace(s)
+}

@@ -1,0 +1,154 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// tracedPublisher adds the publish span, the trace context in the headers, and
+// the metrics of publishing.
+type tracedPublisher struct {
+	Publisher
+	telemetry *Telemetry
+}
+
+// Publish implements Publisher.
+func (p *tracedPublisher) Publish(ctx context.Context, msgs []Message) error {
+	if len(msgs) == 0 {
+		return nil
+	}
+	start := time.Now()
+	ctx, span := p.telemetry.startSend(ctx, msgs)
+	err := p.Publisher.Publish(ctx, inject(ctx, msgs))
+	p.telemetry.metrics.sent(msgs, err, time.Since(start))
+	if span != nil {
+		if err != nil {
+			span.SetAttributes(attribute.String(attrErrorType, outcomeOf(err)))
+			span.SetStatus(codes.Error, err.Error())
+		}
+		span.End()
+	}
+	return err
+}
+
+// startSend starts the publish span, and returns none when nothing is to be
+// traced: the mesh's own telemetry, or a caller whose trace is not sampled.
+func (t *Telemetry) startSend(ctx context.Context, msgs []Message) (context.Context, trace.Span) {
+	if parent := trace.SpanContextFromContext(ctx); parent.IsValid() && !parent.IsSampled() {
+		return ctx, nil
+	}
+	foreign := 0 // messages that bring a trace context
+	ours := 0    // messages about the mesh itself
+	for i := range msgs {
+		if msgs[i].headerIs(HeaderTenant, MeshTenant) {
+			ours++
+		} else if msgs[i].has(HeaderTraceParent) {
+			foreign++
+		}
+	}
+	if ours == len(msgs) {
+		return ctx, nil
+	}
+	ctx, span := t.tracer.Start(ctx, "send "+msgs[0].Topic, trace.WithSpanKind(trace.SpanKindProducer))
+	if span.IsRecording() {
+		span.SetAttributes(t.sendAttributes(msgs)...)
+		if foreign > 0 {
+			addLinks(span, msgs)
+		}
+	}
+	return ctx, span
+}
+
+func (t *Telemetry) sendAttributes(msgs []Message) []attribute.KeyValue {
+	attrs := t.attributes("send", "send", msgs[0].Topic)
+	if len(msgs) > 1 {
+		return append(attrs, attribute.Int(attrBatchCount, len(msgs)))
+	}
+	attrs = append(attrs, attribute.Int(attrBodySize, len(msgs[0].Value)))
+	if msgs[0].ID != "" {
+		attrs = append(attrs, attribute.String(attrMessageID, msgs[0].ID))
+	}
+	return attrs
+}
+
+// addLinks links a span to where its messages were made.
+func addLinks(span trace.Span, msgs []Message) {
+	n, dropped := 0, 0
+	for i := range msgs {
+		sc := SpanContext(&msgs[i])
+		switch {
+		case !sc.IsValid() || msgs[i].headerIs(HeaderTenant, MeshTenant):
+		case n == maxLinks:
+			dropped++
+		default:
+			n++
+			span.AddLink(trace.Link{SpanContext: sc})
+		}
+	}
+	if dropped > 0 {
+		span.SetAttributes(attribute.Int(attrLinksDropped, dropped))
+	}
+}
+
+// inject returns messages that carry the trace context of ctx. A message that
+// has one keeps it: it says where the message was made.
+func inject(ctx context.Context, msgs []Message) []Message {
+	if !trace.SpanContextFromContext(ctx).IsValid() {
+		return msgs
+	}
+	out := slices.Clone(msgs)
+	for i := range out {
+		m := &out[i]
+		if m.has(HeaderTraceParent) || m.headerIs(HeaderTenant, MeshTenant) {
+			continue
+		}
+		hs := make([]Header, len(m.Headers), len(m.Headers)+3)
+		copy(hs, m.Headers)
+		propagator.Inject(ctx, Carrier{&hs})
+		m.Headers = hs
+	}
+	return out
+}
+
+// sent counts one publish call.
+func (m *metrics) sent(msgs []Message, err error, took time.Duration) {
+	m.publishTime.WithLabelValues(msgs[0].Topic).Observe(took.Seconds())
+	var failed []Failure
+	if pe, ok := errors.AsType[*PublishError](err); ok {
+		failed = pe.Failed
+	}
+	for _, f := range failed {
+		m.published.WithLabelValues(msgs[f.Index].Topic, outcomeOf(f.Err)).Inc()
+	}
+	for i, f := 0, 0; i < len(msgs); {
+		if f < len(failed) && failed[f].Index == i {
+			i, f = i+1, f+1
+			continue
+		}
+		end := len(msgs) // of the run of stored messages of one topic
+		if f < len(failed) {
+			end = failed[f].Index
+		}
+		start := i
+		for i < end && msgs[i].Topic == msgs[start].Topic {
+			i++
+		}
+		m.published.WithLabelValues(msgs[start].Topic, "ok").Add(float64(i - start))
+	}
+}
+
+func outcomeOf(err error) string {
+	switch {
+	case errors.Is(err, ErrUnknownOutcome):
+		return "unknown"
+	case Permanent(err):
+		return "refused"
+	}
+	return "failed"
+}

@@ -1,0 +1,352 @@
+package embedded
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+)
+
+// Engine is a running engine: a child process and whoever restarts it. All
+// methods are safe for concurrent use.
+type Engine struct {
+	cfg      Config
+	orders   orders
+	listener *net.TCPListener // never accepted from here: the child does
+	socket   *os.File
+	cancel   context.CancelFunc
+	done     chan struct{} // closed when the supervisor has ended
+
+	mu       sync.Mutex
+	pid      int           // 0 while no child runs
+	version  string        // of the engine, once it has run
+	ready    chan struct{} // closed while the child answers
+	isReady  bool
+	restarts int
+	failure  error // why the last child ended
+}
+
+// Start starts the engine and its supervisor and returns at once; Ready waits
+// until it answers. The supervisor restarts a child that dies, after a pause
+// that grows while children die young, until ctx ends or Stop is called.
+func Start(ctx context.Context, cfg Config) (*Engine, error) {
+	switch {
+	case IsChild():
+		return nil, fault.Internal.New("engine: this process was started to be an engine, but does not know it")
+	case cfg.Library == "":
+		return nil, fault.Invalid.New("engine: no library path")
+	case cfg.Path == "":
+		return nil, fault.Invalid.New("engine: no data directory")
+	case cfg.Log == nil:
+		return nil, fault.Invalid.New("engine: no logger")
+	}
+	if cfg.Command == nil {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, fmt.Errorf("find own executable: %w", err)
+		}
+		cfg.Command = func() *exec.Cmd { return exec.Command(self, "engine") }
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp4", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("listen for the engine: %w", err)
+	}
+	listener := l.(*net.TCPListener)
+	socket, err := listener.File()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("share the engine's socket: %w", err), listener.Close())
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	e := &Engine{
+		cfg:      cfg,
+		orders:   orders{Library: cfg.Library, Path: cfg.Path, Secret: rand.Text(), Limits: cfg.Limits},
+		listener: listener,
+		socket:   socket,
+		cancel:   cancel,
+		done:     make(chan struct{}),
+		ready:    make(chan struct{}),
+	}
+	go e.supervise(ctx)
+	return e, nil
+}
+
+// URL is where the engine answers, credentials included. It is the same for
+// the life of the Engine; append a database name to choose one.
+func (e *Engine) URL() string {
+	u := url.URL{Scheme: "http", User: url.UserPassword(userName, e.orders.Secret), Host: e.listener.Addr().String(), Path: "/"}
+	return u.String()
+}
+
+// PID is the child's process id, 0 while there is none.
+func (e *Engine) PID() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.pid
+}
+
+// Restarts is how many children have died since Start.
+func (e *Engine) Restarts() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.restarts
+}
+
+// Version is the engine's version, "" before it was first ready.
+func (e *Engine) Version() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.version
+}
+
+// Ready waits until the engine answers. It returns nil as soon as it does and
+// fault.Unavailable, with the reason the last child gave, if ctx ends first or
+// the engine has been stopped.
+func (e *Engine) Ready(ctx context.Context) error {
+	for {
+		e.mu.Lock()
+		ready, isReady, failure := e.ready, e.isReady, e.failure
+		e.mu.Unlock()
+		if isReady {
+			return nil
+		}
+		select {
+		case <-ready:
+		case <-e.done:
+			return fault.Unavailable.Wrap(failure, "the engine is stopped")
+		case <-ctx.Done():
+			return fault.Unavailable.Wrap(errors.Join(failure, ctx.Err()), "the engine is not ready")
+		}
+	}
+}
+
+// Check reports whether the engine answers right now: nil or fault.Unavailable.
+func (e *Engine) Check(context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.isReady {
+		return nil
+	}
+	return fault.Unavailable.Wrap(e.failure, "the engine is not ready")
+}
+
+// Stop ends the child (running statements get a few seconds) and the
+// supervisor, and waits for both, until ctx ends at most; then the child is
+// killed. It is safe to call twice.
+func (e *Engine) Stop(ctx context.Context) error {
+	e.cancel()
+	select {
+	case <-e.done:
+		return nil
+	case <-ctx.Done():
+		e.kill()
+		<-e.done
+		return fmt.Errorf("stop the engine: %w", ctx.Err())
+	}
+}
+
+func (e *Engine) kill() {
+	e.mu.Lock()
+	pid := e.pid
+	e.mu.Unlock()
+	if pid == 0 {
+		return
+	}
+	if process, err := os.FindProcess(pid); err == nil {
+		_ = process.Kill()
+	}
+}
+
+// supervise runs one child after the other until ctx ends.
+func (e *Engine) supervise(ctx context.Context) {
+	// The kernel kills the child with the thread that started it (Pdeathsig),
+	// so that thread must live as long as this goroutine.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer close(e.done)
+	defer func() { _ = errors.Join(e.socket.Close(), e.listener.Close()) }()
+	for pause := minBackoff; ; pause = min(2*pause, maxBackoff) {
+		began := time.Now()
+		err := e.runChild(ctx)
+		if ctx.Err() != nil {
+			e.cfg.Log.Info("engine stopped")
+			return
+		}
+		e.mu.Lock()
+		e.restarts++
+		e.failure = err
+		e.mu.Unlock()
+		if time.Since(began) > healthyAfter {
+			pause = minBackoff
+		}
+		e.cfg.Log.Error("engine died; it will be restarted", "err", err, "after", pause)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// runChild starts a child and waits for its end.
+func (e *Engine) runChild(ctx context.Context) error {
+	cmd := e.cfg.Command()
+	cmd.ExtraFiles = []*os.File{e.socket}
+	cmd.SysProcAttr = childAttributes()
+	if cmd.Env == nil {
+		cmd.Env = os.Environ()
+	}
+	cmd.Env = append(cmd.Env, childVariable+"=1")
+	logs := &lineLogger{log: e.cfg.Log}
+	cmd.Stderr = logs
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return fmt.Errorf("make the engine's stdin: %w", err)
+	}
+	reports, reportsIn, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("make the engine's stdout: %w", err)
+	}
+	defer reports.Close()
+	cmd.Stdout = reportsIn
+	err = cmd.Start()
+	_ = reportsIn.Close()
+	if err != nil {
+		return fmt.Errorf("start the engine process: %w", err)
+	}
+	e.began(cmd.Process.Pid)
+	defer e.ended()
+
+	var reading sync.WaitGroup
+	var said report
+	reading.Go(func() { said = e.listen(reports) })
+	if err := send(stdin, e.orders); err != nil {
+		e.cfg.Log.Warn("engine does not take its orders", "err", err)
+	}
+	exited := make(chan struct{})
+	var ending sync.WaitGroup
+	ending.Go(func() { endChild(ctx, exited, stdin, cmd.Process) })
+	reading.Wait() // stdout ends with the process
+	err = cmd.Wait()
+	close(exited)
+	ending.Wait()
+	logs.flush()
+	if said.Failure != "" {
+		return errors.New(said.Failure)
+	}
+	if err == nil {
+		err = errors.New("the engine process ended by itself")
+	}
+	return err
+}
+
+// endChild waits until ctx ends and then has the child end: closing stdin is
+// the order to, and a child that does not obey is killed.
+func endChild(ctx context.Context, exited <-chan struct{}, stdin io.Closer, process *os.Process) {
+	select {
+	case <-exited:
+		_ = stdin.Close()
+		return
+	case <-ctx.Done():
+		_ = stdin.Close()
+	}
+	grace := time.NewTimer(stopGrace)
+	defer grace.Stop()
+	select {
+	case <-exited:
+	case <-grace.C:
+		_ = process.Kill()
+	}
+}
+
+// listen follows the child's reports until its stdout ends and returns the
+// last.
+func (e *Engine) listen(reports io.Reader) (last report) {
+	lines := bufio.NewScanner(reports)
+	for lines.Scan() {
+		var r report
+		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+			e.cfg.Log.Debug("engine output", "line", lines.Text())
+			continue
+		}
+		last = r
+		if r.Ready {
+			e.answering(r.Version)
+		}
+	}
+	_, _ = io.Copy(io.Discard, reports) // a line beyond the scanner's limit
+	return last
+}
+
+func (e *Engine) began(pid int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.pid = pid
+}
+
+func (e *Engine) answering(version string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.version, e.isReady, e.failure = version, true, nil
+	close(e.ready)
+	e.cfg.Log.Info("engine is ready", "version", version, "pid", e.pid, "address", e.listener.Addr().String())
+}
+
+func (e *Engine) ended() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.pid = 0
+	if e.isReady {
+		e.isReady, e.ready = false, make(chan struct{})
+	}
+}
+
+// maxLogLine bounds a line of the child's stderr.
+const maxLogLine = 16 << 10
+
+// lineLogger logs what the child writes to stderr, line by line.
+type lineLogger struct {
+	log *slog.Logger
+	buf []byte
+}
+
+func (l *lineLogger) Write(p []byte) (int, error) {
+	l.buf = append(l.buf, p...)
+	for {
+		line, rest, found := bytes.Cut(l.buf, []byte{'\n'})
+		if !found {
+			break
+		}
+		l.emit(line)
+		l.buf = append(l.buf[:0], rest...)
+	}
+	if len(l.buf) > maxLogLine {
+		l.flush()
+	}
+	return len(p), nil
+}
+
+func (l *lineLogger) flush() {
+	l.emit(l.buf)
+	l.buf = l.buf[:0]
+}
+
+func (l *lineLogger) emit(line []byte) {
+	if line = bytes.TrimSpace(line); len(line) > 0 {
+		l.log.Warn("engine says", "line", string(line))
+	}
+}

@@ -1,0 +1,88 @@
+// Package envelope puts the facts about a message that every service needs into
+// its headers, and reads them back.
+package envelope
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/event"
+)
+
+// Stamp are the facts about a message that its headers carry.
+type Stamp struct {
+	Tenant   string
+	Type     string
+	Count    int
+	Accepted time.Time
+	Seq      string // "" outside the ledger
+	Void     string // "" when no number was given out in vain
+}
+
+// New makes a message with a fresh id and the stamp as headers. The
+// value is not copied.
+func New(topic string, s Stamp, value []byte) broker.Message {
+	h := make([]broker.Header, 0, 8)
+	h = append(h,
+		broker.Header{Key: event.HeaderTenant, Value: []byte(s.Tenant)},
+		broker.Header{Key: event.HeaderType, Value: []byte(s.Type)},
+		broker.Header{Key: event.HeaderCount, Value: strconv.AppendInt(nil, int64(s.Count), 10)},
+		broker.Header{Key: event.HeaderTime, Value: strconv.AppendInt(nil, s.Accepted.UnixNano(), 10)},
+	)
+	if s.Seq != "" {
+		h = append(h, broker.Header{Key: event.HeaderSeq, Value: []byte(s.Seq)})
+	}
+	if s.Void != "" {
+		h = append(h, broker.Header{Key: event.HeaderVoid, Value: []byte(s.Void)})
+	}
+	return broker.Message{Topic: topic, Value: value, Headers: h, ID: newID(), Time: s.Accepted}
+}
+
+// newID is a UUIDv7, time-ordered; a random one if the clock source fails.
+func newID() string {
+	id, err := uuid.NewV7()
+	if err != nil {
+		id = uuid.New()
+	}
+	return id.String()
+}
+
+// Of reads the stamp of a message; fields that are absent or unreadable
+// are zero, except that the accepted time falls back to the message's own.
+func Of(m *broker.Message) Stamp {
+	s := Stamp{Accepted: m.Time}
+	for i := range m.Headers {
+		v := string(m.Headers[i].Value)
+		switch m.Headers[i].Key {
+		case event.HeaderTenant:
+			s.Tenant = v
+		case event.HeaderType:
+			s.Type = v
+		case event.HeaderCount:
+			s.Count, _ = strconv.Atoi(v)
+		case event.HeaderTime:
+			if ns, err := strconv.ParseInt(v, 10, 64); err == nil {
+				s.Accepted = time.Unix(0, ns)
+			}
+		case event.HeaderSeq:
+			s.Seq = v
+		case event.HeaderVoid:
+			s.Void = v
+		}
+	}
+	return s
+}
+
+// SplitSeq reads "<instance>:<number>"; ok is false for anything else.
+func SplitSeq(seq string) (instance string, n uint64, ok bool) {
+	instance, digits, found := strings.Cut(seq, ":")
+	if !found || instance == "" {
+		return "", 0, false
+	}
+	n, err := strconv.ParseUint(digits, 10, 64)
+	return instance, n, err == nil
+}

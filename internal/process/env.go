@@ -1,0 +1,172 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver"
+	"github.com/driftmesh/driftmesh/internal/clickhouse"
+	"github.com/driftmesh/driftmesh/internal/envelope"
+	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/settings"
+	"github.com/driftmesh/driftmesh/internal/telemetry"
+)
+
+// Env is what a process lends to a service: its log, its registry of metrics,
+// its tracing, its readiness and the shared settings. Services are given one
+// of their own by For and cannot tell whether others share the process.
+type Env struct {
+	Log      *slog.Logger
+	Stats    prometheus.Registerer
+	Traces   trace.TracerProvider
+	Shared   Shared
+	Instance string // names this process; new at every start
+
+	home *home
+}
+
+// home is the process behind its Envs.
+type home struct {
+	registry  *prometheus.Registry
+	tracing   *telemetry.Tracing
+	readiness *readiness
+
+	mu   sync.Mutex
+	sink broker.Broker // carries the process's own spans; opened on first use
+}
+
+// NewEnv makes the environment of a process. Close it last.
+func NewEnv(ctx context.Context, shared Shared, logTo io.Writer) (Env, error) {
+	e := Env{
+		Log:      telemetry.NewLogger(shared.Log, logTo),
+		Shared:   shared,
+		Instance: uuid.NewString(),
+		home: &home{
+			registry:  prometheus.NewRegistry(),
+			readiness: &readiness{checks: map[string]Check{}},
+		},
+	}
+	e.Stats = e.home.registry
+	e.home.registry.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(telemetry.ErrorHandler(e.Log)))
+	tracing, err := telemetry.NewTracing(ctx, shared.Telemetry, settings.OTel(), e.publishOwnSpans)
+	if err != nil {
+		return Env{}, err
+	}
+	e.home.tracing = tracing
+	e.Traces = tracing.Service("process", e.Instance)
+	return e, nil
+}
+
+// For gives a service its own view: its name in every log line and on every
+// metric and span.
+func (e Env) For(service string) Env {
+	e.Log = e.Log.With(slog.String(telemetry.KeyService, service))
+	e.Stats = prometheus.WrapRegistererWith(prometheus.Labels{"service": service}, e.Stats)
+	e.Traces = e.home.tracing.Service(service, e.Instance)
+	return e
+}
+
+// Ready adds a check that must pass before the process reports itself ready.
+func (e Env) Ready(name string, check Check) { e.home.readiness.add(name, check) }
+
+// ReadyReport runs all checks and says which pass.
+func (e Env) ReadyReport(ctx context.Context) (ready bool, lines []string) {
+	return e.home.readiness.report(ctx)
+}
+
+// ServeAdmin answers operators on the admin address until ctx ends.
+func (e Env) ServeAdmin(ctx context.Context) error {
+	if e.Shared.Admin.Listen == "" {
+		<-ctx.Done()
+		return nil
+	}
+	return serveAdmin(ctx, e.Shared.Admin.Listen, e.home.registry, e.home.readiness)
+}
+
+// Stopping makes the process report itself not ready from now on.
+func (e Env) Stopping() { e.home.readiness.stop() }
+
+// Close sends the process's last own spans and lets go of what it holds.
+func (e Env) Close(ctx context.Context) error {
+	err := e.home.tracing.Shutdown(ctx)
+	e.home.mu.Lock()
+	defer e.home.mu.Unlock()
+	if e.home.sink != nil {
+		err = errors.Join(err, e.home.sink.Close(ctx))
+		e.home.sink = nil
+	}
+	return err
+}
+
+// OpenBroker connects to the broker that the settings name and adds it to the
+// readiness. It does not wait for it. The caller closes it.
+func (e Env) OpenBroker(ctx context.Context) (broker.Broker, error) {
+	b, err := e.dialBroker(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e.Ready("broker", b.Ping)
+	return b, nil
+}
+
+func (e Env) dialBroker(ctx context.Context) (broker.Broker, error) {
+	b, err := driver.Open(ctx, driver.Config{
+		URL: e.Shared.Broker.URL.Reveal(), Name: "driftmesh", Log: e.Log, Stats: e.Stats, Tracer: e.Traces,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open broker (setting broker.url): %w", err)
+	}
+	return b, nil
+}
+
+// OpenClickHouse makes a client of the ClickHouse that the settings name and
+// adds it to the readiness. It does not wait for it.
+func (e Env) OpenClickHouse(ctx context.Context) (*clickhouse.DB, error) {
+	db, err := clickhouse.Open(ctx, clickhouse.Config{
+		URL: e.Shared.ClickHouse.URL.Reveal(), Cluster: e.Shared.ClickHouse.Cluster,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open clickhouse (setting clickhouse.url): %w", err)
+	}
+	e.Ready("clickhouse", db.Ping)
+	return db, nil
+}
+
+// publishOwnSpans is where the process's own spans go: the same topic as
+// everybody's, under the mesh's own tenant.
+func (e Env) publishOwnSpans(ctx context.Context, request []byte, spans int) error {
+	e.home.mu.Lock()
+	if e.home.sink == nil {
+		quiet := e
+		quiet.Stats, quiet.Traces = nil, nil // spans about sending spans would never end
+		b, err := quiet.dialBroker(ctx)
+		if err != nil {
+			e.home.mu.Unlock()
+			return err
+		}
+		e.home.sink = b
+	}
+	b := e.home.sink
+	e.home.mu.Unlock()
+	publisher, err := b.Publisher()
+	if err != nil {
+		return err
+	}
+	return publisher.Publish(ctx, []broker.Message{envelope.New(event.Spans, envelope.Stamp{
+		Tenant: event.Mesh, Type: event.TypeTraces, Count: spans, Accepted: time.Now(),
+	}, request)})
+}

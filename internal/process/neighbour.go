@@ -1,0 +1,50 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"google.golang.org/grpc"
+
+	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/rpc"
+)
+
+// ServiceServer makes the internal gRPC server of a service: it answers other
+// services, which call with the mesh secret on behalf of somebody whose
+// identity handlers find in their context. Methods named in open are answered
+// to calls without a token too.
+func (e Env) ServiceServer(listen string, open ...string) (*rpc.Server, error) {
+	verifier, err := identity.NewServiceVerifier([]byte(e.Shared.Mesh.Secret.Reveal()))
+	if err != nil {
+		return nil, fmt.Errorf("setting mesh.secret: %w", err)
+	}
+	return rpc.NewServer(rpc.ServerConfig{Listen: listen, MaxRequest: 64 << 20}, rpc.ServerDeps{
+		Log: e.Log, Stats: e.Stats, Traces: e.Traces,
+		Authenticate: func(ctx context.Context, method string) (context.Context, error) {
+			authorization, _, err := identity.FromMetadata(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if authorization == "" && slices.Contains(open, method) {
+				return ctx, nil
+			}
+			call, err := verifier.VerifyHeader(authorization)
+			if err != nil {
+				return nil, err
+			}
+			return identity.With(ctx, call.Identity), nil
+		},
+	})
+}
+
+// Neighbour makes a client of another service's internal gRPC server. Calls
+// carry the identity in their context. It does not wait for the service.
+func (e Env) Neighbour(service, target string) (*grpc.ClientConn, error) {
+	signer, err := identity.NewSigner([]byte(e.Shared.Mesh.Secret.Reveal()), service)
+	if err != nil {
+		return nil, fmt.Errorf("setting mesh.secret: %w", err)
+	}
+	return rpc.Dial(rpc.ClientConfig{Target: target, Credentials: signer.Credentials(), Traces: e.Traces})
+}

@@ -1,0 +1,67 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/telemetry"
+)
+
+// groups that read each topic. They exist before the first message, so that
+// no message finds nobody to wait for it.
+var groups = map[string][]string{
+	event.Spans:   {event.GroupTraceStore},
+	event.Records: {event.GroupIngest},
+	event.Windows: {event.GroupDrift},
+	event.Alerts:  {event.GroupNotifier},
+}
+
+// Provision makes all topics, their dead letters and their groups exist. Every
+// service calls it at its start, in any order and at the same time. It waits
+// while the broker is away, and returns when ctx ends or something is there
+// with other settings.
+func (e Env) Provision(ctx context.Context, admin broker.Admin) error {
+	if !e.Shared.Broker.Provision {
+		return nil
+	}
+	wait := 100 * time.Millisecond
+	for {
+		err := e.provision(ctx, admin)
+		if err == nil || !errors.Is(err, broker.ErrUnavailable) {
+			return err
+		}
+		e.Log.Warn("broker is away", telemetry.Err(err), slog.Duration("retry_in", wait))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, 5*time.Second)
+	}
+}
+
+func (e Env) provision(ctx context.Context, admin broker.Admin) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for _, topic := range event.Topics() {
+		for _, name := range []string{topic, broker.DLQ(topic)} {
+			err := admin.EnsureTopic(ctx, broker.TopicSpec{
+				Name: name, MaxAge: e.Shared.Broker.MaxAge, MaxBytes: int64(e.Shared.Broker.MaxBytes), Replicas: e.Shared.Broker.Replicas,
+			})
+			if err != nil {
+				return fmt.Errorf("provision topic %s: %w", name, err)
+			}
+		}
+		for _, group := range groups[topic] {
+			if err := admin.EnsureGroup(ctx, broker.GroupSpec{Topic: topic, Name: group}); err != nil {
+				return fmt.Errorf("provision group %s of topic %s: %w", group, topic, err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+package process
+
+import (
+	"errors"
+	"time"
+
+	"github.com/driftmesh/driftmesh/internal/settings"
+	"github.com/driftmesh/driftmesh/internal/telemetry"
+)
+
+// Shared are the settings that every program of the mesh has: what the process
+// lends to its services.
+type Shared struct {
+	Config string `help:"Settings file (YAML)." placeholder:"FILE"`
+
+	Log        telemetry.LogConfig     `embed:"" prefix:"log." group:"log"`
+	Telemetry  telemetry.TracingConfig `embed:"" prefix:"telemetry." group:"telemetry"`
+	Admin      Admin                   `embed:"" prefix:"admin." group:"admin"`
+	Broker     Broker                  `embed:"" prefix:"broker." group:"broker"`
+	ClickHouse ClickHouse              `embed:"" prefix:"clickhouse." group:"clickhouse"`
+	SQL        SQL                     `embed:"" prefix:"sql." group:"sql"`
+	Mesh       Mesh                    `embed:"" prefix:"mesh." group:"mesh"`
+}
+
+// Admin is the listener for operators.
+type Admin struct {
+	Listen string `help:"Address of metrics, health and profiles; empty for none." default:"127.0.0.1:9464" placeholder:"HOST:PORT"`
+}
+
+// Broker is where messages go.
+type Broker struct {
+	URL       settings.Secret `help:"Message broker: nats://HOST:PORT." default:"${broker_url}" placeholder:"URL"`
+	Provision bool            `help:"Create topics and groups that do not exist." default:"true" negatable:""`
+	MaxAge    time.Duration   `help:"How long a new topic keeps messages." default:"72h"`
+	MaxBytes  settings.Size   `help:"How much a new topic keeps before the oldest messages go." default:"4GiB"`
+	Replicas  int             `help:"Copies of a new topic." default:"1"`
+}
+
+// ClickHouse is where telemetry is stored.
+type ClickHouse struct {
+	URL     settings.Secret `help:"ClickHouse over HTTP: http://USER:PASSWORD@HOST:8123/DATABASE." default:"${clickhouse_url}" placeholder:"URL"`
+	Cluster string          `help:"Name of the ClickHouse cluster; empty for a single server."`
+}
+
+// SQL is where small transactional state is stored.
+type SQL struct {
+	URL settings.Secret `help:"State of accounts and profiles: sqlite:DIRECTORY or postgres://USER:PASSWORD@HOST/DATABASE." default:"${sql_url}" placeholder:"URL"`
+}
+
+// Mesh is how the services find and trust one another.
+type Mesh struct {
+	Secret       settings.Secret `help:"Secret that the services share, 32 bytes or more; file:PATH reads it from a file."`
+	Auth         string          `help:"Address of auth." default:"127.0.0.1:50061" placeholder:"HOST:PORT"`
+	Drift        string          `help:"Address of drift." default:"127.0.0.1:50062" placeholder:"HOST:PORT"`
+	TraceStore   string          `help:"Address of trace-store." default:"127.0.0.1:50063" placeholder:"HOST:PORT"`
+	IngestWorker string          `help:"Address of ingest-worker." default:"127.0.0.1:50064" placeholder:"HOST:PORT"`
+}
+
+// Defaults of the shared settings where a service is a program of its own.
+// The all-in-one brings a broker and a store of its own instead.
+var Defaults = map[string]string{
+	"broker_url":     "nats://127.0.0.1:4222",
+	"clickhouse_url": "http://default@127.0.0.1:8123/driftmesh",
+	"sql_url":        "sqlite:data/state",
+}
+
+// MinSecret is the least length of the mesh secret in bytes.
+const MinSecret = 32
+
+// Validate reports every shared setting that cannot work.
+func (s Shared) Validate() error {
+	var errs []error
+	if n := len(s.Mesh.Secret); n != 0 && n < MinSecret {
+		errs = append(errs, errors.New("mesh.secret: must be at least 32 bytes long"))
+	}
+	if s.Telemetry.Roots < 0 {
+		errs = append(errs, errors.New("telemetry.roots: must not be negative"))
+	}
+	if s.Broker.Replicas < 1 {
+		errs = append(errs, errors.New("broker.replicas: must be at least 1"))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,40 @@
+// Package profile makes a drift profile from reference data: it chooses bins,
+// counts the reference in them, and defines the arithmetic (population
+// stability index, thresholds, bin assignment) by which later data are compared
+// with it. It is pure: no clock, no network, no files but the reader it is
+// given, and only the standard library. Everything in it gives the same digits
+// for the same multiset of values, whatever their order.
+//
+// # From data to a profile
+//
+// Data arrive as [Column] values: from [ReadCSV], from another reader (a
+// Parquet reader needs a dependency and so lives elsewhere), or made by hand.
+// [New] turns columns into a [Profile]. Numbers (int and float columns) are
+// binned by a [Binning] rule; strings and bools are categories, one bin for
+// each distinct value.
+//
+// # Bins
+//
+// A numeric feature with edges e1 ≤ … ≤ ek has k+1 regular bins, numbered 1 to
+// k+1: (-inf, e1], (e1, e2], …, (ek, +inf). A value v belongs to the bin with
+// lower < v ≤ upper, so a bin between two equal edges stays empty. A category
+// feature has one regular bin for each distinct reference string, numbered from
+// 0 in ascending byte order.
+//
+// After the regular bins come five special ones, always in this order:
+// [Missing], [NaN], [PosInf], [NegInf], [Other]. They count what a regular bin
+// cannot hold: no value, not-a-number, the infinities, and a category unknown
+// to the reference. Every array of counts in the system has len(Bins)+5
+// elements in this order; see [Feature.Cells]. The index is computed over the
+// regular bins alone.
+//
+// # JSON
+//
+// A profile has a JSON form (see [Profile]); field names follow the Scouter PSI
+// profile where the meaning is the same: space, name, version, uid, drift_type,
+// features, id, bins, lower_limit, upper_limit, proportion, bin_type,
+// alert_config, schedule, features_to_monitor, threshold, dispatch_config,
+// binning_strategy. It differs in that features are an array (their order is
+// the order of values in stored records), bins also carry counts and category
+// text, and there is a format number.
+package profile

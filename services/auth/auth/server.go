@@ -1,0 +1,181 @@
+package auth
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
+	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
+	"github.com/driftmesh/driftmesh/services/auth/internal/account"
+	"github.com/driftmesh/driftmesh/services/auth/internal/store"
+	"github.com/driftmesh/driftmesh/services/auth/internal/token"
+)
+
+// server answers the calls of AuthService.
+type server struct {
+	authv1.UnimplementedAuthServiceServer
+
+	store     *store.Store
+	hasher    *account.Hasher
+	login     *account.Login
+	ring      *token.Ring
+	metrics   *metrics
+	tokenLife time.Duration
+}
+
+// Login implements AuthService.
+func (s *server) Login(ctx context.Context, req *authv1.LoginRequest) (_ *authv1.LoginResponse, err error) {
+	defer func() { s.metrics.logins.WithLabelValues(result(err)).Inc() }()
+	tenant := req.GetTenant()
+	if tenant == "" {
+		tenant = identity.DefaultTenant
+	}
+	if _, err := authorize(ctx, actLogin, tenant); err != nil {
+		return nil, err
+	}
+	if err := account.All(checkTenant(tenant), account.CheckUsername(req.GetUsername()),
+		account.CheckPassword(req.GetPassword())); err != nil {
+		return nil, err
+	}
+	user, err := s.login.Check(ctx, tenant, req.GetUsername(), req.GetPassword())
+	if err != nil {
+		return nil, err
+	}
+	text, ends, err := s.ring.Issue(user, s.tokenLife)
+	if err != nil {
+		return nil, err
+	}
+	return &authv1.LoginResponse{Token: text, ExpireTime: timestamppb.New(ends)}, nil
+}
+
+// checkTenant is identity.ValidTenant, except that the mesh's own tenant is one
+// that callers may name, though not make.
+func checkTenant(name string) error {
+	if name == identity.MeshTenant {
+		return nil
+	}
+	return identity.ValidTenant(name)
+}
+
+// ListKeys implements AuthService.
+func (s *server) ListKeys(ctx context.Context, _ *authv1.ListKeysRequest) (*authv1.ListKeysResponse, error) {
+	if _, err := authorize(ctx, actListKeys, ""); err != nil {
+		return nil, err
+	}
+	return &authv1.ListKeysResponse{Jwks: s.ring.JWKS()}, nil
+}
+
+// WhoAmI implements AuthService.
+func (s *server) WhoAmI(ctx context.Context, _ *authv1.WhoAmIRequest) (*authv1.WhoAmIResponse, error) {
+	who, err := authorize(ctx, actWhoAmI, "")
+	if err != nil {
+		return nil, err
+	}
+	return &authv1.WhoAmIResponse{Tenant: who.Tenant, Subject: who.Subject, Kind: string(who.Kind), Admin: who.Admin}, nil
+}
+
+// CreateTenant implements AuthService.
+func (s *server) CreateTenant(ctx context.Context, req *authv1.CreateTenantRequest) (*authv1.CreateTenantResponse, error) {
+	if _, err := authorize(ctx, actCreateTenant, ""); err != nil {
+		return nil, err
+	}
+	if err := identity.ValidTenant(req.GetName()); err != nil {
+		return nil, err
+	}
+	tenant := account.Tenant{Name: req.GetName(), Created: moment()}
+	if err := s.store.AddTenant(ctx, tenant); err != nil {
+		return nil, err
+	}
+	return &authv1.CreateTenantResponse{Tenant: tenantToProto(tenant)}, nil
+}
+
+// ListTenants implements AuthService.
+func (s *server) ListTenants(ctx context.Context, _ *authv1.ListTenantsRequest) (*authv1.ListTenantsResponse, error) {
+	if _, err := authorize(ctx, actListTenants, ""); err != nil {
+		return nil, err
+	}
+	all, err := s.store.Tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &authv1.ListTenantsResponse{Tenants: each(all, tenantToProto)}, nil
+}
+
+// CreateUser implements AuthService.
+func (s *server) CreateUser(ctx context.Context, req *authv1.CreateUserRequest) (*authv1.CreateUserResponse, error) {
+	who, err := authorize(ctx, actCreateUser, req.GetTenant())
+	if err != nil {
+		return nil, err
+	}
+	if err := account.All(checkTenant(who.about), account.CheckUsername(req.GetUsername()),
+		account.CheckPassword(req.GetPassword())); err != nil {
+		return nil, err
+	}
+	hash, err := s.hasher.Hash(ctx, req.GetPassword())
+	if err != nil {
+		return nil, err
+	}
+	user := account.User{
+		Tenant: who.about, Name: req.GetUsername(), Admin: req.GetAdmin(), Hash: hash, Created: moment(),
+	}
+	if err := s.store.AddUser(ctx, user, who.name()); err != nil {
+		return nil, err
+	}
+	return &authv1.CreateUserResponse{User: userToProto(user)}, nil
+}
+
+// ListUsers implements AuthService.
+func (s *server) ListUsers(ctx context.Context, _ *authv1.ListUsersRequest) (*authv1.ListUsersResponse, error) {
+	who, err := authorize(ctx, actListUsers, "")
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.store.Users(ctx, who.about)
+	if err != nil {
+		return nil, err
+	}
+	return &authv1.ListUsersResponse{Users: each(all, userToProto)}, nil
+}
+
+// moment is now as the store keeps it, so that what a method returns is what a
+// list will show.
+func moment() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+func tenantToProto(t account.Tenant) *authv1.Tenant {
+	return &authv1.Tenant{Name: t.Name, CreateTime: timestamppb.New(t.Created)}
+}
+
+func userToProto(u account.User) *authv1.User {
+	return &authv1.User{Tenant: u.Tenant, Username: u.Name, Admin: u.Admin, CreateTime: timestamppb.New(u.Created)}
+}
+
+func each[From, To any](all []From, convert func(From) To) []To {
+	out := make([]To, len(all))
+	for i, one := range all {
+		out[i] = convert(one)
+	}
+	return out
+}
+
+// optional is a time as proto says it: absent rather than zero.
+func optional(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}
+
+// optionalTime is the inverse of optional. It gives fault.Invalid, naming the
+// field, for a timestamp out of range.
+func optionalTime(field string, t *timestamppb.Timestamp) (time.Time, error) {
+	if t == nil {
+		return time.Time{}, nil
+	}
+	if err := t.CheckValid(); err != nil {
+		return time.Time{}, fault.Invalid.Wrap(err, "%s: not a valid time", field).WithReason("FIELD_INVALID")
+	}
+	return t.AsTime().Truncate(time.Microsecond), nil
+}

@@ -1,0 +1,100 @@
+package account_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/services/auth/internal/account"
+)
+
+func wrong() (bool, error) { return false, nil }
+func right() (bool, error) { return true, nil }
+
+func TestGuessingSlowsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		throttle := account.NewThrottle()
+		for range 5 {
+			_, err := throttle.Try("acme/ann", wrong)
+			require.NoError(t, err)
+		}
+		for _, pause := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
+			pause *= time.Second
+			for range 3 {
+				_, err := throttle.Try("acme/ann", func() (bool, error) { panic("must not be tried") })
+				require.ErrorIs(t, err, fault.Exhausted)
+				require.Equal(t, pause, fault.Of(err).RetryAfter())
+			}
+			_, err := throttle.Try("acme/bob", right)
+			require.NoError(t, err, "others are not affected")
+			time.Sleep(pause)
+			_, err = throttle.Try("acme/ann", wrong)
+			require.NoError(t, err)
+		}
+		time.Sleep(time.Minute)
+		ok, err := throttle.Try("acme/ann", right)
+		require.NoError(t, err)
+		require.True(t, ok)
+		for range 5 { // a right password makes good for the wrong ones
+			_, err = throttle.Try("acme/ann", wrong)
+			require.NoError(t, err)
+		}
+	})
+}
+
+func TestBurstsDoNotGetAroundThePause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		throttle := account.NewThrottle()
+		for range 5 {
+			_, err := throttle.Try("acme/ann", wrong)
+			require.NoError(t, err)
+		}
+		time.Sleep(time.Second)
+		var tried atomic.Int64
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				_, _ = throttle.Try("acme/ann", func() (bool, error) {
+					tried.Add(1)
+					time.Sleep(30 * time.Millisecond)
+					return false, nil
+				})
+			})
+		}
+		wg.Wait()
+		require.EqualValues(t, 1, tried.Load())
+	})
+}
+
+func TestErrorsAndOldFailuresDoNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		throttle, away := account.NewThrottle(), errors.New("away")
+		for range 50 {
+			_, err := throttle.Try("acme/ann", func() (bool, error) { return false, away })
+			require.ErrorIs(t, err, away)
+		}
+		for range 8 { // once an hour is no guessing
+			for range 4 {
+				_, err := throttle.Try("acme/ann", wrong)
+				require.NoError(t, err)
+			}
+			time.Sleep(time.Hour + time.Second)
+		}
+	})
+}
+
+func TestThrottleIsBounded(t *testing.T) {
+	throttle := account.NewThrottle()
+	for n := range 16384 + 20 {
+		_, err := throttle.Try(fmt.Sprint("acme/", n), wrong)
+		require.NoError(t, err)
+	}
+	require.Equal(t, 16384, throttle.Size())
+}
