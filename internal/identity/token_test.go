@@ -84,7 +84,7 @@ func userToken(id string, key any, method jwt.SigningMethod, change func(jwt.Map
 	}
 	text, err := token.SignedString(key)
 	if err != nil {
-		panic(err)
+		return err.Error() // no token: no test that wants one passes
 	}
 	return text
 }

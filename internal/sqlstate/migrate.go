@@ -56,13 +56,13 @@ func (db *DB) Migrate(ctx context.Context, fsys fs.FS) error {
 
 // MigrateWhenUp calls Migrate again and again, with back-off, while the
 // database is away. It returns when ctx ends or something else is wrong.
-func (db *DB) MigrateWhenUp(ctx context.Context, fsys fs.FS, log *slog.Logger) error {
+func (db *DB) MigrateWhenUp(ctx context.Context, fsys fs.FS, logger *slog.Logger) error {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := db.Migrate(ctx, fsys)
 		if err == nil || !errors.Is(err, fault.Unavailable) {
 			return err
 		}
-		log.Warn("state store is away", slog.String("err", err.Error()), slog.Duration("retry_in", wait))
+		logger.Warn("state store is away", slog.String("err", err.Error()), slog.Duration("retry_in", wait))
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -84,7 +84,7 @@ func All[T any](ctx context.Context, q Querier, scan func(*sql.Rows) (T, error),
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // rows.Err says it
 	var all []T
 	for rows.Next() {
 		one, err := scan(rows)

@@ -91,7 +91,7 @@ func (s *server) account() (*syscall.SysProcAttr, error) {
 }
 
 func (s *server) command(as *syscall.SysProcAttr, name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(name, args...) //nolint:gosec,noctx // found by us; ends with stop
+	cmd := exec.Command(name, args...) //nolint:gosec // found by us
 	cmd.SysProcAttr, cmd.Dir = as, s.dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
 	cmd.Stdout, cmd.Stderr = &s.output, &s.output

@@ -99,7 +99,7 @@ func database(t testing.TB, admin string) string {
 		db, err := sql.Open("pgx", admin)
 		require.NoError(t, err)
 		defer db.Close()
-		_, err = db.Exec("DROP DATABASE " + name + " WITH (FORCE)") //nolint:noctx // the test's context has ended
+		_, err = db.Exec("DROP DATABASE " + name + " WITH (FORCE)")
 		require.NoError(t, err)
 	})
 	u, err := url.Parse(admin)

@@ -68,29 +68,32 @@ func (c caller) name() string { return string(c.Kind) + ":" + c.Tenant + "/" + c
 // fault.Unauthenticated or fault.Denied, and reveals nothing about the tenant.
 func authorize(ctx context.Context, act action, tenant string) (caller, error) {
 	want := needs(act)
-	if want == needNothing {
-		return caller{about: tenant}, nil
-	}
 	id, ok := identity.From(ctx)
-	if !ok {
+	switch {
+	case want == needNothing:
+		return caller{about: tenant}, nil
+	case !ok:
 		return caller{}, fault.Unauthenticated.New("credentials are missing").WithReason(identity.ReasonMissing)
 	}
 	if tenant == "" {
 		tenant = id.Tenant
 	}
-	allowed := false
-	switch want {
-	case needCaller:
-		allowed = true
-	case needService:
-		allowed = id.Kind == identity.Service && id.Tenant == identity.MeshTenant
-	case needTenantAdmin:
-		allowed = id.MeshAdmin() || (id.Admin && id.Tenant == tenant)
-	case needMeshAdmin:
-		allowed = id.MeshAdmin()
-	}
-	if !allowed {
+	if !want.met(id, tenant) {
 		return caller{}, fault.Denied.New("%s: not allowed for you", act).WithReason("NOT_ALLOWED")
 	}
 	return caller{id, tenant}, nil
+}
+
+func (n need) met(id identity.Identity, tenant string) bool {
+	switch n {
+	case needNothing, needCaller:
+		return true
+	case needService:
+		return id.Kind == identity.Service && id.Tenant == identity.MeshTenant
+	case needTenantAdmin:
+		return id.MeshAdmin() || (id.Admin && id.Tenant == tenant)
+	case needMeshAdmin:
+		return id.MeshAdmin()
+	}
+	return false
 }

@@ -2,7 +2,6 @@ package account_test
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -68,5 +67,5 @@ func TestLogin(t *testing.T) {
 	users.away = fault.Unavailable.New("away")
 	_, err = login.Check(ctx, "acme", "ann", "correct horse")
 	require.ErrorIs(t, err, fault.Unavailable)
-	require.False(t, errors.Is(err, fault.Unauthenticated))
+	require.NotErrorIs(t, err, fault.Unauthenticated)
 }
