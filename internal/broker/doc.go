@@ -28,8 +28,9 @@
 //  6. Every message published after EnsureGroup returned is delivered to that
 //     group at least once until a worker acknowledges it or retention removes
 //     it; what retention removes unread is counted and logged.
-//  7. A nil error from Batch.Ack means the broker will not deliver those
-//     messages to the group again, crash or not.
+//  7. A nil error from Batch.Ack means the broker has heard it, and will not
+//     deliver those messages to the group again however this process ends. A
+//     broker that crashes may forget what it heard in its last moments.
 //  8. After a lease is lost, Ack, Settle and Extend return ErrLeaseLost and
 //     change nothing: they never touch a message of another lease.
 //  9. Cancelling the context of Receive loses nothing: what was fetched and not

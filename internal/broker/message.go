@@ -2,6 +2,7 @@ package broker
 
 import (
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -116,5 +117,10 @@ func TimeOf(headers []Header, fallback time.Time) time.Time {
 	return fallback
 }
 
+const dlqSuffix = ".dlq"
+
 // DLQ is the topic that holds what a topic's groups have parked.
-func DLQ(topic string) string { return topic + ".dlq" }
+func DLQ(topic string) string { return topic + dlqSuffix }
+
+// IsDLQ reports whether a topic holds parked messages.
+func IsDLQ(topic string) bool { return strings.HasSuffix(topic, dlqSuffix) }

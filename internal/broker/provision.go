@@ -9,6 +9,9 @@ import (
 // message parked again after a redrive is not taken for a duplicate.
 const DLQDedupe = 100 * time.Millisecond
 
+// DLQBytes bounds a DLQ; the oldest parked messages go first.
+const DLQBytes = 256 << 20
+
 // Provision makes a topic, its DLQ and its groups exist. It is idempotent, and
 // returns ErrConflict when one of them exists with other settings. A DLQ keeps
 // messages as long as its topic, and at least DefaultMaxAge.
@@ -16,7 +19,7 @@ func Provision(ctx context.Context, admin Admin, topic TopicSpec, groups ...Grou
 	if err := admin.EnsureTopic(ctx, topic); err != nil {
 		return err
 	}
-	dlq := TopicSpec{Name: DLQ(topic.Name), Replicas: topic.Replicas, Dedupe: DLQDedupe, Update: topic.Update}
+	dlq := TopicSpec{Name: DLQ(topic.Name), MaxBytes: DLQBytes, Replicas: topic.Replicas, Dedupe: DLQDedupe, Update: topic.Update}
 	if topic.MaxAge > DefaultMaxAge {
 		dlq.MaxAge = topic.MaxAge
 	}

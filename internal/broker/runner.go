@@ -70,6 +70,7 @@ type Runner struct {
 	consumer  Consumer
 	publisher Publisher // of dead letters
 	failures  *failures
+	suspects  sync.Mutex      // held while a message is handled that may crash us
 	stopping  <-chan struct{} // closed when no more is received
 	ran       atomic.Bool
 }

@@ -9,7 +9,7 @@ import (
 // Defaults of the specs, used where a field is zero and the thing is new.
 const (
 	DefaultMaxAge      = 72 * time.Hour
-	DefaultTopicBytes  = 4 << 30
+	DefaultTopicBytes  = 2 << 30 // brokers may reserve it
 	DefaultDedupe      = 2 * time.Minute
 	DefaultAckWait     = time.Minute
 	DefaultGroupFlight = 16 * 1024
@@ -19,6 +19,10 @@ const (
 	DefaultLinger      = 200 * time.Millisecond
 	DefaultMaxInFlight = 2
 )
+
+// ParkRoom is how much larger than Capabilities.MaxMessageBytes a message to a
+// DLQ may be, so that whatever was delivered can be parked.
+const ParkRoom = 4 << 10
 
 // TopicSpec describes a topic to provision. A zero field takes the default
 // when the topic is new and accepts anything when it exists.

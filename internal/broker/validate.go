@@ -46,8 +46,9 @@ func plain(s string) bool {
 }
 
 // ValidMessage returns ErrInvalid when a message breaks a rule of the
-// contract, and ErrTooLarge when it exceeds limit (0 is none). It does not
-// allocate for a good message.
+// contract, and ErrTooLarge when it exceeds limit (0 is none), which is
+// Capabilities.MaxMessageBytes; DLQs get ParkRoom on top. It does not allocate
+// for a good message.
 func ValidMessage(m *Message, limit int) error {
 	if err := ValidName(m.Topic); err != nil {
 		return err
@@ -64,6 +65,9 @@ func ValidMessage(m *Message, limit int) error {
 				return fmt.Errorf("%w: header %q twice", ErrInvalid, m.Headers[i].Key)
 			}
 		}
+	}
+	if limit > 0 && IsDLQ(m.Topic) {
+		limit += ParkRoom
 	}
 	if size := m.Size(); limit > 0 && size > limit {
 		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, size, limit)

@@ -49,9 +49,7 @@ func (w *work) run(ctx context.Context) {
 	w.conclude(ctx)
 }
 
-// handleAll handles everything, the suspects of crashing us last and one by one, in
-// random order: each that goes well is settled before the next is tried, so
-// that the culprit takes no neighbour along for ever.
+// handleAll handles everything, the suspects of crashing us last.
 func (w *work) handleAll(ctx context.Context) {
 	good := make([]int, 0, len(w.batch.Deliveries))
 	var suspects, dead []int
@@ -72,6 +70,18 @@ func (w *work) handleAll(ctx context.Context) {
 	if len(good) > 0 {
 		w.try(ctx, good)
 	}
+	w.handleSuspects(ctx, suspects)
+}
+
+// handleSuspects tries messages one by one that may crash us, one in the whole
+// process at a time and in random order: whoever is not the culprit has an even
+// chance in each round to be done before it strikes.
+func (w *work) handleSuspects(ctx context.Context, suspects []int) {
+	if len(suspects) == 0 || !w.pause(ctx, rand.N(w.cfg.BackoffMin+1)) {
+		return
+	}
+	w.suspects.Lock()
+	defer w.suspects.Unlock()
 	rand.Shuffle(len(suspects), func(i, j int) { suspects[i], suspects[j] = suspects[j], suspects[i] })
 	for _, i := range suspects {
 		if ctx.Err() != nil || w.stopped() {

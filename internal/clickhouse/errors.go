@@ -87,7 +87,8 @@ func (e *Error) kind() fault.Kind {
 	if kind, ok := kinds[e.Code]; ok {
 		return kind
 	}
-	if e.Status == http.StatusServiceUnavailable || e.Status == http.StatusBadGateway || e.Status == http.StatusTooManyRequests {
+	switch e.Status {
+	case http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout, http.StatusTooManyRequests:
 		return fault.Unavailable
 	}
 	return fault.Internal
@@ -130,12 +131,16 @@ func errorOf(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
+	h, isHTTP := errors.AsType[*clickhousego.HTTPError](err)
 	x, ok := errors.AsType[*clickhousego.Exception](err)
-	if !ok {
+	switch {
+	case !ok && isHTTP: // not ClickHouse but something before it
+		return &Error{Code: CodeUnknownException, Message: h.Error(), Status: h.StatusCode}
+	case !ok:
 		return nil
 	}
 	e := &Error{Code: int(x.Code), Name: x.Name, Message: x.Message}
-	if h, ok := errors.AsType[*clickhousego.HTTPError](err); ok {
+	if isHTTP {
 		e.Status = h.StatusCode
 	}
 	if parsed := parseError(x.Message, 0); parsed != nil && (e.Name == "" || !isName(e.Name)) {

@@ -20,7 +20,7 @@ import (
 const (
 	// lockWait is how long a child waits for a predecessor that is still dying
 	// to let go of the data directory.
-	lockWait = 15 * time.Second
+	lockWait = 5 * time.Second
 	// drainTime is what running statements get when the child is told to end.
 	drainTime = 5 * time.Second
 )

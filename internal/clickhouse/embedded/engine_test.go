@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 func runParent(dir string) {
 	ctx := context.Background()
 	engine, err := embedded.Start(ctx, embedded.Config{
-		Library: os.Getenv("TEST_LIBRARY"), Path: dir, Log: slog.New(slog.DiscardHandler), Command: clickhousetest.Command,
+		Library: os.Getenv("TEST_LIBRARY"), Path: dir, Log: discard(), Command: clickhousetest.Command,
 	})
 	if err == nil {
 		err = engine.Ready(ctx)
@@ -53,11 +53,13 @@ func runParent(dir string) {
 	time.Sleep(time.Minute)
 }
 
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
 // start starts an engine of the test's own.
 func start(t *testing.T, dir string) *embedded.Engine {
 	t.Helper()
 	engine, err := embedded.Start(context.Background(), embedded.Config{
-		Library: clickhousetest.Library(t), Path: dir, Log: slog.New(slog.DiscardHandler), Command: clickhousetest.Command,
+		Library: clickhousetest.Library(t), Path: dir, Log: discard(), Command: clickhousetest.Command,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, engine.Stop(soon(t))) })
@@ -116,7 +118,7 @@ func TestKilledChildComesBackAtTheSameURLWithItsData(t *testing.T) {
 		require.Equal(t, url, engine.URL())
 		require.Equal(t, round+1, engine.Restarts())
 	}
-	require.Equal(t, "26.7.2.1", engine.Version())
+	require.Regexp(t, `^\d+\.\d+\.`, engine.Version())
 }
 
 func TestChildDiesWithItsParent(t *testing.T) {
@@ -150,7 +152,7 @@ func TestTwoEnginesCannotShareData(t *testing.T) {
 	dir := t.TempDir()
 	first := start(t, dir)
 	second, err := embedded.Start(context.Background(), embedded.Config{
-		Library: clickhousetest.Library(t), Path: dir, Log: slog.New(slog.DiscardHandler), Command: clickhousetest.Command,
+		Library: clickhousetest.Library(t), Path: dir, Log: discard(), Command: clickhousetest.Command,
 	})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return second.Restarts() > 0 }, time.Minute, 50*time.Millisecond)
@@ -190,7 +192,7 @@ func TestALibraryThatIsNoneIsNamed(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "libchdb.so")
 	require.NoError(t, os.WriteFile(file, []byte("not a library"), 0o600))
 	engine, err := embedded.Start(context.Background(), embedded.Config{
-		Library: file, Path: t.TempDir(), Log: slog.New(slog.DiscardHandler), Command: clickhousetest.Command,
+		Library: file, Path: t.TempDir(), Log: discard(), Command: clickhousetest.Command,
 	})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return engine.Restarts() > 0 }, time.Minute, 10*time.Millisecond)
@@ -200,7 +202,7 @@ func TestALibraryThatIsNoneIsNamed(t *testing.T) {
 
 func TestStartChecksItsConfig(t *testing.T) {
 	t.Parallel()
-	log := slog.New(slog.DiscardHandler)
+	log := discard()
 	for _, cfg := range []embedded.Config{{Path: "x", Log: log}, {Library: "x", Log: log}, {Library: "x", Path: "x"}} {
 		_, err := embedded.Start(t.Context(), cfg)
 		require.ErrorIs(t, err, fault.Invalid)

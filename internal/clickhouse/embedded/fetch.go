@@ -24,11 +24,11 @@ import (
 
 const (
 	// packedSize is about how many bytes the package has, for progress.
-	packedSize = 178 << 20
+	packedSize = 178_000_000
 	// maxLibrary bounds what is unpacked.
 	maxLibrary = 2 << 30
-	// minLibrary is less than any library of this engine has.
-	minLibrary = 100 << 20
+	// minLibrary is much less than any library of this engine has.
+	minLibrary = 16 << 20
 	// progressEvery is the time between two progress calls.
 	progressEvery = 250 * time.Millisecond
 )
@@ -107,6 +107,7 @@ func pack(ctx context.Context, npm, pkg, dir string, report func(Progress)) (tar
 	cmd := exec.CommandContext(ctx, npm, "pack", "--json", "--loglevel=error", "--fetch-retries=1",
 		"--cache", filepath.Join(dir, "cache"), pkg+"@"+Version)
 	cmd.Dir = dir
+	cmd.WaitDelay = 5 * time.Second // npm's own children may hold its output open
 	var out, complaints bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaints
 	stop := watch(dir, report)

@@ -114,7 +114,8 @@ func (p *pool) giveBack(s *session, clean bool) {
 	p.idle = append(p.idle, s)
 	var extra *session
 	if len(p.idle) > p.keep {
-		extra, p.idle = p.idle[0], slices.Delete(p.idle, 0, 1)
+		extra = p.idle[0]
+		p.idle = slices.Delete(p.idle, 0, 1)
 	}
 	p.mu.Unlock()
 	if extra != nil {

@@ -93,6 +93,9 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, req *request, ser
 	if err != nil {
 		return err
 	}
+	// A session is only lent again after a success: the engine counts a
+	// statement that failed as running, with all that it holds, until its
+	// session is used again or closed.
 	clean := false
 	defer func() { s.pool.giveBack(session, clean) }()
 	if req.kind == inserting {
@@ -113,7 +116,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, req *request, ser
 func (s *server) insert(w http.ResponseWriter, req *request, session *session) (clean bool, err error) {
 	insert, err := session.Insert(req.text, req.statement.format, req.params)
 	if err != nil {
-		return true, engineError(err)
+		return false, engineError(err)
 	}
 	defer insert.Close()
 	chunk := s.chunks.Get().(*[]byte)
@@ -157,7 +160,7 @@ func (s *server) stream(w http.ResponseWriter, req *request, session *session) (
 		if strings.Contains(err.Error(), "Streaming query is not supported") {
 			return s.whole(w, req, session)
 		}
-		return true, engineError(err)
+		return false, engineError(err)
 	}
 	defer stream.Close()
 	out := &output{w: w, format: format, framed: req.compress, tag: s.run}
@@ -182,7 +185,7 @@ func (s *server) stream(w http.ResponseWriter, req *request, session *session) (
 func (s *server) whole(w http.ResponseWriter, req *request, session *session) (clean bool, err error) {
 	data, stats, err := session.Query(req.text, req.format, req.params)
 	if err != nil {
-		return req.kind != sessionful, engineError(err)
+		return false, engineError(err)
 	}
 	summary(w, stats)
 	out := &output{w: w, format: first(req.statement.format, req.format), framed: req.compress}

@@ -59,8 +59,13 @@ func sessionSettings(l Limits) map[string]string {
 		"max_threads":        strconv.Itoa(l.Threads),
 		"max_insert_threads": "1",
 		"max_memory_usage":   strconv.FormatInt(l.QueryMemory, 10),
+		// Rows of spans and observations are wide: blocks of a quarter of the
+		// default take a quarter of the memory, in every stage of a statement.
+		"max_block_size": "16384",
 		// A block is stored when its insert is answered, not some time after.
 		"async_insert": "0",
+		// The library takes a bare expression for a SELECT; a server does not.
+		"implicit_select": "0",
 		// Compiling an expression takes longer than our queries do.
 		"compile_expressions":                "0",
 		"compile_aggregate_expressions":      "0",

@@ -16,9 +16,9 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker"
 )
 
-// MaxMessageBytes is the largest message a Server takes: what NATS takes by
-// default, so that tests meet the same limit.
-const MaxMessageBytes = 1 << 20
+// MaxMessageBytes is the largest message a Server takes: about what NATS takes
+// by default, so that tests meet the same limit.
+const MaxMessageBytes = 1<<20 - broker.ParkRoom - 128
 
 // Options of a connection. The zero value works.
 type Options struct {

@@ -19,6 +19,11 @@ const (
 	codeStoreFailed           = 10077 // also: maximum bytes or messages reached
 )
 
+// full reports whether an error code says that there is no room.
+func full(code int) bool {
+	return code == codeStoreFailed || code == codeStorageExceeded || code == codeInsufficientResources
+}
+
 // outcome reads the answer to a publish. The usual one, {"stream":"…","seq":1},
 // is recognised without decoding.
 func (p *publisher) outcome(m *nats.Msg, topic string) error {
@@ -45,7 +50,7 @@ func (p *publisher) outcome(m *nats.Msg, topic string) error {
 	switch e := ack.Error; {
 	case e.ErrCode == codeMessageTooLarge:
 		class = broker.ErrTooLarge
-	case e.ErrCode == codeStoreFailed, e.ErrCode == codeStorageExceeded, e.ErrCode == codeInsufficientResources:
+	case full(e.ErrCode):
 		class = broker.ErrBackpressure
 	case e.Code == 400:
 		class = broker.ErrInvalid

@@ -236,6 +236,9 @@ func (a admin) seek(ctx context.Context, topic, group string, to broker.Position
 // classify gives an error of the jetstream package its class.
 func (c *conn) classify(err error) error {
 	class := error(broker.ErrUnavailable)
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok && full(int(api.ErrorCode)) {
+		return fmt.Errorf("%w: %w", broker.ErrBackpressure, err)
+	}
 	switch {
 	case errors.Is(err, broker.ErrConflict), errors.Is(err, broker.ErrInvalid), errors.Is(err, broker.ErrUnavailable),
 		errors.Is(err, broker.ErrDenied):

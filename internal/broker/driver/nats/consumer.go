@@ -30,11 +30,11 @@ type consumer struct {
 	once    sync.Once
 	watch   *watcher
 
-	// Used by Receive only.
-	pulls    uint64
-	carry    []*nats.Msg // received and not yet returned
-	attached bool
-	gap      gap
+	receiving sync.Mutex // held by Receive, guards what follows
+	pulls     uint64
+	carry     []*nats.Msg // received and not yet returned
+	attached  bool
+	gap       gap
 
 	mu      sync.Mutex
 	ackWait time.Duration
@@ -68,6 +68,8 @@ func newConsumer(c *conn, l *link, cfg broker.ConsumerConfig) (*consumer, error)
 
 // Receive implements broker.Consumer.
 func (k *consumer) Receive(ctx context.Context) (*broker.Batch, error) {
+	k.receiving.Lock()
+	defer k.receiving.Unlock()
 	select {
 	case k.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -190,13 +192,18 @@ func (k *consumer) Close(ctx context.Context) error {
 	return err
 }
 
-// release gives back what was received and never returned. It runs after
-// Receive has ended for good, or concurrently with its last moments, in which
-// case the leases of what it missed run out by themselves.
+// release gives back what was received and never returned, once Receive has
+// ended.
 func (k *consumer) release() {
+	k.receiving.Lock()
+	defer k.receiving.Unlock()
 	if err := k.sub.Unsubscribe(); err != nil {
 		return // the connection is gone, and the server will notice
 	}
+	for _, m := range k.carry {
+		k.nak(m)
+	}
+	k.carry = nil
 	for {
 		select {
 		case m := <-k.in:

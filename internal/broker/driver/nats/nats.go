@@ -149,7 +149,7 @@ func (c *conn) limit() int {
 	if n <= 0 {
 		n = defaultPayload
 	}
-	return max(int(n)-frame, 0)
+	return max(int(n)-frame-broker.ParkRoom, 0)
 }
 
 // Ping implements broker.Broker.

@@ -1,0 +1,154 @@
+package brokertest
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/fault"
+)
+
+func adminCases() []testCase {
+	return []testCase{
+		{name: "LagCorrect", run: lagCorrect},
+		{name: "EnsureIdempotent", run: ensureIdempotent},
+		{name: "SeekReplays", run: seekReplays},
+		{name: "RetentionOvertakesGroup", slow: true, run: retentionOvertakesGroup},
+		{name: "AuthAndTLS", run: authAndTLS},
+	}
+}
+
+func lagCorrect(e *env) {
+	e.provision(broker.TopicSpec{})
+	e.lag(0, 0)
+	e.publish(e.messages("m", 100)...)
+	e.lag(100, 0)
+	lag, err := e.b.Admin().Lag(e.ctx, e.topic, e.group)
+	require.NoError(e, err)
+	require.Positive(e, lag.Oldest)
+	require.Less(e, lag.Oldest, time.Minute)
+	c := e.consumer(e.b, broker.ConsumerConfig{MaxMessages: 50})
+	b := e.receive(c, 5*time.Second)
+	require.Len(e, b.Deliveries, 50)
+	e.lag(50, 50)
+	half := make([]int, 25)
+	for i := range half {
+		half[i] = i
+	}
+	require.NoError(e, b.SettleSome(e.ctx, half, nil, 0))
+	e.lag(50, 25)
+	require.NoError(e, b.Ack(e.ctx))
+	e.lag(50, 0)
+	_, err = e.b.Admin().Lag(e.ctx, e.topic, "nobody")
+	require.ErrorIs(e, err, broker.ErrNoGroup)
+}
+
+func ensureIdempotent(e *env) {
+	admin := e.b.Admin()
+	topic := broker.TopicSpec{Name: e.topic, MaxAge: time.Hour, MaxBytes: 64 << 20}
+	group := broker.GroupSpec{Topic: e.topic, Name: "g", AckWait: 10 * time.Second, MaxInFlight: 100}
+	for range 2 {
+		require.NoError(e, admin.EnsureTopic(e.ctx, topic))
+		require.NoError(e, admin.EnsureGroup(e.ctx, group))
+	}
+	require.NoError(e, admin.EnsureTopic(e.ctx, broker.TopicSpec{Name: e.topic}), "zero fields accept what is there")
+	e.publish(e.messages("m", 5)...)
+
+	other := topic
+	other.MaxAge = 2 * time.Hour
+	err := admin.EnsureTopic(e.ctx, other)
+	require.ErrorIs(e, err, broker.ErrConflict)
+	require.ErrorContains(e, err, "max age")
+	require.NoError(e, admin.EnsureTopic(e.ctx, topic), "nothing was changed")
+	wider := group
+	wider.AckWait = time.Minute
+	require.ErrorIs(e, admin.EnsureGroup(e.ctx, wider), broker.ErrConflict)
+	require.NoError(e, admin.EnsureGroup(e.ctx, group), "nothing was changed")
+
+	other.Update, wider.Update = true, true
+	require.NoError(e, admin.EnsureTopic(e.ctx, other))
+	require.NoError(e, admin.EnsureGroup(e.ctx, wider))
+	require.ErrorIs(e, admin.EnsureTopic(e.ctx, topic), broker.ErrConflict, "now it is the new one")
+	require.Len(e, e.drain(e.consumer(e.b, broker.ConsumerConfig{}), 5, 5*time.Second), 5, "nothing was lost")
+
+	for _, bad := range []string{"", "UPPER", "a b", ".a", "a..b", "a*"} {
+		require.ErrorIs(e, admin.EnsureTopic(e.ctx, broker.TopicSpec{Name: bad}), broker.ErrInvalid, "topic %q", bad)
+	}
+	require.ErrorIs(e, admin.EnsureGroup(e.ctx, broker.GroupSpec{Topic: e.topic, Name: "a.b"}), broker.ErrInvalid)
+	require.ErrorIs(e, admin.EnsureGroup(e.ctx, broker.GroupSpec{Topic: "no-such-topic", Name: "g"}), broker.ErrUnroutable)
+	err = e.pub.Publish(e.ctx, []broker.Message{{Topic: "no-such-topic"}})
+	require.ErrorIs(e, err, broker.ErrUnroutable)
+	require.ErrorIs(e, err, fault.Unavailable)
+}
+
+func seekReplays(e *env) {
+	e.provision(broker.TopicSpec{})
+	admin := e.b.Admin()
+	if !e.b.Capabilities().Replay {
+		require.ErrorIs(e, admin.Seek(e.ctx, e.topic, e.group, broker.Position{}), broker.ErrUnsupported)
+		return
+	}
+	e.publish(e.messages("m", 20)...)
+	c := e.consumer(e.b, broker.ConsumerConfig{MaxMessages: 10})
+	first := e.receive(c, 5*time.Second)
+	at := first.Deliveries[5].Position
+	require.NoError(e, first.Ack(e.ctx))
+	require.Len(e, e.drain(c, 10, 5*time.Second), 10)
+	require.NoError(e, c.Close(e.ctx))
+
+	require.NoError(e, admin.Seek(e.ctx, e.topic, e.group, broker.Position{}))
+	e.lag(20, 0)
+	c = e.consumer(e.b, broker.ConsumerConfig{})
+	require.Len(e, e.drain(c, 20, 5*time.Second), 20)
+	require.NoError(e, admin.Seek(e.ctx, e.topic, e.group, broker.Position{Place: broker.AtPosition, Value: at}))
+	require.Len(e, e.drain(c, 15, 10*time.Second), 15, "a running worker follows")
+	require.NoError(e, admin.Seek(e.ctx, e.topic, e.group, broker.Position{Place: broker.Latest}))
+	e.lag(0, 0)
+	require.Zero(e, e.lostMessages(), "a seek loses nothing")
+}
+
+func retentionOvertakesGroup(e *env) {
+	e.provision(broker.TopicSpec{MaxBytes: 1 << 20})
+	c := e.consumer(e.b, broker.ConsumerConfig{MaxMessages: 10})
+	e.publish(e.messages("first", 10)...)
+	b := e.receive(c, 5*time.Second)
+	require.NoError(e, b.Ack(e.ctx))
+	value := make([]byte, 10<<10)
+	const n = 300
+	for i := range n {
+		v := append([]byte(strconv.Itoa(i)+" "), value...)
+		e.publish(broker.Message{Topic: e.topic, Value: v})
+	}
+	got := 0
+	for {
+		ctx, cancel := context.WithTimeout(e.ctx, 500*time.Millisecond)
+		b, err := c.Receive(ctx)
+		cancel()
+		if err != nil {
+			break
+		}
+		got += len(b.Deliveries)
+		require.NoError(e, b.Ack(e.ctx))
+	}
+	require.Positive(e, got)
+	require.Less(e, got, n)
+	require.EqualValues(e, n-got, e.lostMessages(), "what was lost is counted")
+	e.publish(e.messages("last", 3)...)
+	require.Len(e, e.drain(c, 3, 5*time.Second), 3, "the worker goes on")
+}
+
+func authAndTLS(e *env) {
+	if e.h.Refused == nil {
+		e.Fatal("the harness has no refused connections")
+	}
+	for name, open := range e.h.Refused(e) {
+		start := time.Now()
+		err := open(e.ctx)
+		require.ErrorIs(e, err, broker.ErrDenied, name)
+		require.Less(e, time.Since(start), 10*time.Second, name)
+		e.Logf("%s: %v", name, err)
+	}
+}

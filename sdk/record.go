@@ -1,0 +1,162 @@
+package sdk
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
+)
+
+// Record is one fact about one prediction, call or step, made by [Features],
+// [Metrics] or [Context]. It is immutable: the With methods return a copy that
+// shares the values.
+type Record struct {
+	profile string
+	id      string
+	at      time.Time
+	body    func(*ingestv1.Record)
+	err     error
+}
+
+// Value is one named value of a feature.
+type Value struct{ feature *ingestv1.Feature }
+
+// Float is a number. NaN and the infinities are values of their own, distinct
+// from a missing one.
+func Float(name string, v float64) Value {
+	return Value{&ingestv1.Feature{Name: name, Value: &ingestv1.Feature_Float{Float: v}}}
+}
+
+// Int is a whole number. Beyond 2^53 it is compared as the nearest float64.
+func Int(name string, v int64) Value {
+	return Value{&ingestv1.Feature{Name: name, Value: &ingestv1.Feature_Int{Int: v}}}
+}
+
+// String is a category.
+func String(name, v string) Value {
+	return Value{&ingestv1.Feature{Name: name, Value: &ingestv1.Feature_String_{String_: v}}}
+}
+
+// Bool is a category of two.
+func Bool(name string, v bool) Value {
+	return Value{&ingestv1.Feature{Name: name, Value: &ingestv1.Feature_Bool{Bool: v}}}
+}
+
+// Missing says that there is no value. A feature that is not named at all
+// counts as missing as well.
+func Missing(name string) Value {
+	return Value{&ingestv1.Feature{Name: name, Value: &ingestv1.Feature_Missing{Missing: &ingestv1.Missing{}}}}
+}
+
+// Features are the values of one model input. The profile is its uid, or
+// "space/name" for the newest version, or "space/name/version".
+func Features(profile string, values ...Value) Record {
+	list := make([]*ingestv1.Feature, len(values))
+	for i, v := range values {
+		list[i] = v.feature
+	}
+	body := &ingestv1.Record_Features{Features: &ingestv1.Features{Values: list}}
+	r := Record{profile: profile, body: func(to *ingestv1.Record) { to.Body = body }}
+	if slices.Contains(list, nil) {
+		r.err = errors.New("a value was not made by Float, Int, String, Bool or Missing")
+	}
+	return r
+}
+
+// Metrics are numbers measured about a model, by name. They must be finite. The
+// map is copied.
+func Metrics(profile string, values map[string]float64) Record {
+	list := make([]*ingestv1.Metric, 0, len(values))
+	r := Record{profile: profile}
+	for name, v := range values {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			r.err = fmt.Errorf("metric %q is not finite", name)
+		}
+		list = append(list, &ingestv1.Metric{Name: name, Value: v})
+	}
+	slices.SortFunc(list, func(a, b *ingestv1.Metric) int { return strings.Compare(a.Name, b.Name) })
+	body := &ingestv1.Record_Metrics{Metrics: &ingestv1.Metrics{Values: list}}
+	r.body = func(to *ingestv1.Record) { to.Body = body }
+	return r
+}
+
+// Context is anything that encodes as a JSON object, such as the input and the
+// output of an agent, kept for a later evaluation. A value that does not encode
+// so is an error of the call that sends the record.
+func Context(profile string, value any) Record {
+	text, err := json.Marshal(value)
+	if err == nil && (len(text) == 0 || text[0] != '{') {
+		err = errors.New("the context is not a JSON object")
+	}
+	body := &ingestv1.Record_Context{Context: &ingestv1.Context{Json: string(text)}}
+	return Record{profile: profile, err: err, body: func(to *ingestv1.Record) { to.Body = body }}
+}
+
+// WithID names the record within its profile, in 1 to 128 bytes: sent twice, by
+// whomever, it counts once. Without it the record gets a name of its own when
+// it is sent.
+func (r Record) WithID(id string) Record {
+	r.id = id
+	return r
+}
+
+// WithTime says when it happened. Without it that is when it is sent.
+func (r Record) WithTime(t time.Time) Record {
+	r.at = t
+	return r
+}
+
+// message is the record as it travels, with what the context adds.
+func (r Record) message(ctx context.Context, now time.Time) (*ingestv1.Record, error) {
+	if r.err != nil {
+		return nil, fmt.Errorf("record for %q: %w", r.profile, r.err)
+	}
+	if r.body == nil {
+		return nil, errors.New("the record is empty: make it with Features, Metrics or Context")
+	}
+	m := &ingestv1.Record{Id: r.id, Profile: r.profile}
+	if m.Id == "" {
+		m.Id = newID(now)
+	}
+	if r.at.IsZero() {
+		r.at = now
+	}
+	m.EventTime = timestamppb.New(r.at)
+	r.body(m)
+	if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
+		m.Traceparent = traceparent(sc)
+		m.Tracestate = sc.TraceState().String()
+	}
+	return m, nil
+}
+
+// traceparent writes a span context as W3C Trace Context has it, version 00.
+func traceparent(sc trace.SpanContext) string {
+	traceID, spanID := sc.TraceID(), sc.SpanID()
+	b := make([]byte, 0, 55)
+	b = hex.AppendEncode(append(b, "00-"...), traceID[:])
+	b = hex.AppendEncode(append(b, '-'), spanID[:])
+	b = hex.AppendEncode(append(b, '-'), []byte{byte(sc.TraceFlags() & trace.FlagsSampled)})
+	return string(b)
+}
+
+// newID is a name that sorts by time, which the store compresses better, with
+// 80 random bits behind it.
+func newID(now time.Time) string {
+	return fmt.Sprintf("%012x-%s", now.UnixMilli(), rand.Text()[:16])
+}
+
+// size is about what a record takes in memory and on the wire.
+func size(m *ingestv1.Record) int { return proto.Size(m) + 64 }

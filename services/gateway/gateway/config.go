@@ -1,0 +1,112 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/driftmesh/driftmesh/internal/settings"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/records"
+)
+
+// Config is what can be set.
+type Config struct {
+	HTTP     string `name:"http" help:"Address of REST and of Jaeger's API." default:"127.0.0.1:8000" placeholder:"HOST:PORT"`
+	GRPC     string `name:"grpc" help:"Address of the native gRPC API." default:"127.0.0.1:50051" placeholder:"HOST:PORT"`
+	OTLPGRPC string `name:"otlp-grpc" help:"Address of OTLP over gRPC." default:"127.0.0.1:4317" placeholder:"HOST:PORT"`
+	OTLPHTTP string `name:"otlp-http" help:"Address of OTLP over HTTP." default:"127.0.0.1:4318" placeholder:"HOST:PORT"`
+
+	Anonymous  bool `help:"Let callers without credentials in, as tenant default. Only on loopback." default:"true" negatable:""`
+	Insecure   bool `help:"Allow anonymous on other addresses than loopback too: whoever reaches them reads and writes tenant default."`
+	Reflection bool `help:"Describe the gRPC services to whoever asks (gRPC reflection)." default:"true" negatable:""`
+
+	MaxRequest  settings.Size `help:"Largest message or request body." default:"16MiB"`
+	MaxRequests int           `help:"HTTP requests answered at a time; further ones are told to try again." default:"1024"`
+	MaxStreams  uint32        `help:"Concurrent calls of one gRPC connection." default:"1024"`
+	MaxIdle     time.Duration `help:"A gRPC connection without calls is closed after this." default:"15m"`
+	MaxTails    int           `help:"Live tails at a time; further ones are told to try again." default:"256"`
+	Drain       time.Duration `help:"How long calls may go on after the stop." default:"10s"`
+
+	OTLP    otlpdoor.Config `embed:"" prefix:"otlp."`
+	Records RecordsConfig   `embed:"" prefix:"records."`
+}
+
+// RecordsConfig bounds what the door for records takes in.
+type RecordsConfig struct {
+	MaxRecords     int           `help:"Most records of one batch; further ones are refused." default:"100000"`
+	MaxAge         time.Duration `help:"How far back an event time may lie." default:"78840h"`
+	MaxAhead       time.Duration `help:"How far ahead an event time may lie." default:"24h"`
+	MaxContext     settings.Size `help:"Largest JSON context of a record." default:"1MiB"`
+	MaxInFlight    settings.Size `help:"Bytes of records held in memory at once; beyond it callers are told to try again." default:"128MiB"`
+	Outstanding    int           `help:"Unanswered batches of one stream; no further one is read meanwhile." default:"16"`
+	PublishTimeout time.Duration `help:"How long the broker may take to make a batch durable before the caller is told to try again." default:"10s"`
+}
+
+func (c RecordsConfig) limits() records.Limits {
+	return records.Limits{
+		MaxRecords: c.MaxRecords, MaxAge: c.MaxAge, MaxAhead: c.MaxAhead, MaxContext: int(c.MaxContext),
+		InFlightBytes: int64(c.MaxInFlight), Outstanding: c.Outstanding, PublishTimeout: c.PublishTimeout,
+	}
+}
+
+// maxDepth of a stream that still is a bound.
+const maxOutstanding = 1024
+
+// Validate reports every setting that cannot work.
+func (c Config) Validate() error {
+	errs := []error{c.checkPublic()}
+	if c.Records.Outstanding < 0 || c.Records.Outstanding > maxOutstanding {
+		errs = append(errs, fmt.Errorf("gateway.records.outstanding: must be from 1 to %d", maxOutstanding))
+	}
+	for name, n := range map[string]int64{
+		"gateway.max-request": int64(c.MaxRequest), "gateway.max-requests": int64(c.MaxRequests),
+		"gateway.max-tails": int64(c.MaxTails), "gateway.records.max-records": int64(c.Records.MaxRecords),
+		"gateway.records.max-in-flight": int64(c.Records.MaxInFlight),
+	} {
+		if n < 0 {
+			errs = append(errs, fmt.Errorf("%s: must not be negative", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkPublic refuses to let just anybody in from other machines.
+func (c Config) checkPublic() error {
+	if !c.Anonymous || c.Insecure {
+		return nil
+	}
+	var open []string
+	for name, addr := range map[string]string{
+		"gateway.http": c.HTTP, "gateway.grpc": c.GRPC, "gateway.otlp-grpc": c.OTLPGRPC, "gateway.otlp-http": c.OTLPHTTP,
+	} {
+		if !loopback(addr) {
+			open = append(open, name+"="+addr)
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: anybody who reaches this address could read and write everything of tenant default. "+
+		"Ask for credentials (--no-gateway.anonymous, or gateway.anonymous: false), or listen on 127.0.0.1; "+
+		"if it is meant, say so (--gateway.insecure)", strings.Join(open, ", "))
+}
+
+// loopback reports whether an address can be reached from this machine only.
+// An address that cannot be read counts as public; listening will tell.
+func loopback(addr string) bool {
+	if addr == "" {
+		return true // not listened on
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,157 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/process"
+	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
+)
+
+// name is what the gateway calls itself to other services.
+const name = "gateway"
+
+// opened is what Run has opened, in order.
+type opened struct {
+	deps   Deps
+	env    process.Env
+	keys   *identity.JWKS
+	closes []func(context.Context) error
+}
+
+// open opens everything. What it returns must be closed, also after an error.
+func open(ctx context.Context, cfg Config, env process.Env) (*opened, error) {
+	o := &opened{env: env, deps: Deps{
+		Instance: env.Instance, Log: env.Log, Stats: env.Stats, Traces: env.Traces,
+	}}
+	// Listeners first: an address in use is the likeliest fault, and the
+	// cheapest to find.
+	for _, l := range []struct {
+		setting, addr string
+		to            *net.Listener
+	}{
+		{"gateway.http", cfg.HTTP, &o.deps.HTTP}, {"gateway.grpc", cfg.GRPC, &o.deps.GRPC},
+		{"gateway.otlp-grpc", cfg.OTLPGRPC, &o.deps.OTLPGRPC}, {"gateway.otlp-http", cfg.OTLPHTTP, &o.deps.OTLPHTTP},
+	} {
+		if err := o.listen(ctx, l.setting, l.addr, l.to); err != nil {
+			return o, err
+		}
+	}
+	for _, n := range []struct {
+		setting, target string
+		to              **grpc.ClientConn
+	}{
+		{"mesh.auth", env.Shared.Mesh.Auth, &o.deps.Auth}, {"mesh.drift", env.Shared.Mesh.Drift, &o.deps.Drift},
+		{"mesh.trace-store", env.Shared.Mesh.TraceStore, &o.deps.TraceStore},
+		{"mesh.ingest-worker", env.Shared.Mesh.IngestWorker, &o.deps.IngestWorker},
+	} {
+		conn, err := env.Neighbour(name, n.target)
+		if err != nil {
+			return o, fmt.Errorf("%s: %w", n.setting, err)
+		}
+		*n.to = conn
+		o.closes = append(o.closes, func(context.Context) error { return conn.Close() })
+	}
+	b, err := env.OpenBroker(ctx)
+	if err != nil {
+		return o, err
+	}
+	o.deps.Broker = b
+	o.closes = append(o.closes, b.Close)
+	return o, o.identify(cfg.Anonymous)
+}
+
+func (o *opened) listen(ctx context.Context, setting, addr string, to *net.Listener) error {
+	if addr == "" {
+		return nil
+	}
+	var config net.ListenConfig
+	lis, err := config.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("listen (setting %s): %w", setting, err)
+	}
+	*to = lis
+	o.closes = append(o.closes, func(context.Context) error {
+		if err := lis.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return fmt.Errorf("close listener: %w", err)
+		}
+		return nil
+	})
+	return nil
+}
+
+// identify makes the check of credentials: tokens against auth's public keys,
+// kept here; API keys by asking auth.
+func (o *opened) identify(anonymous bool) error {
+	auth := authv1.NewAuthServiceClient(o.deps.Auth)
+	o.keys = identity.NewJWKS(func(ctx context.Context) (string, error) {
+		resp, err := auth.ListKeys(ctx, &authv1.ListKeysRequest{})
+		return resp.GetJwks(), err
+	})
+	authenticator, err := identity.NewAuthenticator(identity.Checks{
+		Tokens:    identity.NewTokenVerifier(o.keys, identity.TokenAudience, identity.TokenIssuer),
+		Keys:      identity.NewKeyVerifier(checkKey(auth)),
+		Anonymous: anonymous,
+	})
+	if err != nil {
+		return err
+	}
+	o.deps.Identify = authenticator.Authenticate
+	if !anonymous {
+		// Nobody can come in before the keys are known.
+		o.env.Ready("keys of auth", o.keys.Ready)
+	}
+	return nil
+}
+
+// checkKey asks auth whose an API key is.
+func checkKey(auth authv1.AuthServiceClient) identity.KeyCheck {
+	self := identity.ForService(name, identity.MeshTenant)
+	return func(ctx context.Context, key string) (identity.Identity, time.Time, error) {
+		resp, err := auth.CheckAPIKey(identity.With(ctx, self), &authv1.CheckAPIKeyRequest{Key: key})
+		if err != nil {
+			return identity.Identity{}, time.Time{}, err
+		}
+		var ends time.Time
+		if resp.GetExpireTime() != nil {
+			ends = resp.GetExpireTime().AsTime()
+		}
+		return identity.Identity{
+			Tenant: resp.GetTenant(), Subject: resp.GetKeyId(), Kind: identity.Key, Admin: resp.GetAdmin(),
+		}, ends, nil
+	}
+}
+
+// serve provisions the topics while it already answers, so that callers learn
+// to try again instead of finding nobody.
+func (o *opened) serve(ctx context.Context, service *Service) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return o.keys.Run(ctx) })
+	group.Go(func() error { return o.provision(ctx, o.deps.Broker.Admin()) })
+	group.Go(func() error { return service.Run(ctx) })
+	return group.Wait()
+}
+
+func (o *opened) provision(ctx context.Context, admin broker.Admin) error {
+	if err := o.env.Provision(ctx, admin); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// close closes everything in reverse.
+func (o *opened) close(ctx context.Context) error {
+	var errs []error
+	for i := len(o.closes) - 1; i >= 0; i-- {
+		errs = append(errs, o.closes[i](ctx))
+	}
+	return errors.Join(errs...)
+}

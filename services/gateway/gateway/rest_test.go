@@ -1,0 +1,239 @@
+package gateway_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+
+	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
+	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+	"github.com/driftmesh/driftmesh/services/gateway/gateway"
+)
+
+type problem struct {
+	Code, Message, Reason string
+	Details               []map[string]any
+}
+
+func parsed[T any](t *testing.T, raw []byte) T {
+	t.Helper()
+	var v T
+	require.NoError(t, json.Unmarshal(raw, &v), string(raw))
+	return v
+}
+
+// problemIn is the error of an answer; that of a stream is an object's "error".
+func problemIn(t *testing.T, raw []byte) problem {
+	t.Helper()
+	chunk := parsed[struct{ Error *problem }](t, raw)
+	if chunk.Error != nil {
+		return *chunk.Error
+	}
+	return parsed[problem](t, raw)
+}
+
+func TestEveryRouteAsksWhoCalls(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	raw, err := os.ReadFile("../../../proto/rest.yaml")
+	require.NoError(t, err)
+	var api struct {
+		HTTP struct{ Rules []map[string]string }
+	}
+	require.NoError(t, yaml.Unmarshal(raw, &api))
+	require.Greater(t, len(api.HTTP.Rules), 20)
+	wildcard := regexp.MustCompile(`\{[^}]*\}`)
+	for _, rule := range api.HTTP.Rules {
+		for method, path := range rule {
+			if method == "selector" || method == "body" {
+				continue
+			}
+			body := ""
+			if rule["body"] != "" {
+				body = "{}"
+			}
+			code, _, raw := w.request(strings.ToUpper(method), w.http+wildcard.ReplaceAllString(path, "x"), body)
+			require.Equal(t, http.StatusUnauthorized, code, "%s %s: %s", method, path, raw)
+			require.Equal(t, "UNAUTHENTICATED", problemIn(t, raw).Code, string(raw))
+		}
+	}
+}
+
+func TestRecordsOverREST(t *testing.T) {
+	t.Parallel()
+	w := start(t, anonymous)
+	code, _, raw := w.request(http.MethodPost, w.http+"/api/v1/records", `{"records": [
+		{"id": "a", "profile": "wine/red", "features": {"values": [{"name": "alcohol", "float": "NaN"}, {"name": "quality", "int": "5"}]}},
+		{"id": "b", "profile": "wine/white", "features": {"values": [{"name": "alcohol", "float": 1}]}}
+	]}`)
+	require.Equal(t, http.StatusOK, code, string(raw))
+	answer := parsed[struct {
+		Accepted, Rejected string
+		Rejections         []struct {
+			Index                  int
+			RecordID               string `json:"record_id"`
+			Field, Reason, Message string
+		}
+	}](t, raw)
+	require.Equal(t, "1", answer.Accepted)
+	require.Equal(t, "1", answer.Rejected)
+	require.Equal(t, 1, answer.Rejections[0].Index)
+	require.Equal(t, "b", answer.Rejections[0].RecordID)
+	require.Equal(t, "profile", answer.Rejections[0].Field)
+	require.Equal(t, "unknown_profile", answer.Rejections[0].Reason)
+
+	code, _, raw = w.request(http.MethodPost, w.http+"/api/v1/records:stream",
+		`{"records": [{"profile": "wine/red", "metrics": {"values": [{"name": "mae", "value": 1}]}}]}`+"\n"+
+			`{"records": [{"profile": "wine/red", "context": {"json": "{}"}}]}`+"\n", "Content-Type", "application/x-ndjson")
+	require.Equal(t, http.StatusOK, code, string(raw))
+	require.Equal(t, "2", parsed[map[string]any](t, raw)["batches"])
+	_, records := w.published()
+	require.Len(t, records, 3)
+}
+
+func TestErrorsOverREST(t *testing.T) {
+	t.Parallel()
+	w := start(t, anonymous, func(c *gateway.Config) { c.MaxRequest = 4 << 10 })
+	records := w.http + "/api/v1/records"
+	one := `{"records": [{"profile": "wine/red", "features": {"values": [{"name": "alcohol", "float": 1}]}}]}`
+	tests := map[string]struct {
+		method, url, body string
+		head              []string
+		status            int
+		code, reason      string
+	}{
+		"no JSON":            {"POST", records, `{`, nil, 400, "INVALID_ARGUMENT", ""},
+		"unknown field":      {"POST", records, `{"recods": []}`, nil, 400, "INVALID_ARGUMENT", ""},
+		"wrong type":         {"POST", records, `{"records": 5}`, nil, 400, "INVALID_ARGUMENT", ""},
+		"invalid UTF-8":      {"POST", records, "{\"records\": [{\"id\": \"\xff\"}]}", nil, 400, "INVALID_ARGUMENT", ""},
+		"too large":          {"POST", records, `{"records": [{"id": "` + strings.Repeat("x", 5<<10) + `"}]}`, nil, 413, "RESOURCE_EXHAUSTED", "REQUEST_TOO_LARGE"},
+		"wrong content type": {"POST", records, one, []string{"Content-Type", "text/xml"}, 415, "INVALID_ARGUMENT", "UNSUPPORTED_MEDIA_TYPE"},
+		"content encoding":   {"POST", records, one, []string{"Content-Encoding", "gzip"}, 415, "INVALID_ARGUMENT", "UNSUPPORTED_MEDIA_TYPE"},
+		"wrong method":       {"PUT", records, one, nil, 405, "UNIMPLEMENTED", ""},
+		"no such route":      {"GET", w.http + "/api/v1/nothing", "", nil, 404, "NOT_FOUND", ""},
+		"no such path":       {"GET", w.http + "/nothing", "", nil, 404, "NOT_FOUND", "NO_SUCH_PATH"},
+		"no such trace":      {"GET", w.http + "/api/v1/traces/ff", "", nil, 404, "NOT_FOUND", ""},
+		"no such profile":    {"GET", w.http + "/api/v1/profiles/wine/white", "", nil, 404, "NOT_FOUND", ""},
+		"bad filter":         {"GET", w.http + "/api/v1/tail", "", nil, 400, "INVALID_ARGUMENT", "BAD_FILTER"},
+		"wrong password":     {"POST", w.http + "/api/v1/login", `{"username": "a", "password": "b"}`, nil, 401, "UNAUTHENTICATED", "LOGIN_REFUSED"},
+		"not served behind":  {"GET", w.http + "/api/v1/users", "", nil, 501, "UNIMPLEMENTED", ""},
+	}
+	for name, tt := range tests {
+		code, head, raw := w.request(tt.method, tt.url, tt.body, tt.head...)
+		require.Equal(t, tt.status, code, "%s: %s", name, raw)
+		require.Equal(t, "application/json", head.Get("Content-Type"), name)
+		got := problemIn(t, raw)
+		require.Equal(t, tt.code, got.Code, name)
+		require.Equal(t, tt.reason, got.Reason, name)
+		require.NotEmpty(t, got.Message, name)
+		require.NotNil(t, got.Details, name)
+	}
+	w.broker.Down()
+	code, head, raw := w.request(http.MethodPost, records, one)
+	require.Equal(t, http.StatusServiceUnavailable, code)
+	require.Equal(t, "2", head.Get("Retry-After"))
+	require.Equal(t, "BROKER_UNAVAILABLE", parsed[problem](t, raw).Reason)
+}
+
+func TestDocuments(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	code, _, raw := w.request(http.MethodGet, w.http+"/openapi.json", "")
+	require.Equal(t, http.StatusOK, code)
+	require.Contains(t, parsed[map[string]any](t, raw)["paths"], "/api/v1/records")
+	code, head, raw := w.request(http.MethodGet, w.http+"/.well-known/jwks.json", "")
+	require.Equal(t, http.StatusOK, code)
+	require.Equal(t, "application/jwk-set+json", head.Get("Content-Type"))
+	require.JSONEq(t, `{"keys":[]}`, string(raw))
+	code, head, raw = w.request(http.MethodGet, w.http+"/", "")
+	require.Equal(t, http.StatusOK, code)
+	require.Equal(t, "text/html; charset=utf-8", head.Get("Content-Type"))
+	require.Contains(t, string(raw), "/jaeger")
+	require.NotContains(t, string(raw), "<script")
+}
+
+func TestProfileNamesWithSlashes(t *testing.T) {
+	t.Parallel()
+	w := start(t, anonymous)
+	for _, path := range []string{"wine/red", "wine/red/1.0.0", wineUID, "wine%2Fred"} {
+		code, _, raw := w.request(http.MethodGet, w.http+"/api/v1/profiles/"+path, "")
+		require.Equal(t, http.StatusOK, code, "%s: %s", path, raw)
+		require.Contains(t, string(raw), wineUID)
+	}
+}
+
+func TestJaegerStreamsATrace(t *testing.T) {
+	t.Parallel()
+	w := start(t, anonymous)
+	code, _, raw := w.request(http.MethodGet, w.http+"/jaeger/api/traces/"+knownTrace, "")
+	require.Equal(t, http.StatusOK, code)
+	answer := parsed[struct {
+		Data []struct {
+			TraceID string
+			Spans   []struct {
+				SpanID   string
+				Duration int
+			}
+		}
+	}](t, raw)
+	require.Len(t, answer.Data, 1)
+	require.Equal(t, knownTrace, answer.Data[0].TraceID)
+	require.Len(t, answer.Data[0].Spans, 3)
+	require.Equal(t, "0000000000000003", answer.Data[0].Spans[2].SpanID)
+	require.Equal(t, 123, answer.Data[0].Spans[2].Duration)
+	code, _, raw = w.request(http.MethodGet, w.http+"/jaeger/api/traces/ff", "")
+	require.Equal(t, http.StatusNotFound, code)
+	require.JSONEq(t, `{"data":null,"total":0,"limit":0,"offset":0,"errors":[{"code":404,"msg":"trace not found"}]}`, string(raw))
+}
+
+func TestLedgerCountsTheDoor(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	_, err := w.ingest().PublishRecords(as(t, "acme"), &ingestv1.PublishRecordsRequest{Records: []*ingestv1.Record{
+		wine("a", float("alcohol", 1)), wine("b", float("alcohol", 1)), wine("c", float("alcohol", 1)), wine("d", float("alcohol", 1)),
+		wine("e", float("sweetness", 1)),
+	}})
+	require.NoError(t, err)
+	ledger, err := ledgerv1.NewLedgerServiceClient(w.conn()).GetLedger(as(t, "acme"), &ledgerv1.GetLedgerRequest{})
+	require.NoError(t, err)
+	records := ledger.GetAccounts()[1]
+	require.Equal(t, "records", records.GetSignal())
+	require.Equal(t, uint64(5), records.GetAccepted())
+	require.Equal(t, uint64(3), records.GetStored())
+	require.Equal(t, uint64(1), records.GetInFlight())
+	require.Equal(t, map[string]uint64{"unknown_feature": 1}, records.GetRejected())
+	require.True(t, records.GetBalanced())
+}
+
+func TestARecordWithATraceparentGivesOneTrace(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	const one, two = "00-0102030405060708090a0b0c0d0e0f10-0102030405060708-01", "00-1102030405060708090a0b0c0d0e0f10-0102030405060708-01"
+	a, b := wine("a", float("alcohol", 1)), wine("b", float("alcohol", 1))
+	a.Traceparent, b.Traceparent = one, two
+	_, err := w.ingest().PublishRecords(as(t, "acme"), &ingestv1.PublishRecordsRequest{Records: []*ingestv1.Record{a, b}})
+	require.NoError(t, err)
+	messages, _ := w.published()
+	require.Contains(t, messages[0].Header("traceparent"), "0102030405060708090a0b0c0d0e0f10")
+	found := map[string]bool{}
+	for _, s := range w.spans.GetSpans() {
+		require.Equal(t, "0102030405060708090a0b0c0d0e0f10", s.SpanContext.TraceID().String(), s.Name)
+		found[s.Name] = true
+		if s.Name == "accept records" {
+			require.Equal(t, "0102030405060708", s.Parent.SpanID().String())
+			links := map[string]bool{}
+			for _, l := range s.Links {
+				links[l.SpanContext.TraceID().String()] = true
+			}
+			require.True(t, links["1102030405060708090a0b0c0d0e0f10"], "the other record's trace is linked")
+		}
+	}
+	require.True(t, found["accept records"], found)
+	require.GreaterOrEqual(t, len(found), 2, "and the publish: %v", found)
+}

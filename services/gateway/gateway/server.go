@@ -1,0 +1,98 @@
+package gateway
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+
+	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/rpc"
+	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
+	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/ledger"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/proxy"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/records"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/tail"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/wire"
+)
+
+// ingestServer is IngestService: the door for records and the live tail.
+type ingestServer struct {
+	ingestv1.UnimplementedIngestServiceServer
+	records *records.Service
+	tail    *tail.Service
+}
+
+var _ ingestv1.IngestServiceServer = (*ingestServer)(nil)
+
+// PublishRecords takes one batch and answers when it is durable.
+func (s *ingestServer) PublishRecords(ctx context.Context, req *ingestv1.PublishRecordsRequest) (*ingestv1.PublishRecordsResponse, error) {
+	return s.records.PublishRecords(ctx, req)
+}
+
+// StreamRecords takes batches and sums them up.
+func (s *ingestServer) StreamRecords(stream grpc.ClientStreamingServer[ingestv1.StreamRecordsRequest, ingestv1.StreamRecordsResponse]) error {
+	return s.records.StreamRecords(stream)
+}
+
+// ExchangeRecords takes batches and answers each.
+func (s *ingestServer) ExchangeRecords(stream grpc.BidiStreamingServer[ingestv1.ExchangeRecordsRequest, ingestv1.ExchangeRecordsResponse]) error {
+	return s.records.ExchangeRecords(stream)
+}
+
+// Tail sends what arrives.
+func (s *ingestServer) Tail(req *ingestv1.TailRequest, stream grpc.ServerStreamingServer[ingestv1.TailResponse]) error {
+	return s.tail.Tail(req, stream)
+}
+
+// A connection's read buffer. Thousands of connections idle at the door, so it
+// is small; the write buffer is there only while something is written.
+const readBuffer = 8 << 10
+
+// maxHead bounds the metadata of a call.
+const maxHead = 32 << 10
+
+// newServer makes the public gRPC server with everything on it.
+func (s *Service) newServer() (*rpc.Server, error) {
+	server, err := rpc.NewServer(rpc.ServerConfig{
+		Listen: s.cfg.GRPC, MaxRequest: int(s.cfg.MaxRequest), MaxStreams: s.cfg.MaxStreams,
+		MaxIdle: s.cfg.MaxIdle, DrainTimeout: s.cfg.Drain, Reflection: s.cfg.Reflection,
+		ServerOptions: []grpc.ServerOption{
+			grpc.ForceServerCodecV2(wire.Codec{}),
+			grpc.ChainUnaryInterceptor(wire.Unary), grpc.ChainStreamInterceptor(wire.Stream),
+			grpc.ReadBufferSize(readBuffer), grpc.MaxHeaderListSize(maxHead),
+		},
+	}, rpc.ServerDeps{Log: s.deps.Log, Stats: s.deps.Stats, Traces: s.deps.Traces, Authenticate: s.authenticate})
+	if err != nil {
+		return nil, err
+	}
+	ingestv1.RegisterIngestServiceServer(server, &ingestServer{records: s.records, tail: tail.NewService(s.hub, s.deps.Log)})
+	ledgerv1.RegisterLedgerServiceServer(server, ledger.New(s.counters, ledger.Settlers{
+		Spans: ledgerv1.NewLedgerServiceClient(s.deps.TraceStore), Records: ledgerv1.NewLedgerServiceClient(s.deps.IngestWorker),
+	}))
+	for _, r := range []struct {
+		route proxy.Route
+		conn  grpc.ClientConnInterface
+	}{{proxy.Auth, s.deps.Auth}, {proxy.Drift, s.deps.Drift}, {proxy.Trace, s.deps.TraceStore}} {
+		if err := proxy.Register(server, r.route, r.conn); err != nil {
+			return nil, err
+		}
+	}
+	return server, nil
+}
+
+// authenticate finds out who calls a method of the public gRPC server.
+func (s *Service) authenticate(ctx context.Context, method string) (context.Context, error) {
+	authorization, apiKey, err := identity.FromMetadata(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if authorization == "" && apiKey == "" && proxy.Open(method) {
+		return ctx, nil
+	}
+	id, err := s.deps.Identify(ctx, authorization, apiKey)
+	if err != nil {
+		return nil, err
+	}
+	return identity.With(ctx, id), nil
+}

@@ -1,0 +1,194 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/process"
+	"github.com/driftmesh/driftmesh/internal/rpc"
+	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/jaeger"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/records"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/rest"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/tail"
+)
+
+// Deps is what the service needs from outside. Every field is required. The
+// service closes the listeners and nothing else.
+type Deps struct {
+	Broker broker.Broker
+	// Connections to the other services, which attach the identity in the
+	// context to every call and turn statuses into faults (rpc.Dial).
+	Auth, Drift, TraceStore, IngestWorker *grpc.ClientConn
+	// Identify tells who calls from the values of the authorization and
+	// x-api-key headers, "" for one that was not sent.
+	Identify func(ctx context.Context, authorization, apiKey string) (identity.Identity, error)
+	// Listeners of the four public addresses; nil for one not served.
+	HTTP, GRPC, OTLPGRPC, OTLPHTTP net.Listener
+	Instance                       string // names this process
+	Log                            *slog.Logger
+	Stats                          prometheus.Registerer
+	Traces                         trace.TracerProvider
+}
+
+// Service is the gateway. Run it once.
+type Service struct {
+	cfg      Config
+	deps     Deps
+	counters *door.Counters
+	records  *records.Service
+	hub      *tail.Hub
+	otlp     *otlpdoor.Door
+	grpc     *rpc.Server
+	web      http.Handler
+	inside   *bufconn.Listener // of the gRPC server, for web
+	loop     *grpc.ClientConn  // to it
+}
+
+// insideBuffer is that of the pipe between the HTTP side and the gRPC server.
+const insideBuffer = 256 << 10
+
+// New builds the service from open dependencies. It starts nothing.
+func New(cfg Config, deps Deps) (*Service, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	publisher, err := deps.Broker.Publisher()
+	if err != nil {
+		return nil, fmt.Errorf("open publisher: %w", err)
+	}
+	s := &Service{cfg: cfg, deps: deps, counters: door.NewCounters(deps.Instance), inside: bufconn.Listen(insideBuffer)}
+	s.hub = tail.NewHub(deps.Broker, or(cfg.MaxTails, 256), deps.Log)
+	limits := cfg.Records.limits()
+	s.records = records.New(limits, records.Deps{
+		Publisher: publisher, MaxMessage: s.maxMessage,
+		Profiles: records.NewCache(driftv1.NewDriftServiceClient(deps.Drift), nil),
+		Counters: s.counters, Sequence: door.NewSequence(deps.Instance),
+		Tracer: deps.Traces.Tracer("github.com/driftmesh/driftmesh/services/gateway"),
+	})
+	if s.otlp, err = otlpdoor.New(cfg.OTLP, otlpdoor.Deps{
+		Publisher: publisher, MaxMessage: s.maxMessage, Identify: deps.Identify,
+		Counters: s.counters, Sequence: door.NewSequence(deps.Instance),
+		Log: deps.Log, Stats: deps.Stats, Traces: deps.Traces,
+	}); err != nil {
+		return nil, err
+	}
+	if s.grpc, err = s.newServer(); err != nil {
+		return nil, err
+	}
+	if err := s.newWeb(); err != nil {
+		return nil, err
+	}
+	return s, register(deps.Stats, s.counters, s.records, limits.InFlightBytes, s.hub)
+}
+
+func (s *Service) maxMessage() int { return s.deps.Broker.Capabilities().MaxMessageBytes }
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// newWeb makes the HTTP side, which calls the gRPC server inside the process.
+func (s *Service) newWeb() error {
+	var err error
+	maxAnswer := grpc.MaxCallRecvMsgSize(64 << 20) // the same as between services
+	s.loop, err = grpc.NewClient("passthrough:///gateway",
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return s.inside.DialContext(ctx) }),
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(maxAnswer))
+	if err != nil {
+		return fmt.Errorf("dial own gRPC server: %w", err)
+	}
+	s.web, err = rest.New(rest.Config{MaxBody: int64(s.cfg.MaxRequest), MaxRequests: s.cfg.MaxRequests}, rest.Deps{
+		Conn: s.loop, Authenticate: s.deps.Identify, Log: s.deps.Log,
+		Jaeger: jaeger.New(jaeger.Config{}, tracev1.NewTraceServiceClient(s.deps.TraceStore), s.deps.Log),
+	})
+	return err
+}
+
+// Run serves until ctx ends, lets calls under way finish and returns nil after
+// a clean stop. First the HTTP side stops, then OTLP, then gRPC, which the HTTP
+// side calls.
+func (s *Service) Run(ctx context.Context) error {
+	group := process.NewGroup(s.deps.Log)
+	group.Add("grpc", func(ctx context.Context) error {
+		return s.grpc.Serve(ctx, given(s.inside, s.deps.GRPC)...)
+	})
+	group.Add("otlp", func(ctx context.Context) error {
+		return s.otlp.Serve(ctx, s.deps.OTLPGRPC, s.deps.OTLPHTTP)
+	})
+	if s.deps.HTTP != nil {
+		group.Add("http", func(ctx context.Context) error {
+			return rest.Serve(ctx, s.deps.HTTP, s.web, s.deps.Log)
+		})
+	}
+	// Streams would never end by themselves.
+	end := context.AfterFunc(ctx, func() {
+		s.records.Stop()
+		s.hub.Stop()
+	})
+	defer end()
+	err := group.Run(ctx)
+	s.records.Stop()
+	s.hub.Stop()
+	s.records.Wait()
+	return errors.Join(err, s.loop.Close())
+}
+
+func given(listeners ...net.Listener) []net.Listener {
+	out := listeners[:0]
+	for _, l := range listeners {
+		if l != nil {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// closeTimeout bounds the closing of the broker's connection.
+const closeTimeout = 5 * time.Second
+
+// Run opens what cfg and env name, serves until ctx ends, and closes what it
+// opened. It waits for nobody: calls that need a service that is away are told
+// to try again.
+func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	o, err := open(ctx, cfg, env)
+	defer func() {
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		err = errors.Join(err, o.close(late))
+	}()
+	if err != nil {
+		return err
+	}
+	service, err := New(cfg, o.deps)
+	if err != nil {
+		return err
+	}
+	if cfg.Anonymous {
+		env.Log.Warn("callers without credentials are let in as tenant default")
+	}
+	return o.serve(ctx, service)
+}

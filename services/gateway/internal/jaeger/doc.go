@@ -1,0 +1,24 @@
+// Package jaeger serves Jaeger's HTTP query API, so that Jaeger's user
+// interface, Grafana's Jaeger data source and everything else that speaks it
+// can read the mesh's traces. It owns nothing: traces come from the trace
+// store over gRPC, and whoever mounts the handler authenticates its callers.
+//
+// Two generations of the API are served side by side, below whatever prefix
+// the handler is mounted at:
+//
+//	/api/services                        names of services
+//	/api/services/{service}/operations   names of spans
+//	/api/operations?service&spanKind     names of spans with their kind
+//	/api/traces/{id}                     one trace
+//	/api/traces?service&…                search, or traceID= once or more
+//	/api/dependencies                    always empty: see below
+//	/api/v3/…                            the same in OTLP's own JSON
+//
+// The translation from OTLP is the one Jaeger itself uses (the OpenTelemetry
+// Collector's pkg/translator/jaeger): the parent is the first CHILD_OF
+// reference, links are FOLLOWS_FROM unless they say opentracing.ref_type, kind,
+// status and scope are tags, events are logs.
+//
+// Dependencies are not computed yet; the answer is the empty list that Jaeger
+// gives when it has none, so that its pages work.
+package jaeger

@@ -1,0 +1,58 @@
+package jaeger
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
+)
+
+// Config bounds the handler. Zero fields take the defaults named.
+type Config struct {
+	// CallTimeout bounds one request to the trace store; default 30 s.
+	CallTimeout time.Duration
+	// Now is the clock; default time.Now.
+	Now func() time.Time
+}
+
+// Handler serves Jaeger's query API. It is safe for concurrent use.
+type Handler struct {
+	mux     *http.ServeMux
+	traces  tracev1.TraceServiceClient
+	log     *slog.Logger
+	timeout time.Duration
+	now     func() time.Time
+}
+
+// New makes a handler that reads from traces. The caller's identity must be in
+// the request's context, where traces finds it.
+func New(cfg Config, traces tracev1.TraceServiceClient, log *slog.Logger) *Handler {
+	h := &Handler{mux: http.NewServeMux(), traces: traces, log: log, timeout: cfg.CallTimeout, now: cfg.Now}
+	if h.timeout <= 0 {
+		h.timeout = 30 * time.Second
+	}
+	if h.now == nil {
+		h.now = time.Now
+	}
+	h.mux.HandleFunc("GET /api/services", h.services)
+	h.mux.HandleFunc("GET /api/services/{service}/operations", h.operationNames)
+	h.mux.HandleFunc("GET /api/operations", h.operations)
+	h.mux.HandleFunc("GET /api/traces", h.search)
+	h.mux.HandleFunc("GET /api/traces/{id}", h.trace)
+	h.mux.HandleFunc("GET /api/dependencies", h.dependencies)
+	h.mux.HandleFunc("GET /api/v3/services", h.servicesV3)
+	h.mux.HandleFunc("GET /api/v3/operations", h.operationsV3)
+	h.mux.HandleFunc("GET /api/v3/traces", h.searchV3)
+	h.mux.HandleFunc("GET /api/v3/traces/{id}", h.traceV3)
+	h.mux.HandleFunc("GET /api/v3/trace-summaries", h.summariesV3)
+	return h
+}
+
+// ServeHTTP answers one request, whose path begins with /api.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+
+func (h *Handler) bounded(r *http.Request) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(r.Context(), h.timeout)
+}

@@ -1,0 +1,139 @@
+package jaeger
+
+import (
+	"net/http"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
+)
+
+func (h *Handler) services(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := h.bounded(r)
+	defer cancel()
+	resp, err := h.traces.ListServices(ctx, &tracev1.ListServicesRequest{})
+	if err != nil {
+		h.Fail(w, r, err)
+		return
+	}
+	names := notNil(resp.GetServices())
+	h.write(w, r, envelope{Data: names, Total: len(names)})
+}
+
+// operationNames lists each name once, whatever its kinds.
+func (h *Handler) operationNames(w http.ResponseWriter, r *http.Request) {
+	list, err := h.listOperations(r, r.PathValue("service"), "")
+	if err != nil {
+		h.Fail(w, r, err)
+		return
+	}
+	names := make([]string, 0, len(list))
+	for _, op := range list {
+		if len(names) == 0 || names[len(names)-1] != op.GetName() {
+			names = append(names, op.GetName())
+		}
+	}
+	h.write(w, r, envelope{Data: names, Total: len(names)})
+}
+
+func (h *Handler) operations(w http.ResponseWriter, r *http.Request) {
+	service := r.URL.Query().Get("service")
+	if service == "" {
+		h.Fail(w, r, badParam("service", "is required"))
+		return
+	}
+	list, err := h.listOperations(r, service, r.URL.Query().Get("spanKind"))
+	if err != nil {
+		h.Fail(w, r, err)
+		return
+	}
+	ops := make([]jsonOperation, 0, len(list))
+	for _, op := range list {
+		ops = append(ops, jsonOperation{Name: op.GetName(), SpanKind: jaegerKind(op.GetSpanKind())})
+	}
+	h.write(w, r, envelope{Data: ops, Total: len(ops)})
+}
+
+// jaegerKind is "" where OTLP leaves the kind unsaid.
+func jaegerKind(kind string) string {
+	if kind == "unspecified" {
+		return ""
+	}
+	return kind
+}
+
+func (h *Handler) listOperations(r *http.Request, service, kind string) ([]*tracev1.Operation, error) {
+	ctx, cancel := h.bounded(r)
+	defer cancel()
+	resp, err := h.traces.ListOperations(ctx, &tracev1.ListOperationsRequest{Service: service, SpanKind: kind})
+	return resp.GetOperations(), err
+}
+
+// dependencies has none to give yet, but refuses what Jaeger would refuse.
+func (h *Handler) dependencies(w http.ResponseWriter, r *http.Request) {
+	for _, name := range []string{"endTs", "lookback"} {
+		if _, err := wholeNumber(r.URL.Query(), name, 0); err != nil {
+			h.Fail(w, r, err)
+			return
+		}
+	}
+	h.write(w, r, envelope{Data: []struct{}{}})
+}
+
+func (h *Handler) trace(w http.ResponseWriter, r *http.Request) {
+	req, err := traceRequest(r.PathValue("id"), r.URL.Query())
+	if err != nil {
+		h.Fail(w, r, err)
+		return
+	}
+	ctx, cancel := h.bounded(r)
+	defer cancel()
+	stream, err := h.traces.GetTrace(ctx, req)
+	if err != nil {
+		h.Fail(w, r, err)
+		return
+	}
+	h.streamTraces(w, r, partsOf(stream.Recv))
+}
+
+func (h *Handler) search(w http.ResponseWriter, r *http.Request) {
+	q, err := parseSearch(r.URL.Query(), h.now())
+	if err != nil {
+		h.Fail(w, r, err)
+		return
+	}
+	ctx, cancel := h.bounded(r)
+	defer cancel()
+	if len(q.traceIDs) > 0 {
+		h.streamTraces(w, r, h.byIDs(ctx, q))
+		return
+	}
+	stream, err := h.traces.FindTraces(ctx, q.request())
+	if err != nil {
+		h.Fail(w, r, err)
+		return
+	}
+	h.streamTraces(w, r, partsOf(stream.Recv))
+}
+
+func (q *searchQuery) request() *tracev1.FindTracesRequest {
+	tq := &tracev1.TraceQuery{
+		Service: q.service, Operation: q.operation, Attributes: q.tags,
+		StartTime: timestamppb.New(q.start), EndTime: timestamppb.New(q.end),
+	}
+	if q.minDuration > 0 {
+		tq.MinDuration = durationpb.New(q.minDuration)
+	}
+	if q.maxDuration > 0 {
+		tq.MaxDuration = durationpb.New(q.maxDuration)
+	}
+	return &tracev1.FindTracesRequest{Query: tq, Limit: q.limit}
+}
+
+func notNil(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}

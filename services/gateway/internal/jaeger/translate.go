@@ -1,0 +1,220 @@
+package jaeger
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+)
+
+const (
+	serviceName = "service.name"
+	// noService is how Jaeger calls the service of a resource without
+	// attributes.
+	noService = "OTLPResourceNoServiceName"
+	// warningsAttribute carries Jaeger's own warnings through OTLP.
+	warningsAttribute = "@jaeger@warnings"
+	sampledFlag       = 1
+)
+
+// key returns the process id of a resource, a new one for a new process.
+func (t *processTable) key(r *resourcepb.Resource) (string, error) {
+	raw, err := json.Marshal(processOf(r))
+	if err != nil {
+		return "", fmt.Errorf("encode process: %w", err)
+	}
+	if k, ok := t.keys[string(raw)]; ok {
+		return k, nil
+	}
+	t.list = append(t.list, raw)
+	k := "p" + strconv.Itoa(len(t.list))
+	t.keys[string(raw)] = k
+	return k, nil
+}
+
+func processOf(r *resourcepb.Resource) jsonProcess {
+	p := jsonProcess{Tags: []jsonTag{}}
+	if len(r.GetAttributes()) == 0 {
+		p.ServiceName = noService
+		return p
+	}
+	for _, kv := range r.GetAttributes() {
+		if kv.GetKey() == serviceName {
+			p.ServiceName = textOf(kv.GetValue())
+			continue
+		}
+		p.Tags = append(p.Tags, tagOf(kv))
+	}
+	return p
+}
+
+// spanOf translates one span, without its process.
+func spanOf(s *tracepb.Span, scope *commonpb.InstrumentationScope) jsonSpan {
+	js := jsonSpan{
+		TraceID:       traceText(s.GetTraceId()),
+		SpanID:        spanText(s.GetSpanId()),
+		Flags:         s.GetFlags() & sampledFlag,
+		OperationName: s.GetName(),
+		References:    referencesOf(s),
+		StartTime:     s.GetStartTimeUnixNano() / 1000,
+		Tags:          spanTags(s, scope),
+		Logs:          logsOf(s.GetEvents()),
+	}
+	if s.GetEndTimeUnixNano() > s.GetStartTimeUnixNano() {
+		js.Duration = (s.GetEndTimeUnixNano() - s.GetStartTimeUnixNano()) / 1000
+	}
+	js.Tags, js.Warnings = takeWarnings(js.Tags, s.GetAttributes())
+	return js
+}
+
+func spanTags(s *tracepb.Span, scope *commonpb.InstrumentationScope) []jsonTag {
+	tags := make([]jsonTag, 0, len(s.GetAttributes())+6)
+	if scope.GetName() != "" {
+		tags = append(tags, textTag("otel.scope.name", scope.GetName()))
+	}
+	if scope.GetVersion() != "" {
+		tags = append(tags, textTag("otel.scope.version", scope.GetVersion()))
+	}
+	tags = appendTags(tags, s.GetAttributes())
+	if kind := kindText(s.GetKind()); kind != "" {
+		tags = append(tags, textTag("span.kind", kind))
+	}
+	switch s.GetStatus().GetCode() {
+	case tracepb.Status_STATUS_CODE_ERROR:
+		tags = append(tags, textTag("otel.status_code", "ERROR"), jsonTag{Key: "error", Type: typeBool, Value: true})
+	case tracepb.Status_STATUS_CODE_OK:
+		tags = append(tags, textTag("otel.status_code", "OK"))
+	}
+	if msg := s.GetStatus().GetMessage(); msg != "" {
+		tags = append(tags, textTag("otel.status_description", msg))
+	}
+	if ts := s.GetTraceState(); ts != "" {
+		tags = append(tags, textTag("w3c.tracestate", ts))
+	}
+	return tags
+}
+
+// takeWarnings moves the warnings, if there are any, out of the tags.
+func takeWarnings(tags []jsonTag, attrs []*commonpb.KeyValue) ([]jsonTag, []string) {
+	var warnings []string
+	for _, kv := range attrs {
+		if kv.GetKey() != warningsAttribute {
+			continue
+		}
+		list := kv.GetValue().GetArrayValue()
+		if list == nil {
+			warnings = append(warnings, textOf(kv.GetValue()))
+		}
+		for _, v := range list.GetValues() {
+			warnings = append(warnings, textOf(v))
+		}
+	}
+	if warnings == nil {
+		return tags, nil
+	}
+	kept := tags[:0]
+	for _, t := range tags {
+		if t.Key != warningsAttribute {
+			kept = append(kept, t)
+		}
+	}
+	return kept, warnings
+}
+
+func kindText(k tracepb.Span_SpanKind) string {
+	switch k {
+	case tracepb.Span_SPAN_KIND_INTERNAL:
+		return "internal"
+	case tracepb.Span_SPAN_KIND_SERVER:
+		return "server"
+	case tracepb.Span_SPAN_KIND_CLIENT:
+		return "client"
+	case tracepb.Span_SPAN_KIND_PRODUCER:
+		return "producer"
+	case tracepb.Span_SPAN_KIND_CONSUMER:
+		return "consumer"
+	}
+	return ""
+}
+
+// referencesOf lists the parent first, then the links. A link to the parent
+// decides the parent's type instead of naming it twice.
+func referencesOf(s *tracepb.Span) []jsonReference {
+	refs := make([]jsonReference, 0, len(s.GetLinks())+1)
+	trace, parent := traceText(s.GetTraceId()), spanText(s.GetParentSpanId())
+	hasParent := !zero(s.GetParentSpanId())
+	if hasParent {
+		refs = append(refs, jsonReference{RefType: childOf, TraceID: trace, SpanID: parent})
+	}
+	for _, l := range s.GetLinks() {
+		ref := jsonReference{
+			RefType: linkType(l), TraceID: traceText(l.GetTraceId()), SpanID: spanText(l.GetSpanId()),
+		}
+		if hasParent && ref.TraceID == trace && ref.SpanID == parent {
+			refs[0].RefType = ref.RefType
+			continue
+		}
+		refs = append(refs, ref)
+	}
+	return refs
+}
+
+func linkType(l *tracepb.Span_Link) string {
+	for _, kv := range l.GetAttributes() {
+		if kv.GetKey() == "opentracing.ref_type" && kv.GetValue().GetStringValue() == "child_of" {
+			return childOf
+		}
+	}
+	return followsFrom
+}
+
+func logsOf(events []*tracepb.Span_Event) []jsonLog {
+	logs := make([]jsonLog, 0, len(events))
+	for _, e := range events {
+		fields := make([]jsonTag, 0, len(e.GetAttributes())+1)
+		if e.GetName() != "" && !has(e.GetAttributes(), "event") {
+			fields = append(fields, textTag("event", e.GetName()))
+		}
+		logs = append(logs, jsonLog{
+			Timestamp: e.GetTimeUnixNano() / 1000,
+			Fields:    appendTags(fields, e.GetAttributes()),
+		})
+	}
+	return logs
+}
+
+func has(attrs []*commonpb.KeyValue, key string) bool {
+	for _, kv := range attrs {
+		if kv.GetKey() == key {
+			return true
+		}
+	}
+	return false
+}
+
+// traceText writes an id as Jaeger does: 16 digits when the upper half is zero.
+func traceText(id []byte) string {
+	if len(id) == 16 && zero(id[:8]) {
+		return fmt.Sprintf("%x", id[8:])
+	}
+	return fmt.Sprintf("%x", id)
+}
+
+func spanText(id []byte) string {
+	var b [8]byte
+	copy(b[max(0, 8-len(id)):], id)
+	return fmt.Sprintf("%016x", binary.BigEndian.Uint64(b[:]))
+}
+
+func zero(id []byte) bool {
+	for _, c := range id {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,282 @@
+package jaeger
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/otlp"
+	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
+)
+
+func (h *Handler) servicesV3(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := h.bounded(r)
+	defer cancel()
+	resp, err := h.traces.ListServices(ctx, &tracev1.ListServicesRequest{})
+	if err != nil {
+		h.failV3(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string][]string{"services": notNil(resp.GetServices())})
+}
+
+func (h *Handler) operationsV3(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	list, err := h.listOperations(r, q.Get("service"), either(q, "spanKind", "span_kind"))
+	if err != nil {
+		h.failV3(w, r, err)
+		return
+	}
+	ops := make([]jsonOperation, 0, len(list))
+	for _, op := range list {
+		kind := jaegerKind(op.GetSpanKind())
+		if kind == "" {
+			kind = "internal" // as Jaeger has it
+		}
+		ops = append(ops, jsonOperation{Name: op.GetName(), SpanKind: kind})
+	}
+	writeJSON(w, http.StatusOK, map[string][]jsonOperation{"operations": ops})
+}
+
+func (h *Handler) traceV3(w http.ResponseWriter, r *http.Request) {
+	id, err := parseTraceID(r.PathValue("id"))
+	if err != nil {
+		h.failV3(w, r, err)
+		return
+	}
+	req := &tracev1.GetTraceRequest{TraceId: id}
+	for _, bound := range []struct {
+		camel, snake string
+		set          func(*timestamppb.Timestamp)
+	}{
+		{"startTime", "start_time", func(t *timestamppb.Timestamp) { req.StartTime = t }},
+		{"endTime", "end_time", func(t *timestamppb.Timestamp) { req.EndTime = t }},
+	} {
+		t, err := parseTime(r.URL.Query(), bound.camel, bound.snake)
+		if err != nil {
+			h.failV3(w, r, err)
+			return
+		}
+		if !t.IsZero() {
+			bound.set(timestamppb.New(t))
+		}
+	}
+	ctx, cancel := h.bounded(r)
+	defer cancel()
+	stream, err := h.traces.GetTrace(ctx, req)
+	if err != nil {
+		h.failV3(w, r, err)
+		return
+	}
+	h.streamOTLP(w, r, partsOf(stream.Recv))
+}
+
+func (h *Handler) searchV3(w http.ResponseWriter, r *http.Request) {
+	q, err := parseSearchV3(r.URL.Query())
+	if err != nil {
+		h.failV3(w, r, err)
+		return
+	}
+	ctx, cancel := h.bounded(r)
+	defer cancel()
+	stream, err := h.traces.FindTraces(ctx, q.request())
+	if err != nil {
+		h.failV3(w, r, err)
+		return
+	}
+	h.streamOTLP(w, r, partsOf(stream.Recv))
+}
+
+// parseSearchV3 reads the parameters of GET /api/v3/traces, in either
+// spelling. Unlike the legacy search it may name no service.
+func parseSearchV3(v url.Values) (*searchQuery, error) {
+	q := &searchQuery{
+		service:   either(v, "query.serviceName", "query.service_name"),
+		operation: either(v, "query.operationName", "query.operation_name"),
+		tags:      map[string]string{}, limit: defaultLimit,
+	}
+	if v.Get("query.filter") != "" {
+		return nil, badParam("query.filter", "is not supported; use query.attributes")
+	}
+	if attrs := v.Get("query.attributes"); attrs != "" {
+		if err := addTags(q.tags, attrs); err != nil {
+			return nil, badParam("query.attributes", "must be a JSON object of texts, got %q", clip(attrs))
+		}
+	}
+	var err error
+	if q.start, err = parseTime(v, "query.startTimeMin", "query.start_time_min"); err != nil {
+		return nil, err
+	}
+	if q.end, err = parseTime(v, "query.startTimeMax", "query.start_time_max"); err != nil {
+		return nil, err
+	}
+	if q.start.IsZero() || q.end.IsZero() {
+		return nil, fault.Invalid.New("query.startTimeMin and query.startTimeMax are required")
+	}
+	if !q.start.Before(q.end) {
+		return nil, fault.Invalid.New("query.startTimeMin must be before query.startTimeMax")
+	}
+	if q.minDuration, err = durationV3(v, "query.durationMin", "query.duration_min"); err != nil {
+		return nil, err
+	}
+	if q.maxDuration, err = durationV3(v, "query.durationMax", "query.duration_max"); err != nil {
+		return nil, err
+	}
+	if q.minDuration > 0 && q.maxDuration > 0 && q.maxDuration < q.minDuration {
+		return nil, badParam("query.durationMax", "must not be less than 'query.durationMin'")
+	}
+	for _, name := range []string{"query.searchDepth", "query.search_depth", "query.num_traces"} {
+		if v.Get(name) != "" {
+			q.limit, err = parseLimit(v, name)
+			return q, err
+		}
+	}
+	return q, nil
+}
+
+func either(v url.Values, canonical, deprecated string) string {
+	if s := v.Get(canonical); s != "" {
+		return s
+	}
+	return v.Get(deprecated)
+}
+
+func given(v url.Values, canonical, deprecated string) string {
+	if v.Get(canonical) == "" && v.Get(deprecated) != "" {
+		return deprecated
+	}
+	return canonical
+}
+
+// parseTime reads RFC 3339. Grafana does not escape the "+" of a zone, so it
+// arrives as a blank.
+func parseTime(v url.Values, canonical, deprecated string) (time.Time, error) {
+	s := either(v, canonical, deprecated)
+	if s == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, strings.ReplaceAll(s, " ", "+"))
+	if err != nil || t.Year() < 1970 || t.Year() > 2261 {
+		return time.Time{}, badParam(given(v, canonical, deprecated), "must be a time as in RFC 3339, got %q", clip(s))
+	}
+	return t, nil
+}
+
+func durationV3(v url.Values, canonical, deprecated string) (time.Duration, error) {
+	return parseDuration(v, given(v, canonical, deprecated))
+}
+
+type errorV3 struct {
+	GRPCCode   int    `json:"grpcCode,omitempty"`
+	HTTPCode   int    `json:"httpCode"`
+	Message    string `json:"message"`
+	HTTPStatus string `json:"httpStatus,omitempty"`
+}
+
+func (h *Handler) errorV3(w http.ResponseWriter, r *http.Request, err error) errorV3 {
+	status, message := h.explain(w, r, err)
+	return errorV3{
+		GRPCCode: int(fault.KindOf(err).Code()), HTTPCode: status,
+		Message: message, HTTPStatus: http.StatusText(status),
+	}
+}
+
+func (h *Handler) failV3(w http.ResponseWriter, r *http.Request, err error) {
+	e := h.errorV3(w, r, err)
+	writeJSON(w, e.HTTPCode, map[string]errorV3{"error": e})
+}
+
+// streamOTLP answers {"result":{"resourceSpans":[…]}} part by part. What goes
+// wrong after the first byte is told as an "error" beside the result.
+func (h *Handler) streamOTLP(w http.ResponseWriter, r *http.Request, parts iter.Seq2[part, error]) {
+	next, stop := iter.Pull2(parts)
+	defer stop()
+	p, err, ok := next()
+	if ok && err != nil {
+		h.failV3(w, r, err)
+		return
+	}
+	if !ok {
+		h.failV3(w, r, fault.NotFound.New("no traces found"))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	out := bufio.NewWriterSize(w, writeBuffer)
+	_, _ = out.WriteString(`{"result":{"resourceSpans":[`)
+	var failed error
+	for wrote := false; ok; p, err, ok = next() {
+		var raw []byte
+		if err == nil {
+			raw, err = resourceSpans(p.otlp)
+		}
+		if err != nil {
+			failed = err
+			break
+		}
+		if wrote && len(raw) > 0 {
+			_ = out.WriteByte(',')
+		}
+		wrote = wrote || len(raw) > 0
+		_, _ = out.Write(raw)
+	}
+	_, _ = out.WriteString(`]}`)
+	if failed != nil {
+		raw, _ := json.Marshal(h.errorV3(w, r, failed)) // texts and numbers always encode
+		_, _ = out.WriteString(`,"error":` + string(raw))
+	}
+	_ = out.WriteByte('}')
+	_ = out.Flush() // the caller went away: nobody is left to tell
+}
+
+// resourceSpans is the inside of the list in OTLP/JSON.
+func resourceSpans(traces []byte) ([]byte, error) {
+	raw, err := otlp.ToJSON(traces)
+	if err != nil {
+		return nil, fmt.Errorf("write trace as JSON: %w", err)
+	}
+	open, end := bytes.IndexByte(raw, '['), bytes.LastIndexByte(raw, ']')
+	if open < 0 || end < open {
+		return nil, nil
+	}
+	return raw[open+1 : end], nil
+}
+
+// summariesV3 makes summaries of the matching traces from their spans.
+func (h *Handler) summariesV3(w http.ResponseWriter, r *http.Request) {
+	q, err := parseSearchV3(r.URL.Query())
+	if err != nil {
+		h.failV3(w, r, err)
+		return
+	}
+	ctx, cancel := h.bounded(r)
+	defer cancel()
+	stream, err := h.traces.FindTraces(ctx, q.request())
+	if err != nil {
+		h.failV3(w, r, err)
+		return
+	}
+	var list []*summary
+	for p, err := range partsOf(stream.Recv) {
+		if err != nil {
+			h.failV3(w, r, err)
+			return
+		}
+		if len(list) == 0 || list[len(list)-1].TraceID != p.traceID {
+			list = append(list, newSummary(p.traceID))
+		}
+		if err := list[len(list)-1].add(p); err != nil {
+			h.failV3(w, r, err)
+			return
+		}
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"summaries": finished(list)})
+}

@@ -1,0 +1,144 @@
+package ledger_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
+	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/ledger"
+)
+
+func TestAdd(t *testing.T) {
+	t.Parallel()
+	type (
+		settled  = ledgerv1.GetSettledResponse
+		instance = ledgerv1.InstanceSettled
+		account  = ledgerv1.Account
+		reasons  = map[string]uint64
+	)
+	tests := map[string]struct {
+		door    ledger.Door
+		settled *settled
+		want    *account
+	}{
+		"nothing ever came": {
+			door: ledger.Door{Instance: "a"}, settled: &settled{},
+			want: &account{Balanced: true},
+		},
+		"all stored": {
+			door:    ledger.Door{Instance: "a", Accepted: 10},
+			settled: &settled{Stored: 10, Instances: []*instance{{Instance: "a", Accepted: 10, Written: 10, Messages: 2}}},
+			want:    &account{Accepted: 10, Stored: 10, Balanced: true},
+		},
+		"some under way": {
+			door:    ledger.Door{Instance: "a", Accepted: 10},
+			settled: &settled{Stored: 4, PendingMessages: 3, Instances: []*instance{{Instance: "a", Accepted: 4, Written: 4, Messages: 1, MissingMessages: 1}}},
+			want:    &account{Accepted: 10, Stored: 4, InFlight: 6, PendingMessages: 3, Balanced: true},
+		},
+		"everything at once": {
+			door: ledger.Door{Instance: "a", Accepted: 100, Rejected: reasons{"unknown_profile": 5, "type_mismatch": 2}},
+			settled: &settled{Stored: 70, Instances: []*instance{
+				{Instance: "a", Accepted: 93, Written: 80, Sampled: 4, Rejected: reasons{"unknown_profile": 3}, DeadLettered: reasons{"decode": 6}},
+			}},
+			want: &account{
+				Accepted: 100, Stored: 70, Duplicate: 10, Sampled: 4, DeadLettered: 6,
+				Rejected: reasons{"unknown_profile": 8, "type_mismatch": 2}, DeadLetteredReasons: reasons{"decode": 6},
+				Balanced: true,
+			},
+		},
+		"an earlier process counts by what was settled of it": {
+			door: ledger.Door{Instance: "b", Accepted: 5, Rejected: reasons{"x": 1}},
+			settled: &settled{Stored: 13, Instances: []*instance{
+				{Instance: "a", Accepted: 10, Written: 9, Rejected: reasons{"y": 1}},
+				{Instance: "b", Accepted: 4, Written: 4},
+				{Instance: "", Accepted: 0},
+			}},
+			want: &account{Accepted: 15, Stored: 13, Rejected: reasons{"x": 1, "y": 1}, Balanced: true},
+		},
+		"stored although the door never learned it": {
+			door:    ledger.Door{Instance: "a", Accepted: 3, Rejected: reasons{"x": 1}},
+			settled: &settled{Stored: 4, Instances: []*instance{{Instance: "a", Accepted: 4, Written: 4}}},
+			want:    &account{Accepted: 5, Stored: 4, Rejected: reasons{"x": 1}, Balanced: true},
+		},
+		"a lost message": {
+			door:    ledger.Door{Instance: "b"},
+			settled: &settled{Stored: 4, Instances: []*instance{{Instance: "a", Accepted: 4, Written: 4, Messages: 4, MissingMessages: 1}}},
+			want:    &account{Accepted: 4, Stored: 4, MissingMessages: 1},
+		},
+		"a row nobody settled": {
+			door:    ledger.Door{Instance: "a", Accepted: 4},
+			settled: &settled{Stored: 5, Instances: []*instance{{Instance: "a", Accepted: 4, Written: 4}}},
+			want:    &account{Accepted: 4, Stored: 5},
+		},
+		"a settled message that does not add up": {
+			door:    ledger.Door{Instance: "a", Accepted: 4},
+			settled: &settled{Stored: 3, Instances: []*instance{{Instance: "a", Accepted: 4, Written: 3}}},
+			want:    &account{Accepted: 4, Stored: 3},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tt.settled.Signal = "spans"
+			tt.want.Tenant, tt.want.Signal = "acme", "spans"
+			got := ledger.Add("acme", tt.door, tt.settled)
+			require.Truef(t, proto.Equal(tt.want, got), "want %v\ngot  %v", tt.want, got)
+		})
+	}
+}
+
+type doors map[string]ledger.Door
+
+func (d doors) Door(tenant, signal string) ledger.Door { return d[tenant+"/"+signal] }
+
+type settler struct {
+	ledgerv1.LedgerServiceClient
+	stored uint64
+	err    error
+}
+
+func (s settler) GetSettled(context.Context, *ledgerv1.GetSettledRequest, ...grpc.CallOption) (*ledgerv1.GetSettledResponse, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	return &ledgerv1.GetSettledResponse{
+		Stored: s.stored, Instances: []*ledgerv1.InstanceSettled{{Instance: "a", Accepted: s.stored, Written: s.stored}},
+	}, nil
+}
+
+func TestGetLedger(t *testing.T) {
+	t.Parallel()
+	svc := ledger.New(
+		doors{"acme/spans": {Instance: "a", Accepted: 3}, "acme/records": {Instance: "a", Accepted: 9}},
+		ledger.Settlers{Spans: settler{stored: 3}, Records: settler{stored: 7}})
+
+	_, err := svc.GetLedger(context.Background(), &ledgerv1.GetLedgerRequest{})
+	require.ErrorIs(t, err, fault.Unauthenticated)
+
+	ctx := identity.With(context.Background(), identity.Identity{Tenant: "acme", Subject: "u", Kind: identity.User})
+	got, err := svc.GetLedger(ctx, &ledgerv1.GetLedgerRequest{})
+	require.NoError(t, err)
+	require.Len(t, got.GetAccounts(), 2)
+	require.Equal(t, "spans", got.GetAccounts()[0].GetSignal())
+	require.Equal(t, uint64(3), got.GetAccounts()[0].GetStored())
+	require.Equal(t, "records", got.GetAccounts()[1].GetSignal())
+	require.Equal(t, uint64(2), got.GetAccounts()[1].GetInFlight())
+	require.True(t, got.GetAccounts()[1].GetBalanced())
+}
+
+func TestHalfALedgerIsNone(t *testing.T) {
+	t.Parallel()
+	svc := ledger.New(doors{}, ledger.Settlers{
+		Spans: settler{stored: 3}, Records: settler{err: fault.Unavailable.New("away")},
+	})
+	ctx := identity.With(context.Background(), identity.Identity{Tenant: "acme", Subject: "u", Kind: identity.User})
+	_, err := svc.GetLedger(ctx, &ledgerv1.GetLedgerRequest{})
+	require.ErrorIs(t, err, fault.Unavailable)
+	require.Positive(t, fault.Of(err).RetryAfter())
+}

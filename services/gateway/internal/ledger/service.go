@@ -1,0 +1,77 @@
+package ledger
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
+	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+)
+
+// settledTimeout bounds the question to one service.
+const settledTimeout = 10 * time.Second
+
+// Doors tells what this process has taken in. It is safe for concurrent use.
+type Doors interface {
+	// Door gives the counts of a tenant and signal since the process started.
+	// The maps belong to the caller.
+	Door(tenant, signal string) Door
+}
+
+// Settlers are the services that settle messages, by signal.
+type Settlers struct {
+	Spans, Records ledgerv1.LedgerServiceClient
+}
+
+// Service answers LedgerService for the gateway. It is safe for concurrent use.
+type Service struct {
+	ledgerv1.UnimplementedLedgerServiceServer
+	doors    Doors
+	settlers Settlers
+}
+
+var _ ledgerv1.LedgerServiceServer = (*Service)(nil)
+
+// New makes the service.
+func New(doors Doors, settlers Settlers) *Service {
+	return &Service{doors: doors, settlers: settlers}
+}
+
+// GetLedger adds up the caller's accounts, spans first. It fails with
+// fault.Unavailable when one of the services cannot be asked: half a ledger
+// would look like a loss.
+func (s *Service) GetLedger(ctx context.Context, _ *ledgerv1.GetLedgerRequest) (*ledgerv1.GetLedgerResponse, error) {
+	tenant, err := identity.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, settledTimeout)
+	defer cancel()
+	signals := []struct {
+		name   string
+		client ledgerv1.LedgerServiceClient
+	}{{event.SignalSpans, s.settlers.Spans}, {event.SignalRecords, s.settlers.Records}}
+	accounts := make([]*ledgerv1.Account, len(signals))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, signal := range signals {
+		group.Go(func() error {
+			door := s.doors.Door(tenant, signal.name) // before the settled side: see Add
+			settled, err := signal.client.GetSettled(ctx, &ledgerv1.GetSettledRequest{})
+			if err != nil {
+				return fault.Unavailable.Wrap(err, "the ledger of %s cannot be read now", signal.name).
+					WithReason("LEDGER_UNAVAILABLE").WithRetryAfter(time.Second)
+			}
+			settled.Signal = signal.name
+			accounts[i] = Add(tenant, door, settled)
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return &ledgerv1.GetLedgerResponse{Accounts: accounts}, nil
+}

@@ -1,0 +1,110 @@
+package otlpdoor_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	_ "google.golang.org/grpc/encoding/gzip" // for the load
+	"google.golang.org/protobuf/proto"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
+)
+
+// The load runs in another process, so that the CPU measured is the door's.
+// It is this test binary again, told by the environment.
+const (
+	envAddr     = "DRIFTMESH_BENCH_ADDR"
+	envRequests = "DRIFTMESH_BENCH_REQUESTS"
+	envGzip     = "DRIFTMESH_BENCH_GZIP"
+)
+
+const (
+	spansPerRequest = 100
+	connections     = 4
+	inFlight        = 2 // a connection
+)
+
+// TestLoad is not a test: it is the load of BenchmarkDoor.
+func TestLoad(t *testing.T) {
+	addr := os.Getenv(envAddr)
+	if addr == "" {
+		t.Skip("only as the load of BenchmarkDoor")
+	}
+	requests, err := strconv.ParseInt(os.Getenv(envRequests), 10, 64)
+	require.NoError(t, err)
+	options := []grpc.CallOption{grpc.ForceCodecV2(rawClient{})}
+	if os.Getenv(envGzip) != "" {
+		options = append(options, grpc.UseCompressor("gzip"))
+	}
+	body, err := proto.Marshal(sample(spansPerRequest))
+	require.NoError(t, err)
+	var left atomic.Int64
+	left.Store(requests)
+	var all sync.WaitGroup
+	for range connections {
+		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		require.NoError(t, err)
+		defer conn.Close()
+		for range inFlight {
+			all.Go(func() {
+				for left.Add(-1) >= 0 {
+					var answer []byte
+					if err := conn.Invoke(context.Background(), "/opentelemetry.proto.collector.trace.v1.TraceService/Export", body, &answer, options...); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+	}
+	all.Wait()
+}
+
+type dropAll struct{}
+
+func (dropAll) Publish(context.Context, []broker.Message) error { return nil }
+func (dropAll) Close(context.Context) error                     { return nil }
+
+// BenchmarkDoor measures the door's CPU for a million spans in requests of 100
+// (about 47 KB) over loopback. One operation is one request.
+func BenchmarkDoor(b *testing.B) {
+	for name, gzip := range map[string]string{"plain": "", "gzip": "1"} {
+		b.Run(name+"/drop", func(b *testing.B) { benchmarkDoor(b, dropAll{}, gzip) })
+	}
+}
+
+func benchmarkDoor(b *testing.B, publisher broker.Publisher, gzip string) {
+	d := start(b, otlpdoor.Config{}, func(deps *otlpdoor.Deps) { deps.Publisher = publisher })
+	load := func(requests int) {
+		cmd := exec.Command(os.Args[0], "-test.run", "^TestLoad$")
+		cmd.Env = append(os.Environ(), envAddr+"="+d.grpcAddr, envRequests+"="+fmt.Sprint(requests), envGzip+"="+gzip)
+		out, err := cmd.CombinedOutput()
+		require.NoError(b, err, "%s", out)
+	}
+	load(200) // warm
+	b.ResetTimer()
+	began, cpu := time.Now(), cpuTime(b)
+	load(b.N)
+	spans := float64(b.N * spansPerRequest)
+	b.ReportMetric((cpuTime(b)-cpu).Seconds()/spans*1e6, "CPU-s/Mspans")
+	b.ReportMetric(spans/time.Since(began).Seconds(), "spans/s")
+}
+
+// cpuTime is what this process has used, children left out.
+func cpuTime(tb testing.TB) time.Duration {
+	var u syscall.Rusage
+	require.NoError(tb, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

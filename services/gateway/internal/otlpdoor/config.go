@@ -1,0 +1,67 @@
+package otlpdoor
+
+import (
+	"time"
+
+	"github.com/driftmesh/driftmesh/internal/otlp"
+	"github.com/driftmesh/driftmesh/internal/settings"
+)
+
+// Config bounds the door. Zero values mean the defaults given.
+type Config struct {
+	MaxRequest     settings.Size `help:"Largest request, counted after decompression." default:"64MiB"`
+	MaxInFlight    settings.Size `help:"Bytes of requests held in memory at once; beyond it callers are told to try again." default:"256MiB"`
+	PublishTimeout time.Duration `help:"How long the broker may take to make a request durable before the caller is told to try again." default:"10s"`
+	RetryDelay     time.Duration `help:"When callers that are told to try again should do so." default:"1s"`
+
+	MaxAge            time.Duration `help:"How far in the past a span may start." default:"78840h"`
+	MaxAhead          time.Duration `help:"How far in the future a span may end." default:"24h"`
+	MaxAttributes     int           `help:"Most attributes of one span, event, link, resource or scope." default:"10000"`
+	MaxAttributeBytes settings.Size `help:"Largest attribute, key and value." default:"1MiB"`
+
+	MaxStreams   uint32        `help:"Concurrent calls of one gRPC connection." default:"256"`
+	MaxIdle      time.Duration `help:"A connection without calls is closed after this." default:"15m"`
+	MaxConnAge   time.Duration `help:"A gRPC connection is asked to reconnect after this, which spreads clients over gateways; 0 means never." default:"0s"`
+	ReadTimeout  time.Duration `help:"How long an HTTP client may take to send a request." default:"60s"`
+	DrainTimeout time.Duration `help:"How long calls may go on after the stop." default:"10s"`
+	CORSOrigins  []string      `name:"cors-origins" help:"Origins of web pages that may send traces over HTTP; * is any."`
+}
+
+func (c Config) withDefaults() Config {
+	c.MaxRequest = or(c.MaxRequest, 64<<20)
+	c.MaxInFlight = or(c.MaxInFlight, 256<<20)
+	c.PublishTimeout = or(c.PublishTimeout, 10*time.Second)
+	c.RetryDelay = or(c.RetryDelay, time.Second)
+	c.MaxAge = or(c.MaxAge, otlp.DefaultMaxAge)
+	c.MaxAhead = or(c.MaxAhead, otlp.DefaultMaxAhead)
+	c.MaxAttributes = or(c.MaxAttributes, otlp.DefaultMaxAttributes)
+	c.MaxAttributeBytes = or(c.MaxAttributeBytes, otlp.DefaultMaxAttributeBytes)
+	c.MaxStreams = or(c.MaxStreams, 256)
+	c.MaxIdle = or(c.MaxIdle, 15*time.Minute)
+	c.ReadTimeout = or(c.ReadTimeout, time.Minute)
+	c.DrainTimeout = or(c.DrainTimeout, 10*time.Second)
+	return c
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// limits are the rules for spans; maxMessage is the broker's limit, 0 for none.
+func (c Config) limits(maxMessage int) otlp.Limits {
+	if maxMessage > 0 {
+		maxMessage = max(maxMessage-headroom, 1)
+	}
+	return otlp.Limits{
+		MaxMessage: maxMessage, MaxAttributes: c.MaxAttributes, MaxAttributeBytes: int(c.MaxAttributeBytes),
+		MaxAge: c.MaxAge, MaxAhead: c.MaxAhead,
+	}
+}
+
+// headroom is what id and headers of a message take at most: void numbers 1
+// KiB, trace state and baggage the rest.
+const headroom = 4 << 10

@@ -1,0 +1,236 @@
+package otlpdoor
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/experimental"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/otlp"
+)
+
+const (
+	traceService = "opentelemetry.proto.collector.trace.v1.TraceService"
+	exportMethod = "/" + traceService + "/Export"
+)
+
+// A connection's buffers. Thousands of connections idle here, so they are
+// small: 8 KiB to read, and to write only while there is something to write.
+const (
+	readBuffer  = 8 << 10
+	writeBuffer = 4 << 10
+	maxHeaders  = 16 << 10
+)
+
+// grpcServer makes the OTLP/gRPC server.
+func (d *Door) grpcServer() *grpc.Server {
+	options := append([]grpc.ServerOption{
+		grpc.ForceServerCodecV2(rawCodec{d.buffers}),
+		grpc.RPCDecompressor(packed{}), //nolint:staticcheck // the registry that replaces it is global and knows no limits of ours
+		experimental.BufferPool(d.buffers),
+		grpc.MaxRecvMsgSize(int(d.cfg.MaxRequest)),
+		grpc.MaxConcurrentStreams(d.cfg.MaxStreams),
+		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.ReadBufferSize(readBuffer),
+		grpc.WriteBufferSize(writeBuffer),
+		grpc.SharedWriteBuffer(true),
+		grpc.ConnectionTimeout(20 * time.Second),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle: d.cfg.MaxIdle, MaxConnectionAge: d.cfg.MaxConnAge, MaxConnectionAgeGrace: d.cfg.DrainTimeout,
+			Time: time.Minute, Timeout: 20 * time.Second,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.UnknownServiceHandler(unimplemented),
+		grpc.WaitForHandlers(true),
+	}, d.deps.Server...)
+	s := grpc.NewServer(options...)
+	s.RegisterService(&grpc.ServiceDesc{
+		ServiceName: traceService,
+		HandlerType: (*any)(nil),
+		Methods:     []grpc.MethodDesc{{MethodName: "Export", Handler: export}},
+		Metadata:    "opentelemetry/proto/collector/trace/v1/trace_service.proto",
+	}, d)
+	return s
+}
+
+// unimplemented answers every other method; for the other signals of OTLP in
+// words that tell somebody what to change.
+func unimplemented(_ any, stream grpc.ServerStream) error {
+	method, _ := grpc.MethodFromServerStream(stream)
+	return errUnimplemented(strings.TrimPrefix(method, "/"))
+}
+
+func errUnimplemented(method string) error {
+	for part, signal := range map[string]string{".metrics.": "metrics", ".logs.": "logs", ".profiles.": "profiles"} {
+		if strings.HasPrefix(method, "opentelemetry.proto.collector.") && strings.Contains(method, part) {
+			return status.Errorf(codes.Unimplemented, "driftmesh takes traces over OTLP, not %s: turn the %s exporter off", signal, signal)
+		}
+	}
+	return status.Errorf(codes.Unimplemented, "unknown method %.200s", method)
+}
+
+// export is the handler of TraceService/Export. It is called before the
+// request is read, so that who may not come in costs nothing.
+func export(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (resp any, err error) {
+	d, ok := srv.(*Door)
+	if !ok {
+		return nil, status.Error(codes.Internal, "internal error")
+	}
+	r := &request{started: d.now(), lease: lease{from: d.budget}}
+	code := codes.OK
+	defer func() {
+		r.lease.free()
+		if panicked := recover(); panicked != nil {
+			d.deps.Log.Error("call failed", slog.String("method", exportMethod), slog.String("err", fmt.Sprintf("panic: %v\n%s", panicked, debug.Stack())))
+			code, resp, err = codes.Internal, nil, status.Error(codes.Internal, "internal error")
+		}
+		r.end("grpc", code.String(), err)
+		d.metrics.grpc.done(code, r.started)
+	}()
+	rep, err := d.exportGRPC(ctx, r, decode)
+	if err != nil {
+		code, err = d.refuse(exportMethod, err)
+		return nil, err
+	}
+	return rawAnswer(protoAnswer(&rep)), nil
+}
+
+func (d *Door) exportGRPC(ctx context.Context, r *request, decode func(any) error) (otlp.Report, error) {
+	id, err := d.identifyGRPC(ctx)
+	if err != nil {
+		return otlp.Report{}, err
+	}
+	r.tenant = id.Tenant
+	// What the transport may hold of the request before its length is known.
+	if !r.lease.grow(baseLease) {
+		return otlp.Report{}, errBusy()
+	}
+	ctx = d.begin(ctx, r, traceService+"/Export", header(ctx, "traceparent"), header(ctx, "tracestate"))
+	var in rawRequest
+	if err := decode(&in); err != nil {
+		return otlp.Report{}, err // gRPC's own words: too large, or the caller is gone
+	}
+	defer in.free()
+	body := in.bytes()
+	if !r.lease.grow(len(body)) {
+		return otlp.Report{}, errBusy()
+	}
+	if len(body) > 0 && body[0] == packedMark {
+		// Do not let gRPC pack the answer, which is a few bytes.
+		_ = grpc.SetSendCompressor(ctx, encoding.Identity)
+		out, err := d.gzip.inflate(body[1:], &r.lease)
+		if err != nil {
+			return otlp.Report{}, err
+		}
+		defer d.buffers.Put(out)
+		body = *out
+	}
+	return d.accept(ctx, r, body)
+}
+
+// baseLease is what a request counts for until its size is known: gRPC's
+// initial window.
+const baseLease = 64 << 10
+
+// identifyGRPC tells who calls.
+func (d *Door) identifyGRPC(ctx context.Context) (identity.Identity, error) {
+	authorization := metadata.ValueFromIncomingContext(ctx, "authorization")
+	apiKey := metadata.ValueFromIncomingContext(ctx, "x-api-key")
+	return d.identify(ctx, authorization, apiKey)
+}
+
+// identify tells who calls from all values of the two headers.
+func (d *Door) identify(ctx context.Context, authorization, apiKey []string) (identity.Identity, error) {
+	if len(authorization) > 1 || len(apiKey) > 1 {
+		// It would be a guess which one a proxy in between has looked at.
+		return identity.Identity{}, fault.Unauthenticated.New("credentials were sent more than once").WithReason("CREDENTIALS_AMBIGUOUS")
+	}
+	return d.deps.Identify(ctx, only(authorization), only(apiKey))
+}
+
+func only(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
+
+func header(ctx context.Context, key string) string {
+	return only(metadata.ValueFromIncomingContext(ctx, key))
+}
+
+// rawRequest receives the bytes of a request in one piece.
+type rawRequest struct{ buffer mem.Buffer }
+
+func (r *rawRequest) bytes() []byte { return r.buffer.ReadOnlyData() }
+func (r *rawRequest) free()         { r.buffer.Free() }
+
+// rawAnswer is an encoded response.
+type rawAnswer []byte
+
+// rawCodec hands bytes through for the types of this package, and nothing else
+// is spoken here.
+type rawCodec struct{ buffers *buffers }
+
+// Name implements encoding.CodecV2.
+func (rawCodec) Name() string { return "proto" }
+
+// Marshal implements encoding.CodecV2.
+func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
+	if b, ok := v.(rawAnswer); ok {
+		return mem.BufferSlice{mem.SliceBuffer(b)}, nil
+	}
+	return nil, fmt.Errorf("marshal %T: not an OTLP answer", v)
+}
+
+// Unmarshal implements encoding.CodecV2. It copies what came in several frames
+// into one buffer.
+func (c rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	r, ok := v.(*rawRequest)
+	if !ok {
+		return fmt.Errorf("unmarshal %T: not an OTLP request", v)
+	}
+	if r.buffer != nil {
+		r.buffer.Free()
+	}
+	r.buffer = data.MaterializeToBuffer(c.buffers)
+	return nil
+}
+
+// packed passes compressed messages through as they are, with a mark: they are
+// decompressed by the handler, under its limits and with its errors. Protobuf
+// never begins with the mark, as there is no field 0.
+type packed struct{}
+
+const packedMark = 0
+
+// Do implements grpc.Decompressor.
+func (packed) Do(r io.Reader) ([]byte, error) {
+	size := 0
+	if sized, ok := r.(interface{ Remaining() int }); ok {
+		size = sized.Remaining()
+	}
+	b := make([]byte, 1+size)
+	b[0] = packedMark
+	if _, err := io.ReadFull(r, b[1:]); err != nil {
+		return nil, fmt.Errorf("read compressed message: %w", err)
+	}
+	return b, nil
+}
+
+// Type implements grpc.Decompressor.
+func (packed) Type() string { return "gzip" }

@@ -1,0 +1,280 @@
+package otlpdoor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"mime"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/otlp"
+)
+
+const (
+	typeProto = "application/x-protobuf"
+	typeJSON  = "application/json"
+)
+
+// httpServer makes the OTLP/HTTP server, HTTP/1.1 and HTTP/2 without TLS. For
+// TLS, give Serve a TLS listener.
+func (d *Door) httpServer() *http.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/v1/traces", d.traces)
+	for path, signal := range map[string]string{
+		"/v1/metrics": "metrics", "/v1/logs": "logs", "/v1development/profiles": "profiles",
+	} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			d.answerError(w, r, errUnimplemented("opentelemetry.proto.collector."+signal+".v1"))
+		})
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		d.answerError(w, r, fault.NotFound.New("there is nothing at %.200s: traces go to /v1/traces", r.URL.Path))
+	})
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:           d.cors(mux),
+		Protocols:         protocols,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       d.cfg.ReadTimeout,
+		IdleTimeout:       d.cfg.MaxIdle,
+		MaxHeaderBytes:    maxHeaders,
+		ErrorLog:          slog.NewLogLogger(d.deps.Log.Handler(), slog.LevelDebug),
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: int(d.cfg.MaxStreams)},
+	}
+}
+
+// traces answers POST /v1/traces.
+func (d *Door) traces(w http.ResponseWriter, req *http.Request) {
+	if req.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		d.answerStatus(w, req, http.StatusMethodNotAllowed, status.New(codes.Unimplemented, "only POST is allowed"))
+		return
+	}
+	r := &request{started: d.now(), lease: lease{from: d.budget}}
+	code := codes.OK
+	var err error
+	defer func() {
+		r.lease.free()
+		if panicked := recover(); panicked != nil {
+			err = fault.Internal.Wrap(fmt.Errorf("panic: %v\n%s", panicked, debug.Stack()), "internal error")
+			code = d.answerError(w, req, err)
+		}
+		r.end("http", code.String(), err)
+		d.metrics.http.done(code, r.started)
+	}()
+	isJSON, err := format(req)
+	if err != nil {
+		code = codes.InvalidArgument
+		w.Header().Set("Accept-Encoding", "gzip")
+		d.answerStatus(w, req, http.StatusUnsupportedMediaType, status.New(code, err.Error()))
+		return
+	}
+	rep, err := d.exportHTTP(req, r, isJSON)
+	if err != nil {
+		code = d.answerError(w, req, err)
+		return
+	}
+	if isJSON {
+		answer(w, http.StatusOK, typeJSON, jsonAnswer(&rep))
+	} else {
+		answer(w, http.StatusOK, typeProto, protoAnswer(&rep))
+	}
+}
+
+// format checks content type and encoding and tells JSON from protobuf.
+func format(req *http.Request) (isJSON bool, err error) {
+	switch encoding := req.Header.Get("Content-Encoding"); encoding {
+	case "", "identity", "none", "gzip":
+	default:
+		return false, fmt.Errorf("content encoding %.100q is not supported: want gzip or none", encoding)
+	}
+	switch mediaType(req) {
+	case typeJSON:
+		return true, nil
+	case typeProto:
+		return false, nil
+	}
+	return false, fmt.Errorf("content type %.100q is not supported: want %s or %s", req.Header.Get("Content-Type"), typeProto, typeJSON)
+}
+
+func mediaType(req *http.Request) string {
+	media, _, err := mime.ParseMediaType(req.Header.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	return media
+}
+
+func (d *Door) exportHTTP(req *http.Request, r *request, isJSON bool) (otlp.Report, error) {
+	ctx := req.Context()
+	id, err := d.identify(ctx, req.Header["Authorization"], req.Header["X-Api-Key"])
+	if err != nil {
+		return otlp.Report{}, err
+	}
+	r.tenant = id.Tenant
+	ctx = d.begin(ctx, r, "POST /v1/traces", req.Header.Get("Traceparent"), req.Header.Get("Tracestate"))
+	in, err := d.readBody(req, r)
+	if err != nil {
+		return otlp.Report{}, err
+	}
+	defer d.buffers.Put(in)
+	body := *in
+	if req.Header.Get("Content-Encoding") == "gzip" && len(body) > 0 {
+		out, err := d.gzip.inflate(body, &r.lease)
+		if err != nil {
+			return otlp.Report{}, err
+		}
+		defer d.buffers.Put(out)
+		body = *out
+	}
+	if isJSON {
+		// Protobuf is smaller than its JSON.
+		if !r.lease.grow(int(r.lease.held) + len(body)) {
+			return otlp.Report{}, errBusy()
+		}
+		if body, err = otlp.FromJSON(body); err != nil {
+			return otlp.Report{}, err
+		}
+	}
+	return d.accept(ctx, r, body)
+}
+
+// readBody reads the body into a pooled buffer, which the caller puts back. It
+// stops at the limit, and where the lease cannot grow.
+func (d *Door) readBody(req *http.Request, r *request) (*[]byte, error) {
+	limit := int(d.cfg.MaxRequest)
+	if req.ContentLength > int64(limit) {
+		return nil, errTooLarge(limit)
+	}
+	size := 32 << 10
+	if req.ContentLength >= 0 {
+		size = int(req.ContentLength)
+	}
+	size++ // so that the end is met without growing
+	buf := d.buffers.Get(0)
+	for n := 0; ; size = min(2*size, limit+1) {
+		if !r.lease.grow(size) {
+			d.buffers.Put(buf)
+			return nil, errBusy()
+		}
+		buf = d.buffers.resize(buf, size)
+		var err error
+		for n < size && err == nil {
+			var got int
+			got, err = req.Body.Read((*buf)[n:])
+			n += got
+		}
+		*buf = (*buf)[:n]
+		switch {
+		case n > limit:
+			err = errTooLarge(limit)
+		case errors.Is(err, io.EOF):
+			return buf, nil
+		case err != nil:
+			err = bodyError(req.Context(), err)
+		default:
+			continue
+		}
+		d.buffers.Put(buf)
+		return nil, err
+	}
+}
+
+// bodyError is what a body that cannot be read means.
+func bodyError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fault.Canceled.Wrap(err, "the caller went away")
+	}
+	return fault.Invalid.Wrap(err, "the request body cannot be read").WithReason("BODY_TRUNCATED")
+}
+
+// answerError answers an error as google.rpc.Status in the encoding of the
+// request, and returns its code.
+func (d *Door) answerError(w http.ResponseWriter, req *http.Request, err error) codes.Code {
+	code, public := d.refuse(req.URL.Path, err)
+	st := status.Convert(public)
+	h := fault.FromCode(code).HTTP()
+	switch code {
+	case codes.ResourceExhausted:
+		h = http.StatusRequestEntityTooLarge // 429 would mean: try again
+	case codes.DeadlineExceeded:
+		h = http.StatusServiceUnavailable
+	case codes.Unauthenticated:
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	d.answerStatus(w, req, h, st)
+	return code
+}
+
+func (d *Door) answerStatus(w http.ResponseWriter, req *http.Request, code int, st *status.Status) {
+	for _, detail := range st.Details() {
+		if retry, ok := detail.(*errdetails.RetryInfo); ok {
+			seconds := math.Ceil(retry.GetRetryDelay().AsDuration().Seconds())
+			w.Header().Set("Retry-After", strconv.Itoa(max(int(seconds), 1)))
+		}
+	}
+	// In JSON unless protobuf was sent: whoever sent neither can read it.
+	if mediaType(req) == typeProto {
+		if body, err := proto.Marshal(st.Proto()); err == nil {
+			answer(w, code, typeProto, body)
+			return
+		}
+	}
+	body, err := protojson.Marshal(st.Proto())
+	if err != nil {
+		body = []byte("{}")
+	}
+	answer(w, code, typeJSON, body)
+}
+
+func answer(w http.ResponseWriter, code int, media string, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", media)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(code)
+	_, _ = w.Write(body) // the caller is gone: nobody left to tell
+}
+
+// cors lets web pages of the origins in the settings send traces.
+func (d *Door) cors(next http.Handler) http.Handler {
+	if len(d.cfg.CORSOrigins) == 0 {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Add("Vary", "Origin")
+		origin := req.Header.Get("Origin")
+		allowed := origin != "" && slices.ContainsFunc(d.cfg.CORSOrigins, func(o string) bool {
+			return o == "*" || strings.EqualFold(o, origin)
+		})
+		if allowed {
+			w.Header().Set("Access-Control-Allow-Origin", origin)
+		}
+		if req.Method == http.MethodOptions && req.Header.Get("Access-Control-Request-Method") != "" {
+			if allowed {
+				w.Header().Set("Access-Control-Allow-Methods", http.MethodPost)
+				w.Header().Set("Access-Control-Allow-Headers", "authorization, content-encoding, content-type, traceparent, tracestate, x-api-key")
+				w.Header().Set("Access-Control-Max-Age", "7200")
+			}
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		next.ServeHTTP(w, req)
+	})
+}

@@ -1,0 +1,287 @@
+package otlpdoor_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	collectorpb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	grpcgzip "google.golang.org/grpc/encoding/gzip"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/memory"
+	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
+)
+
+func requireTooLarge(t *testing.T, st *status.Status) {
+	t.Helper()
+	require.Equal(t, codes.ResourceExhausted, st.Code(), st.Message())
+	require.Contains(t, st.Message(), "larger than")
+	_, ok := details[*errdetails.RetryInfo](st)
+	require.False(t, ok, "a request that is too large is not to be sent again")
+}
+
+func TestTooLargeIsRefusedForGood(t *testing.T) {
+	t.Parallel()
+	b := start(t, otlpdoor.Config{MaxRequest: 100 << 10})
+	fits, large := sample(150), sample(400)
+	require.Less(t, proto.Size(fits), 100<<10)
+	for _, options := range [][]grpc.CallOption{nil, {grpc.UseCompressor(grpcgzip.Name)}} {
+		_, err := b.client.Export(t.Context(), fits, options...)
+		require.NoError(t, err)
+		_, err = b.client.Export(t.Context(), large, options...)
+		requireTooLarge(t, status.Convert(err))
+	}
+	for name, send := range forms(t, large) {
+		resp, body := send(b)
+		require.Equal(t, http.StatusRequestEntityTooLarge, resp.StatusCode, name)
+		require.Empty(t, resp.Header.Get("Retry-After"))
+		requireTooLarge(t, httpStatus(t, resp, body))
+	}
+	// A body of unknown length is stopped at the limit.
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.url+"/v1/traces", io.LimitReader(zeros{}, 1<<40))
+	require.NoError(t, err)
+	req.Header.Set("Content-Type", typeProto)
+	if resp, err := http.DefaultClient.Do(req); err == nil { // or the connection is cut
+		require.Equal(t, http.StatusRequestEntityTooLarge, resp.StatusCode)
+		require.NoError(t, resp.Body.Close())
+	}
+	require.Len(t, b.published.messages(), 2)
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// TestGzipBombIsDefusedEarly sends 1 GiB of zeros in 1 MiB, with a trailer
+// that lies about it and one that does not.
+func TestGzipBombIsDefusedEarly(t *testing.T) {
+	b := start(t, otlpdoor.Config{MaxRequest: 4 << 20})
+	var out bytes.Buffer
+	w, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
+	require.NoError(t, err)
+	_, err = io.CopyN(w, zeros{}, 1<<30)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	bomb := out.Bytes()
+	require.Less(t, len(bomb), 4<<20)
+	liar := bytes.Clone(bomb)
+	copy(liar[len(liar)-4:], []byte{1, 0, 0, 0})
+	for _, body := range [][]byte{bomb, liar} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		resp, answer := b.post(t, typeProto, body, "Content-Encoding", "gzip")
+		runtime.ReadMemStats(&after)
+		require.Equal(t, http.StatusRequestEntityTooLarge, resp.StatusCode)
+		requireTooLarge(t, httpStatus(t, resp, answer))
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(64<<20), "stopped long before the end")
+
+		err := b.conn.Invoke(t.Context(), "/opentelemetry.proto.collector.trace.v1.TraceService/Export", make([]byte, 256<<20), &[]byte{},
+			grpc.ForceCodecV2(rawClient{}), grpc.UseCompressor(grpcgzip.Name))
+		requireTooLarge(t, status.Convert(err))
+	}
+}
+
+func TestBrokerAwayMeansTryAgain(t *testing.T) {
+	t.Parallel()
+	server := memory.NewServer()
+	conn := server.Open(memory.Options{})
+	defer func() { require.NoError(t, conn.Close(context.Background())) }()
+	require.NoError(t, conn.Admin().EnsureTopic(t.Context(), broker.TopicSpec{Name: event.Spans}))
+	publisher, err := conn.Publisher()
+	require.NoError(t, err)
+	b := start(t, otlpdoor.Config{RetryDelay: 1500 * time.Millisecond}, func(d *otlpdoor.Deps) {
+		d.Publisher = publisher
+		d.MaxMessage = func() int { return conn.Capabilities().MaxMessageBytes }
+	})
+	tail, err := conn.Tail(t.Context(), event.Spans)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, tail.Close()) }()
+
+	server.Down()
+	req := sample(8)
+	_, err = b.client.Export(t.Context(), req)
+	requireRetry(t, status.Convert(err))
+	resp, body := b.post(t, typeProto, encode(t, req))
+	require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
+	require.Equal(t, "2", resp.Header.Get("Retry-After"))
+	requireRetry(t, httpStatus(t, resp, body))
+	require.Zero(t, b.counters.Door("default", event.SignalSpans).Accepted)
+
+	server.Up()
+	_, err = b.client.Export(t.Context(), req)
+	require.NoError(t, err)
+	require.EqualValues(t, 8, b.counters.Door("default", event.SignalSpans).Accepted)
+	m, err := tail.Next(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "gw-1:1", m.Header(event.HeaderSeq), "the numbers of refused requests are used again")
+	got := &collectorpb.ExportTraceServiceRequest{}
+	require.NoError(t, proto.Unmarshal(m.Value, got))
+	require.True(t, proto.Equal(req, got))
+}
+
+func TestSlowBrokerIsNoHang(t *testing.T) {
+	t.Parallel()
+	b := start(t, otlpdoor.Config{PublishTimeout: 50 * time.Millisecond})
+	b.published.before = func(ctx context.Context, _ []broker.Message) error {
+		<-ctx.Done()
+		return &broker.PublishError{Total: 1, Failed: []broker.Failure{{Err: broker.ErrUnknownOutcome}}}
+	}
+	began := time.Now()
+	_, err := b.client.Export(t.Context(), sample(4))
+	requireRetry(t, status.Convert(err))
+	require.Less(t, time.Since(began), 5*time.Second)
+
+	b.published.before = nil
+	_, err = b.client.Export(t.Context(), sample(4))
+	require.NoError(t, err)
+	m := b.published.messages()[0]
+	require.Equal(t, "gw-1:2", m.Header(event.HeaderSeq))
+	require.Equal(t, "1", m.Header(event.HeaderVoid), "the number of unknown fate is told")
+}
+
+func TestRetryRulesOfPublishErrors(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		err  error
+		code codes.Code
+	}{
+		{broker.ErrUnavailable, codes.Unavailable}, {broker.ErrBackpressure, codes.Unavailable},
+		{broker.ErrUnknownOutcome, codes.Unavailable}, {broker.ErrDenied, codes.Unavailable},
+		{broker.ErrUnroutable, codes.Unavailable}, {broker.ErrClosed, codes.Unavailable},
+		{broker.ErrTooLarge, codes.ResourceExhausted}, {broker.ErrInvalid, codes.Internal},
+		{errors.New("secret cause"), codes.Unavailable},
+	} {
+		b := start(t, otlpdoor.Config{})
+		b.published.before = func(context.Context, []broker.Message) error {
+			return &broker.PublishError{Total: 1, Failed: []broker.Failure{{Err: tc.err}}}
+		}
+		_, err := b.client.Export(t.Context(), sample(4))
+		st := status.Convert(err)
+		require.Equal(t, tc.code, st.Code(), "%v", tc.err)
+		require.NotContains(t, st.Message(), "secret")
+		_, retry := details[*errdetails.RetryInfo](st)
+		require.Equal(t, tc.code == codes.Unavailable, retry, "%v", tc.err)
+	}
+}
+
+func TestLargeRequestIsCutAndAllOfItIsStored(t *testing.T) {
+	t.Parallel()
+	b := start(t, otlpdoor.Config{})
+	req := sample(20_000) // 9 MB through a broker that takes 1 MiB
+	req.ResourceSpans[2].ScopeSpans[0].Spans[3].TraceId = nil
+	require.Greater(t, proto.Size(req), 8<<20)
+	resp, err := b.client.Export(t.Context(), req)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, resp.PartialSuccess.RejectedSpans)
+	stored := b.published.spans(t)
+	require.Len(t, stored, 19_999)
+	seqs := map[string]bool{}
+	for _, m := range b.published.messages() {
+		require.LessOrEqual(t, m.Size(), 1<<20)
+		require.False(t, seqs[m.Header(event.HeaderSeq)])
+		seqs[m.Header(event.HeaderSeq)] = true
+	}
+	require.Greater(t, len(seqs), 8)
+	require.EqualValues(t, 20_000, b.counters.Door("default", event.SignalSpans).Accepted)
+}
+
+func TestSpanThatFitsNoMessageIsRejectedAlone(t *testing.T) {
+	t.Parallel()
+	b := start(t, otlpdoor.Config{MaxAttributeBytes: 16 << 20})
+	req := sample(8)
+	big := req.ResourceSpans[0].ScopeSpans[0].Spans[0]
+	big.Attributes = append(big.Attributes, str("prompt", strings.Repeat("x", 2<<20)))
+	resp, err := b.client.Export(t.Context(), req)
+	require.NoError(t, err)
+	require.Contains(t, resp.PartialSuccess.ErrorMessage, "span_too_large")
+	require.Len(t, b.published.spans(t), 7)
+}
+
+// TestPartlyPublishedIsSentAgain: the pieces that were stored count as
+// accepted, as they are in the store; the caller has to send all again.
+func TestPartlyPublishedIsSentAgain(t *testing.T) {
+	t.Parallel()
+	b := start(t, otlpdoor.Config{})
+	var pieces int
+	b.published.before = func(_ context.Context, msgs []broker.Message) error {
+		pieces = len(msgs)
+		return &broker.PublishError{Total: pieces, Failed: []broker.Failure{{Index: 1, Err: broker.ErrUnavailable}, {Index: 2, Err: broker.ErrUnknownOutcome}}}
+	}
+	_, err := b.client.Export(t.Context(), sample(10_000))
+	requireRetry(t, status.Convert(err))
+	require.Greater(t, pieces, 3)
+	stored := len(b.published.spans(t))
+	require.Greater(t, stored, 1000)
+	require.EqualValues(t, stored, b.counters.Door("default", event.SignalSpans).Accepted)
+	b.published.before = nil
+	_, err = b.client.Export(t.Context(), sample(4))
+	require.NoError(t, err)
+	msgs := b.published.messages()
+	require.Equal(t, "gw-1:2", msgs[len(msgs)-1].Header(event.HeaderSeq))
+	require.Equal(t, "3", msgs[len(msgs)-1].Header(event.HeaderVoid))
+}
+
+// TestBudget fills the memory budget with requests that wait for the broker:
+// one more is told to try again, and goes through once they are done.
+func TestBudget(t *testing.T) {
+	t.Parallel()
+	b := start(t, otlpdoor.Config{MaxInFlight: 360 << 10})
+	entered, release := make(chan struct{}, 8), make(chan struct{})
+	let := sync.OnceFunc(func() { close(release) })
+	defer let()
+	b.published.before = func(context.Context, []broker.Message) error {
+		entered <- struct{}{}
+		<-release
+		return nil
+	}
+	var waiting sync.WaitGroup
+	for range 3 {
+		waiting.Go(func() {
+			_, err := b.client.Export(context.Background(), sample(200)) // 105 KB
+			require.NoError(t, err)
+		})
+		select {
+		case <-entered:
+		case <-time.After(10 * time.Second):
+			t.Fatal("the request does not reach the broker")
+		}
+	}
+	_, err := b.client.Export(t.Context(), sample(4))
+	requireRetry(t, status.Convert(err))
+	for name, send := range forms(t, sample(200)) {
+		resp, body := send(b)
+		require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode, name)
+		require.NotEmpty(t, resp.Header.Get("Retry-After"))
+		requireRetry(t, httpStatus(t, resp, body))
+	}
+	let()
+	waiting.Wait()
+	_, err = b.client.Export(t.Context(), sample(4))
+	require.NoError(t, err)
+	families, err := b.stats.Gather()
+	require.NoError(t, err)
+	for _, f := range families {
+		if f.GetName() == "driftmesh_gateway_otlp_in_flight_bytes" {
+			require.Zero(t, f.Metric[0].GetGauge().GetValue(), "everything was given back")
+		}
+	}
+}

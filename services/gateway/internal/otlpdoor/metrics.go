@@ -1,0 +1,83 @@
+package otlpdoor
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/codes"
+
+	"github.com/driftmesh/driftmesh/internal/otlp"
+)
+
+const (
+	overGRPC = "grpc"
+	overHTTP = "http"
+)
+
+// metrics are the collectors of the door, looked up once so that counting
+// costs an addition.
+type metrics struct {
+	grpc, http transportMetrics
+	accepted   prometheus.Counter
+	rejected   []prometheus.Counter // by otlp.Reason
+	bytes      prometheus.Counter
+	cut        prometheus.Counter
+}
+
+type transportMetrics struct {
+	codes   [codes.Unauthenticated + 1]prometheus.Counter
+	seconds prometheus.Observer
+}
+
+// done counts one answered request.
+func (m *transportMetrics) done(code codes.Code, started time.Time) {
+	if int(code) >= len(m.codes) {
+		code = codes.Unknown
+	}
+	m.codes[code].Inc()
+	m.seconds.Observe(time.Since(started).Seconds())
+}
+
+func newMetrics(reg prometheus.Registerer, b *budget) (*metrics, error) {
+	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "driftmesh_gateway_otlp_requests_total", Help: "OTLP trace requests by transport and gRPC code of the answer.",
+	}, []string{"transport", "code"})
+	spans := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "driftmesh_gateway_otlp_spans_total", Help: "Spans that arrived over OTLP: accepted, or the reason why not.",
+	}, []string{"outcome"})
+	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "driftmesh_gateway_otlp_request_seconds", Help: "Time from the start of a request to its answer.",
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+	}, []string{"transport"})
+	m := &metrics{
+		bytes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "driftmesh_gateway_otlp_bytes_total", Help: "Bytes of OTLP trace requests after decompression.",
+		}),
+		cut: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "driftmesh_gateway_otlp_rewritten_total", Help: "Requests that were cut or cleaned of bad spans before they were published.",
+		}),
+		accepted: spans.WithLabelValues("accepted"),
+	}
+	for _, r := range otlp.Reasons() {
+		m.rejected = append(m.rejected, spans.WithLabelValues(r.String()))
+	}
+	for name, t := range map[string]*transportMetrics{overGRPC: &m.grpc, overHTTP: &m.http} {
+		for code := range t.codes {
+			t.codes[code] = requests.WithLabelValues(name, codes.Code(code).String())
+		}
+		t.seconds = seconds.WithLabelValues(name)
+	}
+	held := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "driftmesh_gateway_otlp_in_flight_bytes", Help: "Bytes of OTLP requests held in memory.",
+	}, func() float64 { return float64(b.used.Load()) })
+	limit := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "driftmesh_gateway_otlp_in_flight_limit_bytes", Help: "Most bytes of OTLP requests that may be held in memory.",
+	}, func() float64 { return float64(b.limit) })
+	for _, c := range []prometheus.Collector{requests, spans, seconds, m.bytes, m.cut, held, limit} {
+		if err := reg.Register(c); err != nil {
+			return nil, fmt.Errorf("register OTLP door metrics: %w", err)
+		}
+	}
+	return m, nil
+}

@@ -1,0 +1,188 @@
+// Package proxy passes calls of the public API on to the services behind the
+// gateway. What is public is a table: a method that does not stand in it is
+// UNIMPLEMENTED at the door, whatever the service behind would say.
+//
+// Requests and answers travel as bytes. A request is only checked to be a
+// message of its method, so that no garbage gets behind the door. Deadline and
+// trace context go along with the call; who calls goes along as the service
+// token that the connection's credentials make of the identity in the context.
+// Nothing else of the caller's metadata passes.
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
+	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/wire"
+)
+
+// Route is one service behind the gateway and its public methods.
+type Route struct {
+	Service string // as people call it, for errors
+	Desc    *grpc.ServiceDesc
+	Methods []string
+}
+
+// The public methods. CheckAPIKey is the gateway's own, and is not among them.
+var (
+	Auth = Route{"auth", &authv1.AuthService_ServiceDesc, []string{
+		"Login", "ListKeys", "WhoAmI", "CreateTenant", "ListTenants", "CreateUser", "ListUsers",
+		"CreateAPIKey", "ListAPIKeys", "RevokeAPIKey",
+	}}
+	Drift = Route{"drift", &driftv1.DriftService_ServiceDesc, []string{
+		"CreateProfile", "GetProfile", "ListProfiles", "SetProfileActive", "Evaluate", "ListScores",
+		"ListAlerts", "AcknowledgeAlert",
+	}}
+	Trace = Route{"trace-store", &tracev1.TraceService_ServiceDesc, []string{
+		"GetTrace", "FindTraces", "SearchTraces", "ListServices", "ListOperations",
+	}}
+)
+
+// Open reports whether a method may be called by anybody: logging in, and the
+// keys that tokens are checked with.
+func Open(method string) bool {
+	return method == authv1.AuthService_Login_FullMethodName || method == authv1.AuthService_ListKeys_FullMethodName
+}
+
+// Register serves a route's methods on reg by passing them on to conn. It fails
+// when the table names a method that does not exist.
+func Register(reg grpc.ServiceRegistrar, route Route, conn grpc.ClientConnInterface) error {
+	file, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(route.Desc.ServiceName))
+	if err != nil {
+		return fmt.Errorf("proxy %s: %w", route.Desc.ServiceName, err)
+	}
+	service, ok := file.(protoreflect.ServiceDescriptor)
+	if !ok {
+		return fmt.Errorf("proxy %s: is not a service", route.Desc.ServiceName)
+	}
+	desc := grpc.ServiceDesc{ServiceName: route.Desc.ServiceName, HandlerType: (*any)(nil), Metadata: route.Desc.Metadata}
+	for _, name := range route.Methods {
+		if err := add(&desc, route, service, name, conn); err != nil {
+			return err
+		}
+	}
+	reg.RegisterService(&desc, struct{}{})
+	return nil
+}
+
+func add(desc *grpc.ServiceDesc, route Route, service protoreflect.ServiceDescriptor, name string, conn grpc.ClientConnInterface) error {
+	method := service.Methods().ByName(protoreflect.Name(name))
+	if method == nil || method.IsStreamingClient() {
+		return fmt.Errorf("proxy %s/%s: no such method, or its callers stream", route.Desc.ServiceName, name)
+	}
+	input, err := protoregistry.GlobalTypes.FindMessageByName(method.Input().FullName())
+	if err != nil {
+		return fmt.Errorf("proxy %s/%s: %w", route.Desc.ServiceName, name, err)
+	}
+	f := &forward{
+		conn: conn, service: route.Service, input: input,
+		method: "/" + route.Desc.ServiceName + "/" + name,
+	}
+	if !method.IsStreamingServer() {
+		desc.Methods = append(desc.Methods, grpc.MethodDesc{MethodName: name, Handler: f.unary})
+		return nil
+	}
+	i := slices.IndexFunc(route.Desc.Streams, func(s grpc.StreamDesc) bool { return s.StreamName == name })
+	f.stream = grpc.StreamDesc{StreamName: name, ServerStreams: true}
+	if i < 0 {
+		return fmt.Errorf("proxy %s/%s: no such stream", route.Desc.ServiceName, name)
+	}
+	desc.Streams = append(desc.Streams, grpc.StreamDesc{StreamName: name, ServerStreams: true, Handler: f.serverStream})
+	return nil
+}
+
+// forward passes one method on.
+type forward struct {
+	conn    grpc.ClientConnInterface
+	service string
+	method  string
+	input   protoreflect.MessageType
+	stream  grpc.StreamDesc
+}
+
+func (f *forward) unary(_ any, ctx context.Context, dec func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
+	in := new(wire.Frame)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if intercept == nil {
+		return f.call(ctx, in)
+	}
+	return intercept(ctx, in, &grpc.UnaryServerInfo{FullMethod: f.method}, f.call)
+}
+
+func (f *forward) call(ctx context.Context, req any) (any, error) {
+	in, ok := req.(*wire.Frame)
+	if !ok {
+		return nil, fault.Internal.New("proxy: %T is no frame", req)
+	}
+	if err := wire.Check(in.Bytes, f.input); err != nil {
+		return nil, err
+	}
+	out := new(wire.Frame)
+	if err := f.conn.Invoke(ctx, f.method, in, out, grpc.ForceCodecV2(wire.Codec{})); err != nil {
+		return nil, f.explain(err)
+	}
+	return out, nil
+}
+
+func (f *forward) serverStream(_ any, caller grpc.ServerStream) error {
+	in := new(wire.Frame)
+	if err := caller.RecvMsg(in); err != nil {
+		return err
+	}
+	if err := wire.Check(in.Bytes, f.input); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(caller.Context())
+	defer cancel() // ends the call behind when the caller is gone
+	behind, err := f.conn.NewStream(ctx, &f.stream, f.method, grpc.ForceCodecV2(wire.Codec{}))
+	if err != nil {
+		return f.explain(err)
+	}
+	if err := behind.SendMsg(in); err != nil && !errors.Is(err, io.EOF) {
+		return f.explain(err)
+	}
+	if err := behind.CloseSend(); err != nil {
+		return f.explain(err)
+	}
+	for {
+		out := new(wire.Frame)
+		err := behind.RecvMsg(out)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return f.explain(err)
+		}
+		if err := caller.SendMsg(out); err != nil {
+			return err
+		}
+	}
+}
+
+// retryAfter is when a service that is away may be asked for again.
+const retryAfter = time.Second
+
+// explain keeps what the service said, and says in our own words that it said
+// nothing: what gRPC says of a broken connection names addresses.
+func (f *forward) explain(err error) error {
+	said := fault.Of(err)
+	if said.Kind() != fault.Unavailable || said.Reason() != "" {
+		return err
+	}
+	return fault.Unavailable.Wrap(err, "%s is not available now", f.service).
+		WithReason("SERVICE_UNAVAILABLE").WithRetryAfter(retryAfter)
+}

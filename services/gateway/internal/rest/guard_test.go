@@ -1,0 +1,135 @@
+package rest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// serve runs a handler behind the guard and returns its address.
+func serve(t *testing.T, cfg Config, h http.HandlerFunc) string {
+	t.Helper()
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- Serve(ctx, lis, guard(cfg.withDefaults(), h), slog.New(slog.DiscardHandler)) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-done)
+	})
+	return lis.Addr().String()
+}
+
+func dial(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+	return conn
+}
+
+func TestStalledBodyIsGivenUp(t *testing.T) {
+	t.Parallel()
+	failed := make(chan error, 1)
+	addr := serve(t, Config{Stall: 100 * time.Millisecond}, func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.ReadAll(r.Body)
+		failed <- err
+		w.WriteHeader(http.StatusBadRequest)
+	})
+	conn := dial(t, addr)
+	_, err := fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+	require.NoError(t, err)
+	require.Error(t, <-failed, "three of a hundred bytes, and then nothing")
+}
+
+func TestSlowButMovingBodyIsRead(t *testing.T) {
+	t.Parallel()
+	got := make(chan string, 1)
+	addr := serve(t, Config{Stall: 2 * time.Second}, func(_ http.ResponseWriter, r *http.Request) {
+		raw, _ := io.ReadAll(r.Body)
+		got <- string(raw)
+	})
+	conn := dial(t, addr)
+	_, err := fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
+	require.NoError(t, err)
+	for range 5 {
+		time.Sleep(20 * time.Millisecond)
+		_, err = fmt.Fprint(conn, "x")
+		require.NoError(t, err)
+	}
+	require.Equal(t, "xxxxx", <-got)
+}
+
+func TestAnswerMayTakeLongerThanAStall(t *testing.T) {
+	t.Parallel()
+	addr := serve(t, Config{Stall: 50 * time.Millisecond}, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		select {
+		case <-r.Context().Done():
+			t.Error("the request was given up")
+		case <-time.After(200 * time.Millisecond):
+		}
+		_, _ = io.WriteString(w, "late")
+	})
+	for range 2 { // the second on the same connection
+		resp, err := http.Post("http://"+addr, "text/plain", strings.NewReader("x")) //nolint:noctx // a test's
+		require.NoError(t, err)
+		raw, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, "late", string(raw))
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+func TestTooManyRequests(t *testing.T) {
+	t.Parallel()
+	entered, release := make(chan struct{}), make(chan struct{})
+	addr := serve(t, Config{MaxRequests: 1}, func(http.ResponseWriter, *http.Request) {
+		entered <- struct{}{}
+		<-release
+	})
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	first := make(chan error, 1)
+	go func() {
+		resp, err := client.Get("http://" + addr) //nolint:noctx // a test's
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		first <- err
+	}()
+	<-entered
+	resp, err := client.Get("http://" + addr) //nolint:noctx // a test's
+	require.NoError(t, err)
+	require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
+	require.Equal(t, "1", resp.Header.Get("Retry-After"))
+	require.NoError(t, resp.Body.Close())
+	close(release)
+	require.NoError(t, <-first)
+}
+
+func TestHeadsAreBounded(t *testing.T) {
+	t.Parallel()
+	addr := serve(t, Config{}, func(http.ResponseWriter, *http.Request) {})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr, nil)
+	require.NoError(t, err)
+	req.Header.Set("X-Big", strings.Repeat("x", 2*maxHead))
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, resp.StatusCode)
+	require.NoError(t, resp.Body.Close())
+}

@@ -1,0 +1,189 @@
+package rest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
+	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
+	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
+	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
+	"github.com/driftmesh/driftmesh/proto/openapi"
+)
+
+// Config bounds the HTTP side. Zero fields take the defaults.
+type Config struct {
+	// MaxBody is the largest request body in bytes. Default 16 MiB.
+	MaxBody int64
+	// MaxRequests is how many requests may be answered at a time. Default 1024.
+	MaxRequests int
+	// Stall is how long a caller may neither send nor take a byte. Default 30 s.
+	Stall time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxBody <= 0 {
+		c.MaxBody = 16 << 20
+	}
+	if c.MaxRequests <= 0 {
+		c.MaxRequests = 1024
+	}
+	if c.Stall <= 0 {
+		c.Stall = 30 * time.Second
+	}
+	return c
+}
+
+// Authenticate tells who calls from the values of the headers authorization
+// and x-api-key, "" for one that was not sent.
+type Authenticate func(ctx context.Context, authorization, apiKey string) (identity.Identity, error)
+
+// Failer is a handler that can answer an error in its own API's shape.
+type Failer interface {
+	http.Handler
+	Fail(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// Deps is what the HTTP side needs. Every field is required.
+type Deps struct {
+	Conn         *grpc.ClientConn // to the gateway's own gRPC server
+	Jaeger       Failer           // serves /api/… and finds the caller in the context
+	Authenticate Authenticate
+	Log          *slog.Logger
+}
+
+// New makes the handler of everything.
+func New(cfg Config, deps Deps) (http.Handler, error) {
+	cfg = cfg.withDefaults()
+	api, err := newAPI(deps.Conn)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/api/", jsonOnly(api))
+	mux.Handle("/jaeger/api/", http.StripPrefix("/jaeger", authenticated(deps.Authenticate, deps.Jaeger)))
+	mux.HandleFunc("GET /openapi.json", document)
+	mux.Handle("GET /.well-known/jwks.json", jwks(authv1.NewAuthServiceClient(deps.Conn)))
+	mux.HandleFunc("GET /{$}", index)
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		writeError(w, fault.NotFound.New("there is nothing here").WithReason("NO_SUCH_PATH"))
+	})
+	return guard(cfg, mux), nil
+}
+
+// newAPI makes the JSON routes.
+func newAPI(conn *grpc.ClientConn) (http.Handler, error) {
+	mux := runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, newMarshaler()),
+		runtime.WithIncomingHeaderMatcher(incomingHeader),
+		runtime.WithOutgoingHeaderMatcher(noHeader),
+		runtime.WithOutgoingTrailerMatcher(noHeader),
+		runtime.WithErrorHandler(apiError),
+		runtime.WithStreamErrorHandler(streamError),
+		runtime.WithForwardResponseOption(openTail),
+		runtime.WithUnescapingMode(runtime.UnescapingModeAllCharacters),
+		runtime.WithDisablePathLengthFallback(),
+		runtime.WithDisableHTTPMethodOverride(),
+	)
+	ctx := context.Background() // the registrations keep it for nothing
+	for name, register := range map[string]func() error{
+		"auth": func() error {
+			return authv1.RegisterAuthServiceHandlerClient(ctx, mux, authv1.NewAuthServiceClient(conn))
+		},
+		"ingest": func() error {
+			return ingestv1.RegisterIngestServiceHandlerClient(ctx, mux, ingestv1.NewIngestServiceClient(conn))
+		},
+		"drift": func() error {
+			return driftv1.RegisterDriftServiceHandlerClient(ctx, mux, driftv1.NewDriftServiceClient(conn))
+		},
+		"trace": func() error {
+			return tracev1.RegisterTraceServiceHandlerClient(ctx, mux, tracev1.NewTraceServiceClient(conn))
+		},
+		"ledger": func() error {
+			return ledgerv1.RegisterLedgerServiceHandlerClient(ctx, mux, ledgerv1.NewLedgerServiceClient(conn))
+		},
+	} {
+		if err := register(); err != nil {
+			return nil, fmt.Errorf("register routes of %s: %w", name, err)
+		}
+	}
+	return mux, nil
+}
+
+// incomingHeader chooses the headers that become metadata of the call.
+// Authorization passes by itself.
+func incomingHeader(key string) (string, bool) {
+	switch key {
+	case "X-Api-Key":
+		return "x-api-key", true
+	case "Traceparent":
+		return "traceparent", true
+	case "Tracestate":
+		return "tracestate", true
+	case "Baggage":
+		return "baggage", true
+	}
+	return "", false
+}
+
+func noHeader(string) (string, bool) { return "", false }
+
+const ndjson = "application/x-ndjson"
+
+// marshaler writes streams as one object a line, and says so.
+type marshaler struct{ runtime.JSONPb }
+
+func newMarshaler() *marshaler {
+	return &marshaler{runtime.JSONPb{
+		MarshalOptions:   protojson.MarshalOptions{EmitUnpopulated: true, UseProtoNames: true},
+		UnmarshalOptions: protojson.UnmarshalOptions{}, // an unknown field is a mistake worth naming
+	}}
+}
+
+// StreamContentType implements runtime.StreamContentType.
+func (*marshaler) StreamContentType(any) string { return ndjson }
+
+// openTail sends the head of a live view at once: from then on nothing that
+// arrives is missed, and the caller knows.
+func openTail(ctx context.Context, w http.ResponseWriter, m proto.Message) error {
+	method, _ := runtime.RPCMethod(ctx)
+	md, _ := runtime.ServerMetadataFromContext(ctx)
+	// A call that was refused has no head; its error makes the answer.
+	if m != nil || method != ingestv1.IngestService_Tail_FullMethodName || len(md.HeaderMD) == 0 {
+		return nil
+	}
+	w.Header().Set("Content-Type", ndjson)
+	return http.NewResponseController(w).Flush()
+}
+
+func document(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(openapi.Document) // the caller went away: nobody is left to tell
+}
+
+// keysFor is how long others may keep the keys.
+const keysFor = "public, max-age=60"
+
+func jwks(auth authv1.AuthServiceClient) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		resp, err := auth.ListKeys(r.Context(), &authv1.ListKeysRequest{})
+		if err != nil {
+			writeError(w, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/jwk-set+json")
+		w.Header().Set("Cache-Control", keysFor)
+		_, _ = w.Write([]byte(resp.GetJwks()))
+	})
+}

@@ -1,0 +1,152 @@
+package tail_test
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/tail"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// source counts the readers that are open.
+type source struct {
+	mu     sync.Mutex
+	opened int
+	open   map[*reader]struct{}
+	err    error
+}
+
+type reader struct {
+	*broker.TailBuffer
+	of *source
+}
+
+func (s *source) Tail(context.Context, string) (broker.Tail, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return nil, s.err
+	}
+	r := &reader{broker.NewTailBuffer(), s}
+	s.opened++
+	if s.open == nil {
+		s.open = map[*reader]struct{}{}
+	}
+	s.open[r] = struct{}{}
+	return r, nil
+}
+
+func (r *reader) Close() error {
+	r.of.mu.Lock()
+	delete(r.of.open, r)
+	r.of.mu.Unlock()
+	return r.TailBuffer.Close()
+}
+
+func (s *source) push(tenant, value string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for r := range s.open {
+		r.Push(broker.Delivery{Message: broker.Message{
+			Value: []byte(value), Headers: []broker.Header{{Key: event.HeaderTenant, Value: []byte(tenant)}},
+		}})
+	}
+}
+
+func (s *source) counts() (open, opened int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open), s.opened
+}
+
+func next(t *testing.T, w *tail.Watcher) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	d, err := w.Next(ctx)
+	require.NoError(t, err)
+	return string(d.Value)
+}
+
+func TestOneReaderServesAll(t *testing.T) {
+	t.Parallel()
+	s := &source{}
+	hub := tail.NewHub(s, 3, slog.New(slog.DiscardHandler))
+	defer hub.Stop()
+	a, err := hub.Watch(t.Context(), "spans", "acme")
+	require.NoError(t, err)
+	b, err := hub.Watch(t.Context(), "spans", "acme")
+	require.NoError(t, err)
+	c, err := hub.Watch(t.Context(), "spans", "other")
+	require.NoError(t, err)
+	_, err = hub.Watch(t.Context(), "spans", "acme")
+	require.ErrorIs(t, err, fault.Unavailable, "three may watch")
+	s.push("acme", "1")
+	s.push("other", "2")
+	require.Equal(t, "1", next(t, a))
+	require.Equal(t, "1", next(t, b))
+	require.Equal(t, "2", next(t, c))
+	open, opened := s.counts()
+	require.Equal(t, []int{1, 1}, []int{open, opened})
+	a.Close()
+	a.Close()
+	b.Close()
+	c.Close()
+	open, _ = s.counts()
+	require.Zero(t, open, "nobody watches: nobody reads")
+	require.Zero(t, hub.Watchers())
+}
+
+func TestReaderThatFails(t *testing.T) {
+	t.Parallel()
+	s := &source{}
+	hub := tail.NewHub(s, 3, slog.New(slog.DiscardHandler))
+	defer hub.Stop()
+	w, err := hub.Watch(t.Context(), "spans", "acme")
+	require.NoError(t, err)
+	s.mu.Lock()
+	for r := range s.open {
+		_ = r.TailBuffer.Close()
+	}
+	s.mu.Unlock()
+	_, err = w.Next(t.Context())
+	require.ErrorIs(t, err, fault.Unavailable)
+	again, err := hub.Watch(t.Context(), "spans", "acme")
+	require.NoError(t, err)
+	s.push("acme", "1")
+	require.Equal(t, "1", next(t, again))
+	w.Close()
+	again.Close()
+	open, opened := s.counts()
+	require.Equal(t, []int{0, 2}, []int{open, opened})
+
+	s.err = broker.ErrUnavailable
+	_, err = hub.Watch(t.Context(), "spans", "acme")
+	require.ErrorIs(t, err, fault.Unavailable)
+}
+
+func TestStopEndsAllViews(t *testing.T) {
+	t.Parallel()
+	s := &source{}
+	hub := tail.NewHub(s, 3, slog.New(slog.DiscardHandler))
+	w, err := hub.Watch(t.Context(), "spans", "acme")
+	require.NoError(t, err)
+	hub.Stop()
+	_, err = w.Next(t.Context())
+	require.ErrorIs(t, err, fault.Unavailable)
+	w.Close()
+	_, err = hub.Watch(t.Context(), "spans", "acme")
+	require.ErrorIs(t, err, fault.Unavailable)
+	open, _ := s.counts()
+	require.Zero(t, open)
+}

@@ -1,0 +1,61 @@
+package ingest
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/normalize"
+	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/store"
+)
+
+// metrics are the collectors of this service. Those of the topic, its lag,
+// dwell, redeliveries and dead letters, belong to the broker package.
+type metrics struct {
+	records    *prometheus.CounterVec
+	rejected   *prometheus.CounterVec
+	insertTime prometheus.Histogram
+	batchRows  prometheus.Histogram
+}
+
+func newMetrics(stats prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		records: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "driftmesh_ingest_records_total",
+			Help: "Records settled, repeats included: features, metrics, context, rejected or dead_lettered.",
+		}, []string{"outcome"}),
+		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "driftmesh_ingest_rejected_total", Help: "Records rejected, by the rule they broke.",
+		}, []string{"reason"}),
+		insertTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "driftmesh_ingest_insert_seconds", Help: "Time to store one block, all its tables.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}),
+		batchRows: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "driftmesh_ingest_batch_records", Help: "Records stored by one batch of messages.",
+			Buckets: []float64{1, 10, 100, 1000, 10_000, 100_000, 1_000_000},
+		}),
+	}
+	for _, c := range []prometheus.Collector{m.records, m.rejected, m.insertTime, m.batchRows} {
+		if err := stats.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	for _, reason := range normalize.Reasons() {
+		m.rejected.WithLabelValues(string(reason))
+	}
+	return m, nil
+}
+
+// wrote counts what is stored of one batch.
+func (m *metrics) wrote(b *store.Block) {
+	rows := b.Rows()
+	m.records.WithLabelValues("features").Add(float64(rows.Observations))
+	m.records.WithLabelValues("metrics").Add(float64(rows.Metrics))
+	m.records.WithLabelValues("context").Add(float64(rows.Contexts))
+	m.batchRows.Observe(float64(rows.Observations + rows.Metrics + rows.Contexts))
+	for reason, n := range b.Rejected() {
+		m.rejected.WithLabelValues(string(reason)).Add(float64(n))
+		m.records.WithLabelValues("rejected").Add(float64(n))
+	}
+}

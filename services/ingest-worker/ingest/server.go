@@ -1,0 +1,49 @@
+package ingest
+
+import (
+	"context"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
+	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/store"
+)
+
+// server answers the gateway.
+type server struct {
+	ledgerv1.UnimplementedLedgerServiceServer
+	store *store.Store
+	lag   func(ctx context.Context, topic, group string) (broker.Lag, error)
+}
+
+// GetSettled gives what became of the tenant's records here. It is
+// fault.Unavailable while the broker cannot say how many messages are pending:
+// without that a message on its way would look lost.
+func (s *server) GetSettled(ctx context.Context, _ *ledgerv1.GetSettledRequest) (*ledgerv1.GetSettledResponse, error) {
+	tenant, err := identity.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	resp := &ledgerv1.GetSettledResponse{Signal: event.SignalRecords}
+	// Pending before settled: what is settled in between counts in both, which
+	// is better than in neither.
+	lag, err := s.lag(ctx, event.Records, event.GroupIngest)
+	if err != nil {
+		return nil, fault.Unavailable.Wrap(err, "pending messages cannot be counted now")
+	}
+	resp.PendingMessages = uint64(max(lag.Total(), 0))
+	settled, err := s.store.Settled(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	resp.Stored = settled.Stored
+	for _, i := range settled.Instances {
+		resp.Instances = append(resp.Instances, &ledgerv1.InstanceSettled{
+			Instance: i.Name, Messages: i.Messages, Accepted: i.Accepted, Written: i.Written,
+			Rejected: i.Rejected, DeadLettered: i.DeadLettered, MissingMessages: i.Missing,
+		})
+	}
+	return resp, nil
+}

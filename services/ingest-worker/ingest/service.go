@@ -1,0 +1,241 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/clickhouse"
+	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/process"
+	"github.com/driftmesh/driftmesh/internal/rpc"
+	"github.com/driftmesh/driftmesh/internal/settings"
+	"github.com/driftmesh/driftmesh/internal/telemetry"
+	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/profiles"
+	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/store"
+)
+
+// name is how the service calls itself, in tokens and as a group member.
+const name = "ingest-worker"
+
+// Config is what can be set.
+type Config struct {
+	Listen   string        `help:"Address for other services." default:"127.0.0.1:50064" placeholder:"HOST:PORT"`
+	Messages int           `help:"Most messages in one insert." default:"2000"`
+	Bytes    settings.Size `help:"Most bytes of messages in one insert. The service's memory is up to ten times this, times parallel." default:"8MiB"`
+	Linger   time.Duration `help:"How long the first message of an insert waits for others." default:"200ms"`
+	Parallel int           `help:"Inserts at a time." default:"2"`
+	Drain    time.Duration `help:"How long inserts may run on when the service stops." default:"15s"`
+	Profiles int           `help:"Profiles kept in memory." default:"1000"`
+}
+
+// Validate reports every setting that cannot work.
+func (c Config) Validate() error {
+	var errs []error
+	for setting, ok := range map[string]bool{
+		"messages: must be at least 1": c.Messages >= 1,
+		"bytes: must be at least 1KiB": c.Bytes >= 1<<10,
+		"linger: must be positive":     c.Linger > 0,
+		"parallel: must be at least 1": c.Parallel >= 1,
+		"drain: must be positive":      c.Drain > 0,
+		"profiles: must be at least 1": c.Profiles >= 1,
+	} {
+		if !ok {
+			errs = append(errs, errors.New(name+"."+setting))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Deps is what the service needs from outside. Every field is required.
+type Deps struct {
+	Broker     broker.Broker // with topic and group provisioned by the first message
+	ClickHouse *clickhouse.DB
+	Drift      driftv1.DriftServiceClient // calls carry the identity in their context
+	Server     *rpc.Server                // answers services; the service registers itself on it
+	Listener   net.Listener
+	Log        *slog.Logger
+	Stats      prometheus.Registerer
+}
+
+// Service is ingest-worker. Run it once.
+type Service struct {
+	cfg     Config
+	deps    Deps
+	store   *store.Store
+	metrics *metrics
+	ready   atomic.Bool
+}
+
+// New builds the service from open dependencies. It starts nothing.
+func New(cfg Config, deps Deps) (*Service, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	metrics, err := newMetrics(deps.Stats)
+	if err != nil {
+		return nil, err
+	}
+	return &Service{cfg: cfg, deps: deps, store: store.New(deps.ClickHouse), metrics: metrics}, nil
+}
+
+// Run opens what cfg and env name, serves until ctx ends, drains, and closes
+// what it opened. It waits for the broker and for ClickHouse.
+func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	b, err := env.OpenBroker(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(ctx, &err, b.Close)
+	db, err := env.OpenClickHouse(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(ctx, &err, func(context.Context) error { return db.Close() })
+	drift, err := env.Neighbour(name, env.Shared.Mesh.Drift)
+	if err != nil {
+		return err
+	}
+	defer closing(ctx, &err, func(context.Context) error { return drift.Close() })
+	server, err := env.ServiceServer(cfg.Listen)
+	if err != nil {
+		return err
+	}
+	listener, err := server.Listen()
+	if err != nil {
+		return fmt.Errorf("%w (setting %s.listen)", err, name)
+	}
+	defer listener.Close() //nolint:errcheck // the server has closed it, or never got to
+	service, err := New(cfg, Deps{
+		Broker: b, ClickHouse: db, Drift: driftv1.NewDriftServiceClient(drift),
+		Server: server, Listener: listener, Log: env.Log, Stats: env.Stats,
+	})
+	if err != nil {
+		return err
+	}
+	env.Ready(name, service.Ready)
+	if err := env.Provision(ctx, b.Admin()); err != nil {
+		return stopped(ctx, err)
+	}
+	return service.Run(ctx)
+}
+
+// closeTimeout bounds the closing of one dependency.
+const closeTimeout = 5 * time.Second
+
+// closing closes a dependency and adds its error to err. ctx may have ended.
+func closing(ctx context.Context, err *error, closes func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	*err = errors.Join(*err, closes(ctx))
+}
+
+// stopped is nil when err comes of ctx having ended.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// Ready tells whether the service works on messages and its store answers.
+func (s *Service) Ready(ctx context.Context) error {
+	if !s.ready.Load() {
+		return fault.Unavailable.New("ingest-worker is starting")
+	}
+	return s.store.Ping(ctx)
+}
+
+// Run brings the tables up to date, waiting for ClickHouse if need be, and
+// works until ctx ends; then it ends what it has begun and gives back the rest.
+// It returns nil after a clean stop.
+func (s *Service) Run(ctx context.Context) error {
+	if err := s.migrate(ctx); err != nil {
+		return stopped(ctx, err)
+	}
+	runner, publisher, err := s.runner()
+	if err != nil {
+		return err
+	}
+	ledgerv1.RegisterLedgerServiceServer(s.deps.Server, &server{
+		store: s.store, lag: s.deps.Broker.Admin().Lag,
+	})
+	s.ready.Store(true)
+	defer s.ready.Store(false)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.deps.Server.Serve(ctx, s.deps.Listener) })
+	group.Go(func() error { return runner.Run(ctx) })
+	err = group.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	return errors.Join(err, publisher.Close(last))
+}
+
+// How long to wait between attempts to reach ClickHouse at the start.
+const (
+	minMigrateWait = 100 * time.Millisecond
+	maxMigrateWait = 5 * time.Second
+)
+
+func (s *Service) migrate(ctx context.Context) error {
+	for wait := minMigrateWait; ; wait = min(2*wait, maxMigrateWait) {
+		err := s.store.Migrate(ctx)
+		if err == nil || !fault.KindOf(err).Retryable() {
+			return err
+		}
+		s.deps.Log.Warn("clickhouse is away", telemetry.Err(err), slog.Duration("retry_in", wait))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// absentFor is how long it is believed that a profile does not exist. The door
+// has seen it, so one that is not there is most likely a forgery.
+const absentFor = 2 * time.Second
+
+// swell is how much larger than its messages a block may become: a record that
+// names few of a profile's many features takes room for all of them.
+const swell = 4
+
+// runner makes the runner of the topic records, and the publisher that its
+// handler announces windows with.
+func (s *Service) runner() (*broker.Runner, broker.Publisher, error) {
+	publisher, err := s.deps.Broker.Publisher()
+	if err != nil {
+		return nil, nil, fmt.Errorf("open publisher: %w", err)
+	}
+	w := &worker{
+		store: s.store, publisher: publisher, metrics: s.metrics,
+		profiles: profiles.New(profiles.Config{Size: s.cfg.Profiles, Absent: absentFor}, loadFrom(s.deps.Drift)),
+	}
+	w.units.New = func() any { return newUnit(swell * int(s.cfg.Bytes)) }
+	runner, err := broker.NewRunner(broker.RunnerConfig{
+		Broker: s.deps.Broker,
+		Consumer: broker.ConsumerConfig{
+			Topic: event.Records, Group: event.GroupIngest, Member: name,
+			MaxMessages: s.cfg.Messages, MaxBytes: int(s.cfg.Bytes), Linger: s.cfg.Linger, MaxInFlight: s.cfg.Parallel,
+		},
+		Handler: w.handle, OnPark: w.parked, Drain: s.cfg.Drain, Log: s.deps.Log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return runner, publisher, nil
+}

@@ -1,0 +1,206 @@
+package normalize
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+func (b *Batch) fill(index int, r *record, o Origin, p *Profile) Reason {
+	row := &b.row
+	row.reset()
+	if p == nil {
+		return UnknownProfile
+	}
+	row.Profile = p.uid
+	if row.ID = r.id; len(r.id) == 0 {
+		b.scratch = strconv.AppendInt(append(append(b.scratch[:0], o.MessageID...), '/'), int64(index), 10)
+		row.ID = bytes.Clone(b.scratch)
+	}
+	if len(r.id) > MaxID {
+		return InvalidID
+	}
+	if !row.setTime(r, o.Accepted) {
+		return EventTimeRange
+	}
+	if len(r.traceParent) > 0 && !row.setTrace(r.traceParent) {
+		return InvalidTraceContext
+	}
+	if reason := b.fillBody(r, p); reason != "" {
+		return reason
+	}
+	b.scratch = row.canonical(b.scratch[:0])
+	row.Hash = xxhash.Sum64(b.scratch)
+	return ""
+}
+
+func (b *Batch) fillBody(r *record, p *Profile) Reason {
+	values := b.values[r.from:r.to]
+	switch r.body {
+	case bodyFeatures:
+		b.row.Body = Features
+		return b.fillFeatures(values, p)
+	case bodyMetrics:
+		b.row.Body = Metrics
+		return b.row.setMetrics(values)
+	case bodyContext:
+		b.row.Body = Context
+		return b.row.setContext(r.json)
+	default:
+		return Empty
+	}
+}
+
+func (b *Batch) fillFeatures(values []value, p *Profile) Reason {
+	if len(values) == 0 {
+		return Empty
+	}
+	b.row.size(p)
+	if len(b.seen) < len(p.slots) {
+		b.seen = make([]uint32, len(p.slots))
+		b.stamp = 0
+	}
+	if b.stamp++; b.stamp == 0 { // wrapped around
+		clear(b.seen)
+		b.stamp = 1
+	}
+	for i := range values {
+		at, ok := p.find(values[i].name, i)
+		if !ok {
+			return UnknownFeature
+		}
+		if b.seen[at] == b.stamp {
+			return DuplicateName
+		}
+		b.seen[at] = b.stamp
+		s := &p.slots[at]
+		if !s.takes[values[i].form] {
+			return TypeMismatch
+		}
+		if s.kind == Numeric {
+			b.row.Numbers[s.at], b.row.NumberStates[s.at] = number(&values[i])
+		} else {
+			b.row.Categories[s.at], b.row.CategoryStates[s.at] = category(&values[i])
+		}
+	}
+	return ""
+}
+
+// number is a value as a float64. All NaNs become one, so that equal records
+// have equal hashes.
+func number(v *value) (float64, State) {
+	switch v.form {
+	case formInt:
+		return float64(int64(v.bits)), Present
+	case formFloat:
+		f := math.Float64frombits(v.bits)
+		switch {
+		case math.IsNaN(f):
+			return math.NaN(), NaN
+		case math.IsInf(f, 1):
+			return f, PosInf
+		case math.IsInf(f, -1):
+			return f, NegInf
+		}
+		return f, Present
+	default:
+		return 0, Missing
+	}
+}
+
+var boolText = [2][]byte{[]byte("false"), []byte("true")}
+
+func category(v *value) ([]byte, State) {
+	switch v.form {
+	case formString:
+		return v.text, Present
+	case formBool:
+		return boolText[v.bits], Present
+	case formInt:
+		return strconv.AppendInt(nil, int64(v.bits), 10), Present
+	default:
+		return nil, Missing
+	}
+}
+
+func (r *Row) reset() {
+	*r = Row{
+		Numbers: r.Numbers[:0], NumberStates: r.NumberStates[:0],
+		Categories: r.Categories[:0], CategoryStates: r.CategoryStates[:0],
+		Names: r.Names[:0], Values: r.Values[:0],
+	}
+}
+
+// size makes room for the profile's features, all missing.
+func (r *Row) size(p *Profile) {
+	r.Numbers = slices.Grow(r.Numbers, p.numbers)[:p.numbers]
+	r.NumberStates = slices.Grow(r.NumberStates, p.numbers)[:p.numbers]
+	r.Categories = slices.Grow(r.Categories, p.category)[:p.category]
+	r.CategoryStates = slices.Grow(r.CategoryStates, p.category)[:p.category]
+	clear(r.Numbers)
+	clear(r.Categories)
+	for i := range r.NumberStates {
+		r.NumberStates[i] = Missing
+	}
+	for i := range r.CategoryStates {
+		r.CategoryStates[i] = Missing
+	}
+}
+
+// The range of event times that the store can hold: its windows are seconds
+// since 1970 in 32 bits.
+const (
+	minSeconds = 0
+	maxSeconds = 4_291_747_200 // 2106-01-01T00:00:00Z
+)
+
+func (r *Row) setTime(rec *record, accepted time.Time) bool {
+	seconds, nanos := rec.seconds, int64(rec.nanos)
+	if !rec.timed {
+		seconds, nanos = accepted.Unix(), int64(accepted.Nanosecond())
+	}
+	if seconds < minSeconds || seconds >= maxSeconds || nanos < 0 || nanos >= int64(time.Second) {
+		return false
+	}
+	r.EventTime = seconds*int64(time.Second) + nanos
+	return true
+}
+
+func (r *Row) setMetrics(values []value) Reason {
+	if len(values) == 0 {
+		return Empty
+	}
+	slices.SortFunc(values, func(a, b value) int { return bytes.Compare(a.name, b.name) })
+	for i := range values {
+		v := &values[i]
+		if len(v.name) == 0 {
+			return Empty
+		}
+		if i > 0 && bytes.Equal(v.name, values[i-1].name) {
+			return DuplicateName
+		}
+		f := math.Float64frombits(v.bits)
+		if math.IsNaN(f) || math.IsInf(f, 0) {
+			return NotFinite
+		}
+		r.Names = append(r.Names, v.name)
+		r.Values = append(r.Values, f)
+	}
+	return ""
+}
+
+func (r *Row) setContext(text []byte) Reason {
+	if len(text) > MaxContext {
+		return TooLarge
+	}
+	if trimmed := bytes.TrimLeft(text, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' || !json.Valid(text) {
+		return InvalidContext
+	}
+	r.JSON = text
+	return ""
+}

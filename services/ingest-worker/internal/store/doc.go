@@ -1,0 +1,17 @@
+// Package store writes records to ClickHouse and reads their ledger.
+//
+// It owns the tables of ingest-worker (migrations/*.sql):
+//
+//	table           one row per                        read by
+//	observations    record of feature values           drift
+//	metric_records  record of metrics (view metrics:   drift, people
+//	                one row per value)
+//	contexts        context                            people
+//	record_ledger   message of the topic records       Settled
+//
+// A Block gathers the rows of many messages as columns and is written with one
+// insert per table. Everything is idempotent: a record is one row by tenant,
+// profile and id, a message one entry by its id, and writing them again changes
+// no answer. Of two different records with one id the one with the higher
+// content hash wins, in whatever order and however often they come.
+package store

@@ -1,0 +1,86 @@
+package query
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+)
+
+// Operation is a span name of a service with a kind.
+type Operation struct{ Name, Kind string }
+
+// maxNames bounds the lists of services and operations.
+const maxNames = 10_000
+
+// Services gives the names of the services that sent spans, sorted; at most
+// 10,000.
+func (q *Reader) Services(ctx context.Context, tenant string) ([]string, error) {
+	w := newWhere(tenant)
+	w.add("ServiceName != ''")
+	w.arg("n", uint64(maxNames))
+	rows, err := q.query(ctx, "SELECT DISTINCT ServiceName FROM operations "+w.any()+" ORDER BY ServiceName LIMIT {n:UInt64}", w.args)
+	if err != nil {
+		return nil, fmt.Errorf("list services: %w", err)
+	}
+	defer rows.Close()
+	var names []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, fmt.Errorf("read service: %w", err)
+		}
+		names = append(names, name)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list services: %w", err)
+	}
+	return names, nil
+}
+
+// Operations gives the span names of a service, sorted by name, then kind; at
+// most 10,000. kind is a name of KindName, or "" for all.
+func (q *Reader) Operations(ctx context.Context, tenant, service, kind string) ([]Operation, error) {
+	w := newWhere(tenant)
+	w.add("ServiceName = {service:String}")
+	w.arg("service", service)
+	if kind != "" {
+		i, err := kindNumber(kind)
+		if err != nil {
+			return nil, err
+		}
+		w.add("SpanKind = {kind:Int32}")
+		w.arg("kind", i)
+	}
+	w.arg("n", uint64(maxNames))
+	rows, err := q.query(ctx, "SELECT DISTINCT SpanName, SpanKind FROM operations "+w.any()+
+		" ORDER BY SpanName, SpanKind LIMIT {n:UInt64}", w.args)
+	if err != nil {
+		return nil, fmt.Errorf("list operations: %w", err)
+	}
+	defer rows.Close()
+	var names []Operation
+	for rows.Next() {
+		var o Operation
+		var number int32
+		if err := rows.Scan(&o.Name, &number); err != nil {
+			return nil, fmt.Errorf("read operation: %w", err)
+		}
+		o.Kind = KindName(number)
+		names = append(names, o)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list operations: %w", err)
+	}
+	return names, nil
+}
+
+func kindNumber(name string) (int32, error) {
+	i := slices.Index(kinds, strings.ToLower(name))
+	if i < 0 {
+		return 0, fault.Invalid.New("span_kind %q is none of %s", name, strings.Join(kinds, ", "))
+	}
+	return int32(i), nil
+}

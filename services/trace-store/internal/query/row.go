@@ -1,0 +1,167 @@
+package query
+
+import (
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/otlp"
+	"github.com/driftmesh/driftmesh/services/trace-store/internal/value"
+	"github.com/driftmesh/driftmesh/services/trace-store/internal/wire"
+)
+
+// spanColumns are what row.scan reads, in its order.
+const spanColumns = `
+    TraceId, SpanId, ParentSpanId, TraceState, TraceFlags, SpanName, SpanKind,
+    toUnixTimestamp64Nano(Timestamp), Duration, StatusCode, StatusMessage,
+    mapKeys(SpanAttributes), mapValues(SpanAttributes), SpanAttributeTypes, SpanRest,
+    mapKeys(ResourceAttributes), mapValues(ResourceAttributes), ResourceAttributeTypes, ResourceSchemaUrl, ResourceRest,
+    mapKeys(ScopeAttributes), mapValues(ScopeAttributes), ScopeAttributeTypes, ScopeSchemaUrl, ScopeRest,
+    ScopeName, ScopeVersion,
+    arrayMap(t -> toUnixTimestamp64Nano(t), Events.Timestamp), Events.Name,
+    arrayMap(m -> mapKeys(m), Events.Attributes), arrayMap(m -> mapValues(m), Events.Attributes),
+    Events.AttributeTypes, Events.DroppedAttributesCount,
+    Links.TraceId, Links.SpanId, Links.TraceState, Links.Flags,
+    arrayMap(m -> mapKeys(m), Links.Attributes), arrayMap(m -> mapValues(m), Links.Attributes),
+    Links.AttributeTypes, Links.DroppedAttributesCount`
+
+// row is a row of the table spans. Resource and scope are shared through it by
+// comparing, not by identity.
+type row struct {
+	traceID, spanID, parentID, state string
+	flags                            uint32
+	name                             string
+	kind                             int32
+	start                            int64
+	duration                         uint64
+	status                           int32
+	message                          string
+	attrs                            attributes
+	rest                             string
+	resource, scope                  attributes
+	resourceURL, resourceRest        string
+	scopeURL, scopeRest              string
+	scopeName, scopeVersion          string
+	events                           eventLists
+	links                            linkLists
+}
+
+type attributes struct {
+	keys, vals []string
+	types      string
+}
+
+type eventLists struct {
+	time       []int64
+	name       []string
+	keys, vals [][]string
+	types      []string
+	dropped    []uint32
+}
+
+type linkLists struct {
+	traceID, spanID, state []string
+	flags                  []uint32
+	keys, vals             [][]string
+	types                  []string
+	dropped                []uint32
+}
+
+func (r *row) scan(rows driver.Rows) error {
+	*r = row{}
+	return rows.Scan(
+		&r.traceID, &r.spanID, &r.parentID, &r.state, &r.flags, &r.name, &r.kind,
+		&r.start, &r.duration, &r.status, &r.message,
+		&r.attrs.keys, &r.attrs.vals, &r.attrs.types, &r.rest,
+		&r.resource.keys, &r.resource.vals, &r.resource.types, &r.resourceURL, &r.resourceRest,
+		&r.scope.keys, &r.scope.vals, &r.scope.types, &r.scopeURL, &r.scopeRest,
+		&r.scopeName, &r.scopeVersion,
+		&r.events.time, &r.events.name, &r.events.keys, &r.events.vals, &r.events.types, &r.events.dropped,
+		&r.links.traceID, &r.links.spanID, &r.links.state, &r.links.flags,
+		&r.links.keys, &r.links.vals, &r.links.types, &r.links.dropped,
+	)
+}
+
+// appendSpan appends the OTLP Span message of the row.
+func (r *row) appendSpan(dst []byte) ([]byte, error) {
+	dst = wire.AppendString(dst, otlp.SpanTraceID, r.traceID)
+	dst = wire.AppendString(dst, otlp.SpanSpanID, r.spanID)
+	dst = wire.AppendString(dst, otlp.SpanTraceState, r.state)
+	if r.parentID != noParent {
+		dst = wire.AppendString(dst, otlp.SpanParentSpanID, r.parentID)
+	}
+	dst = wire.AppendString(dst, otlp.SpanName, r.name)
+	dst = wire.AppendVarint(dst, otlp.SpanKind, uint64(int64(r.kind)))
+	dst = wire.AppendFixed64(dst, otlp.SpanStartTimeUnixNano, uint64(r.start))
+	dst = wire.AppendFixed64(dst, otlp.SpanEndTimeUnixNano, uint64(r.start)+r.duration)
+	dst, err := r.attrs.append(dst, otlp.SpanAttributes)
+	if err != nil {
+		return dst, err
+	}
+	if dst, err = r.events.append(dst); err != nil {
+		return dst, err
+	}
+	if dst, err = r.links.append(dst); err != nil {
+		return dst, err
+	}
+	if r.status != 0 || r.message != "" {
+		var status []byte
+		status = wire.AppendString(status, otlp.StatusMessage, r.message)
+		status = wire.AppendVarint(status, otlp.StatusCode, uint64(int64(r.status)))
+		dst = wire.AppendBytes(dst, otlp.SpanStatus, status)
+	}
+	dst = wire.AppendFixed32(dst, otlp.SpanFlags, r.flags)
+	return append(dst, r.rest...), nil
+}
+
+// noParent is how a span without a parent stands in ParentSpanId.
+const noParent = "\x00\x00\x00\x00\x00\x00\x00\x00"
+
+// append appends the attributes as repeated KeyValue fields.
+func (a *attributes) append(dst []byte, field int32) ([]byte, error) {
+	if len(a.keys) != len(a.vals) || len(a.keys) != len(a.types) {
+		return dst, fault.Internal.New("stored attributes and their types differ in number")
+	}
+	var kv []byte
+	var err error
+	for i, key := range a.keys {
+		if kv, err = value.AppendKeyValue(kv[:0], key, a.types[i], a.vals[i]); err != nil {
+			return dst, err
+		}
+		dst = wire.AppendBytes(dst, field, kv)
+	}
+	return dst, nil
+}
+
+func (e *eventLists) append(dst []byte) ([]byte, error) {
+	var msg []byte
+	var err error
+	for i := range e.time {
+		msg = wire.AppendFixed64(msg[:0], otlp.EventTimeUnixNano, uint64(e.time[i]))
+		msg = wire.AppendString(msg, otlp.EventName, e.name[i])
+		attrs := attributes{e.keys[i], e.vals[i], e.types[i]}
+		if msg, err = attrs.append(msg, otlp.EventAttributes); err != nil {
+			return dst, err
+		}
+		msg = wire.AppendVarint(msg, otlp.EventDroppedAttributesCount, uint64(e.dropped[i]))
+		dst = wire.AppendBytes(dst, otlp.SpanEvents, msg)
+	}
+	return dst, nil
+}
+
+func (l *linkLists) append(dst []byte) ([]byte, error) {
+	var msg []byte
+	var err error
+	for i := range l.traceID {
+		msg = wire.AppendString(msg[:0], otlp.LinkTraceID, l.traceID[i])
+		msg = wire.AppendString(msg, otlp.LinkSpanID, l.spanID[i])
+		msg = wire.AppendString(msg, otlp.LinkTraceState, l.state[i])
+		attrs := attributes{l.keys[i], l.vals[i], l.types[i]}
+		if msg, err = attrs.append(msg, otlp.LinkAttributes); err != nil {
+			return dst, err
+		}
+		msg = wire.AppendVarint(msg, otlp.LinkDroppedAttributesCount, uint64(l.dropped[i]))
+		msg = wire.AppendFixed32(msg, otlp.LinkFlags, l.flags[i])
+		dst = wire.AppendBytes(dst, otlp.SpanLinks, msg)
+	}
+	return dst, nil
+}

@@ -1,0 +1,206 @@
+package tracestore
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
+	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
+	"github.com/driftmesh/driftmesh/services/trace-store/internal/query"
+)
+
+// traces answers questions about the caller's traces.
+type traces struct {
+	tracev1.UnimplementedTraceServiceServer
+	reader  *query.Reader
+	metrics *metrics
+}
+
+// GetTrace sends one trace in parts.
+func (t *traces) GetTrace(req *tracev1.GetTraceRequest, stream grpc.ServerStreamingServer[tracev1.GetTraceResponse]) error {
+	tenant, err := identity.Tenant(stream.Context())
+	if err != nil {
+		return err
+	}
+	id, err := query.ParseTraceID(req.GetTraceId())
+	if err != nil {
+		return err
+	}
+	within, err := timeRange(req.GetStartTime(), req.GetEndTime())
+	if err != nil {
+		return err
+	}
+	return t.reader.Trace(stream.Context(), tenant, id, within, func(p query.Part) error {
+		t.count(p)
+		return stream.Send(&tracev1.GetTraceResponse{OtlpTraces: p.Traces, Truncated: p.Truncated})
+	})
+}
+
+// FindTraces sends whole traces, the newest first.
+func (t *traces) FindTraces(req *tracev1.FindTracesRequest, stream grpc.ServerStreamingServer[tracev1.FindTracesResponse]) error {
+	tenant, err := identity.Tenant(stream.Context())
+	if err != nil {
+		return err
+	}
+	search, err := searchOf(req.GetQuery(), req.GetLimit(), "")
+	if err != nil {
+		return err
+	}
+	return t.reader.Find(stream.Context(), tenant, search, func(p query.Part) error {
+		t.count(p)
+		return stream.Send(&tracev1.FindTracesResponse{TraceId: p.TraceID.String(), OtlpTraces: p.Traces, Truncated: p.Truncated})
+	})
+}
+
+func (t *traces) count(p query.Part) {
+	if p.Truncated {
+		t.metrics.truncated.Inc()
+	}
+}
+
+// SearchTraces gives a page of summaries.
+func (t *traces) SearchTraces(ctx context.Context, req *tracev1.SearchTracesRequest) (*tracev1.SearchTracesResponse, error) {
+	tenant, err := identity.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	search, err := searchOf(req.GetQuery(), req.GetPageSize(), req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	found, next, err := t.reader.Summaries(ctx, tenant, search)
+	if err != nil {
+		return nil, err
+	}
+	resp := &tracev1.SearchTracesResponse{NextPageToken: next}
+	for _, s := range found {
+		resp.Traces = append(resp.Traces, &tracev1.TraceSummary{
+			TraceId: s.TraceID.String(), RootService: s.RootService, RootOperation: s.RootOperation,
+			StartTime: timestamppb.New(s.Start), Duration: durationpb.New(s.Duration),
+			Spans: uint32(s.Spans), Errors: uint32(s.Errors), Services: s.Services,
+		})
+	}
+	return resp, nil
+}
+
+// ListServices gives the tenant's services.
+func (t *traces) ListServices(ctx context.Context, _ *tracev1.ListServicesRequest) (*tracev1.ListServicesResponse, error) {
+	tenant, err := identity.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names, err := t.reader.Services(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	return &tracev1.ListServicesResponse{Services: names}, nil
+}
+
+// ListOperations gives the span names of a service.
+func (t *traces) ListOperations(ctx context.Context, req *tracev1.ListOperationsRequest) (*tracev1.ListOperationsResponse, error) {
+	tenant, err := identity.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	operations, err := t.reader.Operations(ctx, tenant, req.GetService(), req.GetSpanKind())
+	if err != nil {
+		return nil, err
+	}
+	resp := &tracev1.ListOperationsResponse{}
+	for _, o := range operations {
+		resp.Operations = append(resp.Operations, &tracev1.Operation{Name: o.Name, SpanKind: o.Kind})
+	}
+	return resp, nil
+}
+
+func searchOf(q *tracev1.TraceQuery, limit uint32, after string) (query.Search, error) {
+	within, err := timeRange(q.GetStartTime(), q.GetEndTime())
+	if err != nil {
+		return query.Search{}, err
+	}
+	shortest, err := duration(q.GetMinDuration(), "min_duration")
+	if err != nil {
+		return query.Search{}, err
+	}
+	longest, err := duration(q.GetMaxDuration(), "max_duration")
+	if err != nil {
+		return query.Search{}, err
+	}
+	return query.Search{
+		Service: q.GetService(), Operation: q.GetOperation(), Attributes: q.GetAttributes(), Range: within,
+		MinDuration: shortest, MaxDuration: longest, Limit: int(limit), After: after,
+	}, nil
+}
+
+func timeRange(start, end *timestamppb.Timestamp) (query.Range, error) {
+	var r query.Range
+	for _, bound := range []struct {
+		field string
+		from  *timestamppb.Timestamp
+		to    *time.Time
+	}{{"start_time", start, &r.Start}, {"end_time", end, &r.End}} {
+		if bound.from == nil {
+			continue
+		}
+		if err := bound.from.CheckValid(); err != nil {
+			return r, fault.Invalid.Wrap(err, "%s is not a valid time", bound.field)
+		}
+		*bound.to = bound.from.AsTime()
+	}
+	return r, nil
+}
+
+func duration(d *durationpb.Duration, field string) (time.Duration, error) {
+	if d == nil {
+		return 0, nil
+	}
+	if err := d.CheckValid(); err != nil || d.AsDuration() < 0 {
+		return 0, fault.Invalid.New("%s is not a valid duration", field)
+	}
+	return d.AsDuration(), nil
+}
+
+// ledger answers the gateway, which adds the accounts up.
+type ledger struct {
+	ledgerv1.UnimplementedLedgerServiceServer
+	reader *query.Reader
+	lag    func(ctx context.Context, topic, group string) (broker.Lag, error)
+}
+
+// GetSettled gives what became of the tenant's spans here. It is
+// fault.Unavailable while the broker cannot say how many messages are pending:
+// without that a message on its way would look lost.
+func (l *ledger) GetSettled(ctx context.Context, _ *ledgerv1.GetSettledRequest) (*ledgerv1.GetSettledResponse, error) {
+	tenant, err := identity.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// Pending before settled: what is settled in between counts in both, which
+	// is better than in neither.
+	lag, err := l.lag(ctx, event.Spans, event.GroupTraceStore)
+	if err != nil {
+		return nil, fault.Unavailable.Wrap(err, "pending messages cannot be counted now")
+	}
+	settled, err := l.reader.Ledger(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	resp := &ledgerv1.GetSettledResponse{
+		Signal: event.SignalSpans, Stored: settled.Stored, PendingMessages: uint64(max(lag.Total(), 0)),
+	}
+	for _, i := range settled.Instances {
+		resp.Instances = append(resp.Instances, &ledgerv1.InstanceSettled{
+			Instance: i.Instance, Messages: i.Messages, Accepted: i.Accepted, Written: i.Written,
+			Rejected: i.Rejected, DeadLettered: i.DeadLettered, MissingMessages: i.MissingMessages,
+		})
+	}
+	return resp, nil
+}

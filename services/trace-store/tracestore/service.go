@@ -1,0 +1,227 @@
+package tracestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/clickhouse"
+	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/process"
+	"github.com/driftmesh/driftmesh/internal/rpc"
+	"github.com/driftmesh/driftmesh/internal/settings"
+	"github.com/driftmesh/driftmesh/internal/telemetry"
+	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
+	"github.com/driftmesh/driftmesh/services/trace-store/internal/query"
+	"github.com/driftmesh/driftmesh/services/trace-store/internal/store"
+)
+
+// name is how the service calls itself, in settings and as a group member.
+const name = "trace-store"
+
+// Config is what can be set.
+type Config struct {
+	Listen   string        `help:"Address for other services." default:"127.0.0.1:50063" placeholder:"HOST:PORT"`
+	Messages int           `help:"Most messages in one insert." default:"4000"`
+	Bytes    settings.Size `help:"Most bytes of messages in one insert. A worker's memory is about ten times this." default:"10MiB"`
+	Block    settings.Size `help:"Most bytes of one block of columns." default:"48MiB"`
+	Linger   time.Duration `help:"How long the first message of an insert waits for others." default:"300ms"`
+	Parallel int           `help:"Inserts at a time." default:"2"`
+	Drain    time.Duration `help:"How long inserts may run on when the service stops." default:"15s"`
+
+	Retention    time.Duration `help:"How long spans are kept; 0 is for ever." default:"720h"`
+	TraceSpans   int           `help:"Most spans of one trace in an answer." default:"20000"`
+	QueryTimeout time.Duration `help:"How long one statement of a query may take." default:"20s"`
+}
+
+// Validate reports every setting that cannot work.
+func (c Config) Validate() error {
+	var errs []error
+	check := func(ok bool, problem string) {
+		if !ok {
+			errs = append(errs, errors.New(name+"."+problem))
+		}
+	}
+	check(c.Messages >= 1, "messages: must be at least 1")
+	check(c.Bytes >= 1<<10, "bytes: must be at least 1KiB")
+	check(c.Block >= 1<<20, "block: must be at least 1MiB")
+	check(c.Linger > 0, "linger: must be positive")
+	check(c.Parallel >= 1, "parallel: must be at least 1")
+	check(c.Drain > 0, "drain: must be positive")
+	check(c.Retention == 0 || c.Retention >= store.MinRetention, "retention: must be 0 or at least "+store.MinRetention.String())
+	check(c.TraceSpans >= 1, "trace-spans: must be at least 1")
+	check(c.QueryTimeout >= time.Second, "query-timeout: must be at least 1s")
+	return errors.Join(errs...)
+}
+
+// Deps is what the service needs from outside. Every field is required.
+type Deps struct {
+	Broker     broker.Broker // with topic and group provisioned by the first message
+	ClickHouse *clickhouse.DB
+	Server     *rpc.Server // answers services; the service registers itself on it
+	Listener   net.Listener
+	Log        *slog.Logger
+	Stats      prometheus.Registerer
+}
+
+// Service is trace-store. Run it once.
+type Service struct {
+	cfg     Config
+	deps    Deps
+	metrics *metrics
+	ready   atomic.Bool
+}
+
+// New builds the service from open dependencies. It starts nothing.
+func New(cfg Config, deps Deps) (*Service, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	metrics, err := newMetrics(deps.Stats)
+	if err != nil {
+		return nil, err
+	}
+	return &Service{cfg: cfg, deps: deps, metrics: metrics}, nil
+}
+
+// Run opens what cfg and env name, serves until ctx ends, drains, and closes
+// what it opened. It waits for the broker and for ClickHouse.
+func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	b, err := env.OpenBroker(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(ctx, &err, b.Close)
+	db, err := env.OpenClickHouse(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(ctx, &err, func(context.Context) error { return db.Close() })
+	server, err := env.ServiceServer(cfg.Listen)
+	if err != nil {
+		return err
+	}
+	listener, err := server.Listen()
+	if err != nil {
+		return fmt.Errorf("%w (setting %s.listen)", err, name)
+	}
+	defer listener.Close() //nolint:errcheck // the server has closed it, or never got to
+	service, err := New(cfg, Deps{
+		Broker: b, ClickHouse: db, Server: server, Listener: listener, Log: env.Log, Stats: env.Stats,
+	})
+	if err != nil {
+		return err
+	}
+	env.Ready(name, service.Ready)
+	if err := env.Provision(ctx, b.Admin()); err != nil {
+		return stopped(ctx, err)
+	}
+	return service.Run(ctx)
+}
+
+// closeTimeout bounds the closing of one dependency.
+const closeTimeout = 5 * time.Second
+
+// closing closes a dependency and adds its error to err. ctx may have ended.
+func closing(ctx context.Context, err *error, closes func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	*err = errors.Join(*err, closes(ctx))
+}
+
+// stopped is nil when err comes of ctx having ended.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// Ready tells whether the service works on messages and its store answers.
+func (s *Service) Ready(ctx context.Context) error {
+	if !s.ready.Load() {
+		return fault.Unavailable.New("trace-store is starting")
+	}
+	return s.deps.ClickHouse.Ping(ctx)
+}
+
+// Run brings the tables up to date, waiting for ClickHouse if need be, and
+// works until ctx ends; then it ends what it has begun and gives back the rest.
+// It returns nil after a clean stop.
+func (s *Service) Run(ctx context.Context) error {
+	if err := s.migrate(ctx); err != nil {
+		return stopped(ctx, err)
+	}
+	runner, err := s.runner()
+	if err != nil {
+		return err
+	}
+	reader := query.New(s.deps.ClickHouse, query.Limits{MaxSpans: s.cfg.TraceSpans, Timeout: s.cfg.QueryTimeout})
+	tracev1.RegisterTraceServiceServer(s.deps.Server, &traces{reader: reader, metrics: s.metrics})
+	ledgerv1.RegisterLedgerServiceServer(s.deps.Server, &ledger{reader: reader, lag: s.deps.Broker.Admin().Lag})
+	s.ready.Store(true)
+	defer s.ready.Store(false)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.deps.Server.Serve(ctx, s.deps.Listener) })
+	group.Go(func() error { return runner.Run(ctx) })
+	return group.Wait()
+}
+
+// How long to wait between attempts to reach ClickHouse at the start.
+const (
+	minMigrateWait = 100 * time.Millisecond
+	maxMigrateWait = 5 * time.Second
+)
+
+func (s *Service) migrate(ctx context.Context) error {
+	files, err := fs.Sub(store.Migrations, store.MigrationsDir)
+	if err != nil {
+		return fmt.Errorf("find migrations: %w", err)
+	}
+	for wait := minMigrateWait; ; wait = min(2*wait, maxMigrateWait) {
+		err := s.deps.ClickHouse.Migrate(ctx, name, files)
+		if err == nil {
+			err = store.SetRetention(ctx, s.deps.ClickHouse, s.cfg.Retention)
+		}
+		if err == nil || !fault.KindOf(err).Retryable() {
+			return err
+		}
+		s.deps.Log.Warn("clickhouse is away", telemetry.Err(err), slog.Duration("retry_in", wait))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (s *Service) runner() (*broker.Runner, error) {
+	w := &worker{
+		metrics: s.metrics,
+		writer: store.NewWriter(s.deps.ClickHouse, store.WriterConfig{
+			Blocks: s.cfg.Parallel, MaxBlock: int(s.cfg.Block), Step: broker.Step, Flushed: s.metrics.flushed,
+		}),
+	}
+	return broker.NewRunner(broker.RunnerConfig{
+		Broker: s.deps.Broker,
+		Consumer: broker.ConsumerConfig{
+			Topic: event.Spans, Group: event.GroupTraceStore, Member: name,
+			MaxMessages: s.cfg.Messages, MaxBytes: int(s.cfg.Bytes), Linger: s.cfg.Linger, MaxInFlight: s.cfg.Parallel,
+		},
+		Handler: w.handle, OnPark: w.parked, Drain: s.cfg.Drain, Log: s.deps.Log,
+	})
+}

@@ -1,0 +1,118 @@
+package tracestore
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/envelope"
+	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/services/trace-store/internal/store"
+)
+
+// worker handles batches of the topic spans.
+type worker struct {
+	writer  *store.Writer
+	metrics *metrics
+}
+
+// handle implements broker.Handler: nothing is done until the rows and the
+// ledger are durable.
+func (w *worker) handle(ctx context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+	verdicts := make([]broker.Verdict, len(ds))
+	msgs := make([]store.Message, 0, len(ds))
+	places := make([]int, 0, len(ds)) // of msgs in ds
+	for i := range ds {
+		m, err := messageOf(&ds[i])
+		if err != nil {
+			verdicts[i] = broker.FromError(err)
+			continue
+		}
+		msgs, places = append(msgs, m), append(places, i)
+	}
+	entries, err := w.writer.Write(ctx, msgs)
+	if err != nil {
+		return nil, blameless(err)
+	}
+	for i, e := range entries {
+		if e.Stored == 0 && e.Rejected[store.Malformed] > 0 && len(e.Rejected) == 1 {
+			// Nothing in it can be read: somebody should look at it. The ledger
+			// counts it as parked from then on (see parked).
+			verdicts[places[i]] = broker.Dead(broker.ReasonDecode, fault.Invalid.New("the message is not an OTLP request"))
+			continue
+		}
+		w.metrics.settled(e.Stored, e.Rejected)
+	}
+	return verdicts, nil
+}
+
+// messageOf is a delivery as the store knows it. The error is fault.Invalid
+// when it is not a message of spans at all.
+func messageOf(d *broker.Delivery) (store.Message, error) {
+	stamp := envelope.Of(&d.Message)
+	if stamp.Tenant == "" {
+		return store.Message{}, fault.Invalid.New("the message has no tenant")
+	}
+	if stamp.Type != event.TypeTraces {
+		return store.Message{}, fault.Invalid.New("the message is of type %q", stamp.Type)
+	}
+	m := store.Message{
+		ID: d.ID, Tenant: stamp.Tenant, ReceivedAt: stamp.Accepted, Count: max(stamp.Count, 0), Value: d.Value,
+	}
+	if m.ID == "" { // no door writes that; its place is as unique
+		m.ID = d.Lane + ":" + d.Position
+	}
+	if instance, n, ok := envelope.SplitSeq(stamp.Seq); ok {
+		m.Instance, m.Seq, m.Void = instance, n, numbers(stamp.Void)
+	}
+	return m, nil
+}
+
+// numbers reads a list of numbers with commas between; what is none is left
+// out.
+func numbers(text string) []uint64 {
+	var list []uint64
+	for part := range strings.SplitSeq(text, ",") {
+		if n, err := strconv.ParseUint(strings.TrimSpace(part), 10, 64); err == nil {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// blameless is an error of the store that says nothing against the messages:
+// their rows are of the right form by construction. Where it is about us, our
+// access or our tables, it is waited out, or a wrong password would park
+// everything; where it may be about a row after all, it is retried, and then
+// its message is singled out.
+func blameless(err error) error {
+	switch fault.KindOf(err) {
+	case fault.Unauthenticated, fault.Denied, fault.NotFound, fault.Precondition, fault.Unsupported:
+		return fault.Unavailable.Wrap(err, "the store is not ready for us")
+	case fault.Invalid, fault.Exists:
+		return fault.Internal.Wrap(err, "the store refuses a block")
+	}
+	return err
+}
+
+// parked implements broker.RunnerConfig.OnPark: the ledger learns of a message
+// in the dead letters before it is acknowledged.
+func (w *worker) parked(ctx context.Context, d *broker.Delivery, p broker.Park) error {
+	m, err := messageOf(d)
+	if err != nil && m.Tenant == "" {
+		stamp := envelope.Of(&d.Message)
+		if stamp.Tenant == "" {
+			return nil // nobody's account
+		}
+		m = store.Message{ID: d.ID, Tenant: stamp.Tenant, ReceivedAt: stamp.Accepted, Count: max(stamp.Count, 0)}
+	}
+	entry := store.Entry{Message: &m, Accepted: m.Count, DeadLettered: map[string]int{string(p.Reason): m.Count}}
+	if err := w.writer.Settle(ctx, []store.Entry{entry}); err != nil {
+		return fmt.Errorf("enter the parked message into the ledger: %w", blameless(err))
+	}
+	w.metrics.parked(m.Count)
+	return nil
+}
