@@ -15,8 +15,10 @@ import (
 const (
 	// MaxFeatures is the largest number of features of a profile.
 	MaxFeatures = 2000
-	// MaxName is the longest space, name or feature name in bytes.
-	MaxName = 200
+	// MaxName is the longest space or name in bytes.
+	MaxName = 128
+	// MaxFeatureName is the longest feature name in bytes.
+	MaxFeatureName = 200
 	// MaxCategory is the longest category text in bytes.
 	MaxCategory = 1024
 )
@@ -160,8 +162,8 @@ func (f *Feature) check() error {
 	fail := func(rule, format string, args ...any) error {
 		return &Error{Column: f.Name, Rule: rule, Detail: fmt.Sprintf(format, args...)}
 	}
-	if f.Name == "" || len(f.Name) > MaxName || !utf8.ValidString(f.Name) {
-		return fail("FEATURE_NAME", "a feature name has 1 to %d bytes of valid UTF-8", MaxName)
+	if f.Name == "" || len(f.Name) > MaxFeatureName || !utf8.ValidString(f.Name) {
+		return fail("FEATURE_NAME", "a feature name has 1 to %d bytes of valid UTF-8", MaxFeatureName)
 	}
 	if !f.Type.valid() {
 		return fail("FEATURE_TYPE", "type %q is not int, float, string or bool", f.Type)

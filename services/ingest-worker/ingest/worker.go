@@ -78,7 +78,8 @@ func (w *worker) gather(ctx context.Context, u *unit, ds []broker.Delivery) (ver
 		switch err := w.prepare(ctx, u, &stamp, ds[i].Value); {
 		case err == nil:
 			taken = append(taken, &ds[i])
-			if err := w.fill(ctx, u, messageOf(&ds[i], &stamp)); err != nil {
+			m := messageOf(&ds[i], &stamp) //nolint:contextcheck // it only reads headers
+			if err := w.fill(ctx, u, m); err != nil {
 				return nil, nil, err
 			}
 		case errors.Is(err, normalize.ErrDecode):
@@ -222,7 +223,7 @@ func (w *worker) announce(ctx context.Context, taken []*broker.Delivery, touched
 				Tenant: t.Tenant, Type: event.TypeWindows, Count: n, Accepted: time.Now(),
 			}, value)
 			m.Key = t.Profile[:]
-			carryOn(&m, &taken[t.Message].Message)
+			carryOn(&m, &taken[t.Message].Message) //nolint:contextcheck // it only reads headers
 			msgs = append(msgs, m)
 			minutes = minutes[n:]
 		}
@@ -254,7 +255,8 @@ func carryOn(m, from *broker.Message) {
 func (w *worker) parked(ctx context.Context, d *broker.Delivery, p broker.Park) error {
 	stamp := envelope.Of(&d.Message)
 	b := store.NewBlock(0)
-	b.Dead(messageOf(d, &stamp), max(stamp.Count, 0), string(p.Reason))
+	m := messageOf(d, &stamp) //nolint:contextcheck // it only reads headers
+	b.Dead(m, max(stamp.Count, 0), string(p.Reason))
 	if err := blameless(w.store.Write(ctx, b)); err != nil {
 		return fmt.Errorf("enter the parked message into the ledger: %w", err)
 	}

@@ -83,9 +83,9 @@ func compareFeatures(t *testing.T, f *ingestv1.Features, row *normalize.Row) {
 			require.Equal(t, normalize.NaN, row.NumberStates[0])
 			return
 		}
-		require.True(t, v.Float == row.Numbers[0])
+		require.Equal(t, math.Float64bits(v.Float), math.Float64bits(row.Numbers[0]))
 	case *ingestv1.Feature_Int:
-		require.True(t, float64(v.Int) == row.Numbers[0])
+		require.Equal(t, math.Float64bits(float64(v.Int)), math.Float64bits(row.Numbers[0]))
 	default:
 		require.Equal(t, normalize.Missing, row.NumberStates[0])
 	}
