@@ -32,7 +32,9 @@ type TopicSpec struct {
 	// MaxAge is how long messages are kept; it should exceed the longest outage
 	// of a group that must lose nothing.
 	MaxAge time.Duration
-	// MaxBytes bounds the stored bytes; the oldest messages go first.
+	// MaxBytes bounds the stored bytes; the oldest messages go first. Before
+	// they go unread by a group, publishing is refused with ErrBackpressure,
+	// except to a DLQ.
 	MaxBytes int64
 	// Replicas is how many servers hold a copy; default 1, or what the driver's
 	// URL says.
@@ -60,6 +62,9 @@ type GroupSpec struct {
 	// as attempts too, and the Runner parks what cannot be handled. Where it is
 	// set, the driver watches for what the broker gave up and parks it.
 	MaxDeliver int
+	// MayLose lets retention overtake the group: publishers do not wait for it.
+	// It is for groups that nobody may be working. Read when the group is made.
+	MayLose bool
 	// Update applies differing settings to an existing group.
 	Update bool
 }

@@ -30,58 +30,56 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("clickhouse: code %d %s: %s", e.Code, e.Name, e.Message)
 }
 
-// ClickHouse's codes that mean something to a caller. All of them:
-// https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
+// Codes of ClickHouse that callers may want to tell apart.
 const (
-	CodeUnknownTable       = 60
-	CodeTableExists        = 57
-	CodeUnknownDatabase    = 81
-	CodeTimeout            = 159
-	CodeTooManyQueries     = 202
-	CodeMemoryLimit        = 241
-	CodeTooManyParts       = 252
-	CodeQueryCancelled     = 394
-	CodeAuthentication     = 516
-	CodeUnknownException   = 1002
-	codeNetwork            = 210
-	codeSocketTimeout      = 209
-	codeReadonly           = 242
-	codeNoReplica          = 285 // TOO_FEW_LIVE_REPLICAS
-	codeUnsatisfiedQuorum  = 286
-	codeAllConnections     = 279
-	codeKeeper             = 999
-	codeAborted            = 236
-	codeCannotSchedule     = 439
-	codeSystemDown         = 425
-	codeUnknownStatus      = 319
-	codeServerOverloaded   = 745
-	codeNotEnoughSpace     = 243
-	codeTableReadOnly      = 242
-	codeConcurrentNotAllow = 517 // CANNOT_ASSIGN_ALTER
+	CodeTableExists      = 57
+	CodeUnknownTable     = 60
+	CodeUnknownDatabase  = 81
+	CodeTimeout          = 159
+	CodeTooManyQueries   = 202
+	CodeMemoryLimit      = 241
+	CodeTooManyParts     = 252
+	CodeQueryCancelled   = 394
+	CodeAuthentication   = 516
+	CodeUnknownException = 1002
 )
 
-// kinds is what a code means for whoever meets it. A code that is not here is
-// Internal: retried a few times, then parked.
-var kinds = map[int]fault.Kind{
-	CodeTooManyQueries: fault.Unavailable, CodeMemoryLimit: fault.Unavailable, CodeTooManyParts: fault.Unavailable,
-	codeNetwork: fault.Unavailable, codeSocketTimeout: fault.Unavailable, codeTableReadOnly: fault.Unavailable,
-	codeNoReplica: fault.Unavailable, codeUnsatisfiedQuorum: fault.Unavailable, codeAllConnections: fault.Unavailable,
-	codeKeeper: fault.Unavailable, codeAborted: fault.Unavailable, codeCannotSchedule: fault.Unavailable,
-	codeSystemDown: fault.Unavailable, codeUnknownStatus: fault.Unavailable, codeServerOverloaded: fault.Unavailable,
-	codeNotEnoughSpace: fault.Unavailable,
-	// A database that is not there yet is made by Migrate, perhaps of another
-	// worker.
-	CodeUnknownDatabase: fault.Unavailable, CodeUnknownTable: fault.NotFound,
-	CodeTimeout: fault.Timeout, CodeQueryCancelled: fault.Canceled,
-	CodeAuthentication: fault.Unauthenticated, 497: fault.Denied, 164: fault.Denied,
-	CodeTableExists: fault.Exists, codeConcurrentNotAllow: fault.Conflict,
+// codes are ClickHouse's error codes by what they mean for whoever meets them
+// (src/Common/ErrorCodes.cpp has all). A code that is not here is Internal:
+// retried a few times, then parked.
+var codes = map[fault.Kind][]int{
+	fault.Unavailable: {
+		CodeTooManyQueries, CodeMemoryLimit, CodeTooManyParts,
+		CodeUnknownDatabase, // it is made by Migrate, perhaps of another worker
+		209, 210, 279,       // SOCKET_TIMEOUT, NETWORK_ERROR, ALL_CONNECTION_TRIES_FAILED
+		236, 425, 439, 745, // ABORTED, SYSTEM_ERROR, CANNOT_SCHEDULE_TASK, SERVER_OVERLOADED
+		242, 243, // TABLE_IS_READ_ONLY, NOT_ENOUGH_SPACE
+		285, 286, 319, 999, // TOO_FEW_LIVE_REPLICAS, UNSATISFIED_QUORUM…, UNKNOWN_STATUS_OF_INSERT, KEEPER_EXCEPTION
+	},
+	fault.Timeout:         {CodeTimeout},
+	fault.Canceled:        {CodeQueryCancelled},
+	fault.NotFound:        {CodeUnknownTable},
+	fault.Exists:          {CodeTableExists, 82}, // DATABASE_ALREADY_EXISTS
+	fault.Conflict:        {517},                 // CANNOT_ASSIGN_ALTER
+	fault.Unauthenticated: {CodeAuthentication},
+	fault.Denied:          {164, 497}, // READONLY, ACCESS_DENIED
 	// The statement or its data.
-	6: fault.Invalid, 16: fault.Invalid, 20: fault.Invalid, 27: fault.Invalid, 32: fault.Invalid, 33: fault.Invalid,
-	36: fault.Invalid, 38: fault.Invalid, 41: fault.Invalid, 42: fault.Invalid, 43: fault.Invalid, 46: fault.Invalid,
-	47: fault.Invalid, 50: fault.Invalid, 53: fault.Invalid, 62: fault.Invalid, 69: fault.Invalid, 70: fault.Invalid,
-	72: fault.Invalid, 115: fault.Invalid, 117: fault.Invalid, 128: fault.Invalid, 131: fault.Invalid, 158: fault.Invalid,
-	190: fault.Invalid, 271: fault.Invalid, 307: fault.Invalid, 349: fault.Invalid, 396: fault.Invalid, 456: fault.Invalid,
+	fault.Invalid: {
+		6, 16, 20, 27, 32, 33, 36, 38, 41, 42, 43, 44, 46, 47, 48, 50, 53, 62, 69, 70, 72, 73, 115, 117, 128, 131, 158,
+		190, 271, 307, 349, 396, 456, 457,
+	},
 }
+
+// kinds is codes the other way round.
+var kinds = func() map[int]fault.Kind {
+	out := map[int]fault.Kind{}
+	for kind, numbers := range codes {
+		for _, code := range numbers {
+			out[code] = kind
+		}
+	}
+	return out
+}()
 
 func (e *Error) kind() fault.Kind {
 	if kind, ok := kinds[e.Code]; ok {

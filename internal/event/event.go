@@ -14,7 +14,6 @@
 // package envelope writes and reads them.
 package event
 
-
 // Topics.
 const (
 	Spans   = "spans"

@@ -62,6 +62,7 @@ var Defaults = map[string]string{
 	"broker_url":     "nats://127.0.0.1:4222",
 	"clickhouse_url": "http://default@127.0.0.1:8123/driftmesh",
 	"sql_url":        "sqlite:data/state",
+	"log_level":      "info",
 }
 
 // MinSecret is the least length of the mesh secret in bytes.

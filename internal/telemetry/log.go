@@ -23,7 +23,7 @@ const (
 
 // LogConfig says how a process logs.
 type LogConfig struct {
-	Level  slog.Level `help:"Least level that is logged: debug, info, warn or error." default:"info"`
+	Level  slog.Level `help:"Least level that is logged: debug, info, warn or error." default:"${log_level}"`
 	Format string     `help:"Form of the log: text or json." enum:"text,json" default:"text"`
 }
 

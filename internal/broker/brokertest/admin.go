@@ -1,7 +1,6 @@
 package brokertest
 
 import (
-	"context"
 	"strconv"
 	"time"
 
@@ -17,6 +16,7 @@ func adminCases() []testCase {
 		{name: "EnsureIdempotent", run: ensureIdempotent},
 		{name: "SeekReplays", run: seekReplays},
 		{name: "RetentionOvertakesGroup", slow: true, run: retentionOvertakesGroup},
+		{name: "BackpressureBeforeLoss", slow: true, run: backpressureBeforeLoss},
 		{name: "AuthAndTLS", run: authAndTLS},
 	}
 }
@@ -111,33 +111,53 @@ func seekReplays(e *env) {
 }
 
 func retentionOvertakesGroup(e *env) {
-	e.provision(broker.TopicSpec{MaxBytes: 1 << 20})
+	e.provision(broker.TopicSpec{MaxAge: time.Second, Dedupe: 500 * time.Millisecond})
 	c := e.consumer(e.b, broker.ConsumerConfig{MaxMessages: 10})
 	e.publish(e.messages("first", 10)...)
 	b := e.receive(c, 5*time.Second)
 	require.NoError(e, b.Ack(e.ctx))
-	value := make([]byte, 10<<10)
 	const n = 300
-	for i := range n {
-		v := append([]byte(strconv.Itoa(i)+" "), value...)
-		e.publish(broker.Message{Topic: e.topic, Value: v})
-	}
-	got := 0
-	for {
-		ctx, cancel := context.WithTimeout(e.ctx, 500*time.Millisecond)
-		b, err := c.Receive(ctx)
-		cancel()
-		if err != nil {
-			break
+	e.publish(e.messages("gone", n)...)
+	time.Sleep(3 * time.Second)
+	e.publish(e.messages("last", 3)...)
+	require.Len(e, e.drain(c, 3, 5*time.Second), 3, "the worker goes on")
+	require.EqualValues(e, n, e.lostMessages(), "what was lost is counted")
+	e.lag(0, 0)
+}
+
+// A full topic refuses rather than drop what a group has not read, and takes
+// more when it has.
+func backpressureBeforeLoss(e *env) {
+	e.provision(broker.TopicSpec{MaxBytes: 2 << 20},
+		broker.GroupSpec{Name: e.group}, broker.GroupSpec{Name: "careless", MayLose: true})
+	sent := 0
+	send := func() error {
+		m := broker.Message{Topic: e.topic, Value: make([]byte, 32<<10), ID: strconv.Itoa(sent)}
+		err := e.pub.Publish(e.ctx, []broker.Message{m})
+		if err == nil {
+			sent++
 		}
+		return err
+	}
+	var err error
+	refused := within(30*time.Second, func() bool {
+		err = send()
+		time.Sleep(20 * time.Millisecond)
+		return err != nil
+	})
+	require.True(e, refused, "sent %d", sent)
+	require.ErrorIs(e, err, broker.ErrBackpressure)
+	require.ErrorIs(e, err, fault.Exhausted)
+	require.Greater(e, sent, 16)
+	c := e.consumer(e.b, broker.ConsumerConfig{})
+	for got := 0; got < sent; {
+		b := e.receive(c, 5*time.Second)
 		got += len(b.Deliveries)
 		require.NoError(e, b.Ack(e.ctx))
 	}
-	require.Positive(e, got)
-	require.Less(e, got, n)
-	require.EqualValues(e, n-got, e.lostMessages(), "what was lost is counted")
-	e.publish(e.messages("last", 3)...)
-	require.Len(e, e.drain(c, 3, 5*time.Second), 3, "the worker goes on")
+	require.Zero(e, e.lostMessages())
+	e.lag(0, 0)
+	require.True(e, within(10*time.Second, func() bool { return send() == nil }), "it takes more")
 }
 
 func authAndTLS(e *env) {

@@ -89,8 +89,12 @@ func Library(t testing.TB) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTime)
 	defer cancel()
-	path, err := embedded.Fetch(ctx, embedded.Source{Library: os.Getenv(libraryVariable)})
-	if err != nil {
+	own := os.Getenv(libraryVariable)
+	path, err := embedded.Fetch(ctx, embedded.Source{Library: own})
+	switch {
+	case err != nil && own != "":
+		t.Fatalf("%s: %v", libraryVariable, err)
+	case err != nil:
 		missing(t, err)
 	}
 	return path

@@ -179,12 +179,11 @@ func (e *Engine) supervise(ctx context.Context) {
 	defer runtime.UnlockOSThread()
 	defer close(e.done)
 	defer func() { _ = errors.Join(e.socket.Close(), e.listener.Close()) }()
-	for pause := minBackoff; ; pause = min(2*pause, maxBackoff) {
+	for pause := minBackoff; ctx.Err() == nil; pause = min(2*pause, maxBackoff) {
 		began := time.Now()
 		err := e.runChild(ctx)
 		if ctx.Err() != nil {
-			e.cfg.Log.Info("engine stopped")
-			return
+			break
 		}
 		e.mu.Lock()
 		e.restarts++
@@ -194,11 +193,21 @@ func (e *Engine) supervise(ctx context.Context) {
 			pause = minBackoff
 		}
 		e.cfg.Log.Error("engine died; it will be restarted", "err", err, "after", pause)
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return
-		}
+		e.rest(ctx, pause, err)
+	}
+	e.cfg.Log.Info("engine stopped")
+}
+
+// rest waits out the pause after a child's death, or until ctx ends.
+func (e *Engine) rest(ctx context.Context, pause time.Duration, reason error) {
+	if pause > standInAfter {
+		defer e.standIn(reason)()
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 

@@ -197,6 +197,15 @@ func TestALibraryThatIsNoneIsNamed(t *testing.T) {
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return engine.Restarts() > 0 }, time.Minute, 10*time.Millisecond)
 	require.ErrorContains(t, engine.Check(t.Context()), "load engine library")
+	// In the growing pauses between the attempts callers are told, not hung up.
+	db := open(t, engine)
+	require.Eventually(t, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		e, ok := errors.AsType[*clickhouse.Error](db.Exec(ctx, "SELECT 1"))
+		return ok && e.Code == 210 && strings.Contains(e.Message, "load engine library")
+	}, time.Minute, 10*time.Millisecond)
+	require.ErrorIs(t, db.Ping(soon(t)), fault.Unavailable)
 	require.NoError(t, engine.Stop(soon(t)))
 }
 

@@ -14,38 +14,52 @@ type exception struct {
 	text string // "Code: 62. DB::Exception: … (SYNTAX_ERROR)"
 }
 
-// ClickHouse's codes that we have to name.
+// ClickHouse's codes of our own refusals.
 const (
-	codeUnsupportedMethod  = 1
-	codeBadArguments       = 36
-	codeUnknownTable       = 60
-	codeSyntaxError        = 62
-	codeUnknownDatabase    = 81
-	codeTimeout            = 159
-	codeTooManyQueries     = 202
-	codeQueryCancelled     = 394
-	codeQueryTooLarge      = 307
-	codeAuthentication     = 516
-	codeCannotDecompress   = 271
-	codeUnknownException   = 1002
-	codeSocketClosed       = 210
-	codeUnknownSetting     = 115
-	codeMemoryLimit        = 241
-	codeCannotReadAllData  = 33
-	codeTooLargeArraySize  = 128
-	codeAccessDenied       = 497
-	codeNotImplemented     = 48
-	codeUnknownFormat      = 73
-	codeUnknownFunction    = 46
-	codeUnknownIdentifier  = 47
-	codeNoSuchColumn       = 16
-	codeReadOnly           = 164
-	codeTooManyBytes       = 396
-	codeTypeMismatch       = 53
-	codeCannotParseText    = 6
-	codeIllegalArgumentsNr = 42
-	codeIllegalArgument    = 43
+	codeUnsupportedMethod = 1
+	codeCannotReadAllData = 33
+	codeNotImplemented    = 48
+	codeSyntaxError       = 62
+	codeTooManyQueries    = 202
+	codeCannotDecompress  = 271
+	codeQueryTooLarge     = 307
+	codeQueryCancelled    = 394
+	codeAuthentication    = 516
+	codeUnknownException  = 1002
 )
+
+// statuses are the HTTP statuses that ClickHouse's server gives with a code;
+// with all others it gives 500.
+var statuses = map[int]int{
+	codeUnsupportedMethod: http.StatusNotImplemented,
+	codeNotImplemented:    http.StatusNotImplemented,
+	codeTooManyQueries:    http.StatusServiceUnavailable,
+	codeAuthentication:    http.StatusForbidden,
+	497:                   http.StatusForbidden, // ACCESS_DENIED
+	164:                   http.StatusForbidden, // READONLY
+	159:                   http.StatusRequestTimeout,
+	codeQueryTooLarge:     http.StatusRequestEntityTooLarge,
+	396:                   http.StatusRequestEntityTooLarge, // TOO_MANY_ROWS_OR_BYTES
+
+	16:  http.StatusNotFound, // NO_SUCH_COLUMN_IN_TABLE
+	46:  http.StatusNotFound, // UNKNOWN_FUNCTION
+	47:  http.StatusNotFound, // UNKNOWN_IDENTIFIER
+	60:  http.StatusNotFound, // UNKNOWN_TABLE
+	73:  http.StatusNotFound, // UNKNOWN_FORMAT
+	81:  http.StatusNotFound, // UNKNOWN_DATABASE
+	115: http.StatusNotFound, // UNKNOWN_SETTING
+
+	codeSyntaxError:       http.StatusBadRequest,
+	codeCannotReadAllData: http.StatusBadRequest,
+	codeCannotDecompress:  http.StatusBadRequest,
+	6:                     http.StatusBadRequest, // CANNOT_PARSE_TEXT
+	32:                    http.StatusBadRequest, // ATTEMPT_TO_READ_AFTER_EOF
+	36:                    http.StatusBadRequest, // BAD_ARGUMENTS
+	42:                    http.StatusBadRequest, // NUMBER_OF_ARGUMENTS_DOESNT_MATCH
+	43:                    http.StatusBadRequest, // ILLEGAL_TYPE_OF_ARGUMENT
+	53:                    http.StatusBadRequest, // TYPE_MISMATCH
+	128:                   http.StatusBadRequest, // TOO_LARGE_ARRAY_SIZE
+}
 
 func (e *exception) Error() string { return e.text }
 
@@ -67,26 +81,10 @@ func refuse(code int, name, format string, args ...any) *exception {
 	return &exception{code: code, text: fmt.Sprintf("Code: %d. DB::Exception: %s. (%s)", code, strings.TrimSuffix(fmt.Sprintf(format, args...), "."), name)}
 }
 
-// status is the HTTP status that ClickHouse's server gives with the code.
+// status is the HTTP status of the exception.
 func (e *exception) status() int {
-	switch e.code {
-	case codeAuthentication:
-		return http.StatusForbidden
-	case codeAccessDenied, codeReadOnly:
-		return http.StatusForbidden
-	case codeUnknownTable, codeUnknownDatabase, codeUnknownFunction, codeUnknownIdentifier, codeUnknownSetting, codeUnknownFormat, codeNoSuchColumn:
-		return http.StatusNotFound
-	case codeSyntaxError, codeBadArguments, codeCannotParseText, codeIllegalArgument, codeIllegalArgumentsNr, codeTypeMismatch,
-		codeCannotReadAllData, codeTooLargeArraySize, codeCannotDecompress:
-		return http.StatusBadRequest
-	case codeQueryTooLarge, codeTooManyBytes:
-		return http.StatusRequestEntityTooLarge
-	case codeTooManyQueries:
-		return http.StatusServiceUnavailable
-	case codeTimeout:
-		return http.StatusRequestTimeout
-	case codeUnsupportedMethod, codeNotImplemented:
-		return http.StatusNotImplemented
+	if status, ok := statuses[e.code]; ok {
+		return status
 	}
 	return http.StatusInternalServerError
 }

@@ -105,14 +105,7 @@ func (c *conn) Lag(_ context.Context, topic, group string) (broker.Lag, error) {
 	lag := broker.Lag{
 		Pending: int64(t.end()-g.next) + int64(len(g.again)), InFlight: int64(len(g.pending)), Known: true,
 	}
-	oldest := g.next
-	for seq := range g.again {
-		oldest = min(oldest, seq)
-	}
-	for seq := range g.pending {
-		oldest = min(oldest, seq)
-	}
-	if e := t.at(oldest); e != nil {
+	if e := t.at(g.floor()); e != nil {
 		lag.Oldest = now.Sub(e.stored)
 	}
 	return lag, nil

@@ -23,6 +23,9 @@ func (p *publisher) Publish(ctx context.Context, msgs []broker.Message) error {
 	touched := map[*topic]struct{}{}
 	for i := range msgs {
 		t, err := p.target(ctx, &msgs[i])
+		if err == nil && t.wouldLose(int64(msgs[i].Size())) {
+			err = broker.ErrBackpressure
+		}
 		if err != nil {
 			failed = append(failed, broker.Failure{Index: i, Err: err})
 			continue

@@ -82,6 +82,32 @@ func (t *topic) delivery(seq uint64, attempt int) broker.Delivery {
 	return broker.Delivery{Message: t.at(seq).msg, Attempt: attempt, Lane: "0", Position: strconv.FormatUint(seq, 10)}
 }
 
+// wouldLose reports whether storing size bytes more removes what a group has
+// not acknowledged.
+func (t *topic) wouldLose(size int64) bool {
+	if len(t.log) == 0 || t.bytes+size <= t.spec.MaxBytes || broker.IsDLQ(t.spec.Name) {
+		return false
+	}
+	for _, g := range t.groups {
+		if !g.spec.MayLose && g.floor() <= t.first {
+			return true
+		}
+	}
+	return false
+}
+
+// floor is the first sequence that is not acknowledged.
+func (g *group) floor() uint64 {
+	floor := g.next
+	for seq := range g.again {
+		floor = min(floor, seq)
+	}
+	for seq := range g.pending {
+		floor = min(floor, seq)
+	}
+	return floor
+}
+
 // trim applies retention and returns how many unread messages each group lost.
 func (t *topic) trim(now time.Time) map[string]int64 {
 	n := 0

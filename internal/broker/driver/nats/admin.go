@@ -153,7 +153,7 @@ func groupConfig(spec broker.GroupSpec) (jetstream.ConsumerConfig, error) {
 		MaxAckPending: spec.MaxInFlight, // of all workers together
 		MaxDeliver:    maxDeliver(spec.MaxDeliver),
 		MaxWaiting:    4096,
-		Metadata:      map[string]string{metaTopic: spec.Topic},
+		Metadata:      map[string]string{metaTopic: spec.Topic, metaMayLose: strconv.FormatBool(spec.MayLose)},
 	}
 	return cfg, startAt(&cfg, start)
 }

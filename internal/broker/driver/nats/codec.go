@@ -165,4 +165,9 @@ func listed(list, name string) bool {
 // returns, and deliveries are not to be written to.
 func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+func bytesOf(s string) []byte {
+	if s == "" {
+		return []byte{} // not nil: an empty key is a key
+	}
+	return unsafe.Slice(unsafe.StringData(s), len(s))
+}

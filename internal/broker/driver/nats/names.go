@@ -2,9 +2,10 @@ package nats
 
 import "strings"
 
-// metadata keys of streams and consumers we made.
+// Metadata of the streams and consumers we make.
 const (
-	metaTopic = "driftmesh-topic"
+	metaTopic   = "driftmesh-topic"
+	metaMayLose = "driftmesh-may-lose"
 )
 
 // stream is the stream of a topic.

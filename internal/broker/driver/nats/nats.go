@@ -46,6 +46,7 @@ type conn struct {
 	closed bool
 	open   map[closer]struct{}
 	known  sync.Map // topics this process has seen to exist
+	guard  *guard
 }
 
 type closer interface{ Close(context.Context) error }
@@ -76,6 +77,7 @@ func Open(_ context.Context, cfg Config) (broker.Broker, error) {
 		c.pub.nc.Close()
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
+	c.guard = newGuard(c)
 	return c, nil
 }
 
@@ -174,6 +176,7 @@ func (c *conn) Close(ctx context.Context) error {
 			err = e
 		}
 	}
+	c.guard.close()
 	if sub != nil {
 		sub.close()
 	}

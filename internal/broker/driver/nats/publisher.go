@@ -135,6 +135,10 @@ func (p *publisher) send(ctx context.Context, f *flight, m *broker.Message, i in
 		p.fail(f, i, p.link.err())
 		return
 	}
+	if p.conn.guard.full(m.Topic) {
+		p.fail(f, i, errFull)
+		return
+	}
 	weight := min(max(int64(m.Size()), minWeight), windowBytes)
 	if !p.window.TryAcquire(weight) {
 		if err := p.acquire(ctx, weight); err != nil {

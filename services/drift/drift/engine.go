@@ -1,0 +1,126 @@
+package drift
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/services/drift/internal/score"
+	"github.com/driftmesh/driftmesh/services/drift/internal/store"
+)
+
+// minutesAtOnce bounds the windows of one statement.
+const minutesAtOnce = 240
+
+// engine recomputes and evaluates. It is safe for concurrent use.
+type engine struct {
+	cfg      Config
+	state    *store.State
+	cells    *store.Cells
+	profiles *profiles
+	metrics  *metrics
+	now      func() time.Time
+}
+
+func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
+
+func timeOf(minute int64) time.Time { return time.Unix(minute*60, 0).UTC() }
+
+// recompute computes the cells of windows of one profile.
+func (e *engine) recompute(ctx context.Context, p *known, windows []store.Waiting) error {
+	start := e.now()
+	minutes := make([]int64, len(windows))
+	for i, w := range windows {
+		minutes[i] = w.Minute
+	}
+	if err := e.cells.Recompute(ctx, p.statements, minutes); err != nil {
+		return err
+	}
+	e.metrics.recomputed.Add(float64(len(windows)))
+	e.metrics.recomputeTime.Observe(e.now().Sub(start).Seconds())
+	return nil
+}
+
+// catchUp recomputes every window of the range that waits, whoever else may be
+// at work on it, so that the cells tell of all rows announced so far.
+func (e *engine) catchUp(ctx context.Context, p *known, start, end int64) error {
+	waiting, err := e.state.WaitingWindows(ctx, p.Tenant, p.UID, start, end)
+	if err != nil {
+		return fmt.Errorf("list waiting windows: %w", err)
+	}
+	for part := range slices.Chunk(waiting, minutesAtOnce) {
+		if err := e.recompute(ctx, p, part); err != nil {
+			return err
+		}
+		// A profile that is evaluated as windows close needs them to wait on.
+		if p.Alert.OnClose {
+			continue
+		}
+		if err := e.state.WindowsDone(ctx, part, e.now().Add(e.cfg.Refresh)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// evaluate scores a profile over a range of event time, from the minute of start
+// to the minute that end is in or at the end of, by all rows announced so far.
+func (e *engine) evaluate(ctx context.Context, p *known, start, end time.Time) (*store.Evaluation, error) {
+	first, last := minuteOf(start), minuteOf(end.Add(time.Minute-1))
+	if last <= first {
+		return nil, fault.Invalid.New("the range from %s to %s is empty", start.UTC().Format(time.RFC3339), end.UTC().Format(time.RFC3339)).WithReason("EMPTY_RANGE")
+	}
+	began := e.now()
+	if err := e.catchUp(ctx, p, first, last); err != nil {
+		return nil, err
+	}
+	result, err := e.judge(ctx, p, first, last)
+	e.metrics.evaluateTime.Observe(e.now().Sub(began).Seconds())
+	return result, err
+}
+
+// judge scores a profile by the cells of minutes first to before last.
+func (e *engine) judge(ctx context.Context, p *known, first, last int64) (*store.Evaluation, error) {
+	r := store.Range{Tenant: p.Tenant, Profile: p.UID, Start: first, End: last}
+	counts, records, err := e.cells.Sum(ctx, r, len(p.Features))
+	if err != nil {
+		return nil, err
+	}
+	result := &store.Evaluation{
+		Tenant: p.Tenant, Profile: p.UID, Start: timeOf(r.Start), End: timeOf(r.End), Records: records,
+		Scores: make([]score.Score, len(p.Features)), Evaluated: e.now(),
+	}
+	var moved []int
+	for i := range p.Features {
+		if counts[i] == nil {
+			counts[i] = make([]uint64, p.Features[i].Cells())
+		}
+		if result.Scores[i], err = score.Feature(p.Registered.Profile, i, counts[i]); err != nil {
+			return nil, err
+		}
+		if result.Scores[i].Verdict == score.Drift {
+			moved = append(moved, i)
+		}
+	}
+	if result.Exemplars, err = e.cells.Exemplars(ctx, p.statements, r, moved); err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// conclude brings the alerts up to date with an evaluation.
+func (e *engine) conclude(ctx context.Context, p *known, result *store.Evaluation, trigger string, at time.Time, slot *store.Slot, next time.Time) error {
+	c := store.Conclusion{
+		Profile: p.Registered, At: at, Trigger: trigger, Start: result.Start, End: result.End,
+		Now: e.now(), Repeat: e.cfg.Repeat, Slot: slot, Next: next,
+	}
+	for i := range result.Scores {
+		s := &result.Scores[i]
+		if p.Alert.Monitors(p.Features[s.Feature].Name) {
+			c.Reports = append(c.Reports, s.Report(p.Registered.Profile, result.Exemplars[s.Feature]))
+		}
+	}
+	return e.state.Conclude(ctx, c)
+}

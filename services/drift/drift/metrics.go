@@ -1,0 +1,81 @@
+package drift
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/driftmesh/driftmesh/services/drift/internal/alert"
+	"github.com/driftmesh/driftmesh/services/drift/internal/store"
+)
+
+// metrics are the collectors of this service. Those of the topics belong to the
+// broker package.
+type metrics struct {
+	recomputed    prometheus.Counter
+	recomputeTime prometheus.Histogram
+	evaluations   *prometheus.CounterVec
+	evaluateTime  prometheus.Histogram
+	notifications *prometheus.CounterVec
+	waiting       prometheus.Gauge
+	waitingAge    prometheus.Gauge
+	slotLag       prometheus.Histogram
+}
+
+// triggerRequest is the trigger of an evaluation that was asked for.
+const triggerRequest = "request"
+
+func newMetrics(stats prometheus.Registerer) (*metrics, error) {
+	seconds := []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+	m := &metrics{
+		recomputed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "driftmesh_drift_windows_recomputed_total", Help: "Windows recomputed, again ones included.",
+		}),
+		recomputeTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "driftmesh_drift_recompute_seconds", Help: "Time to recompute windows of one profile.", Buckets: seconds,
+		}),
+		evaluations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "driftmesh_drift_evaluations_total", Help: "Evaluations by what caused them (schedule, close, request) and outcome (done, failed).",
+		}, []string{"trigger", "outcome"}),
+		evaluateTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "driftmesh_drift_evaluate_seconds", Help: "Time of one evaluation, with the windows it had to recompute.", Buckets: seconds,
+		}),
+		notifications: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "driftmesh_drift_notifications_total", Help: "Alert events handed to the routes, by change.",
+		}, []string{"change"}),
+		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "driftmesh_drift_waiting_windows", Help: "Windows that wait to be recomputed, over all workers.",
+		}),
+		waitingAge: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "driftmesh_drift_waiting_windows_overdue_seconds", Help: "How long the oldest waiting window has been due; 0 when none is.",
+		}),
+		slotLag: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "driftmesh_drift_slot_lag_seconds", Help: "From a slot of a schedule to the end of its evaluation.",
+			Buckets: []float64{1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400},
+		}),
+	}
+	for _, c := range []prometheus.Collector{
+		m.recomputed, m.recomputeTime, m.evaluations, m.evaluateTime, m.notifications, m.waiting, m.waitingAge, m.slotLag,
+	} {
+		if err := stats.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	for _, trigger := range []string{store.TriggerSchedule, store.TriggerClose, triggerRequest} {
+		m.evaluated(trigger, nil, 0)
+		m.evaluations.WithLabelValues(trigger, "failed")
+	}
+	for _, change := range []alert.Change{alert.Raised, alert.Repeated, alert.Resolved, alert.Acknowledged} {
+		m.notifications.WithLabelValues(string(change))
+	}
+	return m, nil
+}
+
+// evaluated counts n evaluations by their outcome.
+func (m *metrics) evaluated(trigger string, err error, n float64) {
+	outcome := "done"
+	if err != nil {
+		outcome = "failed"
+	}
+	m.evaluations.WithLabelValues(trigger, outcome).Add(n)
+}

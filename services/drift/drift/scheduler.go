@@ -1,0 +1,216 @@
+package drift
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/telemetry"
+	"github.com/driftmesh/driftmesh/services/drift/internal/cron"
+	"github.com/driftmesh/driftmesh/services/drift/internal/store"
+)
+
+// Bounds of the wait before work that failed is tried again.
+const (
+	minRetry = time.Second
+	maxRetry = 5 * time.Minute
+)
+
+func retryWait(attempts int) time.Duration {
+	return min(minRetry<<min(attempts, 16), maxRetry)
+}
+
+// scheduler evaluates slots of schedules, and windows: it recomputes those that
+// are due, and evaluates those that have closed for profiles that want it.
+type scheduler struct {
+	*engine
+	owner string // names this worker in leases
+	log   *slog.Logger
+}
+
+// lookForSlots evaluates the slots that are due, until none is or ctx ends.
+func (s *scheduler) lookForSlots(ctx context.Context) error {
+	for ctx.Err() == nil {
+		now := s.now()
+		slot, err := s.state.ClaimSlot(ctx, s.owner, now.Add(-s.cfg.Grace), now, s.cfg.Lease)
+		if err != nil || slot == nil {
+			return err
+		}
+		if err := s.work(ctx, slot); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// work sees one slot through. A slot that fails is given back and stays due:
+// the schedule does not move past it.
+func (s *scheduler) work(ctx context.Context, slot *store.Slot) error {
+	err := s.runSlot(ctx, slot)
+	s.metrics.evaluated(store.TriggerSchedule, err, 1)
+	switch {
+	case err == nil:
+		s.metrics.slotLag.Observe(s.now().Sub(slot.At).Seconds())
+		return nil
+	case ctx.Err() != nil:
+		// Stopping: the next worker need not wait for the lease to end.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		return s.state.FailSlot(ctx, slot, s.now())
+	case errors.Is(err, fault.Precondition) && fault.Of(err).Reason() == "SLOT_LOST":
+		s.log.Warn("an evaluation took longer than its lease", slog.String("profile", slot.Profile), slog.Time("slot", slot.At))
+		return nil
+	}
+	wait := retryWait(slot.Attempts)
+	s.log.Error("evaluation failed", slog.String("tenant", slot.Tenant), slog.String("profile", slot.Profile), slog.Time("slot", slot.At),
+		slog.Int("attempts", slot.Attempts+1), slog.Duration("retry_in", wait), telemetry.Err(err))
+	return s.state.FailSlot(ctx, slot, s.now().Add(wait))
+}
+
+func (s *scheduler) runSlot(ctx context.Context, slot *store.Slot) error {
+	// The lease must not end under our hands.
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Lease*9/10)
+	defer cancel()
+	p, err := s.profiles.get(ctx, slot.Tenant, slot.Profile)
+	if err != nil {
+		return err
+	}
+	schedule, err := cron.Parse(p.Alert.Schedule)
+	if err != nil {
+		return err
+	}
+	start := slot.Previous
+	if p.Alert.Lookback > 0 {
+		start = slot.At.Add(-p.Alert.Lookback)
+	}
+	result, err := s.evaluate(ctx, p, start, slot.At)
+	if err != nil {
+		return err
+	}
+	result.Slot, result.Trigger = slot.At, store.TriggerSchedule
+	if err := s.cells.WriteScores(ctx, result); err != nil {
+		return err
+	}
+	return s.conclude(ctx, p, result, store.TriggerSchedule, slot.At, slot, schedule.Next(slot.At))
+}
+
+// lookForWindows recomputes the windows that are due, until none is or ctx ends.
+func (s *scheduler) lookForWindows(ctx context.Context) error {
+	for ctx.Err() == nil {
+		windows, err := s.state.ClaimWindows(ctx, s.now(), s.cfg.Lease, minutesAtOnce)
+		if err != nil || len(windows) == 0 {
+			return err
+		}
+		if err := s.workWindows(ctx, windows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *scheduler) workWindows(ctx context.Context, windows []store.Waiting) error {
+	err := s.runWindows(ctx, windows)
+	if err == nil {
+		return nil
+	}
+	wait := minRetry
+	if ctx.Err() != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		wait = 0
+	} else {
+		s.log.Error("windows were not recomputed", slog.String("tenant", windows[0].Tenant), slog.String("profile", windows[0].Profile),
+			slog.Int("windows", len(windows)), slog.Duration("retry_in", wait), telemetry.Err(err))
+	}
+	return s.state.PostponeWindows(ctx, windows, s.now().Add(wait))
+}
+
+func (s *scheduler) runWindows(ctx context.Context, windows []store.Waiting) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Lease*9/10)
+	defer cancel()
+	p, err := s.profiles.get(ctx, windows[0].Tenant, windows[0].Profile)
+	if err != nil {
+		return err
+	}
+	if err := s.recompute(ctx, p, windows); err != nil {
+		return err
+	}
+	again := s.now().Add(s.cfg.Refresh)
+	if !p.Alert.OnClose {
+		return s.state.WindowsDone(ctx, windows, again)
+	}
+	for _, w := range windows {
+		if err := s.close(ctx, p, w, again); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close evaluates a window of a profile that wants it, if it is over; else it
+// waits until then.
+func (s *scheduler) close(ctx context.Context, p *known, w store.Waiting, again time.Time) error {
+	end := timeOf(w.Minute + 1)
+	if over := end.Add(s.cfg.Grace); s.now().Before(over) {
+		return s.state.PostponeWindows(ctx, []store.Waiting{w}, over)
+	}
+	err := s.evaluateClosed(ctx, p, end)
+	s.metrics.evaluated(store.TriggerClose, err, 1)
+	if err != nil {
+		return fmt.Errorf("evaluate closed window %s: %w", end.Format(time.RFC3339), err)
+	}
+	return s.state.WindowsDone(ctx, []store.Waiting{w}, again)
+}
+
+func (s *scheduler) evaluateClosed(ctx context.Context, p *known, end time.Time) error {
+	first, last := minuteOf(end.Add(-max(p.Alert.Lookback, time.Minute))), minuteOf(end)
+	if err := s.catchUp(ctx, p, first, last-1); err != nil { // the last one was just recomputed
+		return err
+	}
+	result, err := s.judge(ctx, p, first, last)
+	if err != nil {
+		return err
+	}
+	result.Slot, result.Trigger = end, store.TriggerClose
+	if err := s.cells.WriteScores(ctx, result); err != nil {
+		return err
+	}
+	return s.conclude(ctx, p, result, store.TriggerClose, end, nil, time.Time{})
+}
+
+// measure shows what waits.
+func (s *scheduler) measure(ctx context.Context) error {
+	waiting, oldest, err := s.state.WindowBacklog(ctx)
+	if err != nil {
+		return err
+	}
+	s.metrics.waiting.Set(float64(waiting))
+	age := 0.0
+	if !oldest.IsZero() {
+		age = max(s.now().Sub(oldest).Seconds(), 0)
+	}
+	s.metrics.waitingAge.Set(age)
+	return nil
+}
+
+// every calls look again and again until ctx ends, a pause after each. What
+// fails is logged, and done again.
+func every(ctx context.Context, pause time.Duration, log *slog.Logger, what string, look func(context.Context) error) error {
+	tick := time.NewTimer(pause)
+	defer tick.Stop()
+	for {
+		if err := look(ctx); err != nil && ctx.Err() == nil {
+			log.Warn("will try again", slog.String("work", what), telemetry.Err(err))
+		}
+		tick.Reset(pause)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,264 @@
+package drift
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
+	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+	"github.com/driftmesh/driftmesh/services/drift/internal/cron"
+	"github.com/driftmesh/driftmesh/services/drift/internal/store"
+)
+
+// server answers other services; the tenant is that of the caller's identity.
+type server struct {
+	driftv1.UnimplementedDriftServiceServer
+	*engine
+}
+
+// Pages.
+const (
+	defaultPage = 50
+	maxPage     = 1000
+	// maxAlerts and maxScores bound pages whose items are large: an alert holds
+	// its bins and exemplars, an evaluation a score for each feature.
+	maxAlerts = 200
+	maxScores = 2000
+	// maxRange bounds what one call may evaluate.
+	maxRange = 400 * 24 * time.Hour
+	// defaultRange is evaluated when the caller names no start.
+	defaultRange = 24 * time.Hour
+)
+
+func pageSize(asked uint32, limit int) int {
+	if asked == 0 {
+		asked = defaultPage
+	}
+	return min(int(min(asked, maxPage)), max(limit, 1))
+}
+
+// CreateProfile registers a profile.
+func (s *server) CreateProfile(ctx context.Context, req *driftv1.CreateProfileRequest) (*driftv1.CreateProfileResponse, error) {
+	tenant, err := identity.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(req.GetRequestId()) > 128 {
+		return nil, fault.Invalid.New("request_id is longer than 128 bytes").WithReason("INVALID_REQUEST_ID")
+	}
+	p, err := profileOf(req.GetProfile())
+	if err != nil {
+		return nil, err
+	}
+	schedule, err := cron.Parse(p.Alert.Schedule)
+	if err != nil {
+		return nil, err
+	}
+	now := s.now()
+	registered, err := s.state.CreateProfile(ctx, store.NewProfile{
+		Tenant: tenant, Active: req.GetProfile().GetActive(), Request: req.GetRequestId(), Now: now, First: schedule.Next(now), Profile: p,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &driftv1.CreateProfileResponse{Profile: profileMessage(registered, true)}, nil
+}
+
+// GetProfile gives one profile.
+func (s *server) GetProfile(ctx context.Context, req *driftv1.GetProfileRequest) (*driftv1.GetProfileResponse, error) {
+	p, err := s.find(ctx, req.GetProfile())
+	if err != nil {
+		return nil, err
+	}
+	return &driftv1.GetProfileResponse{Profile: profileMessage(p.Registered, true)}, nil
+}
+
+func (s *server) find(ctx context.Context, ref string) (*known, error) {
+	tenant, err := identity.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.profiles.find(ctx, tenant, ref)
+}
+
+// ListProfiles lists profiles.
+func (s *server) ListProfiles(ctx context.Context, req *driftv1.ListProfilesRequest) (*driftv1.ListProfilesResponse, error) {
+	tenant, err := identity.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	limit := pageSize(req.GetPageSize(), maxPage)
+	found, err := s.state.ListProfiles(ctx, tenant, req.GetSpace(), req.GetPageToken(), limit)
+	if err != nil {
+		return nil, fmt.Errorf("list profiles: %w", err)
+	}
+	resp := &driftv1.ListProfilesResponse{}
+	for _, p := range found {
+		resp.Profiles = append(resp.Profiles, profileMessage(p, false))
+	}
+	if len(found) == limit {
+		resp.NextPageToken = found[limit-1].UID
+	}
+	return resp, nil
+}
+
+// SetProfileActive switches the schedule of a profile on or off.
+func (s *server) SetProfileActive(ctx context.Context, req *driftv1.SetProfileActiveRequest) (*driftv1.SetProfileActiveResponse, error) {
+	p, err := s.find(ctx, req.GetProfile())
+	if err != nil {
+		return nil, err
+	}
+	schedule, err := cron.Parse(p.Alert.Schedule)
+	if err != nil {
+		return nil, err
+	}
+	now := s.now()
+	if err := s.state.SetActive(ctx, p.Registered, req.GetActive(), now, schedule.Next(now)); err != nil {
+		return nil, err
+	}
+	changed := *p.Registered
+	changed.Active = req.GetActive()
+	return &driftv1.SetProfileActiveResponse{Profile: profileMessage(&changed, false)}, nil
+}
+
+// Evaluate computes the scores of a range now.
+func (s *server) Evaluate(ctx context.Context, req *driftv1.EvaluateRequest) (*driftv1.EvaluateResponse, error) {
+	p, err := s.find(ctx, req.GetProfile())
+	if err != nil {
+		return nil, err
+	}
+	start, end, err := s.rangeOf(req)
+	if err != nil {
+		return nil, err
+	}
+	result, err := s.evaluate(ctx, p, start, end)
+	if err == nil && req.GetAlert() {
+		// No later than now, or it would outrank the slots to come.
+		at := end
+		if now := s.now(); at.After(now) {
+			at = now
+		}
+		err = s.conclude(ctx, p, result, store.TriggerSchedule, at, nil, time.Time{})
+	}
+	s.metrics.evaluated(triggerRequest, err, 1)
+	if err != nil {
+		return nil, err
+	}
+	return &driftv1.EvaluateResponse{Evaluation: evaluationMessage(p, result)}, nil
+}
+
+func (s *server) rangeOf(req *driftv1.EvaluateRequest) (start, end time.Time, err error) {
+	end = s.now()
+	if req.GetEndTime() != nil {
+		end = req.GetEndTime().AsTime()
+	}
+	start = end.Add(-defaultRange)
+	if req.GetStartTime() != nil {
+		start = req.GetStartTime().AsTime()
+	}
+	for _, t := range []*timestamppb.Timestamp{req.GetStartTime(), req.GetEndTime()} {
+		if t != nil && !t.IsValid() {
+			return start, end, fault.Invalid.New("start_time or end_time is no time").WithReason("INVALID_TIME")
+		}
+	}
+	if start.Unix() < 0 || end.Unix() > 1<<32-1 || end.Sub(start) > maxRange {
+		return start, end, fault.Invalid.New("the range is longer than %d days, or not between 1970 and 2106", int(maxRange.Hours()/24)).WithReason("INVALID_RANGE")
+	}
+	return start, end, nil
+}
+
+// ListScores gives stored evaluations.
+func (s *server) ListScores(ctx context.Context, req *driftv1.ListScoresRequest) (*driftv1.ListScoresResponse, error) {
+	p, err := s.find(ctx, req.GetProfile())
+	if err != nil {
+		return nil, err
+	}
+	after, err := parseAfter(req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	limit := pageSize(req.GetPageSize(), maxScores/len(p.Features))
+	found, err := s.cells.ListScores(ctx, p.Tenant, p.UID, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	resp := &driftv1.ListScoresResponse{}
+	for _, e := range found {
+		resp.Evaluations = append(resp.Evaluations, evaluationMessage(p, e))
+	}
+	if len(found) == limit {
+		last := found[limit-1]
+		resp.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(last.Slot.UnixMicro(), 10) + " " + last.Trigger))
+	}
+	return resp, nil
+}
+
+func parseAfter(token string) (after store.After, err error) {
+	if token == "" {
+		return after, nil
+	}
+	text, err := base64.RawURLEncoding.DecodeString(token)
+	micros, trigger, ok := strings.Cut(string(text), " ")
+	n, bad := strconv.ParseInt(micros, 10, 64)
+	if err != nil || bad != nil || !ok {
+		return after, fault.Invalid.New("page_token is none of ours").WithReason("INVALID_PAGE_TOKEN")
+	}
+	return store.After{Slot: time.UnixMicro(n), Trigger: trigger}, nil
+}
+
+// ListAlerts lists alerts.
+func (s *server) ListAlerts(ctx context.Context, req *driftv1.ListAlertsRequest) (*driftv1.ListAlertsResponse, error) {
+	tenant, err := identity.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	uid := ""
+	if req.GetProfile() != "" {
+		p, err := s.profiles.find(ctx, tenant, req.GetProfile())
+		if err != nil {
+			return nil, err
+		}
+		uid = p.UID
+	}
+	limit := pageSize(req.GetPageSize(), maxAlerts)
+	found, err := s.state.ListAlerts(ctx, tenant, uid, req.GetOpenOnly(), req.GetPageToken(), limit)
+	if err != nil {
+		return nil, fmt.Errorf("list alerts: %w", err)
+	}
+	resp := &driftv1.ListAlertsResponse{}
+	for _, a := range found {
+		p, err := s.profiles.get(ctx, tenant, a.Profile)
+		if err != nil {
+			return nil, err
+		}
+		resp.Alerts = append(resp.Alerts, alertMessage(p.Title(), a, s.cfg.TraceURL))
+	}
+	if len(found) == limit {
+		resp.NextPageToken = found[limit-1].ID
+	}
+	return resp, nil
+}
+
+// AcknowledgeAlert says that the caller takes an alert on.
+func (s *server) AcknowledgeAlert(ctx context.Context, req *driftv1.AcknowledgeAlertRequest) (*driftv1.AcknowledgeAlertResponse, error) {
+	id, ok := identity.From(ctx)
+	if !ok {
+		return nil, fault.Unauthenticated.New("nobody is calling")
+	}
+	a, err := s.state.Acknowledge(ctx, id.Tenant, req.GetId(), id.Subject, s.now())
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.profiles.get(ctx, id.Tenant, a.Profile)
+	if err != nil {
+		return nil, err
+	}
+	return &driftv1.AcknowledgeAlertResponse{Alert: alertMessage(p.Title(), a, s.cfg.TraceURL)}, nil
+}

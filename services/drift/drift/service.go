@@ -1,0 +1,234 @@
+package drift
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/clickhouse"
+	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/process"
+	"github.com/driftmesh/driftmesh/internal/rpc"
+	"github.com/driftmesh/driftmesh/internal/sqlstate"
+	"github.com/driftmesh/driftmesh/internal/telemetry"
+	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+	"github.com/driftmesh/driftmesh/services/drift/internal/alert"
+	"github.com/driftmesh/driftmesh/services/drift/internal/store"
+)
+
+// Deps is what the service needs from outside. Every field but Now is required.
+type Deps struct {
+	State      *sqlstate.DB   // schema store.Schema, migrated or not
+	ClickHouse *clickhouse.DB // with the tables of ingest-worker by the first touched window
+	Broker     broker.Broker  // with topics and groups provisioned
+	Server     *rpc.Server    // answers services; the service registers itself on it
+	Listener   net.Listener
+	Log        *slog.Logger
+	Stats      prometheus.Registerer
+	Now        func() time.Time // nil means time.Now; tests turn the clock
+}
+
+// Service is drift. Run it once.
+type Service struct {
+	cfg   Config
+	deps  Deps
+	sched *scheduler
+	ready atomic.Bool
+}
+
+// New builds the service from open dependencies. It starts nothing.
+func New(cfg Config, deps Deps) (*Service, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
+	metrics, err := newMetrics(deps.Stats)
+	if err != nil {
+		return nil, err
+	}
+	state := store.NewState(deps.State)
+	engine := &engine{
+		cfg: cfg, state: state, cells: store.NewCells(deps.ClickHouse), profiles: newProfiles(state, cfg.Profiles),
+		metrics: metrics, now: deps.Now,
+	}
+	return &Service{cfg: cfg, deps: deps, sched: &scheduler{engine: engine, owner: uuid.NewString(), log: deps.Log}}, nil
+}
+
+// Run opens what cfg and env name, serves until ctx ends, drains, and closes
+// what it opened. It waits for the broker and the stores.
+func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	state, err := sqlstate.Open(ctx, env.Shared.SQL.URL.Reveal(), store.Schema)
+	if err != nil {
+		return fmt.Errorf("open state (setting sql.url): %w", err)
+	}
+	defer closing(ctx, &err, func(context.Context) error { return state.Close() })
+	b, err := env.OpenBroker(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(ctx, &err, b.Close)
+	db, err := env.OpenClickHouse(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(ctx, &err, func(context.Context) error { return db.Close() })
+	server, err := env.ServiceServer(cfg.Listen)
+	if err != nil {
+		return err
+	}
+	listener, err := server.Listen()
+	if err != nil {
+		return fmt.Errorf("%w (setting %s.listen)", err, name)
+	}
+	defer listener.Close() //nolint:errcheck // the server has closed it, or never got to
+	service, err := New(cfg, Deps{
+		State: state, ClickHouse: db, Broker: b, Server: server, Listener: listener, Log: env.Log, Stats: env.Stats,
+	})
+	if err != nil {
+		return err
+	}
+	env.Ready(name, service.Ready)
+	if err := env.Provision(ctx, b.Admin()); err != nil {
+		return stopped(ctx, err)
+	}
+	return service.Run(ctx)
+}
+
+// closeTimeout bounds the closing of one dependency, and what must still be
+// written when the service stops.
+const closeTimeout = 5 * time.Second
+
+// closing closes a dependency and adds its error to err. ctx may have ended.
+func closing(ctx context.Context, err *error, closes func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	*err = errors.Join(*err, closes(ctx))
+}
+
+// stopped is nil when err comes of ctx having ended.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// Ready tells whether the service works and its stores answer.
+func (s *Service) Ready(ctx context.Context) error {
+	if !s.ready.Load() {
+		return fault.Unavailable.New("drift is starting")
+	}
+	return errors.Join(s.sched.state.Ping(ctx), s.sched.cells.Ping(ctx))
+}
+
+// Run brings the stores up to date, waiting for them if need be, and works until
+// ctx ends; then it ends what it has begun and gives back the rest. It returns
+// nil after a clean stop.
+func (s *Service) Run(ctx context.Context) error {
+	if err := s.migrate(ctx); err != nil {
+		return stopped(ctx, err)
+	}
+	windows, err := s.runner(event.Windows, event.GroupDrift, s.sched.onWindows)
+	if err != nil {
+		return err
+	}
+	notify := &notify{metrics: s.sched.metrics, now: s.deps.Now, notifier: &alert.Notifier{
+		Memory: s.sched.state,
+		Routes: map[string]alert.Route{"console": alert.Console{Log: s.deps.Log, TraceURL: s.cfg.TraceURL}},
+	}}
+	alerts, err := s.runner(event.Alerts, event.GroupNotifier, notify.onAlerts)
+	if err != nil {
+		return err
+	}
+	publish, err := s.deps.Broker.Publisher()
+	if err != nil {
+		return fmt.Errorf("open publisher: %w", err)
+	}
+	driftv1.RegisterDriftServiceServer(s.deps.Server, &server{engine: s.sched.engine})
+	s.ready.Store(true)
+	defer s.ready.Store(false)
+	err = s.work(ctx, windows, alerts, &publisher{state: s.sched.state, to: publish})
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	return errors.Join(err, publish.Close(last))
+}
+
+// Less urgent work is looked for this often.
+const (
+	measureEvery = 10 * time.Second
+	forgetEvery  = time.Hour
+	// rememberFor is how long a delivered event is known, which must be longer
+	// than the broker keeps one.
+	rememberFor = 30 * 24 * time.Hour
+)
+
+// work runs everything until ctx ends or a part fails.
+func (s *Service) work(ctx context.Context, windows, alerts *broker.Runner, publisher *publisher) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.deps.Server.Serve(ctx, s.deps.Listener) })
+	group.Go(func() error { return windows.Run(ctx) })
+	group.Go(func() error { return alerts.Run(ctx) })
+	for _, w := range []struct {
+		what  string
+		pause time.Duration
+		look  func(context.Context) error
+	}{
+		{"windows", s.cfg.Poll, s.sched.lookForWindows},
+		{"slots", s.cfg.Poll, s.sched.lookForSlots},
+		{"outbox", s.cfg.Poll, publisher.publish},
+		{"measure", measureEvery, s.sched.measure},
+		{"forget", forgetEvery, func(ctx context.Context) error {
+			return s.sched.state.ForgetDelivered(ctx, s.deps.Now().Add(-rememberFor))
+		}},
+	} {
+		group.Go(func() error { return every(ctx, w.pause, s.deps.Log, w.what, w.look) })
+	}
+	return group.Wait()
+}
+
+func (s *Service) runner(topic, groupName string, handler broker.Handler) (*broker.Runner, error) {
+	return broker.NewRunner(broker.RunnerConfig{
+		Broker:   s.deps.Broker,
+		Consumer: broker.ConsumerConfig{Topic: topic, Group: groupName, Member: name, MaxInFlight: s.cfg.Parallel},
+		Handler:  handler, Drain: s.cfg.Drain, Log: s.deps.Log,
+	})
+}
+
+// How long to wait between attempts to reach ClickHouse at the start.
+const (
+	minMigrateWait = 100 * time.Millisecond
+	maxMigrateWait = 5 * time.Second
+)
+
+func (s *Service) migrate(ctx context.Context) error {
+	if err := s.sched.state.Migrate(ctx, s.deps.Log); err != nil {
+		return err
+	}
+	for wait := minMigrateWait; ; wait = min(2*wait, maxMigrateWait) {
+		err := s.sched.cells.Migrate(ctx)
+		if err == nil || !fault.KindOf(err).Retryable() {
+			return err
+		}
+		s.deps.Log.Warn("clickhouse is away", telemetry.Err(err), slog.Duration("retry_in", wait))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}

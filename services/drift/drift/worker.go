@@ -1,0 +1,191 @@
+package drift
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/envelope"
+	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/fault"
+	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
+	"github.com/driftmesh/driftmesh/services/drift/internal/alert"
+	"github.com/driftmesh/driftmesh/services/drift/internal/store"
+)
+
+// maxMinutes bounds the windows that one message may touch.
+const maxMinutes = 100_000
+
+// onWindows implements broker.Handler for the topic windows: what was touched is
+// written down before it is acknowledged.
+func (e *engine) onWindows(ctx context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+	verdicts := make([]broker.Verdict, len(ds))
+	type window struct {
+		profileKey
+		minute int64
+	}
+	touched := map[window]bool{}
+	for i := range ds {
+		key, minutes, err := e.touchedBy(ctx, &ds[i])
+		if err != nil {
+			if fault.KindOf(err).Retryable() {
+				return nil, err
+			}
+			verdicts[i] = broker.FromError(err)
+			continue
+		}
+		for _, minute := range minutes {
+			touched[window{key, minute}] = true
+		}
+	}
+	if len(touched) == 0 {
+		return verdicts, nil
+	}
+	due := e.now().Add(e.cfg.Refresh)
+	touches := make([]store.Touch, 0, len(touched))
+	for w := range touched {
+		touches = append(touches, store.Touch{Tenant: w.tenant, Profile: w.uid, Minute: w.minute, Due: due})
+	}
+	ctx, end := broker.Step(ctx, "store windows")
+	err := e.state.Touch(ctx, touches)
+	end(err)
+	return verdicts, err
+}
+
+// touchedBy reads one message of the topic windows.
+func (e *engine) touchedBy(ctx context.Context, d *broker.Delivery) (key profileKey, minutes []int64, err error) {
+	stamp := envelope.Of(&d.Message)
+	if stamp.Tenant == "" || stamp.Type != event.TypeWindows {
+		return key, nil, fault.Invalid.New("a message of type %q of tenant %q is none of windows", stamp.Type, stamp.Tenant)
+	}
+	var m eventv1.WindowsTouched
+	if err := proto.Unmarshal(d.Value, &m); err != nil {
+		return key, nil, fault.Invalid.Wrap(err, "the message cannot be decoded")
+	}
+	if len(m.GetMinutes()) > maxMinutes {
+		return key, nil, fault.Invalid.New("the message names %d windows, more than %d", len(m.GetMinutes()), maxMinutes)
+	}
+	for _, minute := range m.GetMinutes() {
+		// What ClickHouse's DateTime can hold.
+		if minute < 0 || minute > (1<<32-1)/60 {
+			return key, nil, fault.Invalid.New("window %d is not between 1970 and 2106", minute)
+		}
+	}
+	p, err := e.profiles.get(ctx, stamp.Tenant, m.GetProfile())
+	if err != nil {
+		return key, nil, err
+	}
+	return profileKey{p.Tenant, p.UID}, m.GetMinutes(), nil
+}
+
+// outboxAtOnce is how many events are published at a time.
+const outboxAtOnce = 100
+
+// publisher carries events from the outbox to the topic alerts.
+type publisher struct {
+	state *store.State
+	to    broker.Publisher
+}
+
+// publish publishes until the outbox is empty. An event may be published twice,
+// after a crash or by two workers; its id is the same then.
+func (p *publisher) publish(ctx context.Context) error {
+	for {
+		events, err := p.state.Outbox(ctx, outboxAtOnce)
+		if err != nil || len(events) == 0 {
+			return err
+		}
+		messages := make([]broker.Message, len(events))
+		for i, e := range events {
+			value, err := proto.Marshal(eventMessage(e))
+			if err != nil {
+				return fmt.Errorf("encode event: %w", err)
+			}
+			messages[i] = envelope.New(event.Alerts, envelope.Stamp{Tenant: e.Tenant, Type: event.TypeAlert, Count: 1, Accepted: e.Time}, value)
+			messages[i].ID, messages[i].Key = e.ID, []byte(e.AlertID)
+		}
+		if err := p.to.Publish(ctx, messages); err != nil {
+			return fmt.Errorf("publish alerts: %w", err)
+		}
+		if err := p.state.Published(ctx, events); err != nil {
+			return fmt.Errorf("empty outbox: %w", err)
+		}
+	}
+}
+
+// changes are the words for changes on the wire.
+var changes = map[alert.Change]eventv1.AlertChange{
+	alert.Raised:       eventv1.AlertChange_ALERT_CHANGE_RAISED,
+	alert.Repeated:     eventv1.AlertChange_ALERT_CHANGE_REPEATED,
+	alert.Resolved:     eventv1.AlertChange_ALERT_CHANGE_RESOLVED,
+	alert.Acknowledged: eventv1.AlertChange_ALERT_CHANGE_ACKNOWLEDGED,
+}
+
+func eventMessage(e *alert.Event) *eventv1.AlertEvent {
+	return &eventv1.AlertEvent{
+		AlertId: e.AlertID, Change: changes[e.Change], Time: timestamppb.New(e.Time), Profile: e.Profile, ProfileName: e.Title,
+		Feature: e.Feature, Detector: e.Detector, Value: e.Value, Threshold: e.Threshold, Sample: e.Sample,
+		RangeStart: timestamppb.New(e.RangeStart), RangeEnd: timestamppb.New(e.RangeEnd), ExemplarTraceIds: e.Traces,
+	}
+}
+
+func eventOf(tenant, id string, m *eventv1.AlertEvent) (*alert.Event, error) {
+	e := &alert.Event{
+		ID: id, Tenant: tenant, AlertID: m.GetAlertId(), Time: m.GetTime().AsTime(), Profile: m.GetProfile(), Title: m.GetProfileName(),
+		Feature: m.GetFeature(), Detector: m.GetDetector(), Value: m.GetValue(), Threshold: m.GetThreshold(), Sample: m.GetSample(),
+		RangeStart: m.GetRangeStart().AsTime(), RangeEnd: m.GetRangeEnd().AsTime(), Traces: m.GetExemplarTraceIds(),
+	}
+	for change, number := range changes {
+		if number == m.GetChange() {
+			e.Change = change
+		}
+	}
+	if e.Change == alert.None || e.ID == "" || e.AlertID == "" {
+		return nil, fault.Invalid.New("the event has no id, no alert or no known change")
+	}
+	return e, nil
+}
+
+// notify handles the topic alerts.
+type notify struct {
+	notifier *alert.Notifier
+	metrics  *metrics
+	now      func() time.Time
+}
+
+// onAlerts implements broker.Handler.
+func (n *notify) onAlerts(ctx context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+	verdicts := make([]broker.Verdict, len(ds))
+	for i := range ds {
+		if err := n.one(ctx, &ds[i]); err != nil {
+			verdicts[i] = broker.FromError(err)
+		}
+	}
+	return verdicts, nil
+}
+
+func (n *notify) one(ctx context.Context, d *broker.Delivery) error {
+	stamp := envelope.Of(&d.Message)
+	var m eventv1.AlertEvent
+	if stamp.Tenant == "" || stamp.Type != event.TypeAlert {
+		return fault.Invalid.New("a message of type %q of tenant %q is no alert event", stamp.Type, stamp.Tenant)
+	}
+	if err := proto.Unmarshal(d.Value, &m); err != nil {
+		return fault.Invalid.Wrap(err, "the message cannot be decoded")
+	}
+	e, err := eventOf(stamp.Tenant, d.ID, &m)
+	if err != nil {
+		return err
+	}
+	ctx, end := broker.Step(ctx, "notify")
+	err = n.notifier.Notify(ctx, e, n.now())
+	end(err)
+	if err == nil {
+		n.metrics.notifications.WithLabelValues(string(e.Change)).Inc()
+	}
+	return err
+}

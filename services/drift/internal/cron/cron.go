@@ -1,0 +1,68 @@
+// Package cron reads the schedules of profiles.
+package cron
+
+import (
+	"strings"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+)
+
+// Schedule says when a profile is evaluated. It is immutable.
+type Schedule struct{ of cron.Schedule }
+
+// The fields of an expression, in order.
+var fields = [6]string{"second", "minute", "hour", "day of month", "month", "day of week"}
+
+// ReasonInvalid is the reason of every fault of Parse.
+const ReasonInvalid = "INVALID_SCHEDULE"
+
+// Parse reads a cron expression: five fields (minute, hour, day of month,
+// month, day of week), or six with seconds first; a seventh field for the year
+// is accepted when it is *. Lists, ranges, steps and English names work as
+// usual, Sunday is 0 or SUN. Where day of month and day of week are both
+// restricted, either may match. Times are UTC. It is fault.Invalid otherwise,
+// naming the field.
+func Parse(spec string) (Schedule, error) {
+	parts := strings.Fields(spec)
+	if len(parts) == 7 && parts[6] == "*" {
+		parts = parts[:6]
+	}
+	if len(parts) == 5 {
+		parts = append([]string{"0"}, parts...)
+	}
+	if len(parts) != 6 {
+		return Schedule{}, invalid("schedule %.100q has %d fields: want 5, or 6 with seconds first", spec, len(parts))
+	}
+	// The parser does not say which field it dislikes, so each is tried alone.
+	for i, part := range parts {
+		alone := [6]string{"*", "*", "*", "*", "*", "*"}
+		alone[i] = part
+		if _, err := parse(alone[:]); err != nil || strings.Contains(part, "=") {
+			return Schedule{}, invalid("schedule %.100q: field %s: %.50q is not understood", spec, fields[i], part)
+		}
+	}
+	schedule, err := parse(parts)
+	if err != nil {
+		return Schedule{}, fault.Invalid.Wrap(err, "schedule %.100q is not understood", spec).WithReason(ReasonInvalid)
+	}
+	s := Schedule{schedule}
+	if s.Next(time.Unix(0, 0)).IsZero() {
+		return Schedule{}, invalid("schedule %.100q: fields day of month and month never meet", spec)
+	}
+	return s, nil
+}
+
+func parse(parts []string) (schedule cron.Schedule, err error) {
+	parser := cron.NewParser(cron.Second | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
+	return parser.Parse(strings.Join(parts, " "))
+}
+
+func invalid(format string, args ...any) error {
+	return fault.Invalid.New(format, args...).WithReason(ReasonInvalid)
+}
+
+// Next returns the first slot after t, in UTC.
+func (s Schedule) Next(t time.Time) time.Time { return s.of.Next(t.UTC()) }

@@ -1,0 +1,74 @@
+package cron_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/services/drift/internal/cron"
+)
+
+func TestNext(t *testing.T) {
+	t.Parallel()
+	from := time.Date(2026, 5, 1, 10, 7, 30, 5, time.FixedZone("elsewhere", 7200)) // a Friday, 08:07:30 UTC
+	for spec, want := range map[string]string{
+		"0 0 0 * * *":                       "2026-05-02T00:00:00Z",
+		"0 0 * * *":                         "2026-05-02T00:00:00Z",
+		"*/5 * * * *":                       "2026-05-01T08:10:00Z",
+		"*/20 * * * * *":                    "2026-05-01T08:07:40Z",
+		"0 * * * * * *":                     "2026-05-01T08:08:00Z",
+		"0 0,5,10,15,20,25,30,35 * * * * *": "2026-05-01T08:10:00Z",
+		"0 0 */6 * * *":                     "2026-05-01T12:00:00Z",
+		"0 0 0 * * SUN":                     "2026-05-03T00:00:00Z",
+		"0 0 0 * * 0":                       "2026-05-03T00:00:00Z",
+		"0 0 29 2 *":                        "2028-02-29T00:00:00Z",
+	} {
+		s, err := cron.Parse(spec)
+		require.NoError(t, err, spec)
+		require.Equal(t, want, s.Next(from).Format(time.RFC3339), spec)
+	}
+}
+
+func TestParseNamesTheField(t *testing.T) {
+	t.Parallel()
+	for spec, want := range map[string]string{
+		"":                     "has 0 fields",
+		"* * * *":              "has 4 fields",
+		"* * * * * * 2026":     "has 7 fields",
+		"@daily":               "has 1 fields",
+		"TZ=Europe/Rome * * *": "has 4 fields",
+		"TZ=UTC * * * *":       "field minute",
+		"61 * * * * *":         "field second",
+		"61 * * * *":           "field minute",
+		"0 24 * * *":           "field hour",
+		"0 0 0 * *":            "field day of month",
+		"0 0 1 13 *":           "field month",
+		"0 0 * * 8":            "field day of week",
+		"0 0 * * FRIDAYS":      "field day of week",
+		"5-1 * * * *":          "field minute",
+		"*/0 * * * *":          "field minute",
+		"0 0 30 2 *":           "never meet",
+	} {
+		_, err := cron.Parse(spec)
+		require.ErrorIs(t, err, fault.Invalid, spec)
+		require.ErrorContains(t, err, want, spec)
+		require.Equal(t, cron.ReasonInvalid, fault.Of(err).Reason())
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("*/5 1-3,7 * JAN-MAR MON#2")
+	f.Add("0 0 0 31 2 *")
+	f.Fuzz(func(t *testing.T, spec string) {
+		s, err := cron.Parse(spec)
+		if err != nil {
+			return
+		}
+		from := time.Unix(1_700_000_000, 0)
+		if next := s.Next(from); !next.IsZero() && !next.After(from) {
+			t.Fatalf("%q: %v is not after %v", spec, next, from)
+		}
+	})
+}

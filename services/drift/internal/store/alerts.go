@@ -1,0 +1,91 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"time"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/sqlstate"
+	"github.com/driftmesh/driftmesh/services/drift/internal/alert"
+)
+
+const selectAlerts = `SELECT id, tenant, profile, feature, detector, raised, repeated, resolved, acknowledged, acknowledged_by,
+	notified, occurrences, range_start, range_end, score FROM alerts`
+
+func scanAlert(rows *sql.Rows) (*alert.Alert, error) {
+	a := new(alert.Alert)
+	var raised, repeated, resolved, acknowledged, notified, start, end int64
+	var text string
+	if err := rows.Scan(&a.ID, &a.Tenant, &a.Profile, &a.Feature, &a.Detector, &raised, &repeated, &resolved, &acknowledged, &a.AcknowledgedBy,
+		&notified, &a.Occurrences, &start, &end, &text); err != nil {
+		return nil, err
+	}
+	for at, value := range map[*time.Time]int64{
+		&a.Raised: raised, &a.Repeated: repeated, &a.Resolved: resolved, &a.Acknowledged: acknowledged,
+		&a.Notified: notified, &a.RangeStart: start, &a.RangeEnd: end,
+	} {
+		*at = sqlstate.Time(value)
+	}
+	if err := json.Unmarshal([]byte(text), &a.Score); err != nil {
+		return nil, fault.Internal.Wrap(err, "a stored alert cannot be read")
+	}
+	return a, nil
+}
+
+// ListAlerts lists the tenant's alerts, newest first, of one profile (uid) unless
+// it is "", and only open ones if asked to. after is the id of the last one of
+// the page before, or "".
+func (s *State) ListAlerts(ctx context.Context, tenant, profile string, openOnly bool, after string, limit int) ([]*alert.Alert, error) {
+	// UUIDv7 ids sort by the time they were made.
+	return sqlstate.All(ctx, s.db, scanAlert, selectAlerts+` WHERE tenant = ? AND (? = '' OR profile = ?) AND (resolved = 0 OR ? = ?)
+		AND (? = '' OR id < ?) ORDER BY id DESC LIMIT ?`, tenant, profile, profile, openOnly, false, after, after, limit)
+}
+
+// Outbox gives the oldest events that were not published.
+func (s *State) Outbox(ctx context.Context, limit int) ([]*alert.Event, error) {
+	return sqlstate.All(ctx, s.db, func(rows *sql.Rows) (*alert.Event, error) {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, err
+		}
+		e := new(alert.Event)
+		if err := json.Unmarshal([]byte(text), e); err != nil {
+			return nil, fault.Internal.Wrap(err, "a stored event cannot be read")
+		}
+		return e, nil
+	}, `SELECT event FROM outbox ORDER BY created, id LIMIT ?`, limit)
+}
+
+// Published takes events out of the outbox.
+func (s *State) Published(ctx context.Context, published []*alert.Event) error {
+	return s.db.InTx(ctx, func(tx *sqlstate.Tx) error {
+		for _, e := range published {
+			if _, err := tx.Exec(ctx, `DELETE FROM outbox WHERE id = ?`, e.ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+var _ alert.Delivered = (*State)(nil)
+
+// WasDelivered implements alert.Delivered.
+func (s *State) WasDelivered(ctx context.Context, event, route string) (had bool, err error) {
+	err = s.db.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM delivered WHERE event = ? AND route = ?)`, event, route).Scan(&had)
+	return had, err
+}
+
+// SetDelivered implements alert.Delivered.
+func (s *State) SetDelivered(ctx context.Context, event, route string, at time.Time) error {
+	_, err := s.db.Exec(ctx, `INSERT INTO delivered (event, route, at) VALUES (?, ?, ?) ON CONFLICT (event, route) DO NOTHING`, event, route, micros(at))
+	return err
+}
+
+// ForgetDelivered forgets deliveries before the given time.
+func (s *State) ForgetDelivered(ctx context.Context, before time.Time) error {
+	_, err := s.db.Exec(ctx, `DELETE FROM delivered WHERE at < ?`, micros(before))
+	return err
+}

@@ -1,0 +1,204 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/sqlstate"
+	"github.com/driftmesh/driftmesh/sdk/profile"
+)
+
+// Registered is a profile as it is kept. Its Profile is shared and must not be
+// changed.
+type Registered struct {
+	Tenant  string
+	Active  bool
+	Created time.Time
+	*profile.Profile
+}
+
+// Title is the profile as people write it: space/name/version.
+func (r *Registered) Title() string { return r.Space + "/" + r.Name + "/" + r.Version }
+
+// NewProfile is a profile to register.
+type NewProfile struct {
+	Tenant  string
+	Active  bool
+	Request string    // "" or what makes the call idempotent
+	Now     time.Time // its schedule counts from here
+	First   time.Time // the first slot of its schedule
+	Profile *profile.Profile
+}
+
+// CreateProfile registers a valid profile, with a fresh UUIDv7 and, when it has
+// none, the next minor version: 0.1.0 at first. A tenant's request that was done
+// before gives the profile made then. Errors: fault.Exists when the version is
+// there, fault.Invalid when it is no X.Y.Z.
+func (s *State) CreateProfile(ctx context.Context, n NewProfile) (*Registered, error) {
+	made := *n.Profile
+	uid, err := uuid.NewV7()
+	if err != nil {
+		return nil, fmt.Errorf("make uid: %w", err)
+	}
+	made.UID = uid.String()
+	registered := &Registered{Tenant: n.Tenant, Active: n.Active, Created: n.Now.Truncate(time.Microsecond).UTC(), Profile: &made}
+	err = s.db.InTx(ctx, func(tx *sqlstate.Tx) error {
+		if n.Request != "" {
+			before, err := one(ctx, tx, `tenant = ? AND request = ?`, n.Tenant, n.Request)
+			if !errors.Is(err, fault.NotFound) {
+				registered = before
+				return err
+			}
+		}
+		v, err := nextVersion(ctx, tx, n)
+		if err != nil {
+			return err
+		}
+		made.Version = v.String()
+		return insertProfile(ctx, tx, registered, v, n)
+	})
+	if errors.Is(err, fault.Exists) {
+		return nil, fault.Exists.Wrap(err, "profile %s exists already", registered.Title()).WithReason("PROFILE_EXISTS")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create profile: %w", err)
+	}
+	return registered, nil
+}
+
+func insertProfile(ctx context.Context, tx *sqlstate.Tx, r *Registered, v version, n NewProfile) error {
+	body, err := json.Marshal(r.Profile)
+	if err != nil {
+		return fmt.Errorf("encode profile: %w", err)
+	}
+	if _, err := tx.Exec(ctx, `INSERT INTO profiles (uid, tenant, space, name, major, minor, patch, active, created, request, body)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.UID, r.Tenant, r.Space, r.Name, v[0], v[1], v[2], r.Active, micros(r.Created), n.Request, string(body)); err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO schedules (profile, tenant, active, previous, next, attempts, not_before, owner, leased_until)
+		VALUES (?, ?, ?, ?, ?, 0, 0, '', 0)`, r.UID, r.Tenant, r.Active, micros(n.Now), micros(n.First))
+	return err
+}
+
+// version is a semantic version without pre-release.
+type version [3]int64
+
+func (v version) String() string { return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[2]) }
+
+func parseVersion(text string) (v version, err error) {
+	parts := strings.Split(text, ".")
+	bad := fault.Invalid.New("version %.50q is not of the form X.Y.Z", text).WithReason("INVALID_VERSION")
+	if len(parts) != 3 {
+		return v, bad
+	}
+	for i, part := range parts {
+		n, err := strconv.ParseUint(part, 10, 31)
+		if err != nil || strconv.FormatUint(n, 10) != part {
+			return v, bad
+		}
+		v[i] = int64(n)
+	}
+	return v, nil
+}
+
+func nextVersion(ctx context.Context, tx *sqlstate.Tx, n NewProfile) (v version, err error) {
+	if n.Profile.Version != "" {
+		return parseVersion(n.Profile.Version)
+	}
+	err = tx.QueryRow(ctx, `SELECT major, minor, patch FROM profiles WHERE tenant = ? AND space = ? AND name = ?
+		ORDER BY major DESC, minor DESC, patch DESC LIMIT 1`, n.Tenant, n.Profile.Space, n.Profile.Name).Scan(&v[0], &v[1], &v[2])
+	if err != nil && !errors.Is(err, fault.NotFound) {
+		return v, err
+	}
+	return version{v[0], v[1] + 1, 0}, nil
+}
+
+// Profile finds a profile of the tenant by its uid, by "space/name" (the highest
+// version) or by "space/name/version". It is fault.NotFound when there is none.
+func (s *State) Profile(ctx context.Context, tenant, ref string) (*Registered, error) {
+	parts := strings.Split(ref, "/")
+	var found *Registered
+	var err error
+	switch len(parts) {
+	case 1:
+		found, err = one(ctx, s.db, `tenant = ? AND uid = ?`, tenant, strings.ToLower(ref))
+	case 2:
+		found, err = one(ctx, s.db, `tenant = ? AND space = ? AND name = ?`, tenant, parts[0], parts[1])
+	case 3:
+		v, bad := parseVersion(parts[2])
+		if bad != nil {
+			return nil, bad
+		}
+		found, err = one(ctx, s.db, `tenant = ? AND space = ? AND name = ? AND major = ? AND minor = ? AND patch = ?`,
+			tenant, parts[0], parts[1], v[0], v[1], v[2])
+	default:
+		return nil, fault.Invalid.New("profile %.300q is neither a uid nor space/name nor space/name/version", ref).WithReason("INVALID_PROFILE_NAME")
+	}
+	if errors.Is(err, fault.NotFound) {
+		return nil, fault.NotFound.New("there is no profile %.300q", ref).WithReason("PROFILE_NOT_FOUND")
+	}
+	return found, err
+}
+
+func one(ctx context.Context, q sqlstate.Querier, where string, args ...any) (*Registered, error) {
+	found, err := sqlstate.All(ctx, q, scanProfile, `SELECT tenant, active, created, body FROM profiles WHERE `+where+
+		` ORDER BY major DESC, minor DESC, patch DESC LIMIT 1`, args...)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, fault.NotFound.New("there is no such profile")
+	}
+	return found[0], nil
+}
+
+func scanProfile(rows *sql.Rows) (*Registered, error) {
+	r := &Registered{Profile: new(profile.Profile)}
+	var created int64
+	var body string
+	if err := rows.Scan(&r.Tenant, &r.Active, &created, &body); err != nil {
+		return nil, err
+	}
+	r.Created = sqlstate.Time(created)
+	if err := json.Unmarshal([]byte(body), r.Profile); err != nil {
+		return nil, fault.Internal.Wrap(err, "a stored profile cannot be read")
+	}
+	return r, nil
+}
+
+// ListProfiles lists the tenant's profiles, newest first, of one space unless it
+// is "". after is the uid of the last one of the page before, or "".
+func (s *State) ListProfiles(ctx context.Context, tenant, space, after string, limit int) ([]*Registered, error) {
+	// UUIDv7 ids sort by the time they were made.
+	return sqlstate.All(ctx, s.db, scanProfile, `SELECT tenant, active, created, body FROM profiles
+		WHERE tenant = ? AND (? = '' OR space = ?) AND (? = '' OR uid < ?) ORDER BY uid DESC LIMIT ?`,
+		tenant, space, space, after, after, limit)
+}
+
+// SetActive switches the schedule of a profile on, from now, with the given
+// first slot, or off. To switch on what is on changes nothing.
+func (s *State) SetActive(ctx context.Context, r *Registered, active bool, now, first time.Time) error {
+	err := s.db.InTx(ctx, func(tx *sqlstate.Tx) error {
+		changed, err := tx.Exec(ctx, `UPDATE profiles SET active = ? WHERE tenant = ? AND uid = ? AND active <> ?`, active, r.Tenant, r.UID, active)
+		if err != nil || changed == 0 {
+			return err
+		}
+		_, err = tx.Exec(ctx, `UPDATE schedules SET active = ?, previous = ?, next = ?, attempts = 0, not_before = 0, owner = '', leased_until = 0
+			WHERE profile = ?`, active, micros(now), micros(first), r.UID)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("switch profile: %w", err)
+	}
+	return nil
+}

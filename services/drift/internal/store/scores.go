@@ -1,0 +1,176 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/ClickHouse/ch-go/proto"
+	"github.com/google/uuid"
+
+	"github.com/driftmesh/driftmesh/internal/clickhouse"
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/services/drift/internal/score"
+)
+
+// What a slot is of.
+const (
+	TriggerSchedule = "schedule"
+	TriggerClose    = "close"
+)
+
+// Evaluation is the scores of a profile over one range.
+type Evaluation struct {
+	Tenant, Profile string
+	// Slot and Trigger name a stored evaluation within its profile; zero for one
+	// that was asked for.
+	Slot    time.Time
+	Trigger string
+	// Start and End are the range of event time.
+	Start, End time.Time
+	Records    uint64
+	Scores     []score.Score
+	// Exemplars has, for features that drifted, a list for each bin.
+	Exemplars map[int][][]score.Exemplar
+	Evaluated time.Time
+}
+
+// WriteScores stores an evaluation. The same slot again replaces it.
+func (c *Cells) WriteScores(ctx context.Context, e *Evaluation) error {
+	uid, err := uuid.Parse(e.Profile)
+	if err != nil {
+		return fault.Internal.Wrap(err, "profile uid %q is malformed", e.Profile)
+	}
+	b := newScoreBlock()
+	for i := range e.Scores {
+		if err := b.append(e, uid, &e.Scores[i]); err != nil {
+			return err
+		}
+	}
+	if err := c.db.Insert(ctx, "scores", b.input()); err != nil {
+		return fmt.Errorf("store scores: %w", err)
+	}
+	return nil
+}
+
+// scoreBlock is rows of table scores.
+type scoreBlock struct {
+	tenant, trigger, detector, verdict *proto.ColLowCardinality[string]
+	profile                            proto.ColUUID
+	slot, start, end, evaluated        *proto.ColDateTime64
+	feature                            proto.ColUInt16
+	records, sample, minimum           proto.ColUInt64
+	value, threshold                   proto.ColFloat64
+	counts                             *proto.ColArr[uint64]
+	contributions                      *proto.ColArr[float64]
+	exemplars                          proto.ColStr
+}
+
+func newScoreBlock() *scoreBlock {
+	text := func() *proto.ColLowCardinality[string] { return new(proto.ColStr).LowCardinality() }
+	at := func(p proto.Precision) *proto.ColDateTime64 {
+		return new(proto.ColDateTime64).WithPrecision(p).WithLocation(time.UTC)
+	}
+	return &scoreBlock{
+		tenant: text(), trigger: text(), detector: text(), verdict: text(),
+		slot: at(proto.PrecisionMicro), start: at(proto.PrecisionMicro), end: at(proto.PrecisionMicro), evaluated: at(proto.PrecisionNano),
+		counts: new(proto.ColUInt64).Array(), contributions: new(proto.ColFloat64).Array(),
+	}
+}
+
+func (b *scoreBlock) append(e *Evaluation, uid uuid.UUID, s *score.Score) error {
+	exemplars := []byte("")
+	if list := e.Exemplars[s.Feature]; list != nil {
+		var err error
+		if exemplars, err = json.Marshal(list); err != nil {
+			return fmt.Errorf("encode exemplars: %w", err)
+		}
+	}
+	b.tenant.Append(e.Tenant)
+	b.profile.Append(uid)
+	b.slot.Append(e.Slot)
+	b.trigger.Append(e.Trigger)
+	b.feature.Append(uint16(s.Feature))
+	b.detector.Append(s.Detector)
+	b.start.Append(e.Start)
+	b.end.Append(e.End)
+	b.records.Append(e.Records)
+	b.verdict.Append(string(s.Verdict))
+	b.value.Append(s.Value)
+	b.threshold.Append(s.Threshold)
+	b.sample.Append(s.Sample)
+	b.minimum.Append(s.Minimum)
+	b.counts.Append(s.Counts)
+	b.contributions.Append(s.Contributions)
+	b.exemplars.AppendBytes(exemplars)
+	b.evaluated.Append(e.Evaluated)
+	return nil
+}
+
+func (b *scoreBlock) input() proto.Input {
+	return proto.Input{
+		{Name: "Tenant", Data: b.tenant}, {Name: "Profile", Data: &b.profile}, {Name: "Slot", Data: b.slot}, {Name: "Trigger", Data: b.trigger},
+		{Name: "Feature", Data: &b.feature}, {Name: "Detector", Data: b.detector}, {Name: "RangeStart", Data: b.start}, {Name: "RangeEnd", Data: b.end},
+		{Name: "Records", Data: &b.records}, {Name: "Verdict", Data: b.verdict}, {Name: "Value", Data: &b.value}, {Name: "Threshold", Data: &b.threshold},
+		{Name: "Sample", Data: &b.sample}, {Name: "Minimum", Data: &b.minimum}, {Name: "Counts", Data: b.counts},
+		{Name: "Contributions", Data: b.contributions}, {Name: "Exemplars", Data: &b.exemplars}, {Name: "Evaluated", Data: b.evaluated},
+	}
+}
+
+// After is a place in the list of evaluations: the slot and trigger of the last
+// one of a page. The zero After is the beginning.
+type After struct {
+	Slot    time.Time
+	Trigger string
+}
+
+// ListScores lists the stored evaluations of a profile, the newest slot first.
+func (c *Cells) ListScores(ctx context.Context, tenant, profile string, after After, limit int) ([]*Evaluation, error) {
+	last := after.Slot.UnixMicro()
+	if after.Slot.IsZero() {
+		last = 1 << 62
+	}
+	rows, err := c.db.Query(ctx, `SELECT toUnixTimestamp64Micro(Slot) AS At, Trigger, Feature, Detector, RangeStart, RangeEnd, Records, Verdict, Value, Threshold,
+			Sample, Minimum, Counts, Contributions, Exemplars, Evaluated
+		FROM scores FINAL
+		WHERE Tenant = {tenant:String} AND Profile = {profile:UUID} AND (At, Trigger) IN
+			(SELECT DISTINCT toUnixTimestamp64Micro(Slot) AS At, Trigger FROM scores
+				WHERE Tenant = {tenant:String} AND Profile = {profile:UUID} AND (At, Trigger) < ({last:Int64}, {trigger:String})
+				ORDER BY At DESC, Trigger DESC LIMIT {limit:UInt32})
+		ORDER BY At DESC, Trigger DESC, Feature, Detector`,
+		clickhouse.Named("tenant", tenant), clickhouse.Named("profile", profile), clickhouse.Named("last", last),
+		clickhouse.Named("trigger", after.Trigger), clickhouse.Named("limit", limit))
+	if err != nil {
+		return nil, fmt.Errorf("list scores: %w", err)
+	}
+	defer rows.Close() //nolint:errcheck // Err tells all
+	var all []*Evaluation
+	for rows.Next() {
+		row := Evaluation{Tenant: tenant, Profile: profile}
+		var slot int64
+		var feature uint16
+		var verdict, exemplars string
+		var s score.Score
+		if err := rows.Scan(&slot, &row.Trigger, &feature, &s.Detector, &row.Start, &row.End, &row.Records, &verdict, &s.Value, &s.Threshold,
+			&s.Sample, &s.Minimum, &s.Counts, &s.Contributions, &exemplars, &row.Evaluated); err != nil {
+			return nil, fmt.Errorf("read scores: %w", err)
+		}
+		row.Slot, s.Feature, s.Verdict = time.UnixMicro(slot).UTC(), int(feature), score.Verdict(verdict)
+		if len(all) == 0 || !all[len(all)-1].Slot.Equal(row.Slot) || all[len(all)-1].Trigger != row.Trigger {
+			row.Exemplars = map[int][][]score.Exemplar{}
+			all = append(all, &row)
+		}
+		e := all[len(all)-1]
+		e.Scores = append(e.Scores, s)
+		if exemplars == "" {
+			continue
+		}
+		var list [][]score.Exemplar
+		if err := json.Unmarshal([]byte(exemplars), &list); err != nil {
+			return nil, fault.Internal.Wrap(err, "stored exemplars cannot be read")
+		}
+		e.Exemplars[s.Feature] = list
+	}
+	return all, rows.Err()
+}

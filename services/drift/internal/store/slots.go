@@ -1,0 +1,79 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/sqlstate"
+)
+
+// Slot is one evaluation of a schedule that is due, in the hands of its owner.
+type Slot struct {
+	Tenant, Profile string
+	Owner           string
+	Previous, At    time.Time // the range between slots: (Previous, At]
+	Attempts        int       // failures so far
+}
+
+// ClaimSlot gives the owner the slot that has been due longest, for the length
+// of the lease; nil when none is due. A slot whose owner died is claimed again
+// when the lease is over.
+func (s *State) ClaimSlot(ctx context.Context, owner string, due, now time.Time, lease time.Duration) (*Slot, error) {
+	var claimed *Slot
+	err := s.db.InTx(ctx, func(tx *sqlstate.Tx) error {
+		claimed = nil
+		slots, err := sqlstate.All(ctx, tx, scanSlot, `SELECT tenant, profile, previous, next, attempts FROM schedules
+			WHERE active = ? AND next <= ? AND not_before <= ? AND leased_until <= ? ORDER BY next, profile LIMIT 1`,
+			true, micros(due), micros(now), micros(now))
+		if err != nil || len(slots) == 0 {
+			return err
+		}
+		slot := slots[0]
+		slot.Owner = owner
+		n, err := tx.Exec(ctx, `UPDATE schedules SET owner = ?, leased_until = ? WHERE profile = ? AND next = ? AND leased_until <= ?`,
+			owner, micros(now.Add(lease)), slot.Profile, micros(slot.At), micros(now))
+		if err == nil && n == 1 {
+			claimed = slot
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claim slot: %w", err)
+	}
+	return claimed, nil
+}
+
+func scanSlot(rows *sql.Rows) (*Slot, error) {
+	slot := new(Slot)
+	var previous, next int64
+	err := rows.Scan(&slot.Tenant, &slot.Profile, &previous, &next, &slot.Attempts)
+	slot.Previous, slot.At = sqlstate.Time(previous), sqlstate.Time(next)
+	return slot, err
+}
+
+// FailSlot gives the slot back, to be tried again not before the given time.
+// The schedule does not move on: the slot stays due until it is done.
+func (s *State) FailSlot(ctx context.Context, slot *Slot, notBefore time.Time) error {
+	_, err := s.db.Exec(ctx, `UPDATE schedules SET owner = '', leased_until = 0, attempts = attempts + 1, not_before = ?
+		WHERE profile = ? AND next = ? AND owner = ?`, micros(notBefore), slot.Profile, micros(slot.At), slot.Owner)
+	if err != nil {
+		return fmt.Errorf("give slot back: %w", err)
+	}
+	return nil
+}
+
+// finish moves the schedule on, if the slot is still in its owner's hands.
+func (slot *Slot) finish(ctx context.Context, tx *sqlstate.Tx, next time.Time) error {
+	n, err := tx.Exec(ctx, `UPDATE schedules SET owner = '', leased_until = 0, attempts = 0, not_before = 0, previous = next, next = ?
+		WHERE profile = ? AND next = ? AND owner = ?`, micros(next), slot.Profile, micros(slot.At), slot.Owner)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return fault.Precondition.New("the slot is in other hands by now").WithReason("SLOT_LOST")
+	}
+	return nil
+}

@@ -1,0 +1,36 @@
+// Package window turns the bins of a profile into the ClickHouse statements
+// that recompute its windows. It is pure text: it opens nothing and runs
+// nothing.
+//
+// A window is one UTC minute of event time of one profile. Its cells are, for
+// each feature, a count for every bin (the regular ones, then the special ones
+// in the order of sdk/profile) and the keys of a few exemplar records. They are
+// always computed whole from the rows of table observations, so that any worker
+// may compute any window at any time, twice, or late, and the result depends on
+// the rows alone.
+//
+// # Which rows count
+//
+// A record counts once, in one window. Of several rows with one record id the
+// one with the greatest ContentHash is the record (ties cannot matter: equal
+// hashes mean equal rows, and between equal hashes in two minutes the later
+// minute wins). Inside a minute FINAL picks it; across minutes the statement
+// leaves out the losers, which it finds in observation_ids. A record that moves
+// to another minute changes two windows, so [Related] names the others.
+//
+// # Which result wins
+//
+// Two workers may write the cells of one window, one of them having seen fewer
+// rows. Version makes the fuller one win whatever the order of the writes: it
+// is the sum over the record ids ever seen in the minute of ContentHash + 1, plus
+// 2^64 for each that has lost to another minute. More ids, a greater hash of an
+// id and a loss can only raise it, and there is no other way in which a window
+// can change.
+//
+// # Exemplars
+//
+// For each bin the four records with the smallest key are kept. The key is
+// cityHash64 of the record id with the top bit telling records without a trace,
+// so the choice is arbitrary but fixed by the data, and prefers records that
+// can be looked at. Cells hold keys only; [Exemplars] looks the records up.
+package window

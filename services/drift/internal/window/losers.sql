@@ -1,0 +1,9 @@
+SELECT RecordId, arrayJoin(arrayFilter(m -> m != winner, minutes)) AS Minute
+FROM
+(
+    SELECT RecordId, groupUniqArray(Minute) AS minutes, argMax(Minute, (ContentHash, Minute)) AS winner
+    FROM observation_ids
+    WHERE Tenant = $tenant AND Profile = $profile AND RecordId IN (SELECT RecordId FROM observations WHERE $window)
+    GROUP BY RecordId
+    HAVING length(minutes) > 1
+)

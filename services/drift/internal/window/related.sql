@@ -1,0 +1,9 @@
+SELECT count() AS Conflicts, arraySort(arrayMap(m -> toInt64(toUInt32(m)) DIV 60, arrayDistinct(arrayFlatten(groupArray(minutes))))) AS Minutes
+FROM
+(
+    SELECT groupUniqArray(Minute) AS minutes
+    FROM observation_ids
+    WHERE Tenant = $tenant AND Profile = $profile AND RecordId IN (SELECT RecordId FROM observations WHERE $window)
+    GROUP BY RecordId
+    HAVING length(minutes) > 1
+)

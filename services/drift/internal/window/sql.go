@@ -1,0 +1,22 @@
+package window
+
+import _ "embed"
+
+// The statements; $words are filled in by Statements.fill.
+var (
+	//go:embed recompute.sql
+	recomputeSQL string
+	//go:embed numbers.sql
+	numbersSQL string
+	//go:embed categories.sql
+	categoriesSQL string
+	//go:embed related.sql
+	relatedSQL string
+	//go:embed losers.sql
+	losersSQL string
+	//go:embed exemplars.sql
+	exemplarSQL string
+)
+
+// keySQL is a record's exemplar key.
+const keySQL = "bitOr(bitShiftRight(cityHash64(RecordId), 1), if(TraceId = toFixedString('', 16), bitShiftLeft(toUInt64(1), 63), toUInt64(0)))"
