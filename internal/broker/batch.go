@@ -17,7 +17,7 @@ type Batch struct {
 	// is for ever. Read-only.
 	Lease time.Duration
 
-	ctx     context.Context
+	ctx     context.Context //nolint:containedctx // it is the lease
 	settler Settler
 
 	mu   sync.Mutex

@@ -73,13 +73,10 @@ func (e *PublishError) Error() string {
 	return b.String()
 }
 
-// Unwrap gives errors.Is and errors.As each distinct failure.
+// Unwrap gives errors.Is and errors.As each failure.
 func (e *PublishError) Unwrap() []error {
-	errs := make([]error, 0, 4)
+	errs := make([]error, 0, len(e.Failed))
 	for _, f := range e.Failed {
-		if len(errs) > 0 && errs[len(errs)-1] == f.Err {
-			continue
-		}
 		errs = append(errs, f.Err)
 	}
 	return errs

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,6 +58,9 @@ func (c *RunnerConfig) defaults() {
 	setIfZero(&c.Drain, DefaultDrain)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Consumer.Member == "" {
+		c.Consumer.Member, _ = os.Hostname() // for people; unknown is fine
 	}
 	c.Log = c.Log.With("topic", c.Consumer.Topic, "group", c.Consumer.Group)
 }
@@ -148,14 +152,14 @@ func (r *Runner) close(ctx context.Context) error {
 func (r *Runner) handle(work context.Context, b *Batch) {
 	ctx, cancel := context.WithCancelCause(work)
 	defer cancel(nil)
-	defer context.AfterFunc(b.Context(), func() { cancel(ErrLeaseLost) })()
+	defer context.AfterFunc(b.Context(), func() { cancel(ErrLeaseLost) })() //nolint:contextcheck // the lease ends it too
 	done := make(chan struct{})
 	var extender sync.WaitGroup
 	extender.Go(func() { r.extend(ctx, b, done) })
 	defer extender.Wait()
 	defer close(done)
 
-	w := r.begin(b)
+	w := r.begin(ctx, b)
 	defer w.end()
 	w.run(ctx)
 	if b.Context().Err() != nil && b.unsettled() > 0 {
@@ -163,7 +167,7 @@ func (r *Runner) handle(work context.Context, b *Batch) {
 		r.cfg.Log.Warn("lease lost, the messages will be delivered again", "messages", b.unsettled())
 		return
 	}
-	w.giveBack() // what a stop left over
+	w.giveBack(ctx) // what a stop left over
 }
 
 // extend keeps the lease until done.

@@ -37,12 +37,12 @@ func (w *work) pauseHard(ctx context.Context, d time.Duration) bool {
 }
 
 // giveBack returns what is not settled, for others to take over at once.
-func (w *work) giveBack() {
+func (w *work) giveBack(ctx context.Context) {
 	idx := w.batch.rest()
 	if len(idx) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	if err := w.batch.SettleSome(ctx, nil, idx, 0); err != nil {
 		w.cfg.Log.Warn("messages could not be given back, they return when their lease runs out", "messages", len(idx), "err", err)
@@ -92,7 +92,7 @@ func (w *work) park(ctx context.Context, idx []int, why func(i int) (Reason, err
 	}
 	for _, i := range ack {
 		p := parks[i]
-		w.trace.verdict(i, outcomeDead, p.Reason, p.Err)
+		w.trace.verdict(ctx, i, outcomeDead, p.Reason, p.Err)
 		w.failures.forget(&w.batch.Deliveries[i])
 		w.telemetry.metrics.parked.WithLabelValues(w.cfg.Consumer.Topic, w.cfg.Consumer.Group, string(p.Reason)).Inc()
 	}

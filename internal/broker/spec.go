@@ -92,7 +92,7 @@ type Position struct {
 type ConsumerConfig struct {
 	// Topic and Group are required.
 	Topic, Group string
-	// Member names the worker, for people; default the connection's name.
+	// Member names the worker, for people; a Runner's default is the host's name.
 	Member string
 	// MaxMessages, MaxBytes and Linger end a batch, whichever comes first; the
 	// linger counts from the batch's first message. A single message larger than

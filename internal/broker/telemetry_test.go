@@ -151,7 +151,7 @@ func TestRedeliveryAndParkingAreVisible(t *testing.T) {
 		}
 	}
 	require.Equal(t, []string{"attempt 1: retry ", "attempt 2: dead max_deliveries"}, story)
-	require.Len(t, named(spans, "send spans.dlq"), 0, "the DLQ copy keeps the context of the original")
+	require.Empty(t, named(spans, "send spans.dlq"), "the DLQ copy keeps the context of the original")
 
 	require.NoError(t, testutil.GatherAndCompare(reg, strings.NewReader(`
 # HELP driftmesh_broker_parked_total Messages put into the dead-letter topic.

@@ -28,8 +28,7 @@ type batchTrace struct {
 	cfg       *ConsumerConfig
 	batch     *Batch
 	received  time.Time
-	ctx       context.Context // of the batch span; nil when nothing is traced
-	span      trace.Span
+	span      trace.Span            // of the batch; nil when nothing is traced
 	messages  map[int]*messageTrace // by index, of the sampled messages
 
 	mu sync.Mutex // guards the steps: they come from any goroutine of the handler
@@ -60,7 +59,7 @@ type step struct {
 type callKey struct{}
 
 // startBatch begins to trace a batch.
-func (t *Telemetry) startBatch(cfg *ConsumerConfig, b *Batch, received time.Time) *batchTrace {
+func (t *Telemetry) startBatch(ctx context.Context, cfg *ConsumerConfig, b *Batch, received time.Time) *batchTrace {
 	bt := &batchTrace{telemetry: t, cfg: cfg, batch: b, received: received, messages: map[int]*messageTrace{}}
 	users, dropped := 0, 0
 	var links []trace.Link
@@ -70,7 +69,7 @@ func (t *Telemetry) startBatch(cfg *ConsumerConfig, b *Batch, received time.Time
 			continue
 		}
 		users++
-		sc := SpanContext(m)
+		sc := SpanContext(m) //nolint:contextcheck // it reads headers only
 		switch {
 		case !sc.IsValid():
 		case len(links) == maxLinks:
@@ -90,7 +89,7 @@ func (t *Telemetry) startBatch(cfg *ConsumerConfig, b *Batch, received time.Time
 	if dropped > 0 {
 		attrs = append(attrs, attribute.Int(attrLinksDropped, dropped))
 	}
-	bt.ctx, bt.span = t.tracer.Start(context.Background(), "process "+cfg.Topic,
+	_, bt.span = t.tracer.Start(ctx, "process "+cfg.Topic, trace.WithNewRoot(),
 		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(received),
 		trace.WithLinks(links...), trace.WithAttributes(attrs...))
 	return bt
@@ -99,7 +98,7 @@ func (t *Telemetry) startBatch(cfg *ConsumerConfig, b *Batch, received time.Time
 // invoke returns the context for one call of the handler, and what to call
 // after it.
 func (bt *batchTrace) invoke(ctx context.Context, idx []int) (context.Context, func(error)) {
-	if bt.ctx == nil {
+	if bt.span == nil {
 		return untraced(ctx), func(error) {}
 	}
 	c := &call{trace: bt}
@@ -149,14 +148,14 @@ func finish(span trace.Span, at time.Time, err error) {
 }
 
 // verdict writes what became of one delivery into its own trace.
-func (bt *batchTrace) verdict(i int, outcome string, reason Reason, err error) {
+func (bt *batchTrace) verdict(ctx context.Context, i int, outcome string, reason Reason, err error) {
 	mt := bt.messages[i]
 	if mt == nil || mt.written {
 		return
 	}
 	mt.written = true
 	d := &bt.batch.Deliveries[i]
-	ctx := trace.ContextWithRemoteSpanContext(context.Background(), mt.parent)
+	ctx = trace.ContextWithRemoteSpanContext(ctx, mt.parent)
 	bt.dwell(ctx, d)
 	first, end := mt.first, time.Now()
 	if first.IsZero() {
@@ -223,7 +222,7 @@ func (bt *batchTrace) steps(ctx context.Context, c *call) {
 
 // end ends the batch's span.
 func (bt *batchTrace) end() {
-	if bt.ctx != nil {
+	if bt.span != nil {
 		bt.span.End()
 	}
 }
@@ -233,7 +232,7 @@ func (bt *batchTrace) end() {
 // everything under it.
 func untraced(ctx context.Context) context.Context {
 	var cfg trace.SpanContextConfig
-	rand.Read(cfg.TraceID[:]) //nolint:errcheck // never fails
-	rand.Read(cfg.SpanID[:])  //nolint:errcheck // never fails
+	rand.Read(cfg.TraceID[:])
+	rand.Read(cfg.SpanID[:])
 	return trace.ContextWithSpanContext(ctx, trace.NewSpanContext(cfg))
 }

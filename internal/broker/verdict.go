@@ -66,8 +66,9 @@ func FromError(err error) Verdict {
 		return Done()
 	case reactPark:
 		return Dead(reasonOf(err), err)
+	default:
+		return Retry(fault.Of(err).RetryAfter(), err)
 	}
-	return Retry(fault.Of(err).RetryAfter(), err)
 }
 
 // reaction is what a runner does about an error; see Handler.
@@ -95,8 +96,9 @@ func reactionTo(err error) reaction {
 		return reactGiveBack
 	case fault.Conflict:
 		return reactRetry
+	default:
+		return reactFail
 	}
-	return reactFail
 }
 
 // burns reports whether a failure counts toward MaxAttempts.
@@ -104,8 +106,9 @@ func burns(err error) bool {
 	switch reactionTo(err) {
 	case reactWait, reactGiveBack, reactRetry:
 		return false
+	default:
+		return true
 	}
-	return true
 }
 
 // reasonOf is the reason to park for an error that can never succeed.
@@ -118,6 +121,7 @@ func reasonOf(err error) Reason {
 			return ReasonTooLarge
 		}
 		return ReasonSchema
+	default:
+		return ReasonStoreRejected
 	}
-	return ReasonStoreRejected
 }

@@ -20,7 +20,7 @@ type work struct {
 	failed   []failure // messages that failed alone so far
 }
 
-func (r *Runner) begin(b *Batch) *work {
+func (r *Runner) begin(ctx context.Context, b *Batch) *work {
 	m, topic, group := r.telemetry.metrics, r.cfg.Consumer.Topic, r.cfg.Consumer.Group
 	w := &work{Runner: r, batch: b, received: time.Now()}
 	m.inFlight.WithLabelValues(topic, group).Add(float64(len(b.Deliveries)))
@@ -32,7 +32,7 @@ func (r *Runner) begin(b *Batch) *work {
 		}
 	}
 	m.redelivered.WithLabelValues(topic, group).Add(float64(again))
-	w.trace = r.telemetry.startBatch(&r.cfg.Consumer, b, w.received)
+	w.trace = r.telemetry.startBatch(ctx, &r.cfg.Consumer, b, w.received)
 	return w
 }
 
@@ -294,7 +294,7 @@ func (w *work) again(i int, v Verdict) (bool, time.Duration) {
 
 // retry gives one delivery back.
 func (w *work) retry(ctx context.Context, i int, after time.Duration, err error) {
-	w.trace.verdict(i, outcomeRetry, "", err)
+	w.trace.verdict(ctx, i, outcomeRetry, "", err)
 	w.cfg.Log.Warn("message failed, it will come again",
 		"id", w.batch.Deliveries[i].ID, "position", w.batch.Deliveries[i].Position, "wait", after, "err", err)
 	if w.settle(ctx, nil, []int{i}, after) {
@@ -305,7 +305,7 @@ func (w *work) retry(ctx context.Context, i int, after time.Duration, err error)
 // finish acknowledges.
 func (w *work) finish(ctx context.Context, idx []int) {
 	for _, i := range idx {
-		w.trace.verdict(i, outcomeDone, "", nil)
+		w.trace.verdict(ctx, i, outcomeDone, "", nil)
 		w.failures.forget(&w.batch.Deliveries[i])
 	}
 	if w.settle(ctx, idx, nil, 0) {

@@ -45,8 +45,7 @@ type checker struct {
 	earliest uint64 // Unix nanoseconds
 	latest   uint64
 	now      time.Time
-	terse    bool                 // problems need no text
-	shared   [reasonCount]problem // what terse violations return
+	terse    bool // problems need no text
 }
 
 func newChecker(now time.Time, lim Limits) checker {

@@ -256,6 +256,7 @@ func integerRange(k kind) (low, high *big.Int) {
 		return new(big.Int), new(big.Int).SetUint64(math.MaxUint64)
 	case kindInt32:
 		return big.NewInt(math.MinInt32), big.NewInt(math.MaxInt32)
+	default:
+		return new(big.Int), big.NewInt(math.MaxUint32)
 	}
-	return new(big.Int), big.NewInt(math.MaxUint32)
 }

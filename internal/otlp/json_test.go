@@ -56,8 +56,8 @@ func TestFromJSONRules(t *testing.T) {
 	require.Equal(t, int64(math.MinInt64), value(0).GetIntValue())
 	require.Equal(t, int64(math.MaxInt64), value(1).GetIntValue())
 	require.Equal(t, int64(1200), value(2).GetIntValue())
-	require.Equal(t, 1.0, value(3).GetDoubleValue())
-	require.Equal(t, 1.5, value(4).GetDoubleValue())
+	require.InDelta(t, 1.0, value(3).GetDoubleValue(), 0)
+	require.InDelta(t, 1.5, value(4).GetDoubleValue(), 0)
 	require.True(t, math.IsNaN(value(5).GetDoubleValue()))
 	require.True(t, math.IsInf(value(6).GetDoubleValue(), -1))
 	require.IsType(t, &commonpb.AnyValue_BoolValue{}, value(7).Value)
@@ -159,7 +159,7 @@ func TestJSONAgreesWithTheCollector(t *testing.T) {
 	b, err = theirs.MarshalProto()
 	require.NoError(t, err)
 	back := decode(t, b)
-	require.Equal(t, len(flat(rich())), len(flat(back)))
+	require.Len(t, flat(back), len(flat(rich())))
 	require.True(t, proto.Equal(rich().ResourceSpans[0].ScopeSpans[0].Spans[0].Events[0], back.ResourceSpans[0].ScopeSpans[0].Spans[0].Events[0]))
 }
 

@@ -121,6 +121,7 @@ func (s *slot) set(f *field, tag uint64, v []byte) {
 			s.bits = min(s.bits, 1)
 		case kindUint32, kindInt32:
 			s.bits = uint64(uint32(s.bits))
+		default:
 		}
 	case wireFixed64:
 		s.bits = binary.LittleEndian.Uint64(v)
@@ -171,8 +172,9 @@ func writeValue(dst []byte, f *field, s slot, depth int) ([]byte, *problem) {
 		return strconv.AppendInt(dst, int64(int32(uint32(s.bits))), 10), nil
 	case kindDouble:
 		return writeDouble(dst, math.Float64frombits(s.bits)), nil
+	default:
+		return strconv.AppendUint(dst, s.bits, 10), nil
 	}
-	return strconv.AppendUint(dst, s.bits, 10), nil
 }
 
 func writeDouble(dst []byte, v float64) []byte {

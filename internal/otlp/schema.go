@@ -26,8 +26,9 @@ func (k kind) wire() uint64 {
 		return wireFixed64
 	case kindFixed32:
 		return wireFixed32
+	default:
+		return wireVarint
 	}
-	return wireVarint
 }
 
 // field describes one field of a message.
@@ -43,7 +44,6 @@ type field struct {
 
 // message describes a message; fields are found by number and by JSON name.
 type message struct {
-	name   string
 	byNum  [SpanFlags + 1]*field
 	byJSON map[string]*field
 }

@@ -18,9 +18,10 @@ func flat(req *collectorpb.ExportTraceServiceRequest) []*tracepb.ResourceSpans {
 	for _, rs := range req.ResourceSpans {
 		for _, ss := range rs.ScopeSpans {
 			for _, span := range ss.Spans {
-				r, s := proto.CloneOf(rs), proto.CloneOf(ss)
-				s.Spans = []*tracepb.Span{span}
-				r.ScopeSpans = []*tracepb.ScopeSpans{s}
+				s := &tracepb.ScopeSpans{Scope: ss.Scope, SchemaUrl: ss.SchemaUrl, Spans: []*tracepb.Span{span}}
+				s.ProtoReflect().SetUnknown(ss.ProtoReflect().GetUnknown())
+				r := &tracepb.ResourceSpans{Resource: rs.Resource, SchemaUrl: rs.SchemaUrl, ScopeSpans: []*tracepb.ScopeSpans{s}}
+				r.ProtoReflect().SetUnknown(rs.ProtoReflect().GetUnknown())
 				out = append(out, r)
 			}
 		}

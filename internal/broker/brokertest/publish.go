@@ -92,8 +92,14 @@ func roundTripHeaders(e *env) {
 	)
 	at := time.Now().Add(-time.Hour).Truncate(time.Microsecond)
 	hs = append(hs, broker.Header{Key: broker.HeaderTime, Value: fmt.Append(nil, at.UnixNano())})
-	e.publish(broker.Message{Topic: e.topic, Headers: hs, ID: "id-0", Value: []byte("v")})
-	d := e.collect(1)["id-0"]
+	early := at.Add(-time.Hour)
+	e.publish(broker.Message{Topic: e.topic, Headers: hs, ID: "id-0", Value: []byte("v")},
+		broker.Message{Topic: e.topic, Time: early, ID: "id-1"}, broker.Message{Topic: e.topic, ID: "id-2"})
+	got := e.collect(3)
+	require.True(e, early.Equal(got["id-1"].Time), "time is the producer's")
+	require.Empty(e, got["id-1"].Headers)
+	require.WithinDuration(e, time.Now(), got["id-2"].Time, time.Minute, "time is the broker's")
+	d := got["id-0"]
 	require.Len(e, d.Headers, len(hs))
 	for _, h := range hs {
 		require.Equal(e, string(h.Value), d.Header(h.Key), "header %q", h.Key)

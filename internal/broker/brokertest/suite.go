@@ -103,7 +103,7 @@ type env struct {
 	*testing.T
 	h      Harness
 	server Server
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // of the test
 	b      broker.Broker
 	pub    broker.Publisher
 	topic  string

@@ -11,10 +11,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/ch-go/proto"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -119,6 +122,57 @@ func TestKilledChildComesBackAtTheSameURLWithItsData(t *testing.T) {
 		require.Equal(t, round+1, engine.Restarts())
 	}
 	require.Regexp(t, `^\d+\.\d+\.`, engine.Version())
+}
+
+// Blocks are inserted, and tried again while the store is away, as a worker
+// does it; the child is killed in the middle of them again and again.
+func TestAcknowledgedBlocksSurviveKills(t *testing.T) {
+	engine := start(t, t.TempDir())
+	db := open(t, engine)
+	ctx := soon(t)
+	require.NoError(t, db.Exec(ctx, "CREATE TABLE t (n UInt64) ENGINE = ReplacingMergeTree ORDER BY n"))
+	const writers, rows, kills = 2, 1000, 3
+	done := make(chan struct{})
+	var acknowledged atomic.Uint64
+	var wait sync.WaitGroup
+	for w := range writers {
+		wait.Go(func() {
+			for from := w * rows; ; from += writers * rows {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				var n proto.ColUInt64
+				for i := range rows {
+					n.Append(uint64(from + i))
+				}
+				err := db.Insert(ctx, "t", proto.Input{{Name: "n", Data: &n}})
+				for errors.Is(err, fault.Unavailable) {
+					err = db.Insert(ctx, "t", proto.Input{{Name: "n", Data: &n}})
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				acknowledged.Add(rows)
+			}
+		})
+	}
+	for range kills {
+		reached := acknowledged.Load() + 20*rows
+		require.Eventually(t, func() bool { return acknowledged.Load() > reached }, 30*time.Second, time.Millisecond)
+		killed := time.Now()
+		kill9(t, engine.PID())
+		require.Eventually(t, func() bool { return engine.Check(ctx) != nil }, 10*time.Second, time.Millisecond)
+		require.NoError(t, engine.Ready(ctx))
+		t.Logf("ready again after %v", time.Since(killed).Round(time.Millisecond))
+	}
+	close(done)
+	wait.Wait()
+	var distinct uint64
+	require.NoError(t, db.QueryRow(ctx, "SELECT count() FROM t FINAL").Scan(&distinct))
+	require.Equal(t, acknowledged.Load(), distinct, "each once, none lost")
 }
 
 func TestChildDiesWithItsParent(t *testing.T) {

@@ -200,7 +200,7 @@ func unpack(ctx context.Context, tarball, integrity, file string, report func(Pr
 		if header.Size < minLibrary || header.Size > maxLibrary {
 			return fmt.Errorf("the library in the package has %d bytes", header.Size)
 		}
-		counted := &counting{ctx: ctx, from: archive, report: report, progress: Progress{Stage: "unpack", Total: header.Size}}
+		counted := &counting{stopped: ctx.Err, from: archive, report: report, progress: Progress{Stage: "unpack", Total: header.Size}}
 		if err := writeFile(file, counted, header.Size); err != nil {
 			return err
 		}
@@ -233,7 +233,7 @@ func writeFile(path string, from io.Reader, size int64) error {
 
 // counting reports what is read through it.
 type counting struct {
-	ctx      context.Context //nolint:containedctx // lives for one copy
+	stopped  func() error
 	from     io.Reader
 	report   func(Progress)
 	progress Progress
@@ -241,7 +241,7 @@ type counting struct {
 }
 
 func (c *counting) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
+	if err := c.stopped(); err != nil {
 		return 0, err
 	}
 	n, err := c.from.Read(p)

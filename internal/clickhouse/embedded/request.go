@@ -23,6 +23,8 @@ const (
 	headSize = 256 << 10
 	// maxStatement bounds a statement that is not followed by data.
 	maxStatement = 16 << 20
+	// maxWindow bounds the memory of a zstd decoder.
+	maxWindow = 32 << 20
 )
 
 // request is one statement to run, as the HTTP interface takes it.
@@ -141,7 +143,7 @@ func decode(r *http.Request, framed bool) (io.Reader, error) {
 	case "lz4":
 		body = lz4.NewReader(body)
 	case "zstd":
-		z, err := zstd.NewReader(body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
+		z, err := zstd.NewReader(body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return nil, bodyError(err)
 		}

@@ -1,9 +1,7 @@
 package embedded
 
 import (
-	"context"
 	"crypto/subtle"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,12 +11,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
-
-	"github.com/ClickHouse/ch-go/compress"
-
-	"github.com/driftmesh/driftmesh/internal/clickhouse/embedded/chdb"
-	"github.com/driftmesh/driftmesh/internal/clickhouse/sqltext"
 )
 
 // server speaks ClickHouse's HTTP interface for the engine.
@@ -37,9 +29,6 @@ type server struct {
 
 // chunkSize is how much of an insert's body goes to the engine at once.
 const chunkSize = 256 << 10
-
-// killTimeout bounds the order to stop a statement.
-const killTimeout = 5 * time.Second
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
@@ -196,57 +185,6 @@ func (s *server) whole(w http.ResponseWriter, req *request, session *session) (c
 	return req.kind != sessionful, nil
 }
 
-// killOnLeave marks the statement and has the engine stop it if the client
-// goes away before done is called. The engine's interface can stop a statement
-// only between two blocks, KILL QUERY also within one.
-func (s *server) killOnLeave(ctx context.Context, req *request, serial uint64) (done func()) {
-	mark := fmt.Sprintf("/* %s-%d */", s.run, serial)
-	req.text += "\n" + mark
-	finished := make(chan struct{})
-	stopped := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(stopped)
-		select {
-		case <-finished:
-		default:
-			s.kill(mark, finished)
-		}
-	})
-	return func() {
-		close(finished)
-		if !stop() {
-			<-stopped
-		}
-	}
-}
-
-// kill repeats its order until the statement is over, for a statement that has
-// not quite begun cannot be found yet.
-func (s *server) kill(mark string, finished <-chan struct{}) {
-	sql := "KILL QUERY WHERE query LIKE " + sqltext.Quote("%"+mark) + " ASYNC"
-	deadline := time.NewTimer(killTimeout)
-	defer deadline.Stop()
-	again := time.NewTicker(100 * time.Millisecond)
-	defer again.Stop()
-	for {
-		session, err := s.pool.borrow(setup{})
-		if err != nil {
-			s.log.Warn("stop an abandoned statement", "err", err)
-			return
-		}
-		_, _, err = session.Query(sql, "Null", nil)
-		s.pool.giveBack(session, err == nil)
-		select {
-		case <-finished:
-			return
-		case <-deadline.C:
-			s.log.Warn("an abandoned statement does not stop", "err", err)
-			return
-		case <-again.C:
-		}
-	}
-}
-
 // allowed checks the password, wherever ClickHouse's clients put it.
 func (s *server) allowed(r *http.Request) bool {
 	user, password := r.Header.Get("X-ClickHouse-User"), r.Header.Get("X-ClickHouse-Key")
@@ -274,84 +212,4 @@ func (s *server) fail(w http.ResponseWriter, err error) {
 	h.Del("Content-Encoding")
 	w.WriteHeader(e.status())
 	_, _ = io.WriteString(w, strings.TrimSpace(e.text)+"\n")
-}
-
-// summary is ClickHouse's header of what a statement did.
-func summary(w http.ResponseWriter, stats chdb.Stats) {
-	n := func(v uint64) string { return strconv.FormatUint(v, 10) }
-	text, err := json.Marshal(map[string]string{
-		"read_rows": n(stats.ReadRows), "read_bytes": n(stats.ReadBytes),
-		"written_rows": n(stats.WrittenRows), "written_bytes": n(stats.WrittenBytes),
-		"result_rows": n(stats.ResultRows),
-	})
-	if err == nil {
-		w.Header().Set("X-ClickHouse-Summary", string(text))
-	}
-}
-
-// output writes a result, in ClickHouse's compressed frames if the client asked
-// for them.
-type output struct {
-	w      http.ResponseWriter
-	format string
-	framed bool
-	tag    string
-
-	begun bool
-	err   error // of the connection to the client
-	frame *compress.Writer
-}
-
-func (o *output) write(data []byte) error {
-	if !o.begun {
-		o.begun = true
-		o.w.Header().Set("X-ClickHouse-Format", o.format)
-		o.w.Header().Set("Content-Type", contentType(o.format))
-		if o.tag != "" {
-			o.w.Header().Set("X-ClickHouse-Exception-Tag", o.tag)
-		}
-		if o.framed {
-			o.frame = compress.NewWriter(compress.LevelZero, compress.LZ4)
-		}
-	}
-	if o.frame != nil {
-		if err := o.frame.Compress(data); err != nil {
-			return fmt.Errorf("compress result: %w", err)
-		}
-		data = o.frame.Data
-	}
-	_, o.err = o.w.Write(data)
-	return o.err
-}
-
-// end completes an empty result, which has no body.
-func (o *output) end() {
-	if !o.begun {
-		o.w.Header().Set("X-ClickHouse-Format", o.format)
-		o.w.Header().Set("Content-Length", "0")
-	}
-}
-
-// fail tells of an error in the middle of a result, in the framing that
-// ClickHouse's clients look for at its end.
-func (o *output) fail(e *exception) {
-	text := strings.TrimSpace(e.text) + "\n"
-	block := fmt.Sprintf("\r\n__exception__\r\n%s\r\n%s%d %s\r\n__exception__\r\n", o.tag, text, len(text), o.tag)
-	_, _ = io.WriteString(o.w, block)
-}
-
-func contentType(format string) string {
-	switch lower := strings.ToLower(format); {
-	case lower == "json", lower == "jsoncompact", lower == "jsonstrings":
-		return "application/json; charset=UTF-8"
-	case strings.HasPrefix(lower, "json"), lower == "ndjson":
-		return "application/x-ndjson; charset=UTF-8"
-	case strings.HasPrefix(lower, "csv"):
-		return "text/csv; charset=UTF-8; header=absent"
-	case strings.HasPrefix(lower, "tabseparated"), strings.HasPrefix(lower, "tsv"):
-		return "text/tab-separated-values; charset=UTF-8"
-	case lower == "native", lower == "rowbinary", lower == "parquet", lower == "arrow":
-		return "application/octet-stream"
-	}
-	return "text/plain; charset=UTF-8"
 }

@@ -246,6 +246,7 @@ func wineProfile(t testing.TB) *driftv1.Profile {
 	p, err := profile.New(columns, profile.Options{Space: "examples", Name: "wine"})
 	require.NoError(t, err)
 	m := &driftv1.Profile{Space: p.Space, Name: p.Name, Active: true, Schedule: "0 * * * *", ReferenceRows: p.Features[0].Baseline.Rows}
+	m.Threshold = &driftv1.Threshold{Kind: &driftv1.Threshold_Fixed{Fixed: 0.1}}
 	for i := range p.Features {
 		f := &p.Features[i]
 		fm := &driftv1.FeatureProfile{Name: f.Name, Type: string(f.Type), Kind: driftv1.FeatureKind_FEATURE_KIND_NUMERIC, Edges: f.Edges()}

@@ -40,7 +40,7 @@ func (w *world) request(method, url, body string, head ...string) (int, http.Hea
 	}
 	resp, err := w.client.Do(req)
 	require.NoError(w.t, err)
-	defer resp.Body.Close() //nolint:errcheck // a test's
+	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
 	require.NoError(w.t, err)
 	return resp.StatusCode, resp.Header, raw

@@ -75,8 +75,6 @@ func (d *fakeDrift) ListAlerts(ctx context.Context, _ *driftv1.ListAlertsRequest
 // fakeTraces tells each tenant a service name of its own, and has one trace.
 type fakeTraces struct {
 	tracev1.UnimplementedTraceServiceServer
-	mu    sync.Mutex
-	query *tracev1.FindTracesRequest
 }
 
 func (f *fakeTraces) ListServices(ctx context.Context, _ *tracev1.ListServicesRequest) (*tracev1.ListServicesResponse, error) {

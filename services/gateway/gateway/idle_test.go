@@ -31,7 +31,7 @@ func TestIdleConnectionsAreCheap(t *testing.T) { //nolint:paralleltest // it mea
 		for range each {
 			conn, err := net.Dial("tcp", addr)
 			require.NoError(t, err)
-			defer conn.Close() //nolint:errcheck // a test's
+			defer conn.Close()
 			conns = append(conns, conn)
 		}
 	}

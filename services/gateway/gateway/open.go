@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/process"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
@@ -141,10 +143,19 @@ func (o *opened) serve(ctx context.Context, service *Service) error {
 }
 
 func (o *opened) provision(ctx context.Context, admin broker.Admin) error {
-	if err := o.env.Provision(ctx, admin); err != nil && ctx.Err() == nil {
-		return err
+	var done atomic.Bool
+	o.env.Ready("topics", func(context.Context) error {
+		if !done.Load() {
+			return fault.Unavailable.New("the topics are not there yet")
+		}
+		return nil
+	})
+	err := o.env.Provision(ctx, admin)
+	done.Store(err == nil)
+	if process.Stopped(err) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // close closes everything in reverse.

@@ -183,7 +183,7 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 	if err != nil {
 		return err
 	}
-	service, err := New(cfg, o.deps)
+	service, err := New(cfg, o.deps) //nolint:contextcheck // building starts nothing that could end
 	if err != nil {
 		return err
 	}

@@ -193,7 +193,7 @@ func TestTailOverREST(t *testing.T) {
 	req.Header.Set("Authorization", "Bearer "+token("acme", nil))
 	resp, err := w.client.Do(req) // returns when the view is open
 	require.NoError(t, err)
-	defer resp.Body.Close() //nolint:errcheck // a test's
+	defer resp.Body.Close()
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	require.Equal(t, "application/x-ndjson", resp.Header.Get("Content-Type"))
 	_, err = w.ingest().PublishRecords(as(t, "acme"), &ingestv1.PublishRecordsRequest{Records: []*ingestv1.Record{wine("one", float("alcohol", 1))}})

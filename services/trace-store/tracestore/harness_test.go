@@ -160,11 +160,6 @@ func (r *running) settled(tenant string) *ledgerv1.GetSettledResponse {
 func (r *running) written(tenant string, n int) *ledgerv1.GetSettledResponse {
 	r.t.Helper()
 	var last *ledgerv1.GetSettledResponse
-	defer func() {
-		if r.t.Failed() {
-			r.t.Log(last)
-		}
-	}()
 	require.Eventually(r.t, func() bool {
 		last = r.settled(tenant)
 		var sum uint64

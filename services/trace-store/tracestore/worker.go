@@ -49,16 +49,10 @@ func (w *worker) handle(ctx context.Context, ds []broker.Delivery) ([]broker.Ver
 	return verdicts, nil
 }
 
-// messageOf is a delivery as the store knows it. The error is fault.Invalid
-// when it is not a message of spans at all.
+// messageOf is a delivery as the store knows it, as far as its headers tell.
+// The error is fault.Invalid when it is not a message of spans at all.
 func messageOf(d *broker.Delivery) (store.Message, error) {
 	stamp := envelope.Of(&d.Message)
-	if stamp.Tenant == "" {
-		return store.Message{}, fault.Invalid.New("the message has no tenant")
-	}
-	if stamp.Type != event.TypeTraces {
-		return store.Message{}, fault.Invalid.New("the message is of type %q", stamp.Type)
-	}
 	m := store.Message{
 		ID: d.ID, Tenant: stamp.Tenant, ReceivedAt: stamp.Accepted, Count: max(stamp.Count, 0), Value: d.Value,
 	}
@@ -67,6 +61,12 @@ func messageOf(d *broker.Delivery) (store.Message, error) {
 	}
 	if instance, n, ok := envelope.SplitSeq(stamp.Seq); ok {
 		m.Instance, m.Seq, m.Void = instance, n, numbers(stamp.Void)
+	}
+	switch {
+	case stamp.Tenant == "":
+		return m, fault.Invalid.New("the message has no tenant")
+	case stamp.Type != event.TypeTraces:
+		return m, fault.Invalid.New("the message is of type %q", stamp.Type)
 	}
 	return m, nil
 }
@@ -101,13 +101,9 @@ func blameless(err error) error {
 // parked implements broker.RunnerConfig.OnPark: the ledger learns of a message
 // in the dead letters before it is acknowledged.
 func (w *worker) parked(ctx context.Context, d *broker.Delivery, p broker.Park) error {
-	m, err := messageOf(d)
-	if err != nil && m.Tenant == "" {
-		stamp := envelope.Of(&d.Message)
-		if stamp.Tenant == "" {
-			return nil // nobody's account
-		}
-		m = store.Message{ID: d.ID, Tenant: stamp.Tenant, ReceivedAt: stamp.Accepted, Count: max(stamp.Count, 0)}
+	m, _ := messageOf(d)
+	if m.Tenant == "" {
+		return nil // on nobody's account
 	}
 	entry := store.Entry{Message: &m, Accepted: m.Count, DeadLettered: map[string]int{string(p.Reason): m.Count}}
 	if err := w.writer.Settle(ctx, []store.Entry{entry}); err != nil {

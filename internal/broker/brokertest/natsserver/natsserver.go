@@ -288,3 +288,19 @@ func (s *Server) Pid() int {
 	}
 	return s.child.Process.Pid
 }
+
+// Port is where the server listens.
+func (s *Server) Port() int { return s.opts.Port }
+
+// Connections is how many connections a server in the test process has
+// accepted so far.
+func (s *Server) Connections() uint64 {
+	if s.inner == nil {
+		return 0
+	}
+	v, err := s.inner.Varz(nil)
+	if err != nil {
+		return 0
+	}
+	return v.TotalConnections
+}

@@ -87,8 +87,9 @@ func (t *topic) locate(p broker.Position) (uint64, error) {
 			return 0, fmt.Errorf("%w: position %q", broker.ErrInvalid, p.Value)
 		}
 		return min(max(seq, t.first), t.end()), nil
+	default:
+		return t.first, nil
 	}
-	return t.first, nil
 }
 
 // Lag implements broker.Admin.

@@ -33,7 +33,7 @@ func (k *consumer) Receive(ctx context.Context) (*broker.Batch, error) {
 		l.abandon()
 		return nil, err
 	}
-	return broker.NewBatch(l.ctx, ds, l.wait, l), nil
+	return broker.NewBatch(l.ctx, ds, l.wait, l), nil //nolint:contextcheck // the lease outlives the call
 }
 
 // fill collects a batch. On an error what was collected is still on the lease.

@@ -17,7 +17,7 @@ type lease struct {
 	bytes    int
 	wait     time.Duration
 	timer    *time.Timer
-	ctx      context.Context
+	ctx      context.Context //nolint:containedctx // it is the lease
 	cancel   context.CancelCauseFunc
 	free     sync.Once
 }

@@ -53,6 +53,7 @@ func (t *topic) store(m *broker.Message, now time.Time) {
 			return
 		}
 		t.ids[m.ID] = now
+		t.forget(now)
 	}
 	c := copied(m)
 	e := entry{msg: c, stored: now, size: int64(c.Size())}
@@ -124,12 +125,19 @@ func (t *topic) trim(now time.Time) map[string]int64 {
 	}
 	t.log = slices.Delete(t.log, 0, n)
 	t.first += uint64(n)
+	return t.overtaken()
+}
+
+// forget drops ids that are out of the window, once in a while.
+func (t *topic) forget(now time.Time) {
+	if len(t.ids)%4096 != 0 {
+		return
+	}
 	for id, at := range t.ids {
 		if now.Sub(at) >= t.spec.Dedupe {
 			delete(t.ids, id)
 		}
 	}
-	return t.overtaken()
 }
 
 // overtaken moves every group past what is gone and counts what it missed.

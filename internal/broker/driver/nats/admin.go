@@ -162,6 +162,7 @@ func groupConfig(spec broker.GroupSpec) (jetstream.ConsumerConfig, error) {
 func startAt(cfg *jetstream.ConsumerConfig, at broker.Position) error {
 	cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jetstream.DeliverAllPolicy, 0, nil
 	switch at.Place {
+	case broker.Earliest:
 	case broker.Latest:
 		cfg.DeliverPolicy = jetstream.DeliverNewPolicy
 	case broker.AtTime:

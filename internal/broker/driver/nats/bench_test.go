@@ -155,3 +155,42 @@ func cpuTime(b *testing.B, s *natsserver.Server) time.Duration {
 	}
 	return total
 }
+
+// BenchmarkConsume receives batches of 512 and acknowledges them.
+func BenchmarkConsume(b *testing.B) {
+	for _, size := range []int{1 << 10, 64 << 10} {
+		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
+			s := natsserver.StartChild(b, natsserver.Options{})
+			ctx := b.Context()
+			br, err := nats.Open(ctx, nats.Config{URL: s.URL()})
+			require.NoError(b, err)
+			b.Cleanup(func() { _ = br.Close(context.Background()) })
+			require.NoError(b, broker.Provision(ctx, br.Admin(), broker.TopicSpec{Name: "spans", MaxBytes: 32 << 30}, broker.GroupSpec{Name: "g"}))
+			p, err := br.Publisher()
+			require.NoError(b, err)
+			c, err := br.Consumer(broker.ConsumerConfig{Topic: "spans", Group: "g"})
+			require.NoError(b, err)
+			value := make([]byte, size)
+			msgs := make([]broker.Message, 256)
+			for i := range msgs {
+				msgs[i] = broker.Message{Topic: "spans", Value: value, Headers: []broker.Header{{Key: "driftmesh-tenant", Value: []byte("default")}}}
+			}
+			for left := b.N; left > 0; left -= len(msgs) {
+				require.NoError(b, p.Publish(ctx, msgs))
+			}
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			cpu := cpuTime(b, s)
+			b.ResetTimer()
+			for left := b.N; left > 0; {
+				batch, err := c.Receive(ctx)
+				require.NoError(b, err)
+				left -= len(batch.Deliveries)
+				require.NoError(b, batch.Ack(ctx))
+			}
+			b.StopTimer()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+			b.ReportMetric(float64((cpuTime(b, s)-cpu).Microseconds())/float64(b.N), "cpu-µs/msg")
+		})
+	}
+}

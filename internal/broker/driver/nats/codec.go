@@ -3,7 +3,9 @@ package nats
 import (
 	"encoding/base64"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 	"unsafe"
 
@@ -17,6 +19,7 @@ const (
 	headerKey    = broker.Reserved + "key"     // ordering key, as text
 	headerKeyBin = broker.Reserved + "key-bin" // ordering key, in base64
 	headerB64    = broker.Reserved + "b64"     // names of headers whose value is in base64
+	headerTime   = broker.Reserved + "time"    // producer's time, Unix nanoseconds; absent beside driftmesh-time
 )
 
 const binSuffix = "-bin"
@@ -34,11 +37,13 @@ func (e *encoder) encode(m *broker.Message, subject, reply string) *nats.Msg {
 		e.msg.Header = nats.Header{}
 	}
 	clear(e.msg.Header)
-	e.values = slices.Grow(e.values[:0], len(m.Headers)+3)
+	e.values = slices.Grow(e.values[:0], len(m.Headers)+4)
 	e.msg.Subject, e.msg.Reply, e.msg.Data = subject, reply, m.Value
 	var coded []string
+	timed := m.Time.IsZero()
 	for i := range m.Headers {
 		h := &m.Headers[i]
+		timed = timed || h.Key == broker.HeaderTime
 		switch {
 		case strings.HasSuffix(h.Key, binSuffix):
 			e.set(h.Key, base64.StdEncoding.EncodeToString(h.Value))
@@ -51,6 +56,9 @@ func (e *encoder) encode(m *broker.Message, subject, reply string) *nats.Msg {
 	}
 	if coded != nil {
 		e.set(headerB64, strings.Join(coded, ","))
+	}
+	if !timed {
+		e.set(headerTime, strconv.FormatInt(m.Time.UnixNano(), 10))
 	}
 	if m.ID != "" {
 		e.set(nats.MsgIdHdr, m.ID)
@@ -95,11 +103,13 @@ func printable(v []byte) bool {
 	return !trimmed(v)
 }
 
-// decode fills a message from its wire form, whose memory it shares. Header
+// decode fills a message from its wire form, whose memory it shares; stored is
+// when the server stored it. Header
 // names are lower-cased, so that foreign producers' Traceparent is found;
 // headers that break our rules are mended or dropped, so that what came in can
 // be published again.
-func decode(in *nats.Msg, m *broker.Message) {
+func decode(in *nats.Msg, m *broker.Message, stored time.Time) {
+	m.Time = stored
 	m.Value = in.Data
 	if m.Value == nil {
 		m.Value = []byte{}
@@ -117,12 +127,17 @@ func decode(in *nats.Msg, m *broker.Message) {
 			m.Key = bytesOf(values[0])
 		case key == headerKeyBin:
 			m.Key, _ = base64.StdEncoding.DecodeString(values[0])
+		case key == headerTime:
+			if ns, err := strconv.ParseInt(values[0], 10, 64); err == nil {
+				m.Time = time.Unix(0, ns)
+			}
 		case strings.HasPrefix(key, "Nats-") || strings.HasPrefix(key, broker.Reserved):
 		default:
 			m.Headers = appendHeader(m.Headers, key, values[0], coded)
 		}
 	}
 	slices.SortFunc(m.Headers, func(a, b broker.Header) int { return strings.Compare(a.Key, b.Key) })
+	m.Time = broker.TimeOf(m.Headers, m.Time)
 }
 
 func appendHeader(hs []broker.Header, key, value string, coded []string) []broker.Header {

@@ -41,7 +41,7 @@ type link struct {
 
 // dial connects. While the server is away it returns a link that keeps trying;
 // when the server refuses us it returns ErrDenied.
-func dial(name string, t target, tlsConfig *tls.Config, log *slog.Logger) (*link, error) {
+func dial(name string, t target, tlsConfig *tls.Config, logger *slog.Logger) (*link, error) {
 	l := &link{changed: make(chan struct{})}
 	opts := append([]nats.Option{
 		nats.Name(name),
@@ -54,11 +54,11 @@ func dial(name string, t target, tlsConfig *tls.Config, log *slog.Logger) (*link
 		nats.IgnoreAuthErrorAbort(),
 		nats.CustomReconnectDelay(l.delay),
 		nats.WriteBufferSize(bufferBytes),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { l.down(log, err) }),
-		nats.ReconnectHandler(func(nc *nats.Conn) { l.up(log, nc) }),
-		nats.ConnectHandler(func(nc *nats.Conn) { l.up(log, nc) }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { l.down(logger, err) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { l.up(logger, nc) }),
+		nats.ConnectHandler(func(nc *nats.Conn) { l.up(logger, nc) }),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { l.refused(err) }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { l.async(log, err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { l.async(logger, err) }),
 	}, t.auth...)
 	if tlsConfig != nil {
 		opts = append(opts, nats.Secure(tlsConfig))
@@ -68,7 +68,7 @@ func dial(name string, t target, tlsConfig *tls.Config, log *slog.Logger) (*link
 		return nil, fmt.Errorf("connect to %s: %w: %w", t.servers, broker.ErrDenied, err)
 	}
 	if err != nil {
-		log.Warn("broker is not reachable, trying on", "broker", t.servers, "err", err)
+		logger.Warn("broker is not reachable, trying on", "broker", t.servers, "err", err)
 		nc, err = nats.Connect(t.servers, append(opts, nats.RetryOnFailedConnect(true))...)
 	}
 	if err != nil {
@@ -87,10 +87,10 @@ func (l *link) delay(attempts int) time.Duration {
 	return d + rand.N(d/4)
 }
 
-func (l *link) down(log *slog.Logger, err error) {
+func (l *link) down(logger *slog.Logger, err error) {
 	l.epoch.Add(1)
 	if err != nil {
-		log.Warn("broker connection lost", "err", err)
+		logger.Warn("broker connection lost", "err", err)
 	}
 	l.mu.Lock()
 	hooks := l.hooks
@@ -101,9 +101,9 @@ func (l *link) down(log *slog.Logger, err error) {
 	l.wake()
 }
 
-func (l *link) up(log *slog.Logger, nc *nats.Conn) {
+func (l *link) up(logger *slog.Logger, nc *nats.Conn) {
 	l.denied.Store(nil)
-	log.Info("broker connected", "server", nc.ConnectedServerName(), "version", nc.ConnectedServerVersion())
+	logger.Info("broker connected", "server", nc.ConnectedServerName(), "version", nc.ConnectedServerVersion())
 	l.wake()
 }
 
@@ -113,7 +113,7 @@ func (l *link) refused(err error) {
 	}
 }
 
-func (l *link) async(log *slog.Logger, err error) {
+func (l *link) async(logger *slog.Logger, err error) {
 	l.refused(err)
 	l.mu.Lock()
 	errs := l.errs
@@ -121,7 +121,7 @@ func (l *link) async(log *slog.Logger, err error) {
 	for _, f := range errs {
 		f(err)
 	}
-	log.Warn("broker reported an error", "err", err)
+	logger.Warn("broker reported an error", "err", err)
 }
 
 // wake tells those who wait for a change of state.
@@ -197,7 +197,7 @@ func isDenied(err error) bool {
 type dialer struct{}
 
 func (dialer) Dial(network, address string) (net.Conn, error) {
-	c, err := net.DialTimeout(network, address, dialTimeout)
+	c, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(context.Background(), network, address)
 	if err != nil {
 		return nil, err
 	}

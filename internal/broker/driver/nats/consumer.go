@@ -26,13 +26,16 @@ type consumer struct {
 	sub     *nats.Subscription
 	in      chan *nats.Msg
 	slots   chan struct{}
-	closing chan struct{}
+	closed  context.Context //nolint:containedctx // done when Close was called
+	close   context.CancelFunc
+	closing <-chan struct{} // closed.Done()
 	once    sync.Once
 	watch   *watcher
 
 	receiving sync.Mutex // held by Receive, guards what follows
 	pulls     uint64
 	carry     []*nats.Msg // received and not yet returned
+	since     time.Time   // when the first of carry came
 	attached  bool
 	gap       gap
 
@@ -52,18 +55,21 @@ func newConsumer(c *conn, l *link, cfg broker.ConsumerConfig) (*consumer, error)
 	}
 	k := &consumer{
 		conn: c, link: l, js: js, cfg: cfg, stream: c.stream(cfg.Topic), inbox: l.nc.NewInbox() + ".",
-		in:      make(chan *nats.Msg, 2*cfg.MaxMessages+spare),
-		slots:   make(chan struct{}, cfg.MaxInFlight),
-		closing: make(chan struct{}), leases: map[*lease]struct{}{}, ackWait: cfg.AckWait,
+		in:     make(chan *nats.Msg, 2*cfg.MaxMessages+spare),
+		slots:  make(chan struct{}, cfg.MaxInFlight),
+		leases: map[*lease]struct{}{}, ackWait: cfg.AckWait,
 	}
+	k.closed, k.close = context.WithCancel(context.Background())
+	k.closing = k.closed.Done()
 	if k.sub, err = l.nc.ChanSubscribe(k.inbox+"*", k.in); err != nil {
 		return nil, fmt.Errorf("subscribe to deliveries: %w", err)
 	}
-	if err := k.sub.SetPendingLimits(-1, -1); err != nil && k.sub.Type() != nats.ChanSubscription {
-		return nil, fmt.Errorf("subscribe to deliveries: %w", err)
+	if k.watch, err = watch(k); err != nil {
+		k.close()
+		_ = k.sub.Unsubscribe() // the connection is closed
+		return nil, err
 	}
-	k.watch, err = watch(k)
-	return k, err
+	return k, nil
 }
 
 // Receive implements broker.Consumer.
@@ -77,31 +83,35 @@ func (k *consumer) Receive(ctx context.Context) (*broker.Batch, error) {
 	case <-k.closing:
 		return nil, broker.ErrClosed
 	}
-	msgs, since, err := k.collect(ctx)
-	if err != nil {
-		<-k.slots
-		return nil, err
+	for {
+		msgs, err := k.collect(ctx)
+		if err != nil {
+			<-k.slots
+			return nil, err
+		}
+		if b := k.lease(msgs, k.since); len(b.Deliveries) > 0 {
+			return b, nil
+		}
 	}
-	return k.lease(msgs, since)
 }
 
-// collect fills one batch; since is when its first message came. On an error
+// collect fills one batch; k.since is when its first message came. On an error
 // what was received stays in carry for the next call.
-func (k *consumer) collect(ctx context.Context) (msgs []*nats.Msg, since time.Time, err error) {
+func (k *consumer) collect(ctx context.Context) ([]*nats.Msg, error) {
 	for len(k.carry) == 0 {
 		if err := k.attach(ctx); err != nil {
-			return nil, since, err
+			return nil, err
 		}
 		if err := k.first(ctx); err != nil {
-			return nil, since, err
+			return nil, err
 		}
 	}
-	since = time.Now()
 	if err := k.rest(ctx); err != nil {
-		return nil, since, err
+		return nil, err
 	}
-	msgs, k.carry = k.carry, nil
-	return msgs, since, nil
+	msgs := k.carry
+	k.carry = nil
+	return msgs, nil
 }
 
 // attach waits until the group exists, and learns its lease and position.
@@ -132,6 +142,7 @@ func (k *consumer) info(ctx context.Context) (*jetstream.ConsumerInfo, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
+	defer context.AfterFunc(k.closed, cancel)() //nolint:contextcheck // Close ends it too
 	c, err := k.js.Consumer(ctx, k.stream, k.cfg.Group)
 	if err != nil {
 		return nil, k.conn.classify(err)
@@ -168,7 +179,7 @@ func (b backoff) duration() time.Duration { return 62500 * time.Microsecond << b
 func (k *consumer) Close(ctx context.Context) error {
 	var err error
 	k.once.Do(func() {
-		close(k.closing)
+		k.close()
 		k.watch.close()
 		k.mu.Lock()
 		leases := make([]*lease, 0, len(k.leases))
@@ -179,7 +190,7 @@ func (k *consumer) Close(ctx context.Context) error {
 		for _, l := range leases {
 			l.abandon()
 		}
-		k.release()
+		k.release(ctx)
 		if k.link.nc.IsConnected() {
 			ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 			defer cancel()
@@ -194,16 +205,16 @@ func (k *consumer) Close(ctx context.Context) error {
 
 // release gives back what was received and never returned, once Receive has
 // ended.
-func (k *consumer) release() {
+func (k *consumer) release(ctx context.Context) {
 	k.receiving.Lock()
 	defer k.receiving.Unlock()
-	if err := k.sub.Unsubscribe(); err != nil {
-		return // the connection is gone, and the server will notice
-	}
 	for _, m := range k.carry {
 		k.nak(m)
 	}
 	k.carry = nil
+	if !k.leave(ctx) {
+		return // the connection is gone, and the server will notice
+	}
 	for {
 		select {
 		case m := <-k.in:
@@ -214,6 +225,18 @@ func (k *consumer) release() {
 			return
 		}
 	}
+}
+
+// leave ends the subscription and waits until whatever the server had sent by
+// then is here.
+func (k *consumer) leave(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	if k.link.nc.IsConnected() && k.sub.Drain() == nil && k.link.nc.FlushWithContext(ctx) == nil {
+		return true
+	}
+	_ = k.sub.Unsubscribe() // fails when the connection is closed, and the subscription with it
+	return false
 }
 
 func (k *consumer) nak(m *nats.Msg) {

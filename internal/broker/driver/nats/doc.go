@@ -15,5 +15,6 @@
 // The value is the payload, and headers are NATS headers of the same name. The
 // id is Nats-Msg-Id. The values of "-bin" headers are in base64, and so are
 // those of headers named in driftmesh-x-b64, which have blanks at an end. The
-// key is in driftmesh-x-key, or in base64 in driftmesh-x-key-bin.
+// key is in driftmesh-x-key, or in base64 in driftmesh-x-key-bin. The producer's
+// time is in driftmesh-time, or else in driftmesh-x-time (Unix nanoseconds).
 package nats

@@ -112,7 +112,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key, value string, data []byte) {
 		in := &nats.Msg{Data: data, Header: nats.Header{key: {value}, strings.ToUpper(key): {value, value}}}
 		d := broker.Delivery{}
-		decode(in, &d.Message)
+		decode(in, &d.Message, time.Now())
 		d.Topic, d.ID = "spans", ""
 		parked := broker.Parked(&d, broker.Park{Reason: broker.ReasonDecode})
 		require.NoError(t, broker.ValidMessage(&parked, 0))
@@ -134,7 +134,7 @@ func FuzzRoundTrip(f *testing.F) {
 			wire.Header[name] = []string{strings.TrimFunc(vs[0], func(r rune) bool { return r == ' ' || r == '\t' })}
 		}
 		var got broker.Message
-		decode(&wire, &got)
+		decode(&wire, &got, time.Now())
 		require.True(t, bytes.Equal(value, got.Headers[0].Value), "header: %q, %q", value, got.Headers[0].Value)
 		require.True(t, bytes.Equal(key, got.Key) && (key == nil) == (got.Key == nil), "key: %q, %q", key, got.Key)
 		require.True(t, bytes.Equal(data, got.Value))

@@ -26,8 +26,8 @@ const settleTimeout = 5 * time.Second
 // lease is one batch in a worker's hands, and the batch's settler.
 type lease struct {
 	consumer *consumer
-	replies  []string // where each delivery is acknowledged
-	ctx      context.Context
+	replies  []string        // where each delivery is acknowledged
+	ctx      context.Context //nolint:containedctx // it is the lease
 	cancel   context.CancelCauseFunc
 	timer    *time.Timer
 	free     sync.Once
@@ -35,8 +35,9 @@ type lease struct {
 
 var _ broker.Settler = (*lease)(nil)
 
-// lease makes a batch of messages whose first came at since.
-func (k *consumer) lease(msgs []*nats.Msg, since time.Time) (*broker.Batch, error) {
+// lease makes a batch of messages whose first came at since. It is empty when
+// none of them is a delivery, and then not leased.
+func (k *consumer) lease(msgs []*nats.Msg, since time.Time) *broker.Batch {
 	l := &lease{consumer: k, replies: make([]string, 0, len(msgs))}
 	l.ctx, l.cancel = context.WithCancelCause(context.Background())
 	ds := make([]broker.Delivery, 0, len(msgs))
@@ -47,19 +48,22 @@ func (k *consumer) lease(msgs []*nats.Msg, since time.Time) (*broker.Batch, erro
 			continue
 		}
 		var d broker.Delivery
-		decode(m, &d.Message)
+		decode(m, &d.Message, meta.stored)
 		d.Topic, d.Lane = k.cfg.Topic, "0"
-		d.Time = broker.TimeOf(d.Headers, meta.stored)
 		d.Attempt, d.Position = meta.attempt, strconv.FormatUint(meta.stream, 10)
 		k.conn.lost(k.cfg, k.gap.next(meta))
 		ds, l.replies = append(ds, d), append(l.replies, m.Reply)
+	}
+	if len(ds) == 0 {
+		l.cancel(broker.ErrLeaseLost)
+		return &broker.Batch{}
 	}
 	k.mu.Lock()
 	k.leases[l] = struct{}{}
 	hold := safe(k.ackWait)
 	l.timer = time.AfterFunc(time.Until(since.Add(hold)), l.lose)
 	k.mu.Unlock()
-	return broker.NewBatch(l.ctx, ds, hold, l), nil
+	return broker.NewBatch(l.ctx, ds, hold, l)
 }
 
 // safe is when we give a lease up, a little before the server does.

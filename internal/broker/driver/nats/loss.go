@@ -88,7 +88,7 @@ type advisory struct {
 // waited to be delivered again.
 func (w *watcher) terminated(m *nats.Msg) {
 	var a advisory
-	if json.Unmarshal(m.Data, &a) == nil && strings.Contains(a.Reason, "limits") {
+	if json.Unmarshal(m.Data, &a) == nil && strings.Contains(a.Reason, "deleted") {
 		w.consumer.conn.lost(w.consumer.cfg, 1)
 	}
 }
@@ -101,13 +101,13 @@ func (w *watcher) exceeded(m *nats.Msg) {
 		return
 	}
 	k := w.consumer
-	log := k.conn.cfg.Log.With("topic", k.cfg.Topic, "group", k.cfg.Group, "position", a.StreamSeq)
+	logger := k.conn.cfg.Log.With("topic", k.cfg.Topic, "group", k.cfg.Group, "position", a.StreamSeq)
 	if err := k.rescue(a); err != nil {
-		log.Error("message given up by the broker could not be parked", "err", err)
+		logger.Error("message given up by the broker could not be parked", "err", err)
 		k.conn.lost(k.cfg, 1)
 		return
 	}
-	log.Warn("message given up by the broker is parked", "attempts", a.Deliveries)
+	logger.Warn("message given up by the broker is parked", "attempts", a.Deliveries)
 }
 
 func (w *watcher) close() {

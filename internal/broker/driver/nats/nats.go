@@ -77,7 +77,7 @@ func Open(_ context.Context, cfg Config) (broker.Broker, error) {
 		c.pub.nc.Close()
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
-	c.guard = newGuard(c)
+	c.guard = newGuard(c) //nolint:contextcheck // it lives until Close
 	return c, nil
 }
 

@@ -78,7 +78,7 @@ type end int
 const (
 	endOther   end = iota // refused for now
 	endMessage            // it brought a message
-	endExpired            // nothing came
+	endExpired            // time or room is used up
 	endChanged            // the connection changed
 	endGone               // the group does not exist (any more)
 )
@@ -92,7 +92,7 @@ func (k *consumer) await(ctx context.Context, subject string, changed <-chan str
 		case m := <-k.in:
 			status := m.Header.Get(statusHeader)
 			if !isStatus(m, status) {
-				k.carry = append(k.carry, m)
+				k.carry, k.since = append(k.carry, m), time.Now()
 				return endMessage, nil
 			}
 			if m.Subject != subject {
@@ -127,8 +127,11 @@ func ended(status, description string) end {
 	case "503":
 		return endGone
 	case "409":
-		if description == "Consumer Deleted" {
+		switch description {
+		case "Consumer Deleted":
 			return endGone
+		case "Message Size Exceeds MaxBytes", "Batch Completed":
+			return endExpired
 		}
 	}
 	return endOther

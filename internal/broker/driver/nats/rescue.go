@@ -23,8 +23,8 @@ func (k *consumer) rescue(a advisory) error {
 		return fmt.Errorf("read message: %w", err)
 	}
 	d := broker.Delivery{Attempt: a.Deliveries, Lane: "0", Position: strconv.FormatUint(a.StreamSeq, 10)}
-	decode(&nats.Msg{Header: raw.Header, Data: raw.Data}, &d.Message)
-	d.Topic, d.Time = k.cfg.Topic, broker.TimeOf(d.Headers, raw.Time)
+	decode(&nats.Msg{Header: raw.Header, Data: raw.Data}, &d.Message, raw.Time)
+	d.Topic = k.cfg.Topic
 	pub, err := k.conn.Publisher()
 	if err != nil {
 		return err

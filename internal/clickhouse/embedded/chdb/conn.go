@@ -40,6 +40,8 @@ func (l *Library) Connect(args ...string) (*Conn, error) {
 	for _, a := range argv {
 		pins.Pin(a)
 	}
+	l.connecting.Lock()
+	defer l.connecting.Unlock()
 	var handle unsafe.Pointer
 	err := keepSignalHandlers(func() {
 		l.fn.signalHandlers(0)

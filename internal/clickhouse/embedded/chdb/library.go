@@ -13,6 +13,7 @@ package chdb
 
 import (
 	"fmt"
+	"sync"
 	"unsafe"
 
 	"github.com/ebitengine/purego"
@@ -21,7 +22,8 @@ import (
 // Library is a loaded libchdb. There can be one in a process, and it stays
 // until the process ends.
 type Library struct {
-	fn functions
+	fn         functions
+	connecting sync.Mutex // connects are one at a time (see keepSignalHandlers)
 }
 
 // functions are the symbols of chdb.h that we call. The field's tag is the

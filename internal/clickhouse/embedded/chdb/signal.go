@@ -23,7 +23,8 @@ type sigactionFunc func(signal int32, act, old unsafe.Pointer) int32
 // The first connection resets some of the process's handlers to their defaults
 // even when told not to install any. Without the Go runtime's own, a nil
 // dereference kills the process without a trace, preemption signals are lost,
-// and SIGTERM no longer reaches signal.Notify.
+// and SIGTERM no longer reaches signal.Notify. Two at the same time would save
+// each other's disorder.
 func keepSignalHandlers(fn func()) error {
 	symbol, err := purego.Dlsym(purego.RTLD_DEFAULT, "sigaction")
 	if err != nil {

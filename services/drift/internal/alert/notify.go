@@ -46,6 +46,9 @@ type Route interface {
 	Deliver(ctx context.Context, e *Event) error
 }
 
+// consoleTraces bounds the traces that a line of the log names.
+const consoleTraces = 3
+
 // Console is the Route to the log of the process.
 type Console struct {
 	Log *slog.Logger
@@ -62,7 +65,7 @@ func (c Console) Deliver(ctx context.Context, e *Event) error {
 		level = slog.LevelInfo
 	}
 	c.Log.Log(ctx, level, e.Text(), slog.String("tenant", e.Tenant), slog.String("profile", e.Profile), slog.String("alert", e.AlertID),
-		slog.Time("range_start", e.RangeStart), slog.Time("range_end", e.RangeEnd), slog.Any("traces", Links(c.TraceURL, e.Traces)))
+		slog.Time("range_start", e.RangeStart), slog.Time("range_end", e.RangeEnd), slog.Any("traces", Links(c.TraceURL, e.Traces[:min(len(e.Traces), consoleTraces)])))
 	return nil
 }
 

@@ -3,7 +3,6 @@ FROM
 (
     SELECT RecordId, groupUniqArray(Minute) AS minutes, argMax(Minute, (ContentHash, Minute)) AS winner
     FROM observation_ids
-    WHERE Tenant = $tenant AND Profile = $profile AND RecordId IN (SELECT RecordId FROM observations WHERE $window)
+    WHERE Tenant = $tenant AND Profile = $profile AND RecordId IN ($suspects)
     GROUP BY RecordId
-    HAVING length(minutes) > 1
 )

@@ -3,7 +3,6 @@ FROM
 (
     SELECT groupUniqArray(Minute) AS minutes
     FROM observation_ids
-    WHERE Tenant = $tenant AND Profile = $profile AND RecordId IN (SELECT RecordId FROM observations WHERE $window)
+    WHERE Tenant = $tenant AND Profile = $profile AND RecordId IN ($suspects)
     GROUP BY RecordId
-    HAVING length(minutes) > 1
 )

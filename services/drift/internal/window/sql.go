@@ -14,6 +14,8 @@ var (
 	relatedSQL string
 	//go:embed losers.sql
 	losersSQL string
+	//go:embed suspects.sql
+	suspectsSQL string
 	//go:embed exemplars.sql
 	exemplarSQL string
 )

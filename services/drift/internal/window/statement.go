@@ -88,6 +88,7 @@ func (s *Statements) fill(text string, minutes []int64, conflicts bool) string {
 		losers, lost = "losers AS\n(\n"+losersSQL+"),", "(RecordId, Minute) IN losers"
 	}
 	text = strings.NewReplacer("$losers", losers, "$lost", lost, "$placed", s.placed, "$bins", s.bins).Replace(text)
+	text = strings.ReplaceAll(text, "$suspects", suspectsSQL)
 	return strings.NewReplacer(
 		"$window", "Tenant = "+s.tenant+" AND Profile = "+s.profile+" AND Minute IN ("+strings.Join(seconds, ",")+")",
 		"$tenant", s.tenant, "$profile", s.profile,

@@ -5,55 +5,71 @@ import (
 	"sync"
 )
 
-// maxVoids is how many void numbers one message tells of: about 1 KiB of
+// maxVoids bounds the void numbers that one message tells of: about 1 KiB of
 // header.
 const maxVoids = 128
 
-// maxPending bounds the void numbers that wait to be told. Beyond it they are
-// given out again, which hides nothing: they were acknowledged to nobody.
-const maxPending = 4096
-
-// Sequence numbers the messages that one process publishes to one topic, from
-// 1 without gaps, so that a reader can tell a lost message from one that never
-// was. Make it with NewSequence. It is safe for concurrent use.
+// Sequence numbers the messages that one process publishes to one topic, so
+// that a reader of the topic can tell an acknowledged message that is lost from
+// one that never was. Make it with NewSequence. It is safe for concurrent use.
+//
+// A sequence has lanes, "<process>/<lane>", as many as messages were ever
+// published at once, and each lane counts from 1. A lane gives out a number
+// only when the fate of the one before is known: so whenever number n of a lane
+// is in the store, those below it were acknowledged or are void, also when the
+// process was killed in between, and a gap is a loss.
 //
 // A number whose message is certainly not stored is given out again. One whose
-// message may or may not be stored is void: a later message says so. Void means
-// that nobody was told the message is safe, so that its absence is no loss.
+// message may or may not be stored is void, and the lane's next message says
+// so: nobody was told that it is safe, so its absence is no loss.
 type Sequence struct {
-	instance string
+	process string
 
-	mu   sync.Mutex
-	last uint64
-	free []uint64 // given back, to be given out again
+	mu    sync.Mutex
+	idle  []*lane
+	lanes int
+}
+
+// lane belongs to whoever holds a ticket of it.
+type lane struct {
+	name string
+	last uint64   // given out for good
 	void []uint64 // to be told
 }
 
-// NewSequence makes the sequence of the process named instance for one topic.
-func NewSequence(instance string) *Sequence { return &Sequence{instance: instance} }
+// NewSequence makes the sequence of a process for one topic. The name of the
+// process must be new at every start and hold no slash or colon.
+func NewSequence(process string) *Sequence { return &Sequence{process: process} }
 
 // Ticket is the number of one message. Give it back with exactly one of
 // Published, Failed and Unknown.
-type Ticket struct {
-	instance string
-	n        uint64
-	void     []uint64
+type Ticket struct{ lane *lane }
+
+// Take gives out a number, and the void numbers to tell with it.
+func (s *Sequence) Take() Ticket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := len(s.idle) - 1; i >= 0 { // the last used, so that few are in use
+		l := s.idle[i]
+		s.idle = s.idle[:i]
+		return Ticket{l}
+	}
+	s.lanes++
+	return Ticket{&lane{name: s.process + "/" + strconv.Itoa(s.lanes)}}
 }
 
 // Seq is the value of the header driftmesh-seq.
 func (t Ticket) Seq() string {
-	b := make([]byte, 0, len(t.instance)+12)
-	b = append(append(b, t.instance...), ':')
-	return string(strconv.AppendUint(b, t.n, 10))
+	return t.lane.name + ":" + strconv.FormatUint(t.lane.last+1, 10)
 }
 
 // Void is the value of the header driftmesh-void, "" when there is none.
 func (t Ticket) Void() string {
-	if len(t.void) == 0 {
+	if len(t.lane.void) == 0 {
 		return ""
 	}
-	b := make([]byte, 0, 8*len(t.void))
-	for i, n := range t.void {
+	b := make([]byte, 0, 8*len(t.lane.void))
+	for i, n := range t.lane.void {
 		if i > 0 {
 			b = append(b, ',')
 		}
@@ -62,45 +78,29 @@ func (t Ticket) Void() string {
 	return string(b)
 }
 
-// Take gives out a number, and the void numbers to tell with it.
-func (s *Sequence) Take() Ticket {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t := Ticket{instance: s.instance}
-	if i := len(s.free) - 1; i >= 0 {
-		t.n, s.free = s.free[i], s.free[:i]
-	} else {
-		s.last++
-		t.n = s.last
-	}
-	if n := min(len(s.void), maxVoids); n > 0 {
-		rest := len(s.void) - n
-		t.void = append([]uint64(nil), s.void[rest:]...)
-		s.void = s.void[:rest]
-	}
-	return t
-}
-
 // Published gives back the ticket of a message that is durable.
-func (s *Sequence) Published(Ticket) {}
+func (s *Sequence) Published(t Ticket) {
+	t.lane.last++
+	t.lane.void = nil
+	s.free(t.lane)
+}
 
 // Failed gives back the ticket of a message that is certainly not stored.
-func (s *Sequence) Failed(t Ticket) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.free = append(s.free, t.n)
-	s.addVoids(t.void)
-}
+func (s *Sequence) Failed(t Ticket) { s.free(t.lane) }
 
 // Unknown gives back the ticket of a message that may or may not be stored.
 func (s *Sequence) Unknown(t Ticket) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.addVoids(append(t.void, t.n))
+	// When too much is untold the number is given out again, which hides
+	// nothing: it was acknowledged to nobody.
+	if len(t.lane.void) < maxVoids {
+		t.lane.last++
+		t.lane.void = append(t.lane.void, t.lane.last)
+	}
+	s.free(t.lane)
 }
 
-func (s *Sequence) addVoids(voids []uint64) {
-	room := min(max(maxPending-len(s.void), 0), len(voids))
-	s.void = append(s.void, voids[:room]...)
-	s.free = append(s.free, voids[room:]...)
+func (s *Sequence) free(l *lane) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.idle = append(s.idle, l)
 }

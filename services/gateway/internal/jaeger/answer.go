@@ -25,6 +25,10 @@ func (h *Handler) Fail(w http.ResponseWriter, r *http.Request, err error) {
 // explain chooses status and message, sets Retry-After and logs what is ours.
 func (h *Handler) explain(w http.ResponseWriter, r *http.Request, err error) (int, string) {
 	f := fault.Of(err)
+	if f.Kind() == fault.Unavailable && f.Reason() == "" {
+		// What gRPC says of a broken connection names addresses.
+		f = fault.Unavailable.Wrap(err, "the trace store is not available now").WithRetryAfter(time.Second)
+	}
 	if f.Kind() == fault.Internal {
 		h.log.ErrorContext(r.Context(), "jaeger request failed", slog.String("path", r.URL.Path), slog.Any("err", err))
 	}

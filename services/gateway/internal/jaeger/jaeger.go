@@ -53,6 +53,6 @@ func New(cfg Config, traces tracev1.TraceServiceClient, log *slog.Logger) *Handl
 // ServeHTTP answers one request, whose path begins with /api.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
 
-func (h *Handler) bounded(r *http.Request) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(r.Context(), h.timeout)
+func (h *Handler) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, h.timeout)
 }

@@ -309,7 +309,7 @@ func TestNotFound(t *testing.T) {
 
 func TestTroubleIsTold(t *testing.T) {
 	t.Parallel()
-	away := fault.Unavailable.New("trace-store is away").WithRetryAfter(1500 * time.Millisecond)
+	away := fault.Unavailable.New("trace-store is away").WithReason("STOPPING").WithRetryAfter(1500 * time.Millisecond)
 	for _, path := range []string{
 		"/api/services", "/api/operations?service=a", "/api/traces?service=a", "/api/traces/7", "/api/v3/services", "/api/v3/operations", "/api/v3/traces/7",
 	} {
@@ -317,12 +317,17 @@ func TestTroubleIsTold(t *testing.T) {
 		require.Equal(t, http.StatusServiceUnavailable, code, path)
 		require.Contains(t, string(body), "trace-store is away")
 	}
-	code, body := (&store{err: errors.New("dial 10.1.2.3")}).get(t, "/api/services")
-	require.Equal(t, http.StatusInternalServerError, code)
-	require.NotContains(t, string(body), "10.1.2.3")
+	for err, want := range map[error]int{
+		errors.New("dial 10.1.2.3"):                              http.StatusInternalServerError,
+		fault.Unavailable.New("connection error: dial 10.1.2.3"): http.StatusServiceUnavailable,
+	} {
+		code, body := (&store{err: err}).get(t, "/api/services")
+		require.Equal(t, want, code)
+		require.NotContains(t, string(body), "10.1.2.3")
+	}
 	// In the middle of an answer the status is out already.
 	s := &store{parts: []*tracev1.FindTracesResponse{{TraceId: "a", OtlpTraces: bare(t, traceID, "shop")}}, err: away}
-	code, body = s.get(t, "/api/traces?service=shop")
+	code, body := s.get(t, "/api/traces?service=shop")
 	require.Equal(t, http.StatusOK, code)
 	require.Contains(t, string(body), `"errors":[{"code":503,"msg":"trace-store is away"}]`)
 	code, body = s.get(t, "/api/v3/traces?query.startTimeMin=2026-01-01T00:00:00Z&query.startTimeMax=2026-01-02T00:00:00Z")

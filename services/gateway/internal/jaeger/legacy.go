@@ -1,6 +1,7 @@
 package jaeger
 
 import (
+	"context"
 	"net/http"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -10,7 +11,7 @@ import (
 )
 
 func (h *Handler) services(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := h.bounded(r)
+	ctx, cancel := h.bounded(r.Context())
 	defer cancel()
 	resp, err := h.traces.ListServices(ctx, &tracev1.ListServicesRequest{})
 	if err != nil {
@@ -23,7 +24,7 @@ func (h *Handler) services(w http.ResponseWriter, r *http.Request) {
 
 // operationNames lists each name once, whatever its kinds.
 func (h *Handler) operationNames(w http.ResponseWriter, r *http.Request) {
-	list, err := h.listOperations(r, r.PathValue("service"), "")
+	list, err := h.listOperations(r.Context(), r.PathValue("service"), "")
 	if err != nil {
 		h.Fail(w, r, err)
 		return
@@ -43,7 +44,7 @@ func (h *Handler) operations(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, badParam("service", "is required"))
 		return
 	}
-	list, err := h.listOperations(r, service, r.URL.Query().Get("spanKind"))
+	list, err := h.listOperations(r.Context(), service, r.URL.Query().Get("spanKind"))
 	if err != nil {
 		h.Fail(w, r, err)
 		return
@@ -63,8 +64,8 @@ func jaegerKind(kind string) string {
 	return kind
 }
 
-func (h *Handler) listOperations(r *http.Request, service, kind string) ([]*tracev1.Operation, error) {
-	ctx, cancel := h.bounded(r)
+func (h *Handler) listOperations(ctx context.Context, service, kind string) ([]*tracev1.Operation, error) {
+	ctx, cancel := h.bounded(ctx)
 	defer cancel()
 	resp, err := h.traces.ListOperations(ctx, &tracev1.ListOperationsRequest{Service: service, SpanKind: kind})
 	return resp.GetOperations(), err
@@ -87,7 +88,7 @@ func (h *Handler) trace(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, err)
 		return
 	}
-	ctx, cancel := h.bounded(r)
+	ctx, cancel := h.bounded(r.Context())
 	defer cancel()
 	stream, err := h.traces.GetTrace(ctx, req)
 	if err != nil {
@@ -103,7 +104,7 @@ func (h *Handler) search(w http.ResponseWriter, r *http.Request) {
 		h.Fail(w, r, err)
 		return
 	}
-	ctx, cancel := h.bounded(r)
+	ctx, cancel := h.bounded(r.Context())
 	defer cancel()
 	if len(q.traceIDs) > 0 {
 		h.streamTraces(w, r, h.byIDs(ctx, q))

@@ -1,7 +1,7 @@
 package jaeger
 
 import (
-	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -88,6 +88,7 @@ func spanTags(s *tracepb.Span, scope *commonpb.InstrumentationScope) []jsonTag {
 		tags = append(tags, textTag("otel.status_code", "ERROR"), jsonTag{Key: "error", Type: typeBool, Value: true})
 	case tracepb.Status_STATUS_CODE_OK:
 		tags = append(tags, textTag("otel.status_code", "OK"))
+	default: // unset says nothing
 	}
 	if msg := s.GetStatus().GetMessage(); msg != "" {
 		tags = append(tags, textTag("otel.status_description", msg))
@@ -137,8 +138,9 @@ func kindText(k tracepb.Span_SpanKind) string {
 		return "producer"
 	case tracepb.Span_SPAN_KIND_CONSUMER:
 		return "consumer"
+	default:
+		return ""
 	}
-	return ""
 }
 
 // referencesOf lists the parent first, then the links. A link to the parent
@@ -199,15 +201,15 @@ func has(attrs []*commonpb.KeyValue, key string) bool {
 // traceText writes an id as Jaeger does: 16 digits when the upper half is zero.
 func traceText(id []byte) string {
 	if len(id) == 16 && zero(id[:8]) {
-		return fmt.Sprintf("%x", id[8:])
+		return hex.EncodeToString(id[8:])
 	}
-	return fmt.Sprintf("%x", id)
+	return hex.EncodeToString(id)
 }
 
 func spanText(id []byte) string {
 	var b [8]byte
 	copy(b[max(0, 8-len(id)):], id)
-	return fmt.Sprintf("%016x", binary.BigEndian.Uint64(b[:]))
+	return hex.EncodeToString(b[:])
 }
 
 func zero(id []byte) bool {

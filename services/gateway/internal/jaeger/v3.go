@@ -19,7 +19,7 @@ import (
 )
 
 func (h *Handler) servicesV3(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := h.bounded(r)
+	ctx, cancel := h.bounded(r.Context())
 	defer cancel()
 	resp, err := h.traces.ListServices(ctx, &tracev1.ListServicesRequest{})
 	if err != nil {
@@ -31,7 +31,7 @@ func (h *Handler) servicesV3(w http.ResponseWriter, r *http.Request) {
 
 func (h *Handler) operationsV3(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	list, err := h.listOperations(r, q.Get("service"), either(q, "spanKind", "span_kind"))
+	list, err := h.listOperations(r.Context(), q.Get("service"), either(q, "spanKind", "span_kind"))
 	if err != nil {
 		h.failV3(w, r, err)
 		return
@@ -70,7 +70,7 @@ func (h *Handler) traceV3(w http.ResponseWriter, r *http.Request) {
 			bound.set(timestamppb.New(t))
 		}
 	}
-	ctx, cancel := h.bounded(r)
+	ctx, cancel := h.bounded(r.Context())
 	defer cancel()
 	stream, err := h.traces.GetTrace(ctx, req)
 	if err != nil {
@@ -86,7 +86,7 @@ func (h *Handler) searchV3(w http.ResponseWriter, r *http.Request) {
 		h.failV3(w, r, err)
 		return
 	}
-	ctx, cancel := h.bounded(r)
+	ctx, cancel := h.bounded(r.Context())
 	defer cancel()
 	stream, err := h.traces.FindTraces(ctx, q.request())
 	if err != nil {
@@ -257,7 +257,7 @@ func (h *Handler) summariesV3(w http.ResponseWriter, r *http.Request) {
 		h.failV3(w, r, err)
 		return
 	}
-	ctx, cancel := h.bounded(r)
+	ctx, cancel := h.bounded(r.Context())
 	defer cancel()
 	stream, err := h.traces.FindTraces(ctx, q.request())
 	if err != nil {

@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"strings"
+
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 )
 
@@ -11,7 +13,8 @@ type Door struct {
 	Rejected map[string]uint64 // refused at the door, by reason
 }
 
-// Add makes the account of one signal. The door must have been read before the
+// Add makes the account of one signal. A process numbers its messages in
+// lanes, and the settled side tells them apart as "<process>/<lane>". The door must have been read before the
 // settled side: then nothing can be settled that the door does not know.
 func Add(tenant string, door Door, settled *ledgerv1.GetSettledResponse) *ledgerv1.Account {
 	a := &ledgerv1.Account{
@@ -21,7 +24,7 @@ func Add(tenant string, door Door, settled *ledgerv1.GetSettledResponse) *ledger
 	}
 	var written, gaps, own uint64
 	for _, i := range settled.GetInstances() {
-		if i.GetInstance() == door.Instance {
+		if process, _, _ := strings.Cut(i.GetInstance(), "/"); process == door.Instance {
 			own += i.GetAccepted()
 		} else {
 			a.Accepted += i.GetAccepted()

@@ -36,6 +36,13 @@ func TestAdd(t *testing.T) {
 			settled: &settled{Stored: 10, Instances: []*instance{{Instance: "a", Accepted: 10, Written: 10, Messages: 2}}},
 			want:    &account{Accepted: 10, Stored: 10, Balanced: true},
 		},
+		"the lanes of a process are one": {
+			door: ledger.Door{Instance: "a", Accepted: 10},
+			settled: &settled{Stored: 16, Instances: []*instance{
+				{Instance: "a/1", Accepted: 6, Written: 6}, {Instance: "a/2", Accepted: 4, Written: 4}, {Instance: "ab/1", Accepted: 6, Written: 6},
+			}},
+			want: &account{Accepted: 16, Stored: 16, Balanced: true},
+		},
 		"some under way": {
 			door:    ledger.Door{Instance: "a", Accepted: 10},
 			settled: &settled{Stored: 4, PendingMessages: 3, Instances: []*instance{{Instance: "a", Accepted: 4, Written: 4, Messages: 1, MissingMessages: 1}}},

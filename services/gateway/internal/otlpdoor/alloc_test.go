@@ -54,7 +54,7 @@ func TestNothingIsAllocatedPerSpan(t *testing.T) {
 	}
 	t.Log("allocations a request, by spans: ", allocs)
 	require.LessOrEqual(t, allocs[10_000], allocs[10]+1, "the buffer of 10,000 spans is not pooled")
-	require.Equal(t, allocs[10], allocs[1000])
+	require.InDelta(t, allocs[10], allocs[1000], 1) // pools forget at times
 	require.Less(t, allocs[100], 40.0)
 }
 

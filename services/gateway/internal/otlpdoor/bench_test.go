@@ -12,13 +12,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/encoding/gzip" // for the load
 	"google.golang.org/protobuf/proto"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/brokertest/natsserver"
+	"github.com/driftmesh/driftmesh/internal/broker/driver"
+	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/telemetry"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
 )
 
@@ -38,14 +45,14 @@ const (
 
 // TestLoad is not a test: it is the load of BenchmarkDoor.
 func TestLoad(t *testing.T) {
-	addr := os.Getenv(envAddr)
+	addr := os.Getenv(envAddr) //nolint:forbidigo // told by its parent
 	if addr == "" {
 		t.Skip("only as the load of BenchmarkDoor")
 	}
-	requests, err := strconv.ParseInt(os.Getenv(envRequests), 10, 64)
+	requests, err := strconv.ParseInt(os.Getenv(envRequests), 10, 64) //nolint:forbidigo // as above
 	require.NoError(t, err)
 	options := []grpc.CallOption{grpc.ForceCodecV2(rawClient{})}
-	if os.Getenv(envGzip) != "" {
+	if os.Getenv(envGzip) != "" { //nolint:forbidigo // as above
 		options = append(options, grpc.UseCompressor("gzip"))
 	}
 	body, err := proto.Marshal(sample(spansPerRequest))
@@ -81,15 +88,34 @@ func (dropAll) Close(context.Context) error                     { return nil }
 // (about 47 KB) over loopback. One operation is one request.
 func BenchmarkDoor(b *testing.B) {
 	for name, gzip := range map[string]string{"plain": "", "gzip": "1"} {
-		b.Run(name+"/drop", func(b *testing.B) { benchmarkDoor(b, dropAll{}, gzip) })
+		b.Run(name+"/drop", func(b *testing.B) { benchmarkDoor(b, dropAll{}, gzip, noop.NewTracerProvider()) })
+		b.Run(name+"/jetstream", func(b *testing.B) { benchmarkJetStream(b, gzip) })
 	}
 }
 
-func benchmarkDoor(b *testing.B, publisher broker.Publisher, gzip string) {
-	d := start(b, otlpdoor.Config{}, func(deps *otlpdoor.Deps) { deps.Publisher = publisher })
+// benchmarkJetStream publishes to a JetStream server with file storage in this
+// process, whose CPU is counted too, with tracing and metrics on.
+func benchmarkJetStream(b *testing.B, gzip string) {
+	server := natsserver.Start(b, natsserver.Options{})
+	tracing, err := telemetry.NewTracing(b.Context(), telemetry.TracingConfig{Roots: 10}, nil,
+		func(context.Context, []byte, int) error { return nil })
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, tracing.Shutdown(context.Background())) })
+	traces := tracing.Service("gateway", "gw-1")
+	br, err := driver.Open(b.Context(), driver.Config{URL: server.URL(), Stats: prometheus.NewRegistry(), Tracer: traces})
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, br.Close(context.Background())) })
+	require.NoError(b, br.Admin().EnsureTopic(b.Context(), broker.TopicSpec{Name: event.Spans, MaxBytes: 2 << 30}))
+	publisher, err := br.Publisher()
+	require.NoError(b, err)
+	benchmarkDoor(b, publisher, gzip, traces)
+}
+
+func benchmarkDoor(b *testing.B, publisher broker.Publisher, gzip string, traces trace.TracerProvider) {
+	d := start(b, otlpdoor.Config{}, func(deps *otlpdoor.Deps) { deps.Publisher, deps.Traces = publisher, traces })
 	load := func(requests int) {
 		cmd := exec.Command(os.Args[0], "-test.run", "^TestLoad$")
-		cmd.Env = append(os.Environ(), envAddr+"="+d.grpcAddr, envRequests+"="+fmt.Sprint(requests), envGzip+"="+gzip)
+		cmd.Env = append(cmd.Environ(), envAddr+"="+d.grpcAddr, envRequests+"="+fmt.Sprint(requests), envGzip+"="+gzip)
 		out, err := cmd.CombinedOutput()
 		require.NoError(b, err, "%s", out)
 	}

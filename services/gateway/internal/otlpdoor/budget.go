@@ -15,12 +15,6 @@ type lease struct {
 	held int64
 }
 
-// take gives a lease of n bytes, or false when the budget is used up.
-func (b *budget) take(n int) (lease, bool) {
-	l := lease{from: b}
-	return l, l.grow(n)
-}
-
 // grow makes the lease at least n bytes; false leaves it as it is.
 func (l *lease) grow(n int) bool {
 	more := int64(n) - l.held

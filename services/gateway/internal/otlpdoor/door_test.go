@@ -53,7 +53,7 @@ func TestGRPCPublishesTheSameBytes(t *testing.T) {
 		require.Equal(t, "acme", stamp.Tenant)
 		require.Equal(t, event.TypeTraces, stamp.Type)
 		require.Equal(t, 100, stamp.Count)
-		require.Equal(t, fmt.Sprintf("gw-1:%d", i+1), stamp.Seq)
+		require.Equal(t, fmt.Sprintf("gw-1/1:%d", i+1), stamp.Seq)
 		require.Empty(t, stamp.Void)
 		require.WithinRange(t, stamp.Accepted, began, time.Now())
 	}
@@ -88,7 +88,7 @@ func TestHTTPStoresEveryForm(t *testing.T) {
 			resp, body := send(b)
 			require.Equal(t, http.StatusOK, resp.StatusCode, string(body))
 			if strings.HasPrefix(name, "json") {
-				require.Equal(t, typeJSON, resp.Header.Get("Content-Type"))
+				require.Contains(t, resp.Header.Get("Content-Type"), typeJSON)
 				require.JSONEq(t, "{}", string(body))
 			} else {
 				require.Equal(t, typeProto, resp.Header.Get("Content-Type"))
@@ -166,7 +166,7 @@ func TestBadSpansAreAPartialSuccessAndNeighboursAreStored(t *testing.T) {
 			require.NotContains(t, stored, "span-5")
 			require.Len(t, b.published.messages(), 5)
 			require.EqualValues(t, 5*8, b.counters.Door("default", event.SignalSpans).Accepted)
-			require.EqualValues(t, map[string]uint64{reason: 5}, b.counters.Door("default", event.SignalSpans).Rejected)
+			require.Equal(t, map[string]uint64{reason: 5}, b.counters.Door("default", event.SignalSpans).Rejected)
 		})
 	}
 }
@@ -402,7 +402,7 @@ func TestMetricsOfTheDoor(t *testing.T) {
 	_, err := b.client.Export(context.Background(), req)
 	require.NoError(t, err)
 	_, _ = b.post(t, typeProto, []byte("x"))
-	got := map[string]float64{}
+	got := map[string]int{}
 	families, err := b.stats.Gather()
 	require.NoError(t, err)
 	for _, f := range families {
@@ -411,13 +411,13 @@ func TestMetricsOfTheDoor(t *testing.T) {
 			for _, l := range m.Label {
 				name += " " + l.GetValue()
 			}
-			got[name] = m.GetCounter().GetValue()
+			got[name] = int(m.GetCounter().GetValue())
 		}
 	}
-	require.EqualValues(t, 7, got["driftmesh_gateway_otlp_spans_total accepted"])
-	require.EqualValues(t, 1, got["driftmesh_gateway_otlp_spans_total span_id_length"])
-	require.EqualValues(t, 1, got["driftmesh_gateway_otlp_requests_total OK grpc"])
-	require.EqualValues(t, 1, got["driftmesh_gateway_otlp_requests_total InvalidArgument http"])
-	require.EqualValues(t, 1, got["driftmesh_gateway_otlp_rewritten_total"])
+	require.Equal(t, 7, got["driftmesh_gateway_otlp_spans_total accepted"])
+	require.Equal(t, 1, got["driftmesh_gateway_otlp_spans_total span_id_length"])
+	require.Equal(t, 1, got["driftmesh_gateway_otlp_requests_total OK grpc"])
+	require.Equal(t, 1, got["driftmesh_gateway_otlp_requests_total InvalidArgument http"])
+	require.Equal(t, 1, got["driftmesh_gateway_otlp_rewritten_total"])
 	require.Contains(t, got, "driftmesh_gateway_otlp_in_flight_bytes")
 }

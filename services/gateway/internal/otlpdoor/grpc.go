@@ -29,7 +29,7 @@ const (
 )
 
 // A connection's buffers. Thousands of connections idle here, so they are
-// small: 8 KiB to read, and to write only while there is something to write.
+// small; gRPC shares those to write with.
 const (
 	readBuffer  = 8 << 10
 	writeBuffer = 4 << 10
@@ -47,7 +47,6 @@ func (d *Door) grpcServer() *grpc.Server {
 		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.ReadBufferSize(readBuffer),
 		grpc.WriteBufferSize(writeBuffer),
-		grpc.SharedWriteBuffer(true),
 		grpc.ConnectionTimeout(20 * time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: d.cfg.MaxIdle, MaxConnectionAge: d.cfg.MaxConnAge, MaxConnectionAgeGrace: d.cfg.DrainTimeout,
@@ -85,7 +84,7 @@ func errUnimplemented(method string) error {
 
 // export is the handler of TraceService/Export. It is called before the
 // request is read, so that who may not come in costs nothing.
-func export(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (resp any, err error) {
+func export(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (resp any, err error) { //nolint:revive // gRPC wants this order
 	d, ok := srv.(*Door)
 	if !ok {
 		return nil, status.Error(codes.Internal, "internal error")

@@ -218,6 +218,7 @@ func (d *Door) answerError(w http.ResponseWriter, req *http.Request, err error) 
 		h = http.StatusServiceUnavailable
 	case codes.Unauthenticated:
 		w.Header().Set("WWW-Authenticate", "Bearer")
+	default:
 	}
 	d.answerStatus(w, req, h, st)
 	return code

@@ -112,6 +112,7 @@ type forward struct {
 	stream  grpc.StreamDesc
 }
 
+//nolint:revive // the order of arguments is gRPC's
 func (f *forward) unary(_ any, ctx context.Context, dec func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
 	in := new(wire.Frame)
 	if err := dec(in); err != nil {

@@ -50,7 +50,7 @@ type recordKey struct{ profile, id string }
 // profile's uid. It gives an error, and no verdict, when a profile cannot be
 // looked up now.
 func (s *Service) sift(ctx context.Context, tenant string, batch []*ingestv1.Record) (*verdict, error) {
-	c := checker{limits: s.limits, now: s.now(), maxRecord: s.maxRecord()}
+	c := checker{limits: s.limits, now: s.now(), maxRecord: s.maxRecord(), names: map[string]struct{}{}}
 	v := &verdict{good: make([]*ingestv1.Record, 0, len(batch)), index: make([]int, 0, len(batch))}
 	profiles := map[string]*Profile{} // nil: unknown
 	seen := make(map[recordKey]struct{}, len(batch))
@@ -60,6 +60,9 @@ func (s *Service) sift(ctx context.Context, tenant string, batch []*ingestv1.Rec
 			continue
 		}
 		no := c.header(r)
+		if no == nil {
+			no = manyProfiles(profiles, r.GetProfile())
+		}
 		if no == nil {
 			p, err := s.profile(ctx, tenant, r.GetProfile(), profiles)
 			if err != nil {
@@ -74,6 +77,16 @@ func (s *Service) sift(ctx context.Context, tenant string, batch []*ingestv1.Rec
 		v.good, v.index = append(v.good, r), append(v.index, i)
 	}
 	return v, nil
+}
+
+// maxProfiles bounds what one batch can make the door ask drift for.
+const maxProfiles = 256
+
+func manyProfiles(known map[string]*Profile, name string) *refusal {
+	if _, ok := known[name]; ok || len(known) < maxProfiles {
+		return nil
+	}
+	return refuse("profile", ReasonTooManyProfiles, "a batch may name at most %d profiles", maxProfiles)
 }
 
 // profile asks once per batch and name.
@@ -104,7 +117,7 @@ func (s *Service) whole(c checker, r *ingestv1.Record, p *Profile, seen map[reco
 	if _, twice := seen[key]; twice {
 		return refuse("id", ReasonDuplicateID, "stands twice in the batch; only the first counts")
 	}
-	r.Profile = p.UID
+	r.Profile, r.Traceparent = p.UID, plainParent(r.GetTraceparent())
 	if r.GetEventTime() == nil {
 		r.EventTime = timestamppb.New(c.now)
 	}

@@ -15,21 +15,22 @@ import (
 // Reasons for which a record is refused. They are labels of metrics and keys
 // of the ledger: a closed set.
 const (
-	ReasonTooMany        = "too_many_records"
-	ReasonID             = "invalid_id"
-	ReasonDuplicateID    = "duplicate_id"
-	ReasonEventTime      = "event_time_out_of_range"
-	ReasonProfile        = "unknown_profile"
-	ReasonEmpty          = "empty_record"
-	ReasonUnknownFeature = "unknown_feature"
-	ReasonDuplicate      = "duplicate_name"
-	ReasonType           = "type_mismatch"
-	ReasonNotFinite      = "not_finite"
-	ReasonTooLarge       = "too_large"
-	ReasonContext        = "invalid_context"
-	ReasonTraceContext   = "invalid_trace_context"
-	ReasonUTF8           = wire.RuleUTF8
-	ReasonMalformed      = wire.RuleMalformed
+	ReasonTooMany         = "too_many_records"
+	ReasonID              = "invalid_id"
+	ReasonDuplicateID     = "duplicate_id"
+	ReasonEventTime       = "event_time_out_of_range"
+	ReasonProfile         = "unknown_profile"
+	ReasonTooManyProfiles = "too_many_profiles"
+	ReasonEmpty           = "empty_record"
+	ReasonUnknownFeature  = "unknown_feature"
+	ReasonDuplicate       = "duplicate_name"
+	ReasonType            = "type_mismatch"
+	ReasonNotFinite       = "not_finite"
+	ReasonTooLarge        = "too_large"
+	ReasonContext         = "invalid_context"
+	ReasonTraceContext    = "invalid_trace_context"
+	ReasonUTF8            = wire.RuleUTF8
+	ReasonMalformed       = wire.RuleMalformed
 )
 
 const (
@@ -44,11 +45,12 @@ func refuse(field, reason, format string, args ...any) *refusal {
 	return &refusal{field, reason, fmt.Sprintf(format, args...)}
 }
 
-// checker holds what the rules depend on. It is a value without state.
+// checker holds what the rules depend on, for one batch.
 type checker struct {
 	limits    Limits
 	now       time.Time
-	maxRecord int // bytes
+	maxRecord int                 // bytes
+	names     map[string]struct{} // scratch: of the record being checked
 }
 
 // header checks everything but the body. It needs no profile.
@@ -123,16 +125,16 @@ func (c checker) features(f *ingestv1.Features, p *Profile) *refusal {
 	if len(f.GetValues()) == 0 {
 		return refuse("features.values", ReasonEmpty, "is empty")
 	}
-	seen := make(map[string]struct{}, len(f.GetValues()))
+	clear(c.names)
 	for i, v := range f.GetValues() {
 		kind, known := p.Features[v.GetName()]
 		if !known {
 			return refuse(at("features", i, "name"), ReasonUnknownFeature, "the profile has no feature %q", clip(v.GetName()))
 		}
-		if _, twice := seen[v.GetName()]; twice {
+		if _, twice := c.names[v.GetName()]; twice {
 			return refuse(at("features", i, "name"), ReasonDuplicate, "the feature %q stands twice", v.GetName())
 		}
-		seen[v.GetName()] = struct{}{}
+		c.names[v.GetName()] = struct{}{}
 		if no := c.value(i, v, kind); no != nil {
 			return no
 		}
@@ -173,7 +175,7 @@ func (c checker) metrics(m *ingestv1.Metrics) *refusal {
 	case n > c.limits.MaxMetrics:
 		return refuse("metrics.values", ReasonTooLarge, "has %d values, at most %d are allowed", n, c.limits.MaxMetrics)
 	}
-	seen := make(map[string]struct{}, len(m.GetValues()))
+	clear(c.names)
 	for i, v := range m.GetValues() {
 		switch {
 		case v.GetName() == "":
@@ -183,10 +185,10 @@ func (c checker) metrics(m *ingestv1.Metrics) *refusal {
 		case math.IsNaN(v.GetValue()) || math.IsInf(v.GetValue(), 0):
 			return refuse(at("metrics", i, "value"), ReasonNotFinite, "must be finite")
 		}
-		if _, twice := seen[v.GetName()]; twice {
+		if _, twice := c.names[v.GetName()]; twice {
 			return refuse(at("metrics", i, "name"), ReasonDuplicate, "the metric %q stands twice", v.GetName())
 		}
-		seen[v.GetName()] = struct{}{}
+		c.names[v.GetName()] = struct{}{}
 	}
 	return nil
 }

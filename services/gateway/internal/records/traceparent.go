@@ -34,6 +34,20 @@ func parseParent(s string) (trace.SpanContext, bool) {
 	return sc, sc.IsValid()
 }
 
+// knownFlags are those with a meaning: sampled, and random trace id (level 2).
+const knownFlags = 0x03
+
+// plainParent writes a good traceparent as everybody can read it: flags that
+// have no meaning yet are legal to send, must not be sent on, and make some
+// libraries refuse the whole.
+func plainParent(s string) string {
+	var flags [1]byte
+	if len(s) != parentLength || !hexInto(flags[:], s[53:55]) || flags[0] <= knownFlags {
+		return s
+	}
+	return s[:53] + "0" + string("0123"[flags[0]&knownFlags])
+}
+
 // hexInto reads lower-case hex only, as the specification has it.
 func hexInto(dst []byte, s string) bool {
 	for i := range len(s) {

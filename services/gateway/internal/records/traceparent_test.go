@@ -42,14 +42,16 @@ func TestParseParent(t *testing.T) {
 
 func FuzzParseParent(f *testing.F) {
 	f.Add("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	f.Add("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-f7")
 	f.Add("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x")
 	f.Fuzz(func(t *testing.T, text string) {
 		sc, ok := parseParent(text)
 		if !ok {
 			return
 		}
-		// What we let in, everybody else must be able to read.
-		ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{"traceparent": text})
+		// What we send on, everybody else must be able to read.
+		plain := plainParent(text)
+		ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{"traceparent": plain})
 		theirs := trace.SpanContextFromContext(ctx)
 		require.Equal(t, theirs.TraceID(), sc.TraceID())
 		require.Equal(t, theirs.SpanID(), sc.SpanID())

@@ -42,6 +42,18 @@ func apiError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w h
 	writeError(w, err)
 }
 
+// routingError answers a request that fits no route.
+func routingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, httpStatus int) {
+	f := fault.NotFound.New("there is no such route; see /openapi.json")
+	switch httpStatus {
+	case http.StatusMethodNotAllowed:
+		f = fault.Unsupported.New("this route does not know the method; see /openapi.json")
+	case http.StatusBadRequest:
+		f = fault.Invalid.New("the path is malformed")
+	}
+	writeStatus(w, rpc.Status(f.WithReason("NO_SUCH_ROUTE")), httpStatus)
+}
+
 func errTooLarge(limit int64) error {
 	return &sized{fault.Exhausted.New("the request body is larger than %d bytes", limit).WithReason("REQUEST_TOO_LARGE")}
 }

@@ -85,7 +85,7 @@ func TestAnswerMayTakeLongerThanAStall(t *testing.T) {
 		_, _ = io.WriteString(w, "late")
 	})
 	for range 2 { // the second on the same connection
-		resp, err := http.Post("http://"+addr, "text/plain", strings.NewReader("x")) //nolint:noctx // a test's
+		resp, err := http.Post("http://"+addr, "text/plain", strings.NewReader("x"))
 		require.NoError(t, err)
 		raw, err := io.ReadAll(resp.Body)
 		require.NoError(t, err)
@@ -105,14 +105,14 @@ func TestTooManyRequests(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	first := make(chan error, 1)
 	go func() {
-		resp, err := client.Get("http://" + addr) //nolint:noctx // a test's
+		resp, err := client.Get("http://" + addr)
 		if err == nil {
 			err = resp.Body.Close()
 		}
 		first <- err
 	}()
 	<-entered
-	resp, err := client.Get("http://" + addr) //nolint:noctx // a test's
+	resp, err := client.Get("http://" + addr)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
 	require.Equal(t, "1", resp.Header.Get("Retry-After"))

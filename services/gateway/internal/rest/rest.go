@@ -66,7 +66,7 @@ type Deps struct {
 // New makes the handler of everything.
 func New(cfg Config, deps Deps) (http.Handler, error) {
 	cfg = cfg.withDefaults()
-	api, err := newAPI(deps.Conn)
+	api, err := newAPI(context.Background(), deps.Conn) // the registrations keep it for nothing
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 }
 
 // newAPI makes the JSON routes.
-func newAPI(conn *grpc.ClientConn) (http.Handler, error) {
+func newAPI(ctx context.Context, conn *grpc.ClientConn) (http.Handler, error) {
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, newMarshaler()),
 		runtime.WithIncomingHeaderMatcher(incomingHeader),
@@ -91,12 +91,12 @@ func newAPI(conn *grpc.ClientConn) (http.Handler, error) {
 		runtime.WithOutgoingTrailerMatcher(noHeader),
 		runtime.WithErrorHandler(apiError),
 		runtime.WithStreamErrorHandler(streamError),
+		runtime.WithRoutingErrorHandler(routingError),
 		runtime.WithForwardResponseOption(openTail),
 		runtime.WithUnescapingMode(runtime.UnescapingModeAllCharacters),
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
 	)
-	ctx := context.Background() // the registrations keep it for nothing
 	for name, register := range map[string]func() error{
 		"auth": func() error {
 			return authv1.RegisterAuthServiceHandlerClient(ctx, mux, authv1.NewAuthServiceClient(conn))

@@ -19,10 +19,10 @@ const (
 
 // Serve answers requests on lis until ctx ends, then lets those under way
 // finish. It returns nil after a clean stop.
-func Serve(ctx context.Context, lis net.Listener, handler http.Handler, log *slog.Logger) error {
+func Serve(ctx context.Context, lis net.Listener, handler http.Handler, logger *slog.Logger) error {
 	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: headTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHead,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(lis) }()

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -49,20 +48,15 @@ func TestScale(t *testing.T) {
 	if *scaleTables == "" {
 		migrate(t, db)
 	} else {
-		files, err := filepath.Glob(filepath.Join(*scaleTables, "*.sql"))
-		require.NoError(t, err)
-		slices.Sort(files)
-		for _, f := range files {
-			sql, err := os.ReadFile(f)
-			require.NoError(t, err)
-			require.NoError(t, db.Exec(t.Context(), string(sql)), f)
-		}
+		require.NoError(t, db.Migrate(t.Context(), "trace-store", os.DirFS(*scaleTables)))
 	}
 	f := &fixture{t: t, db: db, reader: query.New(db, query.Limits{}), writer: store.NewWriter(db, store.WriterConfig{MaxBlock: 256 << 20})}
 	l := newLoader(f)
 	l.run()
 	l.sizes()
-	l.lookups()
+	if *scaleRuns > 0 {
+		l.lookups()
+	}
 	if *scaleHold > 0 {
 		fmt.Println("holding", db.Database(), "at", clickhousetest.URL(t))
 		time.Sleep(*scaleHold)

@@ -3,15 +3,13 @@ package store
 import (
 	"encoding/binary"
 	"hash/maphash"
-	"slices"
 
 	"github.com/ClickHouse/ch-go/proto"
 	"github.com/cespare/xxhash/v2"
 )
 
 // The column types of this file keep their values in the form in which the
-// native protocol sends them, so that a block is sent without another copy,
-// and a resource's attributes are repeated for each of its spans by one copy.
+// native protocol sends them, so that a block is sent without another pass.
 
 const (
 	typeString = proto.ColumnType("String")
@@ -152,6 +150,9 @@ func (c *dict) append(v []byte) {
 	c.rows = append(c.rows, c.intern(v, hint))
 }
 
+// use appends a row with a word that intern has given the index of.
+func (c *dict) use(i uint32) { c.rows = append(c.rows, i) }
+
 func (c *dict) reset() {
 	c.words.reset()
 	c.places, c.ends, c.hashes, c.rows = c.places[:0], c.ends[:0], c.hashes[:0], c.rows[:0]
@@ -278,76 +279,6 @@ func (c *attributes) WriteColumn(w *proto.Writer) {
 	c.keys.WriteColumn(w)
 	c.vals.WriteColumn(w)
 }
-
-// repeated is a Map(LowCardinality(String), String) column of which each row
-// is one of few: the attributes of resources and scopes. It keeps a row once
-// and writes it out as often as it is used.
-type repeated struct {
-	distinct *attributes
-	rows     []mapRow
-	keyCount int
-	valBytes int
-	keys     []uint32 // scratch of EncodeColumn
-}
-
-// mapRow is where a row of attributes lies.
-type mapRow struct{ key0, key1, val0, val1 int }
-
-func newRepeated() *repeated { return &repeated{distinct: newAttributes()} }
-
-// add keeps a row without using it.
-func (c *repeated) add(list []attr) mapRow {
-	d := c.distinct
-	r := mapRow{key0: len(d.keys.rows), val0: len(d.vals.buf)}
-	d.append(list)
-	r.key1, r.val1 = len(d.keys.rows), len(d.vals.buf)
-	return r
-}
-
-// append uses a row that add has kept.
-func (c *repeated) append(r mapRow) {
-	c.rows = append(c.rows, r)
-	c.keyCount += r.key1 - r.key0
-	c.valBytes += r.val1 - r.val0
-}
-
-func (c *repeated) reset() {
-	c.distinct.reset()
-	c.rows, c.keyCount, c.valBytes = c.rows[:0], 0, 0
-}
-
-// size is that of the block sent, which is what ClickHouse has to hold.
-func (c *repeated) size() int {
-	return 8*len(c.rows) + 4*c.keyCount + c.valBytes + len(c.distinct.keys.words.buf)
-}
-
-func (c *repeated) Type() proto.ColumnType { return typeMap }
-func (c *repeated) Rows() int              { return len(c.rows) }
-
-// EncodeState writes the state of the keys.
-func (c *repeated) EncodeState(b *proto.Buffer) { c.distinct.EncodeState(b) }
-
-func (c *repeated) EncodeColumn(b *proto.Buffer) {
-	end := uint64(0)
-	for _, r := range c.rows {
-		end += uint64(r.key1 - r.key0)
-		b.PutUInt64(end)
-	}
-	dict := c.distinct.keys
-	own := dict.rows
-	c.keys = slices.Grow(c.keys[:0], c.keyCount)
-	for _, r := range c.rows {
-		c.keys = append(c.keys, own[r.key0:r.key1]...)
-	}
-	dict.rows = c.keys
-	dict.EncodeColumn(b)
-	dict.rows = own
-	for _, r := range c.rows {
-		b.PutRaw(c.distinct.vals.buf[r.val0:r.val1])
-	}
-}
-
-func (c *repeated) WriteColumn(w *proto.Writer) { w.ChainBuffer(c.EncodeColumn) }
 
 // array is an Array column around a column that its owner appends to. close
 // ends a row.

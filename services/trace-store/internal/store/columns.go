@@ -13,24 +13,21 @@ type Columns struct {
 	rows  int
 	block uint64 // counts resets, so that groups know where their attributes lie
 
-	tenant, name, service, state *dict
-	traceID, spanID, parentID    *fixed
-	flags, kind, status          *words
-	start, duration, received    *words
-	message, rest                *texts
-	attrs                        *attributes
-	resource, scope              *repeated
-	letters                      *dict
-	resourceLetters, resourceURL *dict
-	resourceRest                 *dict
-	scopeName, scopeVersion      *dict
-	scopeLetters, scopeURL       *dict
-	scopeRest                    *dict
-	events                       eventColumns
-	links                        linkColumns
-	tags                         *array[*words]
-	spans, index                 proto.Input
-	all                          []column
+	tenant, name, service, state   *dict
+	traceID, spanID, parentID      *fixed
+	flags, kind, status            *words
+	start, duration, received      *words
+	message, rest                  *texts
+	attrs                          *attributes
+	letters                        *dict
+	resource, resourcePairs        *dict
+	scope, scopeName, scopeVersion *dict
+	operations                     map[operation]struct{}
+	events                         eventColumns
+	links                          linkColumns
+	tags                           *array[*words]
+	spans, index                   proto.Input
+	all                            []column
 }
 
 type eventColumns struct {
@@ -59,9 +56,10 @@ func NewColumns() *Columns {
 		flags:    newUint32(), kind: newInt32(), status: newInt32(),
 		start: newDateTime(), duration: newUint64(), received: newDateTime(),
 		message: &texts{}, rest: &texts{},
-		attrs: newAttributes(), resource: newRepeated(), scope: newRepeated(),
-		letters: newDict(), resourceLetters: newDict(), resourceURL: newDict(), resourceRest: newDict(),
-		scopeName: newDict(), scopeVersion: newDict(), scopeLetters: newDict(), scopeURL: newDict(), scopeRest: newDict(),
+		attrs: newAttributes(), letters: newDict(),
+		resource: newDict(), resourcePairs: newDict(),
+		scope: newDict(), scopeName: newDict(), scopeVersion: newDict(),
+		operations: map[operation]struct{}{},
 		events: eventColumns{
 			time: newArray(newDateTime()), name: newArray(newDict()), attrs: newArray(newAttributes()),
 			letters: newArray(newDict()), dropped: newArray(newUint32()),
@@ -87,11 +85,8 @@ func (c *Columns) layOut() {
 		{Name: "Timestamp", Data: c.start}, {Name: "Duration", Data: c.duration},
 		{Name: "StatusCode", Data: c.status}, {Name: "StatusMessage", Data: c.message},
 		{Name: "SpanAttributes", Data: c.attrs}, {Name: "SpanAttributeTypes", Data: c.letters}, {Name: "SpanRest", Data: c.rest},
-		{Name: "ResourceAttributes", Data: c.resource}, {Name: "ResourceAttributeTypes", Data: c.resourceLetters},
-		{Name: "ResourceSchemaUrl", Data: c.resourceURL}, {Name: "ResourceRest", Data: c.resourceRest},
-		{Name: "ScopeName", Data: c.scopeName}, {Name: "ScopeVersion", Data: c.scopeVersion},
-		{Name: "ScopeAttributes", Data: c.scope}, {Name: "ScopeAttributeTypes", Data: c.scopeLetters},
-		{Name: "ScopeSchemaUrl", Data: c.scopeURL}, {Name: "ScopeRest", Data: c.scopeRest},
+		{Name: "Resource", Data: c.resource}, {Name: "ResourceAttributes", Data: c.resourcePairs},
+		{Name: "Scope", Data: c.scope}, {Name: "ScopeName", Data: c.scopeName}, {Name: "ScopeVersion", Data: c.scopeVersion},
 		{Name: "Events.Timestamp", Data: c.events.time}, {Name: "Events.Name", Data: c.events.name},
 		{Name: "Events.Attributes", Data: c.events.attrs}, {Name: "Events.AttributeTypes", Data: c.events.letters},
 		{Name: "Events.DroppedAttributesCount", Data: c.events.dropped},
@@ -136,6 +131,7 @@ func (c *Columns) Reset() {
 	for _, col := range c.all {
 		col.reset()
 	}
+	clear(c.operations)
 	c.rows = 0
 	c.block++
 }
@@ -170,30 +166,42 @@ func (c *Columns) append(o *origin, res, scope *group, s *span) {
 	c.appendEvents(s)
 	c.appendLinks(s)
 	c.appendTags(res, s)
+	c.noteOperation(s.kind)
 }
+
+const noHint = ^uint32(0)
 
 func (c *Columns) appendResource(g *group) {
 	if g.block != c.block {
-		g.block, g.row = c.block, c.resource.add(g.attrs.attrs)
-		g.tokens = appendTokens(g.tokens[:0], c.resource.distinct.keys, g.row.key0, g.attrs.attrs)
+		g.block = c.block
+		g.at.message = c.resource.intern(g.message, noHint)
+		g.at.pairs = c.resourcePairs.intern(g.pairs, noHint)
+		g.at.name = c.service.intern(g.name, noHint)
 	}
-	c.resource.append(g.row)
-	c.service.append(g.name)
-	c.resourceLetters.append(g.attrs.letters)
-	c.resourceURL.append(g.schemaURL)
-	c.resourceRest.append(g.rest)
+	c.resource.use(g.at.message)
+	c.resourcePairs.use(g.at.pairs)
+	c.service.use(g.at.name)
 }
 
 func (c *Columns) appendScope(g *group) {
 	if g.block != c.block {
-		g.block, g.row = c.block, c.scope.add(g.attrs.attrs)
+		g.block = c.block
+		g.at.message = c.scope.intern(g.message, noHint)
+		g.at.name = c.scopeName.intern(g.name, noHint)
+		g.at.version = c.scopeVersion.intern(g.version, noHint)
 	}
-	c.scope.append(g.row)
-	c.scopeName.append(g.name)
-	c.scopeVersion.append(g.version)
-	c.scopeLetters.append(g.attrs.letters)
-	c.scopeURL.append(g.schemaURL)
-	c.scopeRest.append(g.rest)
+	c.scope.use(g.at.message)
+	c.scopeName.use(g.at.name)
+	c.scopeVersion.use(g.at.version)
+}
+
+// operation is a span name and kind of a service of a tenant, by indexes into
+// the dictionaries.
+type operation struct{ tenant, service, name, kind uint32 }
+
+func (c *Columns) noteOperation(kind uint32) {
+	i := c.rows - 1
+	c.operations[operation{c.tenant.rows[i], c.service.rows[i], c.name.rows[i], kind}] = struct{}{}
 }
 
 func (c *Columns) appendEvents(s *span) {

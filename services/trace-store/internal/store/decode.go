@@ -142,7 +142,7 @@ func (d *Decoder) scopeSpans(b []byte, ok bool, cols *Columns, out *Outcome, ful
 
 // store appends the parsed span, after making room for it.
 func (d *Decoder) store(cols *Columns, size int, out *Outcome, full func() error) error {
-	need := d.res.bytes + d.scope.bytes + 2*size + rowOverhead
+	need := d.res.bytes() + d.scope.bytes() + 2*size + rowOverhead
 	if need > d.MaxBlock {
 		out.reject(NoRoom, 1)
 		return nil

@@ -1,7 +1,10 @@
 package store
 
 import (
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/driftmesh/driftmesh/internal/otlp"
+	"github.com/driftmesh/driftmesh/services/trace-store/internal/value"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/wire"
 )
 
@@ -9,29 +12,35 @@ import (
 // memory, as it outlives the spans under it.
 type group struct {
 	parser
-	attrs     list
-	name      []byte // service.name of a resource, name of a scope
-	version   []byte
-	schemaURL []byte
-	// rest is a fragment of the ResourceSpans or ScopeSpans message: field 1
-	// with whatever has no column of its own.
-	rest   []byte
+	attrs   list
+	name    []byte // service.name of a resource, name of a scope
+	version []byte
+	// message is the ResourceSpans or ScopeSpans without the spans: what the
+	// reader puts around them again.
+	message []byte
+	// pairs are the attributes as [["key","text"],…].
+	pairs  []byte
 	tokens []uint32
-	bytes  int // about how much a row grows by the group
 
-	present bool
-	other   []byte
-	block   uint64 // the block in which row, and the attribute column's, is valid
-	row     mapRow
+	dirty bool     // something in it is not UTF-8
+	other []byte   // fields beside attributes, name and version
+	block uint64   // the block in which at is valid
+	at    groupRow // where its texts lie
 }
+
+// groupRow are indexes into dictionaries.
+type groupRow struct{ message, pairs, name, version uint32 }
 
 func (g *group) reset() {
 	g.scratch = g.scratch[:0]
 	g.attrs.reset()
-	g.name, g.version, g.schemaURL = nil, nil, nil
-	g.rest, g.other, g.tokens = g.rest[:0], g.other[:0], g.tokens[:0]
-	g.present, g.block = false, 0
+	g.name, g.version = nil, nil
+	g.message, g.pairs, g.tokens, g.other = g.message[:0], g.pairs[:0], g.tokens[:0], g.other[:0]
+	g.dirty, g.block = false, 0
 }
+
+// bytes is about how much a row grows by the group.
+func (g *group) bytes() int { return 4 * len(g.tokens) }
 
 // resource reads what the spans of a ResourceSpans share; false means that it
 // is malformed.
@@ -44,27 +53,36 @@ func (g *group) resource(resourceSpans []byte) bool {
 			if !g.resourceFields(c.V) {
 				return false
 			}
+			g.message = append(g.message, c.Raw...)
 		case c.Is(otlp.ResourceSpansSchemaURL, wire.Bytes):
-			g.schemaURL = g.text(c.V)
+			g.schemaURL(&c)
 		}
 	}
+	g.pairs = append(g.pairs, '[')
 	for i := range g.attrs.attrs {
-		if a := &g.attrs.attrs[i]; string(a.key) == "service.name" {
+		a := &g.attrs.attrs[i]
+		if g.name == nil && string(a.key) == "service.name" {
 			g.name = a.text
-			break
 		}
+		if i > 0 {
+			g.pairs = append(g.pairs, ',')
+		}
+		g.pairs = value.AppendPair(g.pairs, a.key, a.text)
+		g.tokens = append(g.tokens, token(xxhash.Sum64(a.key), xxhash.Sum64(a.text)))
 	}
-	g.fragment()
+	g.pairs = append(g.pairs, ']')
+	if g.dirty {
+		g.mend(otlp.ResourceSpansResource, otlp.ResourceAttributes)
+	}
 	return !c.Bad()
 }
 
 func (g *group) resourceFields(b []byte) bool {
-	g.present = true
 	c := wire.Of(b)
 	for c.Next() {
 		if !c.Is(otlp.ResourceAttributes, wire.Bytes) {
-			g.keep(&c, otlp.ResourceDroppedAttributesCount)
-		} else if !g.attribute(&g.attrs, c.V) {
+			g.keep(&c)
+		} else if !g.add(c.V) {
 			return false
 		}
 	}
@@ -82,54 +100,73 @@ func (g *group) scope(scopeSpans []byte) bool {
 			if !g.scopeFields(c.V) {
 				return false
 			}
+			g.message = append(g.message, c.Raw...)
 		case c.Is(otlp.ScopeSpansSchemaURL, wire.Bytes):
-			g.schemaURL = g.text(c.V)
+			g.schemaURL(&c)
 		}
 	}
-	g.fragment()
+	if g.dirty {
+		g.mend(otlp.ScopeSpansScope, otlp.ScopeAttributes)
+	}
 	return !c.Bad()
 }
 
 func (g *group) scopeFields(b []byte) bool {
-	g.present = true
 	c := wire.Of(b)
 	for c.Next() {
 		switch {
 		case c.Is(otlp.ScopeName, wire.Bytes):
-			g.name = g.text(c.V)
+			g.name = g.own(&c)
 		case c.Is(otlp.ScopeVersion, wire.Bytes):
-			g.version = g.text(c.V)
+			g.version = g.own(&c)
 		case c.Is(otlp.ScopeAttributes, wire.Bytes):
-			if !g.attribute(&g.attrs, c.V) {
+			if !g.add(c.V) {
 				return false
 			}
 		default:
-			g.keep(&c, otlp.ScopeDroppedAttributesCount)
+			g.keep(&c)
 		}
 	}
 	return !c.Bad()
 }
 
-// keep keeps a field without a column, unless it is a count of zero.
-func (g *group) keep(c *wire.Cursor, count int32) {
-	if c.Is(count, wire.Varint) && c.U == 0 {
-		return
-	}
-	g.other = append(g.other, c.Raw...)
+func (g *group) add(keyValue []byte) bool {
+	g.dirty = g.dirty || !value.Valid(keyValue)
+	return g.attribute(&g.attrs, keyValue)
 }
 
-// fragment makes rest: nothing if the columns alone tell the whole.
-func (g *group) fragment() {
-	told := len(g.attrs.attrs) > 0
-	if g.present && (!told || len(g.other) > 0) {
-		g.rest = wire.AppendBytes(g.rest, 1, g.other)
-	}
-	g.bytes = len(g.rest) + len(g.name) + len(g.version) + len(g.schemaURL)
-	for i := range g.attrs.attrs {
-		g.bytes += len(g.attrs.attrs[i].text) + attrOverhead
+// own is the text of a field that is kept also if the group has to be mended.
+func (g *group) own(c *wire.Cursor) []byte {
+	text := g.text(c.V)
+	g.dirty = g.dirty || len(text) != len(c.V)
+	g.other = wire.AppendString(g.other, c.Num, text)
+	return text
+}
+
+func (g *group) schemaURL(c *wire.Cursor) {
+	// Both messages have it as field 3. One that is not UTF-8 is no URL.
+	if text := g.text(c.V); len(text) == len(c.V) {
+		g.message = append(g.message, c.Raw...)
 	}
 }
 
-// attrOverhead is about what an attribute takes beside its text: the index of
-// its key, its length and its token.
-const attrOverhead = 12
+// keep keeps a field for mend. Nested messages are left out, as nobody looked
+// at their text.
+func (g *group) keep(c *wire.Cursor) {
+	if c.Type != wire.Bytes {
+		g.other = append(g.other, c.Raw...)
+	}
+}
+
+// mend writes the message anew, with what is not UTF-8 replaced.
+func (g *group) mend(field, attributes int32) {
+	body := append([]byte(nil), g.other...)
+	for _, a := range g.attrs.attrs {
+		kv, err := value.AppendKeyValue(nil, string(a.key), a.letter, string(a.text))
+		if err != nil {
+			continue // cannot be: Encode made it
+		}
+		body = wire.AppendBytes(body, attributes, kv)
+	}
+	g.message = wire.AppendBytes(g.message[:0], field, body)
+}

@@ -17,7 +17,7 @@ const MinRetention = time.Hour
 // longer. Tables that are set already are left alone.
 func SetRetention(ctx context.Context, db *clickhouse.DB, keep time.Duration) error {
 	for table, column := range map[string]string{
-		spansTable: "toDateTime(ReceivedAt)", indexTable: "toDateTime(ReceivedAt)", ledgerTable: "toDateTime(ReceivedAt)", "operations": "LastSeen",
+		spansTable: "toDateTime(ReceivedAt)", indexTable: "toDateTime(ReceivedAt)", ledgerTable: "toDateTime(ReceivedAt)", operationsTable: "LastSeen",
 	} {
 		ttl := fmt.Sprintf("%s + toIntervalSecond(%d)", column, int64(keep.Seconds()))
 		var engine string

@@ -15,15 +15,6 @@ func Token(key, text string) uint32 {
 
 func token(key, text uint64) uint32 { return uint32(key>>1 ^ text) }
 
-// appendTokens appends the tokens of a list of attributes, whose keys stand in
-// the dictionary from row first on.
-func appendTokens(dst []uint32, keys *dict, first int, attrs []attr) []uint32 {
-	for i := range attrs {
-		dst = append(dst, token(keys.hashes[keys.rows[first+i]], xxhash.Sum64(attrs[i].text)))
-	}
-	return dst
-}
-
 func (c *Columns) appendTags(res *group, s *span) {
 	tags, keys := c.tags.of, c.attrs.keys
 	for _, t := range res.tokens {

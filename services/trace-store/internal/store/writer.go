@@ -6,15 +6,17 @@ import (
 	"time"
 
 	"github.com/ClickHouse/ch-go/proto"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 )
 
 // Tables.
 const (
-	spansTable  = "spans"
-	indexTable  = "span_index"
-	ledgerTable = "span_ledger"
+	spansTable      = "spans"
+	indexTable      = "span_index"
+	operationsTable = "operations"
+	ledgerTable     = "span_ledger"
 )
 
 // Inserter stores a block of columns in a table; it returns nil only when they
@@ -39,11 +41,13 @@ type WriterConfig struct {
 }
 
 // Writer writes messages to the tables of trace-store. It is safe for
-// concurrent use; it starts no goroutines and holds no connection of its own.
+// concurrent use; no goroutine of it outlives a call.
 type Writer struct {
 	db   Inserter
 	cfg  WriterConfig
 	free chan *bench
+
+	operations operationLog
 }
 
 // bench is what one Write works at: a block and a decoder to fill it.
@@ -122,10 +126,14 @@ func (w *Writer) flush(ctx context.Context, cols *Columns) error {
 		return nil
 	}
 	start := time.Now()
-	if err := w.insert(ctx, spansTable, cols.Spans()); err != nil {
+	if err := w.writeOperations(ctx, cols); err != nil {
 		return err
 	}
-	if err := w.insert(ctx, indexTable, cols.Index()); err != nil {
+	// The two blocks share columns, which are only read.
+	group, both := errgroup.WithContext(ctx)
+	group.Go(func() error { return w.insert(both, spansTable, cols.Spans()) })
+	group.Go(func() error { return w.insert(both, indexTable, cols.Index()) })
+	if err := group.Wait(); err != nil {
 		return err
 	}
 	if w.cfg.Flushed != nil {

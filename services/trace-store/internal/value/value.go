@@ -187,21 +187,33 @@ func wellFormed(anyValue []byte, depth int) bool {
 func wellFormedList(list []byte, depth int) bool {
 	l := wire.Of(list)
 	for l.Next() {
-		if !l.Is(listValues, wire.Bytes) {
-			continue
-		}
-		kv := wire.Of(l.V)
-		for kv.Next() {
-			if kv.Is(kvKey, wire.Bytes) && !utf8.Valid(kv.V) {
-				return false
-			}
-			if kv.Is(kvValue, wire.Bytes) && !wellFormed(kv.V, depth+1) {
-				return false
-			}
-		}
-		if kv.Bad() {
+		if l.Is(listValues, wire.Bytes) && !wellFormedMember(l.V, depth) {
 			return false
 		}
 	}
 	return !l.Bad()
+}
+
+func wellFormedMember(keyValue []byte, depth int) bool {
+	kv := wire.Of(keyValue)
+	for kv.Next() {
+		if kv.Is(kvKey, wire.Bytes) && !utf8.Valid(kv.V) {
+			return false
+		}
+		if kv.Is(kvValue, wire.Bytes) && !wellFormed(kv.V, depth+1) {
+			return false
+		}
+	}
+	return !kv.Bad()
+}
+
+// Valid reports whether a KeyValue in wire form can be kept as it is: it is
+// well-formed, and all its text is UTF-8.
+func Valid(keyValue []byte) bool { return wellFormedMember(keyValue, 0) }
+
+// AppendPair appends ["key","text"] in JSON, the form in which the attributes
+// of resources are kept for SQL.
+func AppendPair(dst, key, text []byte) []byte {
+	dst = append(appendQuoted(append(dst, '['), key), ',')
+	return append(appendQuoted(dst, text), ']')
 }

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"go.yaml.in/yaml/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/driftmesh/driftmesh/internal/rpc"
+	"github.com/driftmesh/driftmesh/internal/settings"
+)
+
+// clientFlags say which mesh a command talks to, and as whom.
+type clientFlags struct {
+	Addr   string          `help:"Address of the mesh (gRPC)." default:"127.0.0.1:50051" env:"DRIFTMESH_ADDR" placeholder:"HOST:PORT"`
+	Token  settings.Secret `help:"Token from driftmesh login; file:PATH reads it from a file." env:"DRIFTMESH_TOKEN"`
+	APIKey settings.Secret `help:"API key; file:PATH reads it from a file." env:"DRIFTMESH_API_KEY" name:"api-key"`
+	TLS    bool            `help:"Talk TLS." env:"DRIFTMESH_TLS"`
+	Output string          `help:"Form of the answer: table, json or yaml." short:"o" enum:"table,json,yaml" default:"table"`
+}
+
+// dial connects with the caller's credentials.
+func (c clientFlags) dial() (*grpc.ClientConn, error) {
+	cfg := rpc.ClientConfig{Target: c.Addr, Credentials: callerCredentials{c}}
+	if c.TLS {
+		cfg.Transport = credentials.NewTLS(nil)
+	}
+	return rpc.Dial(cfg)
+}
+
+// callerCredentials attaches what the user gave to every call.
+type callerCredentials struct{ flags clientFlags }
+
+func (c callerCredentials) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	md := map[string]string{}
+	if token := c.flags.Token.Reveal(); token != "" {
+		md["authorization"] = "Bearer " + token
+	}
+	if key := c.flags.APIKey.Reveal(); key != "" {
+		md["x-api-key"] = key
+	}
+	return md, nil
+}
+
+func (c callerCredentials) RequireTransportSecurity() bool { return false }
+
+// show writes an answer: as the user wants it, a table by the given function.
+func (c clientFlags) show(to io.Writer, answer proto.Message, table func(*tabwriter.Writer)) error {
+	if c.Output == "table" {
+		w := tabwriter.NewWriter(to, 0, 4, 2, ' ', 0)
+		table(w)
+		return w.Flush()
+	}
+	raw, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(answer)
+	if err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
+	// protojson varies its white space on purpose; a script should not see it.
+	var tree any
+	decoder := json.NewDecoder(strings.NewReader(string(raw)))
+	decoder.UseNumber()
+	if err := decoder.Decode(&tree); err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
+	if c.Output == "yaml" {
+		return yaml.NewEncoder(to).Encode(plain(tree))
+	}
+	e := json.NewEncoder(to)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(tree)
+}
+
+// plain turns json.Number into text that YAML writes without quotes.
+func plain(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k := range v {
+			v[k] = plain(v[k])
+		}
+	case []any:
+		for i := range v {
+			v[i] = plain(v[i])
+		}
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return n
+		}
+		if f, err := v.Float64(); err == nil {
+			return f
+		}
+	}
+	return v
+}
+
+// row writes the cells of a table's row.
+func row(w io.Writer, cells ...any) {
+	for i, cell := range cells {
+		if i > 0 {
+			fmt.Fprint(w, "\t")
+		}
+		fmt.Fprint(w, cell)
+	}
+	fmt.Fprintln(w)
+}
+
+// call dials, calls a method of the client that of makes, and shows the
+// answer: what most commands do.
+func call[Client any, Req, Resp proto.Message](ctx context.Context, con console, flags clientFlags,
+	of func(grpc.ClientConnInterface) Client, method func(Client, context.Context, Req, ...grpc.CallOption) (Resp, error),
+	req Req, table func(io.Writer, Resp),
+) error {
+	conn, err := flags.dial()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	resp, err := method(of(conn), ctx, req)
+	if err != nil {
+		return err
+	}
+	return flags.show(con.out, resp, func(w *tabwriter.Writer) { table(w, resp) })
+}

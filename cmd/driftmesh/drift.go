@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+)
+
+type driftCmd struct {
+	Run    driftRunCmd    `cmd:"" help:"Evaluate a profile now."`
+	Scores driftScoresCmd `cmd:"" help:"Show the results of scheduled evaluations."`
+}
+
+type driftRunCmd struct {
+	clientFlags
+	Profile string        `arg:"" help:"uid, space/name or space/name/version."`
+	Since   time.Duration `help:"How far back the range begins." default:"24h"`
+	Start   time.Time     `help:"Start of the range (RFC 3339), instead of --since." format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME"`
+	End     time.Time     `help:"End of the range (RFC 3339); now when not given." format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME"`
+	Alert   bool          `help:"Raise and resolve alerts as a scheduled evaluation would."`
+	Bins    bool          `help:"Show what each bin adds."`
+}
+
+// Run evaluates and shows the scores.
+func (c driftRunCmd) Run(ctx context.Context, con console) error {
+	end := c.End
+	if end.IsZero() {
+		end = time.Now()
+	}
+	start := c.Start
+	if start.IsZero() {
+		start = end.Add(-c.Since)
+	}
+	req := &driftv1.EvaluateRequest{
+		Profile: c.Profile, StartTime: timestamppb.New(start), EndTime: timestamppb.New(end), Alert: c.Alert,
+	}
+	return call(ctx, con, c.clientFlags, driftv1.NewDriftServiceClient, driftv1.DriftServiceClient.Evaluate,
+		req, func(w io.Writer, r *driftv1.EvaluateResponse) { evaluation(w, r.GetEvaluation(), c.Bins) })
+}
+
+func evaluation(w io.Writer, e *driftv1.Evaluation, bins bool) {
+	fmt.Fprintf(w, "%s, %s to %s, %d records\n", e.GetProfileName(), stamp(e.GetStartTime()), stamp(e.GetEndTime()), e.GetRecords())
+	row(w, "FEATURE", "VERDICT", "DETECTOR", "VALUE", "THRESHOLD", "SAMPLE", "MISSING", "MOVED MOST")
+	for _, s := range e.GetScores() {
+		row(w, s.GetFeature(), verdict(s.GetVerdict()), s.GetDetector(), number(s.GetValue()), number(s.GetThreshold()),
+			s.GetSample(), s.GetMissing(), strongest(s))
+		if bins {
+			binTable(w, s)
+		}
+	}
+}
+
+func binTable(w io.Writer, s *driftv1.Score) {
+	for _, b := range s.GetBins() {
+		exemplar := ""
+		if x := b.GetExemplars(); len(x) > 0 {
+			exemplar = x[0].GetTraceId()
+		}
+		row(w, "  "+b.GetLabel(), fmt.Sprintf("%.1f%% → %.1f%%", 100*b.GetExpected(), 100*b.GetObserved()), "",
+			number(b.GetContribution()), "", b.GetCount(), "", exemplar)
+	}
+}
+
+// strongest is the bin that adds most, with the share it had and has.
+func strongest(s *driftv1.Score) string {
+	var top *driftv1.BinScore
+	for _, b := range s.GetBins() {
+		if top == nil || b.GetContribution() > top.GetContribution() {
+			top = b
+		}
+	}
+	if top == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%s: %.0f%% → %.0f%%", top.GetLabel(), 100*top.GetExpected(), 100*top.GetObserved())
+}
+
+func verdict(v driftv1.Verdict) string {
+	return strings.ToLower(strings.TrimPrefix(v.String(), "VERDICT_"))
+}
+
+func number(v float64) string { return fmt.Sprintf("%.4g", v) }
+
+type driftScoresCmd struct {
+	clientFlags
+	Profile string `arg:"" help:"uid, space/name or space/name/version."`
+	Limit   uint32 `help:"How many evaluations." default:"5"`
+}
+
+// Run shows stored evaluations.
+func (c driftScoresCmd) Run(ctx context.Context, con console) error {
+	return call(ctx, con, c.clientFlags, driftv1.NewDriftServiceClient, driftv1.DriftServiceClient.ListScores,
+		&driftv1.ListScoresRequest{Profile: c.Profile, PageSize: c.Limit}, func(w io.Writer, r *driftv1.ListScoresResponse) {
+			for _, e := range r.GetEvaluations() {
+				evaluation(w, e, false)
+			}
+		})
+}
+
+type alertsCmd struct {
+	List alertsListCmd `cmd:"" default:"withargs" help:"List alerts, the newest first."`
+	Ack  alertsAckCmd  `cmd:"" help:"Say that you take an alert on."`
+}
+
+type alertsListCmd struct {
+	clientFlags
+	Profile string `help:"Only of this profile."`
+	Open    bool   `help:"Only those that are not over."`
+	Limit   uint32 `help:"How many." default:"50"`
+}
+
+// Run lists alerts.
+func (c alertsListCmd) Run(ctx context.Context, con console) error {
+	return call(ctx, con, c.clientFlags, driftv1.NewDriftServiceClient, driftv1.DriftServiceClient.ListAlerts,
+		&driftv1.ListAlertsRequest{Profile: c.Profile, OpenOnly: c.Open, PageSize: c.Limit}, func(w io.Writer, r *driftv1.ListAlertsResponse) {
+			row(w, "ID", "STATE", "PROFILE", "FEATURE", "VALUE", "THRESHOLD", "RAISED", "SEEN", "EXEMPLAR TRACE")
+			for _, a := range r.GetAlerts() {
+				exemplar := "-"
+				if x := a.GetExemplarTraceIds(); len(x) > 0 {
+					exemplar = x[0]
+				}
+				s := a.GetScore()
+				row(w, a.GetId(), alertState(a), a.GetProfileName(), s.GetFeature(), number(s.GetValue()), number(s.GetThreshold()),
+					stamp(a.GetRaiseTime()), a.GetOccurrences(), exemplar)
+			}
+		})
+}
+
+func alertState(a *driftv1.Alert) string {
+	switch {
+	case a.GetResolveTime() != nil:
+		return "resolved"
+	case a.GetAcknowledgeTime() != nil:
+		return "acknowledged"
+	}
+	return "open"
+}
+
+type alertsAckCmd struct {
+	clientFlags
+	ID string `arg:"" help:"Id of the alert."`
+}
+
+// Run acknowledges the alert.
+func (c alertsAckCmd) Run(ctx context.Context, con console) error {
+	return call(ctx, con, c.clientFlags, driftv1.NewDriftServiceClient, driftv1.DriftServiceClient.AcknowledgeAlert,
+		&driftv1.AcknowledgeAlertRequest{Id: c.ID}, func(w io.Writer, _ *driftv1.AcknowledgeAlertResponse) {
+			row(w, "acknowledged", c.ID)
+		})
+}

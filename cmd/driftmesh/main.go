@@ -1,0 +1,110 @@
+// Command driftmesh is the whole mesh in one program, and the client for it.
+//
+// "driftmesh up" runs the five services in one process, with a message broker
+// and a ClickHouse engine of its own. The services do not know that they share
+// a process: they find one another through the same settings as anywhere else.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/process"
+	"github.com/driftmesh/driftmesh/internal/settings"
+)
+
+// Exit codes: what a script can rely on.
+const (
+	exitOK    = 0
+	exitError = 1 // the command ran and failed
+	exitUsage = 2 // the command line or a setting is wrong
+)
+
+type cli struct {
+	Up      upCmd      `cmd:"" help:"Run the whole mesh in this process."`
+	Demo    demoCmd    `cmd:"" help:"Run the mesh with a sample load whose data drifts after a while."`
+	Profile profileCmd `cmd:"" help:"Make, list and show drift profiles."`
+	Drift   driftCmd   `cmd:"" help:"Evaluate drift and show scores."`
+	Alerts  alertsCmd  `cmd:"" help:"List and acknowledge alerts."`
+	Traces  tracesCmd  `cmd:"" help:"Find and show traces."`
+	Records recordsCmd `cmd:"" help:"Send and watch records."`
+	Ledger  ledgerCmd  `cmd:"" help:"Show what became of everything that was accepted."`
+	Login   loginCmd   `cmd:"" help:"Get a token for a user."`
+	Whoami  whoamiCmd  `cmd:"" help:"Show who the mesh takes you for."`
+	Tenant  tenantCmd  `cmd:"" help:"Make and list tenants."`
+	User    userCmd    `cmd:"" help:"Make and list users."`
+	Key     keyCmd     `cmd:"" help:"Make, list and revoke API keys."`
+	Config  configCmd  `cmd:"" help:"Check settings, or print them."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+	Engine  engineCmd  `cmd:"" hidden:"" help:"The ClickHouse engine, as a child of up."`
+}
+
+// console is where a command writes.
+type console struct {
+	out, err io.Writer
+}
+
+func main() {
+	ctx, stop := process.Signals(context.Background())
+	code := run(ctx, os.Args[1:], console{os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context, args []string, con console) int {
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	var c cli
+	kctx, err := settings.Parse(settings.Program{
+		Name:        "driftmesh",
+		Description: "Traces and drift in one self-hosted mesh. Begin with: driftmesh up",
+		Vars: map[string]string{
+			"broker_url": embeddedURL, "clickhouse_url": embeddedURL, "sql_url": embeddedURL, "data_dir": "./data",
+			"log_level": "warn", // a person is watching
+		},
+		Args: args, Stdout: con.out, Stderr: con.err, Exit: os.Exit,
+	}, &c, nil)
+	if err != nil {
+		fmt.Fprintf(con.err, "driftmesh: %v\n", err)
+		return exitUsage
+	}
+	kctx.BindTo(ctx, (*context.Context)(nil))
+	kctx.Bind(con)
+	if err := kctx.Run(); err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintf(con.err, "driftmesh: %s\n", explain(err))
+		return exitError
+	}
+	return exitOK
+}
+
+// explain is the error as a user should read it: the message of a fault that a
+// server sent, the whole chain where the trouble is on this side.
+func explain(err error) string {
+	if f, ok := err.(*fault.Fault); ok { //nolint:errorlint // a fault around others is not a server's answer
+		if message := f.Message(); strings.Contains(message, f.Kind().Error()) {
+			return message
+		}
+		return f.Kind().Error() + ": " + f.Message()
+	}
+	return err.Error()
+}
+
+type versionCmd struct {
+	JSON bool `help:"As JSON."`
+}
+
+// Run prints the version.
+func (v versionCmd) Run(con console) error {
+	if v.JSON {
+		_, err := fmt.Fprintf(con.out, "{\"version\":%q}\n", process.Version)
+		return err
+	}
+	_, err := fmt.Fprintln(con.out, process.Version)
+	return err
+}

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/driftmesh/driftmesh/internal/clickhouse/embedded"
+	"github.com/driftmesh/driftmesh/internal/process"
+	"github.com/driftmesh/driftmesh/internal/settings"
+	"github.com/driftmesh/driftmesh/internal/telemetry"
+	"github.com/driftmesh/driftmesh/services/auth/auth"
+	"github.com/driftmesh/driftmesh/services/drift/drift"
+	"github.com/driftmesh/driftmesh/services/gateway/gateway"
+	"github.com/driftmesh/driftmesh/services/ingest-worker/ingest"
+	"github.com/driftmesh/driftmesh/services/trace-store/tracestore"
+)
+
+// embeddedURL as the URL of the broker, of ClickHouse or of the state means:
+// bring your own.
+const embeddedURL = "embedded"
+
+// defaultHTTP is where the gateway listens, and drift takes it to, unless told
+// otherwise.
+const defaultHTTP = "127.0.0.1:8000"
+
+// upCmd are the settings of the whole mesh in one process.
+type upCmd struct {
+	process.Shared
+
+	DataDir string         `help:"Where everything is kept." default:"${data_dir}" placeholder:"DIR"`
+	NATS    natsSettings   `embed:"" prefix:"nats." group:"embedded broker"`
+	Engine  engineSettings `embed:"" prefix:"engine." group:"embedded ClickHouse engine"`
+
+	Gateway      gateway.Config    `embed:"" prefix:"gateway." group:"gateway"`
+	Auth         auth.Config       `embed:"" prefix:"auth." group:"auth"`
+	IngestWorker ingest.Config     `embed:"" prefix:"ingest-worker." group:"ingest-worker"`
+	Drift        drift.Config      `embed:"" prefix:"drift." group:"drift"`
+	TraceStore   tracestore.Config `embed:"" prefix:"trace-store." group:"trace-store"`
+}
+
+type engineSettings struct {
+	Library string        `help:"Path of one's own copy of libchdb; empty to fetch it once into the cache." placeholder:"FILE"`
+	Cache   string        `help:"Directory of the fetched library." placeholder:"DIR"`
+	Memory  settings.Size `help:"Most memory that the engine may use." default:"1GiB"`
+	Threads int           `help:"Most threads that one query may use." default:"2"`
+}
+
+// readyTimeout is how long up waits before it says what is still missing.
+const readyTimeout = 60 * time.Second
+
+// Run runs the mesh until ctx ends.
+func (u *upCmd) Run(ctx context.Context, con console) error {
+	return u.run(ctx, con, func(ctx context.Context) { u.banner(ctx, con.out) })
+}
+
+// run runs the mesh and calls whenReady, in a goroutine that it waits for,
+// once everything is.
+func (u *upCmd) run(ctx context.Context, con console, whenReady func(context.Context)) error {
+	unlock, err := u.prepare()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	log := telemetry.NewLogger(u.Log, con.err)
+	stopEngine, err := u.startEngine(ctx, con.err, log)
+	if err != nil {
+		return err
+	}
+	defer stopEngine()
+	stopBroker, err := u.startBroker(log)
+	if err != nil {
+		return err
+	}
+	defer stopBroker()
+	return u.serve(ctx, con, whenReady)
+}
+
+// prepare makes the data directory ours, and the secret that the services
+// share if none is given.
+func (u *upCmd) prepare() (unlock func(), err error) {
+	dir, err := filepath.Abs(u.DataDir)
+	if err != nil {
+		return nil, fmt.Errorf("find data directory: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make data directory: %w", err)
+	}
+	u.DataDir = dir
+	unlock, err = lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	if u.Mesh.Secret == "" {
+		secret, err := ownSecret(filepath.Join(dir, "mesh.secret"))
+		if err != nil {
+			unlock()
+			return nil, err
+		}
+		u.Mesh.Secret = settings.Secret(secret)
+	}
+	if u.SQL.URL.Reveal() == embeddedURL {
+		u.SQL.URL = settings.Secret("sqlite:" + filepath.Join(dir, "state"))
+	}
+	// Alerts lead to where this gateway listens, unless told otherwise.
+	u.Drift.TraceURL = strings.Replace(u.Drift.TraceURL, "//"+defaultHTTP+"/", "//"+u.Gateway.HTTP+"/", 1)
+	return unlock, nil
+}
+
+func (u *upCmd) startEngine(ctx context.Context, progress io.Writer, log *slog.Logger) (stop func(), err error) {
+	if u.ClickHouse.URL.Reveal() != embeddedURL {
+		return func() {}, nil
+	}
+	report := newProgressLine(progress)
+	library, err := embedded.Fetch(ctx, embedded.Source{
+		Library: u.Engine.Library, Cache: u.Engine.Cache, Progress: report.update,
+	})
+	report.end()
+	if err != nil {
+		return nil, err
+	}
+	// The engine outlives ctx: the services drain into it.
+	engine, err := embedded.Start(context.WithoutCancel(ctx), embedded.Config{
+		Library: library, Path: filepath.Join(u.DataDir, "clickhouse"),
+		Limits: embedded.Limits{Memory: int64(u.Engine.Memory), Threads: u.Engine.Threads},
+		Log:    log.With(slog.String(telemetry.KeyService, "engine")),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start engine: %w", err)
+	}
+	u.ClickHouse.URL = settings.Secret(engine.URL() + "driftmesh")
+	return func() {
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+		defer cancel()
+		if err := engine.Stop(late); err != nil {
+			log.Warn("engine did not stop cleanly", telemetry.Err(err))
+		}
+	}, nil
+}
+
+// serve runs the five services. They stop in the order gateway, ingest-worker,
+// drift, trace-store, auth, so that each finds what it drains into.
+func (u *upCmd) serve(ctx context.Context, con console, whenReady func(context.Context)) error {
+	env, err := process.NewEnv(ctx, u.Shared, con.err)
+	if err != nil {
+		return err
+	}
+	group := process.NewGroup(env.Log)
+	group.Add("admin", env.ServeAdmin)
+	group.Add("auth", func(ctx context.Context) error { return auth.Run(ctx, u.Auth, env.For("auth")) })
+	group.Add("trace-store", func(ctx context.Context) error { return tracestore.Run(ctx, u.TraceStore, env.For("trace-store")) })
+	group.Add("drift", func(ctx context.Context) error { return drift.Run(ctx, u.Drift, env.For("drift")) })
+	group.Add("ingest-worker", func(ctx context.Context) error { return ingest.Run(ctx, u.IngestWorker, env.For("ingest-worker")) })
+	group.Add("gateway", func(ctx context.Context) error { return gateway.Run(ctx, u.Gateway, env.For("gateway")) })
+	group.Add("console", func(ctx context.Context) error {
+		awaitReady(ctx, env, con.err)
+		if ctx.Err() == nil {
+			whenReady(ctx)
+		}
+		<-ctx.Done()
+		return nil
+	})
+	context.AfterFunc(ctx, env.Stopping)
+	err = group.Run(ctx)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if closeErr := env.Close(last); closeErr != nil && err == nil && !errors.Is(closeErr, context.Canceled) {
+		env.Log.Warn("last own spans were not sent", telemetry.Err(closeErr))
+	}
+	return err
+}
+
+// awaitReady returns when every check passes or ctx ends, and says what is
+// missing when that takes long.
+func awaitReady(ctx context.Context, env process.Env, to io.Writer) {
+	patience := time.NewTimer(readyTimeout)
+	defer patience.Stop()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		ready, lines := env.ReadyReport(ctx)
+		if ready && len(lines) > 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-patience.C:
+			fmt.Fprintln(to, "still waiting for:")
+			for _, line := range lines {
+				fmt.Fprintln(to, " ", line)
+			}
+		case <-tick.C:
+		}
+	}
+}
+
+func (u *upCmd) banner(_ context.Context, to io.Writer) {
+	g := u.Gateway
+	fmt.Fprintf(to, `driftmesh is ready
+
+  traces in    OTLP gRPC  %s
+               OTLP HTTP  http://%s/v1/traces
+  records in   gRPC       %s
+  REST, UI     http://%s
+  Jaeger API   http://%s/jaeger
+  metrics      http://%s/metrics
+  data         %s
+`, g.OTLPGRPC, g.OTLPHTTP, g.GRPC, g.HTTP, g.HTTP, u.Admin.Listen, u.DataDir)
+	if g.Anonymous {
+		fmt.Fprintln(to, "\n  Calls without credentials are accepted as tenant \"default\" (setting gateway.anonymous).")
+	}
+	fmt.Fprintln(to, "\nStop with Ctrl-C.")
+}
+
+// engineCmd is the body of the engine's process. Its parent ends it by closing
+// its input; signals from a terminal reach both and must not end it first.
+type engineCmd struct{}
+
+// Run serves until the parent is gone.
+func (engineCmd) Run(ctx context.Context) error {
+	return embedded.Child(context.WithoutCancel(ctx))
+}

@@ -1,0 +1,205 @@
+package window_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftmesh/driftmesh/internal/clickhouse"
+	"github.com/driftmesh/driftmesh/sdk/profile"
+	"github.com/driftmesh/driftmesh/services/drift/internal/window"
+)
+
+// BenchmarkLayout is the measurement behind ADR 006: a row per record with
+// arrays, as observations is, against a row per value. CPU is the engine's own
+// count of its threads' time, so that other work on the machine does not show.
+//
+//	go test -run '^$' -bench Layout -benchtime 1x ./services/drift/internal/window
+func BenchmarkLayout(b *testing.B) {
+	for _, size := range []struct{ numbers, categories, stored int }{{16, 4, 50_000}, {160, 40, 10_000}} {
+		name := fmt.Sprintf("features=%d", size.numbers+size.categories)
+		b.Run(name+"/insert/layout=record", func(b *testing.B) {
+			db := tables(b)
+			for b.Loop() {
+				measureInsert(b, db, "observations", size.numbers, size.categories, size.stored)
+			}
+		})
+		b.Run(name+"/insert/layout=value", func(b *testing.B) {
+			db := tables(b)
+			for b.Loop() {
+				measureInsert(b, db, "per_value", size.numbers, size.categories, size.stored)
+			}
+		})
+		for _, records := range []int{1000, 10_000, 100_000, 1_000_000} {
+			if records*(size.numbers+size.categories) > 20_000_000 {
+				continue
+			}
+			b.Run(fmt.Sprintf("%s/recompute/layout=record/records=%d", name, records), func(b *testing.B) {
+				benchmarkRecompute(b, size.numbers, size.categories, records)
+			})
+			if records*(size.numbers+size.categories) > 4_000_000 {
+				continue // the rows of values would take longer to make than to tell
+			}
+			b.Run(fmt.Sprintf("%s/recompute/layout=value/records=%d", name, records), func(b *testing.B) {
+				benchmarkValues(b, size.numbers, size.categories, records)
+			})
+		}
+	}
+}
+
+// columnsOfSource are those that every layout stores of a record.
+const columnsOfSource = "Tenant, Profile, RecordId, EventTime, TraceId, SpanId, ReceivedAt, ContentHash"
+
+// chunk is how many records are made and inserted at a time.
+const chunk = 10_000
+
+// fillSource makes the records from number first on, of one minute, in a table
+// in memory: numbers with two decimals around ten, categories of eight texts,
+// ids like UUIDs.
+func fillSource(b *testing.B, db *clickhouse.DB, numbers, categories, first, records int, minute int64) {
+	b.Helper()
+	exec(b, db, "DROP TABLE IF EXISTS source")
+	exec(b, db, "CREATE TABLE source ENGINE = Memory EMPTY AS SELECT "+columnsOfSource+", Numbers, NumberStates, Categories, CategoryStates FROM observations")
+	exec(b, db, fmt.Sprintf(`INSERT INTO source SELECT '%s', '%s', lower(hex(sipHash128(number, %d))), toDateTime64(%d, 9, 'UTC') + toIntervalNanosecond(number * 100),
+		sipHash128(number, 1), reinterpretAsFixedString(cityHash64(number)), toDateTime64(%d, 9, 'UTC'), cityHash64(number, 3),
+		arrayMap(i -> round(randNormal(10, 2, number * 1000 + i) + i, 2), range(%d)), arrayWithConstant(%d, 0),
+		arrayMap(i -> concat('text', toString(cityHash64(number, i) %% 8)), range(%d)), arrayWithConstant(%d, 0) FROM numbers(%d, %d)`,
+		tenant, uid, minute, (day+minute)*60, day*60, numbers, numbers, categories, categories, first, records))
+}
+
+// explode makes the rows of values of the source.
+func explode(b *testing.B, db *clickhouse.DB, numbers, categories int) {
+	b.Helper()
+	exec(b, db, "DROP TABLE IF EXISTS exploded")
+	exec(b, db, fmt.Sprintf(`CREATE TABLE exploded ENGINE = Memory AS SELECT %s, toUInt16(f) AS Feature, toUInt8(0) AS State,
+		if(f < %d, Numbers[f + 1], 0.) AS Number, CAST(if(f < %d, '', Categories[f - %d]), 'LowCardinality(String)') AS Category
+		FROM source ARRAY JOIN range(%d) AS f`, columnsOfSource, numbers, numbers, numbers-1, numbers+categories))
+}
+
+const createPerValue = `CREATE TABLE per_value (Tenant LowCardinality(String), Profile UUID, Feature UInt16,
+	Minute DateTime('UTC') MATERIALIZED toStartOfMinute(toDateTime(EventTime, 'UTC')) CODEC(Delta(4), ZSTD(1)),
+	RecordId String CODEC(ZSTD(1)), EventTime DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)), TraceId FixedString(16) CODEC(ZSTD(1)),
+	SpanId FixedString(8) CODEC(ZSTD(1)), State UInt8, Number Float64 CODEC(ZSTD(1)), Category LowCardinality(String),
+	ReceivedAt DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)), ContentHash UInt64 CODEC(NONE))
+	ENGINE = ReplacingMergeTree(ContentHash) PARTITION BY toYYYYMM(ReceivedAt) ORDER BY (Tenant, Profile, Minute, Feature, RecordId)`
+
+func exec(b *testing.B, db *clickhouse.DB, query string) {
+	b.Helper()
+	require.NoError(b, db.Exec(b.Context(), query))
+}
+
+// cpu is the time that the engine's threads have worked, in microseconds.
+func cpu(b *testing.B, db *clickhouse.DB) (used uint64) {
+	b.Helper()
+	require.NoError(b, db.QueryRow(b.Context(), "SELECT sum(value) FROM system.events WHERE event IN ('UserTimeMicroseconds', 'SystemTimeMicroseconds')").Scan(&used))
+	return used
+}
+
+// load inserts records of a minute, a chunk at a time, and returns the CPU of
+// the inserts in microseconds.
+func load(b *testing.B, db *clickhouse.DB, table string, numbers, categories, records int, minute int64) (used uint64) {
+	b.Helper()
+	for first := 0; first < records; first += chunk {
+		fillSource(b, db, numbers, categories, first, min(chunk, records-first), minute)
+		source := "source"
+		list := columnsOfSource + ", Numbers, NumberStates, Categories, CategoryStates"
+		if table == "per_value" {
+			explode(b, db, numbers, categories)
+			source, list = "exploded", columnsOfSource+", Feature, State, Number, Category"
+		}
+		before := cpu(b, db)
+		exec(b, db, fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s SETTINGS max_threads = 1, min_insert_block_size_bytes = 100000000", table, list, list, source))
+		used += cpu(b, db) - before
+	}
+	return used
+}
+
+func measureInsert(b *testing.B, db *clickhouse.DB, table string, numbers, categories, records int) {
+	b.Helper()
+	if table == "per_value" {
+		exec(b, db, "DROP TABLE IF EXISTS per_value")
+		exec(b, db, createPerValue)
+	}
+	exec(b, db, "TRUNCATE TABLE "+table)
+	exec(b, db, "SYSTEM STOP MERGES "+table)
+	used := load(b, db, table, numbers, categories, records, 0)
+	b.ReportMetric(float64(used)/float64(records), "insert-cpu-us/record")
+	exec(b, db, "SYSTEM START MERGES "+table)
+	before := cpu(b, db)
+	exec(b, db, "OPTIMIZE TABLE "+table+" FINAL")
+	b.ReportMetric(float64(cpu(b, db)-before)/float64(records), "merge-cpu-us/record")
+	b.ReportMetric(float64(onDisk(b, db, table))/float64(records), "disk-bytes/record")
+	if table == "observations" {
+		b.ReportMetric(float64(onDisk(b, db, "observation_ids"))/float64(records), "ids-bytes/record")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+func onDisk(b *testing.B, db *clickhouse.DB, table string) (bytes uint64) {
+	b.Helper()
+	require.NoError(b, db.QueryRow(b.Context(), "SELECT sum(bytes_on_disk) FROM system.parts WHERE database = currentDatabase() AND active AND table = '"+table+"'").Scan(&bytes))
+	return bytes
+}
+
+// wide is a profile of the source's shape.
+func wide(b *testing.B, numbers, categories int) *profile.Profile {
+	b.Helper()
+	var columns []profile.Column
+	for i := range numbers + categories {
+		c := profile.Column{Name: fmt.Sprintf("f%d", i), Type: profile.Float}
+		if i >= numbers {
+			c.Type = profile.String
+		}
+		for k := range 100 {
+			c.Numbers = append(c.Numbers, float64(i)+7+float64(k)/16)
+			c.Texts = append(c.Texts, fmt.Sprintf("text%d", k%8))
+		}
+		columns = append(columns, c)
+	}
+	p, err := profile.New(columns, profile.Options{Space: "s", Name: "n"})
+	require.NoError(b, err)
+	return p
+}
+
+func benchmarkRecompute(b *testing.B, numbers, categories, records int) {
+	db := tables(b)
+	// Twice as many records of other minutes stand around the window.
+	for _, minute := range []int64{0, 1, 2} {
+		load(b, db, "observations", numbers, categories, records, minute)
+	}
+	s := window.New(tenant, uid.String(), wide(b, numbers, categories))
+	var conflicts uint64
+	var related []int64
+	var finding, computing uint64
+	loops := 0.0
+	for b.Loop() {
+		before := cpu(b, db)
+		require.NoError(b, db.QueryRow(b.Context(), s.Related([]int64{day + 1})).Scan(&conflicts, &related))
+		found := cpu(b, db)
+		exec(b, db, s.Recompute([]int64{day + 1}, false))
+		finding, computing, loops = finding+found-before, computing+cpu(b, db)-found, loops+1
+	}
+	require.Zero(b, conflicts)
+	b.ReportMetric(float64(finding)/1000/loops, "related-cpu-ms/window")
+	b.ReportMetric(float64(computing)/1000/loops, "cpu-ms/window")
+}
+
+// benchmarkValues recomputes a window from rows of values: the same counts and
+// exemplars, by the simplest statement that could do it.
+func benchmarkValues(b *testing.B, numbers, categories, records int) {
+	db := tables(b)
+	exec(b, db, createPerValue)
+	for _, minute := range []int64{0, 1, 2} {
+		load(b, db, "per_value", numbers, categories, records, minute)
+	}
+	query := fmt.Sprintf(`SELECT Feature, cell, count(), groupArraySorted(4)(cityHash64(RecordId)) FROM (
+		SELECT Feature, RecordId, if(Feature < %d, toUInt16(arrayCount(e -> e < Number, range(7, 16))), toUInt16(cityHash64(Category) %% 8)) AS cell
+		FROM per_value FINAL WHERE Tenant = '%s' AND Profile = '%s' AND Minute = %d) GROUP BY Feature, cell FORMAT Null`, numbers, tenant, uid, (day+1)*60)
+	before, loops := cpu(b, db), 0.0
+	for b.Loop() {
+		exec(b, db, query)
+		loops++
+	}
+	b.ReportMetric(float64(cpu(b, db)-before)/1000/loops, "cpu-ms/window")
+}

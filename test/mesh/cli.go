@@ -1,0 +1,36 @@
+package mesh
+
+import (
+	"context"
+	"encoding/json"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// CLI runs a driftmesh command against the mesh and returns what it printed.
+func (a Addresses) CLI(t T, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, Binary(t, "./cmd/driftmesh"), append(args, "--addr", a.GRPC)...)
+	out, err := cmd.CombinedOutput()
+	return strings.TrimSpace(string(out)), err
+}
+
+// MustCLI is CLI for a command that must succeed.
+func (a Addresses) MustCLI(t T, args ...string) string {
+	t.Helper()
+	out, err := a.CLI(t, args...)
+	require.NoError(t, err, out)
+	return out
+}
+
+// JSON runs a driftmesh command and decodes what it prints as JSON.
+func (a Addresses) JSON(t T, into any, args ...string) {
+	t.Helper()
+	out := a.MustCLI(t, append(args, "-o", "json")...)
+	require.NoError(t, json.Unmarshal([]byte(out), into), out)
+}

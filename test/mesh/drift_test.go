@@ -1,0 +1,248 @@
+package mesh_test
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
+	"github.com/driftmesh/driftmesh/test/mesh"
+)
+
+// golden is what numpy says of the wine data (see its script).
+type golden map[string]struct {
+	Samples map[string]struct {
+		Counts        []uint64
+		Contributions []float64
+		PSI           float64
+	}
+}
+
+type wineData struct {
+	names []string
+	rows  [][]string
+	want  golden
+}
+
+func readWine(t *testing.T) wineData {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(mesh.Root(t), "services/drift/internal/score/testdata/wine.json"))
+	require.NoError(t, err)
+	var d wineData
+	require.NoError(t, json.Unmarshal(raw, &d.want))
+	f, err := os.Open(wine(t))
+	require.NoError(t, err)
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	require.NoError(t, err)
+	d.names, d.rows = rows[0], rows[1:]
+	return d
+}
+
+// reference writes the even rows to a file; moved gives the odd rows of more
+// than 11 % alcohol: the split that the golden file is made from.
+func (d wineData) reference(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "reference.csv")
+	f, err := os.Create(path)
+	require.NoError(t, err)
+	w := csv.NewWriter(f)
+	require.NoError(t, w.Write(d.names))
+	for i := 0; i < len(d.rows); i += 2 {
+		require.NoError(t, w.Write(d.rows[i]))
+	}
+	w.Flush()
+	require.NoError(t, w.Error())
+	require.NoError(t, f.Close())
+	return path
+}
+
+func (d wineData) moved(t *testing.T) (rows []int) {
+	t.Helper()
+	for column, name := range d.names {
+		if name != "alcohol" {
+			continue
+		}
+		for i := 1; i < len(d.rows); i += 2 {
+			v, err := strconv.ParseFloat(d.rows[i][column], 64)
+			require.NoError(t, err)
+			if v > 11 {
+				rows = append(rows, i)
+			}
+		}
+	}
+	require.NotEmpty(t, rows)
+	return rows
+}
+
+func (d wineData) record(t *testing.T, row int, profile string, at time.Time) *ingestv1.Record {
+	t.Helper()
+	features := &ingestv1.Features{}
+	for column, name := range d.names {
+		v, err := strconv.ParseFloat(d.rows[row][column], 64)
+		require.NoError(t, err)
+		feature := &ingestv1.Feature{Name: name, Value: &ingestv1.Feature_Float{Float: v}}
+		if name == "quality" {
+			feature.Value = &ingestv1.Feature_Int{Int: int64(v)}
+		}
+		features.Values = append(features.Values, feature)
+	}
+	return &ingestv1.Record{
+		Id: fmt.Sprintf("row-%d", row), Profile: profile, EventTime: timestamppb.New(at),
+		Traceparent: fmt.Sprintf("00-%032x-%016x-00", row+1, row+1),
+		Body:        &ingestv1.Record_Features{Features: features},
+	}
+}
+
+// Promise 3: the mathematics of the reference to 1e-9, and not a digit of
+// difference with 1, 2 and 7 drift workers, whatever the order and however
+// often a record comes.
+func TestDriftIsExactWithAnyNumberOfWorkers(t *testing.T) {
+	f := mesh.StartFive(t)
+	data := readWine(t)
+	reference, rows := data.reference(t), data.moved(t)
+	begin := time.Now().UTC().Add(-30 * time.Minute).Truncate(time.Minute)
+	var first string
+	workers := 1
+	for _, want := range []int{1, 2, 7} {
+		for ; workers < want; workers++ {
+			f.Join("drift")
+		}
+		name := fmt.Sprintf("wine-%d", want)
+		f.MustCLI(t, "profile", "create", "--reference", reference, "--name", name)
+		random := rand.New(rand.NewPCG(uint64(want), 5)) //nolint:gosec // small and positive
+		sendShuffled(t, f.Addresses, data, rows, "default/"+name, begin, random)
+		evaluation := evaluated(t, f.Addresses, "default/"+name, begin, len(rows))
+		requireGolden(t, data, evaluation)
+		got := digits(t, evaluation)
+		if first == "" {
+			first = got
+		}
+		require.Equal(t, first, got, "with %d workers", want)
+	}
+	account := f.Settled(t, "records")
+	require.EqualValues(t, 3*len(rows), account.GetStored())
+	require.EqualValues(t, 3*2*len(rows), account.GetDuplicate())
+}
+
+// sendShuffled sends every record three times in an order of its own, in
+// batches of odd sizes.
+func sendShuffled(t *testing.T, m mesh.Addresses, data wineData, rows []int, profile string, begin time.Time, random *rand.Rand) {
+	t.Helper()
+	client := ingestv1.NewIngestServiceClient(m.Conn(t))
+	for range 3 {
+		order := random.Perm(len(rows))
+		for len(order) > 0 {
+			n := min(1+random.IntN(97), len(order))
+			req := &ingestv1.PublishRecordsRequest{}
+			for _, i := range order[:n] {
+				req.Records = append(req.Records, data.record(t, rows[i], profile, begin.Add(time.Duration(i)*5*time.Second)))
+			}
+			order = order[n:]
+			answer, err := client.PublishRecords(t.Context(), req)
+			require.NoError(t, err)
+			require.EqualValues(t, n, answer.GetAccepted(), answer)
+		}
+	}
+}
+
+// evaluated waits until all records are in the windows and returns the scores.
+func evaluated(t *testing.T, m mesh.Addresses, profile string, begin time.Time, records int) *driftv1.Evaluation {
+	t.Helper()
+	var evaluation *driftv1.Evaluation
+	require.Eventually(t, func() bool {
+		answer, err := driftv1.NewDriftServiceClient(m.Conn(t)).Evaluate(t.Context(), &driftv1.EvaluateRequest{
+			Profile: profile, StartTime: timestamppb.New(begin), EndTime: timestamppb.New(begin.Add(time.Hour)),
+		})
+		require.NoError(t, err)
+		evaluation = answer.GetEvaluation()
+		return evaluation.GetRecords() == uint64(records) //nolint:gosec // positive
+	}, 60*time.Second, 200*time.Millisecond, "records in the windows: %d of %d", evaluation.GetRecords(), records)
+	return evaluation
+}
+
+func requireGolden(t *testing.T, data wineData, e *driftv1.Evaluation) {
+	t.Helper()
+	require.Len(t, e.GetScores(), len(data.names))
+	for _, s := range e.GetScores() {
+		want := data.want[s.GetFeature()].Samples["moved"]
+		require.InDelta(t, want.PSI, s.GetValue(), 1e-9, s.GetFeature())
+		require.Len(t, s.GetBins(), len(want.Counts), s.GetFeature())
+		for i, bin := range s.GetBins() {
+			require.Equal(t, want.Counts[i], bin.GetCount(), "%s bin %d", s.GetFeature(), i)
+			require.InDelta(t, want.Contributions[i], bin.GetContribution(), 1e-9)
+			if s.GetVerdict() == driftv1.Verdict_VERDICT_DRIFT {
+				require.Equal(t, bin.GetCount() > 0, len(bin.GetExemplars()) > 0, "exemplars of %s bin %d", s.GetFeature(), i)
+			}
+		}
+	}
+}
+
+// digits is everything about an evaluation that must not differ by a digit.
+func digits(t *testing.T, e *driftv1.Evaluation) string {
+	t.Helper()
+	var all strings.Builder
+	for _, s := range e.GetScores() {
+		fmt.Fprintf(&all, "%s %v %v %v %d\n", s.GetFeature(), s.GetVerdict(), s.GetValue(), s.GetThreshold(), s.GetSample())
+		for _, b := range s.GetBins() {
+			fmt.Fprintf(&all, "  %v %d", b.GetContribution(), b.GetCount())
+			for _, x := range b.GetExemplars() {
+				fmt.Fprintf(&all, " %s", x.GetRecordId())
+			}
+			all.WriteByte('\n')
+		}
+	}
+	return all.String()
+}
+
+// From the reference to an alert with exemplars, with the command line alone.
+func TestAnAlertNamesTheTracesThatMovedIt(t *testing.T) {
+	m := mesh.Start(t)
+	data := readWine(t)
+	m.MustCLI(t, "profile", "create", "--reference", data.reference(t), "--name", "wine", "--fixed", "0.2")
+	begin := time.Now().UTC().Add(-30 * time.Minute)
+	rows := data.moved(t)
+	sendShuffled(t, m.Addresses, data, rows, "default/wine", begin, rand.New(rand.NewPCG(3, 4)))
+	evaluated(t, m.Addresses, "default/wine", begin.Truncate(time.Minute), len(rows))
+	m.MustCLI(t, "drift", "run", "default/wine", "--alert")
+
+	var list struct {
+		Alerts []struct {
+			ID               string   `json:"id"`
+			ExemplarTraceIDs []string `json:"exemplar_trace_ids"`
+			Score            struct{ Feature string }
+			Occurrences      int
+		}
+	}
+	m.JSON(t, &list, "alerts", "list", "--open")
+	require.NotEmpty(t, list.Alerts)
+	features := map[string]bool{}
+	for _, a := range list.Alerts {
+		features[a.Score.Feature] = true
+		require.NotEmpty(t, a.ExemplarTraceIDs, a.Score.Feature)
+		require.Equal(t, 1, a.Occurrences)
+	}
+	require.True(t, features["alcohol"], "%v", features)
+	for name, feature := range data.want {
+		require.Equal(t, feature.Samples["moved"].PSI > 0.2, features[name], name)
+	}
+	require.Eventually(t, func() bool { return strings.Contains(m.Log(), "drift of alcohol in default/wine/0.1.0 raised") }, 20*time.Second, 50*time.Millisecond)
+
+	// The same again is a repetition, not an alert.
+	m.MustCLI(t, "drift", "run", "default/wine", "--alert")
+	before := len(list.Alerts)
+	m.JSON(t, &list, "alerts", "list", "--open")
+	require.Len(t, list.Alerts, before)
+	require.Contains(t, m.MustCLI(t, "alerts", "ack", list.Alerts[0].ID), "acknowledged")
+}

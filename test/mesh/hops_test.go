@@ -1,0 +1,132 @@
+package mesh_test
+
+import (
+	"encoding/hex"
+	"errors"
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+
+	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
+	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
+	"github.com/driftmesh/driftmesh/test/mesh"
+)
+
+func wine(t *testing.T) string {
+	return filepath.Join(mesh.Root(t), "examples/wine/winequality-red.csv")
+}
+
+// meshTrace is what the mesh's own tenant knows of a trace: an administrator
+// of the mesh reads it.
+func meshTrace(t *testing.T, m mesh.Addresses, token, id string) []*tracepb.Span {
+	t.Helper()
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token)
+	stream, err := tracev1.NewTraceServiceClient(m.Conn(t)).GetTrace(ctx, &tracev1.GetTraceRequest{TraceId: id})
+	require.NoError(t, err)
+	var spans []*tracepb.Span
+	for {
+		part, err := stream.Recv()
+		if errors.Is(err, io.EOF) || err != nil {
+			return spans
+		}
+		var data tracepb.TracesData
+		require.NoError(t, proto.Unmarshal(part.GetOtlpTraces(), &data))
+		for _, rs := range data.GetResourceSpans() {
+			for _, ss := range rs.GetScopeSpans() {
+				spans = append(spans, ss.GetSpans()...)
+			}
+		}
+	}
+}
+
+// Promise 5: one record with a traceparent gives one trace that names every
+// hop and how long it waited in the broker.
+func TestOneRecordOneTraceThroughEveryHop(t *testing.T) {
+	m := mesh.Start(t, "--auth.bootstrap-password", "correct horse battery")
+	m.MustCLI(t, "profile", "create", "--reference", wine(t), "--name", "wine")
+	token := m.MustCLI(t, "login", "admin", "--tenant", "driftmesh", "--password", "correct horse battery")
+
+	for name, send := range map[string]func(t *testing.T, traceparent string){
+		"in the record": func(t *testing.T, traceparent string) {
+			publish(t, m.Addresses, traceparent, "")
+		},
+		"in the call's metadata": func(t *testing.T, traceparent string) {
+			publish(t, m.Addresses, "", traceparent)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			id := strings.Repeat(map[bool]string{true: "a1", false: "b2"}[name == "in the record"], 16)
+			send(t, "00-"+id+"-00f067aa0ba902b7-01")
+			want := []string{"accept records", "send records", "dwell records", "process records", "store observations", "dwell windows", "process windows"}
+			var spans []*tracepb.Span
+			require.Eventually(t, func() bool {
+				spans = meshTrace(t, m.Addresses, token, id)
+				names := spanNames(spans)
+				for _, w := range want {
+					if !names[w] {
+						return false
+					}
+				}
+				return true
+			}, 30*time.Second, 200*time.Millisecond, "hops so far: %v", spanNames(spans))
+			requireOneTree(t, spans, "00f067aa0ba902b7")
+		})
+	}
+}
+
+func publish(t *testing.T, m mesh.Addresses, inRecord, inCall string) {
+	t.Helper()
+	ctx := t.Context()
+	if inCall != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "traceparent", inCall)
+	}
+	answer, err := ingestv1.NewIngestServiceClient(m.Conn(t)).PublishRecords(ctx, &ingestv1.PublishRecordsRequest{Records: []*ingestv1.Record{{
+		Profile: "default/wine", Traceparent: inRecord,
+		Body: &ingestv1.Record_Features{Features: &ingestv1.Features{Values: []*ingestv1.Feature{
+			{Name: "alcohol", Value: &ingestv1.Feature_Float{Float: 9.4}},
+		}}},
+	}}})
+	require.NoError(t, err)
+	require.EqualValues(t, 1, answer.GetAccepted(), answer)
+}
+
+func spanNames(spans []*tracepb.Span) map[string]bool {
+	names := map[string]bool{}
+	for _, s := range spans {
+		names[s.GetName()] = true
+	}
+	return names
+}
+
+// requireOneTree: every span hangs on another of the trace, in the end on the
+// caller's, and the dwell times are measured.
+func requireOneTree(t *testing.T, spans []*tracepb.Span, caller string) {
+	t.Helper()
+	known := map[string]bool{caller: true}
+	for _, s := range spans {
+		known[hex.EncodeToString(s.GetSpanId())] = true
+	}
+	for _, s := range spans {
+		require.True(t, known[hex.EncodeToString(s.GetParentSpanId())], "%s hangs on nothing", s.GetName())
+		if strings.HasPrefix(s.GetName(), "dwell ") {
+			require.Greater(t, attribute(s, "driftmesh.broker.dwell").GetDoubleValue(), 0.0)
+		}
+	}
+}
+
+func attribute(s *tracepb.Span, key string) *commonpb.AnyValue {
+	for _, kv := range s.GetAttributes() {
+		if kv.GetKey() == key {
+			return kv.GetValue()
+		}
+	}
+	return nil
+}
