@@ -35,8 +35,9 @@ func (t *Telemetry) Lost(topic, group string, n int64) {
 // Instrument returns b with tracing and metrics on what it publishes; a Runner
 // on it finds the telemetry by itself.
 func (t *Telemetry) Instrument(b Broker) Broker {
-	t.system = b.Capabilities().System
-	return &instrumented{Broker: b, telemetry: t}
+	own := *t
+	own.system = b.Capabilities().System
+	return &instrumented{Broker: b, telemetry: &own}
 }
 
 type instrumented struct {

@@ -225,26 +225,34 @@ func requireProto(t *testing.T, want, got proto.Message) {
 func fetch(t *testing.T, m *mesh.Mesh, id string, spans int) (flat map[string]interop.Flat) {
 	t.Helper()
 	client := tracev1.NewTraceServiceClient(m.Conn(t))
-	require.Eventually(t, func() bool {
-		stream, err := client.GetTrace(t.Context(), &tracev1.GetTraceRequest{TraceId: id})
-		require.NoError(t, err)
-		var all tracepb.TracesData
-		for {
-			part, err := stream.Recv()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				return false // not stored yet
-			}
-			require.NoError(t, proto.UnmarshalOptions{Merge: true}.Unmarshal(part.GetOtlpTraces(), &all))
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		all, err := read(t, client, id)
+		if err == nil {
+			flat, err = interop.Flatten(all)
+			require.NoError(t, err)
 		}
-		flat, err = interop.Flatten(&all)
-		require.NoError(t, err)
-		return len(flat) >= spans
-	}, 20*time.Second, 50*time.Millisecond, "trace %s never became whole", id)
-	require.Len(t, flat, spans)
-	return flat
+		if len(flat) == spans {
+			return flat
+		}
+		require.True(t, time.Now().Before(deadline), "trace %s has %d spans, not %d: %v", id, len(flat), spans, err)
+	}
+}
+
+func read(t *testing.T, client tracev1.TraceServiceClient, id string) (*tracepb.TracesData, error) {
+	t.Helper()
+	stream, err := client.GetTrace(t.Context(), &tracev1.GetTraceRequest{TraceId: id})
+	require.NoError(t, err)
+	var all tracepb.TracesData
+	for {
+		part, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return &all, nil
+		}
+		if err != nil {
+			return nil, err // not stored yet
+		}
+		require.NoError(t, proto.UnmarshalOptions{Merge: true}.Unmarshal(part.GetOtlpTraces(), &all))
+	}
 }
 
 type jaegerTrace struct {

@@ -33,11 +33,11 @@ const name = "trace-store"
 // Config is what can be set.
 type Config struct {
 	Listen   string        `help:"Address for other services." default:"127.0.0.1:50063" placeholder:"HOST:PORT"`
-	Messages int           `help:"Most messages in one insert." default:"4000"`
-	Bytes    settings.Size `help:"Most bytes of messages in one insert. A worker's memory is about ten times this." default:"10MiB"`
+	Messages int           `help:"Most messages in one insert." default:"8000"`
+	Bytes    settings.Size `help:"Most bytes of messages in one insert. A worker's memory is about five times this, times parallel." default:"20MiB"`
 	Block    settings.Size `help:"Most bytes of one block of columns." default:"48MiB"`
 	Linger   time.Duration `help:"How long the first message of an insert waits for others." default:"300ms"`
-	Parallel int           `help:"Inserts at a time." default:"2"`
+	Parallel int           `help:"Batches written at a time." default:"1"`
 	Drain    time.Duration `help:"How long inserts may run on when the service stops." default:"15s"`
 
 	Retention    time.Duration `help:"How long spans are kept; 0 is for ever." default:"720h"`

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,19 +32,17 @@ const (
 // link is one connection that comes back by itself.
 type link struct {
 	nc     *nats.Conn
-	epoch  atomic.Uint64 // grows at every disconnect
 	denied atomic.Pointer[error]
 
-	mu      sync.Mutex
-	changed chan struct{} // closed and replaced at every change of state
-	hooks   []func()      // called at every disconnect
-	errs    []func(error) // called with asynchronous errors
+	mu         sync.Mutex
+	changed    chan struct{} // closed and replaced at every change of state
+	publishers map[*publisher]struct{}
 }
 
 // dial connects. While the server is away it returns a link that keeps trying;
 // when the server refuses us it returns ErrDenied.
 func dial(name string, t target, tlsConfig *tls.Config, logger *slog.Logger) (*link, error) {
-	l := &link{changed: make(chan struct{})}
+	l := &link{changed: make(chan struct{}), publishers: map[*publisher]struct{}{}}
 	opts := append([]nats.Option{
 		nats.Name(name),
 		nats.Timeout(dialTimeout),
@@ -88,15 +88,11 @@ func (l *link) delay(attempts int) time.Duration {
 }
 
 func (l *link) down(logger *slog.Logger, err error) {
-	l.epoch.Add(1)
 	if err != nil {
 		logger.Warn("broker connection lost", "err", err)
 	}
-	l.mu.Lock()
-	hooks := l.hooks
-	l.mu.Unlock()
-	for _, h := range hooks {
-		h()
+	for _, p := range l.users() {
+		p.failAll(broker.ErrUnknownOutcome, "")
 	}
 	l.wake()
 }
@@ -115,11 +111,8 @@ func (l *link) refused(err error) {
 
 func (l *link) async(logger *slog.Logger, err error) {
 	l.refused(err)
-	l.mu.Lock()
-	errs := l.errs
-	l.mu.Unlock()
-	for _, f := range errs {
-		f(err)
+	for _, p := range l.users() {
+		p.refused(err)
 	}
 	logger.Warn("broker reported an error", "err", err)
 }
@@ -140,19 +133,28 @@ func (l *link) state() (connected bool, changed <-chan struct{}) {
 	return l.nc.IsConnected(), l.changed
 }
 
-// onDown registers a function to be called at every disconnect.
-func (l *link) onDown(f func()) {
+// join lets a publisher hear of disconnects and errors until it leaves.
+func (l *link) join(p *publisher) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.hooks = append(l.hooks, f)
+	l.publishers[p] = struct{}{}
 }
 
-// onError registers a function to be called with asynchronous errors.
-func (l *link) onError(f func(error)) {
+func (l *link) leave(p *publisher) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.errs = append(l.errs, f)
+	delete(l.publishers, p)
 }
+
+func (l *link) users() []*publisher {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Keys(l.publishers))
+}
+
+// epoch grows with every reconnect. What was sent in an epoch that ended may
+// not have arrived.
+func (l *link) epoch() uint64 { return l.nc.Stats().Reconnects }
 
 // err says why we are not connected.
 func (l *link) err() error {

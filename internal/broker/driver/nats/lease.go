@@ -104,9 +104,9 @@ func (l *lease) settle(ctx context.Context, idx []int, word []byte) error {
 		if l.ctx.Err() != nil {
 			return broker.ErrLeaseLost
 		}
-		epoch := link.epoch.Load()
+		epoch := link.epoch()
 		err := l.say(ctx, idx, word)
-		if err == nil && link.epoch.Load() == epoch {
+		if err == nil && link.epoch() == epoch {
 			return nil
 		}
 		if err := l.reconnected(ctx); err != nil {

@@ -75,8 +75,7 @@ func newPublisher(c *conn) (*publisher, error) {
 		return nil, fmt.Errorf("subscribe to acknowledgements: %w", err)
 	}
 	p.sub = sub
-	p.link.onDown(func() { p.failAll(broker.ErrUnknownOutcome, "") })
-	p.link.onError(p.refused)
+	p.link.join(p)
 	return p, nil
 }
 
@@ -294,6 +293,7 @@ func (p *publisher) Close(ctx context.Context) error {
 		return nil
 	}
 	defer p.conn.remove(p)
+	defer p.link.leave(p)
 	var err error
 	if p.window.Acquire(ctx, windowBytes) != nil {
 		err = fmt.Errorf("close publisher: %w", ctx.Err())

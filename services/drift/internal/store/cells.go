@@ -32,17 +32,43 @@ func (c *Cells) Ping(ctx context.Context) error { return c.db.Ping(ctx) }
 // Recompute computes the cells of the minutes, and of the others that share a
 // record with them, whole. It may be done at any time by anybody.
 func (c *Cells) Recompute(ctx context.Context, s *window.Statements, minutes []int64) error {
-	var conflicts uint64
-	var related []int64
-	if err := c.db.QueryRow(ctx, s.Related(minutes)).Scan(&conflicts, &related); err != nil {
-		return fmt.Errorf("find related windows: %w", err)
+	related, err := c.findLosers(ctx, s, minutes)
+	if err != nil {
+		return err
 	}
 	all := append(slices.Clone(minutes), related...)
 	slices.Sort(all)
-	if err := c.db.Exec(ctx, s.Recompute(slices.Compact(all), conflicts > 0)); err != nil {
+	if err := c.db.Exec(ctx, s.Recompute(slices.Compact(all))); err != nil {
 		return fmt.Errorf("recompute windows: %w", err)
 	}
 	return nil
+}
+
+// findLosers writes down which rows of the windows are no record, and gives the
+// windows that share records with them.
+func (c *Cells) findLosers(ctx context.Context, s *window.Statements, minutes []int64) (related []int64, err error) {
+	var rows, suspects uint64
+	if err := c.db.QueryRow(ctx, s.Size(minutes)).Scan(&rows); err != nil {
+		return nil, fmt.Errorf("measure windows: %w", err)
+	}
+	part := window.Slice{Of: int(rows/window.SliceRows) + 1}
+	for ; part.Part < part.Of; part.Part++ {
+		if err := c.db.QueryRow(ctx, s.Suspects(minutes, part)).Scan(&suspects); err != nil {
+			return nil, fmt.Errorf("look for records in several windows: %w", err)
+		}
+		if suspects == 0 {
+			continue
+		}
+		if err := c.db.Exec(ctx, s.Losers(minutes, part)); err != nil {
+			return nil, fmt.Errorf("write down lost rows: %w", err)
+		}
+		var found []int64
+		if err := c.db.QueryRow(ctx, s.Related(minutes, part)).Scan(&found); err != nil {
+			return nil, fmt.Errorf("find related windows: %w", err)
+		}
+		related = append(related, found...)
+	}
+	return related, nil
 }
 
 // Range is a range of event time of one profile, in minutes since 1970; End is

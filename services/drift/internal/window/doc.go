@@ -12,20 +12,21 @@
 // # Which rows count
 //
 // A record counts once, in one window. Of several rows with one record id the
-// one with the greatest ContentHash is the record (ties cannot matter: equal
-// hashes mean equal rows, and between equal hashes in two minutes the later
-// minute wins). Inside a minute FINAL picks it; across minutes the statement
-// leaves out the losers, which it finds in observation_ids. A record that moves
-// to another minute changes two windows, so [Related] names the others.
+// one with the greatest (ContentHash, Minute) is the record. Inside a minute
+// FINAL picks it. Rows that lose to a row of another minute are found in
+// observation_ids, which is sorted by record id, and written to table losers;
+// once lost is lost for ever, so that table only grows. Finding them comes
+// before recomputing, for the touched windows, in slices that bound its memory;
+// where a record moved to another window, the other is recomputed too.
 //
 // # Which result wins
 //
 // Two workers may write the cells of one window, one of them having seen fewer
 // rows. Version makes the fuller one win whatever the order of the writes: it
-// is the sum over the record ids ever seen in the minute of ContentHash + 1, plus
-// 2^64 for each that has lost to another minute. More ids, a greater hash of an
-// id and a loss can only raise it, and there is no other way in which a window
-// can change.
+// is the sum, over the record ids ever seen in the minute, of twice the greatest
+// ContentHash, plus 1, plus 1 more if that row has lost. Another id, a greater
+// hash of an id, and a loss can only raise it, and there is no other way in
+// which a window can change.
 //
 // # Exemplars
 //

@@ -1,12 +1,15 @@
 INSERT INTO cells (Tenant, Profile, Minute, Feature, Counts, Exemplars, Records, Version)
 WITH
 $bins,
-$losers
+lost_rows AS
+(
+    SELECT Minute, RecordId, ContentHash FROM losers WHERE $window
+),
 rows AS
 (
     SELECT Minute, Numbers, NumberStates, Categories, CategoryStates, $key AS key
     FROM observations FINAL
-    WHERE $window AND NOT $lost
+    WHERE $window AND (Minute, RecordId, ContentHash) NOT IN lost_rows
 ),
 placed AS
 (
@@ -26,8 +29,8 @@ windows AS
 (
     SELECT
         Minute, countIf(NOT lost) AS records,
-        sum(toUInt128(ContentHash) + 1 + if(lost, toUInt128(18446744073709551616), toUInt128(0))) AS version
-    FROM (SELECT Minute, ContentHash, $lost AS lost FROM observations FINAL WHERE $window)
+        sum(2 * toUInt128(ContentHash) + if(lost, 2, 1)) AS version
+    FROM (SELECT Minute, ContentHash, (Minute, RecordId, ContentHash) IN lost_rows AS lost FROM observations FINAL WHERE $window)
     GROUP BY Minute
 )
 SELECT

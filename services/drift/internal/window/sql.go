@@ -12,6 +12,8 @@ var (
 	categoriesSQL string
 	//go:embed related.sql
 	relatedSQL string
+	//go:embed size.sql
+	sizeSQL string
 	//go:embed losers.sql
 	losersSQL string
 	//go:embed suspects.sql

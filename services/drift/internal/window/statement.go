@@ -52,19 +52,49 @@ func New(tenant, uid string, p *profile.Profile) *Statements {
 	}
 }
 
-// Recompute returns the statement that computes the cells of the minutes (since
-// 1970) and inserts them into table cells. Windows that never had a row are not
-// written. conflicts tells whether a record of these windows has rows in several
-// minutes; then the losers are left out, which costs a look at every record id.
-func (s *Statements) Recompute(minutes []int64, conflicts bool) string {
-	return s.fill(recomputeSQL, minutes, conflicts)
+// Slice is a part of the records of some windows, chosen by a hash of their ids:
+// part Part of Of. It bounds the memory that finding losers takes.
+type Slice struct{ Part, Of int }
+
+// SliceRows is how many rows a slice should hold: with ids of 36 bytes the
+// engine needs some 100 MB to find losers among them.
+const SliceRows = 200_000
+
+func (s Slice) sql() string {
+	if s.Of <= 1 {
+		return "1"
+	}
+	return fmt.Sprintf("cityHash64(RecordId) %% %d = %d", s.Of, s.Part)
 }
 
-// Related returns the query for minutes, other than the given ones, that share
-// a record id with them. Every conflict of the given windows shows: the query
-// has the columns Conflicts UInt64 and Minutes Array(Int64), in one row.
-func (s *Statements) Related(minutes []int64) string {
-	return s.fill(relatedSQL, minutes, true)
+// Size returns the query for the number of rows of the minutes (since 1970), as
+// stored: column Rows UInt64.
+func (s *Statements) Size(minutes []int64) string { return s.fill(sizeSQL, minutes, Slice{}) }
+
+// Suspects returns the query for the number of records of the minutes that seem
+// to have rows in other minutes too: column Suspects UInt64. Without any, the
+// next two find nothing.
+func (s *Statements) Suspects(minutes []int64, part Slice) string {
+	return s.fill(suspectsSQL, minutes, part)
+}
+
+// Losers returns the statement that adds, of records of the minutes with rows in
+// several minutes, the rows that lose to table losers.
+func (s *Statements) Losers(minutes []int64, part Slice) string {
+	return s.fill(losersSQL, minutes, part)
+}
+
+// Related returns the query for all minutes that share a record with the given
+// ones, which may be among them: column Minutes Array(Int64), ascending.
+func (s *Statements) Related(minutes []int64, part Slice) string {
+	return s.fill(relatedSQL, minutes, part)
+}
+
+// Recompute returns the statement that computes the cells of the minutes and
+// inserts them into table cells, leaving out what is in table losers. Windows
+// that never had a row are not written.
+func (s *Statements) Recompute(minutes []int64) string {
+	return s.fill(recomputeSQL, minutes, Slice{})
 }
 
 // Exemplars returns the query for the records with the given keys in the given
@@ -75,23 +105,18 @@ func (s *Statements) Exemplars(minutes []int64, keys []uint64) string {
 	for i, k := range keys {
 		texts[i] = strconv.FormatUint(k, 10)
 	}
-	return strings.ReplaceAll(s.fill(exemplarSQL, minutes, false), "$wanted", strings.Join(texts, ","))
+	return strings.ReplaceAll(s.fill(exemplarSQL, minutes, Slice{}), "$wanted", strings.Join(texts, ","))
 }
 
-func (s *Statements) fill(text string, minutes []int64, conflicts bool) string {
+func (s *Statements) fill(text string, minutes []int64, part Slice) string {
 	seconds := make([]string, len(minutes))
 	for i, m := range minutes {
 		seconds[i] = strconv.FormatInt(m*60, 10)
 	}
-	losers, lost := "", "0"
-	if conflicts {
-		losers, lost = "losers AS\n(\n"+losersSQL+"),", "(RecordId, Minute) IN losers"
-	}
-	text = strings.NewReplacer("$losers", losers, "$lost", lost, "$placed", s.placed, "$bins", s.bins).Replace(text)
-	text = strings.ReplaceAll(text, "$suspects", suspectsSQL)
+	text = strings.NewReplacer("$placed", s.placed, "$bins", s.bins).Replace(text)
 	return strings.NewReplacer(
 		"$window", "Tenant = "+s.tenant+" AND Profile = "+s.profile+" AND Minute IN ("+strings.Join(seconds, ",")+")",
-		"$tenant", s.tenant, "$profile", s.profile,
+		"$tenant", s.tenant, "$profile", s.profile, "$slice", part.sql(),
 		"$key", keySQL, "$block", strconv.Itoa(s.block), "$exemplars", strconv.Itoa(MaxExemplars),
 	).Replace(text)
 }

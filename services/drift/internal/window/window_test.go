@@ -20,6 +20,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/clickhouse/clickhousetest"
 	"github.com/driftmesh/driftmesh/sdk/profile"
 	"github.com/driftmesh/driftmesh/services/drift/internal/drifttest"
+	"github.com/driftmesh/driftmesh/services/drift/internal/store"
 	"github.com/driftmesh/driftmesh/services/drift/internal/window"
 )
 
@@ -42,17 +43,9 @@ func insert(ctx context.Context, db *clickhouse.DB, tenant string, records []rec
 	return drifttest.Insert(ctx, db, tenant, uid, records)
 }
 
-// recompute does what a worker does: the touched windows, and those that share
-// records with them.
+// recompute does what a worker does.
 func recompute(ctx context.Context, db *clickhouse.DB, s *window.Statements, minutes []int64) error {
-	var conflicts uint64
-	var related []int64
-	if err := db.QueryRow(ctx, s.Related(minutes)).Scan(&conflicts, &related); err != nil {
-		return fmt.Errorf("find related windows: %w", err)
-	}
-	all := append(slices.Clone(minutes), related...)
-	slices.Sort(all)
-	return db.Exec(ctx, s.Recompute(slices.Compact(all), conflicts > 0))
+	return store.NewCells(db).Recompute(ctx, s, minutes)
 }
 
 // cells is what the table says: minute and feature to counts.
@@ -286,6 +279,46 @@ func TestWindowCanBecomeEmpty(t *testing.T) {
 	}
 }
 
+// A row that lost can be beaten in its own minute by one that wins: the window
+// gets its record back, and the stale result, which had none, loses.
+func TestLostRecordComesBack(t *testing.T) {
+	db := tables(t)
+	p := mixed(t)
+	s := window.New(tenant, uid.String(), p)
+	first := sample(p, 2, 1)[1]
+	first.Hash = 10
+	moved, back := first, first
+	moved.Minute, moved.Hash = day+1, 20
+	back.Hash, back.Numbers = 30, []float64{9, 9, 9}
+	var all []record
+	for _, r := range []record{first, moved, back} {
+		all = append(all, r)
+		require.NoError(t, insert(t.Context(), db, tenant, []record{r}))
+		require.NoError(t, recompute(t.Context(), db, s, []int64{r.Minute}))
+		require.Equal(t, expected(p, all), cells(t, db))
+	}
+}
+
+// Slices find the same losers as the whole.
+func TestSlices(t *testing.T) {
+	db := tables(t)
+	p := mixed(t)
+	s := window.New(tenant, uid.String(), p)
+	require.NoError(t, insert(t.Context(), db, tenant, sample(p, 1000, 3)))
+	minutes := []int64{day, day + 1, day + 2}
+	var rows, whole, sum uint64
+	require.NoError(t, db.QueryRow(t.Context(), s.Size(minutes)).Scan(&rows))
+	require.EqualValues(t, 1100, rows)
+	require.NoError(t, db.QueryRow(t.Context(), s.Suspects(minutes, window.Slice{})).Scan(&whole))
+	require.NotZero(t, whole)
+	for part := range 3 {
+		var n uint64
+		require.NoError(t, db.QueryRow(t.Context(), s.Suspects(minutes, window.Slice{Part: part, Of: 3})).Scan(&n))
+		sum += n
+	}
+	require.Equal(t, whole, sum)
+}
+
 func TestExemplars(t *testing.T) {
 	db := tables(t)
 	p := mixed(t)
@@ -349,7 +382,7 @@ func TestEdgesSurviveToTheLastBit(t *testing.T) {
 func TestStatementsQuote(t *testing.T) {
 	t.Parallel()
 	p := mixed(t)
-	sql := window.New("o'neil\\", uid.String(), p).Recompute([]int64{1, 2}, true)
+	sql := window.New("o'neil\\", uid.String(), p).Recompute([]int64{1, 2})
 	require.Contains(t, sql, `Tenant = 'o\'neil\\'`)
 	require.NotContains(t, sql, "$")
 	require.NotContains(t, sql, "violet")

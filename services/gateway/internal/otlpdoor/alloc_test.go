@@ -53,8 +53,11 @@ func TestNothingIsAllocatedPerSpan(t *testing.T) {
 		allocs[spans] = testing.AllocsPerRun(50, run)
 	}
 	t.Log("allocations a request, by spans: ", allocs)
-	require.LessOrEqual(t, allocs[10_000], allocs[10]+1, "the buffer of 10,000 spans is not pooled")
-	require.InDelta(t, allocs[10], allocs[1000], 1) // pools forget at times
+	// Equal, but for the race detector, under which a sync.Pool forgets a
+	// quarter of what it is given.
+	const forgotten = 4
+	require.InDelta(t, allocs[10], allocs[1000], forgotten)
+	require.InDelta(t, allocs[10], allocs[10_000], forgotten)
 	require.Less(t, allocs[100], 40.0)
 }
 

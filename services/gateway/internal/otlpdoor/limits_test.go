@@ -71,14 +71,14 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestGzipBombIsDefusedEarly sends 128 MiB of zeros in 128 KiB, with a trailer
+// TestGzipBombIsDefusedEarly sends 64 MiB of zeros, with a trailer
 // that lies about it and one that does not.
 func TestGzipBombIsDefusedEarly(t *testing.T) {
 	b := start(t, otlpdoor.Config{MaxRequest: 1 << 20})
 	var out bytes.Buffer
 	w, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
 	require.NoError(t, err)
-	_, err = io.CopyN(w, zeros{}, 128<<20)
+	_, err = io.CopyN(w, zeros{}, 64<<20)
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
 	bomb := out.Bytes()
@@ -94,7 +94,7 @@ func TestGzipBombIsDefusedEarly(t *testing.T) {
 		requireTooLarge(t, httpStatus(t, resp, answer))
 		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(16<<20), "stopped long before the end")
 
-		err := b.conn.Invoke(t.Context(), "/opentelemetry.proto.collector.trace.v1.TraceService/Export", make([]byte, 64<<20), &[]byte{},
+		err := b.conn.Invoke(t.Context(), "/opentelemetry.proto.collector.trace.v1.TraceService/Export", make([]byte, 16<<20), &[]byte{},
 			grpc.ForceCodecV2(rawClient{}), grpc.UseCompressor(grpcgzip.Name))
 		requireTooLarge(t, status.Convert(err))
 	}

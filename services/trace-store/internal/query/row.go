@@ -14,9 +14,7 @@ const spanColumns = `
     TraceId, SpanId, ParentSpanId, TraceState, TraceFlags, SpanName, SpanKind,
     toUnixTimestamp64Nano(Timestamp), Duration, StatusCode, StatusMessage,
     mapKeys(SpanAttributes), mapValues(SpanAttributes), SpanAttributeTypes, SpanRest,
-    mapKeys(ResourceAttributes), mapValues(ResourceAttributes), ResourceAttributeTypes, ResourceSchemaUrl, ResourceRest,
-    mapKeys(ScopeAttributes), mapValues(ScopeAttributes), ScopeAttributeTypes, ScopeSchemaUrl, ScopeRest,
-    ScopeName, ScopeVersion,
+    Resource, Scope,
     arrayMap(t -> toUnixTimestamp64Nano(t), Events.Timestamp), Events.Name,
     arrayMap(m -> mapKeys(m), Events.Attributes), arrayMap(m -> mapValues(m), Events.Attributes),
     Events.AttributeTypes, Events.DroppedAttributesCount,
@@ -24,8 +22,7 @@ const spanColumns = `
     arrayMap(m -> mapKeys(m), Links.Attributes), arrayMap(m -> mapValues(m), Links.Attributes),
     Links.AttributeTypes, Links.DroppedAttributesCount`
 
-// row is a row of the table spans. Resource and scope are shared through it by
-// comparing, not by identity.
+// row is a row of the table spans.
 type row struct {
 	traceID, spanID, parentID, state string
 	flags                            uint32
@@ -37,10 +34,7 @@ type row struct {
 	message                          string
 	attrs                            attributes
 	rest                             string
-	resource, scope                  attributes
-	resourceURL, resourceRest        string
-	scopeURL, scopeRest              string
-	scopeName, scopeVersion          string
+	resource, scope                  string // protobuf, see the table
 	events                           eventLists
 	links                            linkLists
 }
@@ -72,9 +66,7 @@ func (r *row) scan(rows driver.Rows) error {
 		&r.traceID, &r.spanID, &r.parentID, &r.state, &r.flags, &r.name, &r.kind,
 		&r.start, &r.duration, &r.status, &r.message,
 		&r.attrs.keys, &r.attrs.vals, &r.attrs.types, &r.rest,
-		&r.resource.keys, &r.resource.vals, &r.resource.types, &r.resourceURL, &r.resourceRest,
-		&r.scope.keys, &r.scope.vals, &r.scope.types, &r.scopeURL, &r.scopeRest,
-		&r.scopeName, &r.scopeVersion,
+		&r.resource, &r.scope,
 		&r.events.time, &r.events.name, &r.events.keys, &r.events.vals, &r.events.types, &r.events.dropped,
 		&r.links.traceID, &r.links.spanID, &r.links.state, &r.links.flags,
 		&r.links.keys, &r.links.vals, &r.links.types, &r.links.dropped,

@@ -294,9 +294,8 @@ func (q *Reader) verify(ctx context.Context, tenant string, s *Search, hits []hi
 	s.filters(w)
 	for i, key := range slices.Sorted(maps.Keys(s.Attributes)) {
 		k, v := "key"+strconv.Itoa(i), "text"+strconv.Itoa(i)
-		has := "arrayExists((k, v) -> k = {" + k + ":String} AND v = {" + v + ":String}, "
-		condition := has + "mapKeys(SpanAttributes), mapValues(SpanAttributes)) OR " +
-			has + "mapKeys(ResourceAttributes), mapValues(ResourceAttributes))"
+		condition := "arrayExists((k, v) -> k = {" + k + ":String} AND v = {" + v + ":String}, mapKeys(SpanAttributes), mapValues(SpanAttributes))" +
+			" OR has(JSONExtract(ResourceAttributes, 'Array(Tuple(String, String))'), ({" + k + ":String}, {" + v + ":String}))"
 		if alternative := special(key, s.Attributes[key]); alternative != "" {
 			condition += " OR " + alternative
 		}

@@ -95,7 +95,6 @@ type dict struct {
 	table  []uint32 // open addressing: word index + 1
 	rows   []uint32
 	seed   maphash.Seed
-	keys   []byte
 }
 
 const dictMinTable = 1 << 8
@@ -175,8 +174,7 @@ func (c *dict) EncodeColumn(b *proto.Buffer) {
 	}
 	c.head(b)
 	b.PutRaw(c.words.buf)
-	b.PutInt64(int64(len(c.rows)))
-	b.PutRaw(c.indexes())
+	c.indexes(b)
 }
 
 func (c *dict) WriteColumn(w *proto.Writer) {
@@ -185,8 +183,7 @@ func (c *dict) WriteColumn(w *proto.Writer) {
 	}
 	w.ChainBuffer(c.head)
 	w.ChainWrite(c.words.buf)
-	w.ChainBuffer(func(b *proto.Buffer) { b.PutInt64(int64(len(c.rows))) })
-	w.ChainWrite(c.indexes())
+	w.ChainBuffer(c.indexes)
 }
 
 // head writes the width of the indexes, that a dictionary follows
@@ -208,23 +205,24 @@ func (c *dict) width() int {
 	return 2
 }
 
-func (c *dict) indexes() []byte {
-	c.keys = c.keys[:0]
+// indexes writes the index of each row. It keeps nothing, so that a column can
+// be sent twice at a time.
+func (c *dict) indexes(b *proto.Buffer) {
+	b.PutInt64(int64(len(c.rows)))
 	switch c.width() {
 	case 0:
 		for _, i := range c.rows {
-			c.keys = append(c.keys, byte(i))
+			b.Buf = append(b.Buf, byte(i))
 		}
 	case 1:
 		for _, i := range c.rows {
-			c.keys = binary.LittleEndian.AppendUint16(c.keys, uint16(i))
+			b.Buf = binary.LittleEndian.AppendUint16(b.Buf, uint16(i))
 		}
 	default:
 		for _, i := range c.rows {
-			c.keys = binary.LittleEndian.AppendUint32(c.keys, i)
+			b.Buf = binary.LittleEndian.AppendUint32(b.Buf, i)
 		}
 	}
-	return c.keys
 }
 
 // attributes is a Map(LowCardinality(String), String) column.

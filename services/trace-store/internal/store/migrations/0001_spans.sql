@@ -26,18 +26,16 @@ CREATE TABLE IF NOT EXISTS spans {{on_cluster}}
     SpanAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
     SpanAttributeTypes LowCardinality(String) CODEC(ZSTD(1)),
     -- What has no column, as a fragment of the protobuf Span: dropped counts,
-    -- fields of later OTLP versions. The same for resource and scope.
+    -- fields of later OTLP versions.
     SpanRest String CODEC(ZSTD(1)),
-    ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    ResourceAttributeTypes LowCardinality(String) CODEC(ZSTD(1)),
-    ResourceSchemaUrl LowCardinality(String) CODEC(ZSTD(1)),
-    ResourceRest LowCardinality(String) CODEC(ZSTD(1)),
+    -- Resource and scope are few and large: the protobuf ResourceSpans and
+    -- ScopeSpans without spans, once per part. ResourceAttributes is the same
+    -- for SQL, [["key","text"],...] in JSON; the view makes a Map of it.
+    Resource LowCardinality(String) CODEC(ZSTD(1)),
+    ResourceAttributes LowCardinality(String) CODEC(ZSTD(1)),
+    Scope LowCardinality(String) CODEC(ZSTD(1)),
     ScopeName LowCardinality(String) CODEC(ZSTD(1)),
     ScopeVersion LowCardinality(String) CODEC(ZSTD(1)),
-    ScopeAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    ScopeAttributeTypes LowCardinality(String) CODEC(ZSTD(1)),
-    ScopeSchemaUrl LowCardinality(String) CODEC(ZSTD(1)),
-    ScopeRest LowCardinality(String) CODEC(ZSTD(1)),
     Events Nested
     (
         Timestamp DateTime64(9),

@@ -1,11 +1,12 @@
--- Which span names and kinds a service has, for lists to choose from.
+-- Which span names and kinds a service has, for lists to choose from. A row is
+-- written when an operation is new, and again every hour that it is seen.
 CREATE TABLE IF NOT EXISTS operations {{on_cluster}}
 (
     Tenant LowCardinality(String),
     ServiceName LowCardinality(String),
     SpanName String,
     SpanKind Int32,
-    LastSeen SimpleAggregateFunction(max, DateTime)
+    LastSeen DateTime
 )
-ENGINE = {{replicated}}AggregatingMergeTree
+ENGINE = {{replicated}}ReplacingMergeTree(LastSeen)
 ORDER BY (Tenant, ServiceName, SpanName, SpanKind)

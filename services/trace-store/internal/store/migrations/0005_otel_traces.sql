@@ -12,7 +12,7 @@ SELECT
     SpanName,
     CAST(transform(SpanKind, [0, 1, 2, 3, 4, 5], ['Unspecified', 'Internal', 'Server', 'Client', 'Producer', 'Consumer'], ''), 'LowCardinality(String)') AS SpanKind,
     ServiceName,
-    ResourceAttributes,
+    CAST(JSONExtract(spans.ResourceAttributes, 'Array(Tuple(String, String))'), 'Map(LowCardinality(String), String)') AS ResourceAttributes,
     CAST(ScopeName, 'String') AS ScopeName,
     CAST(ScopeVersion, 'String') AS ScopeVersion,
     SpanAttributes,

@@ -1,0 +1,1 @@
+SELECT count() AS Rows FROM observations WHERE $window
