@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/clickhouse/embedded"
+	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
@@ -144,12 +145,19 @@ func (u *upCmd) startEngine(ctx context.Context, progress io.Writer, log *slog.L
 	}, nil
 }
 
+// startChecks are the checks that the services set in the end when they start.
+// Until then nothing is ready, however little there is to check yet.
+var startChecks = []string{"auth", "trace-store", "drift", "ingest-worker", "topics"}
+
 // serve runs the five services. They stop in the order gateway, ingest-worker,
 // drift, trace-store, auth, so that each finds what it drains into.
 func (u *upCmd) serve(ctx context.Context, con console, whenReady func(context.Context)) error {
 	env, err := process.NewEnv(ctx, u.Shared, con.err)
 	if err != nil {
 		return err
+	}
+	for _, name := range startChecks {
+		env.Ready(name, func(context.Context) error { return fault.Unavailable.New("starting") })
 	}
 	group := process.NewGroup(env.Log)
 	group.Add("admin", env.ServeAdmin)

@@ -36,7 +36,7 @@ type Config struct {
 	Messages int           `help:"Most messages in one insert." default:"8000"`
 	Bytes    settings.Size `help:"Most bytes of messages in one insert. A worker's memory is about five times this, times parallel." default:"20MiB"`
 	Block    settings.Size `help:"Most bytes of one block of columns." default:"48MiB"`
-	Linger   time.Duration `help:"How long the first message of an insert waits for others." default:"300ms"`
+	Linger   time.Duration `help:"How long the first message of an insert waits for others." default:"400ms"`
 	Parallel int           `help:"Batches written at a time." default:"1"`
 	Drain    time.Duration `help:"How long inserts may run on when the service stops." default:"15s"`
 

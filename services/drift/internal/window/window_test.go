@@ -181,14 +181,14 @@ func TestRecomputeCountsWhatGoCounts(t *testing.T) {
 // Workers, order, batches, duplicates and repeated work must not change a digit.
 func TestSameCellsWithAnyNumberOfWorkers(t *testing.T) {
 	p := mixed(t)
-	records := sample(p, 2000, 4)
+	records := sample(p, 900, 3)
 	want := expected(p, records)
 	for _, workers := range []int{1, 2, 7} {
 		t.Run(strconv.Itoa(workers), func(t *testing.T) {
 			db := tables(t)
 			s := window.New(tenant, uid.String(), p)
 			random := rand.New(rand.NewPCG(uint64(workers), 9))
-			shuffled := append(slices.Clone(records), records[:300]...)
+			shuffled := append(slices.Clone(records), records[:200]...)
 			random.Shuffle(len(shuffled), func(a, b int) { shuffled[a], shuffled[b] = shuffled[b], shuffled[a] })
 			var group sync.WaitGroup
 			batches := make(chan []record)
@@ -203,7 +203,7 @@ func TestSameCellsWithAnyNumberOfWorkers(t *testing.T) {
 					}
 				})
 			}
-			for batch := range slices.Chunk(shuffled, 150) {
+			for batch := range slices.Chunk(shuffled, 170) {
 				select {
 				case batches <- batch:
 				case err := <-failed:

@@ -1,0 +1,307 @@
+package query_test
+
+import (
+	"cmp"
+	"context"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	commonv1 "go.opentelemetry.io/proto/otlp/common/v1"
+	resourcev1 "go.opentelemetry.io/proto/otlp/resource/v1"
+	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/driftmesh/driftmesh/internal/clickhouse"
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/services/trace-store/internal/query"
+	"github.com/driftmesh/driftmesh/services/trace-store/internal/tracetest"
+)
+
+// expect is the answer computed span by span: the ids of the traces that have
+// a span for which match holds, those with the newest such span first.
+func expect(all []*tracev1.ResourceSpans, match func(*resourcev1.Resource, *tracev1.Span) bool) []query.TraceID {
+	newest := map[query.TraceID]uint64{}
+	for _, rs := range all {
+		s := rs.ScopeSpans[0].Spans[0]
+		if match(rs.Resource, s) {
+			id := query.TraceID(s.TraceId)
+			newest[id] = max(newest[id], s.StartTimeUnixNano)
+		}
+	}
+	ids := make([]query.TraceID, 0, len(newest))
+	for id := range newest {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b query.TraceID) int {
+		return cmp.Or(cmp.Compare(newest[b], newest[a]), slices.Compare(b[:], a[:]))
+	})
+	return ids
+}
+
+func attribute(attrs []*commonv1.KeyValue, key string) string {
+	for _, a := range attrs {
+		if a.Key == key {
+			if s, ok := a.Value.Value.(*commonv1.AnyValue_StringValue); ok {
+				return s.StringValue
+			}
+		}
+	}
+	return ""
+}
+
+func service(r *resourcev1.Resource) string { return attribute(r.GetAttributes(), "service.name") }
+
+func isError(s *tracev1.Span) bool { return s.Status.Code == tracev1.Status_STATUS_CODE_ERROR }
+
+func TestSearch(t *testing.T) {
+	f := setup(t, query.Limits{})
+	r := rand.New(rand.NewPCG(2, 71))
+	var all []*tracev1.ResourceSpans
+	for n := range 12 {
+		data := tracetest.Realistic(r, scaleBase+uint64(n)*1e9)
+		m := f.message("acme", data)
+		f.write(m)
+		f.write(m) // everything twice
+		all = append(all, tracetest.Canonical(data)...)
+	}
+	user := attribute(all[17].ScopeSpans[0].Spans[0].Attributes, "enduser.id")
+	at := func(seconds float64) time.Time { return time.Unix(0, scaleBase+int64(seconds*1e9)) }
+	everything := func(*resourcev1.Resource, *tracev1.Span) bool { return true }
+	tests := map[string]struct {
+		search query.Search
+		match  func(*resourcev1.Resource, *tracev1.Span) bool
+	}{
+		"everything": {query.Search{}, everything},
+		"a service":  {query.Search{Service: "service-2"}, func(r *resourcev1.Resource, _ *tracev1.Span) bool { return service(r) == "service-2" }},
+		"an operation": {query.Search{Service: "service-2", Operation: "GET /api/v3/orders/{id}"}, func(r *resourcev1.Resource, s *tracev1.Span) bool {
+			return service(r) == "service-2" && s.Name == "GET /api/v3/orders/{id}"
+		}},
+		"another tenant's service": {query.Search{Service: "elsewhere"}, func(*resourcev1.Resource, *tracev1.Span) bool { return false }},
+		"a time": {query.Search{Range: query.Range{Start: at(3), End: at(5.5)}}, func(_ *resourcev1.Resource, s *tracev1.Span) bool {
+			return s.StartTimeUnixNano >= scaleBase+3e9 && s.StartTimeUnixNano < scaleBase+55e8
+		}},
+		"durations": {query.Search{MinDuration: 30 * time.Millisecond, MaxDuration: 60 * time.Millisecond}, func(_ *resourcev1.Resource, s *tracev1.Span) bool {
+			d := s.EndTimeUnixNano - s.StartTimeUnixNano
+			return d >= 30e6 && d <= 60e6
+		}},
+		"a span's attribute": {query.Search{Attributes: map[string]string{"enduser.id": user}}, func(_ *resourcev1.Resource, s *tracev1.Span) bool {
+			return attribute(s.Attributes, "enduser.id") == user
+		}},
+		"a number, as text": {query.Search{Attributes: map[string]string{"http.response.status_code": "500"}}, func(_ *resourcev1.Resource, s *tracev1.Span) bool {
+			return isError(s)
+		}},
+		"a resource's attribute and a span's": {query.Search{Attributes: map[string]string{"service.name": "service-1", "thread.name": "worker-7"}}, func(r *resourcev1.Resource, s *tracev1.Span) bool {
+			return service(r) == "service-1" && attribute(s.Attributes, "thread.name") == "worker-7"
+		}},
+		"errors":         {query.Search{Attributes: map[string]string{"error": "true"}}, func(_ *resourcev1.Resource, s *tracev1.Span) bool { return isError(s) }},
+		"a status":       {query.Search{Attributes: map[string]string{"otel.status_code": "ERROR"}}, func(_ *resourcev1.Resource, s *tracev1.Span) bool { return isError(s) }},
+		"a kind":         {query.Search{Attributes: map[string]string{"span.kind": "producer"}}, func(_ *resourcev1.Resource, s *tracev1.Span) bool { return s.Kind == tracev1.Span_SPAN_KIND_PRODUCER }},
+		"nothing":        {query.Search{Attributes: map[string]string{"enduser.id": "nobody"}}, func(*resourcev1.Resource, *tracev1.Span) bool { return false }},
+		"quotes and SQL": {query.Search{Operation: `'; DROP TABLE spans; --`, Attributes: map[string]string{`k' OR 1=1 --`: "\\' \n\t\x00{x:String}"}}, func(*resourcev1.Resource, *tracev1.Span) bool { return false }},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			want := expect(all, tt.match)
+			tt.search.Limit = 1000
+			got, next, err := f.reader.Summaries(t.Context(), "acme", tt.search)
+			require.NoError(t, err)
+			require.Empty(t, next)
+			require.Equal(t, want, summaryIDs(got))
+
+			// Page by page it is the same.
+			tt.search.Limit = 1 + len(want)/3
+			var paged []query.TraceID
+			for {
+				page, next, err := f.reader.Summaries(t.Context(), "acme", tt.search)
+				require.NoError(t, err)
+				paged = append(paged, summaryIDs(page)...)
+				if next == "" {
+					break
+				}
+				require.Len(t, page, tt.search.Limit)
+				tt.search.After = next
+			}
+			require.Equal(t, len(want), len(paged))
+			require.Equal(t, want, append([]query.TraceID{}, paged...))
+		})
+	}
+	t.Run("whole traces", func(t *testing.T) {
+		want := expect(all, everything)[:30]
+		var got []query.TraceID
+		whole := &tracev1.TracesData{}
+		require.NoError(t, f.reader.Find(t.Context(), "acme", query.Search{Limit: 30}, func(p query.Part) error {
+			require.False(t, p.Truncated)
+			require.Equal(t, 10, p.Spans)
+			got = append(got, p.TraceID)
+			part := &tracev1.TracesData{}
+			require.NoError(t, proto.Unmarshal(p.Traces, part))
+			whole.ResourceSpans = append(whole.ResourceSpans, part.ResourceSpans...)
+			return nil
+		}))
+		require.Equal(t, want, got)
+		for _, rs := range tracetest.Canonical(whole) {
+			i := slices.IndexFunc(all, func(o *tracev1.ResourceSpans) bool {
+				return string(o.ScopeSpans[0].Spans[0].SpanId) == string(rs.ScopeSpans[0].Spans[0].SpanId)
+			})
+			require.True(t, proto.Equal(all[i], rs))
+		}
+	})
+}
+
+func summaryIDs(list []query.Summary) []query.TraceID {
+	ids := make([]query.TraceID, 0, len(list))
+	for _, s := range list {
+		ids = append(ids, s.TraceID)
+	}
+	return ids
+}
+
+func TestSummary(t *testing.T) {
+	f := setup(t, query.Limits{})
+	data := tracetest.Realistic(rand.New(rand.NewPCG(4, 4)), scaleBase)
+	f.write(f.message("acme", data))
+	id := data.ResourceSpans[0].ScopeSpans[0].Spans[0].TraceId
+	want := query.Summary{TraceID: query.TraceID(id), Start: time.Unix(0, scaleBase), Services: []string{}}
+	var end uint64
+	for _, rs := range tracetest.Canonical(data) {
+		s := rs.ScopeSpans[0].Spans[0]
+		if string(s.TraceId) != string(id) {
+			continue
+		}
+		want.Spans++
+		if isError(s) {
+			want.Errors++
+		}
+		if len(s.ParentSpanId) == 0 {
+			want.RootService, want.RootOperation = service(rs.Resource), s.Name
+		}
+		want.Services = append(want.Services, service(rs.Resource))
+		end = max(end, s.EndTimeUnixNano)
+	}
+	slices.Sort(want.Services)
+	want.Services = slices.Compact(want.Services)
+	want.Duration = time.Duration(end - scaleBase)
+	got, _, err := f.reader.Summaries(t.Context(), "acme", query.Search{Limit: 10})
+	require.NoError(t, err)
+	i := slices.IndexFunc(got, func(s query.Summary) bool { return s.TraceID == want.TraceID })
+	require.Equal(t, want, got[i])
+}
+
+func TestTraceIsCutHonestly(t *testing.T) {
+	f := setup(t, query.Limits{MaxSpans: 25, PartBytes: 2000})
+	data := tracetest.Realistic(rand.New(rand.NewPCG(4, 4)), scaleBase)
+	id := data.ResourceSpans[0].ScopeSpans[0].Spans[0].TraceId
+	var starts []uint64
+	for _, rs := range data.ResourceSpans {
+		for _, s := range rs.ScopeSpans[0].Spans {
+			s.TraceId = id
+			starts = append(starts, s.StartTimeUnixNano)
+		}
+	}
+	slices.Sort(starts)
+	f.write(f.message("acme", data))
+	read := func(r query.Range) (got []uint64, parts int, truncated bool) {
+		require.NoError(t, f.reader.Trace(t.Context(), "acme", query.TraceID(id), r, func(p query.Part) error {
+			require.False(t, truncated, "nothing comes after the part that says so")
+			truncated = p.Truncated
+			parts++
+			data := &tracev1.TracesData{}
+			require.NoError(t, proto.Unmarshal(p.Traces, data))
+			for _, rs := range tracetest.Canonical(data) {
+				got = append(got, rs.ScopeSpans[0].Spans[0].StartTimeUnixNano)
+			}
+			return nil
+		}))
+		slices.Sort(got)
+		return got, parts, truncated
+	}
+	got, parts, truncated := read(query.Range{})
+	require.Equal(t, starts[:25], got, "the first by start time")
+	require.True(t, truncated)
+	require.Greater(t, parts, 3)
+
+	got, _, truncated = read(query.Range{Start: time.Unix(0, int64(starts[3])), End: time.Unix(0, int64(starts[9]))})
+	require.Equal(t, starts[3:9], got)
+	require.False(t, truncated)
+}
+
+func TestWrongQuestions(t *testing.T) {
+	f := setup(t, query.Limits{})
+	ctx := context.Background()
+	for name, s := range map[string]query.Search{
+		"limit":     {Limit: -1},
+		"durations": {MinDuration: 2, MaxDuration: 1},
+		"times":     {Range: query.Range{Start: time.Unix(2, 0), End: time.Unix(1, 0)}},
+		"token":     {After: "nonsense"},
+		"forged":    {After: "1y.zz"},
+	} {
+		_, _, err := f.reader.Summaries(ctx, "acme", s)
+		require.ErrorIs(t, err, fault.Invalid, name)
+	}
+	_, err := f.reader.Operations(ctx, "acme", "a", "sideways")
+	require.ErrorIs(t, err, fault.Invalid)
+	for _, id := range []string{"", "12", "zz5fb69a0000000000000000000000zz", "0123456789abcdef0123456789abcdef0"} {
+		_, err := query.ParseTraceID(id)
+		require.ErrorIs(t, err, fault.Invalid, id)
+	}
+	short, err := query.ParseTraceID("0123456789abcdef")
+	require.NoError(t, err)
+	require.Equal(t, "00000000000000000123456789abcdef", short.String())
+	err = f.reader.Trace(ctx, "acme", short, query.Range{}, func(query.Part) error { return nil })
+	require.ErrorIs(t, err, fault.NotFound)
+}
+
+func TestNames(t *testing.T) {
+	f := setup(t, query.Limits{})
+	f.write(f.message("acme", tracetest.Realistic(rand.New(rand.NewPCG(4, 4)), scaleBase)))
+	services, err := f.reader.Services(t.Context(), "acme")
+	require.NoError(t, err)
+	require.Equal(t, []string{"service-0", "service-1", "service-2", "service-3"}, services)
+	all, err := f.reader.Operations(t.Context(), "acme", "service-0", "")
+	require.NoError(t, err)
+	require.Len(t, all, 25, "25 spans, none with name and kind of another")
+	require.Equal(t, query.Operation{Name: "GET /api/v0/orders/{id}", Kind: "internal"}, all[0])
+	producers, err := f.reader.Operations(t.Context(), "acme", "service-0", "Producer")
+	require.NoError(t, err)
+	require.Len(t, producers, 5)
+	for _, o := range producers {
+		require.Equal(t, "producer", o.Kind)
+	}
+	none, err := f.reader.Services(t.Context(), "other")
+	require.NoError(t, err)
+	require.Empty(t, none)
+}
+
+// TestConventionView: the view has the names, types and values of the
+// Collector's exporter.
+func TestConventionView(t *testing.T) {
+	f := setup(t, query.Limits{})
+	data := tracetest.Realistic(rand.New(rand.NewPCG(4, 4)), scaleBase)
+	s := data.ResourceSpans[0].ScopeSpans[0].Spans[0]
+	s.Status = &tracev1.Status{Code: tracev1.Status_STATUS_CODE_ERROR, Message: "boom"}
+	s.Events = []*tracev1.Span_Event{{TimeUnixNano: scaleBase + 5, Name: "exception", Attributes: s.Attributes[:1]}}
+	s.Links = []*tracev1.Span_Link{{TraceId: s.TraceId, SpanId: s.SpanId, TraceState: "a=b"}}
+	m := f.message("acme", data)
+	f.write(m)
+	f.write(m)
+	var (
+		parent, kind, status, message, service, host, method, scope, link, event, eventMethod string
+		start                                                                                 time.Time
+		duration, rows                                                                        uint64
+	)
+	id := query.TraceID(s.TraceId)
+	require.NoError(t, f.db.QueryRow(t.Context(), `SELECT ParentSpanId, SpanKind, StatusCode, StatusMessage, ServiceName,
+    ResourceAttributes['host.name'], SpanAttributes['http.request.method'], ScopeName, Links.TraceId[1], Events.Name[1],
+    Events.Attributes[1]['http.request.method'], Timestamp, Duration, count() OVER ()
+FROM otel_traces WHERE TraceId = {id:String} AND ParentSpanId = ''`, clickhouse.Named("id", id.String())).Scan(
+		&parent, &kind, &status, &message, &service, &host, &method, &scope, &link, &event, &eventMethod, &start, &duration, &rows))
+	require.Equal(t, uint64(1), rows)
+	require.Equal(t, []string{"", "Internal", "Error", "boom", "service-0", "node-17.eu-central.example", "GET",
+		"go.opentelemetry.io/contrib/net/http", id.String(), "exception", "GET"},
+		[]string{parent, kind, status, message, service, host, method, scope, link, event, eventMethod})
+	require.Equal(t, int64(scaleBase), start.UnixNano())
+	require.Equal(t, s.EndTimeUnixNano-s.StartTimeUnixNano, duration)
+}
