@@ -9,6 +9,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/driftmesh/driftmesh/internal/telemetry"
 )
 
 // tracedPublisher adds the publish span, the trace context in the headers, and
@@ -67,6 +69,9 @@ func (t *Telemetry) startSend(ctx context.Context, msgs []Message) (context.Cont
 
 func (t *Telemetry) sendAttributes(msgs []Message) []attribute.KeyValue {
 	attrs := t.attributes("send", "send", msgs[0].Topic)
+	if tenant := msgs[0].Header(HeaderTenant); oneTenant(msgs, tenant) {
+		attrs = append(attrs, attribute.String(telemetry.AttrTenant, tenant))
+	}
 	if len(msgs) > 1 {
 		return append(attrs, attribute.Int(attrBatchCount, len(msgs)))
 	}
@@ -75,6 +80,15 @@ func (t *Telemetry) sendAttributes(msgs []Message) []attribute.KeyValue {
 		attrs = append(attrs, attribute.String(attrMessageID, msgs[0].ID))
 	}
 	return attrs
+}
+
+func oneTenant(msgs []Message, tenant string) bool {
+	for i := range msgs {
+		if !msgs[i].headerIs(HeaderTenant, tenant) {
+			return false
+		}
+	}
+	return true
 }
 
 // addLinks links a span to where its messages were made.
@@ -96,10 +110,11 @@ func addLinks(span trace.Span, msgs []Message) {
 	}
 }
 
-// inject returns messages that carry the trace context of ctx. A message that
-// has one keeps it: it says where the message was made.
+// inject returns messages that carry the trace context of ctx, if that is
+// sampled: nobody follows one that is not, and headers cost. A message that has
+// one keeps it: it says where the message was made.
 func inject(ctx context.Context, msgs []Message) []Message {
-	if !trace.SpanContextFromContext(ctx).IsValid() {
+	if !trace.SpanContextFromContext(ctx).IsSampled() {
 		return msgs
 	}
 	out := slices.Clone(msgs)

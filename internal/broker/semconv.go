@@ -26,7 +26,6 @@ const (
 	attrLinksDropped = "driftmesh.links.dropped"
 	attrDLQReason    = "driftmesh.dlq.reason"
 	attrOutcome      = "driftmesh.broker.outcome" // done, retry or dead
-	attrTenant       = "driftmesh.tenant"
 )
 
 // maxLinks bounds the links of one span, and the messages of a batch that are

@@ -9,6 +9,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/driftmesh/driftmesh/internal/telemetry"
 )
 
 // Outcomes of a delivery, as the traces name them.
@@ -155,7 +157,7 @@ func (bt *batchTrace) verdict(ctx context.Context, i int, outcome string, reason
 	}
 	mt.written = true
 	d := &bt.batch.Deliveries[i]
-	ctx = trace.ContextWithRemoteSpanContext(ctx, mt.parent)
+	ctx = telemetry.WithTenant(trace.ContextWithRemoteSpanContext(ctx, mt.parent), d.Header(HeaderTenant))
 	bt.dwell(ctx, d)
 	first, end := mt.first, time.Now()
 	if first.IsZero() {
@@ -198,7 +200,7 @@ func (bt *batchTrace) about(d *Delivery) []attribute.KeyValue {
 	}
 	for _, a := range []struct{ key, value string }{
 		{attrMessageID, d.ID}, {attrPartition, d.Lane}, {attrPosition, d.Position},
-		{attrClientID, bt.cfg.Member}, {attrTenant, d.Header(HeaderTenant)},
+		{attrClientID, bt.cfg.Member},
 	} {
 		if a.value != "" {
 			attrs = append(attrs, attribute.String(a.key, a.value))

@@ -5,6 +5,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/telemetry"
 )
 
 // Tenants that exist without being made.
@@ -75,10 +76,10 @@ const maxSubject = 256
 
 type contextKey struct{}
 
-// With returns a context that carries id. Only code that has verified id calls
-// it.
+// With returns a context that carries id, and whose spans are about its tenant.
+// Only code that has verified id calls it.
 func With(ctx context.Context, id Identity) context.Context {
-	return context.WithValue(ctx, contextKey{}, id)
+	return context.WithValue(telemetry.WithTenant(ctx, id.Tenant), contextKey{}, id)
 }
 
 // From returns the identity that ctx carries, and whether it carries one.

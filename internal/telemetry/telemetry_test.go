@@ -14,9 +14,10 @@ import (
 )
 
 type sunk struct {
-	mu    sync.Mutex
-	names []string
-	count int
+	mu      sync.Mutex
+	names   []string
+	tenants []string
+	count   int
 }
 
 func (s *sunk) take(_ context.Context, request []byte, spans int) error {
@@ -31,6 +32,11 @@ func (s *sunk) take(_ context.Context, request []byte, spans int) error {
 		for _, ss := range rs.GetScopeSpans() {
 			for _, span := range ss.GetSpans() {
 				s.names = append(s.names, span.GetName())
+				for _, kv := range span.GetAttributes() {
+					if kv.GetKey() == telemetry.AttrTenant {
+						s.tenants = append(s.tenants, span.GetName()+" for "+kv.GetValue().GetStringValue())
+					}
+				}
 			}
 		}
 	}
@@ -90,4 +96,21 @@ func TestDisabledTracingSendsNothing(t *testing.T) {
 	span.End()
 	require.NoError(t, tracing.Shutdown(ctx))
 	require.Empty(t, out.names)
+}
+
+func TestSpansNameTheTenantTheyAreAbout(t *testing.T) {
+	ctx := context.Background()
+	var out sunk
+	tracing, err := telemetry.NewTracing(ctx, telemetry.TracingConfig{Roots: 100}, nil, out.take)
+	require.NoError(t, err)
+	tracer := tracing.Service("gateway", "1").Tracer("test")
+	ctx, call := tracer.Start(ctx, "call") // before anybody knows who calls
+	_, other := tracer.Start(ctx, "before")
+	other.End()
+	ctx = telemetry.WithTenant(ctx, "red")
+	_, child := tracer.Start(ctx, "child")
+	child.End()
+	call.End()
+	require.NoError(t, tracing.Shutdown(context.Background()))
+	require.ElementsMatch(t, []string{"call for red", "child for red"}, out.tenants)
 }

@@ -96,6 +96,7 @@ func outsideExporter(ctx context.Context, vars map[string]string) (sdktrace.Span
 func (t *Tracing) Service(name, instance string) trace.TracerProvider {
 	options := []sdktrace.TracerProviderOption{
 		sdktrace.WithSampler(t.sampler),
+		sdktrace.WithSpanProcessor(tenantTagger{}),
 		sdktrace.WithResource(resource.NewSchemaless(
 			attribute.String("service.name", "driftmesh."+name),
 			attribute.String("service.namespace", "driftmesh"),

@@ -24,12 +24,11 @@ func wine(t *testing.T) string {
 	return filepath.Join(mesh.Root(t), "examples/wine/winequality-red.csv")
 }
 
-// meshTrace is what the mesh's own tenant knows of a trace: an administrator
-// of the mesh reads it.
-func meshTrace(t *testing.T, m mesh.Addresses, token, id string) []*tracepb.Span {
+// getTrace is a trace as a tenant sees it: its own spans, and what the mesh did
+// on its behalf.
+func getTrace(t *testing.T, m mesh.Addresses, token, id string) []*tracepb.Span {
 	t.Helper()
-	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token)
-	stream, err := tracev1.NewTraceServiceClient(m.Conn(t)).GetTrace(ctx, &tracev1.GetTraceRequest{TraceId: id})
+	stream, err := tracev1.NewTraceServiceClient(m.Conn(t)).GetTrace(bearer(t.Context(), token), &tracev1.GetTraceRequest{TraceId: id})
 	require.NoError(t, err)
 	var spans []*tracepb.Span
 	for {
@@ -50,9 +49,12 @@ func meshTrace(t *testing.T, m mesh.Addresses, token, id string) []*tracepb.Span
 // Promise 5: one record with a traceparent gives one trace that names every
 // hop and how long it waited in the broker.
 func TestOneRecordOneTraceThroughEveryHop(t *testing.T) {
-	m := mesh.Start(t, "--auth.bootstrap-password", "correct horse battery")
+	m := mesh.Start(t, "--auth.bootstrap-password", adminPassword)
 	m.MustCLI(t, "profile", "create", "--reference", wine(t), "--name", "wine")
-	token := m.MustCLI(t, "login", "admin", "--tenant", "driftmesh", "--password", "correct horse battery")
+	admin := m.MustCLI(t, "login", "admin", "--tenant", "driftmesh", "--password", adminPassword)
+	m.MustCLI(t, "tenant", "create", "other", "--token", admin)
+	m.MustCLI(t, "user", "create", "eve", "--tenant", "other", "--password", adminPassword, "--token", admin)
+	eve := m.MustCLI(t, "login", "eve", "--tenant", "other", "--password", adminPassword)
 
 	for name, send := range map[string]func(t *testing.T, traceparent string){
 		"in the record": func(t *testing.T, traceparent string) {
@@ -68,7 +70,7 @@ func TestOneRecordOneTraceThroughEveryHop(t *testing.T) {
 			want := []string{"accept records", "send records", "dwell records", "process records", "store observations", "dwell windows", "process windows"}
 			var spans []*tracepb.Span
 			require.Eventually(t, func() bool {
-				spans = meshTrace(t, m.Addresses, token, id)
+				spans = getTrace(t, m.Addresses, "", id)
 				names := spanNames(spans)
 				for _, w := range want {
 					if !names[w] {
@@ -78,6 +80,8 @@ func TestOneRecordOneTraceThroughEveryHop(t *testing.T) {
 				return true
 			}, 30*time.Second, 200*time.Millisecond, "hops so far: %v", spanNames(spans))
 			requireOneTree(t, spans, "00f067aa0ba902b7")
+			require.Empty(t, getTrace(t, m.Addresses, eve, id), "another tenant sees the hops")
+			require.NotEmpty(t, getTrace(t, m.Addresses, admin, id), "the mesh's own tenant has them")
 		})
 	}
 }

@@ -303,6 +303,27 @@ func TestAlertsCanBeAskedForAndAcknowledged(t *testing.T) {
 	require.Empty(t, r.alerts("other", false))
 }
 
+// While the broker is away news wait in the outbox; then they are told, once.
+func TestNewsOutliveTheBroker(t *testing.T) {
+	m := newMesh(t)
+	var log syncBuffer
+	m.log = slog.New(slog.NewTextHandler(&log, nil))
+	r := m.run()
+	m.run()
+	p := create(t, r, "acme", wineProfile(t))
+	m.store("acme", p.GetUid(), wineRecords(t, "a", noon.Unix()/60-5, 5, strong))
+	m.server.Down()
+	_, err := r.Evaluate(as(t, "acme"), &driftv1.EvaluateRequest{Profile: p.GetUid(), Alert: true})
+	require.NoError(t, err)
+	open := len(r.alerts("acme", true))
+	require.NotZero(t, open)
+	require.Zero(t, strings.Count(log.String(), " raised: "))
+	m.server.Up()
+	require.Eventually(t, func() bool { return strings.Count(log.String(), " raised: ") == open }, patience, tick)
+	m.await(event.Alerts, event.GroupNotifier)
+	require.Equal(t, open, strings.Count(log.String(), " raised: "), "two workers empty one outbox")
+}
+
 func TestPagesOfAlertsAndScores(t *testing.T) {
 	m := newMesh(t)
 	r := m.run()

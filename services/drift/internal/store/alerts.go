@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"math"
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -38,9 +39,13 @@ func scanAlert(rows *sql.Rows) (*alert.Alert, error) {
 // it is "", and only open ones if asked to. after is the id of the last one of
 // the page before, or "".
 func (s *State) ListAlerts(ctx context.Context, tenant, profile string, openOnly bool, after string, limit int) ([]*alert.Alert, error) {
+	latest := int64(math.MaxInt64)
+	if openOnly {
+		latest = 0
+	}
 	// UUIDv7 ids sort by the time they were made.
-	return sqlstate.All(ctx, s.db, scanAlert, selectAlerts+` WHERE tenant = ? AND (? = '' OR profile = ?) AND (resolved = 0 OR ? = ?)
-		AND (? = '' OR id < ?) ORDER BY id DESC LIMIT ?`, tenant, profile, profile, openOnly, false, after, after, limit)
+	return sqlstate.All(ctx, s.db, scanAlert, selectAlerts+` WHERE tenant = ? AND (? = '' OR profile = ?) AND resolved <= ?
+		AND (? = '' OR id < ?) ORDER BY id DESC LIMIT ?`, tenant, profile, profile, latest, after, after, limit)
 }
 
 // Outbox gives the oldest events that were not published.

@@ -147,30 +147,37 @@ func (c *Cells) ListScores(ctx context.Context, tenant, profile string, after Af
 	defer rows.Close() //nolint:errcheck // Err tells all
 	var all []*Evaluation
 	for rows.Next() {
-		row := Evaluation{Tenant: tenant, Profile: profile}
-		var slot int64
-		var feature uint16
-		var verdict, exemplars string
-		var s score.Score
-		if err := rows.Scan(&slot, &row.Trigger, &feature, &s.Detector, &row.Start, &row.End, &row.Records, &verdict, &s.Value, &s.Threshold,
-			&s.Sample, &s.Minimum, &s.Counts, &s.Contributions, &exemplars, &row.Evaluated); err != nil {
-			return nil, fmt.Errorf("read scores: %w", err)
+		row, s, exemplars, err := scanScore(rows)
+		if err != nil {
+			return nil, err
 		}
-		row.Slot, s.Feature, s.Verdict = time.UnixMicro(slot).UTC(), int(feature), score.Verdict(verdict)
 		if len(all) == 0 || !all[len(all)-1].Slot.Equal(row.Slot) || all[len(all)-1].Trigger != row.Trigger {
-			row.Exemplars = map[int][][]score.Exemplar{}
-			all = append(all, &row)
+			row.Tenant, row.Profile, row.Exemplars = tenant, profile, map[int][][]score.Exemplar{}
+			all = append(all, row)
 		}
 		e := all[len(all)-1]
 		e.Scores = append(e.Scores, s)
-		if exemplars == "" {
-			continue
+		if exemplars != nil {
+			e.Exemplars[s.Feature] = exemplars
 		}
-		var list [][]score.Exemplar
-		if err := json.Unmarshal([]byte(exemplars), &list); err != nil {
-			return nil, fault.Internal.Wrap(err, "stored exemplars cannot be read")
-		}
-		e.Exemplars[s.Feature] = list
 	}
 	return all, rows.Err()
+}
+
+func scanScore(rows interface{ Scan(dest ...any) error }) (e *Evaluation, s score.Score, exemplars [][]score.Exemplar, err error) {
+	e = new(Evaluation)
+	var slot int64
+	var feature uint16
+	var verdict, text string
+	if err := rows.Scan(&slot, &e.Trigger, &feature, &s.Detector, &e.Start, &e.End, &e.Records, &verdict, &s.Value, &s.Threshold,
+		&s.Sample, &s.Minimum, &s.Counts, &s.Contributions, &text, &e.Evaluated); err != nil {
+		return nil, s, nil, fmt.Errorf("read scores: %w", err)
+	}
+	e.Slot, s.Feature, s.Verdict = time.UnixMicro(slot).UTC(), int(feature), score.Verdict(verdict)
+	if text != "" {
+		if err := json.Unmarshal([]byte(text), &exemplars); err != nil {
+			return nil, s, nil, fault.Internal.Wrap(err, "stored exemplars cannot be read")
+		}
+	}
+	return e, s, exemplars, nil
 }

@@ -246,7 +246,7 @@ func TestDeliveriesAreRemembered(t *testing.T) {
 		had, err := memory.WasDelivered(ctx, "e", "slack")
 		require.NoError(t, err)
 		require.False(t, had)
-		require.NoError(t, s.ForgetDelivered(ctx, noon.Add(1)))
+		require.NoError(t, s.ForgetDelivered(ctx, noon.Add(time.Microsecond)))
 		had, err = memory.WasDelivered(ctx, "e", "console")
 		require.NoError(t, err)
 		require.False(t, had)

@@ -13,7 +13,9 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
+	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/telemetry"
 )
 
 // Limits bound the answers. Zero fields have defaults.
@@ -94,11 +96,12 @@ type Part struct {
 	Truncated bool
 }
 
-// Trace gives the spans of one trace that start within r to send, in parts of
+// Trace gives the spans of one trace, and what the mesh did on the tenant's
+// behalf in it, that start within r to send, in parts of
 // about Limits.PartBytes, by start time. The error is fault.NotFound when
 // there is none; an error of send ends the call and is returned.
 func (q *Reader) Trace(ctx context.Context, tenant string, id TraceID, r Range, send func(Part) error) error {
-	w := newWhere(tenant)
+	w := newWhereWithHops(tenant)
 	w.key("TraceId = toFixedString(unhex({trace:String}), 16)")
 	w.arg("trace", id.String())
 	w.timeRange("Timestamp", r)
@@ -214,6 +217,18 @@ func newWhere(tenant string) *where {
 	w := &where{}
 	w.key("Tenant = {tenant:String}")
 	w.arg("tenant", tenant)
+	return w
+}
+
+// newWhereWithHops selects also the spans of the mesh itself that are about
+// the tenant: how its telemetry passed through the mesh.
+func newWhereWithHops(tenant string) *where {
+	w := &where{}
+	w.key("Tenant IN ({tenant:String}, {mesh:String})")
+	w.add("(Tenant = {tenant:String} OR SpanAttributes[{about:String}] = {tenant:String})")
+	w.arg("tenant", tenant)
+	w.arg("mesh", event.Mesh)
+	w.arg("about", telemetry.AttrTenant)
 	return w
 }
 
