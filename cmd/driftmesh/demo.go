@@ -45,7 +45,7 @@ func (d *demoCmd) load(ctx context.Context, con console) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // nothing is lost with it
 	drift := driftv1.NewDriftServiceClient(conn)
 	// Every start has a version of its own: what drifted at the end of the one
 	// before would be in the past of this one.

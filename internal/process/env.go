@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -49,6 +50,9 @@ type home struct {
 
 // NewEnv makes the environment of a process. Close it last.
 func NewEnv(ctx context.Context, shared Shared, logTo io.Writer) (Env, error) {
+	if shared.Memory > 0 && !settings.GoMemoryLimit() {
+		debug.SetMemoryLimit(int64(shared.Memory))
+	}
 	e := Env{
 		Log:      telemetry.NewLogger(shared.Log, logTo),
 		Shared:   shared,

@@ -22,6 +22,9 @@ import (
 // others be.
 var Sections = []string{"gateway", "auth", "ingest-worker", "drift", "trace-store"}
 
+// allInOne are the top-level keys that only the all-in-one reads.
+var allInOne = []string{"data-dir", "nats", "engine", "demo"}
+
 // Version of this build; the linker sets it.
 var Version = "dev"
 
@@ -46,7 +49,7 @@ func serve[C any](name string, run func(context.Context, C, Env) error, args []s
 	foreign := slices.DeleteFunc(slices.Clone(Sections), func(s string) bool { return s == name })
 	_, err := settings.Parse(settings.Program{
 		Name: name, Description: "driftmesh " + name + ", a service of the mesh.", Section: name,
-		Foreign: append(foreign, "up"), Vars: Defaults, Args: args, Stdout: stdout, Stderr: stderr, Exit: os.Exit,
+		Foreign: append(foreign, allInOne...), Vars: Defaults, Args: args, Stdout: stdout, Stderr: stderr, Exit: os.Exit,
 	}, &cli, &cfg)
 	if err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", name, err)

@@ -11,7 +11,8 @@ import (
 // Shared are the settings that every program of the mesh has: what the process
 // lends to its services.
 type Shared struct {
-	Config string `help:"Settings file (YAML)." placeholder:"FILE"`
+	Config string        `help:"Settings file (YAML)." placeholder:"FILE"`
+	Memory settings.Size `help:"Memory that this process should stay below: garbage is collected harder near it. Not a hard limit; 0 is none. GOMEMLIMIT, where it is set, wins." default:"${memory}"`
 
 	Log        telemetry.LogConfig     `embed:"" prefix:"log." group:"log"`
 	Telemetry  telemetry.TracingConfig `embed:"" prefix:"telemetry." group:"telemetry"`
@@ -63,6 +64,7 @@ var Defaults = map[string]string{
 	"clickhouse_url": "http://default@127.0.0.1:8123/driftmesh",
 	"sql_url":        "sqlite:data/state",
 	"log_level":      "info",
+	"memory":         "128MiB",
 }
 
 // MinSecret is the least length of the mesh secret in bytes.

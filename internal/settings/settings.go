@@ -141,3 +141,9 @@ func OTel() map[string]string {
 	}
 	return vars
 }
+
+// GoMemoryLimit reports whether the Go runtime was given a memory limit.
+func GoMemoryLimit() bool {
+	_, given := os.LookupEnv("GOMEMLIMIT")
+	return given
+}

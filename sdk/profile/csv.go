@@ -223,6 +223,7 @@ func reads(text string, t ValueType) bool {
 		return err == nil || errors.Is(err, strconv.ErrRange)
 	case Bool:
 		return strings.EqualFold(text, "true") || strings.EqualFold(text, "false")
+	default:
+		return true
 	}
-	return true
 }

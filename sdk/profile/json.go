@@ -208,8 +208,9 @@ func (b Binning) wire() binningJSON {
 		return binningJSON{Quantile: &binsJSON{Bins: b.Bins}}
 	case Manual:
 		return binningJSON{EqualWidth: &equalWidthJSON{Method: map[Rule]*binsJSON{Manual: {Bins: b.Bins}}}}
+	default:
+		return binningJSON{EqualWidth: &equalWidthJSON{Method: map[Rule]*binsJSON{b.Rule: nil}}}
 	}
-	return binningJSON{EqualWidth: &equalWidthJSON{Method: map[Rule]*binsJSON{b.Rule: nil}}}
 }
 
 func (w *binningJSON) binning() (Binning, error) {

@@ -168,7 +168,7 @@ func (f *Feature) check() error {
 	if !f.Type.valid() {
 		return fail("FEATURE_TYPE", "type %q is not int, float, string or bool", f.Type)
 	}
-	if f.Kind != f.Type.Kind() && !(f.Kind == Category && f.Type == Int) {
+	if f.Kind != f.Type.Kind() && (f.Kind != Category || f.Type != Int) {
 		return fail("FEATURE_KIND", "values of type %s cannot be binned as %q", f.Type, f.Kind)
 	}
 	if len(f.Bins) == 0 || len(f.Bins) > MaxBins {

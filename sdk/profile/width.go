@@ -8,7 +8,7 @@ func (b Binning) width(sorted []float64) (int, error) {
 	spread := sorted[len(sorted)-1] - sorted[0]
 	var count float64
 	switch b.Rule {
-	case Manual:
+	case Manual, Quantile:
 		count = float64(b.Bins)
 	case SquareRoot:
 		count = math.Ceil(math.Sqrt(n))

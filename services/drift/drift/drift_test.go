@@ -100,8 +100,8 @@ func TestSameDigitsWithAnyNumberOfWorkers(t *testing.T) {
 
 func TestScheduleRaisesRepeatsAndResolves(t *testing.T) {
 	m := newMesh(t)
-	var log syncBuffer
-	m.log = slog.New(slog.NewTextHandler(&log, nil))
+	var console syncBuffer
+	m.log = slog.New(slog.NewTextHandler(&console, nil))
 	r := m.run()
 	p := create(t, r, "acme", wineProfile(t))
 	slot := func(hour int) time.Time { return noon.Add(time.Duration(hour) * time.Hour) }
@@ -152,9 +152,9 @@ func TestScheduleRaisesRepeatsAndResolves(t *testing.T) {
 	require.NotNil(t, find(closed, alcohol.GetId()).GetResolveTime())
 
 	m.await(event.Alerts, event.GroupNotifier)
-	require.Eventually(t, func() bool { return strings.Count(log.String(), "is over") == len(open) }, patience, tick)
-	require.Equal(t, 1, strings.Count(log.String(), "drift of alcohol in examples/wine/0.1.0 raised"))
-	require.Zero(t, strings.Count(log.String(), "repeated"))
+	require.Eventually(t, func() bool { return strings.Count(console.String(), "is over") == len(open) }, patience, tick)
+	require.Equal(t, 1, strings.Count(console.String(), "drift of alcohol in examples/wine/0.1.0 raised"))
+	require.Zero(t, strings.Count(console.String(), "repeated"))
 }
 
 func find(alerts []*driftv1.Alert, id string) *driftv1.Alert {
@@ -266,7 +266,7 @@ func TestWindowsAreEvaluatedAsTheyClose(t *testing.T) {
 		return len(all) == 1 && all[0].GetRecords() == 1002
 	}, patience, tick)
 	require.LessOrEqual(t, len(r.alerts("acme", false)), open+1)
-	require.Zero(t, m.waiting(r))
+	require.Eventually(t, func() bool { return m.waiting(r) == 0 }, patience, tick)
 }
 
 func (m *mesh) waiting(r *running) (n int) {
@@ -276,8 +276,8 @@ func (m *mesh) waiting(r *running) (n int) {
 
 func TestAlertsCanBeAskedForAndAcknowledged(t *testing.T) {
 	m := newMesh(t)
-	var log syncBuffer
-	m.log = slog.New(slog.NewTextHandler(&log, nil))
+	var console syncBuffer
+	m.log = slog.New(slog.NewTextHandler(&console, nil))
 	r := m.run()
 	p := create(t, r, "acme", wineProfile(t))
 	m.store("acme", p.GetUid(), wineRecords(t, "a", noon.Unix()/60-5, 5, strong))
@@ -296,7 +296,7 @@ func TestAlertsCanBeAskedForAndAcknowledged(t *testing.T) {
 	again, err := r.AcknowledgeAlert(as(t, "acme"), &driftv1.AcknowledgeAlertRequest{Id: open[0].GetId()})
 	require.NoError(t, err)
 	require.True(t, proto.Equal(first, again), "the first one counts")
-	require.Eventually(t, func() bool { return strings.Count(log.String(), "acknowledged") == 1 }, patience, tick)
+	require.Eventually(t, func() bool { return strings.Count(console.String(), "acknowledged") == 1 }, patience, tick)
 
 	_, err = r.AcknowledgeAlert(as(t, "other"), &driftv1.AcknowledgeAlertRequest{Id: open[0].GetId()})
 	require.ErrorIs(t, err, fault.NotFound)
@@ -306,8 +306,8 @@ func TestAlertsCanBeAskedForAndAcknowledged(t *testing.T) {
 // While the broker is away news wait in the outbox; then they are told, once.
 func TestNewsOutliveTheBroker(t *testing.T) {
 	m := newMesh(t)
-	var log syncBuffer
-	m.log = slog.New(slog.NewTextHandler(&log, nil))
+	var console syncBuffer
+	m.log = slog.New(slog.NewTextHandler(&console, nil))
 	r := m.run()
 	m.run()
 	p := create(t, r, "acme", wineProfile(t))
@@ -317,11 +317,11 @@ func TestNewsOutliveTheBroker(t *testing.T) {
 	require.NoError(t, err)
 	open := len(r.alerts("acme", true))
 	require.NotZero(t, open)
-	require.Zero(t, strings.Count(log.String(), " raised: "))
+	require.Zero(t, strings.Count(console.String(), " raised: "))
 	m.server.Up()
-	require.Eventually(t, func() bool { return strings.Count(log.String(), " raised: ") == open }, patience, tick)
+	require.Eventually(t, func() bool { return strings.Count(console.String(), " raised: ") == open }, patience, tick)
 	m.await(event.Alerts, event.GroupNotifier)
-	require.Equal(t, open, strings.Count(log.String(), " raised: "), "two workers empty one outbox")
+	require.Equal(t, open, strings.Count(console.String(), " raised: "), "two workers empty one outbox")
 }
 
 func TestPagesOfAlertsAndScores(t *testing.T) {

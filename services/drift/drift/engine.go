@@ -11,8 +11,12 @@ import (
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
 )
 
-// minutesAtOnce bounds the windows of one statement.
-const minutesAtOnce = 240
+// Bounds of work on windows: those that a worker claims together, and those of
+// one statement. What a statement has done is kept when a later one fails.
+const (
+	minutesAtOnce       = 240
+	minutesPerStatement = 30
+)
 
 // engine recomputes and evaluates. It is safe for concurrent use.
 type engine struct {
@@ -50,7 +54,7 @@ func (e *engine) catchUp(ctx context.Context, p *known, start, end int64) error 
 	if err != nil {
 		return fmt.Errorf("list waiting windows: %w", err)
 	}
-	for part := range slices.Chunk(waiting, minutesAtOnce) {
+	for part := range slices.Chunk(waiting, minutesPerStatement) {
 		if err := e.recompute(ctx, p, part); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -136,9 +137,20 @@ func (s *scheduler) runWindows(ctx context.Context, windows []store.Waiting) err
 	if err != nil {
 		return err
 	}
-	if err := s.recompute(ctx, p, windows); err != nil {
-		return err
+	for part := range slices.Chunk(windows, minutesPerStatement) {
+		if err := s.recompute(ctx, p, part); err != nil {
+			return err
+		}
+		if err := s.settle(ctx, p, part); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// settle takes recomputed windows off the list, or evaluates them first where
+// the profile wants it.
+func (s *scheduler) settle(ctx context.Context, p *known, windows []store.Waiting) error {
 	again := s.now().Add(s.cfg.Refresh)
 	if !p.Alert.OnClose {
 		return s.state.WindowsDone(ctx, windows, again)
@@ -199,12 +211,12 @@ func (s *scheduler) measure(ctx context.Context) error {
 
 // every calls look again and again until ctx ends, a pause after each. What
 // fails is logged, and done again.
-func every(ctx context.Context, pause time.Duration, log *slog.Logger, what string, look func(context.Context) error) error {
+func every(ctx context.Context, pause time.Duration, logger *slog.Logger, what string, look func(context.Context) error) error {
 	tick := time.NewTimer(pause)
 	defer tick.Stop()
 	for {
 		if err := look(ctx); err != nil && ctx.Err() == nil {
-			log.Warn("will try again", slog.String("work", what), telemetry.Err(err))
+			logger.Warn("will try again", slog.String("work", what), telemetry.Err(err))
 		}
 		tick.Reset(pause)
 		select {

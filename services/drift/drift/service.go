@@ -123,7 +123,7 @@ func closing(ctx context.Context, err *error, closes func(context.Context) error
 // stopped is nil when err comes of ctx having ended.
 func stopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // a stop is no failure
 	}
 	return err
 }

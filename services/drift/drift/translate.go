@@ -97,6 +97,7 @@ func featureOf(m *driftv1.FeatureProfile, rows uint64) profile.Feature {
 			b.Category = m.GetCategories()[i]
 			f.Bins = append(f.Bins, b)
 		}
+	case driftv1.FeatureKind_FEATURE_KIND_UNSPECIFIED: // Validate refuses it
 	}
 	return f
 }
@@ -126,8 +127,9 @@ func thresholdMessage(t profile.Threshold) *driftv1.Threshold {
 		return &driftv1.Threshold{Kind: &driftv1.Threshold_Fixed{Fixed: t.Value}}
 	case profile.Normal:
 		return &driftv1.Threshold{Kind: &driftv1.Threshold_NormalAlpha{NormalAlpha: t.Alpha}}
+	default: // ChiSquare, also what none means
+		return &driftv1.Threshold{Kind: &driftv1.Threshold_ChiSquareAlpha{ChiSquareAlpha: t.Alpha}}
 	}
-	return &driftv1.Threshold{Kind: &driftv1.Threshold_ChiSquareAlpha{ChiSquareAlpha: t.Alpha}}
 }
 
 func featureMessage(f *profile.Feature) *driftv1.FeatureProfile {

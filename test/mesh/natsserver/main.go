@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strconv"
 	"syscall"
 	"time"
@@ -25,7 +26,11 @@ func main() {
 	}
 }
 
+// memory that the server should stay below, as the all-in-one asks of itself.
+const memory = 128 << 20
+
 func run(listen, dir string) error {
+	debug.SetMemoryLimit(memory)
 	host, portText, err := net.SplitHostPort(listen)
 	if err != nil {
 		return err

@@ -12,11 +12,14 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/goleak"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	"github.com/driftmesh/driftmesh/sdk/profile"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func data(t *testing.T) (*Data, *profile.Profile) {
 	t.Helper()

@@ -74,7 +74,7 @@ func (l Load) Run(ctx context.Context) error {
 	if l.APIKey != "" {
 		options = append(options, sdk.WithAPIKey(l.APIKey.Reveal()))
 	}
-	records, err := sdk.New(l.GRPC, options...)
+	records, err := sdk.New(l.GRPC, options...) //nolint:contextcheck // the client lives until it is closed
 	if err != nil {
 		return errors.Join(err, spans.close(ctx))
 	}
@@ -111,11 +111,10 @@ type player struct {
 
 // play goes through the phases and returns nil when ctx ends.
 func (p *player) play(ctx context.Context) error {
-	err := p.phases(ctx)
-	if ctx.Err() != nil {
-		return nil
+	if err := p.phases(ctx); ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil // stopped, which is no error
 }
 
 func (p *player) phases(ctx context.Context) error {
@@ -192,7 +191,8 @@ func (p *player) one(ctx context.Context, at time.Time, rows *deck, campaign str
 		return nil
 	}
 	p.predictions++
-	if err := p.records.Send(made.ctx, p.Data.record(p.Profile.GetUid(), made.row).WithTime(made.at)); err != nil {
+	record := p.Data.record(p.Profile.GetUid(), made.row).WithTime(made.at)
+	if err := p.records.Send(made.ctx, record); err != nil { //nolint:contextcheck // made of ctx, with the span that predicted
 		return fmt.Errorf("send record: %w", err)
 	}
 	return nil

@@ -67,8 +67,9 @@ func typeOf(c *parquet.Column) (profile.ValueType, error) {
 			return profile.String, nil
 		}
 		return "", refuse("a " + logical.String())
+	default: // Int96, an old form of timestamps, and FixedLenByteArray
+		return "", refuse("a column of type " + c.Type().String())
 	}
-	return "", refuse("a column of type " + c.Type().String())
 }
 
 // logicalOf is what the stored values stand for; nil when for themselves.

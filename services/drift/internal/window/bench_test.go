@@ -123,6 +123,7 @@ func measureInsert(b *testing.B, db *clickhouse.DB, table string, numbers, categ
 		exec(b, db, createPerValue)
 	}
 	exec(b, db, "TRUNCATE TABLE "+table)
+	exec(b, db, "TRUNCATE TABLE observation_ids")
 	exec(b, db, "SYSTEM STOP MERGES "+table)
 	used := load(b, db, table, numbers, categories, records, 0)
 	b.ReportMetric(float64(used)/float64(records), "insert-cpu-us/record")
