@@ -119,8 +119,9 @@ func thresholdMessage(t profile.Threshold) *driftv1.Threshold {
 		return &driftv1.Threshold{Kind: &driftv1.Threshold_Fixed{Fixed: t.Value}}
 	case profile.Normal:
 		return &driftv1.Threshold{Kind: &driftv1.Threshold_NormalAlpha{NormalAlpha: t.Alpha}}
+	default: // ChiSquare, also what none means
+		return &driftv1.Threshold{Kind: &driftv1.Threshold_ChiSquareAlpha{ChiSquareAlpha: t.Alpha}}
 	}
-	return &driftv1.Threshold{Kind: &driftv1.Threshold_ChiSquareAlpha{ChiSquareAlpha: t.Alpha}}
 }
 
 func profileTable(w io.Writer, p *driftv1.Profile) {

@@ -137,16 +137,16 @@ func spanTree(w io.Writer, all *tracepb.TracesData) {
 		children[parent] = append(children[parent], s)
 	}
 	row(w, "SPAN", "SERVICE", "START", "DURATION", "ID")
-	var print func(parent string, depth int)
-	print = func(parent string, depth int) {
+	var show func(parent string, depth int)
+	show = func(parent string, depth int) {
 		for _, s := range children[parent] {
 			start := time.Unix(0, int64(s.GetStartTimeUnixNano()))                       //nolint:gosec // a time until 2262
 			duration := time.Duration(s.GetEndTimeUnixNano() - s.GetStartTimeUnixNano()) //nolint:gosec // the door checked end ≥ start
 			row(w, strings.Repeat("  ", depth)+s.GetName(), s.service, start.UTC().Format("15:04:05.000000"), duration, hex.EncodeToString(s.GetSpanId()))
-			print(string(s.GetSpanId()), depth+1)
+			show(string(s.GetSpanId()), depth+1)
 		}
 	}
-	print("", 0)
+	show("", 0)
 }
 
 // tracesJSON writes OTLP TracesData as OTLP/JSON on one line.

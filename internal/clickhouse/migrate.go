@@ -55,7 +55,7 @@ func (db *DB) Migrate(ctx context.Context, service string, files fs.FS) error {
 	if m.admin, err = Open(ctx, db.adminConfig()); err != nil {
 		return err
 	}
-	defer m.admin.Close()
+	defer m.admin.Close() //nolint:errcheck // its statements are done
 	if err := m.run(ctx, steps); err != nil {
 		return fmt.Errorf("migrate %s: %w", service, err)
 	}

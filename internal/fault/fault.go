@@ -86,8 +86,9 @@ func (k Kind) Retryable() bool {
 	switch k {
 	case Exhausted, Unavailable, Timeout, Conflict, Canceled:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // New makes a fault of kind k. The message is shown to the caller.
@@ -108,8 +109,7 @@ func FromCode(c codes.Code) Kind {
 			return Kind(k)
 		}
 	}
-	switch c {
-	case codes.OutOfRange:
+	if c == codes.OutOfRange {
 		return Invalid
 	}
 	return Internal

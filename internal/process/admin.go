@@ -76,7 +76,8 @@ func (r *readiness) report(ctx context.Context) (ready bool, lines []string) {
 
 // serveAdmin answers operators until ctx ends.
 func serveAdmin(ctx context.Context, address string, gatherer prometheus.Gatherer, r *readiness) error {
-	lis, err := net.Listen("tcp", address)
+	var lc net.ListenConfig
+	lis, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("listen for admin (setting admin.listen): %w", err)
 	}

@@ -38,7 +38,7 @@ func start(t *testing.T, s *teller, authenticate rpc.Authenticate) (*grpc.Client
 	})
 	require.NoError(t, err)
 	ledgerv1.RegisterLedgerServiceServer(server, s)
-	lis, err := server.Listen()
+	lis, err := server.Listen(t.Context())
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
@@ -94,7 +94,7 @@ func TestPanicInAHandlerIsAnInternalErrorAndTheServerLives(t *testing.T) {
 		if first {
 			first = false
 			var m map[string]int
-			m["x"] = 1
+			m["x"] = 1 //nolint:staticcheck // the panic is wanted
 		}
 		return nil
 	}}, nil)

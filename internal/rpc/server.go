@@ -83,7 +83,6 @@ func NewServer(cfg ServerConfig, deps ServerDeps) (*Server, error) {
 		grpc.MaxConcurrentStreams(cfg.MaxStreams),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: cfg.MaxIdle, Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
-		grpc.SharedWriteBuffer(true),
 	}, cfg.ServerOptions...)
 	s := &Server{cfg: cfg, log: deps.Log, grpc: grpc.NewServer(options...), health: health.NewServer(), stats: stats}
 	healthgrpc.RegisterHealthServer(s.grpc, s.health)
@@ -117,9 +116,10 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	s.health.SetServingStatus(desc.ServiceName, healthgrpc.HealthCheckResponse_SERVING)
 }
 
-// Listen opens the configured address.
-func (s *Server) Listen() (net.Listener, error) {
-	lis, err := net.Listen("tcp", s.cfg.Listen)
+// Listen opens the configured address; ctx bounds only the look-up of its host.
+func (s *Server) Listen(ctx context.Context) (net.Listener, error) {
+	var lc net.ListenConfig
+	lis, err := lc.Listen(ctx, "tcp", s.cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}

@@ -385,5 +385,5 @@ func Missing(t T, suite, why string) {
 	t.Skipf("suite %s skipped: %s", suite, why)
 }
 
-// describe is for messages.
+// String names the public addresses, for messages.
 func (a Addresses) String() string { return fmt.Sprintf("mesh on http %s, grpc %s", a.HTTP, a.GRPC) }

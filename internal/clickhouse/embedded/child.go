@@ -49,7 +49,7 @@ func child(ctx context.Context, stdin io.Reader, stdout io.Writer, log *slog.Log
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
+	defer listener.Close() //nolint:errcheck // the server has closed it, or never got to
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -71,7 +71,7 @@ func inheritedListener() (net.Listener, error) {
 	if file == nil {
 		return nil, errors.New("no listening socket from the parent (this command is started by driftmesh itself)")
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // the listener has a descriptor of its own
 	listener, err := net.FileListener(file)
 	if err != nil {
 		return nil, fmt.Errorf("take over the listening socket: %w", err)

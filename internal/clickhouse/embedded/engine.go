@@ -54,7 +54,7 @@ func Start(ctx context.Context, cfg Config) (*Engine, error) {
 		if err != nil {
 			return nil, fmt.Errorf("find own executable: %w", err)
 		}
-		cfg.Command = func() *exec.Cmd { return exec.Command(self, "engine") }
+		cfg.Command = func() *exec.Cmd { return exec.Command(self, "engine") } //nolint:noctx // endChild ends it, gently first
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp4", "127.0.0.1:0")

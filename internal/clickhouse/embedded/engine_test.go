@@ -279,6 +279,6 @@ func TestTheChildCommandByHandSaysSo(t *testing.T) {
 	cmd.Stdin = strings.NewReader("")
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
-	require.True(t, errors.As(err, &exit))
+	require.ErrorAs(t, err, &exit)
 	require.Contains(t, string(out), "started by driftmesh itself")
 }

@@ -86,7 +86,7 @@ func fetchInto(ctx context.Context, path, npm, pkg string, report func(Progress)
 	if err != nil {
 		return fault.Unavailable.Wrap(err, "the cache directory cannot be written; %s", waysOut)
 	}
-	defer os.RemoveAll(work)
+	defer os.RemoveAll(work) //nolint:errcheck // what stays is in nobody's way
 	tarball, integrity, err := pack(ctx, npm, pkg, work, report)
 	if err != nil {
 		return fault.Unavailable.Wrap(err, "the engine library could not be fetched (npm pack %s@%s); %s", pkg, Version, waysOut)
@@ -160,7 +160,7 @@ func largest(dir string) int64 {
 	var size int64
 	_ = filepath.WalkDir(dir, func(_ string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
-			return nil // files come and go while npm works
+			return nil //nolint:nilerr // files come and go while npm works
 		}
 		if info, err := entry.Info(); err == nil {
 			size = max(size, info.Size())
@@ -177,7 +177,7 @@ func unpack(ctx context.Context, tarball, integrity, file string, report func(Pr
 	if err != nil {
 		return fmt.Errorf("open package: %w", err)
 	}
-	defer in.Close()
+	defer in.Close() //nolint:errcheck // it is only read
 	hash := sha512.New()
 	packed := io.TeeReader(in, hash)
 	plain, err := gzip.NewReader(packed)

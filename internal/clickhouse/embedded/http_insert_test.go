@@ -149,8 +149,9 @@ func TestAnInsertBrokenOffStoresNothing(t *testing.T) {
 	table := c.table("n UInt64, s String")
 	ctx, cancel := context.WithCancel(t.Context())
 	body, feed := io.Pipe()
+	block := native(t, 0, 50_000) // a whole one, which could be stored
 	go func() {
-		_, _ = feed.Write(native(t, 0, 50_000)) // a whole block, which could be stored
+		_, _ = feed.Write(block)
 		cancel()
 		_ = feed.CloseWithError(context.Canceled)
 	}()

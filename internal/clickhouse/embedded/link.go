@@ -30,7 +30,7 @@ type report struct {
 const childVariable = "DRIFTMESH_ENGINE_CHILD"
 
 // IsChild reports whether this process was started by an Engine, to run Child.
-func IsChild() bool { return os.Getenv(childVariable) != "" }
+func IsChild() bool { return os.Getenv(childVariable) != "" } //nolint:forbidigo // a mark from the parent, no setting
 
 // listenerFile is the descriptor of the listening socket in the child: the
 // first after the standard three.

@@ -19,10 +19,7 @@ func (e *Engine) runChild(ctx context.Context) error {
 	cmd := e.cfg.Command()
 	cmd.ExtraFiles = []*os.File{e.socket}
 	cmd.SysProcAttr = childAttributes()
-	if cmd.Env == nil {
-		cmd.Env = os.Environ()
-	}
-	cmd.Env = append(cmd.Env, childVariable+"=1")
+	cmd.Env = append(cmd.Environ(), childVariable+"=1")
 	logs := &lineLogger{log: e.cfg.Log}
 	cmd.Stderr = logs
 	stdin, err := cmd.StdinPipe()
@@ -33,7 +30,7 @@ func (e *Engine) runChild(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make the engine's stdout: %w", err)
 	}
-	defer reports.Close()
+	defer reports.Close() //nolint:errcheck // it is only read
 	cmd.Stdout = reportsIn
 	err = cmd.Start()
 	_ = reportsIn.Close()
@@ -56,7 +53,7 @@ func (e *Engine) runChild(ctx context.Context) error {
 	err = cmd.Wait()
 	close(exited)
 	ending.Wait()
-	logs.flush()
+	logs.flush() //nolint:contextcheck // what a child says belongs to no call
 	if said.Failure != "" {
 		return errors.New(said.Failure)
 	}

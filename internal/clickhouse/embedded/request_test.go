@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -21,12 +22,13 @@ func FuzzParse(f *testing.F) {
 	f.Add("", "br", "\x0b\x02\x80")
 	f.Add("", "deflate", "\x78\x9c")
 	f.Fuzz(func(t *testing.T, query, encoding, body string) {
-		r := httptest.NewRequest("POST", "/", strings.NewReader(body))
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 		r.URL = &url.URL{Path: "/", RawQuery: query}
 		r.Header.Set("Content-Encoding", encoding)
 		req, err := parse(r)
 		if err != nil {
-			require.IsType(t, &exception{}, err)
+			var refused *exception
+			require.ErrorAs(t, err, &refused)
 			return
 		}
 		if req.kind == inserting {

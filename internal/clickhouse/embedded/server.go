@@ -135,8 +135,8 @@ func fill(body io.Reader, buf []byte) (n int, err error) {
 		got, err = body.Read(buf[n:])
 		n += got
 	}
-	if err != nil && err != io.EOF && errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		err = fmt.Errorf("%v", err) // a wrapped EOF is a decoder's complaint, not an end
+	if errors.Is(err, io.EOF) && err != io.EOF && !errors.Is(err, io.ErrUnexpectedEOF) { //nolint:errorlint // only the bare one is an end
+		err = errors.New(err.Error()) // a wrapped EOF is a decoder's complaint
 	}
 	return n, err
 }

@@ -150,7 +150,7 @@ func (w *world) backend(register func(*rpc.Server), open ...string) *grpc.Client
 	})
 	require.NoError(w.t, err)
 	register(server)
-	lis, err := server.Listen()
+	lis, err := server.Listen(w.t.Context())
 	require.NoError(w.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -115,7 +115,7 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 	if err != nil {
 		return err
 	}
-	listener, err := server.Listen()
+	listener, err := server.Listen(ctx)
 	if err != nil {
 		return fmt.Errorf("%w (setting %s.listen)", err, name)
 	}

@@ -95,7 +95,7 @@ func (c *Cells) Sum(ctx context.Context, r Range, features int) (counts [][]uint
 	if err != nil {
 		return nil, 0, fmt.Errorf("sum cells: %w", err)
 	}
-	defer rows.Close() //nolint:errcheck // Err tells all
+	defer rows.Close()
 	counts = make([][]uint64, features)
 	for rows.Next() {
 		var feature uint16
@@ -166,7 +166,7 @@ func (c *Cells) exemplarKeys(ctx context.Context, r Range, features []int) (plac
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("choose exemplars: %w", err)
 	}
-	defer rows.Close() //nolint:errcheck // Err tells all
+	defer rows.Close()
 	for rows.Next() {
 		var p placed
 		var in []int64
@@ -185,7 +185,7 @@ func (c *Cells) lookUp(ctx context.Context, s *window.Statements, minutes []int6
 	if err != nil {
 		return nil, fmt.Errorf("look up exemplars: %w", err)
 	}
-	defer rows.Close() //nolint:errcheck // Err tells all
+	defer rows.Close()
 	found := make(map[uint64]score.Exemplar, len(keys))
 	for rows.Next() {
 		var key uint64

@@ -144,7 +144,7 @@ func (c *Cells) ListScores(ctx context.Context, tenant, profile string, after Af
 	if err != nil {
 		return nil, fmt.Errorf("list scores: %w", err)
 	}
-	defer rows.Close() //nolint:errcheck // Err tells all
+	defer rows.Close()
 	var all []*Evaluation
 	for rows.Next() {
 		row, s, exemplars, err := scanScore(rows)

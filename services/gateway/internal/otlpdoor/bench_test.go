@@ -45,14 +45,14 @@ const (
 
 // TestLoad is not a test: it is the load of BenchmarkDoor.
 func TestLoad(t *testing.T) {
-	addr := os.Getenv(envAddr) //nolint:forbidigo // told by its parent
+	addr := os.Getenv(envAddr)
 	if addr == "" {
 		t.Skip("only as the load of BenchmarkDoor")
 	}
-	requests, err := strconv.ParseInt(os.Getenv(envRequests), 10, 64) //nolint:forbidigo // as above
+	requests, err := strconv.ParseInt(os.Getenv(envRequests), 10, 64)
 	require.NoError(t, err)
 	options := []grpc.CallOption{grpc.ForceCodecV2(rawClient{})}
-	if os.Getenv(envGzip) != "" { //nolint:forbidigo // as above
+	if os.Getenv(envGzip) != "" {
 		options = append(options, grpc.UseCompressor("gzip"))
 	}
 	body, err := proto.Marshal(sample(spansPerRequest))

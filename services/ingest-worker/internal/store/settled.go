@@ -42,7 +42,7 @@ func (s *Store) Settled(ctx context.Context, tenant string) (Settled, error) {
 	if err != nil {
 		return Settled{}, fmt.Errorf("read ledger: %w", err)
 	}
-	defer rows.Close() //nolint:errcheck // Err tells what went wrong
+	defer rows.Close()
 	for rows.Next() {
 		var i Instance
 		err := rows.Scan(&i.Name, &i.Messages, &i.Accepted, &i.Written, &i.Rejected, &i.DeadLettered, &i.Missing)
