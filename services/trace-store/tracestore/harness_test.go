@@ -2,6 +2,7 @@ package tracestore_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -180,7 +181,7 @@ func (r *running) trace(tenant, id string) (*otlpv1.TracesData, error) {
 	out := &otlpv1.TracesData{}
 	for {
 		resp, err := stream.Recv()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return out, nil
 		}
 		if err != nil {

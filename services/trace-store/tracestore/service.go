@@ -115,7 +115,7 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 	if err != nil {
 		return err
 	}
-	listener, err := server.Listen()
+	listener, err := server.Listen(ctx)
 	if err != nil {
 		return fmt.Errorf("%w (setting %s.listen)", err, name)
 	}
@@ -146,7 +146,7 @@ func closing(ctx context.Context, err *error, closes func(context.Context) error
 // stopped is nil when err comes of ctx having ended.
 func stopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // a stop is no failure
 	}
 	return err
 }

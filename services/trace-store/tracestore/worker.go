@@ -94,8 +94,9 @@ func blameless(err error) error {
 		return fault.Unavailable.Wrap(err, "the store is not ready for us")
 	case fault.Invalid, fault.Exists:
 		return fault.Internal.Wrap(err, "the store refuses a block")
+	default:
+		return err
 	}
-	return err
 }
 
 // parked implements broker.RunnerConfig.OnPark: the ledger learns of a message

@@ -3,6 +3,7 @@ package query_test
 import (
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -47,4 +48,57 @@ func TestLedger(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, uint64(300), got.Stored)
 	require.Equal(t, query.Settled{Instance: "door-2", Accepted: 100, Written: 100, Messages: 1, Rejected: none, DeadLettered: none}, got.Instances[2])
+}
+
+// TestTwiceOnTwoDays: a client's retry a day later lies in another partition,
+// where merges cannot find its twin; readers do.
+func TestTwiceOnTwoDays(t *testing.T) {
+	f := setup(t, query.Limits{})
+	data := tracetest.Realistic(rand.New(rand.NewPCG(1, 1)), scaleBase)
+	today, tomorrow := f.message("acme", data), f.message("acme", data)
+	tomorrow.ReceivedAt = today.ReceivedAt.Add(24 * time.Hour)
+	f.write(today)
+	f.write(tomorrow)
+
+	ledger, err := f.reader.Ledger(t.Context(), "acme")
+	require.NoError(t, err)
+	require.Equal(t, uint64(100), ledger.Stored)
+	require.Equal(t, uint64(200), ledger.Instances[0].Written)
+	var rows, raw uint64
+	require.NoError(t, f.db.QueryRow(t.Context(), "SELECT count() FROM otel_traces").Scan(&rows))
+	require.NoError(t, f.db.QueryRow(t.Context(), "SELECT count() FROM spans").Scan(&raw))
+	require.Equal(t, []uint64{100, 200}, []uint64{rows, raw})
+	id := data.ResourceSpans[0].ScopeSpans[0].Spans[0].TraceId
+	require.Len(t, tracetest.Canonical(f.trace("acme", id)), 10)
+	found, _, err := f.reader.Summaries(t.Context(), "acme", query.Search{Limit: 100})
+	require.NoError(t, err)
+	require.Len(t, found, 10)
+	require.Equal(t, 10, found[0].Spans)
+}
+
+func TestRetention(t *testing.T) {
+	f := setup(t, query.Limits{})
+	ttl := func() (engine string) {
+		require.NoError(t, f.db.QueryRow(t.Context(), "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'spans'").Scan(&engine))
+		return engine
+	}
+	require.NotContains(t, ttl(), " TTL ")
+	require.NoError(t, store.SetRetention(t.Context(), f.db, 0))
+	for range 2 {
+		require.NoError(t, store.SetRetention(t.Context(), f.db, 48*time.Hour))
+		require.Contains(t, ttl(), "TTL toDateTime(ReceivedAt) + toIntervalSecond(172800)")
+	}
+	require.NoError(t, store.SetRetention(t.Context(), f.db, 24*time.Hour))
+	require.Contains(t, ttl(), "toIntervalSecond(86400)")
+
+	old := f.message("acme", tracetest.Realistic(rand.New(rand.NewPCG(1, 1)), scaleBase))
+	old.ReceivedAt = time.Now().Add(-72 * time.Hour)
+	f.write(old)
+	require.NoError(t, f.db.Exec(t.Context(), "OPTIMIZE TABLE spans FINAL"))
+	var n uint64
+	require.NoError(t, f.db.QueryRow(t.Context(), "SELECT count() FROM spans").Scan(&n))
+	require.Zero(t, n)
+
+	require.NoError(t, store.SetRetention(t.Context(), f.db, 0))
+	require.NotContains(t, ttl(), " TTL ")
 }

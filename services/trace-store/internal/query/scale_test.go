@@ -69,7 +69,6 @@ type loader struct {
 	*fixture
 	templates [][]byte
 	ids       []query.TraceID // of some traces, to look up
-	mu        sync.Mutex
 	began     time.Time
 }
 

@@ -124,7 +124,7 @@ func TestSearch(t *testing.T) {
 				require.Len(t, page, tt.search.Limit)
 				tt.search.After = next
 			}
-			require.Equal(t, len(want), len(paged))
+			require.Len(t, paged, len(want))
 			require.Equal(t, want, append([]query.TraceID{}, paged...))
 		})
 	}

@@ -68,7 +68,6 @@ type words struct {
 	kind  proto.ColumnType
 }
 
-func (c *words) append8(v uint8)              { c.buf = append(c.buf, v) }
 func (c *words) append32(v uint32)            { c.buf = binary.LittleEndian.AppendUint32(c.buf, v) }
 func (c *words) append64(v uint64)            { c.buf = binary.LittleEndian.AppendUint64(c.buf, v) }
 func (c *words) reset()                       { c.buf = c.buf[:0] }
@@ -78,7 +77,6 @@ func (c *words) Rows() int                    { return len(c.buf) / c.width }
 func (c *words) EncodeColumn(b *proto.Buffer) { b.PutRaw(c.buf) }
 func (c *words) WriteColumn(w *proto.Writer)  { w.ChainWrite(c.buf) }
 
-func newUint8() *words    { return &words{width: 1, kind: proto.ColumnTypeUInt8} }
 func newInt32() *words    { return &words{width: 4, kind: proto.ColumnTypeInt32} }
 func newUint32() *words   { return &words{width: 4, kind: proto.ColumnTypeUInt32} }
 func newUint64() *words   { return &words{width: 8, kind: proto.ColumnTypeUInt64} }

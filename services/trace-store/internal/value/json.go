@@ -51,7 +51,8 @@ func appendJSONDouble(buf []byte, f float64) ([]byte, bool) {
 
 func appendArray(buf, list []byte, depth int) ([]byte, bool) {
 	buf = append(buf, '[')
-	l, ok := wire.Of(list), false
+	l := wire.Of(list)
+	var ok bool
 	for first := true; l.Next(); first = false {
 		if !l.Is(listValues, wire.Bytes) {
 			return buf, false
@@ -68,7 +69,8 @@ func appendArray(buf, list []byte, depth int) ([]byte, bool) {
 
 func appendObject(buf, list []byte, depth int) ([]byte, bool) {
 	buf = append(buf, '{')
-	l, ok := wire.Of(list), false
+	l := wire.Of(list)
+	var ok bool
 	for first := true; l.Next(); first = false {
 		if !l.Is(listValues, wire.Bytes) {
 			return buf, false

@@ -14,22 +14,26 @@ import (
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/value"
 )
 
-type any = commonv1.AnyValue
+type anyValue = commonv1.AnyValue
 
-func str(s string) *any     { return &any{Value: &commonv1.AnyValue_StringValue{StringValue: s}} }
-func integer(n int64) *any  { return &any{Value: &commonv1.AnyValue_IntValue{IntValue: n}} }
-func double(f float64) *any { return &any{Value: &commonv1.AnyValue_DoubleValue{DoubleValue: f}} }
-func boolean(b bool) *any   { return &any{Value: &commonv1.AnyValue_BoolValue{BoolValue: b}} }
-func raw(b string) *any     { return &any{Value: &commonv1.AnyValue_BytesValue{BytesValue: []byte(b)}} }
-func list(vs ...*any) *any {
-	return &any{Value: &commonv1.AnyValue_ArrayValue{ArrayValue: &commonv1.ArrayValue{Values: vs}}}
+func str(s string) *anyValue    { return &anyValue{Value: &commonv1.AnyValue_StringValue{StringValue: s}} }
+func integer(n int64) *anyValue { return &anyValue{Value: &commonv1.AnyValue_IntValue{IntValue: n}} }
+func double(f float64) *anyValue {
+	return &anyValue{Value: &commonv1.AnyValue_DoubleValue{DoubleValue: f}}
 }
-func kv(k string, v *any) *commonv1.KeyValue { return &commonv1.KeyValue{Key: k, Value: v} }
-func object(kvs ...*commonv1.KeyValue) *any {
-	return &any{Value: &commonv1.AnyValue_KvlistValue{KvlistValue: &commonv1.KeyValueList{Values: kvs}}}
+func boolean(b bool) *anyValue { return &anyValue{Value: &commonv1.AnyValue_BoolValue{BoolValue: b}} }
+func raw(b string) *anyValue {
+	return &anyValue{Value: &commonv1.AnyValue_BytesValue{BytesValue: []byte(b)}}
+}
+func list(vs ...*anyValue) *anyValue {
+	return &anyValue{Value: &commonv1.AnyValue_ArrayValue{ArrayValue: &commonv1.ArrayValue{Values: vs}}}
+}
+func kv(k string, v *anyValue) *commonv1.KeyValue { return &commonv1.KeyValue{Key: k, Value: v} }
+func object(kvs ...*commonv1.KeyValue) *anyValue {
+	return &anyValue{Value: &commonv1.AnyValue_KvlistValue{KvlistValue: &commonv1.KeyValueList{Values: kvs}}}
 }
 
-func nested(depth int) *any {
+func nested(depth int) *anyValue {
 	v := str("deep")
 	for range depth {
 		v = list(v)
@@ -38,7 +42,7 @@ func nested(depth int) *any {
 }
 
 // read gives the value back that letter and text stand for.
-func read(t testing.TB, letter byte, text string) *any {
+func read(t testing.TB, letter byte, text string) *anyValue {
 	t.Helper()
 	msg, err := value.AppendKeyValue(nil, "key", letter, text)
 	require.NoError(t, err)
@@ -51,7 +55,7 @@ func read(t testing.TB, letter byte, text string) *any {
 func TestEncode(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		v      *any
+		v      *anyValue
 		letter byte
 		text   string
 	}{
@@ -68,9 +72,9 @@ func TestEncode(t *testing.T) {
 		"bool":           {boolean(true), 'b', "true"},
 		"bytes":          {raw("\x00\xff"), 'y', "AP8="},
 		"no bytes":       {raw(""), 'y', ""},
-		"empty":          {&any{}, 'n', ""},
+		"empty":          {&anyValue{}, 'n', ""},
 		"empty array":    {list(), 'a', "[]"},
-		"array":          {list(str("a"), integer(1), double(1), double(1.5), boolean(false), &any{}, list()), 'a', `["a",1,1.0,1.5,false,null,[]]`},
+		"array":          {list(str("a"), integer(1), double(1), double(1.5), boolean(false), &anyValue{}, list()), 'a', `["a",1,1.0,1.5,false,null,[]]`},
 		"object":         {object(kv("b", integer(1)), kv("a", str("x\n\t\"\\é")), kv("b", object())), 'k', `{"b":1,"a":"x\n\u0009\"\\é","b":{}}`},
 		"bytes in array": {list(raw("a")), 'r', "KgUKAzoBYQ=="},
 		"NaN in array":   {list(double(math.NaN())), 'r', "KgsKCSEBAAAAAAD4fw=="},
@@ -131,7 +135,7 @@ func TestMalformed(t *testing.T) {
 // FuzzEncode: whatever protobuf reads as an AnyValue comes back equal, and
 // nothing makes the encoder or the decoder fall over.
 func FuzzEncode(f *testing.F) {
-	for _, v := range []*any{
+	for _, v := range []*anyValue{
 		str("a"), integer(1), double(1e21), boolean(true), raw("x"), list(str("a"), double(2)), object(kv("k", list(integer(1)))), {}, nested(40),
 	} {
 		wire, err := proto.Marshal(v)
@@ -141,7 +145,7 @@ func FuzzEncode(f *testing.F) {
 	f.Add([]byte("\x0a\x01a\x10\x01")) // two of a oneof
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		letter, text, _, err := value.Encode(nil, wire)
-		want := &any{}
+		want := &anyValue{}
 		if proto.Unmarshal(wire, want) != nil {
 			return // that Encode may take more than protobuf is fine
 		}

@@ -51,7 +51,7 @@ func (c *Cursor) Next() bool {
 	}
 	c.Num, c.Type = int32(tag>>3), uint8(tag&7)
 	c.U, c.V = 0, nil
-	end := n
+	var end int
 	switch c.Type {
 	case Bytes:
 		size, m := uvarint(b[n:])
