@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/clickhouse/embedded"
-	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
@@ -145,10 +144,6 @@ func (u *upCmd) startEngine(ctx context.Context, progress io.Writer, log *slog.L
 	}, nil
 }
 
-// startChecks are the checks that the services set in the end when they start.
-// Until then nothing is ready, however little there is to check yet.
-var startChecks = []string{"auth", "trace-store", "drift", "ingest-worker", "topics"}
-
 // serve runs the five services. They stop in the order gateway, ingest-worker,
 // drift, trace-store, auth, so that each finds what it drains into.
 func (u *upCmd) serve(ctx context.Context, con console, whenReady func(context.Context)) error {
@@ -156,16 +151,17 @@ func (u *upCmd) serve(ctx context.Context, con console, whenReady func(context.C
 	if err != nil {
 		return err
 	}
-	for _, name := range startChecks {
-		env.Ready(name, func(context.Context) error { return fault.Unavailable.New("starting") })
-	}
 	group := process.NewGroup(env.Log)
 	group.Add("admin", env.ServeAdmin)
-	group.Add("auth", func(ctx context.Context) error { return auth.Run(ctx, u.Auth, env.For("auth")) })
-	group.Add("trace-store", func(ctx context.Context) error { return tracestore.Run(ctx, u.TraceStore, env.For("trace-store")) })
-	group.Add("drift", func(ctx context.Context) error { return drift.Run(ctx, u.Drift, env.For("drift")) })
-	group.Add("ingest-worker", func(ctx context.Context) error { return ingest.Run(ctx, u.IngestWorker, env.For("ingest-worker")) })
-	group.Add("gateway", func(ctx context.Context) error { return gateway.Run(ctx, u.Gateway, env.For("gateway")) })
+	start := func(name string, run func(context.Context, process.Env) error) {
+		own := env.For(name)
+		group.Add(name, func(ctx context.Context) error { return run(ctx, own) })
+	}
+	start("auth", func(ctx context.Context, e process.Env) error { return auth.Run(ctx, u.Auth, e) })
+	start("trace-store", func(ctx context.Context, e process.Env) error { return tracestore.Run(ctx, u.TraceStore, e) })
+	start("drift", func(ctx context.Context, e process.Env) error { return drift.Run(ctx, u.Drift, e) })
+	start("ingest-worker", func(ctx context.Context, e process.Env) error { return ingest.Run(ctx, u.IngestWorker, e) })
+	start("gateway", func(ctx context.Context, e process.Env) error { return gateway.Run(ctx, u.Gateway, e) })
 	group.Add("console", func(ctx context.Context) error {
 		awaitReady(ctx, env, con.err)
 		if ctx.Err() == nil {

@@ -55,7 +55,7 @@ func (r *readiness) report(ctx context.Context) (ready bool, lines []string) {
 	defer cancel()
 	names := slices.Sorted(maps.Keys(checks))
 	lines = make([]string, len(names))
-	ready = true
+	ready = len(names) > 0 // nobody has said yet what it waits for
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for i, name := range names {

@@ -21,6 +21,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 )
@@ -76,15 +77,20 @@ func NewEnv(ctx context.Context, shared Shared, logTo io.Writer) (Env, error) {
 }
 
 // For gives a service its own view: its name in every log line and on every
-// metric and span.
+// metric and span. The process is not ready until the service has given a
+// check of its own under its name (see Ready).
 func (e Env) For(service string) Env {
+	e.Ready(service, starting)
 	e.Log = e.Log.With(slog.String(telemetry.KeyService, service))
 	e.Stats = prometheus.WrapRegistererWith(prometheus.Labels{"service": service}, e.Stats)
 	e.Traces = e.home.tracing.Service(service, e.Instance)
 	return e
 }
 
-// Ready adds a check that must pass before the process reports itself ready.
+func starting(context.Context) error { return fault.Unavailable.New("starting") }
+
+// Ready adds a check that must pass before the process reports itself ready. It
+// takes the place of an earlier one of that name.
 func (e Env) Ready(name string, check Check) { e.home.readiness.add(name, check) }
 
 // ReadyReport runs all checks and says which pass.

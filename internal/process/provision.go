@@ -21,6 +21,11 @@ var groups = map[string][]string{
 	event.Alerts:  {event.GroupNotifier},
 }
 
+// ackWait is how long a message stays with a worker that says nothing: what
+// its successor waits for after kill -9. Workers renew it three times as often,
+// and an insert takes seconds at the most.
+const ackWait = 20 * time.Second
+
 // Provision makes all topics, their dead letters and their groups exist. Every
 // service calls it at its start, in any order and at the same time. It waits
 // while the broker is away, and returns when ctx ends or something is there
@@ -58,7 +63,7 @@ func (e Env) provision(ctx context.Context, admin broker.Admin) error {
 			}
 		}
 		for _, group := range groups[topic] {
-			if err := admin.EnsureGroup(ctx, broker.GroupSpec{Topic: topic, Name: group}); err != nil {
+			if err := admin.EnsureGroup(ctx, broker.GroupSpec{Topic: topic, Name: group, AckWait: ackWait}); err != nil {
 				return fmt.Errorf("provision group %s of topic %s: %w", group, topic, err)
 			}
 		}

@@ -144,7 +144,7 @@ func (o *opened) serve(ctx context.Context, service *Service) error {
 
 func (o *opened) provision(ctx context.Context, admin broker.Admin) error {
 	var done atomic.Bool
-	o.env.Ready("topics", func(context.Context) error {
+	o.env.Ready(name, func(context.Context) error {
 		if !done.Load() {
 			return fault.Unavailable.New("the topics are not there yet")
 		}
