@@ -11,7 +11,7 @@ grep -E '^(ok|FAIL|panic:|--- FAIL|\?? +[^ ]+ +\[build failed\])' "$log" | grep 
 if [ $status -ne 0 ]; then
   echo
   echo "What failed:"
-  grep -nE -B2 -A60 '^ *--- FAIL|^panic:|DATA RACE|^# |build failed' "$log" | head -400
+  grep -nE -B60 -A8 '^ *--- FAIL|^panic:|DATA RACE|^# |build failed' "$log" | head -400
 fi
 skipped=$(grep -E '^ +.*(suite [a-z]+ skipped|skipped: )' "$log" | sed 's/^ *//' | sort | uniq -c)
 passed=$(grep -cE '^ *--- PASS' "$log")

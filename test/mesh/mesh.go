@@ -23,7 +23,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 )
@@ -129,35 +131,44 @@ func (a Addresses) Get(t T, path string, answer any) int {
 	return resp.StatusCode
 }
 
-// Account is the ledger of the caller's tenant for one signal.
-func (a Addresses) Account(t T, signal string) *ledgerv1.Account {
+// account asks for the ledger of the caller's tenant for one signal.
+func (a Addresses) account(t T, signal string) (*ledgerv1.Account, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	ledger, err := ledgerv1.NewLedgerServiceClient(a.Conn(t)).GetLedger(ctx, &ledgerv1.GetLedgerRequest{})
-	require.NoError(t, err)
+	conn, err := grpc.NewClient(a.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	ledger, err := ledgerv1.NewLedgerServiceClient(conn).GetLedger(ctx, &ledgerv1.GetLedgerRequest{})
+	if err != nil {
+		return nil, err
+	}
 	for _, account := range ledger.GetAccounts() {
 		if account.GetSignal() == signal {
-			return account
+			return account, nil
 		}
 	}
-	return &ledgerv1.Account{Signal: signal, Balanced: true}
+	return nil, errors.New("the ledger has no account of " + signal)
 }
 
 // Settled waits until nothing of the signal is in flight and returns its
-// account, which must balance.
+// account, which must balance. While a part of the mesh is away the ledger
+// cannot be read, and says so; that is waited out.
 func (a Addresses) Settled(t T, signal string) *ledgerv1.Account {
 	t.Helper()
-	var account *ledgerv1.Account
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
-		account = a.Account(t, signal)
-		if account.GetInFlight() == 0 && account.GetPendingMessages() == 0 {
-			break
+		account, err := a.account(t, signal)
+		if err == nil && account.GetInFlight() == 0 && account.GetPendingMessages() == 0 {
+			require.True(t, account.GetBalanced(), "%v", account)
+			return account
 		}
-		require.True(t, time.Now().Before(deadline), "%s never settled: %v", signal, account)
+		if err != nil {
+			require.Equal(t, codes.Unavailable, status.Code(err), "%v", err)
+		}
+		require.True(t, time.Now().Before(deadline), "%s never settled: %v %v", signal, account, err)
 	}
-	require.True(t, account.GetBalanced(), "%v", account)
-	return account
 }
 
 // freeAddresses finds ports that are free now.
