@@ -14,13 +14,7 @@ const spanColumns = `
     TraceId, SpanId, ParentSpanId, TraceState, TraceFlags, SpanName, SpanKind,
     toUnixTimestamp64Nano(Timestamp), Duration, StatusCode, StatusMessage,
     mapKeys(SpanAttributes), mapValues(SpanAttributes), SpanAttributeTypes, SpanRest,
-    Resource, Scope,
-    arrayMap(t -> toUnixTimestamp64Nano(t), Events.Timestamp), Events.Name,
-    arrayMap(m -> mapKeys(m), Events.Attributes), arrayMap(m -> mapValues(m), Events.Attributes),
-    Events.AttributeTypes, Events.DroppedAttributesCount,
-    Links.TraceId, Links.SpanId, Links.TraceState, Links.Flags,
-    arrayMap(m -> mapKeys(m), Links.Attributes), arrayMap(m -> mapValues(m), Links.Attributes),
-    Links.AttributeTypes, Links.DroppedAttributesCount`
+    Resource, Scope`
 
 // row is a row of the table spans.
 type row struct {
@@ -35,29 +29,11 @@ type row struct {
 	attrs                            attributes
 	rest                             string
 	resource, scope                  string // protobuf, see the table
-	events                           eventLists
-	links                            linkLists
 }
 
 type attributes struct {
 	keys, vals []string
 	types      string
-}
-
-type eventLists struct {
-	time       []int64
-	name       []string
-	keys, vals [][]string
-	types      []string
-	dropped    []uint32
-}
-
-type linkLists struct {
-	traceID, spanID, state []string
-	flags                  []uint32
-	keys, vals             [][]string
-	types                  []string
-	dropped                []uint32
 }
 
 func (r *row) scan(rows driver.Rows) error {
@@ -67,9 +43,6 @@ func (r *row) scan(rows driver.Rows) error {
 		&r.start, &r.duration, &r.status, &r.message,
 		&r.attrs.keys, &r.attrs.vals, &r.attrs.types, &r.rest,
 		&r.resource, &r.scope,
-		&r.events.time, &r.events.name, &r.events.keys, &r.events.vals, &r.events.types, &r.events.dropped,
-		&r.links.traceID, &r.links.spanID, &r.links.state, &r.links.flags,
-		&r.links.keys, &r.links.vals, &r.links.types, &r.links.dropped,
 	)
 }
 
@@ -87,12 +60,6 @@ func (r *row) appendSpan(dst []byte) ([]byte, error) {
 	dst = wire.AppendFixed64(dst, otlp.SpanEndTimeUnixNano, uint64(r.start)+r.duration)
 	dst, err := r.attrs.append(dst, otlp.SpanAttributes)
 	if err != nil {
-		return dst, err
-	}
-	if dst, err = r.events.append(dst); err != nil {
-		return dst, err
-	}
-	if dst, err = r.links.append(dst); err != nil {
 		return dst, err
 	}
 	if r.status != 0 || r.message != "" {
@@ -120,40 +87,6 @@ func (a *attributes) append(dst []byte, field int32) ([]byte, error) {
 			return dst, err
 		}
 		dst = wire.AppendBytes(dst, field, kv)
-	}
-	return dst, nil
-}
-
-func (e *eventLists) append(dst []byte) ([]byte, error) {
-	var msg []byte
-	var err error
-	for i := range e.time {
-		msg = wire.AppendFixed64(msg[:0], otlp.EventTimeUnixNano, uint64(e.time[i]))
-		msg = wire.AppendString(msg, otlp.EventName, e.name[i])
-		attrs := attributes{e.keys[i], e.vals[i], e.types[i]}
-		if msg, err = attrs.append(msg, otlp.EventAttributes); err != nil {
-			return dst, err
-		}
-		msg = wire.AppendVarint(msg, otlp.EventDroppedAttributesCount, uint64(e.dropped[i]))
-		dst = wire.AppendBytes(dst, otlp.SpanEvents, msg)
-	}
-	return dst, nil
-}
-
-func (l *linkLists) append(dst []byte) ([]byte, error) {
-	var msg []byte
-	var err error
-	for i := range l.traceID {
-		msg = wire.AppendString(msg[:0], otlp.LinkTraceID, l.traceID[i])
-		msg = wire.AppendString(msg, otlp.LinkSpanID, l.spanID[i])
-		msg = wire.AppendString(msg, otlp.LinkTraceState, l.state[i])
-		attrs := attributes{l.keys[i], l.vals[i], l.types[i]}
-		if msg, err = attrs.append(msg, otlp.LinkAttributes); err != nil {
-			return dst, err
-		}
-		msg = wire.AppendVarint(msg, otlp.LinkDroppedAttributesCount, uint64(l.dropped[i]))
-		msg = wire.AppendFixed32(msg, otlp.LinkFlags, l.flags[i])
-		dst = wire.AppendBytes(dst, otlp.SpanLinks, msg)
 	}
 	return dst, nil
 }

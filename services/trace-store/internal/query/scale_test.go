@@ -28,11 +28,12 @@ import (
 )
 
 var (
-	scaleSpans  = flag.Int("scale.spans", 0, "measure with this many spans; 0 skips TestScale")
-	scaleBatch  = flag.Int("scale.batch", 25_000, "spans in one write")
-	scaleTables = flag.String("scale.tables", "", "directory of other migrations to measure")
-	scaleHold   = flag.Duration("scale.hold", 0, "keep the database open this long afterwards, to look around")
-	scaleRuns   = flag.Int("scale.runs", 100, "look-ups of each kind")
+	scaleSpans   = flag.Int("scale.spans", 0, "measure with this many spans; 0 skips TestScale")
+	scaleBatch   = flag.Int("scale.batch", 42_000, "spans in one write")
+	scaleWriters = flag.Int("scale.writers", 1, "writes at a time")
+	scaleTables  = flag.String("scale.tables", "", "directory of other migrations to measure")
+	scaleHold    = flag.Duration("scale.hold", 0, "keep the database open this long afterwards, to look around")
+	scaleRuns    = flag.Int("scale.runs", 100, "look-ups of each kind")
 )
 
 // TestScale loads many spans and prints what loading, storing and looking them
@@ -50,7 +51,7 @@ func TestScale(t *testing.T) {
 	} else {
 		require.NoError(t, db.Migrate(t.Context(), "trace-store", os.DirFS(*scaleTables)))
 	}
-	f := &fixture{t: t, db: db, reader: query.New(db, query.Limits{}), writer: store.NewWriter(db, store.WriterConfig{MaxBlock: 256 << 20})}
+	f := &fixture{t: t, db: db, reader: query.New(db, query.Limits{}), writer: store.NewWriter(db, store.WriterConfig{Blocks: *scaleWriters, MaxBlock: 48 << 20})}
 	l := newLoader(f)
 	l.run()
 	l.sizes()
@@ -120,7 +121,7 @@ func (l *loader) run() {
 	heap := uint64(0)
 	batches := make(chan []store.Message)
 	var wg sync.WaitGroup
-	for range 2 {
+	for range *scaleWriters {
 		wg.Go(func() {
 			for msgs := range batches {
 				if _, err := l.writer.Write(context.Background(), msgs); err != nil {
@@ -243,8 +244,10 @@ func (l *loader) lookups() {
 		"7 service, one user, hour": func() query.Search {
 			return query.Search{Service: service(), Range: hour(), Attributes: map[string]string{"enduser.id": fmt.Sprintf("user-%d", r.IntN(1e5))}}
 		},
-		"8 any service, absent value": func() query.Search { return query.Search{Attributes: map[string]string{"enduser.id": "nobody"}} },
-		"9 any service, slow, hour":   func() query.Search { return query.Search{MinDuration: 200 * time.Millisecond, Range: hour()} },
+		"8 any service, absent value": func() query.Search {
+			return query.Search{Attributes: map[string]string{"enduser.id": fmt.Sprintf("nobody-%d", r.IntN(1e9))}}
+		},
+		"9 any service, slow, hour": func() query.Search { return query.Search{MinDuration: 200 * time.Millisecond, Range: hour()} },
 	}
 	for _, name := range slices.Sorted(maps.Keys(searches)) {
 		l.measure("summaries: "+name, func() {

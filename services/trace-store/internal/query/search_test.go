@@ -190,6 +190,35 @@ func TestSummary(t *testing.T) {
 	require.Equal(t, want, got[i])
 }
 
+// TestSearchBehindALargeTrace: one trace with very many of the newest spans
+// hides no other.
+func TestSearchBehindALargeTrace(t *testing.T) {
+	f := setup(t, query.Limits{})
+	r := rand.New(rand.NewPCG(4, 4))
+	older := tracetest.Realistic(r, scaleBase)
+	f.write(f.message("acme", older))
+	id := older.ResourceSpans[0].ScopeSpans[0].Spans[0].TraceId
+	for range 6 {
+		newer := tracetest.Realistic(r, scaleBase+1e10)
+		for _, rs := range newer.ResourceSpans {
+			for _, s := range rs.ScopeSpans[0].Spans {
+				s.TraceId = []byte("one large trace!")
+			}
+		}
+		f.write(f.message("acme", newer))
+	}
+	got, next, err := f.reader.Summaries(t.Context(), "acme", query.Search{Limit: 5})
+	require.NoError(t, err)
+	require.Len(t, got, 5)
+	require.NotEmpty(t, next)
+	require.Equal(t, 600, got[0].Spans)
+	rest, next, err := f.reader.Summaries(t.Context(), "acme", query.Search{Limit: 50, After: next})
+	require.NoError(t, err)
+	require.Len(t, rest, 6)
+	require.Empty(t, next)
+	require.Contains(t, append(summaryIDs(got), summaryIDs(rest)...), query.TraceID(id))
+}
+
 func TestTraceIsCutHonestly(t *testing.T) {
 	f := setup(t, query.Limits{MaxSpans: 25, PartBytes: 2000})
 	data := tracetest.Realistic(rand.New(rand.NewPCG(4, 4)), scaleBase)

@@ -31,18 +31,14 @@ type Columns struct {
 }
 
 type eventColumns struct {
-	time    *array[*words]
-	name    *array[*dict]
-	attrs   *array[*attributes]
-	letters *array[*dict]
-	dropped *array[*words]
+	time  *array[*words]
+	name  *array[*dict]
+	attrs *array[*attributes]
 }
 
 type linkColumns struct {
 	traceID, spanID, state *array[*texts]
 	attrs                  *array[*attributes]
-	letters                *array[*dict]
-	dropped, flags         *array[*words]
 }
 
 // NewColumns makes an empty block.
@@ -60,14 +56,9 @@ func NewColumns() *Columns {
 		resource: newDict(), resourcePairs: newDict(),
 		scope: newDict(), scopeName: newDict(), scopeVersion: newDict(),
 		operations: map[operation]struct{}{},
-		events: eventColumns{
-			time: newArray(newDateTime()), name: newArray(newDict()), attrs: newArray(newAttributes()),
-			letters: newArray(newDict()), dropped: newArray(newUint32()),
-		},
+		events:     eventColumns{time: newArray(newDateTime()), name: newArray(newDict()), attrs: newArray(newAttributes())},
 		links: linkColumns{
-			traceID: newArray(&texts{}), spanID: newArray(&texts{}), state: newArray(&texts{}),
-			attrs: newArray(newAttributes()), letters: newArray(newDict()),
-			dropped: newArray(newUint32()), flags: newArray(newUint32()),
+			traceID: newArray(&texts{}), spanID: newArray(&texts{}), state: newArray(&texts{}), attrs: newArray(newAttributes()),
 		},
 		tags: newArray(newUint32()),
 	}
@@ -88,12 +79,9 @@ func (c *Columns) layOut() {
 		{Name: "Resource", Data: c.resource}, {Name: "ResourceAttributes", Data: c.resourcePairs},
 		{Name: "Scope", Data: c.scope}, {Name: "ScopeName", Data: c.scopeName}, {Name: "ScopeVersion", Data: c.scopeVersion},
 		{Name: "Events.Timestamp", Data: c.events.time}, {Name: "Events.Name", Data: c.events.name},
-		{Name: "Events.Attributes", Data: c.events.attrs}, {Name: "Events.AttributeTypes", Data: c.events.letters},
-		{Name: "Events.DroppedAttributesCount", Data: c.events.dropped},
+		{Name: "Events.Attributes", Data: c.events.attrs},
 		{Name: "Links.TraceId", Data: c.links.traceID}, {Name: "Links.SpanId", Data: c.links.spanID},
-		{Name: "Links.TraceState", Data: c.links.state}, {Name: "Links.Flags", Data: c.links.flags},
-		{Name: "Links.Attributes", Data: c.links.attrs}, {Name: "Links.AttributeTypes", Data: c.links.letters},
-		{Name: "Links.DroppedAttributesCount", Data: c.links.dropped},
+		{Name: "Links.TraceState", Data: c.links.state}, {Name: "Links.Attributes", Data: c.links.attrs},
 	}
 	c.index = proto.Input{
 		{Name: "Tenant", Data: c.tenant}, {Name: "ReceivedAt", Data: c.received},
@@ -210,14 +198,10 @@ func (c *Columns) appendEvents(s *span) {
 		e.time.of.append64(s.events[i].time)
 		e.name.of.append(s.events[i].name)
 		e.attrs.of.append(s.eventLists[i].attrs)
-		e.letters.of.append(s.eventLists[i].letters)
-		e.dropped.of.append32(s.events[i].dropped)
 	}
 	e.time.close()
 	e.name.close()
 	e.attrs.close()
-	e.letters.close()
-	e.dropped.close()
 }
 
 func (c *Columns) appendLinks(s *span) {
@@ -226,16 +210,10 @@ func (c *Columns) appendLinks(s *span) {
 		l.traceID.of.append(s.links[i].traceID)
 		l.spanID.of.append(s.links[i].spanID)
 		l.state.of.append(s.links[i].state)
-		l.flags.of.append32(s.links[i].flags)
 		l.attrs.of.append(s.linkLists[i].attrs)
-		l.letters.of.append(s.linkLists[i].letters)
-		l.dropped.of.append32(s.links[i].dropped)
 	}
 	l.traceID.close()
 	l.spanID.close()
 	l.state.close()
-	l.flags.close()
 	l.attrs.close()
-	l.letters.close()
-	l.dropped.close()
 }

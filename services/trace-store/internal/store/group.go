@@ -160,13 +160,6 @@ func (g *group) keep(c *wire.Cursor) {
 
 // mend writes the message anew, with what is not UTF-8 replaced.
 func (g *group) mend(field, attributes int32) {
-	body := append([]byte(nil), g.other...)
-	for _, a := range g.attrs.attrs {
-		kv, err := value.AppendKeyValue(nil, string(a.key), a.letter, string(a.text))
-		if err != nil {
-			continue // cannot be: Encode made it
-		}
-		body = wire.AppendBytes(body, attributes, kv)
-	}
+	body := appendAttributes(append([]byte(nil), g.other...), attributes, &g.attrs)
 	g.message = wire.AppendBytes(g.message[:0], field, body)
 }

@@ -39,15 +39,11 @@ type span struct {
 }
 
 type event struct {
-	time    uint64
-	name    []byte
-	dropped uint32
+	time uint64
+	name []byte
 }
 
-type link struct {
-	traceID, spanID, state []byte
-	dropped, flags         uint32
-}
+type link struct{ traceID, spanID, state []byte }
 
 func (s *span) reset() {
 	attrs, rest := s.attrs, s.rest[:0]
@@ -222,9 +218,11 @@ func (p *parser) status(s *span, b []byte) bool {
 	return !c.Bad()
 }
 
+// event reads an event for its columns, and keeps it in rest as it came.
 func (p *parser) event(s *span, b []byte) bool {
 	l := nextList(&s.eventLists, len(s.events))
 	var e event
+	clean := true
 	c := wire.Of(b)
 	for c.Next() {
 		switch {
@@ -232,21 +230,27 @@ func (p *parser) event(s *span, b []byte) bool {
 			e.time = c.U
 		case c.Is(otlp.EventName, wire.Bytes):
 			e.name = p.text(c.V)
+			clean = clean && utf8.Valid(c.V)
 		case c.Is(otlp.EventAttributes, wire.Bytes):
 			if !p.attribute(l, c.V) {
 				return false
 			}
-		case c.Is(otlp.EventDroppedAttributesCount, wire.Varint):
-			e.dropped = uint32(c.U)
+			clean = clean && value.Valid(c.V)
 		}
 	}
 	s.events = append(s.events, e)
+	if !clean {
+		b = mended(b, otlp.EventAttributes, l, otlp.EventName, e.name)
+	}
+	s.rest = wire.AppendBytes(s.rest, otlp.SpanEvents, b)
 	return !c.Bad()
 }
 
+// link reads a link for its columns, and keeps it in rest as it came.
 func (p *parser) link(s *span, b []byte) bool {
 	l := nextList(&s.linkLists, len(s.links))
 	var k link
+	clean := true
 	c := wire.Of(b)
 	for c.Next() {
 		switch {
@@ -256,16 +260,42 @@ func (p *parser) link(s *span, b []byte) bool {
 			k.spanID = c.V
 		case c.Is(otlp.LinkTraceState, wire.Bytes):
 			k.state = p.text(c.V)
+			clean = clean && utf8.Valid(c.V)
 		case c.Is(otlp.LinkAttributes, wire.Bytes):
 			if !p.attribute(l, c.V) {
 				return false
 			}
-		case c.Is(otlp.LinkDroppedAttributesCount, wire.Varint):
-			k.dropped = uint32(c.U)
-		case c.Is(otlp.LinkFlags, wire.Fixed32):
-			k.flags = uint32(c.U)
+			clean = clean && value.Valid(c.V)
 		}
 	}
 	s.links = append(s.links, k)
+	if !clean {
+		b = mended(b, otlp.LinkAttributes, l, otlp.LinkTraceState, k.state)
+	}
+	s.rest = wire.AppendBytes(s.rest, otlp.SpanLinks, b)
 	return !c.Bad()
+}
+
+// mended is a message with its attributes and one text written anew, because
+// something in them was not UTF-8. All else stays.
+func mended(message []byte, attributes int32, l *list, field int32, text []byte) []byte {
+	var out []byte
+	c := wire.Of(message)
+	for c.Next() {
+		if !c.Is(attributes, wire.Bytes) && !c.Is(field, wire.Bytes) {
+			out = append(out, c.Raw...)
+		}
+	}
+	return appendAttributes(wire.AppendString(out, field, text), attributes, l)
+}
+
+// appendAttributes writes a list as repeated KeyValue fields.
+func appendAttributes(dst []byte, field int32, l *list) []byte {
+	for _, a := range l.attrs {
+		// No error: Encode has made letter and text.
+		if kv, err := value.AppendKeyValue(nil, string(a.key), a.letter, string(a.text)); err == nil {
+			dst = wire.AppendBytes(dst, field, kv)
+		}
+	}
+	return dst
 }

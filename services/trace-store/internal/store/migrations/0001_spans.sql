@@ -25,8 +25,8 @@ CREATE TABLE IF NOT EXISTS spans {{on_cluster}}
     -- a array and k key-value list (JSON), n empty, x absent, r raw protobuf.
     SpanAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
     SpanAttributeTypes LowCardinality(String) CODEC(ZSTD(1)),
-    -- What has no column, as a fragment of the protobuf Span: dropped counts,
-    -- fields of later OTLP versions.
+    -- What has no column that keeps all of it, as a fragment of the protobuf
+    -- Span: events, links, dropped counts, fields of later OTLP versions.
     SpanRest String CODEC(ZSTD(1)),
     -- Resource and scope are few and large: the protobuf ResourceSpans and
     -- ScopeSpans without spans, once per part. ResourceAttributes is the same
@@ -36,23 +36,19 @@ CREATE TABLE IF NOT EXISTS spans {{on_cluster}}
     Scope LowCardinality(String) CODEC(ZSTD(1)),
     ScopeName LowCardinality(String) CODEC(ZSTD(1)),
     ScopeVersion LowCardinality(String) CODEC(ZSTD(1)),
+    -- Events and links for SQL; trace look-ups read SpanRest.
     Events Nested
     (
         Timestamp DateTime64(9),
         Name LowCardinality(String),
-        Attributes Map(LowCardinality(String), String),
-        AttributeTypes LowCardinality(String),
-        DroppedAttributesCount UInt32
+        Attributes Map(LowCardinality(String), String)
     ) CODEC(ZSTD(1)),
     Links Nested
     (
         TraceId String,
         SpanId String,
         TraceState String,
-        Flags UInt32,
-        Attributes Map(LowCardinality(String), String),
-        AttributeTypes LowCardinality(String),
-        DroppedAttributesCount UInt32
+        Attributes Map(LowCardinality(String), String)
     ) CODEC(ZSTD(1)),
     -- Lets a hex id find its granules through the view otel_traces.
     INDEX trace_hex lower(hex(TraceId)) TYPE minmax GRANULARITY 1
