@@ -82,6 +82,11 @@ func (p *parser) text(v []byte) []byte {
 
 // attribute appends a KeyValue to l; false means it is malformed.
 func (p *parser) attribute(l *list, keyValue []byte) bool {
+	if key, text, ok := plainText(keyValue); ok {
+		l.attrs = append(l.attrs, attr{key: p.text(key), text: p.text(text), letter: value.String})
+		l.letters = append(l.letters, value.String)
+		return true
+	}
 	var a attr
 	var val []byte
 	present := false
@@ -111,6 +116,28 @@ func (p *parser) attribute(l *list, keyValue []byte) bool {
 	l.attrs = append(l.attrs, a)
 	l.letters = append(l.letters, a.letter)
 	return true
+}
+
+// plainText takes apart a KeyValue of the form that nearly all have: a key, then
+// a string, written the canonical way, both short enough for lengths of one
+// byte. It is the fast path of attribute; false only means "look closer".
+func plainText(kv []byte) (key, text []byte, ok bool) {
+	const (
+		keyTag    = otlp.KeyValueKey<<3 | wire.Bytes
+		valueTag  = otlp.KeyValueValue<<3 | wire.Bytes
+		stringTag = otlp.AnyValueString<<3 | wire.Bytes
+		long      = 0x80 // a length that takes more than one byte
+	)
+	n := len(kv)
+	if n < 6 || kv[0] != keyTag || kv[1] >= long {
+		return nil, nil, false
+	}
+	p := 2 + int(kv[1])
+	if p+4 > n || kv[p] != valueTag || kv[p+1] >= long || p+2+int(kv[p+1]) != n ||
+		kv[p+2] != stringTag || int(kv[p+3])+2 != int(kv[p+1]) {
+		return nil, nil, false
+	}
+	return kv[2:p:p], kv[p+4 : n : n], true
 }
 
 // span reads a span into s. It returns "" or the reason to reject it.
