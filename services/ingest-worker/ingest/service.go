@@ -100,17 +100,17 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 	if err != nil {
 		return err
 	}
-	defer closing(ctx, &err, b.Close)
+	defer process.Closing(ctx, &err, b.Close)
 	db, err := env.OpenClickHouse(ctx)
 	if err != nil {
 		return err
 	}
-	defer closing(ctx, &err, func(context.Context) error { return db.Close() })
+	defer process.Closing(ctx, &err, func(context.Context) error { return db.Close() })
 	drift, err := env.Neighbour(name, env.Shared.Mesh.Drift)
 	if err != nil {
 		return err
 	}
-	defer closing(ctx, &err, func(context.Context) error { return drift.Close() })
+	defer process.Closing(ctx, &err, func(context.Context) error { return drift.Close() })
 	server, err := env.ServiceServer(cfg.Listen)
 	if err != nil {
 		return err
@@ -129,28 +129,13 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 	}
 	env.Ready(name, service.Ready)
 	if err := env.Provision(ctx, b.Admin()); err != nil {
-		return stopped(ctx, err)
+		return process.UnlessStopped(ctx, err)
 	}
 	return service.Run(ctx)
 }
 
-// closeTimeout bounds the closing of one dependency.
+// closeTimeout bounds what must still be written when the service stops.
 const closeTimeout = 5 * time.Second
-
-// closing closes a dependency and adds its error to err. ctx may have ended.
-func closing(ctx context.Context, err *error, closes func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-	defer cancel()
-	*err = errors.Join(*err, closes(ctx))
-}
-
-// stopped is nil when err comes of ctx having ended.
-func stopped(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
-		return err
-	}
-	return nil
-}
 
 // Ready tells whether the service works on messages and its store answers.
 func (s *Service) Ready(ctx context.Context) error {
@@ -165,7 +150,7 @@ func (s *Service) Ready(ctx context.Context) error {
 // It returns nil after a clean stop.
 func (s *Service) Run(ctx context.Context) error {
 	if err := s.migrate(ctx); err != nil {
-		return stopped(ctx, err)
+		return process.UnlessStopped(ctx, err)
 	}
 	runner, publisher, err := s.runner()
 	if err != nil {
