@@ -133,9 +133,6 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 	return service.Run(ctx)
 }
 
-// closeTimeout bounds what must still be written when the service stops.
-const closeTimeout = 5 * time.Second
-
 // Ready tells whether the service works on messages and its store answers.
 func (s *Service) Ready(ctx context.Context) error {
 	if !s.ready.Load() {
