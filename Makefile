@@ -46,7 +46,7 @@ test: ## Run all tests with the race detector; says which suites it had to skip
 .PHONY: lint
 lint: $(BIN)/golangci-lint $(BIN)/buf ## Lint Go and protos, and check the format of both
 	cd proto && $(BIN)/buf lint && $(BIN)/buf format -d --exit-code
-	$(BIN)/golangci-lint run $(PACKAGES)
+	GOLANGCI_LINT_CACHE=$(BIN)/lint-cache $(BIN)/golangci-lint run $(PACKAGES)
 
 .PHONY: breaking
 breaking: $(BIN)/buf ## Check the protos against main for changes that break clients

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the optional test suites need. Everything goes into .bin and
-# test/interop/node, except PostgreSQL, which comes from the system's packages.
+# test/interop/node, except PostgreSQL, Redis and RabbitMQ, which come from the
+# system's packages.
 # Safe to run again; does only what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,13 +10,19 @@ mkdir -p .bin
 have() { command -v "$1" >/dev/null 2>&1; }
 say() { printf '%s\n' "setup: $*"; }
 
-if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && ! have initdb; then
+# Debian's packages start what they install; nothing here uses those services,
+# so they are told not to.
+packages=()
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || have initdb || packages+=(postgresql)
+have redis-server || packages+=(redis-server)
+[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || packages+=(rabbitmq-server)
+if [ ${#packages[@]} -gt 0 ]; then
   if have apt-get && [ "$(id -u)" = 0 ]; then
-    say "installing PostgreSQL"
+    say "installing ${packages[*]}"
     apt-get update -qq >/dev/null
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
   else
-    say "PostgreSQL is not there; install it with your system's packages"
+    say "not there: ${packages[*]}; install them with your system's packages"
   fi
 fi
 

@@ -41,6 +41,7 @@ func run(listen, dir string) error {
 	}
 	s, err := server.NewServer(&server.Options{
 		Host: host, Port: port, JetStream: true, StoreDir: dir, MaxPayload: 8 << 20, MaxPending: 64 << 20, NoSigs: true,
+		JetStreamMaxStore: 1 << 40, // streams reserve their MaxBytes
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,154 @@
+package server
+
+import (
+	"net"
+	"sync"
+	"time"
+)
+
+// Proxy is a TCP relay to a server that can swallow everything, as a network
+// does whose cable was pulled: nobody is told, connections stay open, new ones
+// are accepted and hear nothing.
+type Proxy struct {
+	lis    net.Listener
+	target string
+
+	mu    sync.Mutex
+	open  chan struct{} // closed while traffic flows
+	conns map[net.Conn]struct{}
+	done  chan struct{}
+	wg    sync.WaitGroup
+}
+
+// NewProxy relays from a loopback port of its own to target, until the test
+// ends.
+func NewProxy(t T, target string) *Proxy {
+	t.Helper()
+	lis, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at the end
+	if err != nil {
+		t.Fatalf("listen: %v", err)
+	}
+	p := &Proxy{lis: lis, target: target, open: make(chan struct{}), conns: map[net.Conn]struct{}{}, done: make(chan struct{})}
+	close(p.open)
+	p.wg.Go(p.accept)
+	t.Cleanup(p.close)
+	return p
+}
+
+// Addr is where clients connect.
+func (p *Proxy) Addr() string { return p.lis.Addr().String() }
+
+// Swallow stops all traffic in both directions until Resume.
+func (p *Proxy) Swallow() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.open:
+		p.open = make(chan struct{})
+	default: // already
+	}
+}
+
+// Resume lets traffic flow again: new connections, and the old ones with what
+// they had to say meanwhile.
+func (p *Proxy) Resume() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.open: // already
+	default:
+		close(p.open)
+	}
+}
+
+func (p *Proxy) close() {
+	close(p.done)
+	_ = p.lis.Close()
+	p.mu.Lock()
+	for c := range p.conns {
+		_ = c.Close()
+	}
+	p.mu.Unlock()
+	p.wg.Wait()
+}
+
+func (p *Proxy) accept() {
+	for {
+		c, err := p.lis.Accept()
+		if err != nil {
+			return
+		}
+		p.wg.Go(func() { p.relay(c) })
+	}
+}
+
+// relay carries one connection until either side closes it.
+func (p *Proxy) relay(client net.Conn) {
+	if !p.keep(client) || !p.wait() {
+		_ = client.Close()
+		return
+	}
+	defer p.drop(client)
+	upstream, err := net.DialTimeout("tcp", p.target, 5*time.Second) //nolint:noctx // bounded
+	if err != nil || !p.keep(upstream) {
+		return
+	}
+	defer p.drop(upstream)
+	var both sync.WaitGroup
+	both.Go(func() { p.pump(upstream, client) })
+	both.Go(func() { p.pump(client, upstream) })
+	both.Wait()
+}
+
+func (p *Proxy) pump(dst, src net.Conn) {
+	defer dst.Close() // ends the other direction too
+	defer src.Close()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := src.Read(buf)
+		if !p.wait() {
+			return
+		}
+		if n > 0 {
+			if _, werr := dst.Write(buf[:n]); werr != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// wait returns true when traffic flows, and false when the proxy is closed.
+func (p *Proxy) wait() bool {
+	p.mu.Lock()
+	open := p.open
+	p.mu.Unlock()
+	select {
+	case <-open:
+		return true
+	case <-p.done:
+		return false
+	}
+}
+
+func (p *Proxy) keep(c net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.done:
+		_ = c.Close()
+		return false
+	default:
+	}
+	p.conns[c] = struct{}{}
+	return true
+}
+
+func (p *Proxy) drop(c net.Conn) {
+	_ = c.Close()
+	p.mu.Lock()
+	delete(p.conns, c)
+	p.mu.Unlock()
+}
