@@ -56,16 +56,16 @@ func sum(costs map[string]float64, names ...string) (total float64) {
 func (r *Result) table(to io.Writer) {
 	w := tabwriter.NewWriter(to, 0, 4, 2, ' ', tabwriter.AlignRight)
 	line := func(format string, args ...any) { fmt.Fprintf(w, format+"\t\n", args...) }
-	line("\tdoor alone\tdrain\twhole way")
-	line("spans\t%d\t%d\t%d", r.Door.Spans, r.Door.Spans, r.Whole.Spans)
-	line("accepted spans/s\t%.0f\t\t%.0f", r.Door.SpansPerSecond, r.Whole.SpansPerSecond)
-	line("stored spans/s\t\t%.0f\t%.0f", r.DrainSpansPerSecond, r.StoredSpansPerSecond)
-	line("export p50 ms\t%.1f\t\t%.1f", r.Door.P50, r.Whole.P50)
-	line("export p99 ms\t%.1f\t\t%.1f", r.Door.P99, r.Whole.P99)
+	line("\twhole way\tdoor alone\tdrain")
+	line("spans\t%d\t%d\t%d", r.Whole.Spans, r.Door.Spans, r.Door.Spans)
+	line("accepted spans/s\t%.0f\t%.0f\t", r.Whole.SpansPerSecond, r.Door.SpansPerSecond)
+	line("stored spans/s\t%.0f\t\t%.0f", r.StoredSpansPerSecond, r.DrainSpansPerSecond)
+	line("export p50 ms\t%.1f\t%.1f\t", r.Whole.P50, r.Door.P50)
+	line("export p99 ms\t%.1f\t%.1f\t", r.Whole.P99, r.Door.P99)
 	for _, name := range []string{"gateway", "broker", "trace-store", "engine"} {
-		line("CPU-s/M %s\t%.2f\t%.2f\t%.2f", name, r.Door.CPU[name], r.Drain[name], r.Whole.CPU[name])
+		line("CPU-s/M %s\t%.2f\t%.2f\t%.2f", name, r.Whole.CPU[name], r.Door.CPU[name], r.Drain[name])
 	}
-	line("CPU-s/M all\t%.2f\t%.2f\t%.2f", sum(r.Door.CPU), sum(r.Drain), sum(r.Whole.CPU))
+	line("CPU-s/M all\t%.2f\t%.2f\t%.2f", sum(r.Whole.CPU), sum(r.Door.CPU), sum(r.Drain))
 	_ = w.Flush()
 	fmt.Fprintf(to, "\ndoor (gateway and broker): %.2f CPU-s/M; end to end: %.2f CPU-s/M\n",
 		sum(r.Door.CPU, "gateway", "broker"), sum(r.Whole.CPU))

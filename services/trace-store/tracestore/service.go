@@ -34,9 +34,9 @@ const name = "trace-store"
 type Config struct {
 	Listen   string        `help:"Address for other services." default:"127.0.0.1:50063" placeholder:"HOST:PORT"`
 	Messages int           `help:"Most messages in one insert." default:"8000"`
-	Bytes    settings.Size `help:"Most bytes of messages in one insert. A worker's memory is about five times this, times parallel." default:"16MiB"`
+	Bytes    settings.Size `help:"Most bytes of messages in one insert. A worker's memory is about three times this, times parallel." default:"32MiB"`
 	Block    settings.Size `help:"Most bytes of one block of columns." default:"48MiB"`
-	Linger   time.Duration `help:"How long the first message of an insert waits for others." default:"400ms"`
+	Linger   time.Duration `help:"How long the first message of an insert waits for others." default:"500ms"`
 	Parallel int           `help:"Batches written at a time." default:"1"`
 	Drain    time.Duration `help:"How long inserts may run on when the service stops." default:"15s"`
 

@@ -57,7 +57,7 @@ func (k *consumer) first(ctx context.Context) error {
 			}
 		}
 		switch end {
-		case endMessage, endExpired, endChanged:
+		case endMessage, endExpired, endFull, endChanged:
 			wait = 0
 		case endGone:
 			k.attached = false
@@ -78,7 +78,8 @@ type end int
 const (
 	endOther   end = iota // refused for now
 	endMessage            // it brought a message
-	endExpired            // time or room is used up
+	endExpired            // time is used up
+	endFull               // room is used up
 	endChanged            // the connection changed
 	endGone               // the group does not exist (any more)
 )
@@ -131,11 +132,15 @@ func ended(status, description string) end {
 		case "Consumer Deleted":
 			return endGone
 		case "Message Size Exceeds MaxBytes", "Batch Completed":
-			return endExpired
+			return endFull
 		}
 	}
 	return endOther
 }
+
+// pullSlice is how many bytes one pull asks for: the server queues in its
+// memory what a pull may have, so a large batch is pulled in several.
+const pullSlice = 4 << 20
 
 // rest adds messages to carry until the batch is full or the linger is over.
 func (k *consumer) rest(ctx context.Context) error {
@@ -143,15 +148,40 @@ func (k *consumer) rest(ctx context.Context) error {
 	for _, m := range k.carry {
 		size -= m.Size()
 	}
-	if n <= 0 || size <= 0 {
-		return nil
-	}
-	subject, err := k.pull(request{Batch: n, MaxBytes: size, Expires: k.cfg.Linger})
-	if err != nil {
-		return nil // what we have is a batch
-	}
 	over := time.NewTimer(k.cfg.Linger + pullGrace)
 	defer over.Stop()
+	deadline := time.Now().Add(k.cfg.Linger)
+	for slice := pullSlice; n > 0 && size > 0; {
+		left := time.Until(deadline)
+		if left < time.Millisecond {
+			return nil
+		}
+		subject, err := k.pull(request{Batch: n, MaxBytes: min(size, slice), Expires: left})
+		if err != nil {
+			return nil // what we have is a batch
+		}
+		before := len(k.carry)
+		end, err := k.slice(ctx, subject, n, over.C)
+		if err != nil || end != endFull {
+			return err
+		}
+		for _, m := range k.carry[before:] {
+			size -= m.Size()
+		}
+		n -= len(k.carry) - before
+		if len(k.carry) == before {
+			if slice >= size {
+				return nil // the next message does not fit into this batch
+			}
+			slice = size // nor does it into a slice
+		}
+	}
+	return nil
+}
+
+// slice adds what one pull brings, at most n messages, to carry. It returns
+// endFull when the pull ended because it had all it may have.
+func (k *consumer) slice(ctx context.Context, subject string, n int, over <-chan time.Time) (end, error) {
 	_, changed := k.link.state()
 	for n > 0 {
 		select {
@@ -161,17 +191,17 @@ func (k *consumer) rest(ctx context.Context) error {
 				k.carry = append(k.carry, m)
 				n--
 			} else if m.Subject == subject && status != "100" {
-				return nil
+				return ended(status, m.Header.Get(descrHeader)), nil
 			}
-		case <-over.C:
-			return nil
+		case <-over:
+			return endOther, nil
 		case <-changed:
-			return nil
+			return endChanged, nil
 		case <-ctx.Done():
-			return ctx.Err()
+			return endOther, ctx.Err()
 		case <-k.closing:
-			return broker.ErrClosed
+			return endOther, broker.ErrClosed
 		}
 	}
-	return nil
+	return endFull, nil
 }

@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS spans {{on_cluster}}
     -- Values are text; the letters beside them, one per attribute in order, say
     -- what they were: s string, i int, d double, b bool, y bytes (base64),
     -- a array and k key-value list (JSON), n empty, x absent, r raw protobuf.
-    SpanAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    SpanAttributes Map(LowCardinality(String), String) CODEC(LZ4),
     SpanAttributeTypes LowCardinality(String) CODEC(ZSTD(1)),
     -- What has no column that keeps all of it, as a fragment of the protobuf
     -- Span: events, links, dropped counts, fields of later OTLP versions.
@@ -56,4 +56,5 @@ CREATE TABLE IF NOT EXISTS spans {{on_cluster}}
 ENGINE = {{replicated}}ReplacingMergeTree(ReceivedAt)
 PARTITION BY toDate(ReceivedAt)
 ORDER BY (Tenant, TraceId, SpanId)
-SETTINGS index_granularity = 2048, ttl_only_drop_parts = 1
+SETTINGS index_granularity = 2048, ttl_only_drop_parts = 1, 
+    min_bytes_for_wide_part = 20000000, merge_selector_base = 12

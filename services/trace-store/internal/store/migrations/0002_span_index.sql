@@ -20,4 +20,4 @@ ENGINE = {{replicated}}ReplacingMergeTree(ReceivedAt)
 PARTITION BY toDate(ReceivedAt)
 ORDER BY (Tenant, ServiceName, Timestamp, TraceId, SpanId)
 PRIMARY KEY (Tenant, ServiceName, Timestamp)
-SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1
+SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1, merge_selector_base = 12
