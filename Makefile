@@ -56,14 +56,19 @@ breaking: $(BIN)/buf ## Check the protos against main for changes that break cli
 generate: $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc $(BIN)/protoc-gen-grpc-gateway $(BIN)/protoc-gen-openapiv2 ## Make the generated code
 	cd proto && $(BIN)/buf format -w && $(BIN)/buf generate
 	$(GO) run ./cmd/driftmesh config reference > docs/config.md
+	$(GO) run ./cmd/driftmesh topics asyncapi > docs/asyncapi.yaml
 
 .PHONY: generate-check
 generate-check: generate ## Fail when generated files are stale
-	@git diff --exit-code -- proto docs/config.md || { echo "generated files are stale: run make generate and commit"; exit 1; }
+	@git diff --exit-code -- proto docs/config.md docs/asyncapi.yaml || { echo "generated files are stale: run make generate and commit"; exit 1; }
 
 .PHONY: bench
 bench: build ## Measure the mesh under load, and print a table and JSON
 	$(GO) run ./bench $(BENCH_FLAGS)
+
+.PHONY: bench-brokers
+bench-brokers: ## Measure each broker's driver against the bare client library, and print a table
+	$(GO) run ./bench/brokers $(BENCH_FLAGS)
 
 .PHONY: fmt
 fmt: ## Format the Go code

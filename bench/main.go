@@ -3,8 +3,8 @@
 // a table, and the same as JSON.
 //
 // Absolute times depend on the machine. What can be compared is CPU time per
-// million spans, which counts every process: the door alone first, with
-// nobody reading, then the whole way.
+// million spans, which counts every process: the whole way first, into an
+// empty store, then the door alone, with nobody reading, and what it left.
 package main
 
 import (
@@ -21,6 +21,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/driftmesh/driftmesh/bench/harness"
 	"github.com/driftmesh/driftmesh/bench/load"
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
@@ -45,9 +46,9 @@ type flags struct {
 func main() {
 	var f flags
 	kong.Parse(&f, kong.Name("bench"), kong.Description("Measure the mesh under load."))
-	b := newHarness()
+	b := harness.New()
 	code := 0
-	if err := b.run(func() error { return measure(b, f) }); err != nil {
+	if err := b.Run(func() error { return measure(b, f) }); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		code = 1
 	}
@@ -55,11 +56,11 @@ func main() {
 	os.Exit(code)
 }
 
-func measure(b *harness, f flags) error {
+func measure(b *harness.Bench, f flags) error {
 	ctx := context.Background()
 	m := mesh.StartFive(b, "DRIFTMESH_BROKER_MAX_BYTES="+backlogRoom)
 	procs := processes{
-		"gateway": m.Process("gateway").PID(), "broker": m.BrokerPID(), "trace-store": m.Process("trace-store").PID(),
+		"gateway": m.Process("gateway").PID(), "broker": m.Broker.PID(), "trace-store": m.Process("trace-store").PID(),
 		"engine": m.Engine.PID(), "auth": m.Process("auth").PID(), "drift": m.Process("drift").PID(),
 		"ingest-worker": m.Process("ingest-worker").PID(),
 	}
@@ -68,6 +69,19 @@ func measure(b *harness, f flags) error {
 		return err
 	}
 	base := load.Config{Target: m.OTLPGRPC, Connections: f.Connections, InFlight: f.InFlight, Gzip: f.Gzip}
+
+	// The whole way at once, into an empty store.
+	whole := base
+	whole.Rate = f.Rate
+	before, begin := procs.cpu(), time.Now()
+	all, err := result.Whole.measure(ctx, procs, whole, 2, f.Duration)
+	if err != nil {
+		return err
+	}
+	m.Settled(b, "spans")
+	result.StoredSpansPerSecond = float64(all.Spans()) / time.Since(begin).Seconds()
+	idle(procs["engine"])
+	result.Whole.CPU = costs(procs.cpu(), before, all.Spans())
 
 	// The door alone: whoever reads is stopped in its tracks.
 	resume, err := pause(procs["trace-store"])
@@ -79,25 +93,12 @@ func measure(b *harness, f flags) error {
 	if err != nil {
 		return err
 	}
-	before, begin := procs.cpu(), time.Now()
-	resume()
-	m.Settled(b, "spans")
-	result.DrainSpansPerSecond = float64(door.Spans()) / time.Since(begin).Seconds()
-	idle(procs["engine"]) // its merges belong to these spans
-	result.Drain = costs(procs.cpu(), before, door.Spans())
-
-	// The whole way at once.
-	whole := base
-	whole.Rate = f.Rate
 	before, begin = procs.cpu(), time.Now()
-	all, err := result.Whole.measure(ctx, procs, whole, 2, f.Duration)
-	if err != nil {
-		return err
-	}
+	resume()
 	account := m.Settled(b, "spans")
-	result.StoredSpansPerSecond = float64(all.Spans()) / time.Since(begin).Seconds()
+	result.DrainSpansPerSecond = float64(door.Spans()) / time.Since(begin).Seconds()
 	idle(procs["engine"])
-	result.Whole.CPU = costs(procs.cpu(), before, all.Spans())
+	result.Drain = costs(procs.cpu(), before, door.Spans())
 	result.PeakMiB = procs.peaks()
 	if stored := int(account.GetStored()); stored != door.Spans()+all.Spans() { //nolint:gosec // far below 2^63
 		return fmt.Errorf("acknowledged %d spans and stored %d", door.Spans()+all.Spans(), stored)
@@ -163,7 +164,7 @@ func (r *Result) disk(ctx context.Context, url string) error {
 
 // lookups gets random traces by id: cold, after the engine has forgotten what
 // it had in memory, and again.
-func (r *Result) lookups(ctx context.Context, b *harness, m *mesh.Five, n int, acknowledged []int) error {
+func (r *Result) lookups(ctx context.Context, b *harness.Bench, m *mesh.Five, n int, acknowledged []int) error {
 	db, err := clickhouse.Open(ctx, clickhouse.Config{URL: m.ClickHouseURL})
 	if err != nil {
 		return err

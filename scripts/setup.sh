@@ -49,4 +49,5 @@ if [ ! -x .bin/otelcol ]; then
   say "building an OpenTelemetry Collector"
   (cd test/interop/collector && GOWORK=off GOFLAGS= go build -o ../../../.bin/otelcol .)
 fi
+scripts/setup-kafka.sh
 say "done"

@@ -28,13 +28,23 @@ type Config struct {
 	Target      string        // OTLP/gRPC address
 	Connections int           // 0 means 4
 	InFlight    int           // requests at a time on one connection; 0 means 2
-	Requests    int           // how many; 0 means until Duration is over
+	Requests    int           // how many; 0 means until Duration is over, or Until is closed
 	Duration    time.Duration // how long, when Requests is 0
-	Rate        float64       // spans per second; 0 means as fast as answers come
+	Until       <-chan struct{}
+	Rate        float64 // spans per second; 0 means as fast as answers come
 	Gzip        bool
 	Retry       bool   // send again, with the same ids, what was answered with a retryable code
 	Seed        uint64 // loads of different seeds have different ids
 	Metadata    map[string]string
+	Timeout     time.Duration // of one attempt; 0 means 15 s
+	Observe     func(Attempt) // hears of every attempt, from many goroutines; may be nil
+}
+
+// Attempt is one request and how it was answered.
+type Attempt struct {
+	Begin time.Time
+	Took  time.Duration
+	Code  codes.Code
 }
 
 // Result is what became of a load.
@@ -70,12 +80,21 @@ type worker struct {
 // Run sends the load and waits for the last answer, or until ctx ends.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
 	cfg.Connections, cfg.InFlight = orDefault(cfg.Connections, 4), orDefault(cfg.InFlight, 2)
+	cfg.Timeout = orDefault(cfg.Timeout, 15*time.Second)
 	var next atomic.Int64
 	begin := time.Now()
 	take := func() (int, bool) {
 		n := int(next.Add(1)) - 1
 		if cfg.Requests > 0 {
 			return n, n < cfg.Requests
+		}
+		if cfg.Until != nil {
+			select {
+			case <-cfg.Until:
+				return n, false
+			default:
+				return n, true
+			}
 		}
 		return n, time.Since(begin) < cfg.Duration
 	}
@@ -138,7 +157,7 @@ func (w *worker) run(ctx context.Context, begin time.Time, take func() (int, boo
 func (w *worker) send(ctx context.Context, n int, request []byte, due time.Time) {
 	wait := 20 * time.Millisecond
 	for attempt := 0; ; attempt++ {
-		code := w.once(ctx, request)
+		code := w.observed(ctx, request)
 		if code == codes.OK {
 			w.result.Acknowledged = append(w.result.Acknowledged, n)
 			w.result.Latencies = append(w.result.Latencies, time.Since(due))
@@ -160,8 +179,17 @@ func (w *worker) send(ctx context.Context, n int, request []byte, due time.Time)
 
 const exportMethod = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
+func (w *worker) observed(ctx context.Context, request []byte) codes.Code {
+	begin := time.Now()
+	code := w.once(ctx, request)
+	if w.cfg.Observe != nil {
+		w.cfg.Observe(Attempt{Begin: begin, Took: time.Since(begin), Code: code})
+	}
+	return code
+}
+
 func (w *worker) once(ctx context.Context, request []byte) codes.Code {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
 	defer cancel()
 	var options []grpc.CallOption
 	if w.cfg.Gzip {
@@ -200,8 +228,9 @@ func sleepUntil(ctx context.Context, at time.Time) bool {
 	}
 }
 
-func orDefault(v, otherwise int) int {
-	if v == 0 {
+func orDefault[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
 		return otherwise
 	}
 	return v

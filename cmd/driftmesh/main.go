@@ -34,6 +34,8 @@ type cli struct {
 	Traces  tracesCmd  `cmd:"" help:"Find and show traces."`
 	Records recordsCmd `cmd:"" help:"Send and watch records."`
 	Ledger  ledgerCmd  `cmd:"" help:"Show what became of everything that was accepted."`
+	DLQ     dlqCmd     `cmd:"" name:"dlq" help:"Look at messages that could not be handled, and redrive them."`
+	Topics  topicsCmd  `cmd:"" help:"Show how the broker's topics are doing."`
 	Login   loginCmd   `cmd:"" help:"Get a token for a user."`
 	Whoami  whoamiCmd  `cmd:"" help:"Show who the mesh takes you for."`
 	Tenant  tenantCmd  `cmd:"" help:"Make and list tenants."`

@@ -19,9 +19,13 @@ import (
 )
 
 type natsSettings struct {
-	Listen string `help:"Address of the embedded broker; port 0 takes any." default:"127.0.0.1:0" placeholder:"HOST:PORT"`
-	Sync   bool   `help:"Write every message through to the disk before it is acknowledged. Without it an acknowledged message survives the end of the process but not of the machine." default:"false"`
+	Listen           string          `help:"Address of the embedded broker; port 0 takes any." default:"127.0.0.1:0" placeholder:"HOST:PORT"`
+	ProducerPassword settings.Secret `help:"Password of the embedded broker's user producer, who may publish to the topic inbox and do nothing else; empty for no such user." placeholder:"SECRET"`
+	Sync             bool            `help:"Write every message through to the disk before it is acknowledged. Without it an acknowledged message survives the end of the process but not of the machine." default:"false"`
 }
+
+// meshUser is the services' user of the embedded broker.
+const meshUser = "driftmesh"
 
 // maxPayload is the largest message of the embedded broker: what NATS advises
 // as the most.
@@ -57,12 +61,17 @@ func (u *upCmd) startBroker(log *slog.Logger) (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("start embedded broker: %w", err)
 	}
-	srv, err := server.NewServer(&server.Options{
-		ServerName: "driftmesh", Host: host, Port: port, Username: "driftmesh", Password: string(hash),
+	opts := &server.Options{
+		ServerName: "driftmesh", Host: host, Port: port, Username: meshUser, Password: string(hash),
 		JetStream: true, StoreDir: filepath.Join(u.DataDir, "nats"), SyncAlways: u.NATS.Sync,
 		MaxPayload: maxPayload, MaxPending: 64 << 20, NoSigs: true, DontListen: false,
 		JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: streamsAtMost * int64(u.Broker.MaxBytes),
-	})
+	}
+	producers, err := newProducers(opts, u.NATS.ProducerPassword)
+	if err != nil {
+		return nil, err
+	}
+	srv, err := server.NewServer(opts)
 	if err != nil {
 		return nil, fmt.Errorf("start embedded broker: %w", err)
 	}
@@ -72,8 +81,13 @@ func (u *upCmd) startBroker(log *slog.Logger) (stop func(), err error) {
 		srv.Shutdown()
 		return nil, fmt.Errorf("start embedded broker: it did not become ready on %s (setting nats.listen)", u.NATS.Listen)
 	}
-	address := url.URL{Scheme: "nats", User: url.UserPassword("driftmesh", password), Host: srv.Addr().String()}
+	if err := producers.admit(srv); err != nil {
+		srv.Shutdown()
+		return nil, err
+	}
+	address := url.URL{Scheme: "nats", User: url.UserPassword(meshUser, password), Host: srv.Addr().String()}
 	u.Broker.URL = settings.Secret(address.String())
+	u.NATS.Listen = srv.Addr().String()
 	return func() {
 		srv.Shutdown()
 		srv.WaitForShutdown()

@@ -43,6 +43,8 @@ type upCmd struct {
 	IngestWorker ingest.Config     `embed:"" prefix:"ingest-worker." group:"ingest-worker"`
 	Drift        drift.Config      `embed:"" prefix:"drift." group:"drift"`
 	TraceStore   tracestore.Config `embed:"" prefix:"trace-store." group:"trace-store"`
+
+	embeddedBroker bool
 }
 
 type engineSettings struct {
@@ -107,6 +109,12 @@ func (u *upCmd) prepare() (unlock func(), err error) {
 	}
 	if u.SQL.URL.Reveal() == embeddedURL {
 		u.SQL.URL = settings.Secret("sqlite:" + filepath.Join(dir, "state"))
+	}
+	u.embeddedBroker = u.Broker.URL.Reveal() == embeddedURL
+	// The inbox is as open as the door: to nobody unknown, unless only this
+	// machine can reach it.
+	if u.IngestWorker.Inbox.Auth == "" && u.Gateway.Anonymous && u.embeddedBroker && gateway.Loopback(u.NATS.Listen) {
+		u.IngestWorker.Inbox.Auth = ingest.AuthAnonymous
 	}
 	// Alerts lead to where this gateway listens, unless told otherwise.
 	u.Drift.TraceURL = strings.Replace(u.Drift.TraceURL, "//"+defaultHTTP+"/", "//"+u.Gateway.HTTP+"/", 1)
@@ -217,10 +225,23 @@ func (u *upCmd) banner(_ context.Context, to io.Writer) {
   metrics      http://%s/metrics
   data         %s
 `, g.OTLPGRPC, g.OTLPHTTP, g.GRPC, g.HTTP, g.HTTP, u.Admin.Listen, u.DataDir)
+	u.inboxBanner(to)
 	if g.Anonymous {
 		fmt.Fprintln(to, "\n  Calls without credentials are accepted as tenant \"default\" (setting gateway.anonymous).")
 	}
 	fmt.Fprintln(to, "\nStop with Ctrl-C.")
+}
+
+// inboxBanner names the way past the gateway, where there is one.
+func (u *upCmd) inboxBanner(to io.Writer) {
+	if !u.embeddedBroker || u.NATS.ProducerPassword == "" {
+		return
+	}
+	who := "with a token or an API key in the message's headers"
+	if u.IngestWorker.Inbox.Auth == ingest.AuthAnonymous {
+		who = "without credentials as tenant \"default\", or with a token or an API key in the message's headers"
+	}
+	fmt.Fprintf(to, "  inbox        nats://%s:PASSWORD@%s, subject %s\n               %s\n", producerUser, u.NATS.Listen, inboxSubject, who)
 }
 
 // engineCmd is the body of the engine's process. Its parent ends it by closing

@@ -98,6 +98,9 @@ type Capabilities struct {
 	DelayedRetry bool
 	// CountsAttempts: Delivery.Attempt counts, across crashes too.
 	CountsAttempts bool
+	// VerifiedUser: deliveries carry HeaderBrokerUser where their producer let
+	// the broker verify it, and nobody can forge it.
+	VerifiedUser bool
 	// MaxMessageBytes bounds Message.Size, with what the driver adds; larger
 	// messages fail with ErrTooLarge. 0 is unknown as yet.
 	MaxMessageBytes int

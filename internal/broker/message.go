@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,10 @@ const (
 	HeaderTime = "driftmesh-time"
 	// HeaderTraceParent is the W3C trace context of the message.
 	HeaderTraceParent = "traceparent"
+	// HeaderBrokerUser names the user whom the broker has verified as the
+	// message's producer. Only a driver with Capabilities.VerifiedUser writes it,
+	// on what it receives; one that comes in from outside it throws away.
+	HeaderBrokerUser = "driftmesh-broker-user"
 )
 
 // MeshTenant is the tenant of the mesh's own telemetry. Work on its behalf is
@@ -78,6 +83,15 @@ func (m *Message) headerIs(key, value string) bool {
 		}
 	}
 	return false
+}
+
+// mark adds headers in the place of those of the same name. m has headers of
+// its own.
+func (m *Message) mark(headers []Header) {
+	for _, h := range headers {
+		m.Headers = slices.DeleteFunc(m.Headers, func(old Header) bool { return old.Key == h.Key })
+		m.Headers = append(m.Headers, h)
+	}
 }
 
 // Size is the number of bytes of value, key, id and headers: what limits of

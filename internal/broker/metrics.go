@@ -79,8 +79,8 @@ const (
 	lagTimeout = 2 * time.Second
 )
 
-// lagCollector reports the lag of the groups that this process works. It asks
-// the broker when it is scraped, at a bounded rate.
+// lagCollector reports the lag of the groups that this process works or
+// watches. It asks the broker when it is scraped, at a bounded rate.
 type lagCollector struct {
 	messages, oldest *prometheus.Desc
 
@@ -144,13 +144,18 @@ func (c *lagCollector) Collect(ch chan<- prometheus.Metric) {
 		entries[k] = e
 	}
 	c.mu.Unlock()
+	// At once: with a broker that is away each question takes its whole time.
+	var asks sync.WaitGroup
+	defer asks.Wait()
 	for k, e := range entries {
-		lag, ok := e.current(k)
-		if !ok {
-			continue
-		}
-		ch <- prometheus.MustNewConstMetric(c.messages, prometheus.GaugeValue, float64(lag.Total()), k.topic, k.group)
-		ch <- prometheus.MustNewConstMetric(c.oldest, prometheus.GaugeValue, lag.Oldest.Seconds(), k.topic, k.group)
+		asks.Go(func() {
+			lag, ok := e.current(k)
+			if !ok {
+				return
+			}
+			ch <- prometheus.MustNewConstMetric(c.messages, prometheus.GaugeValue, float64(lag.Total()), k.topic, k.group)
+			ch <- prometheus.MustNewConstMetric(c.oldest, prometheus.GaugeValue, lag.Oldest.Seconds(), k.topic, k.group)
+		})
 	}
 }
 

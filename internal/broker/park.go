@@ -53,7 +53,8 @@ type Park struct {
 // Parked is the message to publish to the DLQ for a delivery. It shares the
 // delivery's memory, and keeps its id; that is why DLQ topics have no dedupe
 // window to speak of (see Provision): what was parked, redriven and parked
-// again must be there again.
+// again must be there again. Headers that hold credentials are left out: dead
+// letters lie about for long and are read by people.
 func Parked(d *Delivery, p Park) Message {
 	m := d.Message
 	m.Topic = DLQ(d.Topic)
@@ -66,7 +67,7 @@ func Parked(d *Delivery, p Park) Message {
 	}
 	m.Headers = make([]Header, 0, len(d.Headers)+10)
 	for _, h := range d.Headers {
-		if !strings.HasPrefix(h.Key, dlqPrefix) {
+		if !strings.HasPrefix(h.Key, dlqPrefix) && !Secret(h.Key) {
 			m.Headers = append(m.Headers, h)
 		}
 	}
@@ -82,6 +83,15 @@ func Parked(d *Delivery, p Park) Message {
 	add(HeaderDLQDeadAt, p.At.UTC().Format(time.RFC3339Nano))
 	add(HeaderDLQWorker, p.Worker)
 	return m
+}
+
+// Secret reports whether a header, lower case, holds credentials by its name.
+func Secret(key string) bool {
+	switch key {
+	case "authorization", "proxy-authorization", "x-api-key", "api-key", "cookie":
+		return true
+	}
+	return false
 }
 
 // errorText is an error as one short line that any header can hold.

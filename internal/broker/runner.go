@@ -30,6 +30,14 @@ type RunnerConfig struct {
 	Consumer ConsumerConfig
 	// Handler decides what becomes of the deliveries.
 	Handler Handler
+	// Prepare is called once for every delivery, before anything is done with it;
+	// it may give it other Headers (not change those it has), another Time, and an
+	// ID where it has none. It is for topics on which strangers publish. May be
+	// nil.
+	Prepare func(d *Delivery)
+	// Mark gives headers to add to the parked copy of a delivery, in the place of
+	// those of the same name. May be nil.
+	Mark func(ctx context.Context, d *Delivery) []Header
 	// OnPark is called after a delivery is durable in the DLQ and before it is
 	// acknowledged, to keep books. On an error the delivery is not acknowledged,
 	// and comes again. May be nil.
@@ -159,6 +167,11 @@ func (r *Runner) handle(work context.Context, b *Batch) {
 	defer extender.Wait()
 	defer close(done)
 
+	if r.cfg.Prepare != nil {
+		for i := range b.Deliveries {
+			r.cfg.Prepare(&b.Deliveries[i])
+		}
+	}
 	w := r.begin(ctx, b)
 	defer w.end()
 	w.run(ctx)

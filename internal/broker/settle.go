@@ -66,6 +66,9 @@ func (w *work) park(ctx context.Context, idx []int, why func(i int) (Reason, err
 		}
 		p.Reason, p.Err = why(i)
 		parks[i], msgs[k] = p, Parked(d, p)
+		if w.cfg.Mark != nil {
+			msgs[k].mark(w.cfg.Mark(ctx, d))
+		}
 	}
 	stored, err := w.bury(ctx, idx, msgs)
 	if err != nil {

@@ -33,7 +33,7 @@ type batchTrace struct {
 	span      trace.Span            // of the batch; nil when nothing is traced
 	messages  map[int]*messageTrace // by index, of the sampled messages
 
-	mu sync.Mutex // guards the steps: they come from any goroutine of the handler
+	mu sync.Mutex // guards steps and tenants: they come from any goroutine of the handler
 }
 
 // messageTrace is what is noted about one sampled message.
@@ -41,6 +41,7 @@ type messageTrace struct {
 	parent  trace.SpanContext
 	first   time.Time // handed to the handler
 	last    *call     // the call that decided
+	tenant  string    // whom it is about, if its headers cannot say
 	tries   int
 	written bool
 }
@@ -48,6 +49,7 @@ type messageTrace struct {
 // call is one invocation of the handler.
 type call struct {
 	trace *batchTrace
+	index []int // of the deliveries, in the batch
 	steps []step
 }
 
@@ -103,7 +105,7 @@ func (bt *batchTrace) invoke(ctx context.Context, idx []int) (context.Context, f
 	if bt.span == nil {
 		return untraced(ctx), func(error) {}
 	}
-	c := &call{trace: bt}
+	c := &call{trace: bt, index: idx}
 	ctx = trace.ContextWithSpan(context.WithValue(ctx, callKey{}, c), bt.span)
 	start := time.Now()
 	for _, i := range idx {
@@ -142,6 +144,21 @@ func Step(ctx context.Context, name string) (_ context.Context, end func(error))
 	}
 }
 
+// Belongs tells, within a Runner's handler, whom the i-th delivery of the call
+// is about: what is traced of it is shown to that tenant. It is for deliveries
+// whose headers cannot say so, because a stranger wrote them.
+func Belongs(ctx context.Context, i int, tenant string) {
+	c, _ := ctx.Value(callKey{}).(*call)
+	if c == nil {
+		return
+	}
+	c.trace.mu.Lock()
+	defer c.trace.mu.Unlock()
+	if mt := c.trace.messages[c.index[i]]; mt != nil {
+		mt.tenant = tenant
+	}
+}
+
 func finish(span trace.Span, at time.Time, err error) {
 	if err != nil {
 		span.SetStatus(codes.Error, err.Error())
@@ -157,7 +174,11 @@ func (bt *batchTrace) verdict(ctx context.Context, i int, outcome string, reason
 	}
 	mt.written = true
 	d := &bt.batch.Deliveries[i]
-	ctx = telemetry.WithTenant(trace.ContextWithRemoteSpanContext(ctx, mt.parent), d.Header(HeaderTenant))
+	tenant := bt.tenant(mt, d)
+	if tenant == MeshTenant {
+		return
+	}
+	ctx = telemetry.WithTenant(trace.ContextWithRemoteSpanContext(ctx, mt.parent), tenant)
 	bt.dwell(ctx, d)
 	first, end := mt.first, time.Now()
 	if first.IsZero() {
@@ -176,6 +197,15 @@ func (bt *batchTrace) verdict(ctx context.Context, i int, outcome string, reason
 		span.SetStatus(codes.Error, outcome)
 	}
 	finish(span, end, err)
+}
+
+func (bt *batchTrace) tenant(mt *messageTrace, d *Delivery) string {
+	bt.mu.Lock()
+	defer bt.mu.Unlock()
+	if mt.tenant != "" {
+		return mt.tenant
+	}
+	return d.Header(HeaderTenant)
 }
 
 // dwell writes how long the message was on its way to us.

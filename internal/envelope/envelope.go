@@ -21,10 +21,12 @@ type Stamp struct {
 	Accepted time.Time
 	Seq      string // "" outside the ledger
 	Void     string // "" when no number was given out in vain
+	Origin   string // of a redriven message: the id it had at first
+	Redriven int    // how often it was redriven
 }
 
-// New makes a message with a fresh id and the stamp as headers. The
-// value is not copied.
+// New makes a message with a fresh id and the stamp as headers, but for what
+// only a redriven message has. The value is not copied.
 func New(topic string, s Stamp, value []byte) broker.Message {
 	h := make([]broker.Header, 0, 8)
 	h = append(h,
@@ -72,9 +74,26 @@ func Of(m *broker.Message) Stamp {
 			s.Seq = v
 		case event.HeaderVoid:
 			s.Void = v
+		case event.HeaderOrigin:
+			s.Origin = v
+		case event.HeaderRedriven:
+			s.Redriven, _ = strconv.Atoi(v)
 		}
 	}
 	return s
+}
+
+// Identity is the id under which the ledger knows a delivery with this stamp:
+// a message that was redriven is the one it was, and one without an id, which
+// no door writes, is known by its place.
+func (s Stamp) Identity(d *broker.Delivery) string {
+	switch {
+	case s.Origin != "":
+		return s.Origin
+	case d.ID != "":
+		return d.ID
+	}
+	return d.Lane + ":" + d.Position
 }
 
 // SplitSeq reads "<instance>:<number>"; ok is false for anything else.

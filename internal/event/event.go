@@ -7,11 +7,14 @@
 //	windows  driftmesh.event.v1.WindowsTouched          ingest-worker             drift
 //	alerts   driftmesh.event.v1.AlertEvent              drift                     drift-notifier
 //	inbox    records, OTLP protobuf or OTLP/JSON        producers, bypassing      ingest-worker
-//	X.dlq    as X, with the reason in headers           whoever parks             people
+//	X.dlq    as X, with the reason in headers           whoever parks             dead-letters
 //
 // A message is never changed on its way: what the door accepted is what the
 // store decodes. Everything the mesh has to say about it stands in headers;
 // package envelope writes and reads them.
+//
+// The Catalogue says all this for programs: topics are provisioned from it, and
+// docs/asyncapi.yaml is made from it.
 package event
 
 // Topics.
@@ -29,6 +32,8 @@ const (
 	GroupIngest     = "ingest-worker"
 	GroupDrift      = "drift"
 	GroupNotifier   = "drift-notifier"
+	// GroupDeadLetters reads the dead letters of every topic into the store.
+	GroupDeadLetters = "dead-letters"
 )
 
 // Headers of every message. HeaderSeq and HeaderVoid belong to the ledger: a
@@ -44,12 +49,45 @@ const (
 	HeaderType   = "driftmesh-type"   // what the value is, a Type below
 )
 
+// Headers of a message that was parked and published again. It has a new id,
+// because brokers drop an id that they have seen; for the ledger it is still
+// the message it was.
+const (
+	HeaderOrigin   = "driftmesh-origin"   // the id under which the ledger knows it
+	HeaderRedriven = "driftmesh-redriven" // how often it was published again
+)
+
+// Headers of a message on the topic inbox, by which its producer proves who it
+// is. They end there: nothing is forwarded with them, nor parked.
+const (
+	HeaderAuthorization = "authorization"         // "Bearer " and a token or an API key
+	HeaderAPIKey        = "x-api-key"             // an API key
+	HeaderBrokerUser    = "driftmesh-broker-user" // the broker's verified user; set by the driver alone
+	HeaderSeal          = "driftmesh-seal"        // on a parked message: whose it was found to be, provably
+	HeaderContentType   = "content-type"          // how the value is encoded, where its type does not say
+)
+
+// HeaderTraceParent and HeaderTraceState are the W3C trace context.
+const (
+	HeaderTraceParent = "traceparent"
+	HeaderTraceState  = "tracestate"
+)
+
 // Types of values.
 const (
-	TypeTraces  = "otlp.traces.v1"
-	TypeRecords = "records.v1"
-	TypeWindows = "windows.v1"
-	TypeAlert   = "alert.v1"
+	TypeTraces     = "otlp.traces.v1"
+	TypeTracesJSON = "otlp.traces.json.v1" // on the topic inbox only
+	TypeRecords    = "records.v1"
+	TypeWindows    = "windows.v1"
+	TypeAlert      = "alert.v1"
+)
+
+// SeqInbox is the sequence of messages that come from the topic inbox: the
+// account of that name has no numbers. It is kept message by message instead,
+// because a message may be taken in twice and must then be the same one.
+const (
+	InstanceInbox = "inbox"
+	SeqInbox      = InstanceInbox + ":0"
 )
 
 // Signals, as the ledger names them.
@@ -61,6 +99,3 @@ const (
 // Mesh is the tenant that owns what the mesh says about itself. No caller can
 // be given it, and work on its behalf is never traced.
 const Mesh = "driftmesh"
-
-// Topics lists the topics that the mesh provisions, in the order of the table.
-func Topics() []string { return []string{Spans, Records, Windows, Alerts} }

@@ -24,6 +24,9 @@ const (
 	// refreshAtMost is how soon a token with an unknown key may make us fetch
 	// again; forged tokens must not become load on auth.
 	refreshAtMost = 3 * time.Second
+	// firstEvery is how often Run tries to get the keys for the first time: auth
+	// may start after us, and until then nobody can come in.
+	firstEvery = 200 * time.Millisecond
 	// fetchTimeout bounds one fetch.
 	fetchTimeout = 3 * time.Second
 )
@@ -57,12 +60,16 @@ func NewJWKS(fetch func(ctx context.Context) (string, error)) *JWKS {
 }
 
 // Run fetches the keys at once and every minute, until ctx ends. A fetch that
-// fails changes nothing and is tried again; Run returns nil.
+// fails changes nothing and is tried again, soon while there are no keys at all;
+// Run returns nil.
 func (j *JWKS) Run(ctx context.Context) error {
 	for {
 		_ = j.refresh(ctx) // kept in the state, and said to whoever asks for a key
 		wait := refreshEvery
-		if j.state.Load().err != nil {
+		switch state := j.state.Load(); {
+		case state.keys == nil:
+			wait = firstEvery
+		case state.err != nil:
 			wait = refreshAtMost
 		}
 		select {

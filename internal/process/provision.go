@@ -12,13 +12,18 @@ import (
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 )
 
-// groups that read each topic. They exist before the first message, so that
-// no message finds nobody to wait for it.
-var groups = map[string][]string{
-	event.Spans:   {event.GroupTraceStore},
-	event.Records: {event.GroupIngest},
-	event.Windows: {event.GroupDrift},
-	event.Alerts:  {event.GroupNotifier},
+// Readers are the groups that read a topic, or the dead letters of one. They
+// exist before the first message, so that no message finds nobody to wait for
+// it.
+func Readers(topic string) []string {
+	for _, t := range event.Catalogue() {
+		for _, t := range []event.Topic{t, t.DeadLetters()} {
+			if t.Name == topic {
+				return t.Groups
+			}
+		}
+	}
+	return nil
 }
 
 // ackWait is how long a message stays with a worker that says nothing: what
@@ -53,18 +58,18 @@ func (e Env) Provision(ctx context.Context, admin broker.Admin) error {
 func (e Env) provision(ctx context.Context, admin broker.Admin) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	for _, topic := range event.Topics() {
-		for _, name := range []string{topic, broker.DLQ(topic)} {
+	for _, topic := range event.Catalogue() {
+		for _, t := range []event.Topic{topic, topic.DeadLetters()} {
 			err := admin.EnsureTopic(ctx, broker.TopicSpec{
-				Name: name, MaxAge: e.Shared.Broker.MaxAge, MaxBytes: int64(e.Shared.Broker.MaxBytes), Replicas: e.Shared.Broker.Replicas,
+				Name: t.Name, MaxAge: e.Shared.Broker.MaxAge, MaxBytes: int64(e.Shared.Broker.MaxBytes), Replicas: e.Shared.Broker.Replicas,
 			})
 			if err != nil {
-				return fmt.Errorf("provision topic %s: %w", name, err)
+				return fmt.Errorf("provision topic %s: %w", t.Name, err)
 			}
-		}
-		for _, group := range groups[topic] {
-			if err := admin.EnsureGroup(ctx, broker.GroupSpec{Topic: topic, Name: group, AckWait: ackWait}); err != nil {
-				return fmt.Errorf("provision group %s of topic %s: %w", group, topic, err)
+			for _, group := range t.Groups {
+				if err := admin.EnsureGroup(ctx, broker.GroupSpec{Topic: t.Name, Name: group, AckWait: ackWait}); err != nil {
+					return fmt.Errorf("provision group %s of topic %s: %w", group, t.Name, err)
+				}
 			}
 		}
 	}

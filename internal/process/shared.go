@@ -30,7 +30,7 @@ type Admin struct {
 
 // Broker is where messages go.
 type Broker struct {
-	URL       settings.Secret `help:"Message broker: nats://HOST:PORT." default:"${broker_url}" placeholder:"URL"`
+	URL       settings.Secret `help:"Message broker: nats://, kafka://, amqp:// or redis://USER:PASSWORD@HOST:PORT; encrypted with nats+tls://, kafka+tls://, amqps:// or rediss://." default:"${broker_url}" placeholder:"URL"`
 	Provision bool            `help:"Create topics and groups that do not exist." default:"true" negatable:""`
 	MaxAge    time.Duration   `help:"How long a new topic keeps messages." default:"72h"`
 	MaxBytes  settings.Size   `help:"How much a new topic keeps before the oldest messages go." default:"4GiB"`

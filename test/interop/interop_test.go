@@ -27,6 +27,7 @@ import (
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/test/interop"
 	"github.com/driftmesh/driftmesh/test/mesh"
+	"github.com/driftmesh/driftmesh/test/server"
 )
 
 func TestMain(m *testing.M) {
@@ -56,7 +57,7 @@ func TestSpansOfEveryClientComeBackEqual(t *testing.T) {
 			tool(t, "node", "test/interop/node/node_modules")
 			node, err := exec.LookPath("node")
 			if err != nil {
-				mesh.Missing(t, "node", err.Error())
+				server.Missing(t, "node", err.Error())
 			}
 			r := interop.NewReceiver(t)
 			run(t, node, "node/send.mjs", protocol, m, r)
@@ -77,7 +78,7 @@ func tool(t *testing.T, suite, path string) string {
 	t.Helper()
 	path = filepath.Join(mesh.Root(t), path)
 	if _, err := os.Stat(path); err != nil {
-		mesh.Missing(t, suite, path+" is not there; scripts/setup.sh installs it")
+		server.Missing(t, suite, path+" is not there; scripts/setup.sh installs it")
 	}
 	return path
 }
@@ -152,7 +153,7 @@ func sendGo(t *testing.T, service string, exporters ...sdktrace.SpanExporter) {
 
 func startCollector(t *testing.T, program string, to ...string) string {
 	t.Helper()
-	address := mesh.FreeAddress(t)
+	address := server.FreeAddress(t)
 	config := filepath.Join(t.TempDir(), "collector.yaml")
 	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
 receivers:
@@ -184,12 +185,15 @@ service:
 func requireEqual(t *testing.T, m *mesh.Mesh, r *interop.Receiver, service string, count int) {
 	t.Helper()
 	var sent map[string]interop.Flat
-	require.Eventually(t, func() bool {
+	mesh.Await(t, 20*time.Second, func() error {
 		var err error
 		sent, err = interop.Flatten(r.Spans())
 		require.NoError(t, err)
-		return len(sent) == count
-	}, 20*time.Second, 50*time.Millisecond, "the receiver has %d spans, not %d", len(sent), count)
+		if len(sent) != count {
+			return fmt.Errorf("the receiver has %d spans, not %d", len(sent), count)
+		}
+		return nil
+	})
 	traces := map[string]int{}
 	for _, s := range sent {
 		traces[hex.EncodeToString(s.Span.GetTraceId())]++

@@ -23,7 +23,7 @@ import (
 	_ "google.golang.org/grpc/encoding/gzip" // clients compress
 	"google.golang.org/protobuf/proto"
 
-	"github.com/driftmesh/driftmesh/test/mesh"
+	"github.com/driftmesh/driftmesh/test/server"
 )
 
 // Receiver takes OTLP in and keeps it.
@@ -37,7 +37,7 @@ type Receiver struct {
 }
 
 // NewReceiver starts a receiver that ends with the test.
-func NewReceiver(t mesh.T) *Receiver {
+func NewReceiver(t server.T) *Receiver {
 	t.Helper()
 	r := &Receiver{}
 	grpcLis, err := net.Listen("tcp", "127.0.0.1:0")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -162,9 +163,12 @@ func TestNoTenantSeesAnother(t *testing.T) {
 	m.MustCLI(t, "records", "send", wine(t), "--profile", "default/wine", "--token", tokens["red"])
 
 	for _, tenant := range []string{"red", "blue"} {
-		require.Eventually(t, func() bool {
-			return m.MustCLI(t, "traces", "services", "--token", tokens[tenant]) == tenant+"-service"
-		}, 20*time.Second, 100*time.Millisecond)
+		mesh.Await(t, 20*time.Second, func() error {
+			if got := m.MustCLI(t, "traces", "services", "--token", tokens[tenant]); got != tenant+"-service" {
+				return fmt.Errorf("%s sees the services %q", tenant, got)
+			}
+			return nil
+		})
 	}
 	_, err = m.CLI(t, "traces", "show", strings.Repeat("07", 16), "--token", tokens["blue"])
 	require.Error(t, err)
@@ -182,7 +186,12 @@ func TestNoTenantSeesAnother(t *testing.T) {
 		}
 		return n
 	}
-	require.Eventually(t, func() bool { return accepted(tokens["red"])["records"] == 1599 }, 20*time.Second, 100*time.Millisecond)
+	mesh.Await(t, 20*time.Second, func() error {
+		if n := accepted(tokens["red"])["records"]; n != 1599 {
+			return fmt.Errorf("%d records of 1599", n)
+		}
+		return nil
+	})
 	require.EqualValues(t, 1, accepted(tokens["red"])["spans"])
 	require.EqualValues(t, 1, accepted(tokens["blue"])["spans"])
 	require.Zero(t, accepted(tokens["blue"])["records"])

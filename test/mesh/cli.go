@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/driftmesh/driftmesh/test/server"
 )
 
 // CLI runs a driftmesh command against the mesh and returns what it printed.
-func (a Addresses) CLI(t T, args ...string) (string, error) {
+func (a Addresses) CLI(t server.T, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -21,7 +23,7 @@ func (a Addresses) CLI(t T, args ...string) (string, error) {
 }
 
 // MustCLI is CLI for a command that must succeed.
-func (a Addresses) MustCLI(t T, args ...string) string {
+func (a Addresses) MustCLI(t server.T, args ...string) string {
 	t.Helper()
 	out, err := a.CLI(t, args...)
 	require.NoError(t, err, out)
@@ -29,7 +31,7 @@ func (a Addresses) MustCLI(t T, args ...string) string {
 }
 
 // JSON runs a driftmesh command and decodes what it prints as JSON.
-func (a Addresses) JSON(t T, into any, args ...string) {
+func (a Addresses) JSON(t server.T, into any, args ...string) {
 	t.Helper()
 	out := a.MustCLI(t, append(args, "-o", "json")...)
 	require.NoError(t, json.Unmarshal([]byte(out), into), out)

@@ -1,10 +1,14 @@
 package mesh
 
-import "path/filepath"
+import (
+	"path/filepath"
+
+	"github.com/driftmesh/driftmesh/test/server"
+)
 
 // StartDemo runs "driftmesh demo" with these extra flags and waits until the
 // mesh is ready. Boot runs the same mesh without the demo's load afterwards.
-func StartDemo(t T, args ...string) *Mesh {
+func StartDemo(t server.T, args ...string) *Mesh {
 	t.Helper()
 	RequireEngine(t)
 	m := &Mesh{t: t, Dir: t.TempDir(), Addresses: freeAddresses(t)}

@@ -161,14 +161,17 @@ func sendShuffled(t *testing.T, m mesh.Addresses, data wineData, rows []int, pro
 func evaluated(t *testing.T, m mesh.Addresses, profile string, begin time.Time, records int) *driftv1.Evaluation {
 	t.Helper()
 	var evaluation *driftv1.Evaluation
-	require.Eventually(t, func() bool {
+	mesh.Await(t, 60*time.Second, func() error {
 		answer, err := driftv1.NewDriftServiceClient(m.Conn(t)).Evaluate(t.Context(), &driftv1.EvaluateRequest{
 			Profile: profile, StartTime: timestamppb.New(begin), EndTime: timestamppb.New(begin.Add(time.Hour)),
 		})
 		require.NoError(t, err)
 		evaluation = answer.GetEvaluation()
-		return evaluation.GetRecords() == uint64(records) //nolint:gosec // positive
-	}, 60*time.Second, 200*time.Millisecond, "records in the windows: %d of %d", evaluation.GetRecords(), records)
+		if n := evaluation.GetRecords(); n != uint64(records) { //nolint:gosec // positive
+			return fmt.Errorf("%d records of %d are in the windows", n, records)
+		}
+		return nil
+	})
 	return evaluation
 }
 
@@ -209,13 +212,20 @@ func digits(t *testing.T, e *driftv1.Evaluation) string {
 // From the reference to an alert with exemplars, with the command line alone.
 func TestAnAlertNamesTheTracesThatMovedIt(t *testing.T) {
 	m := mesh.Start(t)
+	requireAlert(t, m)
+}
+
+// requireAlert sends records that have moved from their reference and requires
+// the alerts that numpy would raise.
+func requireAlert(t *testing.T, m *mesh.Mesh) {
+	t.Helper()
 	data := readWine(t)
-	m.MustCLI(t, "profile", "create", "--reference", data.reference(t), "--name", "wine", "--fixed", "0.2")
+	m.MustCLI(t, "profile", "create", "--reference", data.reference(t), "--name", "moved", "--fixed", "0.2")
 	begin := time.Now().UTC().Add(-30 * time.Minute)
 	rows := data.moved(t)
-	sendShuffled(t, m.Addresses, data, rows, "default/wine", begin, rand.New(rand.NewPCG(3, 4)))
-	evaluated(t, m.Addresses, "default/wine", begin.Truncate(time.Minute), len(rows))
-	m.MustCLI(t, "drift", "run", "default/wine", "--alert")
+	sendShuffled(t, m.Addresses, data, rows, "default/moved", begin, rand.New(rand.NewPCG(3, 4)))
+	evaluated(t, m.Addresses, "default/moved", begin.Truncate(time.Minute), len(rows))
+	m.MustCLI(t, "drift", "run", "default/moved", "--alert")
 
 	var list struct {
 		Alerts []struct {
@@ -237,10 +247,10 @@ func TestAnAlertNamesTheTracesThatMovedIt(t *testing.T) {
 	for name, feature := range data.want {
 		require.Equal(t, feature.Samples["moved"].PSI > 0.2, features[name], name)
 	}
-	require.Eventually(t, func() bool { return strings.Contains(m.Log(), "drift of alcohol in default/wine/0.1.0 raised") }, 20*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(m.Log(), "drift of alcohol in default/moved/0.1.0 raised") }, 20*time.Second, 50*time.Millisecond)
 
 	// The same again is a repetition, not an alert.
-	m.MustCLI(t, "drift", "run", "default/wine", "--alert")
+	m.MustCLI(t, "drift", "run", "default/moved", "--alert")
 	before := len(list.Alerts)
 	m.JSON(t, &list, "alerts", "list", "--open")
 	require.Len(t, list.Alerts, before)

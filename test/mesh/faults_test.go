@@ -93,8 +93,8 @@ func TestEachServiceKilledInTurnUnderLoadNothingIsLostOrTwice(t *testing.T) {
 		f.Restart(name)
 	}
 	time.Sleep(700 * time.Millisecond)
-	f.KillBroker()
-	f.StartBroker()
+	f.Broker.Kill()
+	f.Broker.Restart()
 	r := <-done
 	requireAllAcknowledged(t, r, requests)
 	account := f.Settled(t, "spans")

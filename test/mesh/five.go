@@ -12,42 +12,56 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/internal/clickhouse/embedded"
+	"github.com/driftmesh/driftmesh/test/server"
 )
 
 // Five is a mesh of five programs beside a broker and a store of their own.
 type Five struct {
 	Addresses
 	Dir           string
-	BrokerURL     string
+	Broker        server.Broker
+	Network       *server.Proxy // to the broker; nil unless On.Proxied
 	ClickHouseURL string
 	Engine        *embedded.Engine
 
-	t        T
+	t        server.T
 	env      []string
 	services map[string]*Process
 	admins   map[string]string
-	broker   *Process
+}
+
+// On is what five programs run on.
+type On struct {
+	// Broker is one of Brokers; "" is nats.
+	Broker string
+	// Proxied puts a proxy between the services and the broker: Five.Network.
+	Proxied bool
 }
 
 // Services in the order in which StartFive starts them. Any order would do.
 var Services = []string{"gateway", "auth", "drift", "ingest-worker", "trace-store"}
 
-// StartFive starts a broker, an engine and the five services as processes of
+// StartFive is StartFiveOn a NATS server.
+func StartFive(t server.T, env ...string) *Five {
+	t.Helper()
+	return StartFiveOn(t, On{}, env...)
+}
+
+// StartFiveOn starts a broker, an engine and the five services as processes of
 // their own and waits until all are ready. env adds settings to all of them.
-func StartFive(t T, env ...string) *Five {
+func StartFiveOn(t server.T, on On, env ...string) *Five {
 	t.Helper()
 	RequireEngine(t)
 	f := &Five{
-		t: t, Dir: t.TempDir(), Addresses: freeAddresses(t),
-		services: map[string]*Process{}, admins: map[string]string{},
+		t: t, Dir: t.TempDir(), services: map[string]*Process{}, admins: map[string]string{},
 	}
+	f.Broker, f.Network = startBroker(t, on.Broker, on.Proxied)
+	f.Addresses = freeAddresses(t)
 	f.startEngine()
-	f.BrokerURL = "nats://" + FreeAddress(t)
-	f.StartBroker()
 	secret := filepath.Join(f.Dir, "mesh.secret")
 	require.NoError(t, os.WriteFile(secret, []byte(strings.Repeat("0123456789abcdef", 4)), 0o600))
 	f.env = append([]string{
-		"DRIFTMESH_BROKER_URL=" + f.BrokerURL, "DRIFTMESH_CLICKHOUSE_URL=" + f.ClickHouseURL,
+		"DRIFTMESH_BROKER_URL=" + f.Broker.URL(), "DRIFTMESH_CLICKHOUSE_URL=" + f.ClickHouseURL,
 		"DRIFTMESH_SQL_URL=sqlite:" + filepath.Join(f.Dir, "state"), "DRIFTMESH_MESH_SECRET=file:" + secret,
 		"DRIFTMESH_MESH_AUTH=" + f.Auth, "DRIFTMESH_MESH_DRIFT=" + f.Drift,
 		"DRIFTMESH_MESH_TRACE_STORE=" + f.TraceStore, "DRIFTMESH_MESH_INGEST_WORKER=" + f.IngestWorker,
@@ -85,23 +99,9 @@ func (f *Five) startEngine() {
 	})
 }
 
-// StartBroker starts the NATS server, again after KillBroker, on the same data
-// and port.
-func (f *Five) StartBroker() {
-	f.t.Helper()
-	address := strings.TrimPrefix(f.BrokerURL, "nats://")
-	f.broker = Run(f.t, "nats", Binary(f.t, "./test/mesh/natsserver"), "--listen", address, "--dir", filepath.Join(f.Dir, "nats"))
-}
-
-// KillBroker ends the NATS server with SIGKILL.
-func (f *Five) KillBroker() { f.broker.Kill() }
-
-// BrokerPID is the NATS server's process id.
-func (f *Five) BrokerPID() int { return f.broker.PID() }
-
 func (f *Five) start(name string) {
 	f.t.Helper()
-	f.admins[name] = FreeAddress(f.t)
+	f.admins[name] = server.FreeAddress(f.t)
 	env := append([]string{"DRIFTMESH_ADMIN_LISTEN=" + f.admins[name]}, f.env...)
 	f.services[name] = RunEnv(f.t, env, name, Binary(f.t, "./services/"+name))
 }
@@ -120,8 +120,8 @@ func (f *Five) Restart(name string) {
 // its gRPC on a port of its own, and waits until it is ready.
 func (f *Five) Join(name string) *Process {
 	f.t.Helper()
-	admin := FreeAddress(f.t)
-	listen := "DRIFTMESH_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + "_LISTEN=" + FreeAddress(f.t)
+	admin := server.FreeAddress(f.t)
+	listen := "DRIFTMESH_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + "_LISTEN=" + server.FreeAddress(f.t)
 	env := append(append([]string{}, f.env...), "DRIFTMESH_ADMIN_LISTEN="+admin, listen)
 	p := RunEnv(f.t, env, name, Binary(f.t, "./services/"+name))
 	p.WaitReady(admin)

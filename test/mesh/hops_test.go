@@ -3,6 +3,7 @@ package mesh_test
 import (
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
@@ -12,7 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
@@ -33,9 +36,10 @@ func getTrace(t *testing.T, m mesh.Addresses, token, id string) []*tracepb.Span 
 	var spans []*tracepb.Span
 	for {
 		part, err := stream.Recv()
-		if errors.Is(err, io.EOF) || err != nil {
+		if errors.Is(err, io.EOF) || status.Code(err) == codes.NotFound {
 			return spans
 		}
+		require.NoError(t, err)
 		var data tracepb.TracesData
 		require.NoError(t, proto.Unmarshal(part.GetOtlpTraces(), &data))
 		for _, rs := range data.GetResourceSpans() {
@@ -50,6 +54,13 @@ func getTrace(t *testing.T, m mesh.Addresses, token, id string) []*tracepb.Span 
 // hop and how long it waited in the broker.
 func TestOneRecordOneTraceThroughEveryHop(t *testing.T) {
 	m := mesh.Start(t, "--auth.bootstrap-password", adminPassword)
+	requireEveryHop(t, m.Addresses)
+}
+
+// requireEveryHop sends records with a traceparent and requires a trace of
+// every hop, for their tenant and for nobody else. It needs an administrator.
+func requireEveryHop(t *testing.T, m mesh.Addresses) {
+	t.Helper()
 	m.MustCLI(t, "profile", "create", "--reference", wine(t), "--name", "wine")
 	admin := m.MustCLI(t, "login", "admin", "--tenant", "driftmesh", "--password", adminPassword)
 	m.MustCLI(t, "tenant", "create", "other", "--token", admin)
@@ -58,10 +69,10 @@ func TestOneRecordOneTraceThroughEveryHop(t *testing.T) {
 
 	for name, send := range map[string]func(t *testing.T, traceparent string){
 		"in the record": func(t *testing.T, traceparent string) {
-			publish(t, m.Addresses, traceparent, "")
+			publish(t, m, traceparent, "")
 		},
 		"in the call's metadata": func(t *testing.T, traceparent string) {
-			publish(t, m.Addresses, "", traceparent)
+			publish(t, m, "", traceparent)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -69,19 +80,19 @@ func TestOneRecordOneTraceThroughEveryHop(t *testing.T) {
 			send(t, "00-"+id+"-00f067aa0ba902b7-01")
 			want := []string{"accept records", "send records", "dwell records", "process records", "store observations", "dwell windows", "process windows"}
 			var spans []*tracepb.Span
-			require.Eventually(t, func() bool {
-				spans = getTrace(t, m.Addresses, "", id)
+			mesh.Await(t, 30*time.Second, func() error {
+				spans = getTrace(t, m, "", id)
 				names := spanNames(spans)
 				for _, w := range want {
 					if !names[w] {
-						return false
+						return fmt.Errorf("no span %q among %v", w, names)
 					}
 				}
-				return true
-			}, 30*time.Second, 200*time.Millisecond, "hops so far: %v", spanNames(spans))
+				return nil
+			})
 			requireOneTree(t, spans, "00f067aa0ba902b7")
-			require.Empty(t, getTrace(t, m.Addresses, eve, id), "another tenant sees the hops")
-			require.NotEmpty(t, getTrace(t, m.Addresses, admin, id), "the mesh's own tenant has them")
+			require.Empty(t, getTrace(t, m, eve, id), "another tenant sees the hops")
+			require.NotEmpty(t, getTrace(t, m, admin, id), "the mesh's own tenant has them")
 		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/driftmesh/driftmesh/bench/load"
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/clickhouse/embedded"
+	"github.com/driftmesh/driftmesh/test/server"
 )
 
 // OpenStore opens the ClickHouse data of a stopped all-in-one with an engine
@@ -40,7 +41,7 @@ func (m *Mesh) OpenStore() string {
 
 // RequireStored requires that every span of the acknowledged requests is in
 // otel_traces exactly once, and that nothing is there twice.
-func RequireStored(t T, url string, seed uint64, acknowledged []int) {
+func RequireStored(t server.T, url string, seed uint64, acknowledged []int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -97,6 +98,12 @@ func (p *Process) Log() string { return p.log.String() }
 // Ended is closed when the process has ended.
 func (p *Process) Ended() <-chan struct{} { return p.done }
 
+// Err is how it ended; nil is exit code 0. It waits for the end.
+func (p *Process) Err() error {
+	<-p.done
+	return p.err
+}
+
 // Kill sends SIGKILL to the process and its children, and waits.
 func (p *Process) Kill() {
 	p.Signal(syscall.SIGKILL)
@@ -148,6 +155,18 @@ func (p *Process) Await(limit time.Duration, ready func(ctx context.Context) err
 	p.t.Fatalf("%s was not ready within %v: %v\n%s", p.name, limit, err, p.Log())
 }
 
+// Listens is for Await: it asks whether something accepts connections there.
+func Listens(address string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		var dialer net.Dialer
+		c, err := dialer.DialContext(ctx, "tcp", address)
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	}
+}
+
 // Missing skips the test because something it needs is not on this machine, or
 // fails it when DRIFTMESH_TEST_REQUIRE names the suite.
 func Missing(t T, suite, why string) {
@@ -158,6 +177,12 @@ func Missing(t T, suite, why string) {
 		}
 	}
 	t.Skipf("suite %s skipped: %s", suite, why)
+}
+
+// FreeAddress is a loopback address with a FreePort.
+func FreeAddress(t T) string {
+	t.Helper()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(FreePort(t)))
 }
 
 var ports struct {
@@ -171,7 +196,7 @@ func FreePort(t T) int {
 	ports.Lock()
 	defer ports.Unlock()
 	for {
-		lis, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
+		lis, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatalf("find a free port: %v", err)
 		}

@@ -24,7 +24,7 @@ type Proxy struct {
 // ends.
 func NewProxy(t T, target string) *Proxy {
 	t.Helper()
-	lis, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at the end
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatalf("listen: %v", err)
 	}
@@ -89,7 +89,7 @@ func (p *Proxy) relay(client net.Conn) {
 		return
 	}
 	defer p.drop(client)
-	upstream, err := net.DialTimeout("tcp", p.target, 5*time.Second) //nolint:noctx // bounded
+	upstream, err := net.DialTimeout("tcp", p.target, 5*time.Second)
 	if err != nil || !p.keep(upstream) {
 		return
 	}

@@ -226,7 +226,11 @@ func failsFastWhileDown(e *env) {
 	require.ErrorIs(e, err, broker.ErrUnavailable)
 	_, err = e.b.Tail(e.ctx, e.topic)
 	require.ErrorIs(e, err, broker.ErrUnavailable)
-	require.ErrorIs(e, b.Ack(e.ctx), broker.ErrUnavailable)
+	if e.h.ConnectionLease {
+		require.ErrorIs(e, b.Ack(e.ctx), broker.ErrLeaseLost)
+	} else {
+		require.ErrorIs(e, b.Ack(e.ctx), broker.ErrUnavailable)
+	}
 	start = time.Now()
 	require.NoError(e, c.Close(e.ctx))
 	require.Less(e, time.Since(start), 5*time.Second, "and closes")

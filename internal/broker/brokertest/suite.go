@@ -48,6 +48,12 @@ type Harness struct {
 	// Refused opens connections that a server refuses, by what is wrong with
 	// them. Needed by AuthAndTLS.
 	Refused func(tb testing.TB) map[string]func(context.Context) error
+	// Settle waits until what was just provisioned survives Kill. It is called in
+	// cases with faults, where the server needs time for that. May be nil.
+	Settle func(tb testing.TB)
+	// ConnectionLease says that deliveries belong to the connection they came on:
+	// when it ends, the lease is lost and they return to the group at once.
+	ConnectionLease bool
 }
 
 // Except names the cases that a driver cannot satisfy, each with the reason.
@@ -102,6 +108,7 @@ func Run(t *testing.T, h Harness, except Except) {
 type env struct {
 	*testing.T
 	h      Harness
+	fault  bool
 	server Server
 	ctx    context.Context //nolint:containedctx // of the test
 	b      broker.Broker
@@ -119,7 +126,7 @@ func newEnv(t *testing.T, h Harness, fault bool) *env {
 	ctx, cancel := context.WithTimeout(t.Context(), caseTime)
 	t.Cleanup(cancel)
 	name := fmt.Sprintf("t%08x", rand.Uint32())
-	e := &env{T: t, h: h, server: h.Start(t, fault), ctx: ctx, topic: name, group: "g"}
+	e := &env{T: t, h: h, fault: fault, server: h.Start(t, fault), ctx: ctx, topic: name, group: "g"}
 	e.b = e.dial()
 	e.pub = e.publisher(e.b)
 	return e
@@ -161,6 +168,9 @@ func (e *env) provision(t broker.TopicSpec, groups ...broker.GroupSpec) {
 	}
 	require.Eventually(e, func() bool { return e.b.Ping(e.ctx) == nil }, 20*time.Second, 20*time.Millisecond)
 	require.NoError(e, broker.Provision(e.ctx, e.b.Admin(), t, groups...))
+	if e.fault && e.h.Settle != nil {
+		e.h.Settle(e)
+	}
 }
 
 // consumer joins the group.

@@ -117,7 +117,11 @@ func consumerKill9MidBatch(e *env) {
 	require.Equal(e, "ready 500", line)
 	require.NoError(e, cmd.Process.Kill())
 	_ = cmd.Wait() // its error says that it was killed
-	e.lag(0, 300)
+	if e.h.ConnectionLease {
+		e.lag(300, 0)
+	} else {
+		e.lag(0, 300)
+	}
 	c := e.consumer(e.b, broker.ConsumerConfig{})
 	start := time.Now()
 	for n := 0; n < 300; {

@@ -13,8 +13,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/kafka"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/memory"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/nats"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/rabbitmq"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/redis"
 	"github.com/driftmesh/driftmesh/internal/fault"
 )
 
@@ -22,7 +25,9 @@ import (
 // required.
 type Config struct {
 	// URL chooses the driver by its scheme: nats:// or nats+tls:// for NATS
-	// JetStream, mem:// for a broker in this process.
+	// JetStream, kafka:// or kafka+tls:// for Apache Kafka, amqp:// or amqps://
+	// for RabbitMQ, redis:// or rediss:// for Redis Streams, mem:// for a broker
+	// in this process. The drivers' packages say what else it may hold.
 	URL string
 	// TLS is used for the connection when given.
 	TLS *tls.Config
@@ -56,11 +61,20 @@ func Open(ctx context.Context, cfg Config) (broker.Broker, error) {
 	return tel.Instrument(b), nil
 }
 
+// schemes for a message to people.
+const schemes = "nats, nats+tls, kafka, kafka+tls, amqp, amqps, redis, rediss and mem"
+
 func open(ctx context.Context, cfg Config, tel *broker.Telemetry) (broker.Broker, error) {
 	scheme, _, _ := strings.Cut(cfg.URL, "://")
 	switch scheme {
 	case "nats", "nats+tls", "tls":
 		return nats.Open(ctx, nats.Config{URL: cfg.URL, TLS: cfg.TLS, Name: cfg.Name, Log: cfg.Log, Lost: tel.Lost})
+	case "kafka", "kafka+tls":
+		return kafka.Open(ctx, kafka.Config{URL: cfg.URL, TLS: cfg.TLS, Name: cfg.Name, Log: cfg.Log, Lost: tel.Lost})
+	case "amqp", "amqps":
+		return rabbitmq.Open(ctx, rabbitmq.Config{URL: cfg.URL, TLS: cfg.TLS, Name: cfg.Name, Log: cfg.Log, Lost: tel.Lost})
+	case "redis", "rediss":
+		return redis.Open(ctx, redis.Config{URL: cfg.URL, TLS: cfg.TLS, Name: cfg.Name, Log: cfg.Log, Lost: tel.Lost})
 	case "mem":
 		server := cfg.Memory
 		if server == nil {
@@ -68,6 +82,6 @@ func open(ctx context.Context, cfg Config, tel *broker.Telemetry) (broker.Broker
 		}
 		return server.Open(memory.Options{Name: cfg.Name, Log: cfg.Log, Lost: tel.Lost}), nil
 	default:
-		return nil, fault.Invalid.New("broker URL scheme %q is not supported; supported are nats, nats+tls and mem", scheme)
+		return nil, fault.Invalid.New("broker URL scheme %q is not supported; supported are %s", scheme, schemes)
 	}
 }

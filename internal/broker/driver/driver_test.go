@@ -51,11 +51,26 @@ func TestOpenSharedMemory(t *testing.T) {
 	}
 }
 
+// The scheme alone chooses the driver, and a broker that is away is no reason
+// not to start.
+func TestOpenChoosesTheDriverByTheScheme(t *testing.T) {
+	t.Parallel()
+	for scheme, system := range map[string]string{
+		"nats": "nats", "nats+tls": "nats", "kafka": "kafka", "kafka+tls": "kafka",
+		"amqp": "rabbitmq", "amqps": "rabbitmq", "redis": "redis", "rediss": "redis", "mem": "memory",
+	} {
+		b, err := driver.Open(t.Context(), driver.Config{URL: scheme + "://127.0.0.1:1"})
+		require.NoError(t, err, scheme)
+		require.Equal(t, system, b.Capabilities().System, scheme)
+		require.NoError(t, b.Close(t.Context()), scheme)
+	}
+}
+
 func TestOpenRefusesUnknownSchemes(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"", "localhost:4222", "http://x", "natz://x"} {
 		_, err := driver.Open(t.Context(), driver.Config{URL: url})
 		require.ErrorIs(t, err, fault.Invalid, url)
-		require.ErrorContains(t, err, "supported are nats, nats+tls and mem", url)
+		require.ErrorContains(t, err, "supported are nats, nats+tls, kafka, kafka+tls, amqp, amqps, redis, rediss and mem", url)
 	}
 }

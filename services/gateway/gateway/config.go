@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/records"
@@ -47,7 +48,9 @@ type RecordsConfig struct {
 
 func (c RecordsConfig) limits() records.Limits {
 	return records.Limits{
-		MaxRecords: c.MaxRecords, MaxAge: c.MaxAge, MaxAhead: c.MaxAhead, MaxContext: int(c.MaxContext),
+		Rules: record.Limits{
+			MaxRecords: c.MaxRecords, MaxAge: c.MaxAge, MaxAhead: c.MaxAhead, MaxContext: int(c.MaxContext),
+		},
 		InFlightBytes: int64(c.MaxInFlight), Outstanding: c.Outstanding, PublishTimeout: c.PublishTimeout,
 	}
 }
@@ -82,7 +85,7 @@ func (c Config) checkPublic() error {
 	for name, addr := range map[string]string{
 		"gateway.http": c.HTTP, "gateway.grpc": c.GRPC, "gateway.otlp-grpc": c.OTLPGRPC, "gateway.otlp-http": c.OTLPHTTP,
 	} {
-		if !loopback(addr) {
+		if !Loopback(addr) {
 			open = append(open, name+"="+addr)
 		}
 	}
@@ -94,9 +97,9 @@ func (c Config) checkPublic() error {
 		"if it is meant, say so (--gateway.insecure)", strings.Join(open, ", "))
 }
 
-// loopback reports whether an address can be reached from this machine only.
+// Loopback reports whether an address can be reached from this machine only.
 // An address that cannot be read counts as public; listening will tell.
-func loopback(addr string) bool {
+func Loopback(addr string) bool {
 	if addr == "" {
 		return true // not listened on
 	}

@@ -6,16 +6,14 @@ import (
 	"fmt"
 	"net"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/fault"
-	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/identity/authcheck"
 	"github.com/driftmesh/driftmesh/internal/process"
-	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 )
 
 // name is what the gateway calls itself to other services.
@@ -25,7 +23,7 @@ const name = "gateway"
 type opened struct {
 	deps   Deps
 	env    process.Env
-	keys   *identity.JWKS
+	keys   *authcheck.Checker
 	closes []func(context.Context) error
 }
 
@@ -90,46 +88,18 @@ func (o *opened) listen(ctx context.Context, setting, addr string, to *net.Liste
 	return nil
 }
 
-// identify makes the check of credentials: tokens against auth's public keys,
-// kept here; API keys by asking auth.
+// identify makes the check of credentials.
 func (o *opened) identify(anonymous bool) error {
-	auth := authv1.NewAuthServiceClient(o.deps.Auth)
-	o.keys = identity.NewJWKS(func(ctx context.Context) (string, error) {
-		resp, err := auth.ListKeys(ctx, &authv1.ListKeysRequest{})
-		return resp.GetJwks(), err
-	})
-	authenticator, err := identity.NewAuthenticator(identity.Checks{
-		Tokens:    identity.NewTokenVerifier(o.keys, identity.TokenAudience, identity.TokenIssuer),
-		Keys:      identity.NewKeyVerifier(checkKey(auth)),
-		Anonymous: anonymous,
-	})
+	checker, err := authcheck.New(o.deps.Auth, name, anonymous)
 	if err != nil {
 		return err
 	}
-	o.deps.Identify = authenticator.Authenticate
+	o.keys, o.deps.Identify = checker, checker.Authenticate
 	if !anonymous {
 		// Nobody can come in before the keys are known.
-		o.env.Ready("keys of auth", o.keys.Ready)
+		o.env.Ready("keys of auth", checker.Ready)
 	}
 	return nil
-}
-
-// checkKey asks auth whose an API key is.
-func checkKey(auth authv1.AuthServiceClient) identity.KeyCheck {
-	self := identity.ForService(name, identity.MeshTenant)
-	return func(ctx context.Context, key string) (identity.Identity, time.Time, error) {
-		resp, err := auth.CheckAPIKey(identity.With(ctx, self), &authv1.CheckAPIKeyRequest{Key: key})
-		if err != nil {
-			return identity.Identity{}, time.Time{}, err
-		}
-		var ends time.Time
-		if resp.GetExpireTime() != nil {
-			ends = resp.GetExpireTime().AsTime()
-		}
-		return identity.Identity{
-			Tenant: resp.GetTenant(), Subject: resp.GetKeyId(), Kind: identity.Key, Admin: resp.GetAdmin(),
-		}, ends, nil
-	}
 }
 
 // serve provisions the topics while it already answers, so that callers learn

@@ -9,6 +9,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+	topicv1 "github.com/driftmesh/driftmesh/proto/driftmesh/topic/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/ledger"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/proxy"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/records"
@@ -70,10 +71,14 @@ func (s *Service) newServer() (*rpc.Server, error) {
 	ledgerv1.RegisterLedgerServiceServer(server, ledger.New(s.counters, ledger.Settlers{
 		Spans: ledgerv1.NewLedgerServiceClient(s.deps.TraceStore), Records: ledgerv1.NewLedgerServiceClient(s.deps.IngestWorker),
 	}))
+	topicv1.RegisterTopicServiceServer(server, s.topics)
 	for _, r := range []struct {
 		route proxy.Route
 		conn  grpc.ClientConnInterface
-	}{{proxy.Auth, s.deps.Auth}, {proxy.Drift, s.deps.Drift}, {proxy.Trace, s.deps.TraceStore}} {
+	}{
+		{proxy.Auth, s.deps.Auth}, {proxy.Drift, s.deps.Drift}, {proxy.Trace, s.deps.TraceStore},
+		{proxy.DeadLetters, s.deps.IngestWorker},
+	} {
 		if err := proxy.Register(server, r.route, r.conn); err != nil {
 			return nil, err
 		}

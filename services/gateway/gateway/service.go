@@ -18,6 +18,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/process"
+	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
@@ -27,6 +28,7 @@ import (
 	"github.com/driftmesh/driftmesh/services/gateway/internal/records"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/rest"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/tail"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/topics"
 )
 
 // Deps is what the service needs from outside. Every field is required. The
@@ -54,6 +56,7 @@ type Service struct {
 	counters *door.Counters
 	records  *records.Service
 	hub      *tail.Hub
+	topics   *topics.Service
 	otlp     *otlpdoor.Door
 	grpc     *rpc.Server
 	web      http.Handler
@@ -75,10 +78,13 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{cfg: cfg, deps: deps, counters: door.NewCounters(deps.Instance), inside: bufconn.Listen(insideBuffer)}
 	s.hub = tail.NewHub(deps.Broker, or(cfg.MaxTails, 256), deps.Log)
+	s.topics = topics.New(topics.Config{
+		Readers: process.Readers, Anonymous: Loopback(cfg.GRPC) && Loopback(cfg.HTTP),
+	}, deps.Broker)
 	limits := cfg.Records.limits()
 	s.records = records.New(limits, records.Deps{
 		Publisher: publisher, MaxMessage: s.maxMessage,
-		Profiles: records.NewCache(driftv1.NewDriftServiceClient(deps.Drift), nil),
+		Profiles: record.NewCache(driftv1.NewDriftServiceClient(deps.Drift), nil),
 		Counters: s.counters, Sequence: door.NewSequence(deps.Instance),
 		Tracer: deps.Traces.Tracer("github.com/driftmesh/driftmesh/services/gateway"),
 	})
@@ -141,6 +147,7 @@ func (s *Service) Run(ctx context.Context) error {
 			return rest.Serve(ctx, s.deps.HTTP, s.web, s.deps.Log)
 		})
 	}
+	defer s.topics.Watch()()
 	// Streams would never end by themselves.
 	end := context.AfterFunc(ctx, func() {
 		s.records.Stop()

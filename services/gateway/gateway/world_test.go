@@ -25,6 +25,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
+	deadletterv1 "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
@@ -87,6 +88,7 @@ func start(t *testing.T, options ...option) *world {
 		}),
 		IngestWorker: w.backend(func(s *rpc.Server) {
 			ledgerv1.RegisterLedgerServiceServer(s, &fakeLedger{signal: "records"})
+			deadletterv1.RegisterDeadLetterServiceServer(s, &fakeDeadLetters{})
 		}),
 		Identify: identifier(t, cfg.Anonymous),
 	}

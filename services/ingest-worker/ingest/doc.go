@@ -1,10 +1,12 @@
 // Package ingest is the service that stores records: the values of features,
-// metrics and contexts that came through the door.
+// metrics and contexts that came through the door. It is also the door of those
+// who publish past the gateway.
 //
-//	consumes  topic records (group ingest-worker)
-//	produces  topic windows: which minutes of which profiles have new rows
-//	calls     drift: GetProfile, once per profile
-//	owns      tables observations, observation_ids, metric_records, contexts, record_ledger
+//	consumes  topic records and topic inbox (group ingest-worker)
+//	produces  topic windows: which minutes of which profiles have new rows;
+//	          topics spans and records: what is good of the inbox
+//	calls     drift: GetProfile, once per profile; auth: ListKeys, CheckAPIKey
+//	owns      tables observations, observation_ids, metric_records, contexts, record_ledger, inbox_ledger
 //
 // The way of a batch of messages:
 //
@@ -17,7 +19,19 @@
 // message that is no batch of records is parked.
 //
 // Package normalize decides, package store writes; this package only connects
-// them. Producers that bypass the gateway will come in through a second runner,
-// on the topic inbox, whose handler admits a message and republishes it to
-// records: what follows is the same code.
+// them.
+//
+// A second runner works the inbox, by the same rule:
+//
+//	inbox ──▶ admit ──▶ inbox ledger ──▶ spans, records ──▶ acknowledge
+//	            │ auth: who sent it; drift: profile
+//	            └─▶ a bad span or record is rejected alone, with a reason, in the ledger
+//
+// Whatever is made of a message has the same ids each time, so that one which
+// comes twice counts once. A message that cannot be taken is parked, without the
+// credentials of its sender but with a seal that stands for them.
+//
+// Package deadletter moves what any service has parked into the store, shows it
+// and redrives it; it stands here because this service is where messages become
+// rows, and has nothing else to do with the rest.
 package ingest

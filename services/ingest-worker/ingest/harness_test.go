@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -59,6 +60,7 @@ type drift struct {
 	driftv1.DriftServiceClient
 	mu    sync.Mutex
 	away  bool
+	sick  error // what it says instead of a profile
 	asked []string
 }
 
@@ -68,6 +70,9 @@ func (d *drift) GetProfile(ctx context.Context, req *driftv1.GetProfileRequest, 
 	defer d.mu.Unlock()
 	if d.away {
 		return nil, fault.Unavailable.New("drift is away")
+	}
+	if d.sick != nil {
+		return nil, d.sick
 	}
 	d.asked = append(d.asked, id.Tenant+" "+req.GetProfile()+" "+string(id.Kind))
 	if req.GetProfile() != wine || id.Tenant == "stranger" {
@@ -85,6 +90,12 @@ func (d *drift) setAway(away bool) {
 	d.away = away
 }
 
+func (d *drift) setSick(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sick = err
+}
+
 // mesh is what surrounds the service in a test.
 type mesh struct {
 	t      testing.TB
@@ -97,6 +108,9 @@ type mesh struct {
 	seq    uint64
 	wrap   func(broker.Broker) broker.Broker // what the service sees of the broker
 	bytes  settings.Size                     // of the service's setting, if not 0
+	inbox  ingest.InboxConfig                // who may publish there
+
+	authAway atomic.Bool
 }
 
 func newMesh(t testing.TB) *mesh {
@@ -110,6 +124,8 @@ func newMesh(t testing.TB) *mesh {
 	ctx := t.Context()
 	require.NoError(t, broker.Provision(ctx, m.broker.Admin(), broker.TopicSpec{Name: event.Records, Dedupe: time.Millisecond}, broker.GroupSpec{Name: event.GroupIngest}))
 	require.NoError(t, broker.Provision(ctx, m.broker.Admin(), broker.TopicSpec{Name: event.Windows}, broker.GroupSpec{Name: event.GroupDrift}))
+	require.NoError(t, broker.Provision(ctx, m.broker.Admin(), broker.TopicSpec{Name: event.Inbox, Dedupe: time.Millisecond}, broker.GroupSpec{Name: event.GroupIngest}))
+	require.NoError(t, broker.Provision(ctx, m.broker.Admin(), broker.TopicSpec{Name: event.Spans}, broker.GroupSpec{Name: event.GroupTraceStore}))
 	return m
 }
 
@@ -133,6 +149,7 @@ func (m *mesh) run() *running {
 	if m.bytes > 0 {
 		cfg.Bytes = m.bytes
 	}
+	cfg.Inbox.Auth, cfg.Inbox.Users = m.inbox.Auth, m.inbox.Users
 	r := &running{t: m.t, done: make(chan error, 1), Stats: prometheus.NewRegistry(), broker: m.server.Open(memory.Options{Name: "ingest"})}
 	listener := bufconn.Listen(1 << 20)
 	server, err := rpc.NewServer(rpc.ServerConfig{}, rpc.ServerDeps{
@@ -148,7 +165,7 @@ func (m *mesh) run() *running {
 	require.NoError(m.t, err)
 	service, err := ingest.New(cfg, ingest.Deps{
 		Broker:     m.wrap(broker.NewTelemetry(m.traces, r.Stats).Instrument(r.broker)),
-		ClickHouse: m.db, Drift: m.drift, Server: server, Listener: listener,
+		ClickHouse: m.db, Drift: m.drift, Identify: m.identify(), Secret: meshSecret, Server: server, Listener: listener,
 		Log: slog.New(slog.DiscardHandler), Stats: r.Stats,
 	})
 	require.NoError(m.t, err)

@@ -16,6 +16,9 @@ type metrics struct {
 	rejected   *prometheus.CounterVec
 	insertTime prometheus.Histogram
 	batchRows  prometheus.Histogram
+
+	inboxItems  *prometheus.CounterVec
+	inboxParked *prometheus.CounterVec
 }
 
 func newMetrics(stats prometheus.Registerer) (*metrics, error) {
@@ -35,8 +38,15 @@ func newMetrics(stats prometheus.Registerer) (*metrics, error) {
 			Name: "driftmesh_ingest_batch_records", Help: "Records stored by one batch of messages.",
 			Buckets: []float64{1, 10, 100, 1000, 10_000, 100_000, 1_000_000},
 		}),
+		inboxItems: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "driftmesh_ingest_inbox_items_total",
+			Help: "Spans and records that came by the topic inbox, repeats included: forwarded, or the reason why not.",
+		}, []string{"signal", "outcome"}),
+		inboxParked: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "driftmesh_ingest_inbox_parked_total", Help: "Messages of the topic inbox that could not be taken, by reason.",
+		}, []string{"reason"}),
 	}
-	for _, c := range []prometheus.Collector{m.records, m.rejected, m.insertTime, m.batchRows} {
+	for _, c := range []prometheus.Collector{m.records, m.rejected, m.insertTime, m.batchRows, m.inboxItems, m.inboxParked} {
 		if err := stats.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
@@ -58,4 +68,13 @@ func (m *metrics) wrote(b *store.Block) {
 		m.rejected.WithLabelValues(string(reason)).Add(float64(n))
 		m.records.WithLabelValues("rejected").Add(float64(n))
 	}
+}
+
+// admitted counts what came by the inbox; reasons come from closed sets.
+func (m *metrics) admitted(signal string, accepted int, rejected map[string]int) {
+	for reason, n := range rejected {
+		m.inboxItems.WithLabelValues(signal, reason).Add(float64(n))
+		accepted -= n
+	}
+	m.inboxItems.WithLabelValues(signal, "forwarded").Add(float64(accepted))
 }

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/event"
@@ -43,6 +44,32 @@ func (s *server) GetSettled(ctx context.Context, _ *ledgerv1.GetSettledRequest) 
 		resp.Instances = append(resp.Instances, &ledgerv1.InstanceSettled{
 			Instance: i.Name, Messages: i.Messages, Accepted: i.Accepted, Written: i.Written,
 			Rejected: i.Rejected, DeadLettered: i.DeadLettered, MissingMessages: i.Missing,
+		})
+	}
+	return resp, nil
+}
+
+// GetAdmitted gives what came in for the tenant by the topic inbox. It is
+// fault.Unavailable while the broker cannot say how many messages are there.
+func (s *server) GetAdmitted(ctx context.Context, _ *ledgerv1.GetAdmittedRequest) (*ledgerv1.GetAdmittedResponse, error) {
+	tenant, err := identity.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// Entered before pending: a message that is entered in between is still
+	// there, or is already with the services behind, which are asked later.
+	admitted, err := s.store.Admitted(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	lag, err := s.lag(ctx, event.Inbox, event.GroupIngest)
+	if err != nil && !errors.Is(err, broker.ErrNoGroup) { // no topic, nothing pending
+		return nil, fault.Unavailable.Wrap(err, "pending messages cannot be counted now")
+	}
+	resp := &ledgerv1.GetAdmittedResponse{PendingMessages: uint64(max(lag.Total(), 0))}
+	for _, a := range admitted {
+		resp.Signals = append(resp.Signals, &ledgerv1.Admitted{
+			Signal: a.Signal, Accepted: a.Accepted, Messages: a.Forwarded, Rejected: a.Rejected, DeadLettered: a.DeadLettered,
 		})
 	}
 	return resp, nil

@@ -16,12 +16,15 @@ import (
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity/authcheck"
 	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/admit"
+	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/deadletter"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/profiles"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/store"
 )
@@ -38,6 +41,9 @@ type Config struct {
 	Parallel int           `help:"Inserts at a time." default:"2"`
 	Drain    time.Duration `help:"How long inserts may run on when the service stops." default:"15s"`
 	Profiles int           `help:"Profiles kept in memory." default:"1000"`
+
+	Inbox       InboxConfig       `embed:"" prefix:"inbox-"`
+	DeadLetters deadletter.Config `embed:"" prefix:"dead-letters."`
 }
 
 // Validate reports every setting that cannot work.
@@ -55,6 +61,12 @@ func (c Config) Validate() error {
 			errs = append(errs, errors.New(name+"."+setting))
 		}
 	}
+	if err := c.Inbox.check(); err != nil {
+		errs = append(errs, fmt.Errorf("%s: %w", name, err))
+	}
+	if err := c.DeadLetters.Check(); err != nil {
+		errs = append(errs, fmt.Errorf("%s.dead-letters.%w", name, err))
+	}
 	return errors.Join(errs...)
 }
 
@@ -63,6 +75,8 @@ type Deps struct {
 	Broker     broker.Broker // with topic and group provisioned by the first message
 	ClickHouse *clickhouse.DB
 	Drift      driftv1.DriftServiceClient // calls carry the identity in their context
+	Identify   admit.Identify             // of producers on the topic inbox, by their credentials
+	Secret     []byte                     // of the mesh
 	Server     *rpc.Server                // answers services; the service registers itself on it
 	Listener   net.Listener
 	Log        *slog.Logger
@@ -74,6 +88,7 @@ type Service struct {
 	cfg     Config
 	deps    Deps
 	store   *store.Store
+	letters *deadletter.Service
 	metrics *metrics
 	ready   atomic.Bool
 }
@@ -87,7 +102,16 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Service{cfg: cfg, deps: deps, store: store.New(deps.ClickHouse), metrics: metrics}, nil
+	if _, err := cfg.Inbox.caller(deps); err != nil {
+		return nil, err
+	}
+	letters, err := deadletter.New(cfg.DeadLetters, deadletter.Deps{
+		Broker: deps.Broker, ClickHouse: deps.ClickHouse, Member: name, Drain: cfg.Drain, Log: deps.Log, Stats: deps.Stats,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Service{cfg: cfg, deps: deps, store: store.New(deps.ClickHouse), letters: letters, metrics: metrics}, nil
 }
 
 // Run opens what cfg and env name, serves until ctx ends, drains, and closes
@@ -111,6 +135,15 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 		return err
 	}
 	defer process.Closing(ctx, &err, func(context.Context) error { return drift.Close() })
+	auth, err := env.Neighbour(name, env.Shared.Mesh.Auth)
+	if err != nil {
+		return err
+	}
+	defer process.Closing(ctx, &err, func(context.Context) error { return auth.Close() })
+	checker, err := authcheck.New(auth, name, cfg.Inbox.Auth == AuthAnonymous)
+	if err != nil {
+		return err
+	}
 	server, err := env.ServiceServer(cfg.Listen)
 	if err != nil {
 		return err
@@ -122,6 +155,7 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 	defer listener.Close() //nolint:errcheck // the server has closed it, or never got to
 	service, err := New(cfg, Deps{
 		Broker: b, ClickHouse: db, Drift: driftv1.NewDriftServiceClient(drift),
+		Identify: checker.Authenticate, Secret: []byte(env.Shared.Mesh.Secret.Reveal()),
 		Server: server, Listener: listener, Log: env.Log, Stats: env.Stats,
 	})
 	if err != nil {
@@ -131,7 +165,10 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 	if err := env.Provision(ctx, b.Admin()); err != nil {
 		return process.UnlessStopped(ctx, err)
 	}
-	return service.Run(ctx)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return checker.Run(ctx) })
+	group.Go(func() error { return service.Run(ctx) })
+	return group.Wait()
 }
 
 // closeTimeout bounds what must still be written when the service stops.
@@ -156,14 +193,21 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	inbox, err := s.inboxRunner(publisher)
+	if err != nil {
+		return err
+	}
 	ledgerv1.RegisterLedgerServiceServer(s.deps.Server, &server{
 		store: s.store, lag: s.deps.Broker.Admin().Lag,
 	})
+	s.letters.Register(s.deps.Server)
 	s.ready.Store(true)
 	defer s.ready.Store(false)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.deps.Server.Serve(ctx, s.deps.Listener) })
 	group.Go(func() error { return runner.Run(ctx) })
+	group.Go(func() error { return inbox.Run(ctx) })
+	group.Go(func() error { return s.letters.Run(ctx) })
 	err = group.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
@@ -179,6 +223,9 @@ const (
 func (s *Service) migrate(ctx context.Context) error {
 	for wait := minMigrateWait; ; wait = min(2*wait, maxMigrateWait) {
 		err := s.store.Migrate(ctx)
+		if err == nil {
+			err = s.letters.Migrate(ctx)
+		}
 		if err == nil || !fault.KindOf(err).Retryable() {
 			return err
 		}

@@ -148,14 +148,10 @@ func (w *worker) lookUp(ctx context.Context, u *unit, tenant string) error {
 	return failed
 }
 
-// messageOf is a delivery as the ledger knows it. A message without an id, which
-// no gateway writes, is known by its place.
+// messageOf is a delivery as the ledger knows it.
 func messageOf(d *broker.Delivery, stamp *envelope.Stamp) store.Message {
 	m := store.Message{
-		ID: d.ID, Tenant: stamp.Tenant, Accepted: stamp.Accepted, Traced: broker.SpanContext(&d.Message).IsSampled(),
-	}
-	if m.ID == "" {
-		m.ID = d.Lane + ":" + d.Position
+		ID: stamp.Identity(d), Tenant: stamp.Tenant, Accepted: stamp.Accepted, Traced: broker.SpanContext(&d.Message).IsSampled(),
 	}
 	if instance, n, ok := envelope.SplitSeq(stamp.Seq); ok {
 		m.Instance, m.Seq, m.Void = instance, n, numbers(stamp.Void)

@@ -54,10 +54,7 @@ func (w *worker) handle(ctx context.Context, ds []broker.Delivery) ([]broker.Ver
 func messageOf(d *broker.Delivery) (store.Message, error) {
 	stamp := envelope.Of(&d.Message)
 	m := store.Message{
-		ID: d.ID, Tenant: stamp.Tenant, ReceivedAt: stamp.Accepted, Count: max(stamp.Count, 0), Value: d.Value,
-	}
-	if m.ID == "" { // no door writes that; its place is as unique
-		m.ID = d.Lane + ":" + d.Position
+		ID: stamp.Identity(d), Tenant: stamp.Tenant, ReceivedAt: stamp.Accepted, Count: max(stamp.Count, 0), Value: d.Value,
 	}
 	if instance, n, ok := envelope.SplitSeq(stamp.Seq); ok {
 		m.Instance, m.Seq, m.Void = instance, n, numbers(stamp.Void)

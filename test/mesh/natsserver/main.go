@@ -27,7 +27,7 @@ func main() {
 }
 
 // memory that the server should stay below, as the all-in-one asks of itself.
-const memory = 128 << 20
+const memory = 96 << 20
 
 func run(listen, dir string) error {
 	debug.SetMemoryLimit(memory)

@@ -481,6 +481,181 @@ func (x *InstanceSettled) GetMissingMessages() uint64 {
 	return 0
 }
 
+// GetAdmittedRequest asks for the caller's tenant.
+type GetAdmittedRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAdmittedRequest) Reset() {
+	*x = GetAdmittedRequest{}
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAdmittedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAdmittedRequest) ProtoMessage() {}
+
+func (x *GetAdmittedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAdmittedRequest.ProtoReflect.Descriptor instead.
+func (*GetAdmittedRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{6}
+}
+
+// GetAdmittedResponse is what came in by the topic inbox.
+type GetAdmittedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most one per signal.
+	Signals []*Admitted `protobuf:"bytes,1,rep,name=signals,proto3" json:"signals,omitempty"`
+	// Messages that the broker still holds on the topic inbox, of all tenants.
+	PendingMessages uint64 `protobuf:"varint,2,opt,name=pending_messages,json=pendingMessages,proto3" json:"pending_messages,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *GetAdmittedResponse) Reset() {
+	*x = GetAdmittedResponse{}
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAdmittedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAdmittedResponse) ProtoMessage() {}
+
+func (x *GetAdmittedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAdmittedResponse.ProtoReflect.Descriptor instead.
+func (*GetAdmittedResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *GetAdmittedResponse) GetSignals() []*Admitted {
+	if x != nil {
+		return x.Signals
+	}
+	return nil
+}
+
+func (x *GetAdmittedResponse) GetPendingMessages() uint64 {
+	if x != nil {
+		return x.PendingMessages
+	}
+	return 0
+}
+
+// Admitted sums up what came in by the topic inbox for one signal.
+type Admitted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "spans" or "records".
+	Signal string `protobuf:"bytes,1,opt,name=signal,proto3" json:"signal,omitempty"`
+	// Everything that arrived, refused ones included. A message that cannot be
+	// read counts as one.
+	Accepted uint64 `protobuf:"varint,2,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	// Of these, refused, by reason.
+	Rejected map[string]uint64 `protobuf:"bytes,3,rep,name=rejected,proto3" json:"rejected,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Of these, parked, by reason.
+	DeadLettered map[string]uint64 `protobuf:"bytes,4,rep,name=dead_lettered,json=deadLettered,proto3" json:"dead_lettered,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// How many messages carry the rest to the topic of the signal.
+	Messages      uint64 `protobuf:"varint,5,opt,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Admitted) Reset() {
+	*x = Admitted{}
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Admitted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Admitted) ProtoMessage() {}
+
+func (x *Admitted) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Admitted.ProtoReflect.Descriptor instead.
+func (*Admitted) Descriptor() ([]byte, []int) {
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Admitted) GetSignal() string {
+	if x != nil {
+		return x.Signal
+	}
+	return ""
+}
+
+func (x *Admitted) GetAccepted() uint64 {
+	if x != nil {
+		return x.Accepted
+	}
+	return 0
+}
+
+func (x *Admitted) GetRejected() map[string]uint64 {
+	if x != nil {
+		return x.Rejected
+	}
+	return nil
+}
+
+func (x *Admitted) GetDeadLettered() map[string]uint64 {
+	if x != nil {
+		return x.DeadLettered
+	}
+	return nil
+}
+
+func (x *Admitted) GetMessages() uint64 {
+	if x != nil {
+		return x.Messages
+	}
+	return 0
+}
+
 var File_driftmesh_ledger_v1_ledger_proto protoreflect.FileDescriptor
 
 const file_driftmesh_ledger_v1_ledger_proto_rawDesc = "" +
@@ -530,11 +705,28 @@ const file_driftmesh_ledger_v1_ledger_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a?\n" +
 	"\x11DeadLetteredEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x012\xca\x01\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x14\n" +
+	"\x12GetAdmittedRequest\"y\n" +
+	"\x13GetAdmittedResponse\x127\n" +
+	"\asignals\x18\x01 \x03(\v2\x1d.driftmesh.ledger.v1.AdmittedR\asignals\x12)\n" +
+	"\x10pending_messages\x18\x02 \x01(\x04R\x0fpendingMessages\"\xf7\x02\n" +
+	"\bAdmitted\x12\x16\n" +
+	"\x06signal\x18\x01 \x01(\tR\x06signal\x12\x1a\n" +
+	"\baccepted\x18\x02 \x01(\x04R\baccepted\x12G\n" +
+	"\brejected\x18\x03 \x03(\v2+.driftmesh.ledger.v1.Admitted.RejectedEntryR\brejected\x12T\n" +
+	"\rdead_lettered\x18\x04 \x03(\v2/.driftmesh.ledger.v1.Admitted.DeadLetteredEntryR\fdeadLettered\x12\x1a\n" +
+	"\bmessages\x18\x05 \x01(\x04R\bmessages\x1a;\n" +
+	"\rRejectedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a?\n" +
+	"\x11DeadLetteredEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x012\xac\x02\n" +
 	"\rLedgerService\x12Z\n" +
 	"\tGetLedger\x12%.driftmesh.ledger.v1.GetLedgerRequest\x1a&.driftmesh.ledger.v1.GetLedgerResponse\x12]\n" +
 	"\n" +
-	"GetSettled\x12&.driftmesh.ledger.v1.GetSettledRequest\x1a'.driftmesh.ledger.v1.GetSettledResponseBCZAgithub.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1;ledgerv1b\x06proto3"
+	"GetSettled\x12&.driftmesh.ledger.v1.GetSettledRequest\x1a'.driftmesh.ledger.v1.GetSettledResponse\x12`\n" +
+	"\vGetAdmitted\x12'.driftmesh.ledger.v1.GetAdmittedRequest\x1a(.driftmesh.ledger.v1.GetAdmittedResponseBCZAgithub.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_driftmesh_ledger_v1_ledger_proto_rawDescOnce sync.Once
@@ -548,35 +740,45 @@ func file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP() []byte {
 	return file_driftmesh_ledger_v1_ledger_proto_rawDescData
 }
 
-var file_driftmesh_ledger_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_driftmesh_ledger_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_driftmesh_ledger_v1_ledger_proto_goTypes = []any{
-	(*GetLedgerRequest)(nil),   // 0: driftmesh.ledger.v1.GetLedgerRequest
-	(*GetLedgerResponse)(nil),  // 1: driftmesh.ledger.v1.GetLedgerResponse
-	(*Account)(nil),            // 2: driftmesh.ledger.v1.Account
-	(*GetSettledRequest)(nil),  // 3: driftmesh.ledger.v1.GetSettledRequest
-	(*GetSettledResponse)(nil), // 4: driftmesh.ledger.v1.GetSettledResponse
-	(*InstanceSettled)(nil),    // 5: driftmesh.ledger.v1.InstanceSettled
-	nil,                        // 6: driftmesh.ledger.v1.Account.RejectedEntry
-	nil,                        // 7: driftmesh.ledger.v1.Account.DeadLetteredReasonsEntry
-	nil,                        // 8: driftmesh.ledger.v1.InstanceSettled.RejectedEntry
-	nil,                        // 9: driftmesh.ledger.v1.InstanceSettled.DeadLetteredEntry
+	(*GetLedgerRequest)(nil),    // 0: driftmesh.ledger.v1.GetLedgerRequest
+	(*GetLedgerResponse)(nil),   // 1: driftmesh.ledger.v1.GetLedgerResponse
+	(*Account)(nil),             // 2: driftmesh.ledger.v1.Account
+	(*GetSettledRequest)(nil),   // 3: driftmesh.ledger.v1.GetSettledRequest
+	(*GetSettledResponse)(nil),  // 4: driftmesh.ledger.v1.GetSettledResponse
+	(*InstanceSettled)(nil),     // 5: driftmesh.ledger.v1.InstanceSettled
+	(*GetAdmittedRequest)(nil),  // 6: driftmesh.ledger.v1.GetAdmittedRequest
+	(*GetAdmittedResponse)(nil), // 7: driftmesh.ledger.v1.GetAdmittedResponse
+	(*Admitted)(nil),            // 8: driftmesh.ledger.v1.Admitted
+	nil,                         // 9: driftmesh.ledger.v1.Account.RejectedEntry
+	nil,                         // 10: driftmesh.ledger.v1.Account.DeadLetteredReasonsEntry
+	nil,                         // 11: driftmesh.ledger.v1.InstanceSettled.RejectedEntry
+	nil,                         // 12: driftmesh.ledger.v1.InstanceSettled.DeadLetteredEntry
+	nil,                         // 13: driftmesh.ledger.v1.Admitted.RejectedEntry
+	nil,                         // 14: driftmesh.ledger.v1.Admitted.DeadLetteredEntry
 }
 var file_driftmesh_ledger_v1_ledger_proto_depIdxs = []int32{
-	2, // 0: driftmesh.ledger.v1.GetLedgerResponse.accounts:type_name -> driftmesh.ledger.v1.Account
-	6, // 1: driftmesh.ledger.v1.Account.rejected:type_name -> driftmesh.ledger.v1.Account.RejectedEntry
-	7, // 2: driftmesh.ledger.v1.Account.dead_lettered_reasons:type_name -> driftmesh.ledger.v1.Account.DeadLetteredReasonsEntry
-	5, // 3: driftmesh.ledger.v1.GetSettledResponse.instances:type_name -> driftmesh.ledger.v1.InstanceSettled
-	8, // 4: driftmesh.ledger.v1.InstanceSettled.rejected:type_name -> driftmesh.ledger.v1.InstanceSettled.RejectedEntry
-	9, // 5: driftmesh.ledger.v1.InstanceSettled.dead_lettered:type_name -> driftmesh.ledger.v1.InstanceSettled.DeadLetteredEntry
-	0, // 6: driftmesh.ledger.v1.LedgerService.GetLedger:input_type -> driftmesh.ledger.v1.GetLedgerRequest
-	3, // 7: driftmesh.ledger.v1.LedgerService.GetSettled:input_type -> driftmesh.ledger.v1.GetSettledRequest
-	1, // 8: driftmesh.ledger.v1.LedgerService.GetLedger:output_type -> driftmesh.ledger.v1.GetLedgerResponse
-	4, // 9: driftmesh.ledger.v1.LedgerService.GetSettled:output_type -> driftmesh.ledger.v1.GetSettledResponse
-	8, // [8:10] is the sub-list for method output_type
-	6, // [6:8] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	2,  // 0: driftmesh.ledger.v1.GetLedgerResponse.accounts:type_name -> driftmesh.ledger.v1.Account
+	9,  // 1: driftmesh.ledger.v1.Account.rejected:type_name -> driftmesh.ledger.v1.Account.RejectedEntry
+	10, // 2: driftmesh.ledger.v1.Account.dead_lettered_reasons:type_name -> driftmesh.ledger.v1.Account.DeadLetteredReasonsEntry
+	5,  // 3: driftmesh.ledger.v1.GetSettledResponse.instances:type_name -> driftmesh.ledger.v1.InstanceSettled
+	11, // 4: driftmesh.ledger.v1.InstanceSettled.rejected:type_name -> driftmesh.ledger.v1.InstanceSettled.RejectedEntry
+	12, // 5: driftmesh.ledger.v1.InstanceSettled.dead_lettered:type_name -> driftmesh.ledger.v1.InstanceSettled.DeadLetteredEntry
+	8,  // 6: driftmesh.ledger.v1.GetAdmittedResponse.signals:type_name -> driftmesh.ledger.v1.Admitted
+	13, // 7: driftmesh.ledger.v1.Admitted.rejected:type_name -> driftmesh.ledger.v1.Admitted.RejectedEntry
+	14, // 8: driftmesh.ledger.v1.Admitted.dead_lettered:type_name -> driftmesh.ledger.v1.Admitted.DeadLetteredEntry
+	0,  // 9: driftmesh.ledger.v1.LedgerService.GetLedger:input_type -> driftmesh.ledger.v1.GetLedgerRequest
+	3,  // 10: driftmesh.ledger.v1.LedgerService.GetSettled:input_type -> driftmesh.ledger.v1.GetSettledRequest
+	6,  // 11: driftmesh.ledger.v1.LedgerService.GetAdmitted:input_type -> driftmesh.ledger.v1.GetAdmittedRequest
+	1,  // 12: driftmesh.ledger.v1.LedgerService.GetLedger:output_type -> driftmesh.ledger.v1.GetLedgerResponse
+	4,  // 13: driftmesh.ledger.v1.LedgerService.GetSettled:output_type -> driftmesh.ledger.v1.GetSettledResponse
+	7,  // 14: driftmesh.ledger.v1.LedgerService.GetAdmitted:output_type -> driftmesh.ledger.v1.GetAdmittedResponse
+	12, // [12:15] is the sub-list for method output_type
+	9,  // [9:12] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_ledger_v1_ledger_proto_init() }
@@ -590,7 +792,7 @@ func file_driftmesh_ledger_v1_ledger_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_ledger_v1_ledger_proto_rawDesc), len(file_driftmesh_ledger_v1_ledger_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,8 +21,9 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	LedgerService_GetLedger_FullMethodName  = "/driftmesh.ledger.v1.LedgerService/GetLedger"
-	LedgerService_GetSettled_FullMethodName = "/driftmesh.ledger.v1.LedgerService/GetSettled"
+	LedgerService_GetLedger_FullMethodName   = "/driftmesh.ledger.v1.LedgerService/GetLedger"
+	LedgerService_GetSettled_FullMethodName  = "/driftmesh.ledger.v1.LedgerService/GetSettled"
+	LedgerService_GetAdmitted_FullMethodName = "/driftmesh.ledger.v1.LedgerService/GetAdmitted"
 )
 
 // LedgerServiceClient is the client API for LedgerService service.
@@ -38,6 +39,9 @@ type LedgerServiceClient interface {
 	// GetSettled gives what one service has settled, by the gateway process that
 	// accepted it. It is for the gateway, which adds the accounts up.
 	GetSettled(ctx context.Context, in *GetSettledRequest, opts ...grpc.CallOption) (*GetSettledResponse, error)
+	// GetAdmitted gives what ingest-worker has taken in from the topic inbox. It
+	// is for the gateway, which adds the accounts up.
+	GetAdmitted(ctx context.Context, in *GetAdmittedRequest, opts ...grpc.CallOption) (*GetAdmittedResponse, error)
 }
 
 type ledgerServiceClient struct {
@@ -68,6 +72,16 @@ func (c *ledgerServiceClient) GetSettled(ctx context.Context, in *GetSettledRequ
 	return out, nil
 }
 
+func (c *ledgerServiceClient) GetAdmitted(ctx context.Context, in *GetAdmittedRequest, opts ...grpc.CallOption) (*GetAdmittedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetAdmittedResponse)
+	err := c.cc.Invoke(ctx, LedgerService_GetAdmitted_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // LedgerServiceServer is the server API for LedgerService service.
 // All implementations must embed UnimplementedLedgerServiceServer
 // for forward compatibility.
@@ -81,6 +95,9 @@ type LedgerServiceServer interface {
 	// GetSettled gives what one service has settled, by the gateway process that
 	// accepted it. It is for the gateway, which adds the accounts up.
 	GetSettled(context.Context, *GetSettledRequest) (*GetSettledResponse, error)
+	// GetAdmitted gives what ingest-worker has taken in from the topic inbox. It
+	// is for the gateway, which adds the accounts up.
+	GetAdmitted(context.Context, *GetAdmittedRequest) (*GetAdmittedResponse, error)
 	mustEmbedUnimplementedLedgerServiceServer()
 }
 
@@ -96,6 +113,9 @@ func (UnimplementedLedgerServiceServer) GetLedger(context.Context, *GetLedgerReq
 }
 func (UnimplementedLedgerServiceServer) GetSettled(context.Context, *GetSettledRequest) (*GetSettledResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method GetSettled not implemented")
+}
+func (UnimplementedLedgerServiceServer) GetAdmitted(context.Context, *GetAdmittedRequest) (*GetAdmittedResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method GetAdmitted not implemented")
 }
 func (UnimplementedLedgerServiceServer) mustEmbedUnimplementedLedgerServiceServer() {}
 func (UnimplementedLedgerServiceServer) testEmbeddedByValue()                       {}
@@ -154,6 +174,24 @@ func _LedgerService_GetSettled_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LedgerService_GetAdmitted_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetAdmittedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LedgerServiceServer).GetAdmitted(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LedgerService_GetAdmitted_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LedgerServiceServer).GetAdmitted(ctx, req.(*GetAdmittedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // LedgerService_ServiceDesc is the grpc.ServiceDesc for LedgerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -168,6 +206,10 @@ var LedgerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetSettled",
 			Handler:    _LedgerService_GetSettled_Handler,
+		},
+		{
+			MethodName: "GetAdmitted",
+			Handler:    _LedgerService_GetAdmitted_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

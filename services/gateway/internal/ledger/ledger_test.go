@@ -24,6 +24,7 @@ func TestAdd(t *testing.T) {
 	)
 	tests := map[string]struct {
 		door    ledger.Door
+		inbox   ledger.Inbox
 		settled *settled
 		want    *account
 	}{
@@ -78,6 +79,31 @@ func TestAdd(t *testing.T) {
 			settled: &settled{Stored: 4, Instances: []*instance{{Instance: "a", Accepted: 4, Written: 4, Messages: 4, MissingMessages: 1}}},
 			want:    &account{Accepted: 4, Stored: 4, MissingMessages: 1},
 		},
+		"the inbox beside the door": {
+			door: ledger.Door{Instance: "a", Accepted: 5, Rejected: reasons{"x": 1}},
+			inbox: ledger.Inbox{Pending: 2, Admitted: &ledgerv1.Admitted{
+				Accepted: 20, Rejected: reasons{"x": 2, "y": 3}, DeadLettered: reasons{"decode": 1}, Messages: 3,
+			}},
+			settled: &settled{Stored: 12, PendingMessages: 1, Instances: []*instance{
+				{Instance: "a/1", Accepted: 4, Written: 4}, {Instance: "inbox", Accepted: 9, Written: 8, DeadLettered: reasons{"decode": 1}, Messages: 2},
+			}},
+			want: &account{
+				Accepted: 25, Stored: 12, Rejected: reasons{"x": 3, "y": 3}, DeadLettered: 2, DeadLetteredReasons: reasons{"decode": 2},
+				InFlight: 5, PendingMessages: 3, Balanced: true,
+			},
+		},
+		"a message from the inbox that is lost": {
+			door:    ledger.Door{Instance: "a"},
+			inbox:   ledger.Inbox{Admitted: &ledgerv1.Admitted{Accepted: 20, Messages: 3}},
+			settled: &settled{Stored: 15, Instances: []*instance{{Instance: "inbox", Accepted: 15, Written: 15, Messages: 2}}},
+			want:    &account{Accepted: 20, Stored: 15, InFlight: 5, MissingMessages: 1},
+		},
+		"settled twice although the inbox knows of one": {
+			door:    ledger.Door{Instance: "a"},
+			inbox:   ledger.Inbox{Admitted: &ledgerv1.Admitted{Accepted: 12, Messages: 1}},
+			settled: &settled{Stored: 12, Instances: []*instance{{Instance: "inbox", Accepted: 22, Written: 22, Messages: 2}}},
+			want:    &account{Accepted: 22, Stored: 12, Duplicate: 10, Balanced: true},
+		},
 		"a row nobody settled": {
 			door:    ledger.Door{Instance: "a", Accepted: 4},
 			settled: &settled{Stored: 5, Instances: []*instance{{Instance: "a", Accepted: 4, Written: 4}}},
@@ -94,7 +120,7 @@ func TestAdd(t *testing.T) {
 			t.Parallel()
 			tt.settled.Signal = "spans"
 			tt.want.Tenant, tt.want.Signal = "acme", "spans"
-			got := ledger.Add("acme", tt.door, tt.settled)
+			got := ledger.Add("acme", tt.door, tt.inbox, tt.settled)
 			require.Truef(t, proto.Equal(tt.want, got), "want %v\ngot  %v", tt.want, got)
 		})
 	}
@@ -108,6 +134,14 @@ type settler struct {
 	ledgerv1.LedgerServiceClient
 	stored uint64
 	err    error
+	inbox  *ledgerv1.GetAdmittedResponse // nil: an old one
+}
+
+func (s settler) GetAdmitted(context.Context, *ledgerv1.GetAdmittedRequest, ...grpc.CallOption) (*ledgerv1.GetAdmittedResponse, error) {
+	if s.inbox == nil {
+		return nil, fault.Unsupported.New("unknown method")
+	}
+	return s.inbox, nil
 }
 
 func (s settler) GetSettled(context.Context, *ledgerv1.GetSettledRequest, ...grpc.CallOption) (*ledgerv1.GetSettledResponse, error) {
@@ -137,6 +171,24 @@ func TestGetLedger(t *testing.T) {
 	require.Equal(t, "records", got.GetAccounts()[1].GetSignal())
 	require.Equal(t, uint64(2), got.GetAccounts()[1].GetInFlight())
 	require.True(t, got.GetAccounts()[1].GetBalanced())
+}
+
+func TestGetLedgerAddsTheInbox(t *testing.T) {
+	t.Parallel()
+	svc := ledger.New(doors{"acme/spans": {Instance: "a", Accepted: 3}}, ledger.Settlers{
+		Spans: settler{stored: 3}, Records: settler{inbox: &ledgerv1.GetAdmittedResponse{
+			PendingMessages: 1, Signals: []*ledgerv1.Admitted{{Signal: "records", Accepted: 4, Rejected: map[string]uint64{"unknown_profile": 4}}},
+		}},
+	})
+	ctx := identity.With(context.Background(), identity.Identity{Tenant: "acme", Subject: "u", Kind: identity.User})
+	got, err := svc.GetLedger(ctx, &ledgerv1.GetLedgerRequest{})
+	require.NoError(t, err)
+	spans, records := got.GetAccounts()[0], got.GetAccounts()[1]
+	require.EqualValues(t, 1, spans.GetPendingMessages())
+	require.EqualValues(t, 3, spans.GetAccepted())
+	require.EqualValues(t, 4, records.GetAccepted())
+	require.EqualValues(t, 4, records.GetRejected()["unknown_profile"])
+	require.True(t, records.GetBalanced())
 }
 
 func TestHalfALedgerIsNone(t *testing.T) {

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -22,7 +23,8 @@ type Doors interface {
 	Door(tenant, signal string) Door
 }
 
-// Settlers are the services that settle messages, by signal.
+// Settlers are the services that settle messages, by signal. The one of records
+// also answers for the inbox.
 type Settlers struct {
 	Spans, Records ledgerv1.LedgerServiceClient
 }
@@ -55,6 +57,10 @@ func (s *Service) GetLedger(ctx context.Context, _ *ledgerv1.GetLedgerRequest) (
 		name   string
 		client ledgerv1.LedgerServiceClient
 	}{{event.SignalSpans, s.settlers.Spans}, {event.SignalRecords, s.settlers.Records}}
+	inbox, err := s.inbox(ctx) // before the settled side: see Add
+	if err != nil {
+		return nil, err
+	}
 	accounts := make([]*ledgerv1.Account, len(signals))
 	group, ctx := errgroup.WithContext(ctx)
 	for i, signal := range signals {
@@ -62,11 +68,10 @@ func (s *Service) GetLedger(ctx context.Context, _ *ledgerv1.GetLedgerRequest) (
 			door := s.doors.Door(tenant, signal.name) // before the settled side: see Add
 			settled, err := signal.client.GetSettled(ctx, &ledgerv1.GetSettledRequest{})
 			if err != nil {
-				return fault.Unavailable.Wrap(err, "the ledger of %s cannot be read now", signal.name).
-					WithReason("LEDGER_UNAVAILABLE").WithRetryAfter(time.Second)
+				return unavailable(err, signal.name)
 			}
 			settled.Signal = signal.name
-			accounts[i] = Add(tenant, door, settled)
+			accounts[i] = Add(tenant, door, inbox[signal.name], settled)
 			return nil
 		})
 	}
@@ -74,4 +79,28 @@ func (s *Service) GetLedger(ctx context.Context, _ *ledgerv1.GetLedgerRequest) (
 		return nil, err
 	}
 	return &ledgerv1.GetLedgerResponse{Accounts: accounts}, nil
+}
+
+// inbox asks what came in by the topic inbox, by signal.
+func (s *Service) inbox(ctx context.Context) (map[string]Inbox, error) {
+	admitted, err := s.settlers.Records.GetAdmitted(ctx, &ledgerv1.GetAdmittedRequest{})
+	if errors.Is(err, fault.Unsupported) {
+		return nil, nil // it is older than we are, and has no inbox
+	}
+	if err != nil {
+		return nil, unavailable(err, event.Inbox)
+	}
+	bySignal := map[string]Inbox{
+		event.SignalSpans:   {Pending: admitted.GetPendingMessages()},
+		event.SignalRecords: {Pending: admitted.GetPendingMessages()},
+	}
+	for _, a := range admitted.GetSignals() {
+		bySignal[a.GetSignal()] = Inbox{Admitted: a, Pending: admitted.GetPendingMessages()}
+	}
+	return bySignal, nil
+}
+
+func unavailable(err error, what string) error {
+	return fault.Unavailable.Wrap(err, "the ledger of %s cannot be read now", what).
+		WithReason("LEDGER_UNAVAILABLE").WithRetryAfter(time.Second)
 }

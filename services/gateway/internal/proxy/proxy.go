@@ -22,7 +22,9 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/salvage"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
+	deadletterv1 "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/wire"
@@ -47,6 +49,9 @@ var (
 	}}
 	Trace = Route{"trace-store", &tracev1.TraceService_ServiceDesc, []string{
 		"GetTrace", "FindTraces", "SearchTraces", "ListServices", "ListOperations",
+	}}
+	DeadLetters = Route{"ingest-worker", &deadletterv1.DeadLetterService_ServiceDesc, []string{
+		"ListDeadLetters", "GetDeadLetter", "RedriveDeadLetters",
 	}}
 )
 
@@ -129,7 +134,7 @@ func (f *forward) call(ctx context.Context, req any) (any, error) {
 	if !ok {
 		return nil, fault.Internal.New("proxy: %T is no frame", req)
 	}
-	if err := wire.Check(in.Bytes, f.input); err != nil {
+	if err := salvage.Check(in.Bytes, f.input); err != nil {
 		return nil, err
 	}
 	out := new(wire.Frame)
@@ -144,7 +149,7 @@ func (f *forward) serverStream(_ any, caller grpc.ServerStream) error {
 	if err := caller.RecvMsg(in); err != nil {
 		return err
 	}
-	if err := wire.Check(in.Bytes, f.input); err != nil {
+	if err := salvage.Check(in.Bytes, f.input); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(caller.Context())

@@ -26,7 +26,7 @@ func (r registrar) RegisterService(desc *grpc.ServiceDesc, _ any) {
 func TestWhatIsNotPublic(t *testing.T) {
 	t.Parallel()
 	public, private := registrar{}, []string{}
-	for _, route := range []proxy.Route{proxy.Auth, proxy.Drift, proxy.Trace} {
+	for _, route := range []proxy.Route{proxy.Auth, proxy.Drift, proxy.Trace, proxy.DeadLetters} {
 		require.NoError(t, proxy.Register(public, route, nil))
 		all := registrar{}
 		all.RegisterService(route.Desc, nil)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/record"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
@@ -23,9 +24,9 @@ type nowhere struct{}
 func (nowhere) Publish(context.Context, []broker.Message) error { return nil }
 func (nowhere) Close(context.Context) error                     { return nil }
 
-type oneProfile struct{ p *records.Profile }
+type oneProfile struct{ p *record.Profile }
 
-func (o oneProfile) Profile(context.Context, string, string) (*records.Profile, error) {
+func (o oneProfile) Profile(context.Context, string, string) (*record.Profile, error) {
 	return o.p, nil
 }
 
@@ -46,7 +47,7 @@ func BenchmarkPublishRecords(b *testing.B) {
 		template.Records = append(template.Records, &ingestv1.Record{Id: fmt.Sprintf("record-%d", i), Profile: profile.GetUid(), Body: &ingestv1.Record_Features{Features: f}})
 	}
 	s := records.New(records.Limits{}, records.Deps{
-		Publisher: nowhere{}, MaxMessage: func() int { return 0 }, Profiles: oneProfile{records.ProfileOf(profile)},
+		Publisher: nowhere{}, MaxMessage: func() int { return 0 }, Profiles: oneProfile{record.ProfileOf(profile)},
 		Counters: door.NewCounters("i"), Sequence: door.NewSequence("i"), Tracer: noop.NewTracerProvider().Tracer(""),
 	})
 	ctx := identity.With(b.Context(), identity.Identity{Tenant: "t", Subject: "s", Kind: identity.User})

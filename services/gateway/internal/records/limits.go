@@ -1,21 +1,15 @@
 package records
 
-import "time"
+import (
+	"time"
+
+	"github.com/driftmesh/driftmesh/internal/record"
+)
 
 // Limits bounds what the door takes in. Zero fields take the defaults.
 type Limits struct {
-	// MaxRecords of one batch; further ones are refused. Default 100,000.
-	MaxRecords int
-	// MaxAge is how far back an event time may lie. Default 9 years.
-	MaxAge time.Duration
-	// MaxAhead is how far ahead an event time may lie. Default 24 h.
-	MaxAhead time.Duration
-	// MaxContext is the size of a context's JSON. Default 1 MiB.
-	MaxContext int
-	// MaxText is the size of a text value or of a name. Default 64 KiB.
-	MaxText int
-	// MaxMetrics of one record. Default 1,000.
-	MaxMetrics int
+	// Rules are those for a batch and its records.
+	Rules record.Limits
 	// MessageBytes is where batches are cut into messages. Default 512 KiB.
 	MessageBytes int
 	// InFlightBytes of all batches that are being published. Default 128 MiB.
@@ -27,24 +21,8 @@ type Limits struct {
 	PublishTimeout time.Duration
 }
 
-const year = 365 * 24 * time.Hour
-
-// envelopeRoom is what headers, id and framing add to a record's bytes in a
-// message, generously.
-const envelopeRoom = 4 << 10
-
-// unknownMessage stands in while the broker has not said what it takes: what
-// NATS takes by default, the least of all brokers.
-const unknownMessage = 1 << 20
-
 func (l Limits) withDefaults() Limits {
-	l.MaxRecords = or(l.MaxRecords, 100_000)
-	l.MaxAge = or(l.MaxAge, 9*year)
-	l.MaxAhead = or(l.MaxAhead, 24*time.Hour)
-	l.MaxContext = or(l.MaxContext, 1<<20)
-	l.MaxText = or(l.MaxText, 64<<10)
-	l.MaxMetrics = or(l.MaxMetrics, 1000)
-	l.MessageBytes = or(l.MessageBytes, 512<<10)
+	l.MessageBytes = or(l.MessageBytes, record.MessageBytes)
 	l.InFlightBytes = or(l.InFlightBytes, 128<<20)
 	l.Outstanding = or(l.Outstanding, 16)
 	l.PublishTimeout = or(l.PublishTimeout, 10*time.Second)

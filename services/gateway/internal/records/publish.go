@@ -9,6 +9,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 )
 
@@ -24,7 +25,7 @@ const retryLater = 2 * time.Second
 
 // parcel is a message on its way, and which of the batch's good records it is.
 type parcel struct {
-	chunk
+	record.Chunk
 	message broker.Message
 	ticket  door.Ticket
 	err     error // nil: durable
@@ -34,25 +35,25 @@ type parcel struct {
 // refuses for good join the rejected ones. With an error the caller may send
 // the whole batch again; what is durable already counts as accepted, and is
 // stored once however often it is sent.
-func (s *Service) publish(ctx context.Context, tenant string, v *verdict) (accepted int, err error) {
-	chunks, err := cut(v.good, s.limits.MessageBytes)
+func (s *Service) publish(ctx context.Context, tenant string, v *record.Verdict) (accepted int, err error) {
+	chunks, err := record.Cut(v.Good, s.limits.MessageBytes)
 	if err != nil {
 		return 0, err
 	}
 	parcels := make([]*parcel, len(chunks))
 	for i, c := range chunks {
 		t := s.sequence.Take()
-		parcels[i] = &parcel{chunk: c, ticket: t, message: envelope.New(event.Records, envelope.Stamp{
-			Tenant: tenant, Type: event.TypeRecords, Count: c.end - c.start,
+		parcels[i] = &parcel{Chunk: c, ticket: t, message: envelope.New(event.Records, envelope.Stamp{
+			Tenant: tenant, Type: event.TypeRecords, Count: c.End - c.Start,
 			Accepted: s.now(), Seq: t.Seq(), Void: t.Void(),
-		}, c.value)}
+		}, c.Value)}
 	}
 	s.send(ctx, parcels)
 	for _, p := range parcels {
 		switch {
 		case p.err == nil:
 			s.sequence.Published(p.ticket)
-			accepted += p.end - p.start
+			accepted += p.End - p.Start
 			continue
 		case notStored(p.err):
 			s.sequence.Failed(p.ticket)
@@ -60,7 +61,7 @@ func (s *Service) publish(ctx context.Context, tenant string, v *verdict) (accep
 			s.sequence.Unknown(p.ticket)
 		}
 		if errors.Is(p.err, broker.ErrTooLarge) || errors.Is(p.err, broker.ErrInvalid) {
-			s.refuseAll(v, p)
+			refuseAll(v, p)
 			continue
 		}
 		err = p.err
@@ -86,9 +87,9 @@ func notStored(err error) bool {
 	return false
 }
 
-func (s *Service) refuseAll(v *verdict, p *parcel) {
-	for i := p.start; i < p.end; i++ {
-		v.rejected.add(v.index[i], v.good[i], refuse("", ReasonTooLarge, "the broker does not take a message with it"))
+func refuseAll(v *record.Verdict, p *parcel) {
+	for i := p.Start; i < p.End; i++ {
+		v.Rejected.RefuseTooLarge(v.Index[i], v.Good[i])
 	}
 }
 

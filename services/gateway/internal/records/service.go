@@ -13,6 +13,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/record"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 )
@@ -21,7 +22,7 @@ import (
 type Deps struct {
 	Publisher  broker.Publisher
 	MaxMessage func() int // the broker's largest message, 0 while unknown
-	Profiles   Profiles
+	Profiles   record.Profiles
 	Counters   *door.Counters
 	Sequence   *door.Sequence // of the topic records
 	Tracer     trace.Tracer
@@ -33,7 +34,7 @@ type Service struct {
 	limits     Limits
 	publisher  broker.Publisher
 	maxMessage func() int
-	profiles   Profiles
+	sieve      *record.Sieve
 	counters   *door.Counters
 	sequence   *door.Sequence
 	tracer     trace.Tracer
@@ -48,7 +49,8 @@ type Service struct {
 // New makes the service. Stop it.
 func New(limits Limits, deps Deps) *Service {
 	s := &Service{
-		limits: limits.withDefaults(), publisher: deps.Publisher, maxMessage: deps.MaxMessage, profiles: deps.Profiles,
+		limits: limits.withDefaults(), publisher: deps.Publisher, maxMessage: deps.MaxMessage,
+		sieve:    record.NewSieve(limits.Rules, deps.Profiles),
 		counters: deps.Counters, sequence: deps.Sequence,
 		tracer: deps.Tracer, now: deps.Now, stop: make(chan struct{}),
 	}
@@ -73,7 +75,7 @@ func (s *Service) Wait() { s.readers.Wait() }
 // result is what became of one batch.
 type result struct {
 	accepted int
-	rejected tally
+	rejected record.Tally
 }
 
 // take does everything to one batch: check, publish, account. With an error
@@ -91,24 +93,26 @@ func (s *Service) take(ctx context.Context, size int, batch []*ingestv1.Record) 
 		return result{}, err
 	}
 	defer free()
-	v, err := s.sift(ctx, tenant, batch)
+	v, err := s.sieve.Sift(ctx, record.Batch{
+		Tenant: tenant, Records: batch, Now: s.now(), MaxRecord: record.MaxRecord(s.maxMessage()),
+	})
 	if err != nil {
 		return result{}, err
 	}
 	accepted := 0
-	if len(v.good) > 0 {
+	if len(v.Good) > 0 {
 		if accepted, err = s.publishTraced(ctx, tenant, v); err != nil {
 			return result{}, err
 		}
 	}
-	for reason, n := range v.rejected.byReason {
+	for reason, n := range v.Rejected.ByReason {
 		s.counters.Reject(tenant, event.SignalRecords, reason, int(n))
 	}
-	return result{accepted, v.rejected}, nil
+	return result{accepted, v.Rejected}, nil
 }
 
-func (s *Service) publishTraced(ctx context.Context, tenant string, v *verdict) (int, error) {
-	ctx, span := s.begin(ctx, tenant, v.good)
+func (s *Service) publishTraced(ctx context.Context, tenant string, v *record.Verdict) (int, error) {
+	ctx, span := s.begin(ctx, tenant, v.Good)
 	defer span.End()
 	accepted, err := s.publish(ctx, tenant, v)
 	if err != nil {
@@ -124,6 +128,6 @@ func (s *Service) PublishRecords(ctx context.Context, req *ingestv1.PublishRecor
 		return nil, err
 	}
 	return &ingestv1.PublishRecordsResponse{
-		Accepted: uint64(r.accepted), Rejected: r.rejected.count, Rejections: r.rejected.described,
+		Accepted: uint64(r.accepted), Rejected: r.rejected.Count, Rejections: r.rejected.Described,
 	}, nil
 }

@@ -85,8 +85,8 @@ func (s *Service) StreamRecords(stream grpc.ClientStreamingServer[ingestv1.Strea
 			mu.Lock()
 			defer mu.Unlock()
 			sum.Accepted += uint64(r.accepted)
-			sum.Rejected += r.rejected.count
-			sum.Rejections = mergeRejections(sum.GetRejections(), r.rejected.described, first)
+			sum.Rejected += r.rejected.Count
+			sum.Rejections = mergeRejections(sum.GetRejections(), r.rejected.Described, first)
 			return nil
 		})
 		return nil
@@ -99,6 +99,9 @@ func (s *Service) StreamRecords(stream grpc.ClientStreamingServer[ingestv1.Strea
 	}
 	return stream.SendAndClose(&sum)
 }
+
+// maxDescribed is how many refused records of a stream its answer describes.
+const maxDescribed = 100
 
 // mergeRejections keeps the first hundred of the stream.
 func mergeRejections(have, more []*ingestv1.Rejection, first uint32) []*ingestv1.Rejection {
@@ -126,7 +129,7 @@ func (s *Service) ExchangeRecords(stream grpc.BidiStreamingServer[ingestv1.Excha
 			}
 			answer := &ingestv1.ExchangeRecordsResponse{
 				BatchId: req.GetBatchId(), Accepted: uint64(r.accepted),
-				Rejected: r.rejected.count, Rejections: r.rejected.described,
+				Rejected: r.rejected.Count, Rejections: r.rejected.Described,
 			}
 			if err != nil {
 				answer.RetryReason = fault.Of(err).Message()

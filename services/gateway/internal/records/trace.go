@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/record"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 )
 
@@ -55,7 +56,7 @@ func sampled(good []*ingestv1.Record) []trace.SpanContext {
 		if r.GetTraceparent() == "" {
 			continue
 		}
-		sc, ok := parseParent(r.GetTraceparent())
+		sc, ok := record.ParseParent(r.GetTraceparent())
 		if _, twice := seen[sc.TraceID()]; !ok || twice || !sc.IsSampled() {
 			continue
 		}
@@ -77,6 +78,6 @@ func hasParent(ctx context.Context) bool {
 	if len(values) == 0 {
 		return false
 	}
-	_, ok := parseParent(values[0])
+	_, ok := record.ParseParent(values[0])
 	return ok
 }

@@ -26,6 +26,8 @@ td { padding: .2rem 1rem .2rem 0; vertical-align: top }
 <tr><td><a href="/api/v1/profiles">/api/v1/profiles</a></td><td>drift profiles</td></tr>
 <tr><td><a href="/api/v1/alerts">/api/v1/alerts</a></td><td>drift alerts</td></tr>
 <tr><td><a href="/api/v1/ledger">/api/v1/ledger</a></td><td>what became of everything that arrived</td></tr>
+<tr><td><a href="/api/v1/dead-letters">/api/v1/dead-letters</a></td><td>messages that could not be handled, and why</td></tr>
+<tr><td><a href="/api/v1/topics">/api/v1/topics</a></td><td>how far the readers of each topic are behind</td></tr>
 <tr><td><a href="/api/v1/tail?signal=SIGNAL_SPANS">/api/v1/tail?signal=SIGNAL_SPANS</a></td><td>spans as they arrive, one JSON object a line</td></tr>
 <tr><td><a href="/jaeger/api/services">/jaeger</a></td><td>Jaeger's query API: the URL for Grafana's Jaeger data source</td></tr>
 <tr><td><a href="/.well-known/jwks.json">/.well-known/jwks.json</a></td><td>the keys that tokens are checked with</td></tr>

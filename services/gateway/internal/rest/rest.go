@@ -15,9 +15,11 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
+	deadletterv1 "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+	topicv1 "github.com/driftmesh/driftmesh/proto/driftmesh/topic/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/proto/openapi"
 )
@@ -112,6 +114,12 @@ func newAPI(ctx context.Context, conn *grpc.ClientConn) (http.Handler, error) {
 		},
 		"ledger": func() error {
 			return ledgerv1.RegisterLedgerServiceHandlerClient(ctx, mux, ledgerv1.NewLedgerServiceClient(conn))
+		},
+		"dead letters": func() error {
+			return deadletterv1.RegisterDeadLetterServiceHandlerClient(ctx, mux, deadletterv1.NewDeadLetterServiceClient(conn))
+		},
+		"topics": func() error {
+			return topicv1.RegisterTopicServiceHandlerClient(ctx, mux, topicv1.NewTopicServiceClient(conn))
 		},
 	} {
 		if err := register(); err != nil {

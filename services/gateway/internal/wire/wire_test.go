@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/driftmesh/driftmesh/internal/salvage"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/wire"
 )
@@ -37,42 +38,15 @@ func TestBadTextSparesItsNeighbours(t *testing.T) {
 	require.Len(t, req.GetRecords(), 3)
 	require.Equal(t, "a", req.GetRecords()[0].GetId())
 	require.Equal(t, "a", req.GetRecords()[2].GetId())
-	_, is := wire.Badness(&req)
+	_, is := salvage.Badness(&req)
 	require.False(t, is)
-	_, is = wire.Badness(req.GetRecords()[0])
+	_, is = salvage.Badness(req.GetRecords()[0])
 	require.False(t, is)
-	got, is := wire.Badness(req.GetRecords()[1])
+	got, is := salvage.Badness(req.GetRecords()[1])
 	require.True(t, is)
-	require.Equal(t, wire.Bad{
-		Field: "features.values[1].string", Rule: wire.RuleUTF8, Message: "the text is not valid UTF-8",
+	require.Equal(t, salvage.Bad{
+		Field: "features.values[1].string", Rule: salvage.RuleUTF8, Message: "the text is not valid UTF-8",
 	}, got)
-}
-
-func TestUnreadableRequestIsMarked(t *testing.T) {
-	t.Parallel()
-	tests := map[string]struct {
-		raw  []byte
-		into proto.Message
-		want wire.Bad
-	}{
-		"truncated": {
-			raw: []byte{0x0a, 0x7f, 1}, into: &ingestv1.PublishRecordsRequest{},
-			want: wire.Bad{Rule: wire.RuleMalformed, Message: "the message is truncated or malformed"},
-		},
-		"text of the request itself": {
-			raw: bytesField(3, []byte("\xff")), into: &ingestv1.TailRequest{},
-			want: wire.Bad{Field: "service", Rule: wire.RuleUTF8, Message: "the text is not valid UTF-8"},
-		},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			require.NoError(t, decode(tt.raw, tt.into))
-			got, is := wire.Badness(tt.into)
-			require.True(t, is)
-			require.Equal(t, tt.want, got)
-		})
-	}
 }
 
 func TestFramesPassUntouched(t *testing.T) {
@@ -83,18 +57,4 @@ func TestFramesPassUntouched(t *testing.T) {
 	out, err := wire.Codec{}.Marshal(&f)
 	require.NoError(t, err)
 	require.Equal(t, in, out.Materialize())
-}
-
-func FuzzUnmarshal(f *testing.F) {
-	good, _ := proto.Marshal(&ingestv1.ExchangeRecordsRequest{BatchId: 1, Records: []*ingestv1.Record{{Id: "a"}}})
-	f.Add(good)
-	f.Add([]byte{0x0a, 0x7f, 1})
-	f.Add(bytesField(2, bytesField(1, []byte("\xff"))))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		var lenient, strict ingestv1.ExchangeRecordsRequest
-		require.NoError(t, decode(raw, &lenient))
-		if proto.Unmarshal(raw, &strict) == nil {
-			require.True(t, proto.Equal(&strict, &lenient))
-		}
-	})
 }

@@ -8,6 +8,7 @@
 //	                one row per value)
 //	contexts        context                            people
 //	record_ledger   message of the topic records       Settled
+//	inbox_ledger    message of the topic inbox         Admitted
 //
 // A Block gathers the rows of many messages as columns and is written with one
 // insert per table. Everything is idempotent: a record is one row by tenant,

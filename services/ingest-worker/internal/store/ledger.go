@@ -14,13 +14,14 @@ type ledger struct {
 }
 
 func newLedger() ledger {
-	counts := func() *proto.ColMap[string, uint32] {
-		return proto.NewMap[string, uint32](new(proto.ColStr).LowCardinality(), new(proto.ColUInt32))
-	}
 	return ledger{
 		tenant: newDict(), instance: newDict(), void: proto.NewArray[uint64](new(proto.ColUInt64)),
-		rejected: counts(), dead: counts(), received: nanoTime(),
+		rejected: newCounts(), dead: newCounts(), received: nanoTime(),
 	}
+}
+
+func newCounts() *proto.ColMap[string, uint32] {
+	return proto.NewMap[string, uint32](new(proto.ColStr).LowCardinality(), new(proto.ColUInt32))
 }
 
 func (l *ledger) append(m *Message, accepted, written uint32, rejected, dead map[string]uint32) {

@@ -1,0 +1,194 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+)
+
+const adminTimeout = 10 * time.Second
+
+type admin struct{ *conn }
+
+// EnsureTopic implements broker.Admin.
+func (a admin) EnsureTopic(ctx context.Context, spec broker.TopicSpec) error {
+	if err := broker.ValidName(spec.Name); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	err := a.again(ctx, a.pub, func(ctx context.Context) error { return a.ensureTopic(ctx, spec) })
+	if err == nil {
+		err = a.again(ctx, a.pub, func(ctx context.Context) error { return a.ready(ctx, spec.Name) })
+	}
+	if err != nil {
+		return fmt.Errorf("ensure topic %q: %w", spec.Name, classify(err))
+	}
+	return nil
+}
+
+func (a admin) ensureTopic(ctx context.Context, spec broker.TopicSpec) error {
+	list, err := a.partitions(ctx, spec.Name)
+	if errors.Is(err, broker.ErrUnroutable) {
+		if err = a.create(ctx, spec); !errors.Is(err, kafkago.TopicAlreadyExists) {
+			return err
+		}
+		list, err = a.partitions(ctx, spec.Name) // somebody was faster
+	}
+	if err != nil {
+		return err
+	}
+	cfg, err := a.topicConfig(ctx, spec.Name)
+	if err != nil {
+		return err
+	}
+	have := broker.TopicSpec{
+		Name: spec.Name, MaxAge: time.Duration(value(cfg, configMaxAge)) * time.Millisecond,
+		MaxBytes: value(cfg, configMaxBytes) * int64(len(list)), Replicas: len(list[0].Replicas),
+		Dedupe: spec.Dedupe, // Kafka has none; nothing differs
+	}
+	if spec.MaxBytes > 0 && share(spec.MaxBytes, len(list)) == value(cfg, configMaxBytes) {
+		have.MaxBytes = spec.MaxBytes
+	}
+	merged, diff := have.Merge(spec)
+	if diff == "" {
+		return nil
+	}
+	if !spec.Update {
+		return fmt.Errorf("%w: %s", broker.ErrConflict, diff)
+	}
+	if merged.Replicas != have.Replicas {
+		return fmt.Errorf("%w: replicas are changed by reassigning partitions, with Kafka's tools", broker.ErrConflict)
+	}
+	return a.alter(ctx, merged, len(list))
+}
+
+func value(cfg map[string]string, name string) int64 {
+	n, err := strconv.ParseInt(cfg[name], 10, 64)
+	if err != nil {
+		return -1 // unlimited
+	}
+	return n
+}
+
+// share is the part of a topic's bytes that one partition may hold.
+func share(bytes int64, partitions int) int64 {
+	return (bytes + int64(partitions) - 1) / int64(partitions)
+}
+
+// minInSync is how many replicas must have a message before it is acknowledged.
+func minInSync(replicas int) int { return (replicas + 1) / 2 }
+
+// Bounds of the files of a partition. Kafka removes whole files only, so they
+// are small beside what is kept.
+const (
+	segmentMin      = 16 << 20
+	segmentMax      = 1 << 30
+	segmentAgeMin   = time.Minute
+	segmentAgeMax   = 24 * time.Hour
+	segmentsAtATime = 8
+)
+
+func (a admin) create(ctx context.Context, spec broker.TopicSpec) error {
+	if spec.Replicas == 0 {
+		spec.Replicas = a.target.replicas
+	}
+	spec = spec.WithDefaults()
+	part := share(spec.MaxBytes, a.target.partitions)
+	segment := min(max(part/segmentsAtATime, segmentMin, int64(a.target.maxMessage)), segmentMax)
+	age := min(max(spec.MaxAge/segmentsAtATime, segmentAgeMin), segmentAgeMax)
+	name := a.target.name(spec.Name)
+	entry := func(key string, n int64) kafkago.ConfigEntry {
+		return kafkago.ConfigEntry{ConfigName: key, ConfigValue: strconv.FormatInt(n, 10)}
+	}
+	res, err := a.pub.CreateTopics(ctx, &kafkago.CreateTopicsRequest{Topics: []kafkago.TopicConfig{{
+		Topic: name, NumPartitions: a.target.partitions, ReplicationFactor: spec.Replicas,
+		ConfigEntries: []kafkago.ConfigEntry{
+			entry(configMaxAge, spec.MaxAge.Milliseconds()),
+			entry(configMaxBytes, part),
+			entry(configMaxMessage, int64(a.target.maxMessage)),
+			entry("segment.bytes", segment),
+			entry("segment.ms", age.Milliseconds()),
+			entry("min.insync.replicas", int64(minInSync(spec.Replicas))),
+			{ConfigName: "cleanup.policy", ConfigValue: "delete"},
+			// The producer's clock must not decide when a message is removed.
+			{ConfigName: "message.timestamp.type", ConfigValue: "LogAppendTime"},
+		},
+	}}})
+	if err != nil {
+		return err
+	}
+	return res.Errors[name]
+}
+
+func (a admin) alter(ctx context.Context, spec broker.TopicSpec, partitions int) error {
+	entry := func(key string, n int64) kafkago.IncrementalAlterConfigsRequestConfig {
+		return kafkago.IncrementalAlterConfigsRequestConfig{
+			Name: key, Value: strconv.FormatInt(n, 10), ConfigOperation: kafkago.ConfigOperationSet,
+		}
+	}
+	res, err := a.pub.IncrementalAlterConfigs(ctx, &kafkago.IncrementalAlterConfigsRequest{
+		Resources: []kafkago.IncrementalAlterConfigsRequestResource{{
+			ResourceType: kafkago.ResourceTypeTopic, ResourceName: a.target.name(spec.Name),
+			Configs: []kafkago.IncrementalAlterConfigsRequestConfig{
+				entry(configMaxAge, spec.MaxAge.Milliseconds()),
+				entry(configMaxBytes, share(spec.MaxBytes, partitions)),
+			},
+		}},
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range res.Resources {
+		if r.Error != nil {
+			return r.Error
+		}
+	}
+	return nil
+}
+
+// ready returns nil when the topic has all its leaders, and both pools know it.
+func (a admin) ready(ctx context.Context, name string) error {
+	if _, err := a.topic(ctx, name); err != nil {
+		if errors.Is(err, broker.ErrUnroutable) {
+			return kafkago.LeaderNotAvailable // it was just made
+		}
+		return err
+	}
+	for _, p := range []*pool{a.pub, a.sub} {
+		if err := a.knows(ctx, p, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// knows returns nil when a pool knows all leaders of a topic, and makes it ask
+// when not.
+func (c *conn) knows(ctx context.Context, p *pool, name string) error {
+	m, err := p.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{c.target.name(name)}})
+	if err != nil {
+		return err
+	}
+	for _, t := range m.Topics {
+		if isUnknownTopic(t.Error) {
+			p.refresh()
+			return kafkago.LeaderNotAvailable // not yet
+		}
+		if t.Error != nil {
+			return t.Error
+		}
+		for _, part := range t.Partitions {
+			if part.Error != nil {
+				return part.Error
+			}
+		}
+	}
+	return nil
+}

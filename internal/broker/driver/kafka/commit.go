@@ -1,0 +1,186 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+)
+
+// lazily is how long the record of a delivery may wait for an acknowledgement
+// to take it along.
+const lazily = 100 * time.Millisecond
+
+// touch has what changed committed soon; consumer.mu is held.
+func (s *session) touch() {
+	if s.armed || s.ended {
+		return
+	}
+	s.armed = true
+	time.AfterFunc(lazily, s.now)
+}
+
+// now has what changed committed at once.
+func (s *session) now() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+// committed waits until everything that has changed so far is committed. While
+// the coordinator is away it tries on until ctx ends.
+func (s *session) committed(ctx context.Context) error {
+	for {
+		err := s.round(ctx)
+		if err == nil || is(err, fencedCodes) || errors.Is(err, broker.ErrLeaseLost) {
+			return classify(err)
+		}
+		if ctx.Err() != nil || !pause(ctx, lazily) {
+			return classify(err)
+		}
+	}
+}
+
+// round waits for one commit that begins after it was called.
+func (s *session) round(ctx context.Context) error {
+	w := make(chan error, 1)
+	s.k.mu.Lock()
+	if s.ended || s.lost {
+		s.k.mu.Unlock()
+		return broker.ErrLeaseLost
+	}
+	s.waiters = append(s.waiters, w)
+	s.k.mu.Unlock()
+	s.now()
+	select {
+	case err := <-w:
+		return err
+	case <-ctx.Done():
+		if err := s.k.conn.link.err(); err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: %w", broker.ErrUnavailable, ctx.Err())
+	}
+}
+
+// claim puts deliveries on record before the worker sees them.
+func (s *session) claim(ctx context.Context) error { return s.committed(ctx) }
+
+// commits commits until the session ends, and then once more.
+func (s *session) commits(finish <-chan struct{}) {
+	for {
+		select {
+		case <-s.kick:
+			s.flush(true)
+		case <-finish:
+			s.k.mu.Lock()
+			for _, l := range s.lanes {
+				l.dirty = true
+			}
+			s.k.mu.Unlock()
+			s.flush(false)
+			s.k.mu.Lock()
+			s.ended = true
+			waiters := s.waiters
+			s.waiters = nil
+			s.k.mu.Unlock()
+			answer(waiters, broker.ErrLeaseLost)
+			return
+		}
+	}
+}
+
+// flush commits what has changed.
+func (s *session) flush(open bool) {
+	s.k.mu.Lock()
+	s.armed = false
+	waiters := s.waiters
+	s.waiters = nil
+	var list []kafkago.OffsetCommit
+	var included []*slot
+	var lanes []*lane
+	for _, l := range s.lanes {
+		if !l.dirty {
+			continue
+		}
+		offset, st, slots := l.state(open)
+		c := kafkago.OffsetCommit{Partition: l.id, Offset: offset}
+		if !s.plain {
+			c.Metadata = st.encode()
+		}
+		list, included, lanes = append(list, c), append(included, slots...), append(lanes, l)
+		l.dirty = false
+	}
+	lost := s.lost
+	s.k.mu.Unlock()
+	err := error(broker.ErrLeaseLost)
+	if !lost {
+		err = s.commit(list)
+	}
+	s.settle(lanes, included, err)
+	answer(waiters, err)
+}
+
+func answer(waiters []chan error, err error) {
+	for _, w := range waiters {
+		w <- err
+	}
+}
+
+// settle notes what became of a commit.
+func (s *session) settle(lanes []*lane, included []*slot, err error) {
+	if is(err, fencedCodes) {
+		s.lose()
+	}
+	s.k.mu.Lock()
+	defer s.k.mu.Unlock()
+	if err != nil {
+		for _, l := range lanes {
+			l.dirty = true
+		}
+		if errors.Is(err, kafkago.OffsetMetadataTooLarge) {
+			s.plain = true
+			s.k.conn.cfg.Log.Error("broker takes too little metadata with offsets: messages may come again after a crash",
+				"topic", s.k.cfg.Topic, "group", s.k.cfg.Group, "setting", "offset.metadata.max.bytes")
+		}
+		if !s.lost {
+			s.touch()
+		}
+		return
+	}
+	for _, sl := range included {
+		if sl.state == slotAcking {
+			dirty := sl.lane.dirty
+			sl.take(slotDone)
+			sl.lane.dirty = dirty
+		}
+	}
+	for _, l := range lanes {
+		l.trim()
+	}
+	s.k.signal()
+}
+
+// commit sends offsets with their metadata, as a member of this generation.
+func (s *session) commit(list []kafkago.OffsetCommit) error {
+	if len(list) == 0 {
+		return nil
+	}
+	c := s.k.conn
+	if err := c.link.err(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	defer cancel()
+	err := c.commitOffsets(ctx, &kafkago.OffsetCommitRequest{
+		GroupID: s.gen.GroupID, GenerationID: int(s.gen.ID), MemberID: s.gen.MemberID,
+		Topics: map[string][]kafkago.OffsetCommit{c.target.name(s.k.cfg.Topic): list},
+	})
+	c.link.doubt(err)
+	return err
+}

@@ -1,0 +1,261 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"time"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+)
+
+// consumer is one worker of a group. While it is a member of the Kafka group
+// and has partitions, it has a session; see there.
+type consumer struct {
+	conn    *conn
+	cfg     broker.ConsumerConfig
+	gid     string // the Kafka group
+	slots   chan struct{}
+	wake    chan struct{}   // capacity 1: Receive may find something new
+	closed  context.Context //nolint:containedctx // done when Close was called
+	close   context.CancelFunc
+	once    sync.Once
+	seed    maphash.Seed
+	leaving sync.WaitGroup // members that go
+
+	receiving sync.Mutex // held by Receive
+
+	mu        sync.Mutex // guards what follows, and all sessions, lanes and leases
+	active    bool       // a Receive is running
+	rested    time.Time  // when the last one began or ended
+	member    *member    // nil when we are not in the group
+	session   *session   // nil when no partitions are ours
+	settings  settings   // of the group
+	draft     []item     // the batch in the making
+	drafted   int        // its bytes
+	since     time.Time  // when its first message was there
+	unsettled int        // messages on leases
+	busy      map[uint64]int
+}
+
+// item is a message on its way into a batch.
+type item struct {
+	lane *lane
+	slot *slot // nil on its first delivery
+	rec  record
+	key  uint64 // hash of lane and key, 0 without a key
+}
+
+// stale is when what was fetched is fetched again: retention or a Seek may have
+// overtaken it.
+const stale = time.Second
+
+func newConsumer(c *conn, cfg broker.ConsumerConfig) *consumer {
+	k := &consumer{
+		conn: c, cfg: cfg, gid: c.target.group(cfg.Topic, cfg.Group),
+		slots: make(chan struct{}, cfg.MaxInFlight), wake: make(chan struct{}, 1),
+		seed: maphash.MakeSeed(), busy: map[uint64]int{},
+	}
+	k.closed, k.close = context.WithCancel(context.Background())
+	return k
+}
+
+// Receive implements broker.Consumer.
+func (k *consumer) Receive(ctx context.Context) (*broker.Batch, error) {
+	k.receiving.Lock()
+	defer k.receiving.Unlock()
+	k.setActive(true)
+	defer k.setActive(false)
+	for {
+		select {
+		case k.slots <- struct{}{}:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-k.closed.Done():
+			return nil, broker.ErrClosed
+		}
+		b, err := k.next(ctx)
+		if b != nil || err != nil {
+			return b, err
+		}
+	}
+}
+
+func (k *consumer) setActive(active bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.active = active
+	if active && time.Since(k.rested) > stale && k.session != nil {
+		k.session.reset()
+	}
+	k.rested = time.Now()
+}
+
+// next returns a batch, or nothing when it was lost before it was complete. It
+// has a slot, and passes it to the batch or frees it.
+func (k *consumer) next(ctx context.Context) (*broker.Batch, error) {
+	if err := k.collect(ctx); err != nil {
+		<-k.slots
+		return nil, err
+	}
+	b, l, claim := k.deliver()
+	if b == nil || !claim {
+		return b, nil
+	}
+	if err := l.session.claim(ctx); err != nil {
+		l.undo()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, nil
+	}
+	return b, nil
+}
+
+// collect fills the draft. On an error it stays for the next call.
+func (k *consumer) collect(ctx context.Context) error {
+	var linger *time.Timer
+	var over <-chan time.Time
+	for {
+		switch {
+		case k.closed.Err() != nil:
+			return broker.ErrClosed
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+		full, some, since := k.fill()
+		switch {
+		case full:
+			return nil
+		case !some:
+			over = nil // also when a draft was lost
+		case over == nil:
+			linger = time.NewTimer(time.Until(since.Add(k.cfg.Linger)))
+			defer linger.Stop()
+			over = linger.C
+		}
+		select {
+		case <-k.wake:
+		case <-over:
+			return nil
+		case <-ctx.Done():
+		case <-k.closed.Done():
+		}
+	}
+}
+
+// fill adds what is there to the draft.
+func (k *consumer) fill() (full, some bool, since time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := k.session
+	if s == nil {
+		k.join()
+		return false, false, time.Time{}
+	}
+	had := len(k.draft)
+	for i := range s.lanes {
+		if full = s.lanes[(s.turn+i)%len(s.lanes)].fill(k); full {
+			break
+		}
+	}
+	if had == 0 {
+		k.since = time.Now()
+	}
+	return full, len(k.draft) > 0, k.since
+}
+
+// room reports whether a message of a size fits into the draft.
+func (k *consumer) room(size int) bool {
+	switch n := len(k.draft); {
+	case n == 0:
+		return k.unsettled < k.settings.MaxInFlight
+	case n >= k.cfg.MaxMessages || k.unsettled+n >= k.settings.MaxInFlight:
+		return false
+	}
+	return k.drafted+size <= k.cfg.MaxBytes
+}
+
+// deliver turns the draft into a batch; claim says that it must be on record
+// before the worker sees it. Without a draft it frees the slot and returns
+// nothing.
+func (k *consumer) deliver() (b *broker.Batch, l *lease, claim bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := k.session
+	if s == nil || len(k.draft) == 0 {
+		<-k.slots
+		return nil, nil, false
+	}
+	l = newLease(k, s, len(k.draft))
+	ds := make([]broker.Delivery, len(k.draft))
+	fresh := make([]slot, len(k.draft))
+	for i := range k.draft {
+		it := &k.draft[i]
+		sl := it.slot
+		if sl == nil {
+			sl = &fresh[i]
+			*sl = slot{lane: it.lane, offset: it.rec.offset, key: it.key}
+			it.lane.push(sl)
+		}
+		sl.hand(l)
+		claim = claim || sl.attempt > 1 || sl.offset < it.lane.suspect
+		l.slots[i] = sl
+		d := &ds[i]
+		decode(&it.rec, &d.Message)
+		d.Topic, d.Attempt = k.cfg.Topic, sl.attempt
+		d.Lane = it.lane.name
+		d.Position = it.lane.position(sl.offset)
+	}
+	s.turn++
+	k.draft, k.drafted = nil, 0
+	s.touch()
+	return broker.NewBatch(l.ctx, ds, l.wait, l), l, claim
+}
+
+// hash identifies a key of a lane; 0 is no key.
+func (k *consumer) hash(l *lane, key []byte) uint64 {
+	if key == nil {
+		return 0
+	}
+	return maphash.Bytes(k.seed, key) ^ (uint64(l.id)+1)*0x9e3779b97f4a7c15 | 1
+}
+
+// signal lets Receive look again.
+func (k *consumer) signal() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// closeGrace is how long leaving a group may take.
+const closeGrace = 4 * time.Second
+
+// Close implements broker.Consumer.
+func (k *consumer) Close(ctx context.Context) error {
+	var err error
+	k.once.Do(func() {
+		k.close()
+		k.mu.Lock()
+		k.leave()
+		k.mu.Unlock()
+		gone := make(chan struct{})
+		go func() {
+			k.leaving.Wait()
+			close(gone)
+		}()
+		t := time.NewTimer(closeGrace)
+		defer t.Stop()
+		select {
+		case <-gone:
+		case <-t.C:
+			k.conn.cfg.Log.Warn("leaving the group takes long; it goes on", "topic", k.cfg.Topic, "group", k.cfg.Group)
+		case <-ctx.Done():
+			err = fmt.Errorf("close consumer: %w", ctx.Err())
+		}
+		k.conn.remove(k)
+	})
+	return err
+}

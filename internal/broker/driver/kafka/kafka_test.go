@@ -1,0 +1,175 @@
+package kafka_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/brokertest"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/kafka"
+	"github.com/driftmesh/driftmesh/test/server"
+	kafkaserver "github.com/driftmesh/driftmesh/test/server/kafka"
+	"github.com/driftmesh/driftmesh/test/server/kafka/fake"
+)
+
+func TestMain(m *testing.M) {
+	fake.Child()
+	brokertest.Worker(func(ctx context.Context, addr string) (broker.Broker, error) {
+		return kafka.Open(ctx, kafka.Config{URL: addr})
+	})
+	code := m.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// suiteServer is a broker of the suite.
+type suiteServer struct{ server.Broker }
+
+func (s suiteServer) Addr() string { return s.URL() }
+
+func (s suiteServer) Dial(ctx context.Context, lost brokertest.Lost) (broker.Broker, error) {
+	return kafka.Open(ctx, kafka.Config{URL: s.URL(), Lost: lost})
+}
+
+func (s suiteServer) Kill(testing.TB)    { s.Broker.Kill() }
+func (s suiteServer) Restart(testing.TB) { s.Broker.Restart() }
+
+// The whole suite on a fake, which starts in no time.
+func TestSuiteOnFake(t *testing.T) {
+	shared := suiteServer{fake.Start(t, fake.Options{})}
+	brokertest.Run(t, brokertest.Harness{
+		Start: func(tb testing.TB, fault bool) brokertest.Server {
+			if fault {
+				return suiteServer{fake.Start(tb, fake.Options{})}
+			}
+			return shared
+		},
+		Foreign: foreign,
+		Refused: refusedByFake,
+	}, brokertest.Except{})
+}
+
+// The whole suite on Apache Kafka.
+func TestSuite(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	shared := suiteServer{kafkaserver.Start(t, kafkaserver.Options{})}
+	var faulty *suiteServer // cases with faults run one after the other
+	brokertest.Run(t, brokertest.Harness{
+		Start: func(_ testing.TB, fault bool) brokertest.Server {
+			if !fault {
+				return shared
+			}
+			if faulty == nil {
+				faulty = &suiteServer{kafkaserver.Start(t, kafkaserver.Options{})}
+			} else {
+				faulty.Broker.Restart() // whatever the last case left
+			}
+			return faulty
+		},
+		Foreign: foreign,
+		Refused: refused,
+	}, brokertest.Except{})
+}
+
+// foreign publishes as any Kafka client would.
+func foreign(tb testing.TB, addr, topic string, m broker.Message) {
+	u, err := url.Parse(addr)
+	require.NoError(tb, err)
+	transport := &kafkago.Transport{}
+	defer transport.CloseIdleConnections()
+	w := &kafkago.Writer{
+		Addr: kafkago.TCP(u.Host), Topic: "driftmesh." + topic, RequiredAcks: kafkago.RequireAll,
+		BatchTimeout: time.Millisecond, Transport: transport,
+	}
+	msg := kafkago.Message{Key: m.Key, Value: m.Value, Headers: []kafkago.Header{{Key: "driftmesh-x-id", Value: []byte(m.ID)}}}
+	for _, h := range m.Headers {
+		msg.Headers = append(msg.Headers, kafkago.Header{Key: h.Key, Value: h.Value})
+	}
+	require.NoError(tb, w.WriteMessages(tb.Context(), msg))
+	require.NoError(tb, w.Close())
+}
+
+// open is a connection that should be refused.
+func open(url string, config *tls.Config) func(context.Context) error {
+	return func(ctx context.Context) error {
+		b, err := kafka.Open(ctx, kafka.Config{URL: url, TLS: config})
+		if err == nil {
+			err = b.Ping(ctx)
+			_ = b.Close(ctx)
+		}
+		return err
+	}
+}
+
+// publish publishes as a user who may not.
+func publish(url, topic string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		b, err := kafka.Open(ctx, kafka.Config{URL: url})
+		if err != nil {
+			return fmt.Errorf("open: %w", err)
+		}
+		defer b.Close(ctx)
+		p, err := b.Publisher()
+		if err != nil {
+			return err
+		}
+		return p.Publish(ctx, []broker.Message{{Topic: topic, Value: []byte("x")}})
+	}
+}
+
+func refusedByFake(tb testing.TB) map[string]func(context.Context) error {
+	secret := fake.Start(tb, fake.Options{
+		Mechanism: kafkaserver.ScramSHA256, ACLs: true, Users: map[string]string{"admin": "s3cret", "reader": "read"},
+	})
+	private := fake.Start(tb, fake.Options{TLS: server.NewCertificate(tb)})
+	provision(tb, kafka.Config{URL: secret.URL()})
+	return map[string]func(context.Context) error{
+		"wrong password":     open(secret.URLAs("admin", "wrong"), nil),
+		"no such user":       open(secret.URLAs("nobody", "s3cret"), nil),
+		"wrong mechanism":    open(strings.Replace(secret.URL(), "sasl=scram-sha-256", "sasl=plain", 1), nil),
+		"wrong CA":           open("kafka+tls://"+private.Addr(), nil),
+		"publish permission": publish(secret.URLAs("reader", "read"), "spans"),
+	}
+}
+
+// provision makes the topic spans.
+func provision(tb testing.TB, cfg kafka.Config) {
+	tb.Helper()
+	b, err := kafka.Open(tb.Context(), cfg)
+	require.NoError(tb, err)
+	defer b.Close(tb.Context())
+	require.NoError(tb, b.Admin().EnsureTopic(tb.Context(), broker.TopicSpec{Name: "spans"}))
+}
+
+func refused(tb testing.TB) map[string]func(context.Context) error {
+	plain := kafkaserver.Start(tb, kafkaserver.Options{Mechanism: kafkaserver.Plain, Users: map[string]string{"reader": "read"}, ACLs: true})
+	private := kafkaserver.Start(tb, kafkaserver.Options{Mechanism: kafkaserver.ScramSHA512, TLS: server.NewCertificate(tb)})
+	provision(tb, kafka.Config{URL: plain.URL()})
+	provision(tb, kafka.Config{URL: private.URL()}) // the right CA and password
+	addr := strings.TrimPrefix(private.Addr(), "kafka+tls://")
+	return map[string]func(context.Context) error{
+		"wrong password":       open(plain.URLAs("admin", "wrong"), nil),
+		"wrong SCRAM password": open(private.URLAs("admin", "wrong"), nil),
+		"no such user":         open(plain.URLAs("nobody", "x"), nil),
+		"wrong mechanism":      open(strings.Replace(plain.URL(), "sasl=plain", "sasl=scram-sha-256", 1), nil),
+		"wrong CA":             open("kafka+tls://admin:admin-secret@"+addr+"?sasl=scram-sha-512", nil),
+		"publish permission":   publish(plain.URLAs("reader", "read"), "spans"),
+	}
+}

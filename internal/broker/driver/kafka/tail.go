@@ -1,0 +1,102 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+)
+
+// tail reads all partitions of a topic into a bounded buffer.
+type tail struct {
+	*broker.TailBuffer
+	conn   *conn
+	topic  string
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+	once   sync.Once
+}
+
+// Tail implements broker.Broker.
+func (c *conn) Tail(ctx context.Context, topic string) (broker.Tail, error) {
+	t := &tail{TailBuffer: broker.NewTailBuffer(), conn: c, topic: topic}
+	var where map[int]bounds
+	opening, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	err := c.again(opening, c.sub, func(ctx context.Context) error {
+		lanes, err := c.lanes(ctx, topic)
+		if err == nil {
+			where, err = c.offsets(ctx, topic, lanes)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("tail topic %q: %w", topic, classify(err))
+	}
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	t.cancel = stop
+	for id, b := range where {
+		t.done.Go(func() { t.run(run, newLane(id, b.end)) })
+	}
+	return t, c.add(closeTail{t})
+}
+
+// run moves one partition's messages into the buffer until the tail is closed.
+func (t *tail) run(ctx context.Context, l *lane) {
+	for wait := backoff(0); ctx.Err() == nil; {
+		rs, next, err := t.conn.fetch(ctx, t.topic, l.id, l.pos, fetchBytes, fetchWait)
+		if isOutOfRange(err) {
+			err = t.skip(ctx, l)
+		}
+		if err != nil {
+			t.conn.link.doubt(err)
+			if isMoved(err) {
+				t.conn.sub.refresh()
+			}
+			pause(ctx, wait.duration())
+			wait = wait.next()
+			continue
+		}
+		wait = 0
+		l.pos = max(l.pos, next)
+		for i := range rs {
+			d := broker.Delivery{Attempt: 1, Lane: l.name, Position: l.position(rs[i].offset)}
+			decode(&rs[i], &d.Message)
+			d.Topic = t.topic
+			t.Push(d)
+		}
+	}
+}
+
+// skip goes on where there are messages: retention was faster, or the topic
+// was made anew.
+func (t *tail) skip(ctx context.Context, l *lane) error {
+	where, err := t.conn.offsets(ctx, t.topic, []int{l.id})
+	if err != nil {
+		return err
+	}
+	b := where[l.id]
+	if l.pos < b.first {
+		t.Skip(uint64(b.first - l.pos)) //nolint:gosec // positive
+	}
+	if l.pos < b.first || l.pos > b.end {
+		l.pos = b.first
+	}
+	return nil
+}
+
+// Close implements broker.Tail.
+func (t *tail) Close() error {
+	t.once.Do(func() {
+		t.cancel()
+		t.done.Wait()
+		t.conn.remove(closeTail{t})
+	})
+	return t.TailBuffer.Close()
+}
+
+// closeTail lets the connection close a tail.
+type closeTail struct{ *tail }
+
+func (c closeTail) Close(context.Context) error { return c.tail.Close() }

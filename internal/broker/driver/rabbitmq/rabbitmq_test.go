@@ -1,0 +1,139 @@
+package rabbitmq_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"os"
+	"testing"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/brokertest"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/rabbitmq"
+	"github.com/driftmesh/driftmesh/test/server"
+	node "github.com/driftmesh/driftmesh/test/server/rabbitmq"
+)
+
+func TestMain(m *testing.M) {
+	brokertest.Worker(func(ctx context.Context, addr string) (broker.Broker, error) {
+		return rabbitmq.Open(ctx, rabbitmq.Config{URL: addr})
+	})
+	code := m.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// nodeServer is a RabbitMQ node of the suite.
+type nodeServer struct{ *node.Server }
+
+func (s nodeServer) Addr() string { return s.URL() }
+
+func (s nodeServer) Dial(ctx context.Context, lost brokertest.Lost) (broker.Broker, error) {
+	return rabbitmq.Open(ctx, rabbitmq.Config{URL: s.URL(), Lost: lost})
+}
+
+func (s nodeServer) Kill(testing.TB) { s.Server.Kill() }
+
+func (s nodeServer) Restart(testing.TB) { s.Server.Restart() }
+
+func TestSuite(t *testing.T) {
+	cert := server.NewCertificate(t)
+	shared := node.Start(t, node.Options{Management: true, TLS: cert, Users: map[string]node.User{
+		"mesh":   {Password: "s3cret", Configure: ".*", Write: ".*", Read: ".*", Tags: "administrator"},
+		"reader": {Password: "r", Configure: ".*", Read: ".*"},
+		"writer": {Password: "w", Write: ".*"},
+	}})
+	brokertest.Run(t, brokertest.Harness{
+		Start: func(tb testing.TB, fault bool) brokertest.Server {
+			if fault {
+				return nodeServer{node.Start(tb, node.Options{Management: true})}
+			}
+			return nodeServer{shared}
+		},
+		Foreign:         foreign,
+		Refused:         func(testing.TB) map[string]func(context.Context) error { return refused(shared) },
+		Settle:          func(testing.TB) { shared.Settle() },
+		ConnectionLease: true,
+	}, brokertest.Except{
+		"KeyOrder":                "workers share one queue; Capabilities.Ordered is false",
+		"RetentionOvertakesGroup": "a queue keeps what its group has not read, whatever its age: retention cannot overtake it",
+	})
+}
+
+// foreign publishes as any AMQP client would.
+func foreign(tb testing.TB, addr, topic string, m broker.Message) {
+	conn, err := amqp.Dial(addr)
+	require.NoError(tb, err)
+	defer conn.Close()
+	ch, err := conn.Channel()
+	require.NoError(tb, err)
+	require.NoError(tb, ch.Confirm(false))
+	headers := amqp.Table{}
+	for _, h := range m.Headers {
+		headers[h.Key] = string(h.Value)
+	}
+	dc, err := ch.PublishWithDeferredConfirm("driftmesh."+topic, string(m.Key), true, false, amqp.Publishing{
+		DeliveryMode: amqp.Persistent, MessageId: m.ID, Headers: headers, Body: m.Value,
+	})
+	require.NoError(tb, err)
+	require.True(tb, dc.Wait())
+}
+
+// refused are connections that the broker refuses, or we refuse it.
+func refused(s *node.Server) map[string]func(context.Context) error {
+	open := func(url string, config *tls.Config) func(context.Context) error {
+		return func(ctx context.Context) error {
+			b, err := rabbitmq.Open(ctx, rabbitmq.Config{URL: url, TLS: config})
+			if err == nil {
+				err = b.Ping(ctx)
+				_ = b.Close(ctx)
+			}
+			return err
+		}
+	}
+	const topic = "refused"
+	return map[string]func(context.Context) error{
+		"wrong password":          open(s.URLOf("mesh", "wrong"), nil),
+		"no such user":            open(s.URLOf("nobody", "x"), nil),
+		"wrong virtual host":      open("amqp://mesh:s3cret@"+s.Addr()+"/elsewhere", nil),
+		"wrong CA":                open("amqps://mesh:s3cret@"+s.AddrTLS(), nil),
+		"TLS where there is none": open("amqps://mesh:s3cret@"+s.Addr(), nil),
+		"configure permission": func(ctx context.Context) error {
+			b, err := rabbitmq.Open(ctx, rabbitmq.Config{URL: s.URLOf("writer", "w")})
+			if err != nil {
+				return err
+			}
+			defer b.Close(ctx)
+			return b.Admin().EnsureTopic(ctx, broker.TopicSpec{Name: topic})
+		},
+		"publish permission": func(ctx context.Context) error {
+			owner, err := rabbitmq.Open(ctx, rabbitmq.Config{URL: s.URL()})
+			if err != nil {
+				return err
+			}
+			defer owner.Close(ctx)
+			if err := broker.Provision(ctx, owner.Admin(), broker.TopicSpec{Name: topic}, broker.GroupSpec{Name: "g"}); err != nil {
+				return err
+			}
+			b, err := rabbitmq.Open(ctx, rabbitmq.Config{URL: s.URLOf("reader", "r")})
+			if err != nil {
+				return err
+			}
+			defer b.Close(ctx)
+			p, err := b.Publisher()
+			if err != nil {
+				return err
+			}
+			return p.Publish(ctx, []broker.Message{{Topic: topic, Value: []byte("x")}})
+		},
+	}
+}

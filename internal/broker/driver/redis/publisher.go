@@ -1,0 +1,139 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	goredis "github.com/redis/go-redis/v9"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+)
+
+// Bounds of what is on its way to the server, per publisher: bytes, and calls,
+// each of which has a connection to itself.
+const (
+	windowBytes = 64 << 20
+	windowCalls = 16
+)
+
+// publisher sends the messages of one call in one pipeline.
+type publisher struct {
+	conn   *conn
+	window *semaphore.Weighted
+	closed atomic.Bool
+}
+
+func newPublisher(c *conn) *publisher {
+	return &publisher{conn: c, window: semaphore.NewWeighted(windowBytes)}
+}
+
+// Publish implements broker.Publisher. Once messages are on their way, only the
+// deadline of ctx and the publish timeout end the wait for their fate, so that
+// nothing refers to them after it has returned.
+func (p *publisher) Publish(ctx context.Context, msgs []broker.Message) error {
+	errs := make([]error, len(msgs))
+	idx := make([]int, 0, len(msgs))
+	size := 0
+	for i := range msgs {
+		if errs[i] = p.check(ctx, &msgs[i]); errs[i] == nil {
+			idx = append(idx, i)
+			size += msgs[i].Size()
+		}
+	}
+	if len(idx) > 0 {
+		p.send(ctx, msgs, idx, size, errs)
+	}
+	return result(errs)
+}
+
+// check says why a message can not be sent.
+func (p *publisher) check(ctx context.Context, m *broker.Message) error {
+	if err := broker.ValidMessage(m, MaxMessageBytes); err != nil {
+		return err
+	}
+	if p.closed.Load() {
+		return broker.ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
+	}
+	if err := p.conn.link.gone(); err != nil {
+		return err
+	}
+	if p.conn.guard.full(m.Topic) {
+		return errFull
+	}
+	return nil
+}
+
+func result(errs []error) error {
+	var failed []broker.Failure
+	for i, err := range errs {
+		if err != nil {
+			failed = append(failed, broker.Failure{Index: i, Err: err})
+		}
+	}
+	if failed == nil {
+		return nil
+	}
+	return &broker.PublishError{Total: len(errs), Failed: failed}
+}
+
+// send publishes the messages at idx and notes what became of each.
+func (p *publisher) send(ctx context.Context, msgs []broker.Message, idx []int, size int, errs []error) {
+	ctx, cancel := context.WithTimeout(ctx, p.conn.target.timeout)
+	defer cancel()
+	weight := int64(min(max(size, windowBytes/windowCalls), windowBytes))
+	if err := p.window.Acquire(ctx, weight); err != nil {
+		for _, i := range idx {
+			errs[i] = fmt.Errorf("%w: the publish window stayed full", broker.ErrBackpressure)
+		}
+		return
+	}
+	defer p.window.Release(weight)
+	pipe := p.conn.pub.Pipeline()
+	cmds := make([]*goredis.Cmd, len(idx))
+	stream, topic := "", ""
+	for k, i := range idx {
+		if m := &msgs[i]; m.Topic != topic {
+			topic, stream = m.Topic, p.conn.stream(m.Topic)
+		}
+		cmds[k] = pipe.Do(ctx, encode(&msgs[i], stream)...)
+	}
+	_, err := pipe.Exec(ctx)
+	if err != nil {
+		_ = p.conn.link.observe(err) // each command has its own
+	}
+	for k, i := range idx {
+		errs[i] = outcome(cmds[k].Err(), msgs[i].Topic)
+	}
+}
+
+// outcome is what became of a message, by the error of its command.
+func outcome(err error, topic string) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, goredis.Nil):
+		return fmt.Errorf("topic %q: %w", topic, broker.ErrUnroutable)
+	case unsent(err):
+		return classify(err)
+	}
+	return fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, err)
+}
+
+// Close implements broker.Publisher.
+func (p *publisher) Close(ctx context.Context) error {
+	if p.closed.Swap(true) {
+		return nil
+	}
+	defer p.conn.remove(p)
+	if p.window.Acquire(ctx, windowBytes) != nil {
+		return fmt.Errorf("close publisher: %w", ctx.Err())
+	}
+	p.window.Release(windowBytes)
+	return nil
+}

@@ -1,0 +1,130 @@
+package redis_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"os"
+	"testing"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/brokertest"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/redis"
+	"github.com/driftmesh/driftmesh/test/server"
+	redisserver "github.com/driftmesh/driftmesh/test/server/redis"
+)
+
+func TestMain(m *testing.M) {
+	brokertest.Worker(func(ctx context.Context, addr string) (broker.Broker, error) {
+		return redis.Open(ctx, redis.Config{URL: addr})
+	})
+	code := m.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// suiteServer is a Redis of the suite.
+type suiteServer struct{ *redisserver.Server }
+
+func (s suiteServer) Addr() string { return s.URL() }
+
+func (s suiteServer) Dial(ctx context.Context, lost brokertest.Lost) (broker.Broker, error) {
+	return redis.Open(ctx, redis.Config{URL: s.URL(), Lost: lost})
+}
+
+func (s suiteServer) Kill(testing.TB)    { s.Server.Kill() }
+func (s suiteServer) Restart(testing.TB) { s.Server.Restart() }
+
+func TestSuite(t *testing.T) {
+	shared := suiteServer{redisserver.Start(t, redisserver.Options{})}
+	brokertest.Run(t, brokertest.Harness{
+		Start: func(tb testing.TB, fault bool) brokertest.Server {
+			if fault {
+				return suiteServer{redisserver.Start(tb, redisserver.Options{})}
+			}
+			return shared
+		},
+		Foreign: foreign,
+		Refused: refused,
+	}, brokertest.Except{
+		"KeyOrder": "workers share one stream, and Redis hands entries to whoever asks; Capabilities.Ordered is false",
+	})
+}
+
+// foreign publishes as any Redis client would.
+func foreign(tb testing.TB, addr, topic string, m broker.Message) {
+	opts, err := goredis.ParseURL(addr)
+	require.NoError(tb, err)
+	c := goredis.NewClient(opts)
+	defer c.Close()
+	fields := []any{"v", m.Value, "i", m.ID}
+	if m.Key != nil {
+		fields = append(fields, "k", m.Key)
+	}
+	for _, h := range m.Headers {
+		fields = append(fields, "h:"+h.Key, h.Value)
+	}
+	require.NoError(tb, c.XAdd(tb.Context(), &goredis.XAddArgs{Stream: "driftmesh:{" + topic + "}", NoMkStream: true, Values: fields}).Err())
+}
+
+// everything is what a user needs, as the package says.
+const everything = "~driftmesh:* -@all +hello +auth +ping +select +client|setname " +
+	"+xadd +xreadgroup +xread +xrange +xrevrange +xlen +xack +xclaim +xpending +xtrim +xgroup +xinfo " +
+	"+memory|usage +time +info +exists +hset +hsetnx +hget +hmget +eval +evalsha +script|load"
+
+// refused are connections that a server with users, or with TLS, refuses.
+func refused(tb testing.TB) map[string]func(context.Context) error {
+	s := redisserver.Start(tb, redisserver.Options{Users: map[string]redisserver.User{
+		"mesh":   {Password: "s3cret", Rules: everything},
+		"reader": {Password: "r", Rules: everything + " -xadd"},
+		"other":  {Password: "o", Rules: everything + " resetkeys ~other:*"},
+	}})
+	private := redisserver.Start(tb, redisserver.Options{TLS: server.NewCertificate(tb)})
+	open := func(url string, config *tls.Config) func(context.Context) error {
+		return func(ctx context.Context) error {
+			b, err := redis.Open(ctx, redis.Config{URL: url, TLS: config})
+			if err == nil {
+				err = b.Ping(ctx)
+				_ = b.Close(ctx)
+			}
+			return err
+		}
+	}
+	publish := func(url string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			b, err := redis.Open(ctx, redis.Config{URL: url})
+			if err != nil {
+				return err
+			}
+			defer b.Close(ctx)
+			if err := b.Admin().EnsureTopic(ctx, broker.TopicSpec{Name: "spans"}); err != nil {
+				return err
+			}
+			p, err := b.Publisher()
+			if err != nil {
+				return err
+			}
+			return p.Publish(ctx, []broker.Message{{Topic: "spans", Value: []byte("x")}})
+		}
+	}
+	require.NoError(tb, publish(s.URLOf("mesh", "s3cret"))(tb.Context()), "the documented permissions are enough")
+	return map[string]func(context.Context) error{
+		"no password":        open(s.URLOf("", ""), nil),
+		"wrong password":     open(s.URLOf("mesh", "wrong"), nil),
+		"unknown user":       open(s.URLOf("nobody", "s3cret"), nil),
+		"wrong CA":           open("rediss://"+private.Addr(), nil),
+		"TLS required":       open("redis://"+private.Addr(), nil),
+		"TLS not spoken":     open("rediss://"+s.Addr(), nil),
+		"publish permission": publish(s.URLOf("reader", "r")),
+		"other keys":         publish(s.URLOf("other", "o")),
+	}
+}

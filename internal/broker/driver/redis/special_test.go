@@ -1,0 +1,383 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/redis"
+	redisserver "github.com/driftmesh/driftmesh/test/server/redis"
+)
+
+const key = "driftmesh:{spans}" // of the topic of all tests here
+
+func dial(t testing.TB, cfg redis.Config) broker.Broker {
+	t.Helper()
+	b, err := redis.Open(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = b.Close(ctx)
+	})
+	return b
+}
+
+func limited(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func publisher(t testing.TB, b broker.Broker) broker.Publisher {
+	t.Helper()
+	p, err := b.Publisher()
+	require.NoError(t, err)
+	return p
+}
+
+func consumer(t testing.TB, b broker.Broker, topic, group string) broker.Consumer {
+	t.Helper()
+	c, err := b.Consumer(broker.ConsumerConfig{Topic: topic, Group: group, Linger: 20 * time.Millisecond})
+	require.NoError(t, err)
+	return c
+}
+
+func admin(t testing.TB, s *redisserver.Server) *goredis.Client {
+	t.Helper()
+	c := s.Admin()
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func messages(n, size int) []broker.Message {
+	msgs := make([]broker.Message, n)
+	for i := range msgs {
+		msgs[i] = broker.Message{Topic: "spans", Value: make([]byte, size), ID: strconv.Itoa(i)}
+	}
+	return msgs
+}
+
+// receive returns the next batch.
+func receive(t *testing.T, c broker.Consumer, within time.Duration) *broker.Batch {
+	t.Helper()
+	b, err := c.Receive(limited(t, within))
+	require.NoError(t, err)
+	return b
+}
+
+// drain acknowledges n messages and returns their ids.
+func drain(t *testing.T, c broker.Consumer, n int, within time.Duration) map[string]int {
+	t.Helper()
+	seen := map[string]int{}
+	for end := time.Now().Add(within); len(seen) < n; {
+		b := receive(t, c, time.Until(end))
+		for _, d := range b.Deliveries {
+			seen[d.ID]++
+		}
+		require.NoError(t, b.Ack(t.Context()))
+	}
+	return seen
+}
+
+// What a group gives up after MaxDeliver attempts is parked by the driver.
+func TestGivenUpByTheGroup(t *testing.T) {
+	t.Parallel()
+	s := redisserver.Start(t, redisserver.Options{})
+	ctx := limited(t, 30*time.Second)
+	b := dial(t, redis.Config{URL: s.URL()})
+	group := broker.GroupSpec{Name: "g", MaxDeliver: 2, AckWait: time.Second}
+	require.NoError(t, broker.Provision(ctx, b.Admin(), broker.TopicSpec{Name: "spans"}, group))
+	require.NoError(t, b.Admin().EnsureGroup(ctx, broker.GroupSpec{Topic: "spans.dlq", Name: "dlq"}))
+	c := consumer(t, b, "spans", "g")
+	msgs := []broker.Message{{Topic: "spans", ID: "a", Value: []byte("bad")}, {Topic: "spans", ID: "b"}}
+	require.NoError(t, publisher(t, b).Publish(ctx, msgs))
+	for attempt := 1; attempt <= 2; attempt++ {
+		batch := receive(t, c, 5*time.Second)
+		require.Equal(t, attempt, batch.Deliveries[0].Attempt)
+		require.NoError(t, batch.Settle(ctx, []int{0}, 0))
+	}
+	_, err := c.Receive(limited(t, time.Second))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	d := receive(t, consumer(t, b, "spans.dlq", "dlq"), 5*time.Second).Deliveries[0]
+	require.Equal(t, "bad", string(d.Value))
+	require.Equal(t, "a", d.ID)
+	require.Equal(t, "max_deliveries", d.Header(broker.HeaderDLQReason))
+	require.Equal(t, "2", d.Header(broker.HeaderDLQAttempts))
+	lag, err := b.Admin().Lag(ctx, "spans", "g")
+	require.NoError(t, err)
+	require.Zero(t, lag.Total())
+}
+
+// Messages that are removed while they wait to be delivered again are counted,
+// whoever removed them.
+func TestPendingMessagesLostAreCounted(t *testing.T) {
+	t.Parallel()
+	s := redisserver.Start(t, redisserver.Options{})
+	ctx := limited(t, 30*time.Second)
+	var lost atomic.Int64
+	b := dial(t, redis.Config{URL: s.URL(), Lost: func(_, _ string, n int64) { lost.Add(n) }})
+	require.NoError(t, broker.Provision(ctx, b.Admin(), broker.TopicSpec{Name: "spans"}, broker.GroupSpec{Name: "g", AckWait: time.Second}))
+	c := consumer(t, b, "spans", "g")
+	require.NoError(t, publisher(t, b).Publish(ctx, messages(5, 10)))
+	batch := receive(t, c, 5*time.Second)
+	require.Len(t, batch.Deliveries, 5)
+	require.NoError(t, batch.Settle(ctx, []int{0, 2}, 200*time.Millisecond))
+	require.NoError(t, admin(t, s).XTrimMaxLen(ctx, key, 1).Err())
+	_, err := c.Receive(limited(t, time.Second))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.EqualValues(t, 2, lost.Load())
+	lag, err := b.Admin().Lag(ctx, "spans", "g")
+	require.NoError(t, err)
+	require.Zero(t, lag.Total())
+}
+
+// Trimming by size stops at what a group has not acknowledged, in the hands of
+// a worker or not, and goes on when it has.
+func TestTrimKeepsWhatIsNotAcknowledged(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := redisserver.Start(t, redisserver.Options{})
+	ctx := limited(t, 60*time.Second)
+	var lost atomic.Int64
+	b := dial(t, redis.Config{URL: s.URL(), Lost: func(_, _ string, n int64) { lost.Add(n) }})
+	const size, limit = 10 << 10, 1 << 20
+	require.NoError(t, broker.Provision(ctx, b.Admin(), broker.TopicSpec{Name: "spans", MaxBytes: limit},
+		broker.GroupSpec{Name: "slow"}, broker.GroupSpec{Name: "fast"}, broker.GroupSpec{Name: "careless", MayLose: true}))
+	p, bare := publisher(t, b), admin(t, s)
+	require.NoError(t, p.Publish(ctx, messages(50, size)))
+	slow, err := b.Consumer(broker.ConsumerConfig{Topic: "spans", Group: "slow", MaxMessages: 30, Linger: time.Second})
+	require.NoError(t, err)
+	held := receive(t, slow, 5*time.Second)
+	require.Len(t, held.Deliveries, 30)
+	require.NoError(t, held.SettleSome(ctx, indexes(0, 20), nil, 0)) // ten remain, and twenty unread
+	fast := consumer(t, b, "spans", "fast")
+	drain(t, fast, 50, 10*time.Second)
+
+	require.NoError(t, p.Publish(ctx, messages(100, size))) // 1.5 MB by now
+	refused := func() bool { return errors.Is(p.Publish(ctx, messages(1, 1)), broker.ErrBackpressure) }
+	require.Eventually(t, refused, 5*time.Second, 20*time.Millisecond)
+	first := bare.XRangeN(ctx, key, "-", "+", 1).Val()[0].ID
+	require.LessOrEqual(t, first, held.Deliveries[20].Position, "nothing is gone that is not acknowledged")
+	require.Greater(t, first, held.Deliveries[0].Position, "what is acknowledged is gone")
+	dlq := messages(1, 1)
+	dlq[0].Topic = "spans.dlq"
+	require.NoError(t, p.Publish(ctx, dlq), "parking goes on")
+
+	require.NoError(t, held.Ack(ctx))
+	drain(t, fast, 100, 10*time.Second)
+	n := bare.XLen(ctx, key).Val()
+	lag, err := b.Admin().Lag(ctx, "spans", "slow")
+	require.NoError(t, err)
+	require.True(t, lag.Known)
+	require.GreaterOrEqual(t, n, lag.Pending, "the backlog is there")
+	for left := lag.Pending; left > 0; {
+		batch := receive(t, slow, 5*time.Second)
+		left -= int64(len(batch.Deliveries))
+		require.NoError(t, batch.Ack(ctx))
+	}
+	require.Eventually(t, func() bool {
+		return bare.MemoryUsage(ctx, key, 0).Val() <= limit && p.Publish(ctx, messages(1, 1)) == nil
+	}, 10*time.Second, 50*time.Millisecond, "room again")
+	require.Zero(t, lost.Load())
+}
+
+func indexes(from, to int) []int {
+	var idx []int
+	for i := from; i < to; i++ {
+		idx = append(idx, i)
+	}
+	return idx
+}
+
+// A DLQ makes room for itself, and says what went unread.
+func TestFullDLQDropsTheOldest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := redisserver.Start(t, redisserver.Options{})
+	ctx := limited(t, 30*time.Second)
+	var lost atomic.Int64
+	b := dial(t, redis.Config{URL: s.URL(), Lost: func(_, _ string, n int64) { lost.Add(n) }})
+	require.NoError(t, b.Admin().EnsureTopic(ctx, broker.TopicSpec{Name: "spans.dlq", MaxBytes: 1 << 20}))
+	require.NoError(t, b.Admin().EnsureGroup(ctx, broker.GroupSpec{Topic: "spans.dlq", Name: "dlq"}))
+	msgs := messages(300, 10<<10)
+	for i := range msgs {
+		msgs[i].Topic = "spans.dlq"
+	}
+	require.NoError(t, publisher(t, b).Publish(ctx, msgs))
+	require.Eventually(t, func() bool { return lost.Load() > 150 }, 10*time.Second, 20*time.Millisecond)
+	seen := drain(t, consumer(t, b, "spans.dlq", "dlq"), 300-int(lost.Load()), 10*time.Second)
+	require.Contains(t, seen, "299")
+	require.Len(t, seen, 300-int(lost.Load()), "the loss is exact")
+}
+
+// A server without memory refuses messages, and lets workers work.
+func TestOutOfMemory(t *testing.T) {
+	t.Parallel()
+	s := redisserver.Start(t, redisserver.Options{})
+	ctx := limited(t, 60*time.Second)
+	b := dial(t, redis.Config{URL: s.URL()})
+	require.NoError(t, broker.Provision(ctx, b.Admin(), broker.TopicSpec{Name: "spans", MaxBytes: 8 << 20}, broker.GroupSpec{Name: "g"}))
+	p, c := publisher(t, b), consumer(t, b, "spans", "g")
+	s.Set("maxmemory", "16mb")
+	sent := 0
+	var err error
+	for sent < 1000 && err == nil {
+		if err = p.Publish(ctx, messages(1, 64<<10)); err == nil {
+			sent++
+		}
+	}
+	require.ErrorIs(t, err, broker.ErrBackpressure)
+	require.NotErrorIs(t, err, broker.ErrUnknownOutcome)
+	require.NoError(t, b.Ping(ctx), "the connection is fine")
+	for got := 0; got < sent; {
+		batch := receive(t, c, 5*time.Second)
+		got += len(batch.Deliveries)
+		require.NoError(t, batch.Ack(ctx))
+	}
+	require.Eventually(t, func() bool { return p.Publish(ctx, messages(1, 64<<10)) == nil },
+		10*time.Second, 50*time.Millisecond, "trimming makes room without any memory to spare")
+}
+
+// A restart of the server, which forgets how many entries were read, leaves lag
+// and losses exact.
+func TestCountsSurviveARestart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := redisserver.Start(t, redisserver.Options{})
+	ctx := limited(t, 60*time.Second)
+	var lost atomic.Int64
+	b := dial(t, redis.Config{URL: s.URL(), Lost: func(_, _ string, n int64) { lost.Add(n) }})
+	topic := broker.TopicSpec{Name: "spans", MaxAge: 10 * time.Second}
+	require.NoError(t, broker.Provision(ctx, b.Admin(), topic, broker.GroupSpec{Name: "g"}, broker.GroupSpec{Name: "idle", MayLose: true}))
+	require.NoError(t, publisher(t, b).Publish(ctx, messages(5000, 100)))
+	c, err := b.Consumer(broker.ConsumerConfig{Topic: "spans", Group: "g", MaxMessages: 100, Linger: 20 * time.Millisecond})
+	require.NoError(t, err)
+	for range 12 {
+		require.NoError(t, receive(t, c, 5*time.Second).Ack(ctx))
+	}
+	s.Kill()
+	s.Restart()
+	require.Eventually(t, func() bool {
+		lag, err := b.Admin().Lag(ctx, "spans", "g")
+		return err == nil && lag.Known && lag.Pending == 3800 && lag.InFlight == 0
+	}, 5*time.Second, 20*time.Millisecond)
+	require.NoError(t, receive(t, c, 5*time.Second).Ack(ctx))
+	require.Eventually(t, func() bool { return lost.Load() > 0 }, 20*time.Second, 50*time.Millisecond)
+	require.EqualValues(t, 3700, lost.Load())
+}
+
+// The group's MaxInFlight bounds what all workers have together.
+func TestMaxInFlightOfTheGroup(t *testing.T) {
+	t.Parallel()
+	s := redisserver.Start(t, redisserver.Options{})
+	ctx := limited(t, 30*time.Second)
+	b := dial(t, redis.Config{URL: s.URL()})
+	require.NoError(t, broker.Provision(ctx, b.Admin(), broker.TopicSpec{Name: "spans"}, broker.GroupSpec{Name: "g", MaxInFlight: 100}))
+	require.NoError(t, publisher(t, b).Publish(ctx, messages(300, 10)))
+	batch := receive(t, consumer(t, b, "spans", "g"), 5*time.Second)
+	require.Len(t, batch.Deliveries, 100)
+	other := consumer(t, b, "spans", "g")
+	_, err := other.Receive(limited(t, time.Second))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NoError(t, batch.Ack(ctx))
+	require.Len(t, receive(t, other, 5*time.Second).Deliveries, 100)
+}
+
+// A worker that leaves leaves nothing behind, and what it had read and not
+// handed out counts as never delivered.
+func TestLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	s := redisserver.Start(t, redisserver.Options{})
+	ctx := limited(t, 30*time.Second)
+	b := dial(t, redis.Config{URL: s.URL()})
+	require.NoError(t, broker.Provision(ctx, b.Admin(), broker.TopicSpec{Name: "spans"}, broker.GroupSpec{Name: "g"}))
+	require.NoError(t, publisher(t, b).Publish(ctx, messages(40, 10<<10)))
+	c, err := b.Consumer(broker.ConsumerConfig{Topic: "spans", Group: "g", MaxBytes: 128 << 10, Member: "one"})
+	require.NoError(t, err)
+	batch := receive(t, c, 5*time.Second)
+	require.NoError(t, c.Close(ctx))
+	consumers := admin(t, s).XInfoConsumers(ctx, key, "g").Val()
+	require.Len(t, consumers, 1)
+	require.Equal(t, "returned", consumers[0].Name)
+	attempts := map[int]int{}
+	for n := 0; n < 40; {
+		again := receive(t, consumer(t, b, "spans", "g"), 5*time.Second)
+		for _, d := range again.Deliveries {
+			attempts[d.Attempt]++
+		}
+		n += len(again.Deliveries)
+		require.NoError(t, again.Ack(ctx))
+	}
+	require.Equal(t, map[int]int{2: len(batch.Deliveries), 1: 40 - len(batch.Deliveries)}, attempts)
+}
+
+// One field is all a producer needs.
+func TestRedisCLI(t *testing.T) {
+	t.Parallel()
+	cli, err := exec.LookPath("redis-cli")
+	if err != nil {
+		t.Skip("redis-cli is not installed")
+	}
+	s := redisserver.Start(t, redisserver.Options{})
+	ctx := limited(t, 30*time.Second)
+	b := dial(t, redis.Config{URL: s.URL()})
+	require.NoError(t, broker.Provision(ctx, b.Admin(), broker.TopicSpec{Name: "spans"}, broker.GroupSpec{Name: "g"}))
+	out, err := exec.CommandContext(ctx, cli, "-u", s.URL(), "XADD", key, "NOMKSTREAM", "*", "v", "payload", "h:Tenant", "acme").CombinedOutput()
+	require.NoError(t, err, string(out))
+	d := receive(t, consumer(t, b, "spans", "g"), 5*time.Second).Deliveries[0]
+	require.Equal(t, "payload", string(d.Value))
+	require.Equal(t, "acme", d.Header("tenant"))
+	require.Nil(t, d.Key)
+	require.Empty(t, d.ID)
+	require.WithinDuration(t, time.Now(), d.Time, time.Minute)
+	require.Equal(t, d.Position, string(out[:len(out)-1]))
+}
+
+// The server's own settings say how durable a message is.
+func TestDurability(t *testing.T) {
+	t.Parallel()
+	for set, want := range map[string]string{"everysec": "within about a second", "always": "acked = on disk"} {
+		s := redisserver.Start(t, redisserver.Options{Config: map[string]string{"appendfsync": set}})
+		require.Contains(t, dial(t, redis.Config{URL: s.URL()}).Capabilities().Durability, want)
+	}
+	s := redisserver.Start(t, redisserver.Options{Config: map[string]string{"appendonly": "no"}})
+	require.Contains(t, dial(t, redis.Config{URL: s.URL()}).Capabilities().Durability, "memory of the server only")
+	user := redisserver.User{Password: "x", Rules: everything}
+	s = redisserver.Start(t, redisserver.Options{Users: map[string]redisserver.User{"mesh": user}})
+	require.Contains(t, dial(t, redis.Config{URL: s.URL()}).Capabilities().Durability, "not known")
+}
+
+// The keys of a producer that only publishes need no more than the package says.
+func TestPublishOnlyUser(t *testing.T) {
+	t.Parallel()
+	s := redisserver.Start(t, redisserver.Options{Users: map[string]redisserver.User{
+		"mesh": {Password: "m", Rules: everything},
+		"send": {Password: "s", Rules: "~driftmesh:* -@all +hello +auth +ping +select +client|setname +xadd"},
+	}})
+	ctx := limited(t, 30*time.Second)
+	require.NoError(t, dial(t, redis.Config{URL: s.URLOf("mesh", "m")}).Admin().EnsureTopic(ctx, broker.TopicSpec{Name: "spans"}))
+	b := dial(t, redis.Config{URL: s.URLOf("send", "s") + "/0?prefix=driftmesh"})
+	p := publisher(t, b)
+	for i := range 3 {
+		require.NoError(t, p.Publish(ctx, messages(1, 1)), fmt.Sprint(i))
+		time.Sleep(600 * time.Millisecond) // the guard has tried by then
+	}
+	require.ErrorIs(t, b.Admin().EnsureTopic(ctx, broker.TopicSpec{Name: "other"}), broker.ErrDenied)
+}

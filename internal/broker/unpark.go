@@ -1,0 +1,61 @@
+package broker
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Parking is what Parked has written into the headers of a message. Fields
+// whose header is absent or unreadable are zero.
+type Parking struct {
+	Topic, Group   string // where it came from, and who could not handle it
+	Lane, Position string // its place there
+	Reason         Reason
+	Error          string
+	Attempts       int
+	FirstSeen      time.Time
+	DeadAt         time.Time
+	Worker         string
+}
+
+// Unpark is the inverse of Parked: the message as it was before it was parked,
+// which shares m's memory, and what is known about the parking. The topic is
+// that of the DLQ the message was read from, whatever its headers say.
+func Unpark(m *Message) (Message, Parking) {
+	out := *m
+	out.Topic = strings.TrimSuffix(m.Topic, dlqSuffix)
+	out.Headers = make([]Header, 0, len(m.Headers))
+	p := Parking{Topic: out.Topic}
+	for _, h := range m.Headers {
+		if strings.HasPrefix(h.Key, dlqPrefix) {
+			p.read(h.Key, string(h.Value))
+			continue
+		}
+		out.Headers = append(out.Headers, h)
+	}
+	return out, p
+}
+
+func (p *Parking) read(key, value string) {
+	switch key {
+	case HeaderDLQGroup:
+		p.Group = value
+	case HeaderDLQLane:
+		p.Lane = value
+	case HeaderDLQPosition:
+		p.Position = value
+	case HeaderDLQReason:
+		p.Reason = Reason(value)
+	case HeaderDLQError:
+		p.Error = value
+	case HeaderDLQAttempts:
+		p.Attempts, _ = strconv.Atoi(value)
+	case HeaderDLQFirstSeen:
+		p.FirstSeen, _ = time.Parse(time.RFC3339Nano, value)
+	case HeaderDLQDeadAt:
+		p.DeadAt, _ = time.Parse(time.RFC3339Nano, value)
+	case HeaderDLQWorker:
+		p.Worker = value
+	}
+}

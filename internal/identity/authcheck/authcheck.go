@@ -1,0 +1,67 @@
+// Package authcheck checks the credentials of outsiders with the service auth,
+// for every way into the mesh alike: the gateway's door and the topic inbox.
+//
+// User tokens are checked here, against auth's public keys, which are fetched
+// and kept; API keys by asking auth, once a minute at most for each.
+package authcheck
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/driftmesh/driftmesh/internal/identity"
+	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
+)
+
+// Checker tells who calls. It is safe for concurrent use.
+type Checker struct {
+	*identity.Authenticator
+	keys *identity.JWKS
+}
+
+// New makes a checker that asks auth over conn, which stays the caller's, in
+// the name of a service. anonymous lets those without credentials in, as tenant
+// default. It asks nothing yet.
+func New(conn grpc.ClientConnInterface, service string, anonymous bool) (*Checker, error) {
+	auth := authv1.NewAuthServiceClient(conn)
+	keys := identity.NewJWKS(func(ctx context.Context) (string, error) {
+		resp, err := auth.ListKeys(ctx, &authv1.ListKeysRequest{})
+		return resp.GetJwks(), err
+	})
+	authenticator, err := identity.NewAuthenticator(identity.Checks{
+		Tokens:    identity.NewTokenVerifier(keys, identity.TokenAudience, identity.TokenIssuer),
+		Keys:      identity.NewKeyVerifier(checkKey(auth, service)),
+		Anonymous: anonymous,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Checker{Authenticator: authenticator, keys: keys}, nil
+}
+
+// Run keeps auth's public keys fresh until ctx ends. It returns nil.
+func (c *Checker) Run(ctx context.Context) error { return c.keys.Run(ctx) }
+
+// Ready tells whether tokens can be checked, which takes that Run has got the
+// keys once. It gives fault.Unavailable when not.
+func (c *Checker) Ready(ctx context.Context) error { return c.keys.Ready(ctx) }
+
+// checkKey asks auth whose an API key is.
+func checkKey(auth authv1.AuthServiceClient, service string) identity.KeyCheck {
+	self := identity.ForService(service, identity.MeshTenant)
+	return func(ctx context.Context, key string) (identity.Identity, time.Time, error) {
+		resp, err := auth.CheckAPIKey(identity.With(ctx, self), &authv1.CheckAPIKeyRequest{Key: key})
+		if err != nil {
+			return identity.Identity{}, time.Time{}, err
+		}
+		var ends time.Time
+		if resp.GetExpireTime() != nil {
+			ends = resp.GetExpireTime().AsTime()
+		}
+		return identity.Identity{
+			Tenant: resp.GetTenant(), Subject: resp.GetKeyId(), Kind: identity.Key, Admin: resp.GetAdmin(),
+		}, ends, nil
+	}
+}

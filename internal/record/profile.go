@@ -1,0 +1,55 @@
+package record
+
+import (
+	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+)
+
+// Kind is what a feature of a profile holds.
+type Kind int
+
+// The kinds.
+const (
+	Int Kind = iota
+	Float
+	Text
+	Bool
+	Number   // the profile only says that it is numeric
+	Category // the profile only says that it is a category
+)
+
+var kindNames = [...]string{"int", "float", "string", "bool", "number", "category"}
+
+// String names the kind as a profile does.
+func (k Kind) String() string { return kindNames[k] }
+
+// Profile is what a door needs to know of a profile. It is immutable.
+type Profile struct {
+	UID      string
+	Features map[string]Kind
+}
+
+// ProfileOf reads the proto form.
+func ProfileOf(p *driftv1.Profile) *Profile {
+	out := &Profile{UID: p.GetUid(), Features: make(map[string]Kind, len(p.GetFeatures()))}
+	for _, f := range p.GetFeatures() {
+		out.Features[f.GetName()] = kindOf(f)
+	}
+	return out
+}
+
+func kindOf(f *driftv1.FeatureProfile) Kind {
+	switch f.GetType() {
+	case "int":
+		return Int
+	case "float":
+		return Float
+	case "string":
+		return Text
+	case "bool":
+		return Bool
+	}
+	if f.GetKind() == driftv1.FeatureKind_FEATURE_KIND_CATEGORY {
+		return Category
+	}
+	return Number
+}

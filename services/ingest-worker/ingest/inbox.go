@@ -1,0 +1,264 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/otlp"
+	"github.com/driftmesh/driftmesh/internal/record"
+	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/admit"
+	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/store"
+)
+
+// Reasons to park a message of the inbox, beside those of package broker.
+const (
+	reasonUnauthenticated broker.Reason = "unauthenticated"  // its sender does not prove to be anybody
+	reasonUnsupported     broker.Reason = "unsupported_type" // the topic does not take such values
+)
+
+// inbox handles batches of the topic inbox: it admits each message, enters it
+// into the ledger, and forwards what is good of it. A message that comes again
+// changes nothing, as everything that is made of it has the same ids.
+type inbox struct {
+	admitter  *admit.Admitter
+	sealer    *admit.Sealer
+	store     *store.Store
+	publisher broker.Publisher
+	metrics   *metrics
+}
+
+func (s *Service) newInbox(publisher broker.Publisher) (*inbox, error) {
+	caller, err := s.cfg.Inbox.caller(s.deps)
+	if err != nil {
+		return nil, err
+	}
+	sealer, err := admit.NewSealer(s.deps.Secret)
+	if err != nil {
+		return nil, fmt.Errorf("make sealer: %w", err)
+	}
+	return &inbox{
+		admitter: admit.New(admit.Config{
+			Service: name, Caller: sealer.Caller(caller), Profiles: record.NewCache(s.deps.Drift, nil),
+			Records:    record.Limits{MaxAge: s.cfg.Inbox.MaxAge, MaxAhead: s.cfg.Inbox.MaxAhead},
+			Spans:      otlp.Limits{MaxAge: s.cfg.Inbox.MaxAge, MaxAhead: s.cfg.Inbox.MaxAhead},
+			MaxMessage: func() int { return s.deps.Broker.Capabilities().MaxMessageBytes },
+		}),
+		sealer: sealer, store: s.store, publisher: publisher, metrics: s.metrics,
+	}, nil
+}
+
+// inboxRunner makes the runner of the topic inbox, which publishes through
+// publisher.
+func (s *Service) inboxRunner(publisher broker.Publisher) (*broker.Runner, error) {
+	x, err := s.newInbox(publisher)
+	if err != nil {
+		return nil, err
+	}
+	return broker.NewRunner(broker.RunnerConfig{
+		Broker: s.deps.Broker,
+		Consumer: broker.ConsumerConfig{
+			Topic: event.Inbox, Group: event.GroupIngest, Member: name,
+			MaxMessages: s.cfg.Messages, MaxBytes: int(s.cfg.Bytes), Linger: s.cfg.Linger, MaxInFlight: s.cfg.Parallel,
+		},
+		Handler: x.handle, OnPark: x.parked, Mark: x.mark,
+		Prepare: func(d *broker.Delivery) { admit.Prepare(time.Now(), d) },
+		Drain:   s.cfg.Drain, Log: s.deps.Log,
+	})
+}
+
+// taken is one delivery that was admitted.
+type taken struct {
+	index int // in the call
+	*admit.Admission
+}
+
+// handle implements broker.Handler: a delivery is done when its entry in the
+// ledger and everything that is forwarded of it are durable. The ledger comes
+// first, so that it never knows less than the services behind: a crash in
+// between brings the message again, and the entry is written anew.
+func (x *inbox) handle(ctx context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+	verdicts := make([]broker.Verdict, len(ds))
+	admitted, away := x.admitAll(ctx, ds, verdicts)
+	if len(away) == len(ds) { // waiting is all there is to do
+		return nil, away[0]
+	}
+	if err := x.enter(ctx, admitted); err != nil {
+		return nil, err
+	}
+	if err := x.forward(ctx, admitted, verdicts); err != nil {
+		return nil, err
+	}
+	return verdicts, nil
+}
+
+// maxAway is how many deliveries of a call may find a neighbour away before the
+// others are given back unasked: each question takes seconds then.
+const maxAway = 3
+
+// admitAll admits what it can; the verdicts on the others are in verdicts. away
+// has an error for each delivery that must wait for a neighbour.
+func (x *inbox) admitAll(ctx context.Context, ds []broker.Delivery, verdicts []broker.Verdict) (admitted []taken, away []error) {
+	for i := range ds {
+		if len(away) >= maxAway {
+			verdicts[i] = broker.Retry(0, away[0])
+			away = append(away, away[0])
+			continue
+		}
+		a, err := x.admitter.Admit(ctx, &ds[i])
+		switch {
+		case err == nil:
+			broker.Belongs(ctx, i, a.Tenant)
+			admitted = append(admitted, taken{i, a})
+		case fault.KindOf(err).Retryable():
+			verdicts[i] = broker.Retry(0, err)
+			away = append(away, err)
+		default:
+			verdicts[i] = verdictOn(err)
+		}
+	}
+	return admitted, away
+}
+
+// verdictOn is the verdict on a message that cannot be taken, for ever.
+func verdictOn(err error) broker.Verdict {
+	switch fault.KindOf(err) {
+	case fault.Unauthenticated, fault.Denied:
+		return broker.Dead(reasonUnauthenticated, err)
+	case fault.Unsupported:
+		return broker.Dead(reasonUnsupported, err)
+	case fault.Invalid:
+		if errors.Is(err, broker.ErrTooLarge) {
+			return broker.Dead(broker.ReasonTooLarge, err)
+		}
+		return broker.Dead(broker.ReasonDecode, err)
+	default:
+		return broker.FromError(err)
+	}
+}
+
+// enter writes the ledger.
+func (x *inbox) enter(ctx context.Context, admitted []taken) error {
+	list := make([]store.Admission, 0, len(admitted))
+	for _, t := range admitted {
+		if t.Accepted > 0 {
+			list = append(list, store.Admission{
+				Tenant: t.Tenant, ID: t.ID, Signal: t.Signal, Accepted: t.Accepted,
+				Forwarded: len(t.Forwards), Rejected: t.Rejected, Received: t.Received,
+			})
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	ctx, end := broker.Step(ctx, "enter inbox ledger")
+	err := blameless(x.store.Admit(ctx, list))
+	end(err)
+	return err
+}
+
+// forward publishes what is good, by topic, and sets the verdicts. It returns an
+// error when nothing at all can be published now.
+func (x *inbox) forward(ctx context.Context, admitted []taken, verdicts []broker.Verdict) error {
+	if len(admitted) == 0 {
+		return nil
+	}
+	failed := map[int]error{} // by index in the call
+	sent := 0
+	for _, topic := range []string{event.Spans, event.Records} {
+		var msgs []broker.Message
+		var owners []int
+		for _, t := range admitted {
+			for _, m := range t.Forwards {
+				if m.Topic == topic {
+					msgs, owners = append(msgs, m), append(owners, t.index)
+				}
+			}
+		}
+		if len(msgs) == 0 {
+			continue
+		}
+		sent += x.publish(ctx, topic, msgs, func(k int, err error) { failed[owners[k]] = err })
+	}
+	if err := failed[admitted[0].index]; sent == 0 && len(failed) == len(admitted) && fault.KindOf(err).Retryable() {
+		return err
+	}
+	for _, t := range admitted {
+		switch err := failed[t.index]; {
+		case err == nil:
+			x.metrics.admitted(t.Signal, t.Accepted, t.Rejected)
+		case errors.Is(err, broker.ErrTooLarge):
+			verdicts[t.index] = broker.Dead(broker.ReasonTooLarge, err)
+		default:
+			verdicts[t.index] = broker.FromError(err)
+		}
+	}
+	return nil
+}
+
+// publish makes the messages of one topic durable and returns how many are; it
+// tells of each that is not.
+func (x *inbox) publish(ctx context.Context, topic string, msgs []broker.Message, failed func(k int, err error)) int {
+	ctx, end := broker.Step(ctx, "forward "+topic)
+	err := x.publisher.Publish(ctx, msgs)
+	end(err)
+	if err == nil {
+		return len(msgs)
+	}
+	partly, ok := errors.AsType[*broker.PublishError](err)
+	if !ok {
+		for k := range msgs {
+			failed(k, err)
+		}
+		return 0
+	}
+	for _, f := range partly.Failed {
+		failed(f.Index, f.Err)
+	}
+	return len(msgs) - len(partly.Failed)
+}
+
+// mark implements broker.RunnerConfig.Mark: a parked message no longer has the
+// credentials of its sender; a seal stands for them, so that it can be published
+// again. One that nobody proved to have sent gets none.
+func (x *inbox) mark(ctx context.Context, d *broker.Delivery) []broker.Header {
+	tenant, origin, err := x.admitter.Origin(ctx, d)
+	if err != nil {
+		return nil
+	}
+	return []broker.Header{
+		{Key: event.HeaderTenant, Value: []byte(tenant)},
+		{Key: event.HeaderSeal, Value: []byte(x.sealer.Seal(tenant, &d.Message))},
+		{Key: event.HeaderOrigin, Value: []byte(origin)},
+	}
+}
+
+// parked implements broker.RunnerConfig.OnPark: the ledger learns of a message
+// in the dead letters before it is acknowledged. What it held is not known, so
+// it counts as one; one of an unknown sender is on nobody's account.
+func (x *inbox) parked(ctx context.Context, d *broker.Delivery, p broker.Park) error {
+	x.metrics.inboxParked.WithLabelValues(string(p.Reason)).Inc()
+	valueType, err := admit.TypeOf(&d.Message)
+	if err != nil {
+		return nil //nolint:nilerr // nobody knows what it should count as
+	}
+	tenant, id, err := x.admitter.Identify(ctx, d)
+	switch {
+	case err != nil && fault.KindOf(err).Retryable():
+		return fmt.Errorf("find out whose the parked message is: %w", err)
+	case err != nil:
+		return nil //nolint:nilerr // nobody proves to have sent it
+	}
+	err = blameless(x.store.Admit(ctx, []store.Admission{{
+		Tenant: tenant, ID: id, Signal: admit.SignalOf(valueType), Accepted: 1,
+		DeadLettered: map[string]int{string(p.Reason): 1}, Received: d.Time,
+	}}))
+	if err != nil {
+		return fmt.Errorf("enter the parked message into the ledger: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,238 @@
+package admit
+
+import (
+	"context"
+	"time"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/envelope"
+	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/otlp"
+	"github.com/driftmesh/driftmesh/internal/record"
+	"github.com/driftmesh/driftmesh/internal/salvage"
+	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
+	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
+)
+
+// MaxValue is the largest value that is looked at: what the gateway's door takes
+// in one request.
+const MaxValue = 64 << 20
+
+// headroom is what id and headers of a forwarded message take at most.
+const headroom = 4 << 10
+
+// Config says what an Admitter goes by. Every field is required, but for the
+// zero limits, which are the door's defaults.
+type Config struct {
+	Service    string // on whose account drift is asked
+	Caller     Caller
+	Profiles   record.Profiles
+	Records    record.Limits
+	Spans      otlp.Limits // without MaxMessage
+	MaxMessage func() int  // the broker's largest message, 0 while unknown
+}
+
+// Admitter takes messages in. It is safe for concurrent use.
+type Admitter struct {
+	cfg   Config
+	sieve *record.Sieve
+}
+
+// New makes an admitter.
+func New(cfg Config) *Admitter {
+	return &Admitter{cfg: cfg, sieve: record.NewSieve(cfg.Records, cfg.Profiles)}
+}
+
+// Admission is what becomes of one message.
+type Admission struct {
+	Tenant   string
+	ID       string // names the message within its tenant, for good
+	Signal   string
+	Received time.Time
+	// Accepted is how many spans or records arrived, refused ones included.
+	Accepted int
+	Rejected map[string]int // by reason
+	// Forwards carry the good ones on. They refer to the delivery's memory.
+	Forwards []broker.Message
+}
+
+// Admit takes in one message. The error is fault.Unauthenticated when nobody
+// proves to have sent it, fault.Unsupported or fault.Invalid when its value is
+// nothing that can be taken, and fault.Unavailable when a neighbour who must be
+// asked is away.
+func (a *Admitter) Admit(ctx context.Context, d *broker.Delivery) (*Admission, error) {
+	tenant, err := a.cfg.Caller(ctx, &d.Message)
+	if err != nil {
+		return nil, err
+	}
+	valueType, err := TypeOf(&d.Message)
+	if err != nil {
+		return nil, err
+	}
+	if len(d.Value) > MaxValue {
+		return nil, fault.Invalid.Wrap(broker.ErrTooLarge, "the message has %d bytes, at most %d are taken", len(d.Value), MaxValue)
+	}
+	out := &Admission{
+		Tenant: tenant, ID: messageID(tenant, origin(d), d.Value), Signal: SignalOf(valueType),
+		Received: d.Time, Rejected: map[string]int{},
+	}
+	if valueType == event.TypeRecords {
+		return out, a.records(ctx, out, d)
+	}
+	body := d.Value
+	if valueType == event.TypeTracesJSON {
+		if body, err = otlp.FromJSON(body); err != nil {
+			return nil, err
+		}
+	}
+	return out, a.spans(out, d, body)
+}
+
+// Identify is the part of Admit that tells whose a message is and which one,
+// without looking at what it holds.
+func (a *Admitter) Identify(ctx context.Context, d *broker.Delivery) (tenant, id string, err error) {
+	if tenant, err = a.cfg.Caller(ctx, &d.Message); err != nil {
+		return "", "", err
+	}
+	return tenant, messageID(tenant, origin(d), d.Value), nil
+}
+
+// Origin tells whose a message is, and under which id it would be known if it
+// were published again.
+func (a *Admitter) Origin(ctx context.Context, d *broker.Delivery) (tenant, first string, err error) {
+	tenant, err = a.cfg.Caller(ctx, &d.Message)
+	return tenant, origin(d), err
+}
+
+// maxMessage is the largest value that may be forwarded, 0 for any.
+func (a *Admitter) maxMessage() int {
+	if n := a.cfg.MaxMessage(); n > 0 {
+		return max(n-headroom, 1)
+	}
+	return 0
+}
+
+func (a *Admitter) spans(out *Admission, d *broker.Delivery, body []byte) error {
+	lim := a.cfg.Spans
+	lim.MaxMessage = a.maxMessage()
+	rep, err := otlp.Scan(body, out.Received, lim)
+	if err != nil {
+		return err
+	}
+	out.Accepted = rep.Spans
+	for reason, n := range rep.ByReason {
+		if n > 0 {
+			out.Rejected[otlp.Reason(reason).String()] = n
+		}
+	}
+	if rep.Accepted() == 0 {
+		return nil
+	}
+	trace := traceOf(d.Headers)
+	if rep.Intact() && (lim.MaxMessage == 0 || len(body) <= lim.MaxMessage) {
+		out.forward(part{event.Spans, event.TypeTraces, rep.Accepted(), body, nil}, trace)
+		return nil
+	}
+	for p := range otlp.Split(body, out.Received, lim) {
+		out.forward(part{event.Spans, event.TypeTraces, p.Spans, p.Value, nil}, trace)
+	}
+	return nil
+}
+
+func (a *Admitter) records(ctx context.Context, out *Admission, d *broker.Delivery) error {
+	var batch eventv1.RecordBatch
+	salvage.Unmarshal(d.Value, &batch)
+	if bad, is := salvage.Badness(&batch); is {
+		return bad.Fault()
+	}
+	ctx = identity.With(ctx, identity.ForService(a.cfg.Service, out.Tenant))
+	v, err := a.sieve.Sift(ctx, record.Batch{
+		Tenant: out.Tenant, Records: batch.GetRecords(), Now: out.Received, MaxRecord: record.MaxRecord(a.cfg.MaxMessage()),
+		NewID: func(i int) string { return partID(out.ID, "record", []int{i}) },
+	})
+	if err != nil {
+		return err
+	}
+	out.Accepted = len(batch.GetRecords())
+	for reason, n := range v.Rejected.ByReason {
+		out.Rejected[reason] = int(n)
+	}
+	size := record.MessageBytes
+	if most := a.maxMessage(); most > 0 {
+		size = min(size, most)
+	}
+	chunks, err := record.Cut(v.Good, size)
+	if err != nil {
+		return err
+	}
+	trace := traceOf(d.Headers)
+	for _, c := range chunks {
+		own := trace
+		if own == nil { // as at the door: a record's trace goes on where the call has none
+			own = traceOfRecords(v.Good[c.Start:c.End])
+		}
+		out.forward(part{event.Records, event.TypeRecords, c.End - c.Start, c.Value, v.Index[c.Start:c.End]}, own)
+	}
+	return nil
+}
+
+// part is a good part of a value, on its way.
+type part struct {
+	topic, valueType string
+	count            int // spans or records
+	value            []byte
+	which            []int // positions of its records, which may be others the next time
+}
+
+// forward adds a message that carries a part on.
+func (out *Admission) forward(p part, trace []broker.Header) {
+	m := envelope.New(p.topic, envelope.Stamp{
+		Tenant: out.Tenant, Type: p.valueType, Count: p.count, Accepted: out.Received, Seq: event.SeqInbox,
+	}, p.value)
+	m.ID = partID(out.ID, p.topic, append([]int{len(out.Forwards), p.count}, p.which...))
+	m.Headers = append(m.Headers, trace...)
+	out.Forwards = append(out.Forwards, m)
+}
+
+// maxTraceState bounds the tracestate that is passed on; a longer one is left
+// behind, as the specification has it.
+const maxTraceState = 512
+
+// traceOf is the trace context of the producer, nil when there is none that is
+// recorded. It is copied: the delivery's memory is the driver's.
+func traceOf(headers []broker.Header) []broker.Header {
+	var parent, state string
+	for _, h := range headers {
+		switch h.Key {
+		case event.HeaderTraceParent:
+			parent = string(h.Value)
+		case event.HeaderTraceState:
+			state = string(h.Value)
+		}
+	}
+	return traceHeaders(parent, state)
+}
+
+func traceHeaders(parent, state string) []broker.Header {
+	sc, ok := record.ParseParent(parent)
+	if !ok || !sc.IsSampled() {
+		return nil
+	}
+	trace := []broker.Header{{Key: event.HeaderTraceParent, Value: []byte(parent)}}
+	if state != "" && len(state) <= maxTraceState {
+		trace = append(trace, broker.Header{Key: event.HeaderTraceState, Value: []byte(state)})
+	}
+	return trace
+}
+
+// traceOfRecords is the first recorded trace of the records.
+func traceOfRecords(good []*ingestv1.Record) []broker.Header {
+	for _, r := range good {
+		if trace := traceHeaders(r.GetTraceparent(), r.GetTracestate()); trace != nil {
+			return trace
+		}
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+package admit
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"strings"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
+)
+
+// Caller tells whose a message is. The error is fault.Unauthenticated when its
+// sender does not prove to be anybody, and fault.Unavailable when that cannot
+// be found out now. It is safe for concurrent use.
+type Caller func(ctx context.Context, m *broker.Message) (tenant string, err error)
+
+// Identify tells who calls from the values of the authorization and x-api-key
+// headers, "" for one that was not sent.
+type Identify func(ctx context.Context, authorization, apiKey string) (identity.Identity, error)
+
+// ByCredentials believes the credentials that a message carries in its headers,
+// as the gateway's door does.
+func ByCredentials(identify Identify) Caller {
+	return func(ctx context.Context, m *broker.Message) (string, error) {
+		id, err := identify(ctx, m.Header(event.HeaderAuthorization), m.Header(event.HeaderAPIKey))
+		return id.Tenant, err
+	}
+}
+
+// ByBroker believes the broker, which has verified its users; tenants says to
+// whom each belongs. It asks for a driver with Capabilities.VerifiedUser.
+func ByBroker(tenants map[string]string) Caller {
+	return func(_ context.Context, m *broker.Message) (string, error) {
+		user := m.Header(event.HeaderBrokerUser)
+		if user == "" {
+			return "", fault.Unauthenticated.New("the message does not say which user of the broker published it: set the property user-id").
+				WithReason(identity.ReasonMissing)
+		}
+		tenant, ok := tenants[user]
+		if !ok {
+			return "", fault.Unauthenticated.New("the broker's user %.100q belongs to no tenant", user).WithReason("BROKER_USER_UNKNOWN")
+		}
+		return tenant, nil
+	}
+}
+
+// ParseUsers reads a list of USER=TENANT for ByBroker. It gives fault.Invalid
+// for one of another form.
+func ParseUsers(list []string) (map[string]string, error) {
+	tenants := make(map[string]string, len(list))
+	for _, entry := range list {
+		user, tenant, ok := strings.Cut(entry, "=")
+		if !ok || user == "" {
+			return nil, fault.Invalid.New("%q is not USER=TENANT", entry)
+		}
+		if err := identity.ValidTenant(tenant); err != nil {
+			return nil, fmt.Errorf("%q: %w", entry, err)
+		}
+		if _, twice := tenants[user]; twice {
+			return nil, fault.Invalid.New("user %q stands twice", user)
+		}
+		tenants[user] = tenant
+	}
+	return tenants, nil
+}
+
+// sealPurpose separates this use of the mesh secret from all others.
+const sealPurpose = "inbox seal v1"
+
+// Sealer vouches for whose a message is after its credentials were taken out:
+// on a message that is parked, and perhaps published again. A seal is good for
+// this value of this type alone, so whoever reads one can do no more with it
+// than send the same data to the same tenant again.
+type Sealer struct{ key []byte }
+
+// NewSealer makes a sealer from the mesh secret. It gives fault.Invalid when
+// that is too short.
+func NewSealer(secret []byte) (*Sealer, error) {
+	key, err := identity.DeriveKey(secret, sealPurpose)
+	if err != nil {
+		return nil, err
+	}
+	return &Sealer{key: key}, nil
+}
+
+// Seal is the value of the header driftmesh-seal for a tenant's message.
+func (s *Sealer) Seal(tenant string, m *broker.Message) string {
+	return tenant + ":" + base64.RawURLEncoding.EncodeToString(s.sum(tenant, m))
+}
+
+// Caller believes a good seal, and else asks next.
+func (s *Sealer) Caller(next Caller) Caller {
+	return func(ctx context.Context, m *broker.Message) (string, error) {
+		if seal := m.Header(event.HeaderSeal); seal != "" {
+			tenant, text, _ := strings.Cut(seal, ":")
+			sum, err := base64.RawURLEncoding.DecodeString(text)
+			if err == nil && hmac.Equal(sum, s.sum(tenant, m)) {
+				return tenant, nil
+			}
+		}
+		return next(ctx, m)
+	}
+}
+
+func (s *Sealer) sum(tenant string, m *broker.Message) []byte {
+	h := hmac.New(sha256.New, s.key)
+	writeParts(h, []byte(tenant), []byte(m.Header(event.HeaderType)), []byte(m.Header(event.HeaderContentType)), m.Value)
+	return h.Sum(nil)
+}

@@ -1,0 +1,52 @@
+package admit
+
+import (
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/event"
+)
+
+// maxWait is how long a message may have lain on the inbox. A time further back
+// is not the broker's.
+const maxWait = 7 * 24 * time.Hour
+
+// maxAhead is how much clocks may differ.
+const maxAhead = time.Minute
+
+// Prepare takes from a delivery what only the mesh may say, and a time that
+// cannot be when it came in: what stands in the store under a time of its
+// sender's choice would live as long as that one likes.
+//
+// A broker that has no places leaves a message without an id nameless: it gets
+// an id, another one whenever it comes, because to store data twice is better
+// than to take two alike for one.
+func Prepare(now time.Time, d *broker.Delivery) {
+	if d.Time.Before(now.Add(-maxWait)) || d.Time.After(now.Add(maxAhead)) {
+		d.Time = now
+	}
+	if d.ID == "" && d.Position == "" {
+		d.ID = uuid.NewString()
+	}
+	if !slices.ContainsFunc(d.Headers, foreign) {
+		return
+	}
+	kept := make([]broker.Header, 0, len(d.Headers))
+	for _, h := range d.Headers {
+		if !foreign(h) {
+			kept = append(kept, h)
+		}
+	}
+	d.Headers = kept
+}
+
+func foreign(h broker.Header) bool {
+	switch h.Key {
+	case event.HeaderTenant, event.HeaderSeq, event.HeaderCount, event.HeaderTime, event.HeaderVoid:
+		return true
+	}
+	return false
+}

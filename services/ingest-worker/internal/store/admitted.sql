@@ -1,0 +1,10 @@
+SELECT
+    Signal,
+    sum(toUInt64(Accepted)),
+    sum(toUInt64(Forwarded)),
+    CAST(sumMap(CAST(Rejected, 'Map(String, UInt64)')), 'Map(String, UInt64)'),
+    CAST(sumMap(CAST(DeadLettered, 'Map(String, UInt64)')), 'Map(String, UInt64)')
+FROM inbox_ledger FINAL
+WHERE Tenant = {tenant:String}
+GROUP BY Signal
+ORDER BY Signal

@@ -1,0 +1,335 @@
+package mesh_test
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver"
+	"github.com/driftmesh/driftmesh/internal/event"
+	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
+	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
+	"github.com/driftmesh/driftmesh/test/mesh"
+	"github.com/driftmesh/driftmesh/test/server"
+	"github.com/driftmesh/driftmesh/test/server/rabbitmq"
+)
+
+// producer publishes past the gateway.
+type producer struct {
+	t         *testing.T
+	broker    broker.Broker
+	publisher broker.Publisher
+}
+
+func newProducer(t *testing.T, url string) *producer {
+	t.Helper()
+	b, err := driver.Open(t.Context(), driver.Config{URL: url, Name: "producer"})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = b.Close(context.Background()) })
+	p, err := b.Publisher()
+	require.NoError(t, err)
+	return &producer{t, b, p}
+}
+
+// publish sends messages to the inbox until each is durable.
+func (p *producer) publish(msgs ...broker.Message) {
+	p.t.Helper()
+	mesh.Await(p.t, time.Minute, func() error { return p.publisher.Publish(p.t.Context(), msgs) })
+}
+
+// toInbox is a message for the inbox, with headers in pairs.
+func toInbox(id string, value []byte, headers ...string) broker.Message {
+	m := broker.Message{Topic: event.Inbox, ID: id, Value: value}
+	for i := 0; i+1 < len(headers); i += 2 {
+		m.Headers = append(m.Headers, broker.Header{Key: headers[i], Value: []byte(headers[i+1])})
+	}
+	return m
+}
+
+// spansNumbered is a request with spans of their own; the last bad ones have
+// no trace id.
+func spansNumbered(t *testing.T, n, good, bad int) []byte {
+	t.Helper()
+	now := uint64(time.Now().UnixNano())
+	var spans []*tracepb.Span
+	for i := range good + bad {
+		id := fmt.Appendf(nil, "%08d%08d", n, i)
+		s := &tracepb.Span{TraceId: id, SpanId: id[8:], Name: "work", StartTimeUnixNano: now, EndTimeUnixNano: now + 1}
+		if i >= good {
+			s.TraceId = make([]byte, 16)
+		}
+		spans = append(spans, s)
+	}
+	value, err := proto.Marshal(&coltracepb.ExportTraceServiceRequest{ResourceSpans: []*tracepb.ResourceSpans{{
+		ScopeSpans: []*tracepb.ScopeSpans{{Spans: spans}},
+	}}})
+	require.NoError(t, err)
+	return value
+}
+
+func alcohol(id, profile string) *ingestv1.Record {
+	return &ingestv1.Record{Id: id, Profile: profile, Body: &ingestv1.Record_Features{Features: &ingestv1.Features{
+		Values: []*ingestv1.Feature{{Name: "alcohol", Value: &ingestv1.Feature_Float{Float: 9.4}}},
+	}}}
+}
+
+func batch(t *testing.T, records ...*ingestv1.Record) []byte {
+	t.Helper()
+	value, err := proto.Marshal(&eventv1.RecordBatch{Records: records})
+	require.NoError(t, err)
+	return value
+}
+
+// Producers that bypass the gateway get the same treatment as its callers, on
+// every broker: credentials, rules, one trace, a ledger that balances.
+func TestInboxOnEveryBroker(t *testing.T) {
+	for _, name := range mesh.Brokers {
+		t.Run(name, func(t *testing.T) {
+			b := mesh.StartBroker(t, name)
+			m := mesh.Start(t, "--broker.url", b.URL(), "--auth.bootstrap-password", adminPassword)
+			admin := m.MustCLI(t, "login", "admin", "--tenant", "driftmesh", "--password", adminPassword)
+			m.MustCLI(t, "profile", "create", "--reference", wine(t), "--name", "wine")
+			key := m.MustCLI(t, "key", "create", "sensors", "--tenant", "default", "--token", admin)
+			p := newProducer(t, b.URL())
+			t.Run("one trace", func(t *testing.T) { requireInboxTrace(t, m.Addresses, p, key) })
+			t.Run("what cannot be taken", func(t *testing.T) { requireInboxParks(t, p, key) })
+			t.Run("examples", func(t *testing.T) { requireExamples(t, m.Addresses, name, b.URL(), "--token", key) })
+			t.Run("kill -9", func(t *testing.T) { requireInboxCountsOnce(t, m, p, key) })
+			m.Stop()
+		})
+	}
+}
+
+// requireInboxTrace sends a record and a span in OTLP/JSON, both with the span
+// as their parent, and requires one trace of all hops.
+func requireInboxTrace(t *testing.T, m mesh.Addresses, p *producer, key string) {
+	const span = "00f067aa0ba902b7"
+	trace := strings.Repeat("c3", 16)
+	parent := "00-" + trace + "-" + span + "-01"
+	now := time.Now().UnixNano()
+	text := fmt.Sprintf(`{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":%q,"spanId":%q,"name":"measure","startTimeUnixNano":"%d","endTimeUnixNano":"%d"}]}]}]}`,
+		trace, span, now-1000, now)
+	p.publish(
+		toInbox("trace-1", batch(t, alcohol("1", "default/wine")), "driftmesh-type", "records.v1", "authorization", "Bearer "+key,
+			"traceparent", parent, "driftmesh-tenant", "driftmesh", "driftmesh-time", "1"),
+		toInbox("trace-2", []byte(text), "driftmesh-type", "otlp.traces.json.v1", "x-api-key", key, "traceparent", parent))
+	want := []string{
+		"measure", "dwell inbox", "process inbox", "forward records", "forward spans",
+		"dwell records", "process records", "store observations", "dwell spans", "process spans", "process windows",
+	}
+	var spans []*tracepb.Span
+	mesh.Await(t, 30*time.Second, func() error {
+		spans = getTrace(t, m, "", trace)
+		names := spanNames(spans)
+		for _, w := range want {
+			if !names[w] {
+				return fmt.Errorf("no span %q among %v", w, names)
+			}
+		}
+		return nil
+	})
+	var hops []*tracepb.Span
+	for _, s := range spans {
+		if hex.EncodeToString(s.GetSpanId()) != span {
+			hops = append(hops, s)
+		}
+	}
+	requireOneTree(t, hops, span)
+}
+
+// requireInboxParks sends what cannot be taken and looks at the dead letters.
+func requireInboxParks(t *testing.T, p *producer, key string) {
+	topic := broker.DLQ(event.Inbox)
+	require.NoError(t, p.broker.Admin().EnsureGroup(t.Context(), broker.GroupSpec{Topic: topic, Name: "test"}))
+	consumer, err := p.broker.Consumer(broker.ConsumerConfig{Topic: topic, Group: "test", Linger: 10 * time.Millisecond})
+	require.NoError(t, err)
+	defer consumer.Close(context.Background())
+	p.publish(
+		toInbox("nobody", spansNumbered(t, 1, 1, 0), "driftmesh-tenant", "default"),
+		toInbox("forged", spansNumbered(t, 2, 1, 0), "authorization", "Bearer eyJhbGciOiJub25lIn0.eyJ0ZW5hbnQiOiJkZWZhdWx0In0."),
+		toInbox("wrong key", spansNumbered(t, 3, 1, 0), "x-api-key", key[:len(key)-4]+"AAAA"),
+		toInbox("garbage", []byte("\x0a\x7f\x01"), "authorization", "Bearer "+key))
+	reasons := map[string]string{}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for len(reasons) < 4 {
+		b, err := consumer.Receive(ctx)
+		require.NoError(t, err, "dead letters so far: %v", reasons)
+		for i := range b.Deliveries {
+			d := &b.Deliveries[i]
+			reasons[d.ID] = d.Header(broker.HeaderDLQReason)
+			for _, h := range d.Headers {
+				require.NotContains(t, string(h.Value), key[:len(key)-4], "%s holds the key", h.Key)
+				require.NotContains(t, string(h.Value), "eyJ0ZW5hbnQi", "%s holds the token", h.Key)
+			}
+		}
+		require.NoError(t, b.Ack(ctx))
+	}
+	require.Equal(t, map[string]string{
+		"nobody": "unauthenticated", "forged": "unauthenticated", "wrong key": "unauthenticated", "garbage": "decode",
+	}, reasons)
+}
+
+// requireExamples runs the example of a broker, as a program and as a script,
+// and requires the traces that it has sent.
+func requireExamples(t *testing.T, m mesh.Addresses, name, address string, args ...string) {
+	if name == "kafka" { // kafka-go and kcat want no more
+		u, err := url.Parse(address)
+		require.NoError(t, err)
+		address = u.Host
+	}
+	t.Run("program", func(t *testing.T) {
+		program := mesh.Binary(t, "./examples/producers/"+name)
+		requireExample(t, m, exec.Command(program, append([]string{"--url", address, "--profile", "default/wine"}, args...)...))
+	})
+	tool := map[string]string{"nats": "nats", "kafka": "kcat", "redis": "redis-cli"}[name]
+	if tool == "" {
+		return
+	}
+	t.Run("script", func(t *testing.T) {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("%s is not on this machine", tool)
+		}
+		cmd := exec.Command(filepath.Join(mesh.Root(t), "examples/producers/shell", name+".sh"), address)
+		cmd.Env = append(os.Environ(), "TOKEN="+args[1])
+		requireExample(t, m, cmd)
+	})
+}
+
+// requireExample runs an example and requires its span and the way of its record
+// in one trace.
+func requireExample(t *testing.T, m mesh.Addresses, cmd *exec.Cmd) {
+	t.Helper()
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	parent := regexp.MustCompile(`00-([0-9a-f]{32})-[0-9a-f]{16}-01`).FindSubmatch(out)
+	require.NotNil(t, parent, string(out))
+	mesh.Await(t, time.Minute, func() error {
+		names := spanNames(getTrace(t, m, "", string(parent[1])))
+		for _, want := range []string{"measure", "process inbox", "process spans", "store observations"} {
+			if !names[want] {
+				return fmt.Errorf("no span %q among %v", want, names)
+			}
+		}
+		return nil
+	})
+}
+
+// RabbitMQ vouches for its users, and nobody can use another's name.
+func TestInboxByRabbitMQsUsers(t *testing.T) {
+	b := rabbitmq.Start(t, rabbitmq.Options{Management: true})
+	m := mesh.Start(t, "--broker.url", b.URL(), "--ingest-worker.inbox-auth", "broker", "--ingest-worker.inbox-users", "guest=default")
+	m.MustCLI(t, "profile", "create", "--reference", wine(t), "--name", "wine")
+	amqp, _, _ := strings.Cut(b.URL(), "?")
+	requireExamples(t, m.Addresses, "rabbitmq", amqp)
+	t.Run("script", func(t *testing.T) {
+		management := strings.Replace(b.ManagementURL(), "//", "//guest:guest@", 1)
+		requireExample(t, m.Addresses, exec.Command(filepath.Join(mesh.Root(t), "examples/producers/shell/rabbitmq.sh"), management))
+	})
+	before := m.Settled(t, "spans").GetStored()
+	p := newProducer(t, b.URL())
+	p.publish(toInbox("forged", spansNumbered(t, 1, 1, 0), event.HeaderBrokerUser, "guest"))
+	account := m.Settled(t, "spans")
+	require.Equal(t, before, account.GetStored(), "a header of that name is not the broker's word")
+	m.Stop()
+}
+
+// Elsewhere the setting is refused at the start.
+func TestInboxByUsersOfAnotherBroker(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, mesh.Binary(t, "./services/ingest-worker"),
+		"--broker.url", "nats://127.0.0.1:1", "--mesh.secret", strings.Repeat("0123456789abcdef", 4),
+		"--admin.listen", server.FreeAddress(t), "--ingest-worker.listen", server.FreeAddress(t),
+		"--ingest-worker.inbox-auth", "broker", "--ingest-worker.inbox-users", "guest=default")
+	out, err := cmd.CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "ingest-worker.inbox-auth: broker does not work with nats")
+}
+
+// requireInboxCountsOnce publishes while the mesh is killed, some messages
+// twice, and requires that everything good is there once and that the ledger
+// says what became of the rest.
+func requireInboxCountsOnce(t *testing.T, m *mesh.Mesh, p *producer, key string) {
+	const (
+		messages, good, bad = 300, 10, 2
+		records             = 5
+	)
+	for _, signal := range []string{"spans", "records"} {
+		m.Settled(t, signal)
+	}
+	spansBefore, recordsBefore := m.Settled(t, "spans"), m.Settled(t, "records")
+	for n := range messages {
+		if n == messages/3 || n == 2*messages/3 {
+			m.Kill()
+			m.Boot()
+		}
+		var list []*ingestv1.Record
+		for range records {
+			list = append(list, alcohol("", "default/wine")) // without an id of its own
+		}
+		list = append(list, alcohol("", "default/nothing"))
+		send := []broker.Message{
+			toInbox(fmt.Sprint("spans-", n), spansNumbered(t, 1000+n, good, bad), "authorization", "Bearer "+key),
+			toInbox(fmt.Sprint("records-", n), batch(t, list...), "driftmesh-type", "records.v1", "authorization", "Bearer "+key),
+		}
+		p.publish(send...)
+		if n%10 == 0 {
+			p.publish(send...) // its producer did not hear of the success
+		}
+	}
+	spans, recs := m.Settled(t, "spans"), m.Settled(t, "records")
+	require.EqualValues(t, messages*good, spans.GetStored()-spansBefore.GetStored(), "%v", spans)
+	require.EqualValues(t, messages*(good+bad), spans.GetAccepted()-spansBefore.GetAccepted(), "%v", spans)
+	require.EqualValues(t, messages*bad, spans.GetRejected()["trace_id_zero"]-spansBefore.GetRejected()["trace_id_zero"], "%v", spans)
+	require.EqualValues(t, 1, spans.GetDeadLettered(), "%v", spans)
+	require.EqualValues(t, messages*records, recs.GetStored()-recordsBefore.GetStored(), "%v", recs)
+	require.EqualValues(t, messages*(records+1), recs.GetAccepted()-recordsBefore.GetAccepted(), "%v", recs)
+	require.EqualValues(t, messages, recs.GetRejected()["unknown_profile"]-recordsBefore.GetRejected()["unknown_profile"], "%v", recs)
+	for _, a := range []interface {
+		GetMissingMessages() uint64
+		GetDuplicate() uint64
+	}{spans, recs} {
+		require.Zero(t, a.GetMissingMessages(), "%v", a)
+	}
+}
+
+// The embedded broker lets a producer in who may publish to the inbox and do
+// nothing else, and takes it at its word as far as the gateway would.
+func TestEmbeddedBrokerTakesProducers(t *testing.T) {
+	address := server.FreeAddress(t)
+	m := mesh.Start(t, "--nats.listen", address, "--nats.producer-password", "let me in")
+	mesh.Await(t, 10*time.Second, func() error {
+		if !strings.Contains(m.Log(), "nats://producer:PASSWORD@"+address) {
+			return fmt.Errorf("the inbox is not among the URLs")
+		}
+		return nil
+	})
+	require.NotContains(t, m.Log(), "let me in")
+	m.MustCLI(t, "profile", "create", "--reference", wine(t), "--name", "wine")
+	p := newProducer(t, "nats://producer:let%20me%20in@"+address)
+	p.publish(toInbox("1", batch(t, alcohol("1", "default/wine")), "driftmesh-type", "records.v1"))
+	account := m.Settled(t, "records")
+	require.EqualValues(t, 1, account.GetStored(), "%v", account)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	require.Error(t, p.publisher.Publish(ctx, []broker.Message{{Topic: event.Records, Value: []byte("x")}}))
+	_, err := p.broker.Admin().Lag(ctx, event.Inbox, event.GroupIngest)
+	require.Error(t, err)
+	m.Stop()
+}

@@ -1,0 +1,192 @@
+// Package fake runs a fake Kafka for tests, which starts in milliseconds: in a
+// child process of the test binary, so that it can be killed and frozen as a
+// real one. It speaks the protocol, and older versions of it than Kafka 4 does;
+// what it cannot prove are replication and compatibility.
+//
+// A test binary that starts it calls Child first thing in its TestMain.
+package fake
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/driftmesh/driftmesh/test/server"
+)
+
+// Options of a fake. The zero value is one without authentication.
+type Options struct {
+	// Port is where clients connect; 0 is a free one.
+	Port int
+	// Mechanism is the SASL mechanism required of clients, such as
+	// SCRAM-SHA-256; default none.
+	Mechanism string
+	// Users are the passwords by user. The user "admin" may do everything; with
+	// ACLs the others may only describe topics.
+	Users map[string]string
+	// ACLs lets users do only what they are allowed to.
+	ACLs bool
+	// TLS makes the fake speak TLS with this certificate.
+	TLS *server.Certificate `json:"-"`
+
+	Dir               string // filled in by Start
+	CertFile, KeyFile string // filled in by Start
+}
+
+const (
+	childEnv = "DRIFTMESH_TEST_KAFKA_CHILD"
+	admin    = "admin"
+	starting = 20 * time.Second
+)
+
+// Server is a running fake.
+type Server struct {
+	t       server.T
+	opts    Options
+	process *server.Process
+}
+
+var _ server.Broker = (*Server)(nil)
+
+// Start runs a fake until the test ends.
+func Start(t server.T, opts Options) *Server {
+	t.Helper()
+	opts.Dir = t.TempDir()
+	if opts.Port == 0 {
+		opts.Port = server.FreePort(t)
+	}
+	if opts.TLS != nil {
+		opts.CertFile, opts.KeyFile = opts.TLS.CertFile, opts.TLS.KeyFile
+	}
+	s := &Server{t: t, opts: opts}
+	s.up()
+	return s
+}
+
+func (s *Server) up() {
+	s.t.Helper()
+	conf, err := json.Marshal(s.opts)
+	if err != nil {
+		s.t.Fatalf("start the fake Kafka: %v", err)
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^$") //nolint:gosec // ourselves; Process ends it
+	cmd.Env = append(os.Environ(), childEnv+"="+string(conf))
+	s.process = server.Start(s.t, "fake kafka", cmd)
+	s.process.Await(starting, func(ctx context.Context) error {
+		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.Addr())
+		if err == nil {
+			_ = c.Close()
+		}
+		return err
+	})
+}
+
+// Addr is the fake's host and port.
+func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.opts.Port)) }
+
+// URL implements server.Broker. With SASL it is the admin's.
+func (s *Server) URL() string { return s.URLAs(admin, s.opts.Users[admin]) }
+
+// URLAs is the URL for a user.
+func (s *Server) URLAs(user, password string) string {
+	u := url.URL{Scheme: "kafka", Host: s.Addr()}
+	query := url.Values{"session-timeout": {"1s"}, "partitions": {"4"}}
+	if s.opts.TLS != nil {
+		u.Scheme = "kafka+tls"
+		query.Set("ca", s.opts.CertFile)
+	}
+	if s.opts.Mechanism != "" {
+		u.User = url.UserPassword(user, password)
+		query.Set("sasl", strings.ToLower(s.opts.Mechanism))
+	}
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+// Kill implements server.Broker.
+func (s *Server) Kill() { s.process.Kill() }
+
+// Restart implements server.Broker.
+func (s *Server) Restart() {
+	s.t.Helper()
+	s.process.Kill()
+	s.up()
+}
+
+// Freeze implements server.Broker.
+func (s *Server) Freeze() { s.process.Freeze() }
+
+// Thaw implements server.Broker.
+func (s *Server) Thaw() { s.process.Thaw() }
+
+// PID implements server.Broker.
+func (s *Server) PID() int { return s.process.PID() }
+
+// Child runs the fake and does not return, when the process was started as
+// one; else it returns at once.
+func Child() {
+	conf := os.Getenv(childEnv)
+	if conf == "" {
+		return
+	}
+	var opts Options
+	err := json.Unmarshal([]byte(conf), &opts)
+	var c *kfake.Cluster
+	if err == nil {
+		c, err = run(opts)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	<-stop
+	c.Close()
+	os.Exit(0)
+}
+
+func run(o Options) (*kfake.Cluster, error) {
+	opts := []kfake.Opt{
+		kfake.NumBrokers(1), kfake.Ports(o.Port), kfake.DataDir(o.Dir),
+		kfake.GroupMinSessionTimeout(500 * time.Millisecond),
+		kfake.BrokerConfigs(map[string]string{"log.cleaner.backoff.ms": "300"}), // retention's clock
+	}
+	if o.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}))
+	}
+	if o.Mechanism != "" {
+		opts = append(opts, kfake.EnableSASL())
+	}
+	if o.ACLs {
+		opts = append(opts, kfake.EnableACLs())
+	}
+	for name, password := range o.Users {
+		if name == admin {
+			opts = append(opts, kfake.Superuser(o.Mechanism, name, password))
+			continue
+		}
+		opts = append(opts, kfake.User(o.Mechanism, name, password, kfake.ACL{
+			Resource: kmsg.ACLResourceTypeTopic, Name: "*", Pattern: kmsg.ACLResourcePatternTypeLiteral,
+			Operation: kmsg.ACLOperationDescribe, Allow: true,
+		}))
+	}
+	return kfake.NewCluster(opts...)
+}
