@@ -34,7 +34,7 @@ func (s *server) GetSettled(ctx context.Context, _ *ledgerv1.GetSettledRequest) 
 	if err != nil {
 		return nil, fault.Unavailable.Wrap(err, "pending messages cannot be counted now")
 	}
-	resp.PendingMessages = uint64(max(lag.Total(), 0))
+	resp.PendingMessages, resp.PendingUnknown = uint64(max(lag.Total(), 0)), !lag.Known
 	settled, err := s.store.Settled(ctx, tenant)
 	if err != nil {
 		return nil, err
@@ -66,7 +66,9 @@ func (s *server) GetAdmitted(ctx context.Context, _ *ledgerv1.GetAdmittedRequest
 	if err != nil && !errors.Is(err, broker.ErrNoGroup) { // no topic, nothing pending
 		return nil, fault.Unavailable.Wrap(err, "pending messages cannot be counted now")
 	}
-	resp := &ledgerv1.GetAdmittedResponse{PendingMessages: uint64(max(lag.Total(), 0))}
+	resp := &ledgerv1.GetAdmittedResponse{
+		PendingMessages: uint64(max(lag.Total(), 0)), PendingUnknown: err == nil && !lag.Known,
+	}
 	for _, a := range admitted {
 		resp.Signals = append(resp.Signals, &ledgerv1.Admitted{
 			Signal: a.Signal, Accepted: a.Accepted, Messages: a.Forwarded, Rejected: a.Rejected, DeadLettered: a.DeadLettered,

@@ -194,7 +194,7 @@ func (l *ledger) GetSettled(ctx context.Context, _ *ledgerv1.GetSettledRequest) 
 		return nil, err
 	}
 	resp := &ledgerv1.GetSettledResponse{
-		Signal: event.SignalSpans, Stored: settled.Stored, PendingMessages: uint64(max(lag.Total(), 0)),
+		Signal: event.SignalSpans, Stored: settled.Stored, PendingMessages: uint64(max(lag.Total(), 0)), PendingUnknown: !lag.Known,
 	}
 	for _, i := range settled.Instances {
 		resp.Instances = append(resp.Instances, &ledgerv1.InstanceSettled{

@@ -218,7 +218,9 @@ func (s *Server) Addr() string { return net.JoinHostPort(host, strconv.Itoa(s.po
 func (s *Server) AddrTLS() string { return net.JoinHostPort(host, strconv.Itoa(s.tlsPort)) }
 
 // ManagementURL is the base of the management API, without credentials.
-func (s *Server) ManagementURL() string { return "http://" + net.JoinHostPort(host, strconv.Itoa(s.management)) }
+func (s *Server) ManagementURL() string {
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(s.management))
+}
 
 // Kill implements server.Broker.
 func (s *Server) Kill() { s.process.Kill() }
@@ -235,6 +237,13 @@ func (s *Server) Restart() {
 		s.Kill()
 	}
 	s.start()
+}
+
+// Reconfigure adds lines to rabbitmq.conf, which the next Restart reads.
+func (s *Server) Reconfigure(config map[string]string) {
+	s.t.Helper()
+	s.opts.Config = config
+	s.write("rabbitmq.conf", s.settings())
 }
 
 // Freeze implements server.Broker.

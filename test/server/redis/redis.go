@@ -113,7 +113,7 @@ func (s *Server) config() string {
 
 func (s *Server) start() {
 	s.t.Helper()
-	s.process = server.Start(s.t, "redis-server", exec.Command(s.program, s.file())) //nolint:noctx // it ends with the test
+	s.process = server.Start(s.t, "redis-server", exec.Command(s.program, s.file()))
 	client := s.Admin()
 	defer client.Close()
 	s.process.Await(starting, func(ctx context.Context) error {

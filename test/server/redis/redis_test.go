@@ -18,7 +18,7 @@ func connect(t *testing.T, url string) *goredis.Client {
 	t.Helper()
 	opts, err := goredis.ParseURL(url)
 	require.NoError(t, err)
-	opts.MaxRetries, opts.ContextTimeoutEnabled = -1, true
+	opts.MaxRetries, opts.DialerRetries, opts.ContextTimeoutEnabled = -1, 1, true
 	c := goredis.NewClient(opts)
 	t.Cleanup(func() { _ = c.Close() })
 	return c

@@ -52,8 +52,8 @@ func (a admin) lag(ctx context.Context, topic, group string) (broker.Lag, error)
 	}
 	own := a.holding(topic, group)
 	lag := broker.Lag{Pending: int64(q.Messages + own.waiting), InFlight: int64(own.inFlight)}
-	println("DEBUG", q.Consumers, own.workers, own.waiting)
-	lag.Known = q.Consumers == own.workers && own == before // else it changed meanwhile
+	alone := q.Consumers >= own.workers && q.Consumers <= own.workers+own.leaving
+	lag.Known = alone && own == before // else it changed meanwhile
 	if q.Consumers > own.workers && a.http != nil {
 		if unacked, ok := a.unacked(ctx, name); ok {
 			lag.InFlight = int64(max(unacked-own.waiting, own.inFlight))
@@ -80,7 +80,7 @@ func (a admin) oldest(queue string, lag broker.Lag) time.Duration {
 }
 
 // holding is what the workers of this connection hold of a queue.
-type holding struct{ workers, waiting, inFlight int }
+type holding struct{ workers, leaving, waiting, inFlight int }
 
 func (c *conn) holding(topic, group string) holding {
 	c.mu.Lock()
@@ -93,7 +93,9 @@ func (c *conn) holding(topic, group string) holding {
 		}
 		k.mu.Lock()
 		if k.session != nil {
-			h.workers += int(k.session.workers.Load())
+			workers, leaving := k.session.consumers()
+			h.workers += workers
+			h.leaving += leaving
 		}
 		h.waiting += len(k.buffer) + k.held
 		h.inFlight += k.inFlight

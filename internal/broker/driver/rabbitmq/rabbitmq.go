@@ -117,11 +117,14 @@ func (c *conn) links() []*link {
 	return links
 }
 
-// peer is a connection for administration: any that is there.
+// peer is a connection for administration: any that is there and answers.
 func (c *conn) peer() (*peer, error) {
 	var why error
 	for _, l := range c.links() {
 		p, err := l.current()
+		if err == nil && p.blocked.Load() {
+			err = fmt.Errorf("%w: %w", broker.ErrUnavailable, errBlocked)
+		}
 		if err == nil {
 			return p, nil
 		}
@@ -205,6 +208,9 @@ func (c *conn) Ping(ctx context.Context) error {
 	p, err := c.pub.current()
 	if err != nil {
 		return err
+	}
+	if p.blocked.Load() {
+		return fmt.Errorf("%w: %w", broker.ErrUnavailable, errBlocked)
 	}
 	_, err = with(ctx, p, func(*amqp.Channel) (struct{}, error) { return struct{}{}, nil })
 	return err

@@ -38,8 +38,13 @@ type session struct {
 	deliveries <-chan amqp.Delivery
 	retired    []uint64 // last deliveries of consumers before it
 
-	workers atomic.Int32 // consumers that the broker still counts
+	workers   atomic.Int32 // consumers that the broker still counts
+	dismissed atomic.Int64 // when the last was dismissed, Unix nanoseconds
 }
+
+// fading is how long the broker may count a consumer that has ended: its queue
+// is told of that last.
+const fading = 15 * time.Second
 
 // open is called within call.
 func (k *consumer) open(p *peer, queue string, prefetch int) (*session, error) {
@@ -86,6 +91,7 @@ func (s *session) dismiss() error {
 	}
 	err := s.ch.Cancel(s.tag, false)
 	s.tag = ""
+	s.dismissed.Store(time.Now().UnixNano())
 	s.retired = append(s.retired, math.MaxUint64) // until pump knows its last delivery
 	s.count()
 	return err
@@ -100,6 +106,14 @@ func (s *session) count() {
 		n++
 	}
 	s.workers.Store(int32(n)) //nolint:gosec // a few
+}
+
+// consumers is how many the broker counts, and how many more it may.
+func (s *session) consumers() (now, leaving int) {
+	if time.Since(time.Unix(0, s.dismissed.Load())) < fading {
+		leaving = 1
+	}
+	return int(s.workers.Load()), leaving
 }
 
 // tagOf is a consumer tag that names the member, for people.

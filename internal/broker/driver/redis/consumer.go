@@ -31,6 +31,7 @@ type consumer struct {
 	biggest   int       // about the size of the largest entry of late
 	lingering time.Time // when the batch in the making has waited long enough
 	suspect   time.Time // until then, we may hold entries that we never heard of
+	told      bool      // that the group cannot be joined yet
 
 	mu     sync.Mutex
 	leases map[*lease]struct{}
@@ -77,7 +78,7 @@ func (k *consumer) Receive(ctx context.Context) (*broker.Batch, error) {
 			<-k.slots
 			return nil, err
 		}
-		if b := k.lease(es); b != nil { //nolint:contextcheck // the lease outlives the call
+		if b := k.lease(es); b != nil {
 			return b, nil
 		}
 	}
@@ -143,7 +144,7 @@ func (k *consumer) more(ctx context.Context, now time.Time) error {
 		k.claimAt(now.Add(crowded))
 		return k.pause(ctx, crowded)
 	}
-	k.read(now, due)
+	k.read(now, due) //nolint:contextcheck // what it brings is for the next call, if not for this
 	return k.await(ctx)
 }
 

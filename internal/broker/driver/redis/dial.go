@@ -12,10 +12,13 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker"
 )
 
-// dialError is an error of a dial: nothing was sent.
-type dialError struct{ error }
+// dialError is an error of a dial: nothing was sent. It does not unwrap, because
+// the library would, and lose what it is.
+type dialError struct{ err error }
 
-func (e dialError) Unwrap() error { return e.error }
+func (e dialError) Error() string        { return e.err.Error() }
+func (e dialError) Is(target error) bool { return errors.Is(e.err, target) }
+func (e dialError) As(target any) bool   { return errors.As(e.err, target) }
 
 // brokenConn is what became of a dial that failed.
 type brokenConn struct{ err dialError }
@@ -44,9 +47,9 @@ func (l *link) mismatch(ctx context.Context, err error) error {
 	}
 	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.target.addrs[l.host.Load()])
 	if err != nil {
-		return nil //nolint:nilerr // then it is simply not there
+		return nil // then it is simply not there
 	}
-	defer c.Close()
+	defer c.Close() //nolint:errcheck // nothing was said
 	if l.tls == nil {
 		// Nothing is said through this connection, so nobody needs to be trusted.
 		if tls.Client(c, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(ctx) == nil {
@@ -56,7 +59,7 @@ func (l *link) mismatch(ctx context.Context, err error) error {
 	}
 	answer := make([]byte, 1)
 	if err := c.SetDeadline(time.Now().Add(askTimeout)); err != nil {
-		return nil //nolint:nilerr // it has hung up
+		return nil // it has hung up
 	}
 	if _, err := c.Write([]byte("PING\r\n")); err == nil {
 		_, err = c.Read(answer)

@@ -205,7 +205,7 @@ func TestSeveralHosts(t *testing.T) {
 	synced := func() bool { return admin(t, replica).XLen(ctx, key).Val() == admin(t, one).XLen(ctx, key).Val() }
 	require.Eventually(t, synced, 20*time.Second, 100*time.Millisecond)
 	one.Kill()
-	require.NoError(t, admin(t, replica).SlaveOf(ctx, "NO", "ONE").Err())
+	require.NoError(t, admin(t, replica).ReplicaOf(ctx, "NO", "ONE").Err())
 	require.Eventually(t, func() bool { return p.Publish(ctx, messages(1, 1)) == nil }, 20*time.Second, 20*time.Millisecond,
 		"after a failover too")
 	_, err := redis.Open(ctx, redis.Config{URL: "redis://u:s3cret@" + replica.Addr() + "/x"})

@@ -106,7 +106,8 @@ func (k *consumer) trouble(ctx context.Context, err error) error {
 	if errors.Is(err, broker.ErrClosed) && k.closed.Err() == nil {
 		return err
 	}
-	if k.attached {
+	if k.attached || !k.told {
+		k.told = true
 		k.conn.cfg.Log.Warn("cannot receive, trying on", "topic", k.cfg.Topic, "group", k.cfg.Group, "err", err)
 	}
 	k.attached = false

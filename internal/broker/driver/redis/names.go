@@ -57,8 +57,11 @@ func (id entryID) before() entryID {
 	return id
 }
 
-// time is when the server stored the entry.
-func (id entryID) time() time.Time { return time.UnixMilli(int64(min(id.ms, math.MaxInt64))) }
+// time is when the server stored the entry. It can be counted in nanoseconds,
+// whatever a stranger chose for an id.
+func (id entryID) time() time.Time {
+	return time.UnixMilli(int64(min(id.ms, math.MaxInt64/uint64(time.Millisecond))))
+}
 
 // at is the smallest id that an entry stored at t can have.
 func at(t time.Time) entryID { return entryID{ms: uint64(max(t.UnixMilli(), 0))} }

@@ -137,8 +137,12 @@ type Account struct {
 	DeadLetteredReasons map[string]uint64 `protobuf:"bytes,12,rep,name=dead_lettered_reasons,json=deadLetteredReasons,proto3" json:"dead_lettered_reasons,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// Messages that the broker still holds for the service that settles them.
 	PendingMessages uint64 `protobuf:"varint,13,opt,name=pending_messages,json=pendingMessages,proto3" json:"pending_messages,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The broker could not tell all that is pending, as RabbitMQ cannot when a
+	// group has several workers and no management API is configured. Nothing is
+	// said to be missing then.
+	PendingUnknown bool `protobuf:"varint,14,opt,name=pending_unknown,json=pendingUnknown,proto3" json:"pending_unknown,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Account) Reset() {
@@ -262,6 +266,13 @@ func (x *Account) GetPendingMessages() uint64 {
 	return 0
 }
 
+func (x *Account) GetPendingUnknown() bool {
+	if x != nil {
+		return x.PendingUnknown
+	}
+	return false
+}
+
 // GetSettledRequest asks for the caller's tenant.
 type GetSettledRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -310,8 +321,10 @@ type GetSettledResponse struct {
 	Instances []*InstanceSettled `protobuf:"bytes,3,rep,name=instances,proto3" json:"instances,omitempty"`
 	// Messages that the broker still holds for this service, of all tenants.
 	PendingMessages uint64 `protobuf:"varint,4,opt,name=pending_messages,json=pendingMessages,proto3" json:"pending_messages,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// There may be more pending messages than that.
+	PendingUnknown bool `protobuf:"varint,5,opt,name=pending_unknown,json=pendingUnknown,proto3" json:"pending_unknown,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GetSettledResponse) Reset() {
@@ -370,6 +383,13 @@ func (x *GetSettledResponse) GetPendingMessages() uint64 {
 		return x.PendingMessages
 	}
 	return 0
+}
+
+func (x *GetSettledResponse) GetPendingUnknown() bool {
+	if x != nil {
+		return x.PendingUnknown
+	}
+	return false
 }
 
 // InstanceSettled sums up the settled messages of one gateway process.
@@ -525,8 +545,10 @@ type GetAdmittedResponse struct {
 	Signals []*Admitted `protobuf:"bytes,1,rep,name=signals,proto3" json:"signals,omitempty"`
 	// Messages that the broker still holds on the topic inbox, of all tenants.
 	PendingMessages uint64 `protobuf:"varint,2,opt,name=pending_messages,json=pendingMessages,proto3" json:"pending_messages,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// There may be more pending messages than that.
+	PendingUnknown bool `protobuf:"varint,3,opt,name=pending_unknown,json=pendingUnknown,proto3" json:"pending_unknown,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GetAdmittedResponse) Reset() {
@@ -571,6 +593,13 @@ func (x *GetAdmittedResponse) GetPendingMessages() uint64 {
 		return x.PendingMessages
 	}
 	return 0
+}
+
+func (x *GetAdmittedResponse) GetPendingUnknown() bool {
+	if x != nil {
+		return x.PendingUnknown
+	}
+	return false
 }
 
 // Admitted sums up what came in by the topic inbox for one signal.
@@ -663,7 +692,7 @@ const file_driftmesh_ledger_v1_ledger_proto_rawDesc = "" +
 	" driftmesh/ledger/v1/ledger.proto\x12\x13driftmesh.ledger.v1\"\x12\n" +
 	"\x10GetLedgerRequest\"M\n" +
 	"\x11GetLedgerResponse\x128\n" +
-	"\baccounts\x18\x01 \x03(\v2\x1c.driftmesh.ledger.v1.AccountR\baccounts\"\x91\x05\n" +
+	"\baccounts\x18\x01 \x03(\v2\x1c.driftmesh.ledger.v1.AccountR\baccounts\"\xba\x05\n" +
 	"\aAccount\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x16\n" +
 	"\x06signal\x18\x02 \x01(\tR\x06signal\x12\x1a\n" +
@@ -678,19 +707,21 @@ const file_driftmesh_ledger_v1_ledger_proto_rawDesc = "" +
 	" \x01(\x04R\x0fmissingMessages\x12\x1a\n" +
 	"\bbalanced\x18\v \x01(\bR\bbalanced\x12i\n" +
 	"\x15dead_lettered_reasons\x18\f \x03(\v25.driftmesh.ledger.v1.Account.DeadLetteredReasonsEntryR\x13deadLetteredReasons\x12)\n" +
-	"\x10pending_messages\x18\r \x01(\x04R\x0fpendingMessages\x1a;\n" +
+	"\x10pending_messages\x18\r \x01(\x04R\x0fpendingMessages\x12'\n" +
+	"\x0fpending_unknown\x18\x0e \x01(\bR\x0ependingUnknown\x1a;\n" +
 	"\rRejectedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1aF\n" +
 	"\x18DeadLetteredReasonsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x13\n" +
-	"\x11GetSettledRequest\"\xb3\x01\n" +
+	"\x11GetSettledRequest\"\xdc\x01\n" +
 	"\x12GetSettledResponse\x12\x16\n" +
 	"\x06signal\x18\x01 \x01(\tR\x06signal\x12\x16\n" +
 	"\x06stored\x18\x02 \x01(\x04R\x06stored\x12B\n" +
 	"\tinstances\x18\x03 \x03(\v2$.driftmesh.ledger.v1.InstanceSettledR\tinstances\x12)\n" +
-	"\x10pending_messages\x18\x04 \x01(\x04R\x0fpendingMessages\"\xef\x03\n" +
+	"\x10pending_messages\x18\x04 \x01(\x04R\x0fpendingMessages\x12'\n" +
+	"\x0fpending_unknown\x18\x05 \x01(\bR\x0ependingUnknown\"\xef\x03\n" +
 	"\x0fInstanceSettled\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1a\n" +
 	"\baccepted\x18\x02 \x01(\x04R\baccepted\x12\x18\n" +
@@ -706,10 +737,11 @@ const file_driftmesh_ledger_v1_ledger_proto_rawDesc = "" +
 	"\x11DeadLetteredEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x14\n" +
-	"\x12GetAdmittedRequest\"y\n" +
+	"\x12GetAdmittedRequest\"\xa2\x01\n" +
 	"\x13GetAdmittedResponse\x127\n" +
 	"\asignals\x18\x01 \x03(\v2\x1d.driftmesh.ledger.v1.AdmittedR\asignals\x12)\n" +
-	"\x10pending_messages\x18\x02 \x01(\x04R\x0fpendingMessages\"\xf7\x02\n" +
+	"\x10pending_messages\x18\x02 \x01(\x04R\x0fpendingMessages\x12'\n" +
+	"\x0fpending_unknown\x18\x03 \x01(\bR\x0ependingUnknown\"\xf7\x02\n" +
 	"\bAdmitted\x12\x16\n" +
 	"\x06signal\x18\x01 \x01(\tR\x06signal\x12\x1a\n" +
 	"\baccepted\x18\x02 \x01(\x04R\baccepted\x12G\n" +

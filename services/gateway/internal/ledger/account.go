@@ -19,6 +19,7 @@ type Door struct {
 type Inbox struct {
 	*ledgerv1.Admitted
 	Pending uint64 // messages still there, of all tenants
+	Unknown bool   // there may be more
 }
 
 // Add makes the account of one signal. A process numbers its messages in
@@ -30,6 +31,7 @@ func Add(tenant string, door Door, inbox Inbox, settled *ledgerv1.GetSettledResp
 		Tenant: tenant, Signal: settled.GetSignal(), Stored: settled.GetStored(),
 		Rejected: map[string]uint64{}, DeadLetteredReasons: map[string]uint64{},
 		PendingMessages: settled.GetPendingMessages() + inbox.Pending,
+		PendingUnknown:  settled.GetPendingUnknown() || inbox.Unknown,
 	}
 	sum := sumUp(a, door.Instance, settled.GetInstances())
 	merge(a.Rejected, door.Rejected)
@@ -43,7 +45,7 @@ func Add(tenant string, door Door, inbox Inbox, settled *ledgerv1.GetSettledResp
 	a.Accepted += atDoor.all + atInbox.all
 	a.InFlight = atDoor.inFlight + atInbox.inFlight
 	// A gap is a loss only when the missing message can not be on its way.
-	if a.PendingMessages == 0 {
+	if a.PendingMessages == 0 && !a.PendingUnknown {
 		if atDoor.inFlight == 0 {
 			a.MissingMessages = sum.gaps
 		}

@@ -49,6 +49,11 @@ func TestAdd(t *testing.T) {
 			settled: &settled{Stored: 4, PendingMessages: 3, Instances: []*instance{{Instance: "a", Accepted: 4, Written: 4, Messages: 1, MissingMessages: 1}}},
 			want:    &account{Accepted: 10, Stored: 4, InFlight: 6, PendingMessages: 3, Balanced: true},
 		},
+		"a gap while the broker cannot tell what is under way": {
+			door:    ledger.Door{Instance: "a", Accepted: 4},
+			settled: &settled{Stored: 4, PendingUnknown: true, Instances: []*instance{{Instance: "a", Accepted: 4, Written: 4, MissingMessages: 1}}},
+			want:    &account{Accepted: 4, Stored: 4, PendingUnknown: true, Balanced: true},
+		},
 		"everything at once": {
 			door: ledger.Door{Instance: "a", Accepted: 100, Rejected: reasons{"unknown_profile": 5, "type_mismatch": 2}},
 			settled: &settled{Stored: 70, Instances: []*instance{

@@ -91,11 +91,11 @@ func (s *Service) inbox(ctx context.Context) (map[string]Inbox, error) {
 		return nil, unavailable(err, event.Inbox)
 	}
 	bySignal := map[string]Inbox{
-		event.SignalSpans:   {Pending: admitted.GetPendingMessages()},
-		event.SignalRecords: {Pending: admitted.GetPendingMessages()},
+		event.SignalSpans:   {Pending: admitted.GetPendingMessages(), Unknown: admitted.GetPendingUnknown()},
+		event.SignalRecords: {Pending: admitted.GetPendingMessages(), Unknown: admitted.GetPendingUnknown()},
 	}
 	for _, a := range admitted.GetSignals() {
-		bySignal[a.GetSignal()] = Inbox{Admitted: a, Pending: admitted.GetPendingMessages()}
+		bySignal[a.GetSignal()] = Inbox{Admitted: a, Pending: admitted.GetPendingMessages(), Unknown: admitted.GetPendingUnknown()}
 	}
 	return bySignal, nil
 }

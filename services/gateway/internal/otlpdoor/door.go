@@ -83,7 +83,7 @@ func (d *Door) Serve(ctx context.Context, overGRPC, overHTTP net.Listener) error
 
 func (d *Door) serveGRPC(ctx context.Context, lis net.Listener) error {
 	server := d.grpcServer()
-	return serve(ctx, func() error { return server.Serve(lis) }, func() {
+	err := serve(ctx, func() error { return server.Serve(lis) }, func() {
 		graceful := make(chan struct{})
 		go func() {
 			defer close(graceful)
@@ -98,6 +98,10 @@ func (d *Door) serveGRPC(ctx context.Context, lis net.Listener) error {
 			<-graceful
 		}
 	})
+	if errors.Is(err, grpc.ErrServerStopped) { // stopped before it had begun
+		return nil
+	}
+	return err
 }
 
 func (d *Door) serveHTTP(ctx context.Context, lis net.Listener) error {

@@ -258,5 +258,5 @@ func TestMigrateTwiceAndTogether(t *testing.T) {
 	for range 3 {
 		require.NoError(t, <-errs)
 	}
-	require.Equal(t, uint64(5), count(t, db, "SELECT count() FROM migrations FINAL WHERE Service = 'ingest-worker'"))
+	require.Equal(t, uint64(6), count(t, db, "SELECT count() FROM migrations FINAL WHERE Service = 'ingest-worker'"))
 }
