@@ -67,11 +67,25 @@ func (e Env) provision(ctx context.Context, admin broker.Admin) error {
 				return fmt.Errorf("provision topic %s: %w", t.Name, err)
 			}
 			for _, group := range t.Groups {
-				if err := admin.EnsureGroup(ctx, broker.GroupSpec{Topic: t.Name, Name: group, AckWait: ackWait}); err != nil {
+				if err := e.provisionGroup(ctx, admin, broker.GroupSpec{Topic: t.Name, Name: group, AckWait: ackWait}); err != nil {
 					return fmt.Errorf("provision group %s of topic %s: %w", group, t.Name, err)
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// provisionGroup makes a group that has everything the topic retains. Where the
+// broker keeps nothing for a group that comes late, as one does that a new
+// version brings, the group begins with what is published from now on.
+func (e Env) provisionGroup(ctx context.Context, admin broker.Admin, g broker.GroupSpec) error {
+	err := admin.EnsureGroup(ctx, g)
+	if !errors.Is(err, broker.ErrUnsupported) {
+		return err
+	}
+	e.Log.Warn("the broker keeps nothing for a new group, it begins with what comes now",
+		slog.String("topic", g.Topic), slog.String("group", g.Name), telemetry.Err(err))
+	g.Start.Place = broker.Latest
+	return admin.EnsureGroup(ctx, g)
 }

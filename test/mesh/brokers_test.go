@@ -155,6 +155,6 @@ func traceOf(req *coltracepb.ExportTraceServiceRequest) string {
 
 func requireStoredSpans(t *testing.T, m mesh.Addresses, what, trace string, spans int) {
 	t.Helper()
-	m.Settled(t, "spans") // a large trace is too much to be asked for again and again
+	m.Settled(t, "spans")                                         // a large trace is too much to be asked for again and again
 	require.Equal(t, spans, len(getTrace(t, m, "", trace)), what) //nolint:testifylint // Len would print them all
 }

@@ -93,7 +93,7 @@ func Start(t server.T, opts Options) *Server {
 	s.configure(mapper)
 	// In the foreground it is our child; one that the node starts would outlive
 	// both.
-	mapping := exec.Command(epmd, "-address", host, "-port", mapper) //nolint:noctx // it ends with the test
+	mapping := exec.Command(epmd, "-address", host, "-port", mapper) // it ends with the test
 	mapping.Env = s.env
 	server.Start(t, "epmd", mapping)
 	s.start()
@@ -179,7 +179,7 @@ func (s *Server) write(name, text string) {
 // start starts the node and waits until it serves.
 func (s *Server) start() {
 	s.t.Helper()
-	cmd := exec.Command(script) //nolint:noctx // it ends with the test
+	cmd := exec.Command(script) // it ends with the test
 	cmd.Env, cmd.Dir = s.env, s.dir
 	s.process = server.Start(s.t, suite, cmd)
 	s.process.Await(starting, func(context.Context) error {

@@ -1,6 +1,8 @@
 // Package redis runs a real Redis for tests: one server on loopback, in a
-// directory of the test, that writes every command to its log on disk and
-// forces that once a second. It needs the distribution's package redis-server,
+// directory of the test, that answers a command when its log of commands is on
+// disk. With the milder "appendfsync everysec", SIGKILL may lose what was
+// answered: while the disk is busy with the last second's fsync, the server keeps
+// the log in its own memory, for up to two seconds. It needs the distribution's package redis-server,
 // whose own service is not touched.
 package redis
 
@@ -86,7 +88,7 @@ func (s *Server) file() string { return filepath.Join(s.dir, "redis.conf") }
 func (s *Server) config() string {
 	set := map[string]string{
 		"bind": host, "port": strconv.Itoa(s.port), "dir": s.dir, "protected-mode": "yes",
-		"appendonly": "yes", "appendfsync": "everysec", "save": `""`, "maxmemory-policy": "noeviction",
+		"appendonly": "yes", "appendfsync": "always", "save": `""`, "maxmemory-policy": "noeviction",
 	}
 	if c := s.opts.TLS; c != nil {
 		set["port"], set["tls-port"] = "0", strconv.Itoa(s.port)

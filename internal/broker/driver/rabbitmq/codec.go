@@ -218,14 +218,12 @@ func given(in *amqp.Delivery, m *broker.Message) {
 		return
 	}
 	queue, _ := in.Headers["x-first-death-queue"].(string)
-	for _, h := range []broker.Header{
+	m.Headers = append(m.Headers, []broker.Header{
 		{Key: broker.HeaderDLQReason, Value: []byte(broker.ReasonMaxDeliveries)},
 		{Key: broker.HeaderDLQError, Value: []byte("the broker gave up after the group's MaxDeliver")},
 		{Key: broker.HeaderDLQTopic, Value: []byte(strings.TrimSuffix(m.Topic, ".dlq"))},
 		{Key: broker.HeaderDLQGroup, Value: []byte(queue[strings.LastIndexByte(queue, '.')+1:])},
-	} {
-		m.Headers = append(m.Headers, h)
-	}
+	}...)
 }
 
 // text and bytesOf convert without a copy. That is safe here because both

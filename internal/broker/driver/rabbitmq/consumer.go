@@ -60,7 +60,7 @@ func newConsumer(c *conn, l *link, cfg broker.ConsumerConfig) *consumer {
 func (k *consumer) Receive(ctx context.Context) (*broker.Batch, error) {
 	k.receiving.Lock()
 	defer k.receiving.Unlock()
-	k.start.Do(func() { go k.run() })
+	k.start.Do(func() { go k.run() }) //nolint:contextcheck // it runs until Close
 	select {
 	case k.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -220,7 +220,11 @@ func (k *consumer) run() {
 		if n == 0 && k.closed.Err() == nil {
 			k.conn.cfg.Log.Warn("cannot join the group yet, trying on", "topic", k.cfg.Topic, "group", k.cfg.Group, "err", err)
 		}
-		t := time.NewTimer(pause(n))
+		wait := pause(n)
+		if errors.Is(err, broker.ErrDenied) {
+			wait = max(wait, deniedWait)
+		}
+		t := time.NewTimer(wait)
 		select {
 		case <-t.C:
 		case <-k.closed.Done():

@@ -11,9 +11,9 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	got, err := parse("amqp://")
+	_, err := parse("amqp://")
 	require.Error(t, err, "no host")
-	got, err = parse("amqp://localhost")
+	got, err := parse("amqp://localhost")
 	require.NoError(t, err)
 	require.Equal(t, []string{"localhost:5672"}, got.hosts)
 	require.Equal(t, "/", got.vhost)

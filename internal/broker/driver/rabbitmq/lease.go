@@ -57,7 +57,7 @@ func (l *lease) Ack(ctx context.Context, idx []int) error {
 func (l *lease) Retry(ctx context.Context, idx []int, after time.Duration) error {
 	tags := l.pick(idx)
 	if after > 0 {
-		return l.settled(len(idx), l.session.keep(l, tags, after))
+		return l.settled(len(idx), l.session.keep(l, tags, after)) //nolint:contextcheck // it outlives the call
 	}
 	return l.settled(len(idx), l.session.settle(ctx, l, tags, false))
 }

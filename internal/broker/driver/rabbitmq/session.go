@@ -227,10 +227,10 @@ func (s *session) leave(ctx context.Context) error {
 		}
 		return struct{}{}, s.ch.Close()
 	})
-	if _, down := s.link.current(); down != nil {
-		return nil // the broker has noticed, or will
+	if _, down := s.link.current(); down == nil {
+		return err
 	}
-	return err
+	return nil // the broker has noticed, or will
 }
 
 // gone reports whether the session is over or about to be.

@@ -236,6 +236,7 @@ func (c *conn) lookup(ctx context.Context, p *peer, topic, name string) (group, 
 		}
 		if s != nil && s.Groups[name] != nil {
 			g = *s.Groups[name]
+			c.groups.Store(membership{topic, name}, g)
 		}
 		return g, giveBack(ch, tags)
 	})

@@ -42,7 +42,7 @@ func (c *conn) Tail(ctx context.Context, topic string) (broker.Tail, error) {
 	if err := broker.ValidName(topic); err != nil {
 		return nil, err
 	}
-	l, err := c.reader()
+	l, err := c.reader() //nolint:contextcheck // it lives until the broker is closed
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (c *conn) Tail(ctx context.Context, topic string) (broker.Tail, error) {
 		return nil, fmt.Errorf("tail topic %q: %w", topic, err)
 	}
 	t.ctx, t.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	go t.run(s)
+	go t.run(s) //nolint:contextcheck // it runs until Close
 	return t, c.add(closeTail{t})
 }
 

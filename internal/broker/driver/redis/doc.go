@@ -36,6 +36,14 @@
 // Entries that a group has not acknowledged are never removed for it: then
 // publishing is refused.
 //
+// # The server
+//
+// It needs appendonly yes and maxmemory-policy noeviction. What an
+// acknowledgement means is its setting appendfsync: with "always", the message
+// is on disk; with "everysec", killing the server may lose the last second or
+// two, because it answers before it has written its log while the disk is busy.
+// Capabilities.Durability says which it is.
+//
 // A user needs the keys ~<prefix>:* and the commands hello, auth, ping, select,
 // client|setname, xadd, xreadgroup, xread, xrange, xrevrange, xlen, xack, xclaim, xpending,
 // xtrim, xgroup, xinfo, info, memory|usage, time, exists, hset, hsetnx, hget, hmget,

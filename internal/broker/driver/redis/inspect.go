@@ -2,13 +2,12 @@ package redis
 
 import (
 	"context"
-	"fmt"
 	"maps"
 )
 
 // inspect asks the server how durable it is, where we may.
 func (c *conn) inspect(ctx context.Context) {
-	words := "acked = in the memory of the server; whether it is on disk is not known: CONFIG GET is not allowed"
+	words, warning := "acked = in the memory of the server; whether it is on disk is not known: CONFIG GET is not allowed", ""
 	set := map[string]string{}
 	var err error
 	for _, name := range []string{"appendonly", "appendfsync", "maxmemory-policy"} {
@@ -19,32 +18,41 @@ func (c *conn) inspect(ctx context.Context) {
 		maps.Copy(set, one)
 	}
 	if err == nil {
-		words = durability(set["appendonly"], set["appendfsync"])
-		if p := set["maxmemory-policy"]; p != "" && p != "noeviction" {
-			c.cfg.Log.Warn("broker may evict whole topics when its memory is full; set maxmemory-policy to noeviction", "policy", p)
-		}
-		if set["appendonly"] == "no" {
-			c.cfg.Log.Warn("broker keeps messages in memory only; set appendonly to yes")
-		}
+		words, warning = durability(set["appendonly"], set["appendfsync"])
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	known := c.durability == words
 	c.durability = words
+	c.mu.Unlock()
+	if known {
+		return
+	}
+	if warning != "" {
+		c.cfg.Log.Warn(warning)
+	}
+	if p := set["maxmemory-policy"]; p != "" && p != "noeviction" {
+		c.cfg.Log.Warn("broker may evict whole topics when its memory is full; set maxmemory-policy to noeviction", "policy", p)
+	}
 }
 
-// durability says what an acknowledged message survives.
-func durability(appendOnly, fsync string) string {
+// durability says what an acknowledged message survives, and what is to be
+// warned of.
+func durability(appendOnly, fsync string) (words, warning string) {
 	const failover = "; replicas hear of it afterwards, so that a failover may lose the last messages"
-	if appendOnly != "yes" {
-		return "acked = in the memory of the server only; it is lost when that ends" + failover
+	switch {
+	case appendOnly != "yes":
+		words = "acked = in the memory of the server only: it is lost when that ends"
+		warning = "broker keeps messages in memory only; set appendonly to yes"
+	case fsync == "always":
+		words = "acked = on disk (appendfsync always)"
+	case fsync == "no":
+		words = "acked = with the operating system (appendfsync no): a power failure loses what that had not written"
+	default:
+		// While the disk is busy with the fsync of the last second, the server
+		// keeps its log in its own memory, for up to two seconds, and answers.
+		words = "acked = in the memory of the server, on disk a second later, or two when the disk is busy (appendfsync " +
+			fsync + "): killing the server may lose those"
+		warning = "broker may lose the last acknowledged messages when it is killed; set appendfsync to always"
 	}
-	when := map[string]string{
-		"always":   "acked = on disk",
-		"everysec": "acked = in the server's log, which is on disk within about a second: killing the server loses nothing, a power failure that second",
-		"no":       "acked = in the server's log, which is on disk when the system writes it",
-	}[fsync]
-	if when == "" {
-		when = "acked = in the server's log"
-	}
-	return fmt.Sprintf("%s (appendfsync %s)%s", when, fsync, failover)
+	return words + failover, warning
 }

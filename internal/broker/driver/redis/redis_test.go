@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"log/slog"
 	"os"
 	"testing"
 
@@ -39,7 +38,7 @@ type suiteServer struct{ *redisserver.Server }
 func (s suiteServer) Addr() string { return s.URL() }
 
 func (s suiteServer) Dial(ctx context.Context, lost brokertest.Lost) (broker.Broker, error) {
-	return redis.Open(ctx, redis.Config{URL: s.URL(), Lost: lost, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	return redis.Open(ctx, redis.Config{URL: s.URL(), Lost: lost})
 }
 
 func (s suiteServer) Kill(testing.TB)    { s.Server.Kill() }
