@@ -24,34 +24,60 @@ const (
 // frame is the room that a record and its batch take beside Message.Size.
 const frame = 1 << 10
 
-// encode turns a message into its wire form. It copies everything: kafka-go
-// may hold a message longer than Publish may take.
-func encode(m *broker.Message, lane int) kafkago.Message {
-	arena := make([]byte, 0, m.Size())
-	keep := func(b []byte) []byte {
-		n := len(arena)
-		arena = append(arena, b...)
-		return arena[n:len(arena):len(arena)]
+// slab is memory for the messages of one flight, which the writer may hold for
+// longer than Publish may take: so everything is copied.
+type slab struct {
+	bytes   []byte
+	headers []kafkago.Header
+	msgs    []kafkago.Message
+}
+
+// slabMost is how large a slab may be that is kept for the next flight.
+const slabMost = 4 << 20
+
+// reset makes room for the messages at idx.
+func (s *slab) reset(msgs []broker.Message, idx []int) {
+	size, headers := 0, 0
+	for _, i := range idx {
+		size += msgs[i].Size() + timeBytes
+		headers += len(msgs[i].Headers) + 2
 	}
-	out := kafkago.Message{Value: keep(m.Value), WriterData: lane, Time: time.Now()}
+	s.bytes = slices.Grow(s.bytes[:0], size)
+	s.headers = slices.Grow(s.headers[:0], headers)
+	s.msgs = slices.Grow(s.msgs[:0], len(idx))
+}
+
+// timeBytes is room for a time in decimal digits.
+const timeBytes = 20
+
+func keep[T []byte | string](s *slab, b T) []byte {
+	n := len(s.bytes)
+	s.bytes = append(s.bytes, b...)
+	return s.bytes[n:len(s.bytes):len(s.bytes)]
+}
+
+// add turns a message into its wire form.
+func (s *slab) add(m *broker.Message, lane int, now time.Time) {
+	out := kafkago.Message{Value: keep(s, m.Value), WriterData: lane, Time: now}
 	if m.Key != nil {
-		out.Key = keep(m.Key)
+		out.Key = keep(s, m.Key)
 	}
-	out.Headers = make([]kafkago.Header, 0, len(m.Headers)+2)
+	first := len(s.headers)
 	timed := m.Time.IsZero()
 	for i := range m.Headers {
 		h := &m.Headers[i]
 		timed = timed || h.Key == broker.HeaderTime
-		out.Headers = append(out.Headers, kafkago.Header{Key: h.Key, Value: keep(h.Value)})
+		s.headers = append(s.headers, kafkago.Header{Key: h.Key, Value: keep(s, h.Value)})
 	}
 	if m.ID != "" {
-		out.Headers = append(out.Headers, kafkago.Header{Key: headerID, Value: []byte(m.ID)})
+		s.headers = append(s.headers, kafkago.Header{Key: headerID, Value: keep(s, m.ID)})
 	}
 	if !timed {
-		at := strconv.AppendInt(nil, m.Time.UnixNano(), 10)
-		out.Headers = append(out.Headers, kafkago.Header{Key: headerTime, Value: at})
+		at := strconv.FormatInt(m.Time.UnixNano(), 10)
+		s.headers = append(s.headers, kafkago.Header{Key: headerTime, Value: keep(s, at)})
 	}
-	return out
+	out.Headers = s.headers[first:len(s.headers):len(s.headers)]
+	s.msgs = append(s.msgs, out)
 }
 
 // record is a message as it was fetched. It owns its memory.

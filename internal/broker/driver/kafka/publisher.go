@@ -27,6 +27,7 @@ type publisher struct {
 	window *semaphore.Weighted
 	turn   atomic.Uint32 // the partition for the next unkeyed messages
 	flying sync.WaitGroup
+	slabs  sync.Pool // of *slab
 
 	mu      sync.Mutex
 	writers map[string]*kafkago.Writer // by topic
@@ -178,7 +179,11 @@ func (p *publisher) send(ctx context.Context, topic string, k *known, msgs []bro
 	}
 	k.messages.Add(int64(len(idx)))
 	k.bytes.Add(size)
-	out := p.encode(msgs, idx)
+	s, ok := p.slabs.Get().(*slab)
+	if !ok {
+		s = &slab{}
+	}
+	p.encode(s, msgs, idx)
 	done := make(chan error, 1)
 	go func() {
 		defer p.flying.Done()
@@ -186,7 +191,11 @@ func (p *publisher) send(ctx context.Context, topic string, k *known, msgs []bro
 		// Not with our caller's context: the writer would send on regardless.
 		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.conn.target.timeout)
 		defer cancel()
-		done <- w.WriteMessages(bound, out...)
+		err := w.WriteMessages(bound, s.msgs...)
+		if err == nil && cap(s.bytes) <= slabMost { // else the writer may still hold it, or it is large
+			p.slabs.Put(s)
+		}
+		done <- err
 	}()
 	select {
 	case err := <-done:

@@ -15,8 +15,8 @@ import (
 // Settings of the writers.
 const (
 	batchMessages = 1000
-	batchLinger   = 2 * time.Millisecond // for what other callers publish to the same partition
-	laneBytes     = 512 << 10            // of unkeyed messages to one partition, per Publish
+	batchLinger   = 500 * time.Microsecond // for what other callers publish to the same partition
+	laneBytes     = 1 << 20                // of unkeyed messages to one partition, per Publish
 )
 
 // lanes sends keyed messages where Java's default partitioner does, and the
@@ -54,16 +54,16 @@ func (p *publisher) writer(topic string, k *known) (*kafkago.Writer, error) {
 }
 
 // encode makes the wire form; lanes change when one has had its share.
-func (p *publisher) encode(msgs []broker.Message, idx []int) []kafkago.Message {
-	out := make([]kafkago.Message, len(idx))
+func (p *publisher) encode(s *slab, msgs []broker.Message, idx []int) {
+	s.reset(msgs, idx)
+	now := time.Now()
 	lane, left := int(p.turn.Add(1)&0xffff), laneBytes
 	for n, i := range idx {
 		if left -= msgs[i].Size(); left < 0 && n > 0 {
 			lane, left = int(p.turn.Add(1)&0xffff), laneBytes-msgs[i].Size()
 		}
-		out[n] = encode(&msgs[i], lane)
+		s.add(&msgs[i], lane, now)
 	}
-	return out
 }
 
 // spread gives each message its own error. Errors that are not about single
