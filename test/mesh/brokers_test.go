@@ -120,7 +120,7 @@ func requireLargeRequests(t *testing.T, m mesh.Addresses) {
 	for name, size := range map[string]struct{ spans, each int }{
 		"8 MiB of small spans":                          {8 * kib, kib - 120},
 		"8 MiB of large spans":                          {9, mib - kib},
-		"more MiB than any broker takes as one message": {18 * kib, kib - 120},
+		"more MiB than any broker takes as one message": {18, mib - kib},
 	} {
 		req := fewSpans("large", size.spans, size.each)
 		require.Greater(t, proto.Size(req), size.spans*size.each)
@@ -155,6 +155,7 @@ func traceOf(req *coltracepb.ExportTraceServiceRequest) string {
 
 func requireStoredSpans(t *testing.T, m mesh.Addresses, what, trace string, spans int) {
 	t.Helper()
-	m.Settled(t, "spans")                                         // a large trace is too much to be asked for again and again
+	// A large trace is too much to be asked for again and again.
+	m.Settled(t, "spans")
 	require.Equal(t, spans, len(getTrace(t, m, "", trace)), what) //nolint:testifylint // Len would print them all
 }

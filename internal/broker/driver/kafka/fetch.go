@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	fetchBytes = 1 << 20                // of one response; a larger message comes alone
+	fetchBytes = 2 << 20                // of one response; a larger message comes alone
 	fetchWait  = 500 * time.Millisecond // for the first byte
 )
 
