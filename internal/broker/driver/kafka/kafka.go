@@ -201,7 +201,9 @@ func (c *conn) newPool() *pool {
 		ClientID: c.cfg.Name, TLS: c.tls, SASL: c.sasl,
 	}
 	return &pool{
-		Client:    &kafkago.Client{Addr: kafkago.TCP(c.target.brokers...), Transport: t, Timeout: requestTimeout},
+		Client: &kafkago.Client{
+			Addr: kafkago.TCP(c.target.brokers...), Transport: &coordinated{Transport: t}, Timeout: requestTimeout,
+		},
 		transport: t,
 	}
 }

@@ -33,9 +33,11 @@ type consumer struct {
 	suspect   time.Time // until then, we may hold entries that we never heard of
 	told      bool      // that the group cannot be joined yet
 
-	mu     sync.Mutex
-	leases map[*lease]struct{}
-	due    time.Time // when to claim again
+	mu      sync.Mutex
+	leases  map[*lease]struct{}
+	due     time.Time // when to claim again
+	settled int64     // of pending, acknowledged by us since it was last brought up to date
+	epoch   uint64    // grows when the server has said how many are pending
 }
 
 // group are the settings of the group.
@@ -136,6 +138,8 @@ func (k *consumer) more(ctx context.Context, now time.Time) error {
 	}
 	k.mu.Lock()
 	due := k.due
+	k.pending -= k.settled
+	k.settled = 0
 	k.mu.Unlock()
 	if !k.attached || !now.Before(due) {
 		return k.claim(ctx)

@@ -138,7 +138,8 @@ func (k *consumer) claim(ctx context.Context) error {
 		ackWait:  time.Duration(integer(out[0])) * time.Millisecond,
 		inFlight: integer(out[1]), maxDeliver: int(integer(out[2])),
 	}
-	k.pending, k.attached = integer(out[3]), true
+	k.counted(integer(out[3]))
+	k.attached = true
 	k.conn.lost(k.cfg.Topic, k.cfg.Group, integer(out[4]))
 	es := k.spent(ctx, entries(out[5], now))
 	k.reclaimed(es)
@@ -151,6 +152,14 @@ func (k *consumer) claim(ctx context.Context) error {
 	k.due = next
 	k.mu.Unlock()
 	return nil
+}
+
+// counted notes how many entries of the group are pending, as the server says.
+func (k *consumer) counted(pending int64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.pending, k.settled = pending, 0
+	k.epoch++
 }
 
 // reclaimed ends the leases under which we held the same entries before.

@@ -180,9 +180,19 @@ func (k *consumer) settle(ctx context.Context, what string, delay time.Duration,
 
 // done acknowledges entries, whoever has them.
 func (k *consumer) done(ctx context.Context, ids []string) error {
+	k.mu.Lock()
+	epoch := k.epoch
+	k.mu.Unlock()
 	err := k.conn.link.gone()
 	if err == nil {
-		err = k.conn.link.observe(k.conn.pub.XAck(ctx, k.conn.stream(k.cfg.Topic), k.cfg.Group, ids...).Err())
+		var n int64
+		n, err = k.conn.pub.XAck(ctx, k.conn.stream(k.cfg.Topic), k.cfg.Group, ids...).Result()
+		err = k.conn.link.observe(err)
+		k.mu.Lock()
+		if k.epoch == epoch { // else the server may have counted them out already
+			k.settled += n
+		}
+		k.mu.Unlock()
 	}
 	if err != nil {
 		return fmt.Errorf("settle: %w", err)
