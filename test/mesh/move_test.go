@@ -20,6 +20,7 @@ import (
 // the gateway, then, when nobody has anything to do on the old broker, the
 // workers. Nothing is lost, nothing is stored twice, and the ledger balances.
 func TestMoveToAnotherBroker(t *testing.T) {
+	t.Parallel()
 	const profile, seed = "default/wine", 40
 	f := mesh.StartFive(t)
 	f.MustCLI(t, "profile", "create", "--reference", wine(t), "--name", "wine")

@@ -29,7 +29,7 @@ var _ kafkago.RoundTripper = (*coordinated)(nil)
 type direct offsetcommit.Request
 
 // ApiKey implements protocol.Message.
-func (*direct) ApiKey() protocol.ApiKey { return protocol.OffsetCommit } //nolint:revive // the name is the interface's
+func (*direct) ApiKey() protocol.ApiKey { return protocol.OffsetCommit } //nolint:revive,staticcheck // the name is the interface's
 
 // elsewhereCodes say that a broker does not coordinate the group, or not yet.
 var elsewhereCodes = []kafkago.Error{
