@@ -11,6 +11,7 @@ grep -E '^(ok|FAIL|panic:|--- FAIL|\?? +[^ ]+ +\[build failed\])' "$log" | grep 
 if [ $status -ne 0 ]; then
   echo
   echo "What failed:"
+  grep -nE -A12 '^ +Error Trace:' "$log" | cut -c1-400 | head -200
   grep -nE -B60 -A8 '^ *--- FAIL|^panic:|DATA RACE|^# |build failed' "$log" | head -400
 fi
 skipped=$(grep -E '^ +.*(suite [a-z]+ skipped|skipped: )' "$log" | sed 's/^ *//' | sort | uniq -c)

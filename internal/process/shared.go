@@ -34,7 +34,7 @@ type Broker struct {
 	Provision bool            `help:"Create topics and groups that do not exist." default:"true" negatable:""`
 	MaxAge    time.Duration   `help:"How long a new topic keeps messages." default:"72h"`
 	MaxBytes  settings.Size   `help:"How much a new topic keeps before the oldest messages go." default:"4GiB"`
-	Replicas  int             `help:"Copies of a new topic." default:"1"`
+	Replicas  int             `help:"Copies of a new topic; 0 is what the broker's URL says, or 1." default:"0"`
 }
 
 // ClickHouse is where telemetry is stored.
@@ -79,8 +79,8 @@ func (s Shared) Validate() error {
 	if s.Telemetry.Roots < 0 {
 		errs = append(errs, errors.New("telemetry.roots: must not be negative"))
 	}
-	if s.Broker.Replicas < 1 {
-		errs = append(errs, errors.New("broker.replicas: must be at least 1"))
+	if s.Broker.Replicas < 0 {
+		errs = append(errs, errors.New("broker.replicas: must not be negative"))
 	}
 	return errors.Join(errs...)
 }
