@@ -55,21 +55,32 @@ func TestServer(t *testing.T) {
 	s.Restart()
 	require.NotEqual(t, pid, s.PID())
 
-	conn, err = amqp.Dial(s.URLOf("read", "b"))
-	require.NoError(t, err)
-	defer conn.Close()
-	ch, err = conn.Channel()
-	require.NoError(t, err)
-	m, ok, err := ch.Get("q", true)
-	require.NoError(t, err)
-	require.True(t, ok, "it is there after SIGKILL")
-	require.Equal(t, "x", string(m.Body))
+	// A quorum queue takes a moment to elect its leader again.
+	var found string
+	require.Eventually(t, func() bool { found, err = get(s.URLOf("read", "b"), "q"); return err == nil && found != "" },
+		30*time.Second, 100*time.Millisecond, "it is there after SIGKILL")
+	require.Equal(t, "x", found)
 
 	s.Freeze()
 	_, err = amqp.DialConfig(s.URL(), amqp.Config{Dial: amqp.DefaultDial(300 * time.Millisecond)})
 	require.Error(t, err)
 	s.Thaw()
 	s.Stop()
+}
+
+// get takes a message from a queue; "" when there is none.
+func get(url, queue string) (string, error) {
+	conn, err := amqp.Dial(url)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	ch, err := conn.Channel()
+	if err != nil {
+		return "", err
+	}
+	m, _, err := ch.Get(queue, true)
+	return string(m.Body), err
 }
 
 // Whatever becomes of the test process, the server and its port mapper end.
