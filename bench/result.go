@@ -72,11 +72,11 @@ func (r *Result) table(to io.Writer) {
 	own := 0.0
 	for _, name := range slices.Sorted(maps.Keys(r.PeakMiB)) {
 		fmt.Fprintf(to, "peak memory %-14s %6.0f MiB\n", name, r.PeakMiB[name])
-		if name != "engine" {
+		if name != "engine" && name != "broker" {
 			own += r.PeakMiB[name]
 		}
 	}
-	fmt.Fprintf(to, "peak memory without the engine %.0f MiB\n", own)
+	fmt.Fprintf(to, "peak memory of our own processes %.0f MiB, with the broker %.0f MiB\n", own, own+r.PeakMiB["broker"])
 	fmt.Fprintf(to, "on disk %.0f bytes a span\n", r.BytesPerSpan)
 	fmt.Fprintf(to, "trace by id: cold p50 %.1f ms, p99 %.1f ms; warm p50 %.1f ms, p99 %.1f ms\n\n",
 		r.LookupCold.P50, r.LookupCold.P99, r.LookupWarm.P50, r.LookupWarm.P99)

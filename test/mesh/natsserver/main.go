@@ -26,8 +26,9 @@ func main() {
 	}
 }
 
-// memory that the server should stay below, as the all-in-one asks of itself.
-const memory = 96 << 20
+// memory that the server should stay below: it keeps what it has just read and
+// written for as long as there is room.
+const memory = 128 << 20
 
 func run(listen, dir string) error {
 	debug.SetMemoryLimit(memory)
