@@ -59,6 +59,21 @@ type PublishError struct {
 	Failed []Failure
 }
 
+// Published is the result of a Publish by what became of each message: nil when
+// all are durable, else a *PublishError.
+func Published(errs []error) error {
+	var failed []Failure
+	for i, err := range errs {
+		if err != nil {
+			failed = append(failed, Failure{Index: i, Err: err})
+		}
+	}
+	if failed == nil {
+		return nil
+	}
+	return &PublishError{Total: len(errs), Failed: failed}
+}
+
 // Error names the first failures.
 func (e *PublishError) Error() string {
 	var b strings.Builder

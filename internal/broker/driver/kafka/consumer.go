@@ -255,7 +255,7 @@ func (k *consumer) Close(ctx context.Context) error {
 		case <-ctx.Done():
 			err = fmt.Errorf("close consumer: %w", ctx.Err())
 		}
-		k.conn.remove(k)
+		k.conn.children.Remove(k)
 	})
 	return err
 }

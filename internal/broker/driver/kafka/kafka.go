@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,30 +12,19 @@ import (
 	"github.com/segmentio/kafka-go/sasl"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
-// Config of a connection. URL is required.
-type Config struct {
-	// URL is kafka://[user:password@]host[:port][,host…][?param=value…]; with
-	// kafka+tls:// the connection must be encrypted. Parameters: sasl (plain,
-	// which is the default with a user, scram-sha-256, scram-sha-512), ca, cert,
-	// key (files), prefix (of topics and groups, default driftmesh), partitions
-	// (of topics we make, default 12), replicas (of topics we make, default 1),
-	// publish-timeout (default 10s), session-timeout (after which a silent worker
-	// is dead, default 10s; brokers want at least 6s), max-message-bytes (of
-	// topics we make, default 10 MiB), compression (none, which is the default,
-	// gzip, snappy, lz4, zstd).
-	URL string
-	// TLS is used for the connection when given; files in the URL are added.
-	TLS *tls.Config
-	// Name is shown by the brokers; default "driftmesh".
-	Name string
-	// Log hears about connections and losses; default: nobody.
-	Log *slog.Logger
-	// Lost is told how many messages retention removed before a group read
-	// them; may be nil.
-	Lost func(topic, group string, n int64)
-}
+// Config of a connection. Its URL is
+// kafka://[user:password@]host[:port][,host…][?param=value…]; with kafka+tls://
+// the connection must be encrypted. Parameters: sasl (plain, which is the
+// default with a user, scram-sha-256, scram-sha-512), ca, cert, key (files),
+// prefix (of topics and groups, default driftmesh), partitions (of topics we
+// make, default 12), replicas (of topics we make, default 1), publish-timeout
+// (default 10s), session-timeout (after which a silent worker is dead, default
+// 10s; brokers want at least 6s), max-message-bytes (of topics we make, default
+// 10 MiB), compression (none, which is the default, gzip, snappy, lz4, zstd).
+type Config = connect.Config
 
 // conn is an open broker.
 type conn struct {
@@ -52,12 +39,9 @@ type conn struct {
 	topics topics
 	ages   ages
 
-	mu     sync.Mutex
-	closed bool
-	open   map[closer]struct{}
+	mu       sync.Mutex
+	children connect.Children
 }
-
-type closer interface{ Close(context.Context) error }
 
 var _ broker.Broker = (*conn)(nil)
 
@@ -68,13 +52,8 @@ func Open(ctx context.Context, cfg Config) (broker.Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Name == "" {
-		cfg.Name = "driftmesh"
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	c := &conn{cfg: cfg, target: t, open: map[closer]struct{}{}}
+	cfg = cfg.WithDefaults()
+	c := &conn{cfg: cfg, target: t}
 	if c.tls, err = t.tls(cfg.TLS); err != nil {
 		return nil, err
 	}
@@ -92,7 +71,7 @@ func Open(ctx context.Context, cfg Config) (broker.Broker, error) {
 // Publisher implements broker.Broker.
 func (c *conn) Publisher() (broker.Publisher, error) {
 	p := newPublisher(c)
-	return p, c.add(p)
+	return p, c.children.Add(p)
 }
 
 // Consumer implements broker.Broker.
@@ -104,7 +83,7 @@ func (c *conn) Consumer(cfg broker.ConsumerConfig) (broker.Consumer, error) {
 		return nil, err
 	}
 	k := newConsumer(c, cfg.WithDefaults())
-	return k, c.add(k)
+	return k, c.children.Add(k)
 }
 
 // Admin implements broker.Broker.
@@ -125,56 +104,15 @@ func (c *conn) Ping(ctx context.Context) error { return c.link.ping(ctx) }
 
 // Close implements broker.Broker.
 func (c *conn) Close(ctx context.Context) error {
-	c.mu.Lock()
-	open := make([]closer, 0, len(c.open))
-	for o := range c.open {
-		open = append(open, o)
-	}
-	first := !c.closed
-	c.closed = true
-	c.mu.Unlock()
+	first, err := c.children.Close(ctx)
 	if !first {
 		return nil
-	}
-	var err error
-	for _, o := range slices.Backward(open) {
-		if e := o.Close(ctx); e != nil && err == nil {
-			err = e
-		}
 	}
 	c.guard.close()
 	c.link.close()
 	c.pub.close()
 	c.sub.close()
 	return err
-}
-
-// add registers something to be closed with the connection.
-func (c *conn) add(o closer) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return broker.ErrClosed
-	}
-	c.open[o] = struct{}{}
-	return nil
-}
-
-func (c *conn) remove(o closer) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.open, o)
-}
-
-// lost reports messages that retention removed before the group read them.
-func (c *conn) lost(topic, group string, n int64) {
-	if n <= 0 {
-		return
-	}
-	c.cfg.Log.Error("messages lost by retention", "topic", topic, "group", group, "messages", n)
-	if c.cfg.Lost != nil {
-		c.cfg.Lost(topic, group, n)
-	}
 }
 
 // pool is a set of connections to all brokers that shares what it knows about

@@ -60,20 +60,7 @@ func (p *publisher) Publish(ctx context.Context, msgs []broker.Message) error {
 		}
 		all.Wait()
 	}
-	return result(errs)
-}
-
-func result(errs []error) error {
-	var failed []broker.Failure
-	for i, err := range errs {
-		if err != nil {
-			failed = append(failed, broker.Failure{Index: i, Err: err})
-		}
-	}
-	if failed == nil {
-		return nil
-	}
-	return &broker.PublishError{Total: len(errs), Failed: failed}
+	return broker.Published(errs)
 }
 
 // publish sends the messages of one topic and fills in their errors. What a
@@ -216,7 +203,7 @@ func (p *publisher) Close(ctx context.Context) error {
 	if !first {
 		return nil
 	}
-	defer p.conn.remove(p)
+	defer p.conn.children.Remove(p)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

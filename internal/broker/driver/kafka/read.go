@@ -95,7 +95,7 @@ func (s *session) outOfRange(l *lane, pos int64, epoch int) error {
 	l.seek(b.first)
 	s.touch()
 	k.mu.Unlock()
-	k.conn.lost(k.cfg.Topic, k.cfg.Group, b.first-pos)
+	k.conn.cfg.Losses(k.cfg.Topic, k.cfg.Group, b.first-pos)
 	return nil
 }
 
@@ -167,7 +167,7 @@ func (s *session) again(l *lane, offset int64) error {
 	given := s.givenUp(l)
 	s.touch()
 	k.mu.Unlock()
-	k.conn.lost(k.cfg.Topic, k.cfg.Group, int64(gone))
+	k.conn.cfg.Losses(k.cfg.Topic, k.cfg.Group, int64(gone))
 	for _, it := range given {
 		s.park(it)
 	}

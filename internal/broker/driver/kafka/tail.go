@@ -39,7 +39,7 @@ func (c *conn) Tail(ctx context.Context, topic string) (broker.Tail, error) {
 	for id, b := range where {
 		t.done.Go(func() { t.run(run, newLane(id, b.end)) })
 	}
-	return t, c.add(closeTail{t})
+	return t, c.children.Add(closeTail{t})
 }
 
 // run moves one partition's messages into the buffer until the tail is closed.
@@ -91,7 +91,7 @@ func (t *tail) Close() error {
 	t.once.Do(func() {
 		t.cancel()
 		t.done.Wait()
-		t.conn.remove(closeTail{t})
+		t.conn.children.Remove(closeTail{t})
 	})
 	return t.TailBuffer.Close()
 }

@@ -198,7 +198,7 @@ func (k *consumer) Close(ctx context.Context) error {
 				err = fmt.Errorf("close consumer: %w", e)
 			}
 		}
-		k.conn.remove(k)
+		k.conn.children.Remove(k)
 	})
 	return err
 }

@@ -39,15 +39,7 @@ func (g *gap) next(m meta) int64 {
 }
 
 // lost reports lost messages.
-func (c *conn) lost(cfg broker.ConsumerConfig, n int64) {
-	if n <= 0 {
-		return
-	}
-	c.cfg.Log.Error("messages lost by retention", "topic", cfg.Topic, "group", cfg.Group, "messages", n)
-	if c.cfg.Lost != nil {
-		c.cfg.Lost(cfg.Topic, cfg.Group, n)
-	}
-}
+func (c *conn) lost(cfg broker.ConsumerConfig, n int64) { c.cfg.Losses(cfg.Topic, cfg.Group, n) }
 
 // watcher listens to what the server says about a group's messages that it
 // will not deliver any more. One worker of the group hears each advisory.

@@ -4,32 +4,19 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"log/slog"
-	"slices"
 	"sync"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
-// Config of a connection. URL is required.
-type Config struct {
-	// URL is nats://[user[:password]@]host[:port][,host…][?param=value…]; with
-	// nats+tls:// the connection must be encrypted. Parameters: creds (file), nkey
-	// (seed file), token, token-file, ca, cert, key (files), prefix, replicas,
-	// publish-timeout.
-	URL string
-	// TLS is used for the connection when given; files in the URL are added.
-	TLS *tls.Config
-	// Name is shown by the server; default "driftmesh".
-	Name string
-	// Log hears about connections and losses; default: nobody.
-	Log *slog.Logger
-	// Lost is told how many messages retention removed before a group read
-	// them; may be nil.
-	Lost func(topic, group string, n int64)
-}
+// Config of a connection. Its URL is
+// nats://[user[:password]@]host[:port][,host…][?param=value…]; with nats+tls://
+// the connection must be encrypted. Parameters: creds (file), nkey (seed file),
+// token, token-file, ca, cert, key (files), prefix, replicas, publish-timeout.
+type Config = connect.Config
 
 // conn is an open broker: one connection for publishing and administration,
 // and, once there is a consumer or a tail, one for consuming, so that a
@@ -41,15 +28,13 @@ type conn struct {
 	pub    *link
 	js     jetstream.JetStream
 
-	mu     sync.Mutex
-	sub    *link
-	closed bool
-	open   map[closer]struct{}
-	known  sync.Map // topics this process has seen to exist
-	guard  *guard
+	mu       sync.Mutex
+	sub      *link
+	closed   bool
+	children connect.Children
+	known    sync.Map // topics this process has seen to exist
+	guard    *guard
 }
-
-type closer interface{ Close(context.Context) error }
 
 var _ broker.Broker = (*conn)(nil)
 
@@ -60,13 +45,8 @@ func Open(_ context.Context, cfg Config) (broker.Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Name == "" {
-		cfg.Name = "driftmesh"
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	c := &conn{cfg: cfg, target: t, open: map[closer]struct{}{}}
+	cfg = cfg.WithDefaults()
+	c := &conn{cfg: cfg, target: t}
 	if c.tls, err = t.tls(cfg.TLS); err != nil {
 		return nil, err
 	}
@@ -104,7 +84,7 @@ func (c *conn) Publisher() (broker.Publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p, c.add(p)
+	return p, c.children.Add(p)
 }
 
 // Consumer implements broker.Broker.
@@ -123,7 +103,7 @@ func (c *conn) Consumer(cfg broker.ConsumerConfig) (broker.Consumer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return k, c.add(k)
+	return k, c.children.Add(k)
 }
 
 // Admin implements broker.Broker.
@@ -160,21 +140,12 @@ func (c *conn) Ping(ctx context.Context) error { return c.pub.ping(ctx) }
 // Close implements broker.Broker.
 func (c *conn) Close(ctx context.Context) error {
 	c.mu.Lock()
-	open, sub := make([]closer, 0, len(c.open)), c.sub
-	for o := range c.open {
-		open = append(open, o)
-	}
-	first := !c.closed
+	sub := c.sub
 	c.closed = true
 	c.mu.Unlock()
+	first, err := c.children.Close(ctx)
 	if !first {
 		return nil
-	}
-	var err error
-	for _, o := range slices.Backward(open) {
-		if e := o.Close(ctx); e != nil && err == nil {
-			err = e
-		}
 	}
 	c.guard.close()
 	if sub != nil {
@@ -182,21 +153,4 @@ func (c *conn) Close(ctx context.Context) error {
 	}
 	c.pub.close()
 	return err
-}
-
-// add registers something to be closed with the connection.
-func (c *conn) add(o closer) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return broker.ErrClosed
-	}
-	c.open[o] = struct{}{}
-	return nil
-}
-
-func (c *conn) remove(o closer) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.open, o)
 }

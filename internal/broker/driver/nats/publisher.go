@@ -95,7 +95,7 @@ func (p *publisher) Publish(ctx context.Context, msgs []broker.Message) error {
 	}
 	f.enc.release()
 	p.wait(ctx, f)
-	err := f.result(len(msgs))
+	err := f.result()
 	p.pool.Put(f)
 	return err
 }
@@ -110,18 +110,9 @@ func (f *flight) begin(n int) {
 }
 
 // result is called when nothing refers to the flight any more.
-func (f *flight) result(n int) error {
+func (f *flight) result() error {
 	f.timer.Stop()
-	var failed []broker.Failure
-	for i, err := range f.errs {
-		if err != nil {
-			failed = append(failed, broker.Failure{Index: i, Err: err})
-		}
-	}
-	if failed == nil {
-		return nil
-	}
-	return &broker.PublishError{Total: n, Failed: failed}
+	return broker.Published(f.errs)
 }
 
 // send puts one message on the wire, or records why it could not.
@@ -292,7 +283,7 @@ func (p *publisher) Close(ctx context.Context) error {
 	if !first {
 		return nil
 	}
-	defer p.conn.remove(p)
+	defer p.conn.children.Remove(p)
 	defer p.link.leave(p)
 	var err error
 	if p.window.Acquire(ctx, windowBytes) != nil {

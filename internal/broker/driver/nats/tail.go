@@ -70,7 +70,7 @@ func (c *conn) Tail(ctx context.Context, topic string) (broker.Tail, error) {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	t.cancel = cancel
 	go t.run(run)
-	return t, c.add(closeTail{t})
+	return t, c.children.Add(closeTail{t})
 }
 
 // open makes the consumer.
@@ -191,7 +191,7 @@ func (t *tail) Close() error {
 		if t.consumer != "" {
 			_ = t.link.nc.Publish("$JS.API.CONSUMER.DELETE."+t.conn.stream(t.topic)+"."+t.consumer, nil)
 		}
-		t.conn.remove(closeTail{t})
+		t.conn.children.Remove(closeTail{t})
 	})
 	return t.TailBuffer.Close()
 }

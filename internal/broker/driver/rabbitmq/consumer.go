@@ -272,7 +272,7 @@ func (k *consumer) begin(s *session, lease time.Duration) bool {
 func (k *consumer) Close(ctx context.Context) error {
 	k.close()
 	k.start.Do(func() { close(k.done) })
-	defer k.conn.remove(k)
+	defer k.conn.children.Remove(k)
 	k.mu.Lock()
 	s := k.session
 	k.mu.Unlock()

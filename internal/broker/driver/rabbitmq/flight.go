@@ -45,18 +45,7 @@ func (f *flight) fail(i int, err error) {
 
 func (f *flight) failed(i int) bool { return f.errs != nil && f.errs[i] != nil }
 
-func (f *flight) result() error {
-	if f.errs == nil {
-		return nil
-	}
-	e := &broker.PublishError{Total: len(f.msgs)}
-	for i, err := range f.errs {
-		if err != nil {
-			e.Failed = append(e.Failed, broker.Failure{Index: i, Err: err})
-		}
-	}
-	return e
-}
+func (f *flight) result() error { return broker.Published(f.errs) }
 
 // send puts everything on the wire, or records why it could not.
 func (f *flight) send() {

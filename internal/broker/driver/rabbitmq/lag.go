@@ -83,10 +83,8 @@ func (a admin) oldest(queue string, lag broker.Lag) time.Duration {
 type holding struct{ workers, leaving, waiting, inFlight int }
 
 func (c *conn) holding(topic, group string) holding {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	var h holding
-	for o := range c.open {
+	for _, o := range c.children.All() {
 		k, ok := o.(*consumer)
 		if !ok || k.cfg.Topic != topic || k.cfg.Group != group {
 			continue

@@ -98,7 +98,7 @@ func (p *publisher) Close(ctx context.Context) error {
 	if p.closed.Swap(true) {
 		return nil
 	}
-	defer p.conn.remove(p)
+	defer p.conn.children.Remove(p)
 	var err error
 	if p.window.Acquire(ctx, windowBytes) != nil {
 		err = fmt.Errorf("close publisher: %w", ctx.Err())

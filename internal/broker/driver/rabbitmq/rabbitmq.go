@@ -4,38 +4,26 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"log/slog"
 	"net/http"
-	"slices"
 	"sync"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
-// Config of a connection. URL is required.
-type Config struct {
-	// URL is amqp://[user[:password]@]host[:port][,host…][/vhost][?param=value…];
-	// with amqps:// the connection is encrypted. Without a path the virtual host
-	// is "/". Parameters: ca, cert, key (files), server-name (in the broker's
-	// certificate), password-file, auth (plain, or external for the client
-	// certificate), prefix (of exchanges and queues), replicas (of queues),
-	// max-message-bytes (the broker's max_message_size, default 16 MiB),
-	// publish-timeout, heartbeat, management (http[s]://[user:password@]host:port
-	// of the management API, for exact lag; default credentials are the broker's).
-	URL string
-	// TLS is used for amqps when given; files in the URL are added.
-	TLS *tls.Config
-	// Name is shown by the broker; default "driftmesh".
-	Name string
-	// Log hears about connections and losses; default: nobody.
-	Log *slog.Logger
-	// Lost is told how many messages retention removed before a group read
-	// them; may be nil. A queue keeps what its group has not read, so nothing is
-	// lost that way here.
-	Lost func(topic, group string, n int64)
-}
+// Config of a connection. Its URL is
+// amqp://[user[:password]@]host[:port][,host…][/vhost][?param=value…]; with
+// amqps:// the connection is encrypted, and TLS is used for that alone. Without
+// a path the virtual host is "/". Parameters: ca, cert, key (files), server-name
+// (in the broker's certificate), password-file, auth (plain, or external for the
+// client certificate), prefix (of exchanges and queues), replicas (of queues),
+// max-message-bytes (the broker's max_message_size, default 16 MiB),
+// publish-timeout, heartbeat, management (http[s]://[user:password@]host:port of
+// the management API, for exact lag; default credentials are the broker's).
+// Lost is never called: a queue keeps what its group has not read.
+type Config = connect.Config
 
 // conn is an open broker: one connection for publishing and administration,
 // and, once there is a consumer or a tail, one for consuming, because the
@@ -53,14 +41,12 @@ type conn struct {
 
 	dialing sync.Mutex // held while sub is opened
 
-	mu     sync.Mutex
-	sub    *link
-	closed bool
-	open   map[closer]struct{}
-	empty  map[string]emptiness // by queue
+	mu       sync.Mutex
+	sub      *link
+	closed   bool
+	children connect.Children
+	empty    map[string]emptiness // by queue
 }
-
-type closer interface{ Close(context.Context) error }
 
 var _ broker.Broker = (*conn)(nil)
 
@@ -71,14 +57,9 @@ func Open(ctx context.Context, cfg Config) (broker.Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Name == "" {
-		cfg.Name = "driftmesh"
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
+	cfg = cfg.WithDefaults()
 	c := &conn{
-		cfg: cfg, target: t, admins: make(chan struct{}, 1), open: map[closer]struct{}{}, empty: map[string]emptiness{},
+		cfg: cfg, target: t, admins: make(chan struct{}, 1), empty: map[string]emptiness{},
 	}
 	if c.tls, err = t.tls(cfg.TLS); err != nil {
 		return nil, err
@@ -170,7 +151,7 @@ func closedErr(closed bool) error {
 // Publisher implements broker.Broker.
 func (c *conn) Publisher() (broker.Publisher, error) {
 	p := newPublisher(c)
-	return p, c.add(p)
+	return p, c.children.Add(p)
 }
 
 // Consumer implements broker.Broker.
@@ -186,7 +167,7 @@ func (c *conn) Consumer(cfg broker.ConsumerConfig) (broker.Consumer, error) {
 		return nil, err
 	}
 	k := newConsumer(c, l, cfg.WithDefaults())
-	return k, c.add(k)
+	return k, c.children.Add(k)
 }
 
 // Admin implements broker.Broker.
@@ -219,21 +200,12 @@ func (c *conn) Ping(ctx context.Context) error {
 // Close implements broker.Broker.
 func (c *conn) Close(ctx context.Context) error {
 	c.mu.Lock()
-	open, sub := make([]closer, 0, len(c.open)), c.sub
-	for o := range c.open {
-		open = append(open, o)
-	}
-	first := !c.closed
+	sub := c.sub
 	c.closed = true
 	c.mu.Unlock()
+	first, err := c.children.Close(ctx)
 	if !first {
 		return nil
-	}
-	var err error
-	for _, o := range slices.Backward(open) {
-		if e := o.Close(ctx); e != nil && err == nil {
-			err = e
-		}
 	}
 	if sub != nil {
 		sub.close()
@@ -243,21 +215,4 @@ func (c *conn) Close(ctx context.Context) error {
 		c.http.CloseIdleConnections()
 	}
 	return err
-}
-
-// add registers something to be closed with the connection.
-func (c *conn) add(o closer) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return broker.ErrClosed
-	}
-	c.open[o] = struct{}{}
-	return nil
-}
-
-func (c *conn) remove(o closer) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.open, o)
 }

@@ -57,7 +57,7 @@ func (c *conn) Tail(ctx context.Context, topic string) (broker.Tail, error) {
 	}
 	t.ctx, t.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	go t.run(s) //nolint:contextcheck // it runs until Close
-	return t, c.add(closeTail{t})
+	return t, c.children.Add(closeTail{t})
 }
 
 // open makes the queue and consumes it.
@@ -134,7 +134,7 @@ func (t *tail) Close() error {
 	t.once.Do(func() {
 		t.cancel()
 		<-t.done
-		t.conn.remove(closeTail{t})
+		t.conn.children.Remove(closeTail{t})
 	})
 	return t.TailBuffer.Close()
 }

@@ -2,18 +2,15 @@ package rabbitmq
 
 import (
 	"crypto/tls"
-	"crypto/x509"
+	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/url"
-	"os"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
 // target is what a broker URL says.
@@ -24,9 +21,7 @@ type target struct {
 	user     string
 	password string
 	external bool // the client certificate says who we are
-	ca       string
-	cert     string
-	key      string
+	files    connect.Files
 	server   string // name in the server's certificate
 	prefix   string
 	replicas int
@@ -55,10 +50,6 @@ func parse(raw string) (target, error) {
 		return t, fmt.Errorf("broker URL must begin with amqp:// or amqps://")
 	}
 	rest, query, _ := strings.Cut(rest, "?")
-	values, err := url.ParseQuery(query)
-	if err != nil {
-		return t, fmt.Errorf("broker URL has bad parameters; percent-encode special characters")
-	}
 	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
 		if err := t.account(rest[:i]); err != nil {
 			return t, err
@@ -67,14 +58,13 @@ func parse(raw string) (target, error) {
 	}
 	hosts, path, _ := strings.Cut(rest, "/")
 	if path != "" {
+		var err error
 		if t.vhost, err = url.PathUnescape(path); err != nil {
 			return t, fmt.Errorf("broker URL has a bad virtual host: %w", err)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if err := t.param(name, values.Get(name)); err != nil {
-			return t, fmt.Errorf("broker URL parameter %s: %w", name, err)
-		}
+	if err := connect.Params(query, t.param); err != nil {
+		return t, err
 	}
 	return t, t.addresses(hosts)
 }
@@ -98,7 +88,7 @@ func (t *target) addresses(hosts string) error {
 	for h := range strings.SplitSeq(hosts, ",") {
 		u, err := url.Parse("//" + h)
 		if err != nil || u.Hostname() == "" || u.Host != h {
-			return fmt.Errorf("broker URL has a bad host %q", h)
+			return errors.New("broker URL has a bad host") // not which: it may be a torn password
 		}
 		if p := u.Port(); p != "" {
 			t.hosts = append(t.hosts, net.JoinHostPort(u.Hostname(), p))
@@ -111,19 +101,12 @@ func (t *target) addresses(hosts string) error {
 
 func (t *target) param(name, value string) (err error) {
 	switch name {
-	case "ca":
-		t.ca = value
-	case "cert":
-		t.cert = value
-	case "key":
-		t.key = value
+	case "ca", "cert", "key":
+		t.files.Set(name, value)
 	case "server-name":
 		t.server = value
 	case "password-file":
-		var b []byte
-		if b, err = os.ReadFile(value); err == nil {
-			t.password = strings.TrimSpace(string(b))
-		}
+		t.password, err = connect.Secret(value)
 	case "auth":
 		if t.external = value == "external"; !t.external && value != "plain" {
 			err = fmt.Errorf("%q is neither plain nor external", value)
@@ -134,13 +117,13 @@ func (t *target) param(name, value string) (err error) {
 			err = fmt.Errorf("%q can not begin a name", value)
 		}
 	case "replicas":
-		t.replicas, err = number(value, 1, 9)
+		t.replicas, err = connect.Number(value, 1, 9)
 	case "max-message-bytes":
-		t.limit, err = number(value, 1<<20, 512<<20)
+		t.limit, err = connect.Number(value, 1<<20, 512<<20)
 	case "publish-timeout":
-		t.timeout, err = duration(value, time.Millisecond)
+		t.timeout, err = connect.Duration(value, time.Millisecond)
 	case "heartbeat":
-		t.beat, err = duration(value, 2*time.Second)
+		t.beat, err = connect.Duration(value, 2*time.Second)
 	case "management":
 		t.manage, err = url.Parse(value)
 		if err != nil || t.manage.Scheme != "http" && t.manage.Scheme != "https" || t.manage.Host == "" {
@@ -153,52 +136,15 @@ func (t *target) param(name, value string) (err error) {
 	return err
 }
 
-func number(value string, low, high int) (int, error) {
-	n, err := strconv.Atoi(value)
-	if err == nil && (n < low || n > high) {
-		err = fmt.Errorf("%d is not %d to %d", n, low, high)
-	}
-	return n, err
-}
-
-func duration(value string, low time.Duration) (time.Duration, error) {
-	d, err := time.ParseDuration(value)
-	if err == nil && d < low {
-		err = fmt.Errorf("%v is less than %v", d, low)
-	}
-	return d, err
-}
-
 // tls is the TLS configuration, nil for none. Files named in the URL are laid
 // over base.
 func (t *target) tls(base *tls.Config) (*tls.Config, error) {
 	if !t.secure {
 		return nil, nil
 	}
-	cfg := base.Clone()
-	if cfg == nil {
-		cfg = &tls.Config{}
-	}
-	cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12)
-	if t.server != "" {
+	cfg, err := t.files.Over(base)
+	if err == nil && t.server != "" {
 		cfg.ServerName = t.server
 	}
-	if t.ca != "" {
-		pem, err := os.ReadFile(t.ca)
-		if err != nil {
-			return nil, fmt.Errorf("read broker CA: %w", err)
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("broker CA %s holds no certificate", t.ca)
-		}
-	}
-	if t.cert != "" || t.key != "" {
-		pair, err := tls.LoadX509KeyPair(t.cert, t.key)
-		if err != nil {
-			return nil, fmt.Errorf("load broker client certificate: %w", err)
-		}
-		cfg.Certificates = []tls.Certificate{pair}
-	}
-	return cfg, nil
+	return cfg, err
 }

@@ -194,7 +194,7 @@ func (k *consumer) Close(ctx context.Context) error {
 			l.lose()
 		}
 		k.leave(ctx)
-		k.conn.remove(k)
+		k.conn.children.Remove(k)
 	})
 	return nil
 }

@@ -140,7 +140,7 @@ func (k *consumer) claim(ctx context.Context) error {
 	}
 	k.counted(integer(out[3]))
 	k.attached = true
-	k.conn.lost(k.cfg.Topic, k.cfg.Group, integer(out[4]))
+	k.conn.cfg.Losses(k.cfg.Topic, k.cfg.Group, integer(out[4]))
 	es := k.spent(ctx, entries(out[5], now))
 	k.reclaimed(es)
 	k.carry = append(k.carry, es...)

@@ -109,7 +109,7 @@ func (g *guard) look(ctx context.Context, topic string, t *guarded) {
 	}
 	lost, _ := out[1].([]any)
 	for i := 0; i+1 < len(lost); i += 2 {
-		g.conn.lost(topic, text(lost[i]), integer(lost[i+1]))
+		g.conn.cfg.Losses(topic, text(lost[i]), integer(lost[i+1]))
 	}
 }
 

@@ -46,7 +46,7 @@ func (p *publisher) Publish(ctx context.Context, msgs []broker.Message) error {
 	if len(idx) > 0 {
 		p.send(ctx, msgs, idx, size, errs)
 	}
-	return result(errs)
+	return broker.Published(errs)
 }
 
 // check says why a message can not be sent.
@@ -67,19 +67,6 @@ func (p *publisher) check(ctx context.Context, m *broker.Message) error {
 		return errFull
 	}
 	return nil
-}
-
-func result(errs []error) error {
-	var failed []broker.Failure
-	for i, err := range errs {
-		if err != nil {
-			failed = append(failed, broker.Failure{Index: i, Err: err})
-		}
-	}
-	if failed == nil {
-		return nil
-	}
-	return &broker.PublishError{Total: len(errs), Failed: failed}
 }
 
 // send publishes the messages at idx and notes what became of each.
@@ -130,7 +117,7 @@ func (p *publisher) Close(ctx context.Context) error {
 	if p.closed.Swap(true) {
 		return nil
 	}
-	defer p.conn.remove(p)
+	defer p.conn.children.Remove(p)
 	if p.window.Acquire(ctx, windowBytes) != nil {
 		return fmt.Errorf("close publisher: %w", ctx.Err())
 	}

@@ -43,7 +43,7 @@ func (c *conn) Tail(ctx context.Context, topic string) (broker.Tail, error) {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	t.cancel = cancel
 	go t.run(run)
-	return t, c.add(closeTail{t})
+	return t, c.children.Add(closeTail{t})
 }
 
 // run moves entries into the buffer until the tail is closed.
@@ -93,7 +93,7 @@ func (t *tail) Close() error {
 	t.once.Do(func() {
 		t.cancel()
 		<-t.done
-		t.conn.remove(closeTail{t})
+		t.conn.children.Remove(closeTail{t})
 	})
 	return t.TailBuffer.Close()
 }

@@ -2,17 +2,15 @@ package redis
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/url"
-	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
 // target is what a broker URL says.
@@ -24,9 +22,7 @@ type target struct {
 	secure   bool
 	prefix   string
 	timeout  time.Duration // of a publish
-	ca       string
-	cert     string
-	key      string
+	files    connect.Files
 }
 
 const defaultPort = "6379"
@@ -41,9 +37,13 @@ func parse(raw string) (target, error) {
 	}
 	t.secure = scheme != "redis"
 	hosts, query, _ := strings.Cut(rest, "?")
-	hosts, err := t.cutUser(hosts)
+	user, hosts, err := connect.CutUser(hosts)
 	if err != nil {
 		return t, err
+	}
+	if user != nil {
+		t.user = user.Username()
+		t.password, _ = user.Password()
 	}
 	hosts, db, _ := strings.Cut(hosts, "/")
 	if db != "" {
@@ -58,32 +58,7 @@ func parse(raw string) (target, error) {
 		}
 		t.addrs = append(t.addrs, addr)
 	}
-	values, err := url.ParseQuery(query)
-	if err != nil {
-		return t, fmt.Errorf("parse parameters of broker URL: %w", err)
-	}
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if err := t.param(name, values.Get(name)); err != nil {
-			return t, fmt.Errorf("broker URL parameter %s: %w", name, err)
-		}
-	}
-	return t, nil
-}
-
-// cutUser takes user and password off the front.
-func (t *target) cutUser(hosts string) (string, error) {
-	i := strings.LastIndexByte(hosts, '@')
-	if i < 0 {
-		return hosts, nil
-	}
-	u, err := url.Parse("redis://" + hosts[:i] + "@host")
-	if err != nil || u.User == nil {
-		// The error would show the password.
-		return "", errors.New("broker URL has a bad user or password; percent-encode special characters")
-	}
-	t.user = u.User.Username()
-	t.password, _ = u.User.Password()
-	return hosts[i+1:], nil
+	return t, connect.Params(query, t.param)
 }
 
 // address is a host with its port.
@@ -102,25 +77,16 @@ func address(h string) (string, error) {
 func (t *target) param(name, value string) (err error) {
 	switch name {
 	case "password-file":
-		var b []byte
-		if b, err = os.ReadFile(value); err == nil {
-			t.password = strings.TrimSpace(string(b))
-		}
-	case "ca":
-		t.ca, t.secure = value, true
-	case "cert":
-		t.cert, t.secure = value, true
-	case "key":
-		t.key, t.secure = value, true
+		t.password, err = connect.Secret(value)
+	case "ca", "cert", "key":
+		t.secure = t.files.Set(name, value)
 	case "prefix":
 		t.prefix = value
 		if value == "" || strings.ContainsAny(value, "{}*? \t\r\n") {
 			err = fmt.Errorf("%q can not begin a key", value)
 		}
 	case "publish-timeout":
-		if t.timeout, err = time.ParseDuration(value); err == nil && t.timeout <= 0 {
-			err = fmt.Errorf("%q is not positive", value)
-		}
+		t.timeout, err = connect.Duration(value, 1)
 	default:
 		err = errors.New("not known; known are password-file, ca, cert, key, prefix, publish-timeout")
 	}
@@ -136,27 +102,5 @@ func (t *target) tls(base *tls.Config) (*tls.Config, error) {
 	if base == nil && !t.secure {
 		return nil, nil
 	}
-	cfg := base.Clone()
-	if cfg == nil {
-		cfg = &tls.Config{}
-	}
-	cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12)
-	if t.ca != "" {
-		pem, err := os.ReadFile(t.ca)
-		if err != nil {
-			return nil, fmt.Errorf("read broker CA: %w", err)
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("broker CA %s holds no certificate", t.ca)
-		}
-	}
-	if t.cert != "" || t.key != "" {
-		pair, err := tls.LoadX509KeyPair(t.cert, t.key)
-		if err != nil {
-			return nil, fmt.Errorf("load broker client certificate: %w", err)
-		}
-		cfg.Certificates = []tls.Certificate{pair}
-	}
-	return cfg, nil
+	return t.files.Over(base)
 }
