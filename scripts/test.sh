@@ -11,8 +11,17 @@ grep -E '^(ok|FAIL|panic:|--- FAIL|\?? +[^ ]+ +\[build failed\])' "$log" | grep 
 if [ $status -ne 0 ]; then
   echo
   echo "What failed:"
-  grep -nE -A12 '^ +Error Trace:' "$log" | cut -c1-400 | head -200
-  grep -nE -B60 -A8 '^ *--- FAIL|^panic:|DATA RACE|^# |build failed' "$log" | head -400
+  # Of every failed test, the last 150 lines that are its own; and whatever
+  # ended a test binary or kept it from being built.
+  awk '
+    /^=== (RUN|NAME|CONT|PAUSE) / { test = $3; next }
+    /^ *--- FAIL: / { name = $3; printf "=== %s\n", name
+      for (i = (n[name] > 150 ? n[name] - 150 : 0); i < n[name]; i++) print substr(said[name, i], 1, 400)
+      print; next }
+    /^(ok|FAIL)\t/ { split("", n); next } # the end of a package
+    /^ *--- / || /^(PASS|FAIL)$/ { next }
+    { said[test, n[test]++] = $0 }' "$log"
+  grep -nE -A40 '^panic:|DATA RACE|^# |build failed|^fatal error:' "$log" | head -400
 fi
 skipped=$(grep -E '^ +.*(suite [a-z]+ skipped|skipped: )' "$log" | sed 's/^ *//' | sort | uniq -c)
 passed=$(grep -cE '^ *--- PASS' "$log")

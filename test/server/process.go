@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -185,31 +186,44 @@ func FreeAddress(t T) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(FreePort(t)))
 }
 
-var ports struct {
+// Servers get ports below those that outgoing connections take theirs from:
+// one of these could have the port by the time a slow server listens on it.
+const (
+	lowestPort = 15_000
+	ports      = 15_000
+)
+
+// reserved keeps the ports given out from other test processes: each holds the
+// UDP port of that number, which no server here wants, until it ends.
+var reserved struct {
 	sync.Mutex
-	given map[int]bool
+	held []net.PacketConn
 }
 
-// FreePort is a loopback port that is free now and was not given out before.
+// FreePort is a loopback port that is free now and is given out once on this
+// machine while the test process lives.
 func FreePort(t T) int {
 	t.Helper()
-	ports.Lock()
-	defer ports.Unlock()
-	for {
-		lis, err := net.Listen("tcp", "127.0.0.1:0")
+	reserved.Lock()
+	defer reserved.Unlock()
+	for range ports {
+		port := lowestPort + rand.N(ports)
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		hold, err := net.ListenPacket("udp", address)
 		if err != nil {
-			t.Fatalf("find a free port: %v", err)
+			continue
 		}
-		port := lis.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it listens on TCP
+		lis, err := net.Listen("tcp", address)
+		if err != nil {
+			_ = hold.Close()
+			continue
+		}
 		_ = lis.Close()
-		if !ports.given[port] {
-			if ports.given == nil {
-				ports.given = map[int]bool{}
-			}
-			ports.given[port] = true
-			return port
-		}
+		reserved.held = append(reserved.held, hold)
+		return port
 	}
+	t.Fatalf("no loopback port of %d to %d is free", lowestPort, lowestPort+ports-1)
+	return 0
 }
 
 // logSize is how much of a log is kept.
