@@ -45,7 +45,7 @@ func costs(now, before map[string]float64, spans int) map[string]float64 {
 func idle(pid int) {
 	last, quiet := harness.CPU(pid), 0
 	for range 60 {
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // between two looks
 		now := harness.CPU(pid)
 		if now-last > 0.1 {
 			quiet = 0

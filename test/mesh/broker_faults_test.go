@@ -78,7 +78,7 @@ func surviveFaults(t *testing.T, f *mesh.Five, seed uint64) {
 	pause()
 	w.away(t, "swallowed traffic", time.Second, publishLimit, func() {
 		f.Network.Swallow()
-		time.Sleep(blackout)
+		time.Sleep(blackout) // swallowed
 		f.Network.Resume()
 	})
 	pause()

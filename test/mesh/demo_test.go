@@ -68,7 +68,7 @@ func firstAlert(t *testing.T, m *mesh.Mesh) (top *driftv1.Alert) {
 				top = a
 			}
 		}
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond) // between two questions
 	}
 	t.Logf("alert after %s", time.Since(begin).Round(time.Second))
 	return top

@@ -146,7 +146,7 @@ func (a Addresses) Settled(t server.T, signal string) *ledgerv1.Account {
 			require.Equal(t, codes.Unavailable, status.Code(err), "%v", err)
 		}
 		require.True(t, time.Now().Before(deadline), "%s never settled: %v %v", signal, account, err)
-		time.Sleep(wait)
+		time.Sleep(wait) // between two questions
 	}
 }
 

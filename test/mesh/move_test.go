@@ -38,7 +38,7 @@ func TestMoveToAnotherBroker(t *testing.T) {
 		}
 		old = next
 	}
-	time.Sleep(2 * time.Second)
+	time.Sleep(2 * time.Second) // under load
 	r, acknowledged := spans(), records()
 	requireAllAcknowledged(t, r, len(r.Acknowledged))
 	account := f.Settled(t, "spans")

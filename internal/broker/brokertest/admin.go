@@ -118,7 +118,7 @@ func retentionOvertakesGroup(e *env) {
 	require.NoError(e, b.Ack(e.ctx))
 	const n = 300
 	e.publish(e.messages("gone", n)...)
-	time.Sleep(3 * time.Second)
+	time.Sleep(3 * time.Second) // thrice the topic's age
 	e.publish(e.messages("last", 3)...)
 	require.Len(e, e.drain(c, 3, 5*time.Second), 3, "the worker goes on")
 	require.EqualValues(e, n, e.lostMessages(), "what was lost is counted")
@@ -142,7 +142,7 @@ func backpressureBeforeLoss(e *env) {
 	var err error
 	refused := within(30*time.Second, func() bool {
 		err = send()
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond) // steady load: a guard looks once a second
 		return err != nil
 	})
 	require.True(e, refused, "sent %d", sent)

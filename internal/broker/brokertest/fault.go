@@ -91,7 +91,7 @@ func brokerRestartWhilePublishing(e *env) {
 				}
 				msgs := e.messages(fmt.Sprintf("c%d-%d-", caller, n), 20)
 				o.note(msgs, e.pub.Publish(e.ctx, msgs))
-				time.Sleep(time.Millisecond)
+				time.Sleep(time.Millisecond) // steady load, not a flood
 			}
 		})
 	}
@@ -101,7 +101,7 @@ func brokerRestartWhilePublishing(e *env) {
 	}
 	require.True(e, within(10*time.Second, enough(2000)))
 	e.server.Kill(e)
-	time.Sleep(500 * time.Millisecond)
+	time.Sleep(500 * time.Millisecond) // the broker is away that long
 	e.server.Restart(e)
 	require.True(e, within(15*time.Second, enough(2000)), "the publisher recovers")
 	close(stop)
@@ -151,7 +151,7 @@ func brokerRestartWhileConsuming(e *env) {
 		acked[v] = true
 	}
 	e.server.Kill(e)
-	time.Sleep(500 * time.Millisecond)
+	time.Sleep(500 * time.Millisecond) // the broker is away that long
 	e.server.Restart(e)
 	// Settling across the restart either works or says the lease is lost.
 	seen, maybe, again := map[string]int{}, map[string]bool{}, 0
@@ -202,7 +202,7 @@ func brokerDownAtStart(e *env) {
 	c := e.consumer(b, broker.ConsumerConfig{})
 	got := make(chan map[string]int, 1)
 	go func() { got <- e.drain(c, 1, 30*time.Second) }()
-	time.Sleep(time.Second)
+	time.Sleep(time.Second) // the broker is away that long
 	e.server.Restart(e)
 	require.True(e, within(15*time.Second, func() bool { return b.Ping(e.ctx) == nil }), "it is ready by itself")
 	require.True(e, within(15*time.Second, func() bool { return pub.Publish(e.ctx, e.messages("m", 1)) == nil }))

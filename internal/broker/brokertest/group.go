@@ -45,7 +45,7 @@ func (e *env) load() (stop func() int) {
 				e.Errorf("publish under load: %v", err)
 			}
 			n += len(msgs)
-			time.Sleep(2 * time.Millisecond)
+			time.Sleep(2 * time.Millisecond) // steady load, not a flood
 		}
 	}()
 	return func() int {

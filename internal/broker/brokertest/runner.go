@@ -237,7 +237,7 @@ func slowConsumerBackpressure(e *env) {
 			return nil, nil
 		},
 	})
-	time.Sleep(3 * wait)
+	time.Sleep(3 * wait) // leases would have run out three times
 	lag, err := e.b.Admin().Lag(e.ctx, e.topic, e.group)
 	require.NoError(e, err)
 	runtime.GC()
@@ -266,7 +266,7 @@ func drainOnShutdown(e *env) {
 	require.True(e, within(5*time.Second, func() bool { return started.len() == 40 }))
 	stopped := make(chan error, 1)
 	go func() { stopped <- stop() }()
-	time.Sleep(100 * time.Millisecond)
+	time.Sleep(100 * time.Millisecond) // the stop is under way; the handlers still work
 	close(gate)
 	select {
 	case err := <-stopped:

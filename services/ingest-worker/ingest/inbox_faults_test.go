@@ -36,7 +36,7 @@ func TestInboxRedeliveryCountsOnce(t *testing.T) {
 	m.awaitInbox()
 	time.Sleep(5 * time.Millisecond) // the dedupe window
 	m.publish(twice)
-	time.Sleep(5 * time.Millisecond)
+	time.Sleep(5 * time.Millisecond) // again
 	m.publish(reused)
 	m.awaitInbox()
 	for range 2 {

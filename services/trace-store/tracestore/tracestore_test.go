@@ -177,7 +177,7 @@ func TestEngineDies(t *testing.T) {
 		if i%20 == 10 {
 			kill(t, engine)
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond) // so that some are written before each kill
 	}
 	require.NoError(t, engine.Ready(t.Context()))
 	settled := r.written("acme", len(want))

@@ -13,7 +13,7 @@ import (
 
 func TestServer(t *testing.T) {
 	if testing.Short() {
-		t.Skip("slow")
+		t.Skip("slow; runs without -short")
 	}
 	for name, opts := range map[string]kafka.Options{
 		"open":      {},

@@ -67,7 +67,7 @@ func TestSuiteOnFake(t *testing.T) {
 // The whole suite on Apache Kafka.
 func TestSuite(t *testing.T) {
 	if testing.Short() {
-		t.Skip("slow")
+		t.Skip("slow; runs without -short")
 	}
 	shared := suiteServer{kafkaserver.Start(t, kafkaserver.Options{})}
 	var faulty *suiteServer // cases with faults run one after the other

@@ -82,7 +82,7 @@ func TestGivenUpByTheDriver(t *testing.T) {
 // their time, and all goes on when it is back.
 func TestBlackholeFrozen(t *testing.T) {
 	if testing.Short() {
-		t.Skip("slow")
+		t.Skip("slow; runs without -short")
 	}
 	s := fake.Start(t, fake.Options{})
 	blackhole(t, s.URL(), s.Freeze, s.Thaw)
@@ -90,7 +90,7 @@ func TestBlackholeFrozen(t *testing.T) {
 
 func TestBlackholeOfApacheKafka(t *testing.T) {
 	if testing.Short() {
-		t.Skip("slow")
+		t.Skip("slow; runs without -short")
 	}
 	port := server.FreePort(t)
 	proxy := server.NewProxy(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))

@@ -98,7 +98,7 @@ func TestPendingMessagesLostAreCounted(t *testing.T) {
 // their time, and all goes on when it is back.
 func TestBlackhole(t *testing.T) {
 	if testing.Short() {
-		t.Skip("slow")
+		t.Skip("slow; runs without -short")
 	}
 	t.Parallel()
 	s := natsserver.StartChild(t, natsserver.Options{})
@@ -164,7 +164,7 @@ func TestTLSAndCredentials(t *testing.T) {
 // asks at most once a second.
 func TestRefusedLater(t *testing.T) {
 	if testing.Short() {
-		t.Skip("slow")
+		t.Skip("slow; runs without -short")
 	}
 	t.Parallel()
 	dir := t.TempDir()

@@ -20,7 +20,7 @@ import (
 // their time, and all goes on when it is back.
 func TestBlackhole(t *testing.T) {
 	if testing.Short() {
-		t.Skip("slow")
+		t.Skip("slow; runs without -short")
 	}
 	t.Run("frozen server", func(t *testing.T) {
 		t.Parallel()
@@ -52,7 +52,7 @@ func blackhole(t *testing.T, url string, swallow, resume func()) {
 			received <- batch
 		}
 	}()
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(50 * time.Millisecond) // it waits on the server by now; if not, the test is merely easier
 	require.NoError(t, p.Publish(ctx, before))
 	swallow()
 
@@ -124,7 +124,7 @@ func TestTLSAndCredentials(t *testing.T) {
 // asks at most once a second.
 func TestRefusedLater(t *testing.T) {
 	if testing.Short() {
-		t.Skip("slow")
+		t.Skip("slow; runs without -short")
 	}
 	t.Parallel()
 	s := redisserver.Start(t, redisserver.Options{Users: map[string]redisserver.User{"mesh": {Password: "one", Rules: everything}}})
@@ -172,7 +172,7 @@ func TestCloseWhileDown(t *testing.T) {
 		_, err := c.Receive(context.Background())
 		received <- err
 	}()
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(50 * time.Millisecond) // it waits on the server by now; if not, the test is merely easier
 	s.Kill()
 	require.Eventually(t, func() bool { return b.Ping(t.Context()) != nil }, 5*time.Second, 10*time.Millisecond)
 	start := time.Now()

@@ -146,7 +146,7 @@ func TestPendingMessagesLostAreCounted(t *testing.T) {
 // a worker or not, and goes on when it has.
 func TestTrimKeepsWhatIsNotAcknowledged(t *testing.T) {
 	if testing.Short() {
-		t.Skip("slow")
+		t.Skip("slow; runs without -short")
 	}
 	t.Parallel()
 	s := redisserver.Start(t, redisserver.Options{})
@@ -205,7 +205,7 @@ func indexes(from, to int) []int {
 // A DLQ makes room for itself, and says what went unread.
 func TestFullDLQDropsTheOldest(t *testing.T) {
 	if testing.Short() {
-		t.Skip("slow")
+		t.Skip("slow; runs without -short")
 	}
 	t.Parallel()
 	s := redisserver.Start(t, redisserver.Options{})
@@ -257,7 +257,7 @@ func TestOutOfMemory(t *testing.T) {
 // and losses exact.
 func TestCountsSurviveARestart(t *testing.T) {
 	if testing.Short() {
-		t.Skip("slow")
+		t.Skip("slow; runs without -short")
 	}
 	t.Parallel()
 	s := redisserver.Start(t, redisserver.Options{})

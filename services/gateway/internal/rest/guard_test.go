@@ -66,7 +66,7 @@ func TestSlowButMovingBodyIsRead(t *testing.T) {
 	_, err := fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
 	require.NoError(t, err)
 	for range 5 {
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond) // slow, and far from a stall
 		_, err = fmt.Fprint(conn, "x")
 		require.NoError(t, err)
 	}

@@ -60,7 +60,7 @@ func TestScale(t *testing.T) {
 	}
 	if *scaleHold > 0 {
 		fmt.Println("holding", db.Database(), "at", clickhousetest.URL(t))
-		time.Sleep(*scaleHold)
+		time.Sleep(*scaleHold) // for whoever wants to look at the tables
 	}
 }
 
@@ -160,7 +160,7 @@ func (l *loader) quiet() {
 		if idle++; merges > 0 {
 			idle = 0
 		}
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(300 * time.Millisecond) // between two looks
 	}
 }
 
