@@ -26,6 +26,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/test/mesh"
+	"github.com/driftmesh/driftmesh/test/server/nats"
 )
 
 // backlogRoom bounds the topics. The door's load waits there whole until its
@@ -44,6 +45,7 @@ type flags struct {
 }
 
 func main() {
+	nats.Child()
 	var f flags
 	kong.Parse(&f, kong.Name("bench"), kong.Description("Measure the mesh under load."))
 	b := harness.New()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/bench/harness"
 	"github.com/driftmesh/driftmesh/test/mesh"
+	"github.com/driftmesh/driftmesh/test/server/nats"
 )
 
 type flags struct {
@@ -44,6 +45,7 @@ func (f flags) Validate() error {
 func (f flags) duration() time.Duration { return time.Duration(f.Seconds * float64(time.Second)) }
 
 func main() {
+	nats.Child()
 	var f flags
 	kong.Parse(&f, kong.Name("brokers"), kong.Description("Measure the broker drivers against the bare client libraries."))
 	err := run(f)

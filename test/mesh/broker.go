@@ -3,13 +3,11 @@ package mesh
 import (
 	"net"
 	"net/url"
-	"os/exec"
-	"path/filepath"
 	"strconv"
-	"time"
 
 	"github.com/driftmesh/driftmesh/test/server"
 	"github.com/driftmesh/driftmesh/test/server/kafka"
+	"github.com/driftmesh/driftmesh/test/server/nats"
 	"github.com/driftmesh/driftmesh/test/server/rabbitmq"
 	"github.com/driftmesh/driftmesh/test/server/redis"
 )
@@ -17,7 +15,8 @@ import (
 // Brokers are the names of the brokers that a mesh can run on.
 var Brokers = []string{"nats", "kafka", "rabbitmq", "redis"}
 
-// StartBroker starts a broker by its name. When its server is not on this
+// StartBroker starts a broker by its name, "nats" in programs that call
+// nats.Child first. When its server is not on this
 // machine the test is skipped, or fails, as server.Missing says.
 func StartBroker(t server.T, name string) server.Broker {
 	t.Helper()
@@ -32,7 +31,7 @@ func startBroker(t server.T, name string, proxied bool) (server.Broker, *server.
 	var b server.Broker
 	switch name {
 	case "", "nats":
-		b = startNATS(t)
+		b = nats.Start(t, nats.Options{MaxPayload: 8 << 20, Memory: 128 << 20})
 	case "kafka":
 		return startKafka(t, proxied)
 	case "rabbitmq":
@@ -78,30 +77,3 @@ type moved struct {
 }
 
 func (m moved) URL() string { return m.url }
-
-// nats is a NATS server as a process.
-type nats struct {
-	*server.Process
-	t            server.T
-	program      string
-	address, dir string
-}
-
-var _ server.Broker = (*nats)(nil)
-
-func startNATS(t server.T) *nats {
-	t.Helper()
-	n := &nats{t: t, program: Binary(t, "./test/mesh/natsserver"), address: server.FreeAddress(t), dir: filepath.Join(t.TempDir(), "nats")}
-	n.Restart()
-	return n
-}
-
-// URL implements server.Broker.
-func (n *nats) URL() string { return "nats://" + n.address }
-
-// Restart implements server.Broker.
-func (n *nats) Restart() {
-	n.t.Helper()
-	n.Process = server.Start(n.t, "nats", exec.Command(n.program, "--listen", n.address, "--dir", n.dir))
-	n.Await(20*time.Second, server.Listens(n.address))
-}

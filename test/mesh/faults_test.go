@@ -13,9 +13,11 @@ import (
 
 	"github.com/driftmesh/driftmesh/bench/load"
 	"github.com/driftmesh/driftmesh/test/mesh"
+	"github.com/driftmesh/driftmesh/test/server/nats"
 )
 
 func TestMain(m *testing.M) {
+	nats.Child()
 	code := m.Run()
 	mesh.Clean()
 	os.Exit(code)

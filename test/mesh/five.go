@@ -41,7 +41,8 @@ type On struct {
 // Services in the order in which StartFive starts them. Any order would do.
 var Services = []string{"gateway", "auth", "drift", "ingest-worker", "trace-store"}
 
-// StartFive is StartFiveOn a NATS server.
+// StartFive is StartFiveOn a NATS server, for programs that call nats.Child
+// first.
 func StartFive(t server.T, env ...string) *Five {
 	t.Helper()
 	return StartFiveOn(t, On{}, env...)

@@ -26,8 +26,8 @@ func faultCases() []testCase {
 func publishDurableOnReturn(e *env) {
 	e.provision(broker.TopicSpec{})
 	e.publish(e.messages("m", 500)...)
-	e.server.Kill(e)
-	e.server.Restart(e)
+	e.server.Kill()
+	e.server.Restart()
 	seen := e.drain(e.consumer(e.b, broker.ConsumerConfig{}), 500, 30*time.Second)
 	require.Len(e, seen, 500)
 	e.lag(0, 0)
@@ -100,9 +100,9 @@ func brokerRestartWhilePublishing(e *env) {
 		return func() bool { return o.count() >= want }
 	}
 	require.True(e, within(10*time.Second, enough(2000)))
-	e.server.Kill(e)
+	e.server.Kill()
 	time.Sleep(500 * time.Millisecond) // the broker is away that long
-	e.server.Restart(e)
+	e.server.Restart()
 	require.True(e, within(15*time.Second, enough(2000)), "the publisher recovers")
 	close(stop)
 	callers.Wait()
@@ -150,9 +150,9 @@ func brokerRestartWhileConsuming(e *env) {
 	for _, v := range values(b) {
 		acked[v] = true
 	}
-	e.server.Kill(e)
+	e.server.Kill()
 	time.Sleep(500 * time.Millisecond) // the broker is away that long
-	e.server.Restart(e)
+	e.server.Restart()
 	// Settling across the restart either works or says the lease is lost.
 	seen, maybe, again := map[string]int{}, map[string]bool{}, 0
 	for _, b := range held {
@@ -192,8 +192,8 @@ func brokerRestartWhileConsuming(e *env) {
 
 func brokerDownAtStart(e *env) {
 	e.provision(broker.TopicSpec{})
-	e.server.Kill(e)
-	b, err := e.server.Dial(e.ctx, func(string, string, int64) {})
+	e.server.Kill()
+	b, err := e.h.Open(e.ctx, e.server.URL(), nil)
 	require.NoError(e, err, "opening succeeds while the broker is away")
 	defer b.Close(e.ctx)
 	require.ErrorIs(e, b.Ping(e.ctx), broker.ErrUnavailable)
@@ -203,7 +203,7 @@ func brokerDownAtStart(e *env) {
 	got := make(chan map[string]int, 1)
 	go func() { got <- e.drain(c, 1, 30*time.Second) }()
 	time.Sleep(time.Second) // the broker is away that long
-	e.server.Restart(e)
+	e.server.Restart()
 	require.True(e, within(15*time.Second, func() bool { return b.Ping(e.ctx) == nil }), "it is ready by itself")
 	require.True(e, within(15*time.Second, func() bool { return pub.Publish(e.ctx, e.messages("m", 1)) == nil }))
 	require.Len(e, <-got, 1)
@@ -214,7 +214,7 @@ func failsFastWhileDown(e *env) {
 	c := e.consumer(e.b, broker.ConsumerConfig{})
 	e.publish(e.messages("m", 10)...)
 	b := e.receive(c, 5*time.Second)
-	e.server.Kill(e)
+	e.server.Kill()
 	require.True(e, within(5*time.Second, func() bool { return e.b.Ping(e.ctx) != nil }))
 	start := time.Now()
 	for range 20 {

@@ -133,7 +133,7 @@ func traceContextRoundTrip(e *env) {
 	n := 1
 	if e.h.Foreign != nil {
 		n = 2
-		e.h.Foreign(e, e.server.Addr(), e.topic, broker.Message{
+		e.h.Foreign(e, e.server.URL(), e.topic, broker.Message{
 			ID: "id-1", Headers: []broker.Header{{Key: "Traceparent", Value: []byte(parent)}},
 		})
 	}
@@ -154,7 +154,7 @@ func foreignProducer(e *env) {
 	if e.h.Foreign == nil {
 		e.Fatal("the harness has no foreign producer")
 	}
-	e.h.Foreign(e, e.server.Addr(), e.topic, broker.Message{
+	e.h.Foreign(e, e.server.URL(), e.topic, broker.Message{
 		ID: "id-0", Key: []byte("key"), Value: []byte("value"), Headers: []broker.Header{{Key: "Some-Header", Value: []byte("x")}},
 	})
 	d := e.collect(1)["id-0"]

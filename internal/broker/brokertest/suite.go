@@ -20,27 +20,31 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker"
 )
 
-// Server is a running broker of a harness.
+// Server is a running broker of a harness. Its methods fail the test that
+// started it.
 type Server interface {
-	// Addr is where it is, for worker processes and foreign clients.
-	Addr() string
-	// Dial opens a connection, also while the server is away. lost is told about
-	// messages lost by retention.
-	Dial(ctx context.Context, lost Lost) (broker.Broker, error)
+	// URL is where it is, for Open, worker processes and foreign clients.
+	URL() string
 	// Kill ends the server as kill -9 does; what it had made durable stays.
-	Kill(tb testing.TB)
+	Kill()
 	// Restart starts it again at the same address.
-	Restart(tb testing.TB)
+	Restart()
 }
 
 // Lost is told how many messages retention removed before a group read them.
 type Lost = func(topic, group string, n int64)
 
+// Open opens a connection to the server at a URL, also while it is away. lost
+// may be nil.
+type Open func(ctx context.Context, url string, lost Lost) (broker.Broker, error)
+
 // Harness says how to run a broker.
 type Harness struct {
 	// Start starts a server for one case. The server of a case without faults is
 	// not killed, and may be shared.
-	Start func(tb testing.TB, fault bool) Server
+	Start func(t *testing.T, fault bool) Server
+	// Open is the driver's.
+	Open Open
 	// Foreign publishes with the broker's bare client library, as the wire form
 	// is documented, with the header names as they are. Needed by ForeignProducer
 	// and TraceContextRoundTrip.
@@ -134,7 +138,7 @@ func newEnv(t *testing.T, h Harness, fault bool) *env {
 
 func (e *env) dial() broker.Broker {
 	e.Helper()
-	b, err := e.server.Dial(e.ctx, func(topic, _ string, n int64) {
+	b, err := e.h.Open(e.ctx, e.server.URL(), func(topic, _ string, n int64) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if topic == e.topic {

@@ -8,9 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 )
@@ -19,8 +21,8 @@ const workerEnv = "DRIFTMESH_TEST_BROKER_WORKER"
 
 // workerOrder is what a child process is to do.
 type workerOrder struct {
-	Addr, Topic, Group, Mode string
-	MaxAttempts, MaxCrashes  int
+	URL, Topic, Group, Mode string
+	MaxAttempts, MaxCrashes int
 }
 
 // Modes of a worker process.
@@ -29,27 +31,26 @@ const (
 	modeCrash = "crash" // run a Runner whose handler crashes on "poison"
 )
 
-// Worker turns the process into a worker and does not return, when it was
-// started as one; else it returns at once. Test binaries that run the suite
-// call it first thing in TestMain.
-func Worker(dial func(ctx context.Context, addr string) (broker.Broker, error)) {
-	conf := os.Getenv(workerEnv)
-	if conf == "" {
-		return
+// Main is what TestMain calls in packages that run the suite: the process is a
+// worker when it was started as one; else it runs the tests, which must leave no
+// goroutine behind. It does not return.
+func Main(m *testing.M, open Open) {
+	if conf := os.Getenv(workerEnv); conf != "" {
+		var o workerOrder
+		err := json.Unmarshal([]byte(conf), &o)
+		if err == nil {
+			err = o.work(open)
+		}
+		fmt.Fprintln(os.Stderr, "worker:", err)
+		os.Exit(1)
 	}
-	var o workerOrder
-	err := json.Unmarshal([]byte(conf), &o)
-	if err == nil {
-		err = o.work(dial)
-	}
-	fmt.Fprintln(os.Stderr, "worker:", err)
-	os.Exit(1)
+	goleak.VerifyTestMain(m)
 }
 
-func (o workerOrder) work(dial func(context.Context, string) (broker.Broker, error)) error {
+func (o workerOrder) work(open Open) error {
 	ctx, cancel := context.WithTimeout(context.Background(), caseTime)
 	defer cancel()
-	b, err := dial(ctx, o.Addr)
+	b, err := open(ctx, o.URL, nil)
 	if err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func (o workerOrder) work(dial func(context.Context, string) (broker.Broker, err
 // worker starts a worker process and waits for its first line.
 func (e *env) worker(o workerOrder) (cmd *exec.Cmd, line string) {
 	e.Helper()
-	o.Addr, o.Topic, o.Group = e.server.Addr(), e.topic, e.group
+	o.URL, o.Topic, o.Group = e.server.URL(), e.topic, e.group
 	conf, err := json.Marshal(o)
 	require.NoError(e, err)
 	cmd = exec.CommandContext(e.ctx, os.Args[0], "-test.run=^$")

@@ -9,13 +9,19 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
-	"github.com/driftmesh/driftmesh/internal/broker/brokertest/natsserver"
 	"github.com/driftmesh/driftmesh/internal/broker/driver"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/memory"
 	"github.com/driftmesh/driftmesh/internal/fault"
+	natsserver "github.com/driftmesh/driftmesh/test/server/nats"
 )
+
+func TestMain(m *testing.M) {
+	natsserver.Child()
+	goleak.VerifyTestMain(m)
+}
 
 func TestOpen(t *testing.T) {
 	t.Parallel()

@@ -5,14 +5,12 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/brokertest"
@@ -24,41 +22,25 @@ import (
 
 func TestMain(m *testing.M) {
 	fake.Child()
-	brokertest.Worker(func(ctx context.Context, addr string) (broker.Broker, error) {
-		return kafka.Open(ctx, kafka.Config{URL: addr})
-	})
-	code := m.Run()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	brokertest.Main(m, open)
 }
 
-// suiteServer is a broker of the suite.
-type suiteServer struct{ server.Broker }
-
-func (s suiteServer) Addr() string { return s.URL() }
-
-func (s suiteServer) Dial(ctx context.Context, lost brokertest.Lost) (broker.Broker, error) {
-	return kafka.Open(ctx, kafka.Config{URL: s.URL(), Lost: lost})
+// open opens a broker of the suite.
+func open(ctx context.Context, url string, lost brokertest.Lost) (broker.Broker, error) {
+	return kafka.Open(ctx, kafka.Config{URL: url, Lost: lost})
 }
-
-func (s suiteServer) Kill(testing.TB)    { s.Broker.Kill() }
-func (s suiteServer) Restart(testing.TB) { s.Broker.Restart() }
 
 // The whole suite on a fake, which starts in no time.
 func TestSuiteOnFake(t *testing.T) {
-	shared := suiteServer{fake.Start(t, fake.Options{})}
+	shared := fake.Start(t, fake.Options{})
 	brokertest.Run(t, brokertest.Harness{
-		Start: func(tb testing.TB, fault bool) brokertest.Server {
+		Start: func(t *testing.T, fault bool) brokertest.Server {
 			if fault {
-				return suiteServer{fake.Start(tb, fake.Options{})}
+				return fake.Start(t, fake.Options{})
 			}
 			return shared
 		},
+		Open:    open,
 		Foreign: foreign,
 		Refused: refusedByFake,
 	}, brokertest.Except{})
@@ -69,20 +51,21 @@ func TestSuite(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow; runs without -short")
 	}
-	shared := suiteServer{kafkaserver.Start(t, kafkaserver.Options{})}
-	var faulty *suiteServer // cases with faults run one after the other
+	shared := kafkaserver.Start(t, kafkaserver.Options{})
+	var faulty *kafkaserver.Server // cases with faults run one after the other
 	brokertest.Run(t, brokertest.Harness{
-		Start: func(_ testing.TB, fault bool) brokertest.Server {
+		Start: func(_ *testing.T, fault bool) brokertest.Server {
 			if !fault {
 				return shared
 			}
 			if faulty == nil {
-				faulty = &suiteServer{kafkaserver.Start(t, kafkaserver.Options{})}
+				faulty = kafkaserver.Start(t, kafkaserver.Options{})
 			} else {
-				faulty.Broker.Restart() // whatever the last case left
+				faulty.Restart() // whatever the last case left
 			}
 			return faulty
 		},
+		Open:    open,
 		Foreign: foreign,
 		Refused: refused,
 	}, brokertest.Except{})
@@ -106,8 +89,8 @@ func foreign(tb testing.TB, addr, topic string, m broker.Message) {
 	require.NoError(tb, w.Close())
 }
 
-// open is a connection that should be refused.
-func open(url string, config *tls.Config) func(context.Context) error {
+// opening is a connection that should be refused.
+func opening(url string, config *tls.Config) func(context.Context) error {
 	return func(ctx context.Context) error {
 		b, err := kafka.Open(ctx, kafka.Config{URL: url, TLS: config})
 		if err == nil {
@@ -141,10 +124,10 @@ func refusedByFake(tb testing.TB) map[string]func(context.Context) error {
 	private := fake.Start(tb, fake.Options{TLS: server.NewCertificate(tb)})
 	provision(tb, kafka.Config{URL: secret.URL()})
 	return map[string]func(context.Context) error{
-		"wrong password":     open(secret.URLAs("admin", "wrong"), nil),
-		"no such user":       open(secret.URLAs("nobody", "s3cret"), nil),
-		"wrong mechanism":    open(strings.Replace(secret.URL(), "sasl=scram-sha-256", "sasl=plain", 1), nil),
-		"wrong CA":           open("kafka+tls://"+private.Addr(), nil),
+		"wrong password":     opening(secret.URLAs("admin", "wrong"), nil),
+		"no such user":       opening(secret.URLAs("nobody", "s3cret"), nil),
+		"wrong mechanism":    opening(strings.Replace(secret.URL(), "sasl=scram-sha-256", "sasl=plain", 1), nil),
+		"wrong CA":           opening("kafka+tls://"+private.Addr(), nil),
 		"publish permission": publish(secret.URLAs("reader", "read"), "spans"),
 	}
 }
@@ -165,11 +148,11 @@ func refused(tb testing.TB) map[string]func(context.Context) error {
 	provision(tb, kafka.Config{URL: private.URL()}) // the right CA and password
 	addr := strings.TrimPrefix(private.Addr(), "kafka+tls://")
 	return map[string]func(context.Context) error{
-		"wrong password":       open(plain.URLAs("admin", "wrong"), nil),
-		"wrong SCRAM password": open(private.URLAs("admin", "wrong"), nil),
-		"no such user":         open(plain.URLAs("nobody", "x"), nil),
-		"wrong mechanism":      open(strings.Replace(plain.URL(), "sasl=plain", "sasl=scram-sha-256", 1), nil),
-		"wrong CA":             open("kafka+tls://admin:admin-secret@"+addr+"?sasl=scram-sha-512", nil),
+		"wrong password":       opening(plain.URLAs("admin", "wrong"), nil),
+		"wrong SCRAM password": opening(private.URLAs("admin", "wrong"), nil),
+		"no such user":         opening(plain.URLAs("nobody", "x"), nil),
+		"wrong mechanism":      opening(strings.Replace(plain.URL(), "sasl=plain", "sasl=scram-sha-256", 1), nil),
+		"wrong CA":             opening("kafka+tls://admin:admin-secret@"+addr+"?sasl=scram-sha-512", nil),
 		"publish permission":   publish(plain.URLAs("reader", "read"), "spans"),
 	}
 }

@@ -2,6 +2,8 @@ package memory_test
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -14,19 +16,30 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // server is a memory broker whose disk survives a kill.
-type server struct{ *memory.Server }
-
-func (server) Addr() string         { return "mem://" }
-func (s server) Kill(testing.TB)    { s.Down() }
-func (s server) Restart(testing.TB) { s.Up() }
-
-func (s server) Dial(_ context.Context, lost brokertest.Lost) (broker.Broker, error) {
-	return s.Open(memory.Options{Lost: lost}), nil
+type server struct {
+	*memory.Server
+	url string
 }
 
+func (s server) URL() string { return s.url }
+func (s server) Kill()       { s.Down() }
+func (s server) Restart()    { s.Up() }
+
 func TestSuite(t *testing.T) {
+	var servers sync.Map // by URL
 	h := brokertest.Harness{
-		Start: func(testing.TB, bool) brokertest.Server { return server{memory.NewServer()} },
+		Start: func(t *testing.T, _ bool) brokertest.Server {
+			s := server{memory.NewServer(), "mem://" + t.Name()}
+			servers.Store(s.url, s)
+			return s
+		},
+		Open: func(_ context.Context, url string, lost brokertest.Lost) (broker.Broker, error) {
+			s, ok := servers.Load(url)
+			if !ok {
+				return nil, fmt.Errorf("there is no %s", url)
+			}
+			return s.(server).Open(memory.Options{Lost: lost}), nil //nolint:forcetypeassert // nothing else is stored
+		},
 	}
 	brokertest.Run(t, h, brokertest.Except{
 		"ForeignProducer":       "there is no other client of memory",

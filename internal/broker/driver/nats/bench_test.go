@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
-	"github.com/driftmesh/driftmesh/internal/broker/brokertest/natsserver"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/nats"
+	natsserver "github.com/driftmesh/driftmesh/test/server/nats"
 )
 
 // publishFunc publishes one batch and waits until it is durable.
@@ -36,16 +36,16 @@ func BenchmarkPublish(b *testing.B) {
 	} {
 		for _, who := range []string{"bare", "driver"} {
 			b.Run(shape.name+"/"+who, func(b *testing.B) {
-				s := natsserver.StartChild(b, natsserver.Options{})
-				publish := open(b, s, who)
+				s := natsserver.Start(b, natsserver.Options{})
+				publish := publisher(b, s, who)
 				benchmark(b, s, publish, shape.batch, shape.size, shape.callers)
 			})
 		}
 	}
 }
 
-// open returns how to publish with the driver or with the bare library.
-func open(b *testing.B, s *natsserver.Server, who string) publishFunc {
+// publisher returns how to publish with the driver or with the bare library.
+func publisher(b *testing.B, s *natsserver.Server, who string) publishFunc {
 	ctx := b.Context()
 	br, err := nats.Open(ctx, nats.Config{URL: s.URL()})
 	require.NoError(b, err)
@@ -142,7 +142,7 @@ func cpuTime(b *testing.B, s *natsserver.Server) time.Duration {
 	var own syscall.Rusage
 	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &own))
 	total := time.Duration(own.Utime.Nano() + own.Stime.Nano())
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.Pid()))
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.PID()))
 	if err != nil {
 		return total // not on this system
 	}
@@ -160,7 +160,7 @@ func cpuTime(b *testing.B, s *natsserver.Server) time.Duration {
 func BenchmarkConsume(b *testing.B) {
 	for _, size := range []int{1 << 10, 64 << 10} {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
-			s := natsserver.StartChild(b, natsserver.Options{})
+			s := natsserver.Start(b, natsserver.Options{})
 			ctx := b.Context()
 			br, err := nats.Open(ctx, nats.Config{URL: s.URL()})
 			require.NoError(b, err)

@@ -3,54 +3,39 @@ package nats_test
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
-	"os"
 	"testing"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/brokertest"
-	"github.com/driftmesh/driftmesh/internal/broker/brokertest/natsserver"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/nats"
+	"github.com/driftmesh/driftmesh/test/server"
+	natsserver "github.com/driftmesh/driftmesh/test/server/nats"
 )
 
 func TestMain(m *testing.M) {
 	natsserver.Child()
-	brokertest.Worker(func(ctx context.Context, addr string) (broker.Broker, error) {
-		return nats.Open(ctx, nats.Config{URL: addr})
-	})
-	code := m.Run()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	brokertest.Main(m, open)
 }
 
-// server is a NATS server of the suite.
-type server struct{ *natsserver.Server }
-
-func (s server) Addr() string { return s.URL() }
-
-func (s server) Dial(ctx context.Context, lost brokertest.Lost) (broker.Broker, error) {
-	return nats.Open(ctx, nats.Config{URL: s.URL(), Lost: lost})
+// open opens a broker of the suite.
+func open(ctx context.Context, url string, lost brokertest.Lost) (broker.Broker, error) {
+	return nats.Open(ctx, nats.Config{URL: url, Lost: lost})
 }
 
 func TestSuite(t *testing.T) {
-	shared := server{natsserver.Start(t, natsserver.Options{})}
+	shared := natsserver.Start(t, natsserver.Options{})
 	brokertest.Run(t, brokertest.Harness{
-		Start: func(tb testing.TB, fault bool) brokertest.Server {
+		Start: func(t *testing.T, fault bool) brokertest.Server {
 			if fault {
-				return server{natsserver.StartChild(tb, natsserver.Options{})}
+				return natsserver.Start(t, natsserver.Options{})
 			}
 			return shared
 		},
+		Open:    open,
 		Foreign: foreign,
 		Refused: refused,
 	}, brokertest.Except{
@@ -79,9 +64,9 @@ func foreign(tb testing.TB, addr, topic string, m broker.Message) {
 // refused are connections that a server with a password, or with TLS, refuses.
 func refused(tb testing.TB) map[string]func(context.Context) error {
 	secret := natsserver.Start(tb, natsserver.Options{User: "mesh", Password: "s3cret"})
-	private := natsserver.Start(tb, natsserver.Options{TLS: natsserver.SelfSigned(tb)})
+	private := natsserver.Start(tb, natsserver.Options{TLS: server.NewCertificate(tb)})
 	readOnly := natsserver.Start(tb, natsserver.Options{User: "mesh", Password: "x", DenyPublish: []string{"driftmesh.>"}})
-	open := func(url string, config *tls.Config) func(context.Context) error {
+	opening := func(url string, config *tls.Config) func(context.Context) error {
 		return func(ctx context.Context) error {
 			b, err := nats.Open(ctx, nats.Config{URL: url, TLS: config})
 			if err == nil {
@@ -92,11 +77,11 @@ func refused(tb testing.TB) map[string]func(context.Context) error {
 		}
 	}
 	return map[string]func(context.Context) error{
-		"no password":    open("nats://"+secret.Addr(), nil),
-		"wrong password": open("nats://mesh:wrong@"+secret.Addr(), nil),
-		"wrong token":    open("nats://"+secret.Addr()+"?token=wrong", nil),
-		"wrong CA":       open("nats+tls://"+private.Addr(), nil),
-		"TLS required":   open("nats+tls://"+secret.Addr(), nil),
+		"no password":    opening("nats://"+secret.Addr(), nil),
+		"wrong password": opening("nats://mesh:wrong@"+secret.Addr(), nil),
+		"wrong token":    opening("nats://"+secret.Addr()+"?token=wrong", nil),
+		"wrong CA":       opening("nats+tls://"+private.Addr(), nil),
+		"TLS required":   opening("nats+tls://"+secret.Addr(), nil),
 		"publish permission": func(ctx context.Context) error {
 			b, err := nats.Open(ctx, nats.Config{URL: readOnly.URL()})
 			if err != nil {

@@ -2,10 +2,7 @@ package nats_test
 
 import (
 	"context"
-	"encoding/pem"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,8 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
-	"github.com/driftmesh/driftmesh/internal/broker/brokertest/natsserver"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/nats"
+	"github.com/driftmesh/driftmesh/test/server"
+	natsserver "github.com/driftmesh/driftmesh/test/server/nats"
 )
 
 func dial(t *testing.T, cfg nats.Config) broker.Broker {
@@ -101,7 +99,7 @@ func TestBlackhole(t *testing.T) {
 		t.Skip("slow; runs without -short")
 	}
 	t.Parallel()
-	s := natsserver.StartChild(t, natsserver.Options{})
+	s := natsserver.Start(t, natsserver.Options{})
 	ctx, cancel := context.WithTimeout(t.Context(), 80*time.Second)
 	defer cancel()
 	b := dial(t, nats.Config{URL: s.URL() + "?publish-timeout=2s"})
@@ -110,7 +108,7 @@ func TestBlackhole(t *testing.T) {
 	require.NoError(t, err)
 	c := consumer(t, b, "spans", "g")
 	require.NoError(t, p.Publish(ctx, []broker.Message{{Topic: "spans", ID: "before"}}))
-	s.Freeze(t)
+	s.Freeze()
 
 	var callers sync.WaitGroup
 	for range 8 {
@@ -133,7 +131,7 @@ func TestBlackhole(t *testing.T) {
 		err := p.Publish(ctx, []broker.Message{{Topic: "spans"}})
 		return err != nil && time.Since(start) < 100*time.Millisecond
 	}, 20*time.Second, 50*time.Millisecond, "then it fails at once")
-	s.Thaw(t)
+	s.Thaw()
 	require.Eventually(t, func() bool { return b.Ping(ctx) == nil }, 20*time.Second, 50*time.Millisecond)
 	require.NoError(t, p.Publish(ctx, []broker.Message{{Topic: "spans", ID: "after"}}))
 	for seen := map[string]bool{}; !seen["before"] || !seen["after"]; {
@@ -150,12 +148,8 @@ func TestBlackhole(t *testing.T) {
 
 func TestTLSAndCredentials(t *testing.T) {
 	t.Parallel()
-	config := natsserver.SelfSigned(t)
-	s := natsserver.Start(t, natsserver.Options{TLS: config, User: "mesh", Password: "p@ss/word"})
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: config.Certificates[0].Certificate[0]})
-	require.NoError(t, os.WriteFile(ca, block, 0o600))
-	b := dial(t, nats.Config{URL: "nats+tls://mesh:p%40ss%2Fword@" + s.Addr() + "?ca=" + ca})
+	s := natsserver.Start(t, natsserver.Options{TLS: server.NewCertificate(t), User: "mesh", Password: "p@ss/word"})
+	b := dial(t, nats.Config{URL: s.URL()})
 	require.NoError(t, b.Ping(t.Context()))
 	require.NoError(t, b.Admin().EnsureTopic(t.Context(), broker.TopicSpec{Name: "spans"}))
 }
@@ -171,8 +165,8 @@ func TestRefusedLater(t *testing.T) {
 	s := natsserver.Start(t, natsserver.Options{Dir: dir, User: "mesh", Password: "one"})
 	b := dial(t, nats.Config{URL: s.URL()})
 	require.NoError(t, b.Ping(t.Context()))
-	s.Stop(t)
-	other := natsserver.Start(t, natsserver.Options{Dir: dir, Port: s.Port(), User: "mesh", Password: "two"})
+	s.Kill()
+	other := natsserver.Start(t, natsserver.Options{Dir: dir, Port: s.Port(), User: "mesh", Password: "two", Monitor: true})
 	require.Eventually(t, func() bool { return b.Ping(t.Context()) != nil }, 5*time.Second, 10*time.Millisecond)
 	require.Eventually(t, func() bool {
 		err := b.Ping(t.Context())
@@ -199,7 +193,7 @@ func TestCloseWhileDown(t *testing.T) {
 		_, err := c.Receive(context.Background())
 		received <- err
 	}()
-	s.Stop(t)
+	s.Kill()
 	require.Eventually(t, func() bool { return b.Ping(t.Context()) != nil }, 5*time.Second, 10*time.Millisecond)
 	start := time.Now()
 	require.NoError(t, tail.Close())

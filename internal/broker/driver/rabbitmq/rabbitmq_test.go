@@ -3,13 +3,10 @@ package rabbitmq_test
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
-	"os"
 	"testing"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/brokertest"
@@ -19,31 +16,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	brokertest.Worker(func(ctx context.Context, addr string) (broker.Broker, error) {
-		return rabbitmq.Open(ctx, rabbitmq.Config{URL: addr})
-	})
-	code := m.Run()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	brokertest.Main(m, open)
 }
 
-// nodeServer is a RabbitMQ node of the suite.
-type nodeServer struct{ *node.Server }
-
-func (s nodeServer) Addr() string { return s.URL() }
-
-func (s nodeServer) Dial(ctx context.Context, lost brokertest.Lost) (broker.Broker, error) {
-	return rabbitmq.Open(ctx, rabbitmq.Config{URL: s.URL(), Lost: lost})
+// open opens a broker of the suite.
+func open(ctx context.Context, url string, lost brokertest.Lost) (broker.Broker, error) {
+	return rabbitmq.Open(ctx, rabbitmq.Config{URL: url, Lost: lost})
 }
-
-func (s nodeServer) Kill(testing.TB) { s.Server.Kill() }
-
-func (s nodeServer) Restart(testing.TB) { s.Server.Restart() }
 
 func TestSuite(t *testing.T) {
 	cert := server.NewCertificate(t)
@@ -53,12 +32,13 @@ func TestSuite(t *testing.T) {
 		"writer": {Password: "w", Write: ".*"},
 	}})
 	brokertest.Run(t, brokertest.Harness{
-		Start: func(tb testing.TB, fault bool) brokertest.Server {
+		Start: func(t *testing.T, fault bool) brokertest.Server {
 			if fault {
-				return nodeServer{node.Start(tb, node.Options{Management: true})}
+				return node.Start(t, node.Options{Management: true})
 			}
-			return nodeServer{shared}
+			return shared
 		},
+		Open:            open,
 		Foreign:         foreign,
 		Refused:         func(testing.TB) map[string]func(context.Context) error { return refused(shared) },
 		Settle:          func(testing.TB) { shared.Settle() },
@@ -90,7 +70,7 @@ func foreign(tb testing.TB, addr, topic string, m broker.Message) {
 
 // refused are connections that the broker refuses, or we refuse it.
 func refused(s *node.Server) map[string]func(context.Context) error {
-	open := func(url string, config *tls.Config) func(context.Context) error {
+	opening := func(url string, config *tls.Config) func(context.Context) error {
 		return func(ctx context.Context) error {
 			b, err := rabbitmq.Open(ctx, rabbitmq.Config{URL: url, TLS: config})
 			if err == nil {
@@ -102,11 +82,11 @@ func refused(s *node.Server) map[string]func(context.Context) error {
 	}
 	const topic = "refused"
 	return map[string]func(context.Context) error{
-		"wrong password":          open(s.URLOf("mesh", "wrong"), nil),
-		"no such user":            open(s.URLOf("nobody", "x"), nil),
-		"wrong virtual host":      open("amqp://mesh:s3cret@"+s.Addr()+"/elsewhere", nil),
-		"wrong CA":                open("amqps://mesh:s3cret@"+s.AddrTLS(), nil),
-		"TLS where there is none": open("amqps://mesh:s3cret@"+s.Addr(), nil),
+		"wrong password":          opening(s.URLOf("mesh", "wrong"), nil),
+		"no such user":            opening(s.URLOf("nobody", "x"), nil),
+		"wrong virtual host":      opening("amqp://mesh:s3cret@"+s.Addr()+"/elsewhere", nil),
+		"wrong CA":                opening("amqps://mesh:s3cret@"+s.AddrTLS(), nil),
+		"TLS where there is none": opening("amqps://mesh:s3cret@"+s.Addr(), nil),
 		"configure permission": func(ctx context.Context) error {
 			b, err := rabbitmq.Open(ctx, rabbitmq.Config{URL: s.URLOf("writer", "w")})
 			if err != nil {

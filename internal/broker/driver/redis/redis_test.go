@@ -3,13 +3,10 @@ package redis_test
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
-	"os"
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/brokertest"
@@ -19,40 +16,24 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	brokertest.Worker(func(ctx context.Context, addr string) (broker.Broker, error) {
-		return redis.Open(ctx, redis.Config{URL: addr})
-	})
-	code := m.Run()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	brokertest.Main(m, open)
 }
 
-// suiteServer is a Redis of the suite.
-type suiteServer struct{ *redisserver.Server }
-
-func (s suiteServer) Addr() string { return s.URL() }
-
-func (s suiteServer) Dial(ctx context.Context, lost brokertest.Lost) (broker.Broker, error) {
-	return redis.Open(ctx, redis.Config{URL: s.URL(), Lost: lost})
+// open opens a broker of the suite.
+func open(ctx context.Context, url string, lost brokertest.Lost) (broker.Broker, error) {
+	return redis.Open(ctx, redis.Config{URL: url, Lost: lost})
 }
-
-func (s suiteServer) Kill(testing.TB)    { s.Server.Kill() }
-func (s suiteServer) Restart(testing.TB) { s.Server.Restart() }
 
 func TestSuite(t *testing.T) {
-	shared := suiteServer{redisserver.Start(t, redisserver.Options{})}
+	shared := redisserver.Start(t, redisserver.Options{})
 	brokertest.Run(t, brokertest.Harness{
-		Start: func(tb testing.TB, fault bool) brokertest.Server {
+		Start: func(t *testing.T, fault bool) brokertest.Server {
 			if fault {
-				return suiteServer{redisserver.Start(tb, redisserver.Options{})}
+				return redisserver.Start(t, redisserver.Options{})
 			}
 			return shared
 		},
+		Open:    open,
 		Foreign: foreign,
 		Refused: refused,
 	}, brokertest.Except{
@@ -89,7 +70,7 @@ func refused(tb testing.TB) map[string]func(context.Context) error {
 		"other":  {Password: "o", Rules: everything + " resetkeys ~other:*"},
 	}})
 	private := redisserver.Start(tb, redisserver.Options{TLS: server.NewCertificate(tb)})
-	open := func(url string, config *tls.Config) func(context.Context) error {
+	opening := func(url string, config *tls.Config) func(context.Context) error {
 		return func(ctx context.Context) error {
 			b, err := redis.Open(ctx, redis.Config{URL: url, TLS: config})
 			if err == nil {
@@ -118,12 +99,12 @@ func refused(tb testing.TB) map[string]func(context.Context) error {
 	}
 	require.NoError(tb, publish(s.URLOf("mesh", "s3cret"))(tb.Context()), "the documented permissions are enough")
 	return map[string]func(context.Context) error{
-		"no password":        open(s.URLOf("", ""), nil),
-		"wrong password":     open(s.URLOf("mesh", "wrong"), nil),
-		"unknown user":       open(s.URLOf("nobody", "s3cret"), nil),
-		"wrong CA":           open("rediss://"+private.Addr(), nil),
-		"TLS required":       open("redis://"+private.Addr(), nil),
-		"TLS not spoken":     open("rediss://"+s.Addr(), nil),
+		"no password":        opening(s.URLOf("", ""), nil),
+		"wrong password":     opening(s.URLOf("mesh", "wrong"), nil),
+		"unknown user":       opening(s.URLOf("nobody", "s3cret"), nil),
+		"wrong CA":           opening("rediss://"+private.Addr(), nil),
+		"TLS required":       opening("redis://"+private.Addr(), nil),
+		"TLS not spoken":     opening("rediss://"+s.Addr(), nil),
 		"publish permission": publish(s.URLOf("reader", "r")),
 		"other keys":         publish(s.URLOf("other", "o")),
 	}

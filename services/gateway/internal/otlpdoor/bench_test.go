@@ -22,11 +22,11 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
-	"github.com/driftmesh/driftmesh/internal/broker/brokertest/natsserver"
 	"github.com/driftmesh/driftmesh/internal/broker/driver"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
+	natsserver "github.com/driftmesh/driftmesh/test/server/nats"
 )
 
 // The load runs in another process, so that the CPU measured is the door's.
@@ -93,8 +93,8 @@ func BenchmarkDoor(b *testing.B) {
 	}
 }
 
-// benchmarkJetStream publishes to a JetStream server with file storage in this
-// process, whose CPU is counted too, with tracing and metrics on.
+// benchmarkJetStream publishes to a JetStream server with file storage, whose
+// CPU is not counted, with tracing and metrics on.
 func benchmarkJetStream(b *testing.B, gzip string) {
 	server := natsserver.Start(b, natsserver.Options{})
 	tracing, err := telemetry.NewTracing(b.Context(), telemetry.TracingConfig{Roots: 10}, nil,

@@ -36,9 +36,13 @@ import (
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
+	natsserver "github.com/driftmesh/driftmesh/test/server/nats"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	natsserver.Child()
+	goleak.VerifyTestMain(m)
+}
 
 // recorder is a publisher that keeps copies, as the buffers it is given are
 // used again once Publish has returned.

@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
-	"github.com/driftmesh/driftmesh/internal/broker/brokertest/natsserver"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/memory"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/nats"
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
@@ -25,9 +24,11 @@ import (
 	"github.com/driftmesh/driftmesh/internal/identity"
 	deadletterv1 "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/deadletter"
+	natsserver "github.com/driftmesh/driftmesh/test/server/nats"
 )
 
 func TestMain(m *testing.M) {
+	natsserver.Child()
 	clickhousetest.Main(m, func() error { return goleak.Find() })
 }
 

@@ -7,18 +7,10 @@
 package fake
 
 import (
-	"context"
-	"crypto/tls"
-	"encoding/json"
-	"fmt"
 	"net"
 	"net/url"
-	"os"
-	"os/exec"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -78,20 +70,8 @@ func Start(t server.T, opts Options) *Server {
 
 func (s *Server) up() {
 	s.t.Helper()
-	conf, err := json.Marshal(s.opts)
-	if err != nil {
-		s.t.Fatalf("start the fake Kafka: %v", err)
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^$") //nolint:gosec // ourselves; Process ends it
-	cmd.Env = append(os.Environ(), childEnv+"="+string(conf))
-	s.process = server.Start(s.t, "fake kafka", cmd)
-	s.process.Await(starting, func(ctx context.Context) error {
-		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.Addr())
-		if err == nil {
-			_ = c.Close()
-		}
-		return err
-	})
+	s.process = server.StartChild(s.t, "fake kafka", childEnv, s.opts)
+	s.process.Await(starting, server.Listens(s.Addr()))
 }
 
 // Addr is the fake's host and port.
@@ -137,40 +117,20 @@ func (s *Server) PID() int { return s.process.PID() }
 
 // Child runs the fake and does not return, when the process was started as
 // one; else it returns at once.
-func Child() {
-	conf := os.Getenv(childEnv)
-	if conf == "" {
-		return
-	}
-	var opts Options
-	err := json.Unmarshal([]byte(conf), &opts)
-	var c *kfake.Cluster
-	if err == nil {
-		c, err = run(opts)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
-	<-stop
-	c.Close()
-	os.Exit(0)
-}
+func Child() { server.Child(childEnv, run) }
 
-func run(o Options) (*kfake.Cluster, error) {
+func run(o Options) (stop func(), err error) {
 	opts := []kfake.Opt{
 		kfake.NumBrokers(1), kfake.Ports(o.Port), kfake.DataDir(o.Dir),
 		kfake.GroupMinSessionTimeout(500 * time.Millisecond),
 		kfake.BrokerConfigs(map[string]string{"log.cleaner.backoff.ms": "300"}), // retention's clock
 	}
 	if o.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
+		config, err := server.LoadCertificate(o.CertFile, o.KeyFile)
 		if err != nil {
 			return nil, err
 		}
-		opts = append(opts, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}))
+		opts = append(opts, kfake.TLS(config))
 	}
 	if o.Mechanism != "" {
 		opts = append(opts, kfake.EnableSASL())
@@ -188,5 +148,9 @@ func run(o Options) (*kfake.Cluster, error) {
 			Operation: kmsg.ACLOperationDescribe, Allow: true,
 		}))
 	}
-	return kfake.NewCluster(opts...)
+	c, err := kfake.NewCluster(opts...)
+	if err != nil {
+		return nil, err
+	}
+	return c.Close, nil
 }
