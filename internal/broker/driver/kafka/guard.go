@@ -2,40 +2,26 @@ package kafka
 
 import (
 	"context"
-	"fmt"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
 
-	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
-// guard keeps Kafka from dropping what a group has not read: at its
-// retention.bytes a partition drops its oldest messages, read or not. So we
-// look, once a second, at the topics we publish to, and refuse to publish while
-// the slowest group's backlog is about to fill a partition.
+// guard asks for backlogs: at its retention.bytes a partition drops its oldest
+// messages, read or not. Its methods are called one at a time.
 type guard struct {
 	conn   *conn
-	topics sync.Map // name → *guarded
-	cancel context.CancelFunc
-	done   chan struct{}
-
-	// Used by run only.
 	groups []groupName
 	listed time.Time
 }
 
 type groupName struct{ topic, group string }
 
-// guarded is what the guard knows about a topic.
-type guarded struct {
-	used atomic.Bool // since the last look
-	full atomic.Bool
-
-	// Used by run only.
+// seen is what is known about a topic.
+type seen struct {
 	limit   int64 // bytes of a partition, not positive if unlimited
 	read    time.Time
 	ends    map[int]int64
@@ -43,104 +29,49 @@ type guarded struct {
 	fastest float64 // messages per second of the fastest partition, the highest of late
 }
 
-const (
-	guardEvery   = time.Second
-	guardRefresh = 10 * time.Second // of what changes seldom
-	guardTimeout = 3 * time.Second
-)
+const guardRefresh = 10 * time.Second // of what changes seldom
 
-var errFull = fmt.Errorf("%w: a group's backlog fills the topic", broker.ErrBackpressure)
-
-func newGuard(c *conn) *guard {
-	ctx, cancel := context.WithCancel(context.Background())
-	g := &guard{conn: c, cancel: cancel, done: make(chan struct{})}
-	go g.run(ctx)
-	return g
+func newGuard(c *conn) *connect.Guard[seen] {
+	g := &guard{conn: c}
+	return connect.NewGuard(connect.GuardConfig[seen]{
+		Away: func() bool { return c.link.err() != nil }, Look: g.look, Log: c.cfg.Log,
+	})
 }
 
-// full reports whether publishing to a topic must wait.
-func (g *guard) full(topic string) bool {
-	v, ok := g.topics.Load(topic)
-	if !ok {
-		if broker.IsDLQ(topic) {
-			return false // dead letters go out of the back: parking must not block
-		}
-		v, _ = g.topics.LoadOrStore(topic, &guarded{})
-	}
-	t := v.(*guarded)
-	if !t.used.Load() {
-		t.used.Store(true)
-	}
-	return t.full.Load()
-}
-
-func (g *guard) close() {
-	g.cancel()
-	<-g.done
-}
-
-func (g *guard) run(ctx context.Context) {
-	defer close(g.done)
-	tick := time.NewTicker(guardEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-		g.topics.Range(func(name, v any) bool {
-			t := v.(*guarded)
-			if (t.used.Swap(false) || t.full.Load()) && g.conn.link.err() == nil {
-				if err := g.look(ctx, name.(string), t); err != nil && ctx.Err() == nil {
-					g.conn.cfg.Log.Debug("backlog of a topic is not known", "topic", name, "err", err)
-				}
-			}
-			return ctx.Err() == nil
-		})
-	}
-}
-
-// look decides about one topic. When Kafka does not answer, the last decision
-// stands.
-func (g *guard) look(ctx context.Context, topic string, t *guarded) error {
-	ctx, cancel := context.WithTimeout(ctx, guardTimeout)
-	defer cancel()
+// look asks how much of a partition the slowest group has left to read, where
+// that is most.
+func (g *guard) look(ctx context.Context, topic string, t *seen) (b connect.Backlog, err error) {
 	k, err := g.conn.topic(ctx, topic)
 	if err != nil {
-		return err
+		return b, err
 	}
 	n := k.messages.Load()
 	if n == 0 {
-		return nil
+		return b, nil
 	}
 	if err := g.refresh(ctx, topic, t); err != nil {
-		return err
+		return b, err
 	}
-	if t.limit <= 0 {
-		t.full.Store(false)
-		return nil
+	if b.Max = t.limit; b.Max <= 0 {
+		return b, nil
 	}
-	average := float64(k.bytes.Load()) / float64(n)
 	lanes, err := g.conn.lanes(ctx, topic)
 	if err != nil {
-		return err
+		return b, err
 	}
 	backlog, err := g.backlog(ctx, topic, lanes, t)
 	if err != nil {
-		return err
+		return b, err
 	}
-	room := float64(t.limit) - average*float64(backlog)
-	full := room < float64(t.limit)/2 && room < 2*average*t.fastest*guardEvery.Seconds()+float64(t.limit)/50
-	if full != t.full.Swap(full) {
-		g.conn.cfg.Log.Warn("backlog of a topic", "topic", topic, "refuse", full,
-			"backlog_messages", backlog, "backlog_bytes", int64(average*float64(backlog)), "max_bytes", t.limit)
-	}
-	return nil
+	average, limit := float64(k.bytes.Load())/float64(n), float64(t.limit)
+	room := limit - average*float64(backlog)
+	b.Bytes = int64(average * float64(backlog))
+	b.Full = room < limit/2 && room < 2*average*t.fastest*connect.GuardEvery.Seconds()+limit/50
+	return b, nil
 }
 
 // refresh reads the topic's limit, and which groups there are.
-func (g *guard) refresh(ctx context.Context, topic string, t *guarded) error {
+func (g *guard) refresh(ctx context.Context, topic string, t *seen) error {
 	if time.Since(t.read) > guardRefresh {
 		cfg, err := g.conn.topicConfig(ctx, topic)
 		if err != nil {
@@ -172,7 +103,7 @@ func (g *guard) refresh(ctx context.Context, topic string, t *guarded) error {
 
 // backlog is how many messages of one partition the slowest group that must
 // not lose anything has not acknowledged, in the partition where that is most.
-func (g *guard) backlog(ctx context.Context, topic string, lanes []int, t *guarded) (most int64, err error) {
+func (g *guard) backlog(ctx context.Context, topic string, lanes []int, t *seen) (most int64, err error) {
 	ends, err := g.ends(ctx, topic, lanes, t)
 	if err != nil {
 		return 0, err
@@ -200,7 +131,7 @@ func (g *guard) backlog(ctx context.Context, topic string, lanes []int, t *guard
 }
 
 // ends reads where the partitions end, and how fast they grow.
-func (g *guard) ends(ctx context.Context, topic string, lanes []int, t *guarded) (map[int]int64, error) {
+func (g *guard) ends(ctx context.Context, topic string, lanes []int, t *seen) (map[int]int64, error) {
 	ask := make([]kafkago.OffsetRequest, 0, len(lanes))
 	for _, id := range lanes {
 		ask = append(ask, kafkago.LastOffsetOf(id))

@@ -35,7 +35,7 @@ type conn struct {
 	pub    *pool // for publishing and administration
 	sub    *pool // for consuming
 	link   *link
-	guard  *guard
+	guard  *connect.Guard[seen]
 	topics topics
 	ages   ages
 
@@ -108,7 +108,7 @@ func (c *conn) Close(ctx context.Context) error {
 	if !first {
 		return nil
 	}
-	c.guard.close()
+	c.guard.Close()
 	c.link.close()
 	c.pub.close()
 	c.sub.close()

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
 // Bounds of what is sent and not acknowledged, per publisher. A small message
@@ -111,8 +112,8 @@ func (p *publisher) ready(ctx context.Context, topic string) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
 	}
-	if p.conn.guard.full(topic) {
-		return errFull
+	if p.conn.guard.Full(topic) {
+		return connect.ErrFull
 	}
 	return nil
 }

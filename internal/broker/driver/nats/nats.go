@@ -33,7 +33,7 @@ type conn struct {
 	closed   bool
 	children connect.Children
 	known    sync.Map // topics this process has seen to exist
-	guard    *guard
+	guard    *connect.Guard[seen]
 }
 
 var _ broker.Broker = (*conn)(nil)
@@ -147,7 +147,7 @@ func (c *conn) Close(ctx context.Context) error {
 	if !first {
 		return nil
 	}
-	c.guard.close()
+	c.guard.Close()
 	if sub != nil {
 		sub.close()
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
 // Bounds of what is sent and not acknowledged, per publisher. A small message
@@ -125,8 +126,8 @@ func (p *publisher) send(ctx context.Context, f *flight, m *broker.Message, i in
 		p.fail(f, i, p.link.err())
 		return
 	}
-	if p.conn.guard.full(m.Topic) {
-		p.fail(f, i, errFull)
+	if p.conn.guard.Full(m.Topic) {
+		p.fail(f, i, connect.ErrFull)
 		return
 	}
 	weight := min(max(int64(m.Size()), minWeight), windowBytes)

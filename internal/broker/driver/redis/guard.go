@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,8 +30,6 @@ const (
 	guardEvery   = time.Second
 	guardTimeout = 3 * time.Second
 )
-
-var errFull = fmt.Errorf("%w: a group's backlog fills the topic", broker.ErrBackpressure)
 
 func newGuard(c *conn) *guard {
 	ctx, cancel := context.WithCancel(context.Background())

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
 // Bounds of what is on its way to the server, per publisher: bytes, and calls,
@@ -64,7 +65,7 @@ func (p *publisher) check(ctx context.Context, m *broker.Message) error {
 		return err
 	}
 	if p.conn.guard.full(m.Topic) {
-		return errFull
+		return connect.ErrFull
 	}
 	return nil
 }

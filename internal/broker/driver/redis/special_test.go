@@ -15,6 +15,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/redis"
+	"github.com/driftmesh/driftmesh/test/server"
 	redisserver "github.com/driftmesh/driftmesh/test/server/redis"
 )
 
@@ -339,7 +340,7 @@ func TestRedisCLI(t *testing.T) {
 	t.Parallel()
 	cli, err := exec.LookPath("redis-cli")
 	if err != nil {
-		t.Skip("redis-cli is not installed")
+		server.Missing(t, "redis", "redis-cli is not there; scripts/setup.sh installs it")
 	}
 	s := redisserver.Start(t, redisserver.Options{})
 	ctx := limited(t, 30*time.Second)
