@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the optional test suites need. Everything goes into .bin and
-# test/interop/node, except PostgreSQL, Redis and RabbitMQ, which come from the
-# system's packages.
+# test/interop/node, except PostgreSQL, Redis, RabbitMQ and the tools of the
+# example scripts (kcat, redis-cli, curl), which come from the system's packages.
 # Safe to run again; does only what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,6 +15,9 @@ say() { printf '%s\n' "setup: $*"; }
 packages=()
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || have initdb || packages+=(postgresql)
 have redis-server || packages+=(redis-server)
+have redis-cli || packages+=(redis-tools)
+have kcat || packages+=(kcat)
+have curl || packages+=(curl)
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || packages+=(rabbitmq-server)
 if [ ${#packages[@]} -gt 0 ]; then
   if have apt-get && [ "$(id -u)" = 0 ]; then
@@ -37,9 +40,11 @@ else
 fi
 
 if have npm; then
-  if [ ! -d test/interop/node/node_modules/@opentelemetry/sdk-trace-node ]; then
-    say "installing the OpenTelemetry SDK for JavaScript"
-    (cd test/interop/node && npm install --silent --no-audit --no-fund --no-package-lock)
+  # The copy of package.json, made last, says that all of it is there.
+  if ! cmp -s test/interop/node/package.json test/interop/node/node_modules/.installed.json; then
+    say "installing the OpenTelemetry SDK for JavaScript and AsyncAPI's parser"
+    (cd test/interop/node && npm install --silent --no-audit --no-fund --no-package-lock &&
+      cp package.json node_modules/.installed.json)
   fi
 else
   say "npm is not there"
@@ -48,6 +53,10 @@ fi
 if [ ! -x .bin/otelcol ]; then
   say "building an OpenTelemetry Collector"
   (cd test/interop/collector && GOWORK=off GOFLAGS= go build -o ../../../.bin/otelcol .)
+fi
+if [ ! -x .bin/nats ]; then
+  say "building the NATS command-line tool"
+  (cd test/mesh/natscli && GOWORK=off GOFLAGS= go build -o ../../../.bin/nats github.com/nats-io/natscli/nats)
 fi
 scripts/setup-kafka.sh
 say "done"

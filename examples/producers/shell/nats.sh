@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Publishes records and a trace to driftmesh's inbox with the NATS CLI.
+# Publishes records and a trace to driftmesh's inbox with the NATS CLI, 0.2.4 or
+# newer.
 #   TOKEN=dm_… ./nats.sh nats://producer:PASSWORD@127.0.0.1:4222
 set -euo pipefail
 url=${1:-nats://127.0.0.1:4222}
