@@ -10,7 +10,6 @@ package main
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -112,7 +111,7 @@ func measure(b *harness.Bench, f flags) error {
 		return err
 	}
 	result.table(os.Stdout)
-	return result.write(f.JSON)
+	return harness.WriteJSON(f.JSON, result)
 }
 
 func execute(ctx context.Context, url string, statements []string) error {
@@ -205,17 +204,4 @@ func (r *Result) lookups(ctx context.Context, b *harness.Bench, m *mesh.Five, n 
 		into.P50, into.P99 = millis(times[len(times)/2]), millis(times[len(times)*99/100])
 	}
 	return nil
-}
-
-func (r *Result) write(path string) error {
-	raw, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	raw = append(raw, '\n')
-	if path == "-" {
-		_, err = os.Stdout.Write(raw)
-		return err
-	}
-	return os.WriteFile(path, raw, 0o644) //nolint:gosec // a report is for everybody
 }

@@ -78,7 +78,7 @@ func run(f flags) error {
 		}
 	}
 	result.table(os.Stdout)
-	return errors.Join(result.write(f.JSON), result.check(f.Least))
+	return errors.Join(harness.WriteJSON(f.JSON, result), result.check(f.Least))
 }
 
 // profile writes a CPU profile of what f does, where one is wanted.

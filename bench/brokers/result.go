@@ -1,11 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"text/tabwriter"
 )
@@ -118,20 +116,4 @@ func (r *Result) check(least float64) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func (r *Result) write(path string) error {
-	if path == "" {
-		return nil
-	}
-	raw, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	raw = append(raw, '\n')
-	if path == "-" {
-		_, err = os.Stdout.Write(raw)
-		return err
-	}
-	return os.WriteFile(path, raw, 0o644) //nolint:gosec // a report is for everybody
 }

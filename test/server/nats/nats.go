@@ -136,7 +136,7 @@ func (s *Server) Connections() uint64 {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s:%d/varz", host, s.opts.MonitorPort), nil)
 	if err == nil {
 		var res *http.Response
-		if res, err = http.DefaultClient.Do(req); err == nil { //nolint:bodyclose // closed below
+		if res, err = http.DefaultClient.Do(req); err == nil {
 			err = json.NewDecoder(res.Body).Decode(&v)
 			_ = res.Body.Close()
 		}

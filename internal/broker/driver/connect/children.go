@@ -13,6 +13,12 @@ type Child interface {
 	Close(ctx context.Context) error
 }
 
+// Tail makes a tail a Child.
+type Tail struct{ broker.Tail }
+
+// Close implements Child.
+func (t Tail) Close(context.Context) error { return t.Tail.Close() }
+
 // Children are the publishers, consumers and tails of one connection. The zero
 // value is ready. It is safe for concurrent use.
 type Children struct {

@@ -39,7 +39,6 @@ type conn struct {
 	topics topics
 	ages   ages
 
-	mu       sync.Mutex
 	children connect.Children
 }
 

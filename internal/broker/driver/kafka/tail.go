@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
 // tail reads all partitions of a topic into a bounded buffer.
@@ -39,7 +40,7 @@ func (c *conn) Tail(ctx context.Context, topic string) (broker.Tail, error) {
 	for id, b := range where {
 		t.done.Go(func() { t.run(run, newLane(id, b.end)) })
 	}
-	return t, c.children.Add(closeTail{t})
+	return t, c.children.Add(connect.Tail{Tail: t})
 }
 
 // run moves one partition's messages into the buffer until the tail is closed.
@@ -91,12 +92,7 @@ func (t *tail) Close() error {
 	t.once.Do(func() {
 		t.cancel()
 		t.done.Wait()
-		t.conn.children.Remove(closeTail{t})
+		t.conn.children.Remove(connect.Tail{Tail: t})
 	})
 	return t.TailBuffer.Close()
 }
-
-// closeTail lets the connection close a tail.
-type closeTail struct{ *tail }
-
-func (c closeTail) Close(context.Context) error { return c.tail.Close() }

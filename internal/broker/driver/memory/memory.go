@@ -10,10 +10,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
 // MaxMessageBytes is the largest message a Server takes: about what NATS takes
@@ -66,12 +66,9 @@ func (s *Server) changed() {
 
 // conn is one connection.
 type conn struct {
-	server *Server
-	opts   Options
-
-	mu     sync.Mutex
-	closed bool
-	open   []interface{ Close(context.Context) error }
+	server   *Server
+	opts     Options
+	children connect.Children
 }
 
 var (
@@ -95,7 +92,7 @@ func (s *Server) Open(opts Options) broker.Broker {
 // Publisher implements broker.Broker.
 func (c *conn) Publisher() (broker.Publisher, error) {
 	p := &publisher{conn: c}
-	return p, c.add(p)
+	return p, c.children.Add(p)
 }
 
 // Consumer implements broker.Broker.
@@ -111,7 +108,7 @@ func (c *conn) Consumer(cfg broker.ConsumerConfig) (broker.Consumer, error) {
 		conn: c, cfg: cfg, slots: make(chan struct{}, cfg.MaxInFlight),
 		closing: make(chan struct{}), leases: map[*lease]struct{}{},
 	}
-	return k, c.add(k)
+	return k, c.children.Add(k)
 }
 
 // Tail implements broker.Broker.
@@ -126,12 +123,8 @@ func (c *conn) Tail(_ context.Context, name string) (broker.Tail, error) {
 	tl := &tail{TailBuffer: broker.NewTailBuffer(), server: s, topic: t}
 	t.tails[tl] = struct{}{}
 	s.mu.Unlock()
-	return tl, c.add(closerFunc(func() error { return tl.Close() }))
+	return tl, c.children.Add(connect.Tail{Tail: tl})
 }
-
-type closerFunc func() error
-
-func (f closerFunc) Close(context.Context) error { return f() }
 
 // Admin implements broker.Broker.
 func (c *conn) Admin() broker.Admin { return c }
@@ -157,28 +150,8 @@ func (c *conn) Ping(context.Context) error {
 
 // Close implements broker.Broker.
 func (c *conn) Close(ctx context.Context) error {
-	c.mu.Lock()
-	open := c.open
-	c.open, c.closed = nil, true
-	c.mu.Unlock()
-	var first error
-	for _, o := range slices.Backward(open) {
-		if err := o.Close(ctx); err != nil && first == nil {
-			first = err
-		}
-	}
-	return first
-}
-
-// add registers something to be closed with the connection.
-func (c *conn) add(o interface{ Close(context.Context) error }) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return broker.ErrClosed
-	}
-	c.open = append(c.open, o)
-	return nil
+	_, err := c.children.Close(ctx)
+	return err
 }
 
 // topic finds a topic; mu is held.

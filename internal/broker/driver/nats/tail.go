@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
 // Bounds of what a tail asks for at a time, and how long the server keeps a
@@ -70,7 +71,7 @@ func (c *conn) Tail(ctx context.Context, topic string) (broker.Tail, error) {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	t.cancel = cancel
 	go t.run(run)
-	return t, c.children.Add(closeTail{t})
+	return t, c.children.Add(connect.Tail{Tail: t})
 }
 
 // open makes the consumer.
@@ -191,12 +192,7 @@ func (t *tail) Close() error {
 		if t.consumer != "" {
 			_ = t.link.nc.Publish("$JS.API.CONSUMER.DELETE."+t.conn.stream(t.topic)+"."+t.consumer, nil)
 		}
-		t.conn.children.Remove(closeTail{t})
+		t.conn.children.Remove(connect.Tail{Tail: t})
 	})
 	return t.TailBuffer.Close()
 }
-
-// closeTail lets the connection close a tail.
-type closeTail struct{ *tail }
-
-func (c closeTail) Close(context.Context) error { return c.tail.Close() }

@@ -11,6 +11,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
 // tailRoom bounds what the broker keeps for a tail that does not read.
@@ -57,7 +58,7 @@ func (c *conn) Tail(ctx context.Context, topic string) (broker.Tail, error) {
 	}
 	t.ctx, t.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	go t.run(s) //nolint:contextcheck // it runs until Close
-	return t, c.children.Add(closeTail{t})
+	return t, c.children.Add(connect.Tail{Tail: t})
 }
 
 // open makes the queue and consumes it.
@@ -134,12 +135,7 @@ func (t *tail) Close() error {
 	t.once.Do(func() {
 		t.cancel()
 		<-t.done
-		t.conn.children.Remove(closeTail{t})
+		t.conn.children.Remove(connect.Tail{Tail: t})
 	})
 	return t.TailBuffer.Close()
 }
-
-// closeTail lets the connection close a tail.
-type closeTail struct{ *tail }
-
-func (c closeTail) Close(context.Context) error { return c.tail.Close() }

@@ -10,6 +10,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
 // tail reads the end of a stream into a bounded buffer; the server keeps nothing
@@ -43,7 +44,7 @@ func (c *conn) Tail(ctx context.Context, topic string) (broker.Tail, error) {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	t.cancel = cancel
 	go t.run(run)
-	return t, c.children.Add(closeTail{t})
+	return t, c.children.Add(connect.Tail{Tail: t})
 }
 
 // run moves entries into the buffer until the tail is closed.
@@ -93,12 +94,7 @@ func (t *tail) Close() error {
 	t.once.Do(func() {
 		t.cancel()
 		<-t.done
-		t.conn.children.Remove(closeTail{t})
+		t.conn.children.Remove(connect.Tail{Tail: t})
 	})
 	return t.TailBuffer.Close()
 }
-
-// closeTail lets the connection close a tail.
-type closeTail struct{ *tail }
-
-func (c closeTail) Close(context.Context) error { return c.tail.Close() }
