@@ -90,10 +90,12 @@ func measure(b *harness.Bench, f flags) error {
 		return err
 	}
 	defer resume()
+	written := harness.WrittenMiB(procs["broker"])
 	door, err := result.Door.measure(ctx, procs, base, 1, f.Duration)
 	if err != nil {
 		return err
 	}
+	result.BrokerBytesPerSpan = (harness.WrittenMiB(procs["broker"]) - written) * (1 << 20) / float64(door.Spans())
 	before, begin = procs.cpu(), time.Now()
 	resume()
 	account := m.Settled(b, "spans")

@@ -20,10 +20,11 @@ type Result struct {
 	Whole                Phase   `json:"whole"`
 	StoredSpansPerSecond float64 `json:"stored_spans_per_second"`
 
-	PeakMiB      map[string]float64 `json:"peak_mib"`
-	BytesPerSpan float64            `json:"bytes_per_span_on_disk"`
-	LookupCold   Latency            `json:"trace_by_id_cold_ms"`
-	LookupWarm   Latency            `json:"trace_by_id_warm_ms"`
+	PeakMiB            map[string]float64 `json:"peak_mib"`
+	BrokerBytesPerSpan float64            `json:"broker_bytes_per_span_written"` // in the door's phase
+	BytesPerSpan       float64            `json:"bytes_per_span_on_disk"`
+	LookupCold         Latency            `json:"trace_by_id_cold_ms"`
+	LookupWarm         Latency            `json:"trace_by_id_warm_ms"`
 }
 
 // Phase is one load.
@@ -77,7 +78,7 @@ func (r *Result) table(to io.Writer) {
 		}
 	}
 	fmt.Fprintf(to, "peak memory of our own processes %.0f MiB, with the broker %.0f MiB\n", own, own+r.PeakMiB["broker"])
-	fmt.Fprintf(to, "on disk %.0f bytes a span\n", r.BytesPerSpan)
+	fmt.Fprintf(to, "on disk %.0f bytes a span; the broker wrote %.0f bytes a span\n", r.BytesPerSpan, r.BrokerBytesPerSpan)
 	fmt.Fprintf(to, "trace by id: cold p50 %.1f ms, p99 %.1f ms; warm p50 %.1f ms, p99 %.1f ms\n\n",
 		r.LookupCold.P50, r.LookupCold.P99, r.LookupWarm.P50, r.LookupWarm.P99)
 }

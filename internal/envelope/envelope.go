@@ -23,10 +23,11 @@ type Stamp struct {
 	Void     string // "" when no number was given out in vain
 	Origin   string // of a redriven message: the id it had at first
 	Redriven int    // how often it was redriven
+	Encoding string // what Unpack needs; written by Pack
 }
 
 // New makes a message with a fresh id and the stamp as headers, but for what
-// only a redriven message has. The value is not copied.
+// only a redriven message has, and for the encoding. The value is not copied.
 func New(topic string, s Stamp, value []byte) broker.Message {
 	h := make([]broker.Header, 0, 8)
 	h = append(h,
@@ -74,6 +75,8 @@ func Of(m *broker.Message) Stamp {
 			s.Seq = v
 		case event.HeaderVoid:
 			s.Void = v
+		case event.HeaderEncoding:
+			s.Encoding = v
 		case event.HeaderOrigin:
 			s.Origin = v
 		case event.HeaderRedriven:

@@ -10,7 +10,7 @@
 //	X.dlq    as X, with the reason in headers           whoever parks             dead-letters
 //
 // A message is never changed on its way: what the door accepted is what the
-// store decodes. Everything the mesh has to say about it stands in headers;
+// store decodes, though spans are compressed between them (HeaderEncoding). Everything the mesh has to say about it stands in headers;
 // package envelope writes and reads them.
 //
 // The Catalogue says all this for programs: topics are provisioned from it, and
@@ -47,6 +47,8 @@ const (
 	HeaderSeq    = "driftmesh-seq"    // "<instance>:<number>"
 	HeaderVoid   = "driftmesh-void"   // numbers given out in vain, comma separated
 	HeaderType   = "driftmesh-type"   // what the value is, a Type below
+
+	HeaderEncoding = "content-encoding" // on the topic spans: how the value is compressed; absent when it is not
 )
 
 // Headers of a message that was parked and published again. It has a new id,

@@ -36,6 +36,13 @@ func stamped(kind, counted string) []Header {
 	}, append(traceHeaders(), redrivenHeaders()...)...)
 }
 
+func encodingHeader() Header {
+	return Header{
+		Name: HeaderEncoding, Meaning: "How the value is compressed: snappy is Snappy's block format. Absent when it is not.",
+		Values: []string{"snappy"}, Example: "snappy", SetBy: ByMesh,
+	}
+}
+
 func redrivenHeaders() []Header {
 	return []Header{
 		{Name: HeaderOrigin, Meaning: "Of a message that was parked and published again: the id under which the ledger knows it.", Example: "0190b6a2-8f3e-7c41-9a55-3f1f0e9a7d10", SetBy: ByMesh},

@@ -25,7 +25,7 @@ func recordsValue() Value {
 func spansTopic() Topic {
 	return Topic{
 		Name: Spans, Carries: "Spans that a door has accepted: an OTLP request as it was received, cut between spans only where it is larger than the broker's limit.",
-		Values: []Value{tracesValue()}, Headers: stamped(TypeTraces, "spans"),
+		Values: []Value{tracesValue()}, Headers: append(stamped(TypeTraces, "spans"), encodingHeader()),
 		Groups: []string{GroupTraceStore}, Writers: "gateway, ingest-worker and, of its own spans, every service",
 		Limits: []string{"At most the broker's largest message; the door leaves 4 KiB of it to headers."},
 	}

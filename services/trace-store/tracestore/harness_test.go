@@ -67,10 +67,13 @@ func newMesh(t testing.TB) *mesh {
 // message is a request as a door would publish it.
 func (m *mesh) message(tenant string, data *otlpv1.TracesData) broker.Message {
 	m.seq++
-	return envelope.New(event.Spans, envelope.Stamp{
+	value := tracetest.Marshal(data)
+	msg := envelope.New(event.Spans, envelope.Stamp{
 		Tenant: tenant, Type: event.TypeTraces, Count: len(tracetest.Canonical(data)),
 		Accepted: time.Now(), Seq: "door:" + strconv.Itoa(m.seq),
-	}, tracetest.Marshal(data))
+	}, value)
+	envelope.Pack(&msg, make([]byte, envelope.PackRoom(len(value))))
+	return msg
 }
 
 func (m *mesh) publish(msgs ...broker.Message) {

@@ -34,7 +34,7 @@ const name = "trace-store"
 type Config struct {
 	Listen   string        `help:"Address for other services." default:"127.0.0.1:50063" placeholder:"HOST:PORT"`
 	Messages int           `help:"Most messages in one insert." default:"8000"`
-	Bytes    settings.Size `help:"Most bytes of messages in one insert. A worker's memory is about three times this, times parallel." default:"32MiB"`
+	Bytes    settings.Size `help:"Most bytes of messages, compressed as they travel, in one batch; it is stored in blocks." default:"8MiB"`
 	Block    settings.Size `help:"Most bytes of one block of columns." default:"48MiB"`
 	Linger   time.Duration `help:"How long the first message of an insert waits for others." default:"500ms"`
 	Parallel int           `help:"Batches written at a time." default:"1"`

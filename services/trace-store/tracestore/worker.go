@@ -54,7 +54,8 @@ func (w *worker) handle(ctx context.Context, ds []broker.Delivery) ([]broker.Ver
 func messageOf(d *broker.Delivery) (store.Message, error) {
 	stamp := envelope.Of(&d.Message)
 	m := store.Message{
-		ID: stamp.Identity(d), Tenant: stamp.Tenant, ReceivedAt: stamp.Accepted, Count: max(stamp.Count, 0), Value: d.Value,
+		ID: stamp.Identity(d), Tenant: stamp.Tenant, ReceivedAt: stamp.Accepted, Count: max(stamp.Count, 0),
+		Value: d.Value, Encoding: stamp.Encoding,
 	}
 	if instance, n, ok := envelope.SplitSeq(stamp.Seq); ok {
 		m.Instance, m.Seq, m.Void = instance, n, numbers(stamp.Void)

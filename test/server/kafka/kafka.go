@@ -65,13 +65,13 @@ const (
 
 // Server is a running server.
 type Server struct {
+	*server.Process
 	t       server.T
 	opts    Options
 	java    string
 	jars    string
 	dir     string
 	control int // port of the controller
-	process *server.Process
 }
 
 var _ server.Broker = (*Server)(nil)
@@ -146,8 +146,8 @@ func (s *Server) config() string { return filepath.Join(s.dir, "server.propertie
 // up starts the process and waits until clients are served.
 func (s *Server) up() {
 	s.t.Helper()
-	s.process = server.Start(s.t, "kafka", s.command("kafka.Kafka", s.config()))
-	s.process.Await(starting, s.answers)
+	s.Process = server.Start(s.t, "kafka", s.command("kafka.Kafka", s.config()))
+	s.Await(starting, s.answers)
 }
 
 // answers asks for the brokers, as any client does first.
@@ -234,24 +234,12 @@ func (s *Server) TLSConfig() *tls.Config {
 	return s.opts.TLS.Client
 }
 
-// Kill implements server.Broker.
-func (s *Server) Kill() { s.process.Kill() }
-
 // Restart implements server.Broker.
 func (s *Server) Restart() {
 	s.t.Helper()
-	s.process.Kill()
+	s.Kill()
 	s.up()
 }
-
-// Freeze implements server.Broker.
-func (s *Server) Freeze() { s.process.Freeze() }
-
-// Thaw implements server.Broker.
-func (s *Server) Thaw() { s.process.Thaw() }
-
-// PID implements server.Broker.
-func (s *Server) PID() int { return s.process.PID() }
 
 // properties is the content of server.properties.
 func (s *Server) properties() string {

@@ -53,9 +53,9 @@ const (
 
 // Server is a running server.
 type Server struct {
-	t       server.T
-	opts    Options
-	process *server.Process
+	*server.Process
+	t    server.T
+	opts Options
 }
 
 var _ server.Broker = (*Server)(nil)
@@ -82,8 +82,8 @@ func Start(t server.T, opts Options) *Server {
 
 func (s *Server) up() {
 	s.t.Helper()
-	s.process = server.StartChild(s.t, "nats", childEnv, s.opts)
-	s.process.Await(starting, server.Listens(s.Addr()))
+	s.Process = server.StartChild(s.t, "nats", childEnv, s.opts)
+	s.Await(starting, server.Listens(s.Addr()))
 }
 
 // Addr is the server's host and port.
@@ -107,24 +107,12 @@ func (s *Server) URLAs(user, password string) string {
 	return u.String()
 }
 
-// Kill implements server.Broker.
-func (s *Server) Kill() { s.process.Kill() }
-
 // Restart implements server.Broker.
 func (s *Server) Restart() {
 	s.t.Helper()
-	s.process.Kill()
+	s.Kill()
 	s.up()
 }
-
-// Freeze implements server.Broker.
-func (s *Server) Freeze() { s.process.Freeze() }
-
-// Thaw implements server.Broker.
-func (s *Server) Thaw() { s.process.Thaw() }
-
-// PID implements server.Broker.
-func (s *Server) PID() int { return s.process.PID() }
 
 // Connections is how many connections a server with Monitor has accepted so
 // far.

@@ -56,12 +56,12 @@ const admin, adminPassword = "harness", "harness"
 
 // Server is a running server.
 type Server struct {
+	*server.Process
 	t       server.T
 	opts    Options
 	program string
 	dir     string
 	port    int
-	process *server.Process
 }
 
 var _ server.Broker = (*Server)(nil)
@@ -115,10 +115,10 @@ func (s *Server) config() string {
 
 func (s *Server) start() {
 	s.t.Helper()
-	s.process = server.Start(s.t, "redis-server", exec.Command(s.program, s.file()))
+	s.Process = server.Start(s.t, "redis-server", exec.Command(s.program, s.file()))
 	client := s.Admin()
 	defer client.Close()
-	s.process.Await(starting, func(ctx context.Context) error {
+	s.Await(starting, func(ctx context.Context) error {
 		// The library writes about every failed dial to standard error.
 		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.Addr())
 		if err != nil {
@@ -170,27 +170,15 @@ func (s *Server) URLOf(user, password string) string {
 	return u.String()
 }
 
-// PID implements server.Broker.
-func (s *Server) PID() int { return s.process.PID() }
-
-// Kill implements server.Broker.
-func (s *Server) Kill() { s.process.Kill() }
-
 // Restart implements server.Broker. It kills the server first if it runs.
 func (s *Server) Restart() {
 	s.t.Helper()
-	s.process.Kill()
+	s.Kill()
 	s.start()
 }
 
-// Freeze implements server.Broker.
-func (s *Server) Freeze() { s.process.Freeze() }
-
-// Thaw implements server.Broker.
-func (s *Server) Thaw() { s.process.Thaw() }
-
 // Stop ends the server as an operator would.
-func (s *Server) Stop() { s.process.Stop(stopping) }
+func (s *Server) Stop() { s.Process.Stop(stopping) }
 
 // Set changes the server's configuration while it runs.
 func (s *Server) Set(key, value string) {

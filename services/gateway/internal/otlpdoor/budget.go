@@ -16,12 +16,17 @@ type lease struct {
 }
 
 // grow makes the lease at least n bytes; false leaves it as it is.
-func (l *lease) grow(n int) bool {
-	more := int64(n) - l.held
+func (l *lease) grow(n int) bool { return l.take(int64(n)-l.held, l.from.limit) }
+
+// spare adds n bytes if that leaves half of the budget to others; false leaves
+// the lease as it is.
+func (l *lease) spare(n int) bool { return l.take(int64(n), l.from.limit/2) }
+
+func (l *lease) take(more, limit int64) bool {
 	if more <= 0 {
 		return true
 	}
-	if l.from.used.Add(more) > l.from.limit {
+	if l.from.used.Add(more) > limit {
 		l.from.used.Add(-more)
 		return false
 	}

@@ -1,15 +1,15 @@
 // Package otlpdoor is the gateway's door for OpenTelemetry traces: OTLP over
 // gRPC and over HTTP.
 //
-//	                identify    read, inflate    otlp.Scan      broker.Publish
+//	                identify    read, inflate    otlp.Scan      envelope.Pack, broker.Publish
 //	OTLP/gRPC ─┐
 //	OTLP/HTTP ─┴──▶ who calls ─▶ bytes in ────▶ good spans ───▶ topic spans ──▶ durable ──▶ answer
 //	                  │ 401        │ 413, 503     │ partial        │ away: 503
 //
-// The bytes of a request are never unmarshalled: they are scanned on the wire
-// and published as they came, and only a request that holds something bad, or
-// is larger than a broker message, is rewritten. What happens to a request does
-// not allocate per span.
+// The bytes of a request are never unmarshalled: they are scanned on the wire,
+// packed and published as they came, and only a request that holds something
+// bad, or is larger than a broker message, is rewritten. What happens to a
+// request does not allocate per span.
 //
 // The answer is given after the broker's acknowledgement, and follows the OTLP
 // specification: bad spans are a partial success and their neighbours are

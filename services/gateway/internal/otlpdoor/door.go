@@ -162,7 +162,7 @@ func (d *Door) accept(ctx context.Context, r *request, body []byte) (otlp.Report
 				pieces = append(pieces, p)
 			}
 		}
-		if err := d.publish(ctx, r.tenant, now, pieces); err != nil {
+		if err := d.publish(ctx, r, now, pieces); err != nil {
 			return rep, err
 		}
 	}
@@ -175,7 +175,7 @@ func (d *Door) accept(ctx context.Context, r *request, body []byte) (otlp.Report
 // when one fails the whole request is to be sent again, and the store counts a
 // span that it has already once. A caller that goes away does not stop it: the
 // outcome would be unknown, to no use.
-func (d *Door) publish(ctx context.Context, tenant string, now time.Time, pieces []otlp.Piece) error {
+func (d *Door) publish(ctx context.Context, r *request, now time.Time, pieces []otlp.Piece) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.cfg.PublishTimeout)
 	defer cancel()
 	msgs := make([]broker.Message, len(pieces))
@@ -183,18 +183,40 @@ func (d *Door) publish(ctx context.Context, tenant string, now time.Time, pieces
 	for i, p := range pieces {
 		tickets[i] = d.deps.Sequence.Take()
 		msgs[i] = envelope.New(event.Spans, envelope.Stamp{
-			Tenant: tenant, Type: event.TypeTraces, Count: p.Spans, Accepted: now,
+			Tenant: r.tenant, Type: event.TypeTraces, Count: p.Spans, Accepted: now,
 			Seq: tickets[i].Seq(), Void: tickets[i].Void(),
 		}, p.Value)
 	}
+	defer d.pack(r, msgs)()
 	err := d.deps.Publisher.Publish(ctx, msgs)
 	durable := d.settle(pieces, tickets, err)
-	d.deps.Counters.Accept(tenant, event.SignalSpans, durable)
+	d.deps.Counters.Accept(r.tenant, event.SignalSpans, durable)
 	d.metrics.accepted.Add(float64(durable))
 	if err != nil {
 		return publishError(err)
 	}
 	return nil
+}
+
+// pack compresses the messages, unless memory is short: that is less work than
+// to carry and keep what it saves. The caller gives the memory back
+// when nobody refers to the messages any more.
+func (d *Door) pack(r *request, msgs []broker.Message) (free func()) {
+	var held []*[]byte
+	for i := range msgs {
+		room := envelope.PackRoom(len(msgs[i].Value))
+		if room == 0 || !r.lease.spare(room) {
+			continue
+		}
+		buf := d.buffers.Get(room)
+		held = append(held, buf)
+		envelope.Pack(&msgs[i], *buf)
+	}
+	return func() {
+		for _, buf := range held {
+			d.buffers.Put(buf)
+		}
+	}
 }
 
 // settle gives the tickets back, each by the fate of its message, and returns

@@ -31,6 +31,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
@@ -66,6 +67,9 @@ func (r *recorder) Publish(ctx context.Context, msgs []broker.Message) error {
 	for i, m := range msgs {
 		if partly != nil && slices.ContainsFunc(partly.Failed, func(f broker.Failure) bool { return f.Index == i }) {
 			continue
+		}
+		if envelope.Open(&m) != nil {
+			return errors.New("a message cannot be unpacked")
 		}
 		m.Value = bytes.Clone(m.Value)
 		r.msgs = append(r.msgs, m)

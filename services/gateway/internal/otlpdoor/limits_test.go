@@ -24,6 +24,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/memory"
+	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
 )
@@ -133,6 +134,8 @@ func TestBrokerAwayMeansTryAgain(t *testing.T) {
 	m, err := tail.Next(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "gw-1/1:1", m.Header(event.HeaderSeq), "the numbers of refused requests are used again")
+	require.Equal(t, "snappy", m.Header(event.HeaderEncoding))
+	require.NoError(t, envelope.Open(&m.Message))
 	got := &collectorpb.ExportTraceServiceRequest{}
 	require.NoError(t, proto.Unmarshal(m.Value, got))
 	require.True(t, proto.Equal(req, got))

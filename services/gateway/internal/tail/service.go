@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
@@ -60,7 +61,11 @@ func (s *Service) Tail(req *ingestv1.TailRequest, stream grpc.ServerStreamingSer
 }
 
 func (s *Service) send(stream grpc.ServerStreamingServer[ingestv1.TailResponse], w *Watcher, d *broker.Delivery, pick func([]byte) ([]*ingestv1.TailResponse, error)) error {
-	answers, err := pick(d.Value)
+	err := envelope.Open(&d.Message)
+	var answers []*ingestv1.TailResponse
+	if err == nil {
+		answers, err = pick(d.Value)
+	}
 	if err != nil {
 		// One unreadable message must not end the view of all others; its
 		// consumer parks it and says why.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/clickhouse/clickhousetest"
+	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	deadletterv1 "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
@@ -121,6 +122,33 @@ func TestRedrivenMessageIsTheOneThatWas(t *testing.T) {
 	require.Len(t, second.Headers, len(first.Headers)+2)
 	for _, h := range first.Headers {
 		require.Equal(t, string(h.Value), second.Header(h.Key))
+	}
+}
+
+// A packed message is kept and redriven as it was before; one that cannot be
+// unpacked as it came, or nobody could see what is wrong with it.
+func TestPackedMessages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, drivers["memory"](t))
+	value := bytes.Repeat([]byte("value"), 1000)
+	good, bad := message("good", value), message("bad", []byte("torn"))
+	bad.Headers = append(bad.Headers, broker.Header{Key: event.HeaderEncoding, Value: []byte("snappy")})
+	envelope.Pack(&good, make([]byte, envelope.PackRoom(len(value))))
+	w.setBroken(errBroken)
+	w.publish(good, bad)
+	for tenant, want := range map[string]struct{ value, encoding string }{"good": {string(value), ""}, "bad": {"torn", "snappy"}} {
+		letter := w.parked(tenant, 1)[0]
+		shown, err := w.GetDeadLetter(as(tenant), &deadletterv1.GetDeadLetterRequest{Id: letter.GetId()})
+		require.NoError(t, err)
+		require.Equal(t, want.value, string(shown.GetValue()))
+		tail, err := w.broker.Tail(t.Context(), event.Spans)
+		require.NoError(t, err)
+		defer tail.Close()
+		w.redrive(tenant, letter.GetId())
+		again, err := tail.Next(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, want.value, string(again.Value))
+		require.Equal(t, want.encoding, again.Header(event.HeaderEncoding))
 	}
 }
 

@@ -77,9 +77,11 @@ type Content struct {
 	Key, Value []byte
 }
 
-// letterOf reads a delivery from a DLQ. The content shares its memory.
+// letterOf reads a delivery from a DLQ. The content shares its memory. A packed
+// message is unpacked, unless that is what is wrong with it.
 func letterOf(d *broker.Delivery) (Letter, Content) {
 	message, parking := broker.Unpark(&d.Message)
+	_ = envelope.Open(&message)
 	stamp := envelope.Of(&message)
 	l := Letter{
 		Tenant: ownerOf(stamp.Tenant), Redrives: min(max(stamp.Redriven, 0), maxRedrives),

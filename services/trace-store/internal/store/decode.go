@@ -3,6 +3,7 @@ package store
 import (
 	"time"
 
+	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/otlp"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/wire"
 )
@@ -33,8 +34,10 @@ type Message struct {
 	Instance string
 	Seq      uint64
 	Void     []uint64
-	// Value is the request in protobuf. It is only read during Decode.
-	Value []byte
+	// Value is the request in protobuf, packed as Encoding says (see
+	// envelope.Unpack). It is only read during Decode.
+	Value    []byte
+	Encoding string
 }
 
 // Outcome is what became of the spans of one message.
@@ -71,6 +74,7 @@ type Decoder struct {
 	// repeated for each of its spans.
 	MaxBlock int
 
+	unpacked    []byte // scratch
 	span        span
 	parser      parser
 	res, scope  group
@@ -87,7 +91,7 @@ func (d *Decoder) Decode(m *Message, cols *Columns, full func() error) (Outcome,
 	d.origin.tenant = append(d.origin.tenant[:0], m.Tenant...)
 	d.origin.received = m.ReceivedAt
 	d.blockBudget = d.MaxBlock - cols.Size()
-	c := wire.Of(m.Value)
+	c := wire.Of(d.unpack(m))
 	for c.Next() {
 		if !c.Is(otlp.RequestResourceSpans, wire.Bytes) {
 			continue
@@ -100,6 +104,19 @@ func (d *Decoder) Decode(m *Message, cols *Columns, full func() error) (Outcome,
 	// cannot be read.
 	out.reject(Malformed, m.Count-out.Stored-out.rejected())
 	return out, nil
+}
+
+// unpack gives the request of a message, valid until the next one; nothing when
+// it cannot be read.
+func (d *Decoder) unpack(m *Message) []byte {
+	value, err := envelope.Unpack(m.Encoding, m.Value, d.unpacked)
+	if err != nil {
+		return nil
+	}
+	if m.Encoding != "" {
+		d.unpacked = value
+	}
+	return value
 }
 
 // resourceSpans stops silently where the bytes end to make sense: the missing

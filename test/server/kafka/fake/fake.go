@@ -46,9 +46,9 @@ const (
 
 // Server is a running fake.
 type Server struct {
-	t       server.T
-	opts    Options
-	process *server.Process
+	*server.Process
+	t    server.T
+	opts Options
 }
 
 var _ server.Broker = (*Server)(nil)
@@ -70,8 +70,8 @@ func Start(t server.T, opts Options) *Server {
 
 func (s *Server) up() {
 	s.t.Helper()
-	s.process = server.StartChild(s.t, "fake kafka", childEnv, s.opts)
-	s.process.Await(starting, server.Listens(s.Addr()))
+	s.Process = server.StartChild(s.t, "fake kafka", childEnv, s.opts)
+	s.Await(starting, server.Listens(s.Addr()))
 }
 
 // Addr is the fake's host and port.
@@ -96,24 +96,12 @@ func (s *Server) URLAs(user, password string) string {
 	return u.String()
 }
 
-// Kill implements server.Broker.
-func (s *Server) Kill() { s.process.Kill() }
-
 // Restart implements server.Broker.
 func (s *Server) Restart() {
 	s.t.Helper()
-	s.process.Kill()
+	s.Kill()
 	s.up()
 }
-
-// Freeze implements server.Broker.
-func (s *Server) Freeze() { s.process.Freeze() }
-
-// Thaw implements server.Broker.
-func (s *Server) Thaw() { s.process.Thaw() }
-
-// PID implements server.Broker.
-func (s *Server) PID() int { return s.process.PID() }
 
 // Child runs the fake and does not return, when the process was started as
 // one; else it returns at once.
