@@ -18,6 +18,16 @@ type lease struct {
 // grow makes the lease at least n bytes; false leaves it as it is.
 func (l *lease) grow(n int) bool { return l.take(int64(n)-l.held, l.from.limit) }
 
+// resize makes the lease n bytes; false leaves it as it is.
+func (l *lease) resize(n int) bool {
+	if less := l.held - int64(n); less > 0 {
+		l.from.used.Add(-less)
+		l.held -= less
+		return true
+	}
+	return l.grow(n)
+}
+
 // spare adds n bytes if that leaves half of the budget to others; false leaves
 // the lease as it is.
 func (l *lease) spare(n int) bool { return l.take(int64(n), l.from.limit/2) }

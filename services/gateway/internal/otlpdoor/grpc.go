@@ -38,6 +38,14 @@ const (
 	maxHeaders  = 16 << 10
 )
 
+// What a caller may send before it is read. A stream's window holds most
+// requests four times over, so that none waits for an update, or costs one. That
+// they do not grow, as gRPC's do by default, is what bounds a connection.
+const (
+	streamWindow     = 256 << 10
+	connectionWindow = 1 << 20
+)
+
 // grpcServer makes the OTLP/gRPC server.
 func (d *Door) grpcServer() *grpc.Server {
 	options := append([]grpc.ServerOption{
@@ -46,6 +54,8 @@ func (d *Door) grpcServer() *grpc.Server {
 		experimental.BufferPool(d.buffers),
 		grpc.MaxRecvMsgSize(int(d.cfg.MaxRequest)),
 		grpc.MaxConcurrentStreams(d.cfg.MaxStreams),
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connectionWindow),
 		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.ReadBufferSize(readBuffer),
 		grpc.WriteBufferSize(writeBuffer),
@@ -117,7 +127,7 @@ func (d *Door) exportGRPC(ctx context.Context, r *request, decode func(any) erro
 	}
 	r.tenant = id.Tenant
 	// What the transport may hold of the request before its length is known.
-	if !r.lease.grow(baseLease) {
+	if !r.lease.grow(streamWindow) {
 		return otlp.Report{}, errBusy()
 	}
 	ctx = d.begin(ctx, r, traceService+"/Export", header(ctx, "traceparent"), header(ctx, "tracestate"))
@@ -127,7 +137,7 @@ func (d *Door) exportGRPC(ctx context.Context, r *request, decode func(any) erro
 	}
 	defer in.free()
 	body := in.bytes()
-	if !r.lease.grow(len(body)) {
+	if !r.lease.resize(len(body)) {
 		return otlp.Report{}, errBusy()
 	}
 	if len(body) > 0 && body[0] == packedMark {
@@ -142,10 +152,6 @@ func (d *Door) exportGRPC(ctx context.Context, r *request, decode func(any) erro
 	}
 	return d.accept(ctx, r, body)
 }
-
-// baseLease is what a request counts for until its size is known: gRPC's
-// initial window.
-const baseLease = 64 << 10
 
 // identifyGRPC tells who calls.
 func (d *Door) identifyGRPC(ctx context.Context) (identity.Identity, error) {

@@ -252,7 +252,7 @@ func TestPartlyPublishedIsSentAgain(t *testing.T) {
 // one more is told to try again, and goes through once they are done.
 func TestBudget(t *testing.T) {
 	t.Parallel()
-	b := start(t, otlpdoor.Config{MaxInFlight: 360 << 10})
+	b := start(t, otlpdoor.Config{MaxInFlight: 940 << 10})
 	entered, release := make(chan struct{}, 8), make(chan struct{})
 	let := sync.OnceFunc(func() { close(release) })
 	defer let()
@@ -264,7 +264,7 @@ func TestBudget(t *testing.T) {
 	var waiting sync.WaitGroup
 	for range 3 {
 		waiting.Go(func() {
-			_, err := b.client.Export(context.Background(), sample(200)) // 105 KB
+			_, err := b.client.Export(context.Background(), sample(600)) // 315 KB
 			require.NoError(t, err)
 		})
 		select {
