@@ -38,6 +38,7 @@ type flags struct {
 	InFlight    int           `help:"Requests at a time on a connection." default:"2"`
 	Rate        float64       `help:"Spans per second of the whole-way load; 0 for as many as it takes." default:"0"`
 	Gzip        bool          `help:"Compress requests."`
+	WholeOnly   bool          `help:"Only the whole way: for long runs."`
 	Lookups     int           `help:"Traces looked up by id." default:"300"`
 	SQL         []string      `help:"Statement to run on the store before the load, to try table settings; may be repeated." sep:"none" json:"sql,omitempty"`
 	JSON        string        `help:"Write the result as JSON to this file; - for standard output." default:"-"`
@@ -84,27 +85,17 @@ func measure(b *harness.Bench, f flags) error {
 	idle(procs["engine"])
 	result.Whole.CPU = costs(procs.cpu(), before, all.Spans())
 
-	// The door alone: whoever reads is stopped in its tracks.
-	resume, err := pause(procs["trace-store"])
-	if err != nil {
-		return err
+	stored := all.Spans()
+	if !f.WholeOnly {
+		n, err := result.door(ctx, b, m, procs, base, f.Duration)
+		if err != nil {
+			return err
+		}
+		stored += n
 	}
-	defer resume()
-	written := harness.WrittenMiB(procs["broker"])
-	door, err := result.Door.measure(ctx, procs, base, 1, f.Duration)
-	if err != nil {
-		return err
-	}
-	result.BrokerBytesPerSpan = (harness.WrittenMiB(procs["broker"]) - written) * (1 << 20) / float64(door.Spans())
-	before, begin = procs.cpu(), time.Now()
-	resume()
-	account := m.Settled(b, "spans")
-	result.DrainSpansPerSecond = float64(door.Spans()) / time.Since(begin).Seconds()
-	idle(procs["engine"])
-	result.Drain = costs(procs.cpu(), before, door.Spans())
 	result.PeakMiB = procs.peaks()
-	if stored := int(account.GetStored()); stored != door.Spans()+all.Spans() { //nolint:gosec // far below 2^63
-		return fmt.Errorf("acknowledged %d spans and stored %d", door.Spans()+all.Spans(), stored)
+	if account := m.Settled(b, "spans"); int(account.GetStored()) != stored { //nolint:gosec // far below 2^63
+		return fmt.Errorf("acknowledged %d spans and stored %d", stored, account.GetStored())
 	}
 	if err := result.disk(ctx, m.ClickHouseURL); err != nil {
 		return err
@@ -114,6 +105,29 @@ func measure(b *harness.Bench, f flags) error {
 	}
 	result.table(os.Stdout)
 	return harness.WriteJSON(f.JSON, result)
+}
+
+// door measures the door alone, whoever reads being stopped in its tracks, and
+// then what it left. It returns how many spans that were.
+func (r *Result) door(ctx context.Context, b *harness.Bench, m *mesh.Five, procs processes, cfg load.Config, length time.Duration) (int, error) {
+	resume, err := pause(procs["trace-store"])
+	if err != nil {
+		return 0, err
+	}
+	defer resume()
+	written := harness.WrittenMiB(procs["broker"])
+	door, err := r.Door.measure(ctx, procs, cfg, 1, length)
+	if err != nil {
+		return 0, err
+	}
+	r.BrokerBytesPerSpan = (harness.WrittenMiB(procs["broker"]) - written) * (1 << 20) / float64(door.Spans())
+	before, begin := procs.cpu(), time.Now()
+	resume()
+	m.Settled(b, "spans")
+	r.DrainSpansPerSecond = float64(door.Spans()) / time.Since(begin).Seconds()
+	idle(procs["engine"])
+	r.Drain = costs(procs.cpu(), before, door.Spans())
+	return door.Spans(), nil
 }
 
 func execute(ctx context.Context, url string, statements []string) error {

@@ -68,8 +68,12 @@ func (r *Result) table(to io.Writer) {
 	}
 	line("CPU-s/M all\t%.2f\t%.2f\t%.2f", sum(r.Whole.CPU), sum(r.Door.CPU), sum(r.Drain))
 	_ = w.Flush()
-	fmt.Fprintf(to, "\ndoor (gateway and broker): %.2f CPU-s/M; end to end: %.2f CPU-s/M\n",
-		sum(r.Door.CPU, "gateway", "broker"), sum(r.Whole.CPU))
+	fmt.Fprintf(to, "\nend to end: %.2f CPU-s/M", sum(r.Whole.CPU))
+	if r.Door.Spans > 0 {
+		fmt.Fprintf(to, "; door (gateway and broker): %.2f CPU-s/M; the broker wrote %.0f bytes a span",
+			sum(r.Door.CPU, "gateway", "broker"), r.BrokerBytesPerSpan)
+	}
+	fmt.Fprintln(to)
 	own := 0.0
 	for _, name := range slices.Sorted(maps.Keys(r.PeakMiB)) {
 		fmt.Fprintf(to, "peak memory %-14s %6.0f MiB\n", name, r.PeakMiB[name])
@@ -78,7 +82,7 @@ func (r *Result) table(to io.Writer) {
 		}
 	}
 	fmt.Fprintf(to, "peak memory of our own processes %.0f MiB, with the broker %.0f MiB\n", own, own+r.PeakMiB["broker"])
-	fmt.Fprintf(to, "on disk %.0f bytes a span; the broker wrote %.0f bytes a span\n", r.BytesPerSpan, r.BrokerBytesPerSpan)
+	fmt.Fprintf(to, "on disk %.0f bytes a span\n", r.BytesPerSpan)
 	fmt.Fprintf(to, "trace by id: cold p50 %.1f ms, p99 %.1f ms; warm p50 %.1f ms, p99 %.1f ms\n\n",
 		r.LookupCold.P50, r.LookupCold.P99, r.LookupWarm.P50, r.LookupWarm.P99)
 }

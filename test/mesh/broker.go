@@ -31,7 +31,7 @@ func startBroker(t server.T, name string, proxied bool) (server.Broker, *server.
 	var b server.Broker
 	switch name {
 	case "", "nats":
-		b = nats.Start(t, nats.Options{MaxPayload: 8 << 20, Memory: 128 << 20})
+		b = nats.Start(t, nats.Options{MaxPayload: 8 << 20})
 	case "kafka":
 		return startKafka(t, proxied)
 	case "rabbitmq":

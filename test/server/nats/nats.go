@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -29,9 +28,6 @@ type Options struct {
 	Port int
 	// MaxPayload bounds a message with its headers; 0 is 1 MiB.
 	MaxPayload int32
-	// Memory that the server should stay below: it keeps what it has just read
-	// and written for as long as there is room. 0 is no limit.
-	Memory int64
 	// User and Password are required of clients when given.
 	User, Password string
 	// DenyPublish are subjects that User may not publish to.
@@ -141,9 +137,6 @@ func (s *Server) Connections() uint64 {
 func Child() { server.Child(childEnv, run) }
 
 func run(opts Options) (stop func(), err error) {
-	if opts.Memory > 0 {
-		debug.SetMemoryLimit(opts.Memory)
-	}
 	o := &natsd.Options{
 		Host: host, Port: opts.Port, HTTPHost: host, HTTPPort: opts.MonitorPort, ServerName: "test", NoSigs: true,
 		JetStream: true, StoreDir: opts.Dir, JetStreamMaxStore: 1 << 40, // streams reserve their MaxBytes
