@@ -61,6 +61,7 @@ func run(f flags) error {
 	if len(names) == 0 {
 		names = mesh.Brokers
 	}
+	var failed []error // one broker's failure spoils no other's measurement
 	for _, name := range names {
 		b := harness.New()
 		err := b.Run(func() error {
@@ -74,11 +75,11 @@ func run(f flags) error {
 		case errors.Is(err, harness.ErrSkipped) && !slices.Contains(f.Broker, name):
 			fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		case err != nil:
-			return fmt.Errorf("%s: %w", name, err)
+			failed = append(failed, fmt.Errorf("%s: %w", name, err))
 		}
 	}
 	result.table(os.Stdout)
-	return errors.Join(harness.WriteJSON(f.JSON, result), result.check(f.Least))
+	return errors.Join(append(failed, harness.WriteJSON(f.JSON, result), result.check(f.Least))...)
 }
 
 // profile writes a CPU profile of what f does, where one is wanted.

@@ -138,7 +138,7 @@ func (s *Server) settings() string {
 	set("log.console", true)
 	set("log.console.level", "warning")
 	set("log.file", false)
-	set("vm_memory_high_watermark.absolute", "1GB")
+	set("vm_memory_high_watermark.absolute", "3GB")
 	set("disk_free_limit.absolute", "50MB")
 	set("load_definitions", filepath.Join(s.dir, "definitions.json"))
 	if s.management > 0 {
