@@ -123,7 +123,7 @@ func (r *Result) door(ctx context.Context, b *harness.Bench, m *mesh.Five, procs
 	r.BrokerBytesPerSpan = (harness.WrittenMiB(procs["broker"]) - written) * (1 << 20) / float64(door.Spans())
 	before, begin := procs.cpu(), time.Now()
 	resume()
-	m.Settled(b, "spans")
+	m.Settled(b, "spans") //nolint:contextcheck // it has a limit of its own
 	r.DrainSpansPerSecond = float64(door.Spans()) / time.Since(begin).Seconds()
 	idle(procs["engine"])
 	r.Drain = costs(procs.cpu(), before, door.Spans())

@@ -71,11 +71,20 @@ func (s *session) round(ctx context.Context) error {
 // claim puts deliveries on record before the worker sees them.
 func (s *session) claim(ctx context.Context) error { return s.committed(ctx) }
 
+// gather is how long a commit waits for more to take along: a worker that takes
+// a batch acknowledges another at about the same time, and a commit takes longer
+// than this by far.
+const gather = 150 * time.Microsecond
+
 // commits commits until the session ends, and then once more.
 func (s *session) commits(finish <-chan struct{}) {
 	for {
 		select {
 		case <-s.kick:
+			select {
+			case <-time.After(gather):
+			case <-finish:
+			}
 			s.flush(true)
 		case <-finish:
 			s.k.mu.Lock()

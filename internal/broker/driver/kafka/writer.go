@@ -15,7 +15,7 @@ import (
 // Settings of the writers.
 const (
 	batchMessages = 1000
-	batchLinger   = 500 * time.Microsecond // for what other callers publish to the same partition
+	batchLinger   = 100 * time.Microsecond // for what other callers publish to the same partition
 	laneBytes     = 1 << 20                // of unkeyed messages to one partition, per Publish
 )
 
