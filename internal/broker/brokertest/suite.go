@@ -97,7 +97,7 @@ func Run(t *testing.T, h Harness, except Except) {
 				t.Skipf("exception: %s", reason)
 			}
 			if testing.Short() && (c.slow || c.fault) {
-				t.Skip("slow")
+				t.Skip("slow; runs without -short")
 			}
 			if !c.fault {
 				t.Parallel()

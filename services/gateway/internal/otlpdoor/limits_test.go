@@ -26,6 +26,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker/driver/memory"
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
 )
 
@@ -246,6 +247,24 @@ func TestPartlyPublishedIsSentAgain(t *testing.T) {
 	require.Contains(t, numbers, "gw-1/1:2")
 	require.Contains(t, numbers, "gw-1/2:1", "certainly not stored: used again")
 	require.Equal(t, "1", numbers["gw-1/3:2"], "perhaps stored: void")
+}
+
+// Packing takes only memory that is to spare: with less than that a request
+// travels as it came, and is not refused for it.
+func TestPackingGivesWayToRequests(t *testing.T) {
+	t.Parallel()
+	for budget, encoding := range map[settings.Size]string{400 << 10: "", 8 << 20: "snappy"} {
+		b := start(t, otlpdoor.Config{MaxInFlight: budget})
+		encodings := make(chan string, 1)
+		b.published.before = func(_ context.Context, msgs []broker.Message) error {
+			encodings <- msgs[0].Header(event.HeaderEncoding)
+			return nil
+		}
+		_, err := b.client.Export(t.Context(), sample(200)) // 105 KB
+		require.NoError(t, err)
+		require.Equal(t, encoding, <-encodings, "of %d bytes", budget)
+		require.Len(t, b.published.spans(t), 200)
+	}
 }
 
 // TestBudget fills the memory budget with requests that wait for the broker:
