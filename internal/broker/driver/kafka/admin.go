@@ -34,39 +34,14 @@ func (a admin) EnsureTopic(ctx context.Context, spec broker.TopicSpec) error {
 }
 
 func (a admin) ensureTopic(ctx context.Context, spec broker.TopicSpec) error {
-	list, err := a.partitions(ctx, spec.Name)
+	_, err := a.partitions(ctx, spec.Name)
 	if errors.Is(err, broker.ErrUnroutable) {
-		if err = a.create(ctx, spec); !errors.Is(err, kafkago.TopicAlreadyExists) {
-			return err
-		}
-		list, err = a.partitions(ctx, spec.Name) // somebody was faster
+		err = a.create(ctx, spec)
 	}
-	if err != nil {
-		return err
+	if errors.Is(err, kafkago.TopicAlreadyExists) {
+		return nil // somebody was faster
 	}
-	cfg, err := a.topicConfig(ctx, spec.Name)
-	if err != nil {
-		return err
-	}
-	have := broker.TopicSpec{
-		Name: spec.Name, MaxAge: time.Duration(value(cfg, configMaxAge)) * time.Millisecond,
-		MaxBytes: value(cfg, configMaxBytes) * int64(len(list)), Replicas: len(list[0].Replicas),
-		Dedupe: spec.Dedupe, // Kafka has none; nothing differs
-	}
-	if spec.MaxBytes > 0 && share(spec.MaxBytes, len(list)) == value(cfg, configMaxBytes) {
-		have.MaxBytes = spec.MaxBytes
-	}
-	merged, diff := have.Merge(spec)
-	if diff == "" {
-		return nil
-	}
-	if !spec.Update {
-		return fmt.Errorf("%w: %s", broker.ErrConflict, diff)
-	}
-	if merged.Replicas != have.Replicas {
-		return fmt.Errorf("%w: replicas are changed by reassigning partitions, with Kafka's tools", broker.ErrConflict)
-	}
-	return a.alter(ctx, merged, len(list))
+	return err
 }
 
 func value(cfg map[string]string, name string) int64 {
@@ -125,32 +100,6 @@ func (a admin) create(ctx context.Context, spec broker.TopicSpec) error {
 		return err
 	}
 	return res.Errors[name]
-}
-
-func (a admin) alter(ctx context.Context, spec broker.TopicSpec, partitions int) error {
-	entry := func(key string, n int64) kafkago.IncrementalAlterConfigsRequestConfig {
-		return kafkago.IncrementalAlterConfigsRequestConfig{
-			Name: key, Value: strconv.FormatInt(n, 10), ConfigOperation: kafkago.ConfigOperationSet,
-		}
-	}
-	res, err := a.pub.IncrementalAlterConfigs(ctx, &kafkago.IncrementalAlterConfigsRequest{
-		Resources: []kafkago.IncrementalAlterConfigsRequestResource{{
-			ResourceType: kafkago.ResourceTypeTopic, ResourceName: a.target.name(spec.Name),
-			Configs: []kafkago.IncrementalAlterConfigsRequestConfig{
-				entry(configMaxAge, spec.MaxAge.Milliseconds()),
-				entry(configMaxBytes, share(spec.MaxBytes, partitions)),
-			},
-		}},
-	})
-	if err != nil {
-		return err
-	}
-	for _, r := range res.Resources {
-		if r.Error != nil {
-			return r.Error
-		}
-	}
-	return nil
 }
 
 // ready returns nil when the topic has all its leaders, and both pools know it.

@@ -26,17 +26,15 @@ type consumer struct {
 
 	receiving sync.Mutex // held by Receive
 
-	mu        sync.Mutex // guards what follows, and all sessions, lanes and leases
-	active    bool       // a Receive is running
-	rested    time.Time  // when the last one began or ended
-	member    *member    // nil when we are not in the group
-	session   *session   // nil when no partitions are ours
-	settings  settings   // of the group
-	draft     []item     // the batch in the making
-	drafted   int        // its bytes
-	since     time.Time  // when its first message was there
-	unsettled int        // messages on leases
-	busy      map[uint64]int
+	mu      sync.Mutex // guards what follows, and all sessions, lanes and leases
+	active  bool       // a Receive is running
+	rested  time.Time  // when the last one began or ended
+	member  *member    // nil when we are not in the group
+	session *session   // nil when no partitions are ours
+	draft   []item     // the batch in the making
+	drafted int        // its bytes
+	since   time.Time  // when its first message was there
+	busy    map[uint64]int
 }
 
 // item is a message on its way into a batch.
@@ -170,8 +168,8 @@ func (k *consumer) fill() (full, some bool, since time.Time) {
 func (k *consumer) room(size int) bool {
 	switch n := len(k.draft); {
 	case n == 0:
-		return k.unsettled < k.settings.MaxInFlight
-	case n >= k.cfg.MaxMessages || k.unsettled+n >= k.settings.MaxInFlight:
+		return true
+	case n >= k.cfg.MaxMessages:
 		return false
 	}
 	return k.drafted+size <= k.cfg.MaxBytes

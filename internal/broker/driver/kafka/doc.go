@@ -2,9 +2,9 @@
 //
 // A topic is the Kafka topic <prefix>.<topic>, with as many partitions as the
 // URL says; they are its lanes. A group is the Kafka consumer group
-// <prefix>.<topic>.<group>; its settings, for which Kafka has no place, are the
-// metadata of an offset committed by the group of that name with "#settings"
-// appended. The prefix is "driftmesh" unless the URL says otherwise.
+// <prefix>.<topic>.<group>. The prefix is "driftmesh" unless the URL says
+// otherwise. Kafka has no place for what else a GroupSpec says: each process
+// knows it that called EnsureGroup, and the others take the defaults.
 //
 // # Publishing
 //
@@ -34,7 +34,7 @@
 // joins again. When workers come or go, every worker of the group stops, ends
 // what it has within 30 seconds, and then loses the rest (Kafka's rebalance). A
 // worker that died is noticed after the session timeout of the URL, not after
-// AckWait. GroupSpec.MaxInFlight is kept by each worker for itself.
+// AckWait. GroupSpec.MaxInFlight is not kept: ConsumerConfig bounds each worker.
 //
 // Kafka forgets a group that had no worker for offsets.retention.minutes (a
 // week), and then it begins again at its start.

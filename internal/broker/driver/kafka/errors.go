@@ -41,7 +41,7 @@ var (
 	contract = []error{
 		broker.ErrTooLarge, broker.ErrInvalid, broker.ErrUnroutable, broker.ErrDenied, broker.ErrUnavailable,
 		broker.ErrBackpressure, broker.ErrUnknownOutcome, broker.ErrLeaseLost, broker.ErrUnsupported,
-		broker.ErrConflict, broker.ErrNoGroup, broker.ErrClosed,
+		broker.ErrNoGroup, broker.ErrClosed,
 	}
 )
 

@@ -72,23 +72,5 @@ func (c *conn) offsets(ctx context.Context, topic string, lanes []int) (map[int]
 	return out, err
 }
 
-// offsetsAt are the offsets of the first messages stored at or after a time,
-// the end where there is none.
-func (c *conn) offsetsAt(ctx context.Context, topic string, at time.Time, b map[int]bounds) (map[int]int64, error) {
-	ask := make([]kafkago.OffsetRequest, 0, len(b))
-	out := make(map[int]int64, len(b))
-	for id := range b {
-		ask = append(ask, kafkago.TimeOffsetOf(id, at))
-		out[id] = b[id].end
-	}
-	return out, c.listOffsets(ctx, topic, ask, func(p kafkago.PartitionOffsets) {
-		for offset := range p.Offsets {
-			if offset >= 0 {
-				out[p.Partition] = offset
-			}
-		}
-	})
-}
-
 // isOutOfRange reports whether there is nothing at the offset asked for.
 func isOutOfRange(err error) bool { return errors.Is(err, kafkago.OffsetOutOfRange) }

@@ -7,6 +7,7 @@ import (
 
 	kafkago "github.com/segmentio/kafka-go"
 
+	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
@@ -91,11 +92,9 @@ func (g *guard) refresh(ctx context.Context, topic string, t *seen) error {
 	}
 	g.groups, g.listed = nil, time.Now()
 	for _, one := range res.Groups {
-		id, ok := strings.CutSuffix(one.GroupID, settingsSuffix)
-		if id, in := strings.CutPrefix(id, g.conn.target.name("")); ok && in {
-			if dot := strings.LastIndexByte(id, '.'); dot > 0 {
-				g.groups = append(g.groups, groupName{id[:dot], id[dot+1:]})
-			}
+		id, ours := strings.CutPrefix(one.GroupID, g.conn.target.name(""))
+		if dot := strings.LastIndexByte(id, '.'); ours && dot > 0 && broker.ValidGroup(id[dot+1:]) == nil {
+			g.groups = append(g.groups, groupName{id[:dot], id[dot+1:]})
 		}
 	}
 	return nil
@@ -109,14 +108,7 @@ func (g *guard) backlog(ctx context.Context, topic string, lanes []int, t *seen)
 		return 0, err
 	}
 	for _, name := range g.groups {
-		if name.topic != topic {
-			continue
-		}
-		cfg, _, err := g.conn.storedSettings(ctx, topic, name.group)
-		if err != nil {
-			return 0, err
-		}
-		if cfg.MayLose {
+		if name.topic != topic || g.conn.group(topic, name.group).MayLose {
 			continue
 		}
 		marks, err := g.conn.marks(ctx, g.conn.target.group(topic, name.group), topic, lanes)

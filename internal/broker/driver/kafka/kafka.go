@@ -38,6 +38,7 @@ type conn struct {
 	guard  *connect.Guard[seen]
 	topics topics
 	ages   ages
+	groups sync.Map // Kafka group → broker.GroupSpec, of those made here
 
 	children connect.Children
 }

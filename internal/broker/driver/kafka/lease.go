@@ -27,9 +27,9 @@ var _ broker.Settler = (*lease)(nil)
 
 // newLease starts a lease; consumer.mu is held.
 func newLease(k *consumer, s *session, n int) *lease {
-	l := &lease{k: k, session: s, slots: make([]*slot, n), wait: k.settings.AckWait}
-	if k.cfg.AckWait > 0 {
-		l.wait = k.cfg.AckWait
+	l := &lease{k: k, session: s, slots: make([]*slot, n), wait: k.cfg.AckWait}
+	if l.wait <= 0 {
+		l.wait = k.conn.group(k.cfg.Topic, k.cfg.Group).AckWait
 	}
 	l.ctx, l.cancel = context.WithCancelCause(context.Background())
 	l.until = time.Now().Add(l.wait)
@@ -43,7 +43,6 @@ func (s *slot) hand(l *lease) {
 	s.state, s.lease = slotLeased, l
 	s.attempt++
 	s.lane.dirty = true
-	l.k.unsettled++
 	if s.key != 0 {
 		l.k.busy[s.key]++
 	}
@@ -54,7 +53,6 @@ func (s *slot) take(state slotState) {
 	k := s.lease.k
 	s.state, s.lease = state, nil
 	s.lane.dirty = true
-	k.unsettled--
 	if s.key != 0 {
 		if k.busy[s.key]--; k.busy[s.key] == 0 {
 			delete(k.busy, s.key)

@@ -22,7 +22,6 @@ type member struct {
 
 const (
 	joinBackoff = 250 * time.Millisecond
-	renewEvery  = 12 * time.Hour          // of the settings, which Kafka forgets after a week
 	watchEvery  = 30 * time.Second        // for partitions added
 	cutAfter    = 1500 * time.Millisecond // of leaving, when kafka-go hangs in a request
 )
@@ -105,19 +104,15 @@ func (m *member) work(group *kafkago.ConsumerGroup) {
 	}
 }
 
-// attach waits until topic and group exist, and learns the group's settings.
+// attach waits until topic and group exist.
 func (m *member) attach() bool {
 	k := m.k
 	for wait := backoff(0); m.quit.Err() == nil; wait = wait.next() {
-		var got settings
 		_, err := k.conn.topic(m.quit, k.cfg.Topic)
 		if err == nil {
-			got, err = k.conn.groupSettings(m.quit, k.cfg.Topic, k.cfg.Group)
+			err = k.conn.groupExists(m.quit, k.cfg.Topic, k.cfg.Group)
 		}
 		if err == nil {
-			k.mu.Lock()
-			k.settings = got
-			k.mu.Unlock()
 			return true
 		}
 		if wait == 0 {
@@ -137,35 +132,17 @@ func (m *member) attach() bool {
 
 // watch cuts the group's connections when the cluster is back after it was
 // away: kafka-go would wait on dead ones for as long as a rebalance may take.
-// And it renews the settings.
 func (m *member) watch() {
-	renew := time.NewTicker(renewEvery)
-	defer renew.Stop()
 	for {
 		changed, before := m.k.conn.link.state()
 		select {
 		case <-changed:
-		case <-renew.C:
-			m.renew()
-			continue
 		case <-m.quit.Done():
 			return
 		}
 		if after := m.k.conn.link.err(); before != nil && after == nil {
 			m.cut()
 		}
-	}
-}
-
-// renew stores the group's settings again.
-func (m *member) renew() {
-	k := m.k
-	got, err := k.conn.groupSettings(m.quit, k.cfg.Topic, k.cfg.Group)
-	if err == nil {
-		err = k.conn.storeSettings(m.quit, k.cfg.Topic, k.cfg.Group, got)
-	}
-	if err != nil {
-		k.conn.cfg.Log.Warn("cannot renew the group's settings", "topic", k.cfg.Topic, "group", k.cfg.Group, "err", err)
 	}
 }
 

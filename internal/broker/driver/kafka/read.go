@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"time"
-
-	"github.com/driftmesh/driftmesh/internal/broker"
 )
 
 // read keeps a lane's buffer filled: one response at a time.
@@ -164,68 +162,11 @@ func (s *session) again(l *lane, offset int64) error {
 	}
 	k.mu.Lock()
 	gone := l.found(k, rs, offset, next, now)
-	given := s.givenUp(l)
 	s.touch()
 	k.mu.Unlock()
 	k.conn.cfg.Losses(k.cfg.Topic, k.cfg.Group, int64(gone))
-	for _, it := range given {
-		s.park(it)
-	}
 	k.signal()
 	return nil
 }
 
 var errNothing = errors.New("the partition answered without the message")
-
-// givenUp takes out what was tried as often as the group allows; consumer.mu
-// is held.
-func (s *session) givenUp(l *lane) (given []item) {
-	most := s.k.settings.MaxDeliver
-	if most <= 0 {
-		return nil
-	}
-	kept := l.ready[:0]
-	for _, it := range l.ready {
-		if it.slot.attempt >= most {
-			given = append(given, it)
-		} else {
-			kept = append(kept, it)
-		}
-	}
-	l.ready = kept
-	return given
-}
-
-// park publishes a message to the DLQ and acknowledges it, or lets it wait.
-func (s *session) park(it item) {
-	k := s.k
-	logger := k.conn.cfg.Log.With("topic", k.cfg.Topic, "group", k.cfg.Group, "lane", it.lane.id, "position", it.slot.offset)
-	err := k.park(s.ctx, it)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	defer s.touch()
-	if err != nil {
-		logger.Error("message given up could not be parked", "err", err)
-		it.slot.state, it.slot.at = slotWaiting, time.Now().Add(time.Second)
-		it.lane.waiting = append(it.lane.waiting, it.slot)
-		return
-	}
-	logger.Warn("message given up is parked", "attempts", it.slot.attempt)
-	it.slot.state, it.lane.dirty = slotDone, true
-	it.lane.trim()
-}
-
-func (k *consumer) park(ctx context.Context, it item) error {
-	d := broker.Delivery{Attempt: it.slot.attempt, Lane: it.lane.name, Position: it.lane.position(it.slot.offset)}
-	decode(&it.rec, &d.Message)
-	d.Topic = k.cfg.Topic
-	pub, err := k.conn.Publisher()
-	if err != nil {
-		return err
-	}
-	defer pub.Close(ctx) //nolint:errcheck // nothing is in flight
-	parked := broker.Parked(&d, broker.Park{
-		Reason: broker.ReasonMaxDeliveries, Group: k.cfg.Group, Worker: k.cfg.Member, Attempts: d.Attempt,
-	})
-	return pub.Publish(ctx, []broker.Message{parked})
-}

@@ -44,40 +44,6 @@ func publisher(tb testing.TB, b broker.Broker) broker.Publisher {
 	return p
 }
 
-// What was delivered MaxDeliver times is parked by the driver.
-func TestGivenUpByTheDriver(t *testing.T) {
-	t.Parallel()
-	s := fake.Start(t, fake.Options{})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	b := dial(t, kafka.Config{URL: s.URL()})
-	require.NoError(t, broker.Provision(ctx, b.Admin(), broker.TopicSpec{Name: "spans"}, broker.GroupSpec{Name: "g", MaxDeliver: 2}))
-	require.NoError(t, b.Admin().EnsureGroup(ctx, broker.GroupSpec{Topic: "spans.dlq", Name: "dlq"}))
-	c := consumer(t, b, "spans", "g")
-	require.NoError(t, publisher(t, b).Publish(ctx, []broker.Message{{Topic: "spans", ID: "a", Value: []byte("bad")}, {Topic: "spans", ID: "b"}}))
-	for attempt := 1; attempt <= 2; attempt++ {
-		batch, err := c.Receive(ctx)
-		require.NoError(t, err)
-		require.Equal(t, "a", batch.Deliveries[0].ID)
-		require.Equal(t, attempt, batch.Deliveries[0].Attempt)
-		require.NoError(t, batch.Settle(ctx, []int{0}, 0))
-	}
-	receiving, stop := context.WithCancel(ctx)
-	defer stop()
-	go c.Receive(receiving) // it keeps the worker in the group
-	batch, err := consumer(t, b, "spans.dlq", "dlq").Receive(ctx)
-	require.NoError(t, err)
-	d := batch.Deliveries[0]
-	require.Equal(t, "bad", string(d.Value))
-	require.Equal(t, "a", d.ID)
-	require.Equal(t, "max_deliveries", d.Header(broker.HeaderDLQReason))
-	require.Equal(t, "2", d.Header(broker.HeaderDLQAttempts))
-	require.Eventually(t, func() bool {
-		lag, err := b.Admin().Lag(ctx, "spans", "g")
-		return err == nil && lag.Total() == 0
-	}, 5*time.Second, 20*time.Millisecond)
-}
-
 // A broker that swallows everything is a broker that is away: calls end in
 // their time, and all goes on when it is back.
 func TestBlackholeFrozen(t *testing.T) {

@@ -142,9 +142,6 @@ func (t *target) name(topic string) string {
 	return t.prefix + "." + topic
 }
 
-// settings marks the Kafka group that holds the settings of a group.
-const settingsSuffix = "#settings"
-
 // group is the Kafka group of a group. Kafka's groups belong to no topic, ours
 // do.
 func (t *target) group(topic, group string) string { return t.name(topic) + "." + group }
