@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,9 +117,50 @@ func (u *upCmd) prepare() (unlock func(), err error) {
 	if u.IngestWorker.Inbox.Auth == "" && u.Gateway.Anonymous && u.embeddedBroker && gateway.Loopback(u.NATS.Listen) {
 		u.IngestWorker.Inbox.Auth = ingest.AuthAnonymous
 	}
+	if err := u.followListeners(); err != nil {
+		unlock()
+		return nil, err
+	}
 	// Alerts lead to where this gateway listens, unless told otherwise.
 	u.Drift.TraceURL = strings.Replace(u.Drift.TraceURL, "//"+defaultHTTP+"/", "//"+u.Gateway.HTTP+"/", 1)
 	return unlock, nil
+}
+
+// followListeners makes the services look for one another where they listen:
+// one setting moves a service. An address that was given beside it stands.
+func (u *upCmd) followListeners() error {
+	var usual process.Mesh
+	if err := settings.Defaults(&usual); err != nil {
+		return err
+	}
+	for _, s := range []struct {
+		listen  string
+		address *string
+		usual   string
+	}{
+		{u.Auth.Listen, &u.Mesh.Auth, usual.Auth},
+		{u.Drift.Listen, &u.Mesh.Drift, usual.Drift},
+		{u.TraceStore.Listen, &u.Mesh.TraceStore, usual.TraceStore},
+		{u.IngestWorker.Listen, &u.Mesh.IngestWorker, usual.IngestWorker},
+	} {
+		if *s.address == s.usual {
+			*s.address = reachable(s.listen)
+		}
+	}
+	return nil
+}
+
+// reachable is an address at which this machine reaches what listens: every
+// address is listened on when none is named.
+func reachable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return listen // listening will tell
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
 }
 
 func (u *upCmd) startEngine(ctx context.Context, progress io.Writer, log *slog.Logger) (stop func(), err error) {
@@ -220,7 +262,7 @@ func (u *upCmd) banner(_ context.Context, to io.Writer) {
   traces in    OTLP gRPC  %s
                OTLP HTTP  http://%s/v1/traces
   records in   gRPC       %s
-  REST, UI     http://%s
+  REST         http://%s
   Jaeger API   http://%s/jaeger
   metrics      http://%s/metrics
   data         %s

@@ -77,7 +77,6 @@ func (a Addresses) flags() []string {
 		"--gateway.http", a.HTTP, "--gateway.grpc", a.GRPC, "--gateway.otlp-grpc", a.OTLPGRPC, "--gateway.otlp-http", a.OTLPHTTP,
 		"--admin.listen", a.Admin,
 		"--auth.listen", a.Auth, "--drift.listen", a.Drift, "--trace-store.listen", a.TraceStore, "--ingest-worker.listen", a.IngestWorker,
-		"--mesh.auth", a.Auth, "--mesh.drift", a.Drift, "--mesh.trace-store", a.TraceStore, "--mesh.ingest-worker", a.IngestWorker,
 	}
 }
 

@@ -59,8 +59,7 @@ func Fetch(ctx context.Context, src Source) (string, error) {
 	}
 	dir := filepath.Dir(path)
 	report := src.reporter()
-	report(Progress{Stage: "wait"})
-	unlock, err := lockFetch(ctx, dir)
+	unlock, err := lockFetch(ctx, dir, func() { report(Progress{Stage: "wait"}) })
 	if err != nil {
 		return "", fault.Unavailable.Wrap(err, "the cache directory %s cannot be used; %s", dir, waysOut)
 	}

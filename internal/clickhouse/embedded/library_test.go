@@ -114,6 +114,20 @@ func TestFetchOnceForAll(t *testing.T) {
 	require.Len(t, left, 2, "nothing is left but the library and the lock")
 }
 
+// Whoever fetches alone is not told of another process.
+func TestFetchAloneWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	path, answer := parcel(t, "libchdb.so", 17<<20)
+	src := embedded.Source{Cache: t.TempDir(), NPM: npm(t, deliver(path, answer))}
+	src.Progress = func(p embedded.Progress) {
+		if p.Stage == "wait" {
+			t.Error("there is nobody to wait for")
+		}
+	}
+	_, err := embedded.Fetch(t.Context(), src)
+	require.NoError(t, err)
+}
+
 func TestFetchErrorsNameTheWaysOut(t *testing.T) {
 	t.Parallel()
 	good, answer := parcel(t, "libchdb.so", 17<<20)
