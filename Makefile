@@ -9,13 +9,16 @@ LDFLAGS := -X github.com/driftmesh/driftmesh/internal/process.Version=$(VERSION)
 GO := go
 PACKAGES := ./... ./proto/... ./sdk/...
 
-# Pinned tools, built into .bin. Bump one here and run make generate lint.
+# Pinned tools, built into .bin, and again when their version here changes.
+# After bumping one run make generate lint.
 BUF := github.com/bufbuild/buf/cmd/buf@v1.69.0
 PROTOC_GEN_GO := google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.11
 PROTOC_GEN_GO_GRPC := google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.5.1
 GRPC_GATEWAY := github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway@v2.28.0
 OPENAPI := github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2@v2.28.0
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
+GOTESTSUM := gotest.tools/gotestsum@v1.13.0
+TOOLS := $(BUF) $(PROTOC_GEN_GO) $(PROTOC_GEN_GO_GRPC) $(GRPC_GATEWAY) $(OPENAPI) $(GOLANGCI) $(GOTESTSUM)
 
 .PHONY: all
 all: lint generate-check test ## What CI does
@@ -40,8 +43,12 @@ build: ## Build driftmesh and the five services into .bin
 	  $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN)/driftmesh-$$s ./services/$$s; done
 
 .PHONY: test
-test: ## Run all tests with the race detector; says which suites it had to skip
+test: $(BIN)/gotestsum ## Run all tests with the race detector; says which suites it had to skip
 	@scripts/test.sh
+
+.PHONY: test-short
+test-short: $(BIN)/gotestsum ## Run the tests that need no servers and no patience, without the race detector
+	@scripts/test.sh short
 
 .PHONY: lint
 lint: $(BIN)/golangci-lint $(BIN)/buf ## Lint Go and protos, and check the format of both
@@ -78,15 +85,14 @@ fmt: ## Format the Go code
 clean: ## Remove what was built; keeps data
 	rm -rf $(BIN)
 
-$(BIN)/buf:
-	GOBIN=$(BIN) GOFLAGS= $(GO) install $(BUF)
-$(BIN)/protoc-gen-go:
-	GOBIN=$(BIN) GOFLAGS= $(GO) install $(PROTOC_GEN_GO)
-$(BIN)/protoc-gen-go-grpc:
-	GOBIN=$(BIN) GOFLAGS= $(GO) install $(PROTOC_GEN_GO_GRPC)
-$(BIN)/protoc-gen-grpc-gateway:
-	GOBIN=$(BIN) GOFLAGS= $(GO) install $(GRPC_GATEWAY)
-$(BIN)/protoc-gen-openapiv2:
-	GOBIN=$(BIN) GOFLAGS= $(GO) install $(OPENAPI)
-$(BIN)/golangci-lint:
-	GOBIN=$(BIN) GOFLAGS= $(GO) install $(GOLANGCI)
+# tool makes the rules of one tool, whose name stands before the @ and whose
+# version behind it: a file that is named after both is older than the program,
+# unless the version is another one than last time.
+define tool
+$(BIN)/$(firstword $(subst @, ,$(notdir $(1)))): $(BIN)/versions/$(notdir $(1))
+	GOBIN=$(BIN) GOFLAGS= $(GO) install $(1)
+	@touch $$@
+$(BIN)/versions/$(notdir $(1)):
+	@mkdir -p $$(@D) && rm -f $$(@D)/$(firstword $(subst @, ,$(notdir $(1))))@* && touch $$@
+endef
+$(foreach t,$(TOOLS),$(eval $(call tool,$(t))))

@@ -22,21 +22,26 @@ import (
 func TestMoveToAnotherBroker(t *testing.T) {
 	t.Parallel()
 	const profile, seed = "default/wine", 40
+	// All of them before the load: where one is missing, the test ends here.
+	next := map[string]server.Broker{}
+	order := []string{"kafka", "rabbitmq", "redis", "nats"}
+	for _, name := range order {
+		next[name] = startWithLag(t, name)
+	}
 	f := mesh.StartFive(t)
 	f.MustCLI(t, "profile", "create", "--reference", wine(t), "--name", "wine")
 	begin := time.Now().UTC().Truncate(time.Minute)
 	spans := steadySpans(t, f.OTLPGRPC, seed, &witness{})
 	records := steadyRecords(t, f.Addresses, profile)
 	old := f.Broker
-	for _, name := range []string{"kafka", "rabbitmq", "redis", "nats"} {
+	for _, name := range order {
 		time.Sleep(2 * time.Second) // under load
-		next := startWithLag(t, name)
-		f.Move("gateway", next)
+		f.Move("gateway", next[name])
 		requireDrained(t, old)
 		for _, service := range []string{"auth", "ingest-worker", "drift", "trace-store"} {
-			f.Move(service, next)
+			f.Move(service, next[name])
 		}
-		old = next
+		old = next[name]
 	}
 	time.Sleep(2 * time.Second) // under load
 	r, acknowledged := spans(), records()

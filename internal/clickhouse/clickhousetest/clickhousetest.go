@@ -23,7 +23,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,12 +31,12 @@ import (
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/clickhouse/embedded"
 	"github.com/driftmesh/driftmesh/internal/clickhouse/sqltext"
+	"github.com/driftmesh/driftmesh/test/server"
 )
 
 const (
 	serverVariable  = "DRIFTMESH_TEST_CLICKHOUSE"
 	libraryVariable = "DRIFTMESH_TEST_ENGINE_LIBRARY"
-	requireVariable = "DRIFTMESH_TEST_REQUIRE"
 	// fetchTime bounds the download of the library, the first time ever.
 	fetchTime = 10 * time.Minute
 	startTime = time.Minute
@@ -95,7 +94,7 @@ func Library(t testing.TB) string {
 	case err != nil && own != "":
 		t.Fatalf("%s: %v", libraryVariable, err)
 	case err != nil:
-		missing(t, err)
+		server.Missing(t, "clickhouse", err.Error())
 	}
 	return path
 }
@@ -153,15 +152,6 @@ func open(t testing.TB, cfg clickhouse.Config) *clickhouse.DB {
 		}
 	})
 	return db
-}
-
-// missing skips the test, or fails it where ClickHouse is required.
-func missing(t testing.TB, err error) {
-	t.Helper()
-	if slices.Contains(strings.Split(os.Getenv(requireVariable), ","), "clickhouse") {
-		t.Fatalf("clickhouse is required (%s): %v", requireVariable, err)
-	}
-	t.Skipf("no ClickHouse here: %v", err)
 }
 
 func startShared(library string) error {

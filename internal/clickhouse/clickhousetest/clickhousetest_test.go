@@ -44,7 +44,7 @@ func TestWithoutTheLibrary(t *testing.T) {
 	require.True(t, strings.HasSuffix(strings.TrimSpace(out), "PASS"), out)
 	out = run("DRIFTMESH_TEST_REQUIRE=kafka,clickhouse")
 	require.Contains(t, out, "--- FAIL")
-	require.Contains(t, out, "clickhouse is required")
+	require.Contains(t, out, "suite clickhouse is required")
 	out = run("DRIFTMESH_TEST_ENGINE_LIBRARY=/nowhere")
 	require.Contains(t, out, "--- FAIL")
 }

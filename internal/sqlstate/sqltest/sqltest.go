@@ -13,13 +13,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx", to make databases with
 	"github.com/stretchr/testify/require"
+
+	testserver "github.com/driftmesh/driftmesh/test/server"
 )
 
 // running is the server that tests of this process share.
@@ -67,10 +68,7 @@ func Postgres(t testing.TB) string {
 	if admin == "" {
 		server, err := shared()
 		if err != nil {
-			if slices.Contains(strings.Split(os.Getenv("DRIFTMESH_TEST_REQUIRE"), ","), "postgres") {
-				t.Fatalf("postgres is required: %v", err)
-			}
-			t.Skipf("no postgres: %v", err)
+			testserver.Missing(t, "postgres", err.Error())
 		}
 		admin = server.url
 	}
