@@ -2,8 +2,6 @@ package otlp
 
 import (
 	"fmt"
-	"math"
-	"time"
 	"unicode/utf8"
 )
 
@@ -41,34 +39,15 @@ func (p *problem) at(segment string, index int) *problem {
 // checker checks parts of a request against the rules. It is not safe for
 // concurrent use.
 type checker struct {
-	lim      Limits
-	earliest uint64 // Unix nanoseconds
-	latest   uint64
-	now      time.Time
-	terse    bool // problems need no text
+	lim   Limits
+	terse bool  // problems need no text
+	mends uint8 // rules broken that are mended, a bit for each Mend; whoever asks sets it to zero first
 }
 
-func newChecker(now time.Time, lim Limits) checker {
-	lim = lim.withDefaults()
-	return checker{
-		lim:      lim,
-		now:      now,
-		earliest: nanos(now.Add(-lim.MaxAge)),
-		latest:   nanos(now.Add(lim.MaxAhead)),
-	}
-}
+func newChecker(lim Limits) checker { return checker{lim: lim.withDefaults()} }
 
-// nanos is t in Unix nanoseconds, kept within what uint64 nanoseconds in an
-// int64 clock can say.
-func nanos(t time.Time) uint64 {
-	switch s := t.Unix(); {
-	case s <= 0:
-		return 0
-	case s >= math.MaxInt64/int64(time.Second):
-		return math.MaxInt64
-	}
-	return uint64(t.UnixNano())
-}
+// mend notes a broken rule that does not cost the span.
+func (c *checker) mend(m Mend) { c.mends |= 1 << m }
 
 // broken makes the problem of a broken rule.
 func (c *checker) broken(r Reason, path, rule string, args ...any) *problem {
@@ -89,15 +68,12 @@ var terseProblems = func() (all [reasonCount]problem) {
 // malformed makes the problem of bytes that are not protobuf.
 func malformed(rule string) *problem { return &problem{malformed: true, rule: rule} }
 
-const (
-	truncated = "is truncated or not valid protobuf"
-	notUTF8   = "must be valid UTF-8"
-)
+const truncated = "is truncated or not valid protobuf"
 
 // attribute checks one KeyValue. depth counts the arrays and maps around it.
 func (c *checker) attribute(kv []byte, depth int) *problem {
 	if len(kv) > c.lim.MaxAttributeBytes {
-		return c.broken(AttributeTooLarge, "", "is %d bytes, the limit is %d", len(kv), c.lim.MaxAttributeBytes)
+		c.mend(AttributeCut)
 	}
 	if plainAttribute(kv) {
 		return nil
@@ -105,12 +81,13 @@ func (c *checker) attribute(kv []byte, depth int) *problem {
 	return c.message(&schema.keyValue, kv, depth)
 }
 
-// message checks a message by its schema: that the wire can be read, that
-// strings are UTF-8, and the rules for attributes and links.
+// message checks a message by its schema: that the wire can be read, and what
+// of it has to be mended.
 func (c *checker) message(m *message, b []byte, depth int) *problem {
 	if m == &schema.array || m == &schema.kvlist {
 		if depth++; depth > c.lim.MaxDepth {
-			return c.broken(NestedTooDeep, "", "arrays and maps are nested more than %d deep", c.lim.MaxDepth)
+			c.mend(NestingCut)
+			return nil // nobody looks into what is left out
 		}
 	}
 	var counts [SpanFlags + 1]int
@@ -137,8 +114,8 @@ func (c *checker) message(m *message, b []byte, depth int) *problem {
 		}
 		i = end
 	}
-	if m == &schema.link {
-		return c.linkIDs(b)
+	if m == &schema.link && !goodLink(b) {
+		c.mend(LinkDropped)
 	}
 	return nil
 }
@@ -148,11 +125,12 @@ func (c *checker) value(f *field, v []byte, index, depth int) *problem {
 	switch {
 	case f.kind == kindString:
 		if !text(v) {
-			return c.broken(InvalidUTF8, "", notUTF8)
+			c.mend(TextReplaced)
 		}
 	case f.msg == &schema.keyValue:
-		if index >= c.lim.MaxAttributes {
-			return c.broken(TooManyAttributes, "", "more than %d attributes", c.lim.MaxAttributes)
+		if c.lim.beyond(v, index) {
+			c.mend(AttributesDropped)
+			return nil
 		}
 		return c.attribute(v, depth)
 	case f.kind == kindMessage:
@@ -161,23 +139,27 @@ func (c *checker) value(f *field, v []byte, index, depth int) *problem {
 	return nil
 }
 
+// beyond reports whether an attribute is one too many. A mark may stand behind
+// the last that is allowed: mending is done once.
+func (l *Limits) beyond(kv []byte, index int) bool {
+	return index > l.MaxAttributes || index == l.MaxAttributes && string(keyOf(kv)) != MarkMended
+}
+
 // fieldProblem adds the field's name to the path of p; f may be nil.
 func fieldProblem(f *field, index int, p *problem) *problem {
 	switch {
 	case f == nil:
 		return p
-	case p.reason == TooManyAttributes && !p.malformed && p.path == "":
-		return p.in(f.name)
 	case f.repeated:
 		return p.at(f.name, index)
 	}
 	return p.in(f.name)
 }
 
-// linkIDs checks the ids of a link, whose wire is known to be readable. The
-// OpenTelemetry API allows a link with empty ids as long as it says something
-// else, so only a wrong length or a link with neither is refused.
-func (c *checker) linkIDs(b []byte) *problem {
+// goodLink reports whether the ids of a link, whose wire is readable, are ids.
+// The OpenTelemetry API allows a link with empty ids as long as it says
+// something else.
+func goodLink(b []byte) bool {
 	var trace, span []byte
 	var says bool
 	for i := 0; i < len(b); {
@@ -197,21 +179,10 @@ func (c *checker) linkIDs(b []byte) *problem {
 		}
 		i = end
 	}
-	if n := len(trace); n != 0 && n != TraceIDSize {
-		return c.broken(LinkIDInvalid, "trace_id", "must be %d bytes, is %d", TraceIDSize, n)
+	if len(trace) != 0 && len(trace) != TraceIDSize || len(span) != 0 && len(span) != SpanIDSize {
+		return false
 	}
-	if n := len(span); n != 0 && n != SpanIDSize {
-		return c.broken(LinkIDInvalid, "span_id", "must be %d bytes, is %d", SpanIDSize, n)
-	}
-	switch {
-	case says:
-		return nil
-	case zero(trace):
-		return c.broken(LinkIDInvalid, "trace_id", "must not be empty or all zero in a link without attributes")
-	case zero(span):
-		return c.broken(LinkIDInvalid, "span_id", "must not be empty or all zero in a link without attributes")
-	}
-	return nil
+	return says || !zero(trace) && !zero(span)
 }
 
 // zero reports whether all of b is zero; the empty slice is.

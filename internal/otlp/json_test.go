@@ -64,7 +64,7 @@ func TestFromJSONRules(t *testing.T) {
 	require.Equal(t, []byte{0xfb, 0xff}, value(8).GetBytesValue())
 	require.Len(t, value(9).GetArrayValue().Values, 2)
 	require.True(t, value(10).GetKvlistValue().Values[0].Value.GetBoolValue())
-	rep, err := otlp.Scan(b, now, otlp.Limits{})
+	rep, err := otlp.Scan(b, otlp.Limits{})
 	require.NoError(t, err)
 	require.Zero(t, rep.Rejected, rep.Message())
 }
@@ -119,7 +119,7 @@ func TestJSONWrongIDsAreOneSpansProblem(t *testing.T) {
 	spoilt := strings.Replace(string(good), `"traceId":"`, `"traceId":"ab`, 1)
 	b, err := otlp.FromJSON([]byte(spoilt))
 	require.NoError(t, err)
-	rep, err := otlp.Scan(b, now, otlp.Limits{})
+	rep, err := otlp.Scan(b, otlp.Limits{})
 	require.NoError(t, err)
 	require.Equal(t, 1, rep.Rejected)
 	require.Contains(t, rep.Message(), "trace_id: must be 16 bytes, is 17")
@@ -190,7 +190,7 @@ func FuzzFromJSON(f *testing.F) {
 			return
 		}
 		require.True(t, json.Valid(in), "accepted what is not JSON")
-		_, err = otlp.Scan(b, now, otlp.Limits{})
+		_, err = otlp.Scan(b, otlp.Limits{})
 		require.NoError(t, err)
 		req := &collectorpb.ExportTraceServiceRequest{}
 		if proto.Unmarshal(b, req) != nil {

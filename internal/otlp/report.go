@@ -3,7 +3,6 @@ package otlp
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 )
@@ -13,19 +12,16 @@ const (
 	DefaultMaxAttributes     = 10_000
 	DefaultMaxAttributeBytes = 1 << 20
 	DefaultMaxDepth          = 32
-	DefaultMaxAge            = 9 * 365 * 24 * time.Hour
-	DefaultMaxAhead          = 24 * time.Hour
 )
 
 // Limits are the rules of Scan that are settings. The zero value of a field
-// means its default, except for MaxMessage.
+// means its default, except for MaxMessage. What is above MaxMessage by itself
+// is refused; what is above the others is cut.
 type Limits struct {
-	MaxMessage        int           // the broker's largest message, bytes; 0: any
-	MaxAttributes     int           // attributes in one list
-	MaxAttributeBytes int           // one attribute, key and value
-	MaxDepth          int           // arrays and maps inside each other
-	MaxAge            time.Duration // how far in the past a span may start
-	MaxAhead          time.Duration // how far in the future a span may end
+	MaxMessage        int // the broker's largest message, bytes; 0: any
+	MaxAttributes     int // attributes in one list
+	MaxAttributeBytes int // one attribute, key and value
+	MaxDepth          int // arrays and maps inside each other
 }
 
 func (l Limits) withDefaults() Limits {
@@ -38,55 +34,33 @@ func (l Limits) withDefaults() Limits {
 	if l.MaxDepth <= 0 {
 		l.MaxDepth = DefaultMaxDepth
 	}
-	if l.MaxAge <= 0 {
-		l.MaxAge = DefaultMaxAge
-	}
-	if l.MaxAhead <= 0 {
-		l.MaxAhead = DefaultMaxAhead
-	}
 	return l
 }
 
-// Reason says which rule a span broke.
+// Reason says why something is no span that can be kept.
 type Reason uint8
 
 // The reasons. Their strings are stable: the ledger counts by them.
 const (
-	TraceIDLength     Reason = iota // trace_id is not 16 bytes
-	TraceIDZero                     // trace_id is all zero
-	SpanIDLength                    // span_id is not 8 bytes
-	SpanIDZero                      // span_id is all zero
-	ParentIDLength                  // parent_span_id is neither empty nor 8 bytes
-	StartTimeMissing                // start_time_unix_nano is 0
-	EndBeforeStart                  // end_time_unix_nano is before the start, or 0
-	TimeOutOfRange                  // too far in the past or in the future
-	InvalidUTF8                     // a string is not UTF-8
-	TooManyAttributes               // more attributes in one list than allowed
-	AttributeTooLarge               // one attribute larger than allowed
-	NestedTooDeep                   // arrays and maps nested deeper than allowed
-	LinkIDInvalid                   // a link's ids have wrong lengths, or it is empty
-	SpanTooLarge                    // no broker message can hold the span
-	ResourceTooLarge                // resource and scope leave no room in a broker message
+	TraceIDLength    Reason = iota // trace_id is not 16 bytes
+	TraceIDZero                    // trace_id is all zero
+	SpanIDLength                   // span_id is not 8 bytes
+	SpanIDZero                     // span_id is all zero
+	ParentIDLength                 // parent_span_id is neither empty nor 8 bytes
+	SpanTooLarge                   // no broker message can hold the span, however its attributes are cut
+	ResourceTooLarge               // resource and scope leave no room in a broker message, however they are cut
 
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
-	TraceIDLength:     "trace_id_length",
-	TraceIDZero:       "trace_id_zero",
-	SpanIDLength:      "span_id_length",
-	SpanIDZero:        "span_id_zero",
-	ParentIDLength:    "parent_span_id_length",
-	StartTimeMissing:  "start_time_missing",
-	EndBeforeStart:    "end_before_start",
-	TimeOutOfRange:    "time_out_of_range",
-	InvalidUTF8:       "invalid_utf8",
-	TooManyAttributes: "too_many_attributes",
-	AttributeTooLarge: "attribute_too_large",
-	NestedTooDeep:     "nested_too_deep",
-	LinkIDInvalid:     "link_id_invalid",
-	SpanTooLarge:      "span_too_large",
-	ResourceTooLarge:  "resource_too_large",
+	TraceIDLength:    "trace_id_length",
+	TraceIDZero:      "trace_id_zero",
+	SpanIDLength:     "span_id_length",
+	SpanIDZero:       "span_id_zero",
+	ParentIDLength:   "parent_span_id_length",
+	SpanTooLarge:     "span_too_large",
+	ResourceTooLarge: "resource_too_large",
 }
 
 // String is the stable code of the reason.
@@ -128,17 +102,38 @@ type Report struct {
 	Rejected   int              // the bad ones
 	ByReason   [reasonCount]int // bad spans by Reason
 	Violations []Violation      // the first MaxViolations; nil when all is good
+	Mended     int              // good spans that break a rule which Split mends
+	ByMend     [mendCount]int   // those spans by Mend; one may be in several
 
 	// Trace and span id of the first good span; zero when there is none.
 	TraceID [TraceIDSize]byte
 	SpanID  [SpanIDSize]byte
 
-	debris bool // a resource or scope without spans broke a rule
+	debris bool // something besides spans has to be left out or mended
+	cut    bool // the pieces are held to MaxMessage
+}
+
+// mend counts a good span that has to be mended.
+func (r *Report) mend(mends uint8) {
+	r.Mended++
+	for m := range r.ByMend {
+		r.ByMend[m] += int(mends >> m & 1)
+	}
 }
 
 // Intact reports whether the request may be passed on as it is; else it has to
-// go through Split first, as it holds something bad.
-func (r *Report) Intact() bool { return r.Rejected == 0 && !r.debris }
+// go through Split first, as it holds something to leave out or to mend.
+func (r *Report) Intact() bool { return r.Rejected == 0 && r.Mended == 0 && !r.debris }
+
+// Growth bounds the bytes of all pieces that Split makes of a request of n
+// bytes: envelopes are repeated, a text that is not UTF-8 may double, and marks
+// are added.
+func (r *Report) Growth(n int) int {
+	if r.Mended == 0 && !r.debris {
+		return 2 * n
+	}
+	return 4*n + (r.Mended+1)*maxMark
+}
 
 // Accepted is the number of good spans.
 func (r *Report) Accepted() int { return r.Spans - r.Rejected }

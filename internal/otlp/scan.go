@@ -2,22 +2,28 @@ package otlp
 
 import (
 	"math"
-	"time"
+	"slices"
 )
 
 // Scan walks an ExportTraceServiceRequest and reports its spans, checked
-// against the rules of lim at the time now. It allocates only for what is bad.
-// The error is a *MalformedError when b is not a request at all; the report is
-// then empty.
+// against the rules of lim. It allocates only for what is bad. The error is a
+// *MalformedError when b is not a request at all; the report is then empty.
 //
-// The rules for a span: trace_id 16 bytes and span_id 8 bytes, not all zero;
-// parent_span_id empty or 8 bytes (all zero means none); a start, an end not
-// before it, both in range; every string UTF-8; attributes, events and links
-// within lim; small enough for a broker message together with its resource and
-// scope.
-func Scan(b []byte, now time.Time, lim Limits) (Report, error) {
-	s := scanner{checker: newChecker(now, lim)}
-	if p := s.request(b); p != nil {
+// A span is refused that cannot be one: trace_id must have 16 bytes and span_id
+// 8, not all zero, parent_span_id none or 8 (all zero means none), and a broker
+// message must have room for it. Everything else is kept: what is not UTF-8 or
+// above a limit is mended by Split, and a mark says so; times are kept as they
+// came, however absurd.
+func Scan(b []byte, lim Limits) (Report, error) {
+	s := scanner{checker: newChecker(lim)}
+	p := s.scan(b, lim.MaxMessage > 0 && len(b) > lim.MaxMessage)
+	if p == nil && lim.MaxMessage > 0 && !s.cut && (s.rep.Mended > 0 || s.rep.debris) {
+		// Marks may make the request too large for one message: see what
+		// becomes of it when that is taken care of.
+		s = scanner{checker: s.checker}
+		p = s.scan(b, true)
+	}
+	if p != nil {
 		return Report{}, &MalformedError{Field: p.path, Problem: p.rule}
 	}
 	return s.rep, nil
@@ -27,13 +33,20 @@ func Scan(b []byte, now time.Time, lim Limits) (Report, error) {
 type scanner struct {
 	checker
 	rep   Report
-	cut   bool // the request does not fit in one message
+	cut   bool // pieces are held to MaxMessage
 	room  int  // bytes a span may take; math.MaxInt unless cut
 	first bool // the ids of the first good span are known
+
+	rewrite bool   // mended spans are wanted
+	out     []byte // the last mended span
+}
+
+func (s *scanner) scan(b []byte, cut bool) *problem {
+	s.cut, s.rep.cut = cut, cut
+	return s.request(b)
 }
 
 func (s *scanner) request(b []byte) *problem {
-	s.cut = s.lim.MaxMessage > 0 && len(b) > s.lim.MaxMessage
 	index := 0
 	for i := 0; i < len(b); {
 		tag, next := readTag(b, i)
@@ -61,7 +74,7 @@ func (s *scanner) request(b []byte) *problem {
 
 // resourceSpans returns only problems of the wire.
 func (s *scanner) resourceSpans(b []byte, rs int) *problem {
-	envelope, fault := s.envelope(&schema.resourceSpans, ResourceSpansScopeSpans, b)
+	head, fault := s.envelope(&schema.resourceSpans, ResourceSpansScopeSpans, b)
 	if fault != nil && fault.malformed {
 		return fault
 	}
@@ -73,7 +86,7 @@ func (s *scanner) resourceSpans(b []byte, rs int) *problem {
 			continue
 		}
 		start, end := readBytes(b, next)
-		if p := s.scopeSpans(b[start:end], envelope, fault, place{rs, scope, -1}); p != nil {
+		if p := s.scopeSpans(b[start:end], head, fault, place{rs, scope, -1}); p != nil {
 			return p.at("scope_spans", scope)
 		}
 		scope++
@@ -90,20 +103,16 @@ type place struct{ resource, scope, span int }
 
 // scopeSpans checks a scope and its spans. outer is what is wrong with the
 // resource: then every span here is bad.
-func (s *scanner) scopeSpans(b []byte, outerSize int, outer *problem, at place) *problem {
+func (s *scanner) scopeSpans(b []byte, around head, outer *problem, at place) *problem {
 	whole, level := outer, place{at.resource, -1, -1}
-	if whole == nil || s.cut {
-		size, p := s.envelope(&schema.scopeSpans, ScopeSpansSpans, b)
-		if p != nil && p.malformed {
-			return p
-		}
-		if whole == nil {
-			whole, level = p, at
-		}
-		if whole == nil {
-			whole = s.makeRoom(outerSize + size)
-		}
+	own, p := s.envelope(&schema.scopeSpans, ScopeSpansSpans, b)
+	if p != nil && p.malformed {
+		return p
 	}
+	if whole == nil {
+		whole, level = p, at
+	}
+	s.makeRoom(around.size + own.size)
 	before := s.rep.Spans
 	for i := 0; i < len(b); {
 		tag, next := readTag(b, i)
@@ -128,6 +137,8 @@ func (s *scanner) scopeSpans(b []byte, outerSize int, outer *problem, at place) 
 					return p.at("spans", at.span)
 				}
 				s.reject(p, at, 1)
+			} else if mends := s.mends | around.mends | own.mends; mends != 0 {
+				s.rep.mend(mends)
 			}
 		}
 		i = end
@@ -143,51 +154,68 @@ func (s *scanner) scopeSpans(b []byte, outerSize int, outer *problem, at place) 
 	return nil
 }
 
-// envelope checks all fields of b but the repeated field inner, and returns
-// their size. The inner fields are stepped over, so their frames are read.
-func (c *checker) envelope(m *message, inner int, b []byte) (int, *problem) {
-	size := 0
-	var broken *problem
+// head is what is around spans: all of a message but the inner one.
+type head struct {
+	size  int
+	mends uint8
+	out   []byte // how it is after it was mended; nil if it need not be
+}
+
+// envelope checks all fields of b but the repeated field inner. The inner
+// fields are stepped over, so their frames are read.
+func (s *scanner) envelope(m *message, inner int, b []byte) (head, *problem) {
+	var h head
+	s.mends = 0
 	for i := 0; i < len(b); {
 		tag, next := readTag(b, i)
 		if next == bad {
-			return 0, malformed(truncated)
+			return h, malformed(truncated)
 		}
 		end := skip(b, next, tag)
 		f := m.lookup(tag)
 		if end == bad {
-			return 0, fieldProblem(f, 0, malformed(truncated))
+			return h, fieldProblem(f, 0, malformed(truncated))
 		}
 		if f == nil || f.num != inner {
-			size += end - i
+			h.size += end - i
 		}
-		if f != nil && f.num != inner && broken == nil {
+		if f != nil && f.num != inner && f.kind.wire() == wireBytes {
 			start, _ := readBytes(b, next)
-			if p := c.value(f, b[start:end], 0, 0); p != nil {
-				if p = fieldProblem(f, 0, p); p.malformed {
-					return 0, p
-				}
-				broken = p
+			if p := s.value(f, b[start:end], 0, 0); p != nil {
+				return h, fieldProblem(f, 0, p)
 			}
 		}
 		i = end
 	}
-	return size, broken
+	h.mends = s.mends
+	return h, s.mendHead(&h, m, inner, b)
 }
 
-// makeRoom works out how large a span may be beside an envelope of n bytes.
-// An envelope that takes more than a quarter of a message is refused, as it is
-// repeated in every message that the request is cut into.
-func (s *scanner) makeRoom(n int) *problem {
-	s.room = math.MaxInt
-	if !s.cut {
+// mendHead mends an envelope. When the request is cut, an envelope is repeated
+// in every message: it may take an eighth of one.
+func (s *scanner) mendHead(h *head, m *message, inner int, b []byte) *problem {
+	room := math.MaxInt
+	if s.cut {
+		room = s.lim.MaxMessage / 8
+	}
+	if h.mends == 0 && h.size <= room {
 		return nil
 	}
-	if n > s.lim.MaxMessage/4 {
-		return s.broken(ResourceTooLarge, "", "resource and scope take %d bytes, more than a quarter of a message of %d", n, s.lim.MaxMessage)
+	s.rep.debris = true
+	out, mends, ok := s.fit(m, slices.Concat(others(b, uint64(inner))...), room)
+	if !ok {
+		return s.broken(ResourceTooLarge, "", "takes %d bytes without its spans, at most %d, and cutting its attributes does not help", h.size, room)
 	}
-	s.room = s.lim.MaxMessage - n - maxFrames
+	h.out, h.size, h.mends = out, len(out), h.mends|mends
 	return nil
+}
+
+// makeRoom works out how large a span may be beside envelopes of n bytes.
+func (s *scanner) makeRoom(n int) {
+	s.room = math.MaxInt
+	if s.cut {
+		s.room = s.lim.MaxMessage - n - maxFrames
+	}
 }
 
 // maxFrames is what tags and lengths around the resource spans, the scope

@@ -5,16 +5,13 @@ import "encoding/binary"
 // spanFacts are the fields of a span that rules compare.
 type spanFacts struct {
 	traceID, spanID, parent   []byte
-	start, end                uint64
 	attributes, events, links int
 }
 
 // span checks one span; it is the hot loop of the door, so tags and lengths of
-// one byte are read in place.
+// one byte are read in place. Afterwards s.mends says what is to be mended.
 func (s *scanner) span(b []byte) *problem {
-	if len(b) > s.room {
-		return s.broken(SpanTooLarge, "", "is %d bytes, at most %d fit into a message", len(b), s.room)
-	}
+	s.mends = 0
 	var facts spanFacts
 	for i := 0; i < len(b); {
 		tag, next := uint64(b[i]), i+1
@@ -24,7 +21,7 @@ func (s *scanner) span(b []byte) *problem {
 			}
 		}
 		if tag&7 != wireBytes {
-			if i = facts.number(b, next, tag); i == bad {
+			if i = number(b, next, tag); i == bad {
 				return malformed(truncated)
 			}
 			continue
@@ -46,8 +43,10 @@ func (s *scanner) span(b []byte) *problem {
 	if p := s.ids(&facts); p != nil {
 		return p
 	}
-	if p := s.times(facts.start, facts.end); p != nil {
-		return p
+	if s.mends != 0 || len(b) > s.room {
+		if p := s.mended(b); p != nil {
+			return p
+		}
 	}
 	if !s.first {
 		s.first = true
@@ -57,15 +56,26 @@ func (s *scanner) span(b []byte) *problem {
 	return nil
 }
 
-// number takes a field that is not length-delimited and returns the index
+// mended sees whether a span can be mended so that a message has room for it,
+// and keeps the result for a splitter.
+func (s *scanner) mended(b []byte) *problem {
+	s.out = nil
+	if !s.rewrite && len(b) <= s.room && !s.cut {
+		return nil // it is enough to know that it has to be
+	}
+	out, mends, ok := s.fit(&schema.span, b, s.room)
+	if !ok {
+		return s.broken(SpanTooLarge, "", "is %d bytes, at most %d fit into a message, and cutting its attributes does not help", len(b), s.room)
+	}
+	s.out, s.mends = out, s.mends|mends
+	return nil
+}
+
+// number steps over a field that is not length-delimited and returns the index
 // after it, or bad.
-func (f *spanFacts) number(b []byte, i int, tag uint64) int {
+func number(b []byte, i int, tag uint64) int {
 	switch {
-	case tag == SpanStartTimeUnixNano<<3|wireFixed64 && i+8 <= len(b):
-		f.start = binary.LittleEndian.Uint64(b[i:])
-		return i + 8
-	case tag == SpanEndTimeUnixNano<<3|wireFixed64 && i+8 <= len(b):
-		f.end = binary.LittleEndian.Uint64(b[i:])
+	case tag&7 == wireFixed64 && i+8 <= len(b):
 		return i + 8
 	case tag == SpanFlags<<3|wireFixed32 && i+4 <= len(b):
 		return i + 4
@@ -86,11 +96,12 @@ func (s *scanner) spanField(f *spanFacts, num uint64, v []byte) *problem {
 		f.parent = v
 	case SpanName, SpanTraceState:
 		if !text(v) {
-			return s.broken(InvalidUTF8, schema.span.byNum[num].name, notUTF8)
+			s.mend(TextReplaced)
 		}
 	case SpanAttributes:
-		if f.attributes >= s.lim.MaxAttributes {
-			return s.broken(TooManyAttributes, "attributes", "more than %d attributes", s.lim.MaxAttributes)
+		if s.lim.beyond(v, f.attributes) {
+			s.mend(AttributesDropped)
+			return nil
 		}
 		if p := s.attribute(v, 0); p != nil {
 			return p.at("attributes", f.attributes)
@@ -130,24 +141,6 @@ func (c *checker) ids(f *spanFacts) *problem {
 		return c.broken(SpanIDZero, "span_id", "must not be all zero")
 	case len(parent) != 0 && len(parent) != SpanIDSize:
 		return c.broken(ParentIDLength, "parent_span_id", "must be empty or %d bytes, is %d", SpanIDSize, len(parent))
-	}
-	return nil
-}
-
-func (c *checker) times(start, end uint64) *problem {
-	switch {
-	case start == 0:
-		return c.broken(StartTimeMissing, "start_time_unix_nano", "must be set")
-	case end < start:
-		return c.broken(EndBeforeStart, "end_time_unix_nano", "must not be before start_time_unix_nano: %d < %d", end, start)
-	case start < c.earliest:
-		return c.broken(TimeOutOfRange, "start_time_unix_nano", "must not be more than %s in the past, is %d", c.lim.MaxAge, start)
-	case end > c.latest:
-		field := "end_time_unix_nano"
-		if start > c.latest {
-			field = "start_time_unix_nano"
-		}
-		return c.broken(TimeOutOfRange, field, "must not be more than %s in the future, is %d", c.lim.MaxAhead, end)
 	}
 	return nil
 }

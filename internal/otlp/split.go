@@ -3,7 +3,6 @@ package otlp
 import (
 	"iter"
 	"slices"
-	"time"
 )
 
 // Piece is one message that a request was cut into.
@@ -12,16 +11,18 @@ type Piece struct {
 	Spans int
 }
 
-// Split rewrites a request that Scan has accepted, with the same now and lim:
-// bad spans are left out, and what remains is cut between spans into pieces of
-// at most lim.MaxMessage bytes, each with the resource and scope of its spans.
-// Order is kept. Resources and scopes without a good span, and fields of the
-// request itself that OTLP does not know, are dropped.
+// Split rewrites a request that Scan has accepted with the report rep and the
+// same lim: spans that are refused are left out, others mended, and what
+// remains is cut between spans into pieces of at most lim.MaxMessage bytes,
+// each with the resource and scope of its spans. Order is kept. Resources and
+// scopes without a good span, and fields of the request itself that OTLP does
+// not know, are dropped.
 //
-// The pieces together are less than twice as long as b.
-func Split(b []byte, now time.Time, lim Limits) iter.Seq[Piece] {
+// A request that nothing has to be mended in makes pieces that together are
+// less than twice as long; Report.Growth bounds all others.
+func Split(b []byte, lim Limits, rep *Report) iter.Seq[Piece] {
 	return func(yield func(Piece) bool) {
-		s := splitter{scanner: scanner{checker: newChecker(now, lim)}, yield: yield}
+		s := splitter{scanner: scanner{checker: newChecker(lim), cut: rep.cut, rewrite: true}, yield: yield}
 		s.terse = true
 		if s.request(b) {
 			s.flush()
@@ -55,7 +56,6 @@ type part struct {
 func (p *part) with(n int) int { return p.size + frameSize(n) }
 
 func (s *splitter) request(b []byte) bool {
-	s.cut = s.lim.MaxMessage > 0 && len(b) > s.lim.MaxMessage
 	for i := 0; i < len(b); {
 		tag, next := readTag(b, i)
 		if next == bad {
@@ -77,11 +77,11 @@ func (s *splitter) request(b []byte) bool {
 }
 
 func (s *splitter) resourceSpans(b []byte) bool {
-	size, p := s.envelope(&schema.resourceSpans, ResourceSpansScopeSpans, b)
+	h, p := s.envelope(&schema.resourceSpans, ResourceSpansScopeSpans, b)
 	if p != nil {
 		return !p.malformed // every span here is bad
 	}
-	outer := part{raw: others(b, ResourceSpansScopeSpans), size: size}
+	outer := h.part(b, ResourceSpansScopeSpans)
 	s.res = outer
 	for v := range fields(b, ResourceSpansScopeSpans) {
 		if !s.scopeSpans(v.body, outer) {
@@ -92,24 +92,35 @@ func (s *splitter) resourceSpans(b []byte) bool {
 	return true
 }
 
-func (s *splitter) scopeSpans(b []byte, outer part) bool {
-	size, p := s.envelope(&schema.scopeSpans, ScopeSpansSpans, b)
-	if p == nil {
-		p = s.makeRoom(outer.size + size)
+// part begins a part with the envelope around the fields inner of b.
+func (h *head) part(b []byte, inner uint64) part {
+	if h.out != nil {
+		return part{raw: [][]byte{h.out}, size: h.size}
 	}
+	return part{raw: others(b, inner), size: h.size}
+}
+
+func (s *splitter) scopeSpans(b []byte, outer part) bool {
+	h, p := s.envelope(&schema.scopeSpans, ScopeSpansSpans, b)
 	if p != nil {
 		return !p.malformed
 	}
-	inner := part{raw: others(b, ScopeSpansSpans), size: size}
+	s.makeRoom(outer.size + h.size)
+	inner := h.part(b, ScopeSpansSpans)
 	s.scope = inner
 	for v := range fields(b, ScopeSpansSpans) {
+		s.out = nil
 		if p := s.span(v.body); p != nil {
 			if p.malformed {
 				return false
 			}
 			continue
 		}
-		if s.cut && s.total(len(v.framed)) > s.lim.MaxMessage {
+		framed := v.framed
+		if s.out != nil {
+			framed = append(appendFrame(make([]byte, 0, frameSize(len(s.out))), ScopeSpansSpans, len(s.out)), s.out...)
+		}
+		if s.cut && s.total(len(framed)) > s.lim.MaxMessage {
 			s.closeScope()
 			s.closeResource()
 			if !s.flush() {
@@ -117,7 +128,7 @@ func (s *splitter) scopeSpans(b []byte, outer part) bool {
 			}
 			s.res, s.scope = outer, inner
 		}
-		s.addSpan(v.framed)
+		s.addSpan(framed)
 	}
 	s.closeScope()
 	return true

@@ -36,7 +36,9 @@ func requirePieces(tb testing.TB, b []byte, lim otlp.Limits, want *collectorpb.E
 	expect := flat(want)
 	var pieces []otlp.Piece
 	total := 0
-	for p := range otlp.Split(b, now, lim) {
+	rep, err := otlp.Scan(b, lim)
+	require.NoError(tb, err)
+	for p := range otlp.Split(b, lim, &rep) {
 		pieces = append(pieces, p)
 		total += len(p.Value)
 		if lim.MaxMessage > 0 && len(b) > lim.MaxMessage {
@@ -51,7 +53,7 @@ func requirePieces(tb testing.TB, b []byte, lim otlp.Limits, want *collectorpb.E
 		expect = expect[p.Spans:]
 	}
 	require.Empty(tb, expect, "spans lost")
-	require.Less(tb, total, 2*len(b)+1)
+	require.LessOrEqual(tb, total, rep.Growth(len(b)))
 	return pieces
 }
 
@@ -61,7 +63,7 @@ func TestSplitCuts(t *testing.T) {
 	b := encode(t, req)
 	for _, size := range []int{1 << 30, len(b), len(b) - 1, 64 << 10, 10_000, 3_000} {
 		lim := otlp.Limits{MaxMessage: size}
-		rep, err := otlp.Scan(b, now, lim)
+		rep, err := otlp.Scan(b, lim)
 		require.NoError(t, err)
 		require.Zero(t, rep.Rejected, rep.Message())
 		pieces := requirePieces(t, b, lim, req)
@@ -81,15 +83,15 @@ func TestSplitRefusesWhatFitsNoMessage(t *testing.T) {
 	t.Parallel()
 	req := sample(12)
 	req.ResourceSpans[0].ScopeSpans[0].Spans[1].Name = strings.Repeat("x", 9_000)
-	req.ResourceSpans[3].Resource.Attributes[0] = str("k", strings.Repeat("y", 2_500))
+	req.ResourceSpans[3].SchemaUrl = strings.Repeat("y", 2_500)
 	b, lim := encode(t, req), otlp.Limits{MaxMessage: 8_000}
-	rep, err := otlp.Scan(b, now, lim)
+	rep, err := otlp.Scan(b, lim)
 	require.NoError(t, err)
 	require.Equal(t, 4, rep.Rejected)
 	require.Equal(t, 1, rep.ByReason[otlp.SpanTooLarge])
 	require.Equal(t, 3, rep.ByReason[otlp.ResourceTooLarge])
 	require.Contains(t, rep.Message(), "resource_spans[0].scope_spans[0].spans[1]: is 9")
-	require.Contains(t, rep.Message(), "resource_spans[3].scope_spans[0]: resource and scope take 2")
+	require.Contains(t, rep.Message(), "resource_spans[3]: takes 2877 bytes")
 	spans := req.ResourceSpans[0].ScopeSpans[0].Spans
 	req.ResourceSpans[0].ScopeSpans[0].Spans = append(spans[:1:1], spans[2])
 	req.ResourceSpans = req.ResourceSpans[:3]
@@ -99,7 +101,10 @@ func TestSplitRefusesWhatFitsNoMessage(t *testing.T) {
 func TestSplitStopsWhenAsked(t *testing.T) {
 	t.Parallel()
 	n := 0
-	for range otlp.Split(encode(t, sample(400)), now, otlp.Limits{MaxMessage: 5_000}) {
+	b, lim := encode(t, sample(400)), otlp.Limits{MaxMessage: 5_000}
+	rep, err := otlp.Scan(b, lim)
+	require.NoError(t, err)
+	for range otlp.Split(b, lim, &rep) {
 		n++
 		break
 	}
@@ -112,7 +117,7 @@ func TestSplitAllBad(t *testing.T) {
 	for _, rs := range req.ResourceSpans {
 		rs.ScopeSpans[0].Spans[0].TraceId = nil
 	}
-	for p := range otlp.Split(encode(t, req), now, otlp.Limits{}) {
+	for p := range otlp.Split(encode(t, req), otlp.Limits{}, &otlp.Report{}) {
 		t.Fatalf("unexpected piece of %d spans", p.Spans)
 	}
 }
@@ -127,7 +132,7 @@ func FuzzScan(f *testing.F) {
 	f.Add([]byte("\x0a\x02\x0b\x0c"), 1)
 	f.Fuzz(func(t *testing.T, b []byte, size int) {
 		lim := otlp.Limits{MaxMessage: size}
-		rep, err := otlp.Scan(b, now, lim)
+		rep, err := otlp.Scan(b, lim)
 		req := &collectorpb.ExportTraceServiceRequest{}
 		decodeErr := proto.Unmarshal(b, req)
 		if err != nil {
@@ -140,17 +145,23 @@ func FuzzScan(f *testing.F) {
 			require.Len(t, flat(req), rep.Spans)
 		}
 		good := 0
-		for p := range otlp.Split(b, now, lim) {
-			again, err := otlp.Scan(p.Value, now, otlp.Limits{})
+		total := 0
+		for p := range otlp.Split(b, lim, &rep) {
+			again, err := otlp.Scan(p.Value, otlp.Limits{})
 			require.NoError(t, err)
-			require.Zero(t, again.Rejected)
+			require.True(t, again.Intact(), "what is mended is whole")
+			total += len(p.Value)
 			require.Equal(t, p.Spans, again.Spans)
 			require.Len(t, flat(decode(t, p.Value)), p.Spans)
-			if size > 0 && len(b) > size {
+			if size > 0 {
+				require.LessOrEqual(t, len(p.Value), max(size, len(b)))
+			}
+			if size > 0 && (len(b) > size || rep.Mended > 0) {
 				require.LessOrEqual(t, len(p.Value), size)
 			}
 			good += p.Spans
 		}
+		require.LessOrEqual(t, total, rep.Growth(len(b)))
 		require.Equal(t, rep.Accepted(), good)
 	})
 }
@@ -165,7 +176,7 @@ func FuzzSplit(f *testing.F) {
 			return
 		}
 		lim := otlp.Limits{MaxMessage: int(size)}
-		if rep, err := otlp.Scan(b, now, lim); err != nil || rep.Rejected > 0 {
+		if rep, err := otlp.Scan(b, lim); err != nil || !rep.Intact() {
 			return
 		}
 		n := 0

@@ -9,7 +9,6 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
-	"github.com/driftmesh/driftmesh/internal/otlp"
 	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/admit"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/store"
@@ -45,7 +44,6 @@ func (s *Service) newInbox(publisher broker.Publisher) (*inbox, error) {
 		admitter: admit.New(admit.Config{
 			Service: name, Caller: sealer.Caller(caller), Profiles: record.NewCache(s.deps.Drift, nil),
 			Records:    record.Limits{MaxAge: s.cfg.Inbox.MaxAge, MaxAhead: s.cfg.Inbox.MaxAhead},
-			Spans:      otlp.Limits{MaxAge: s.cfg.Inbox.MaxAge, MaxAhead: s.cfg.Inbox.MaxAhead},
 			MaxMessage: func() int { return s.deps.Broker.Capabilities().MaxMessageBytes },
 		}),
 		sealer: sealer, store: s.store, publisher: publisher, metrics: s.metrics,

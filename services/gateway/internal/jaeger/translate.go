@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"github.com/driftmesh/driftmesh/internal/otlp"
 )
 
 const (
@@ -99,10 +102,14 @@ func spanTags(s *tracepb.Span, scope *commonpb.InstrumentationScope) []jsonTag {
 	return tags
 }
 
-// takeWarnings moves the warnings, if there are any, out of the tags.
+// takeWarnings moves Jaeger's warnings, if there are any, out of the tags, and
+// says what the mesh has marked as one: those stay, as one can search for them.
 func takeWarnings(tags []jsonTag, attrs []*commonpb.KeyValue) ([]jsonTag, []string) {
 	var warnings []string
 	for _, kv := range attrs {
+		if strings.HasPrefix(kv.GetKey(), otlp.MarkPrefix) {
+			warnings = append(warnings, textOf(kv.GetValue()))
+		}
 		if kv.GetKey() != warningsAttribute {
 			continue
 		}

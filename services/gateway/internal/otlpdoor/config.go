@@ -14,10 +14,8 @@ type Config struct {
 	PublishTimeout time.Duration `help:"How long the broker may take to make a request durable before the caller is told to try again." default:"10s"`
 	RetryDelay     time.Duration `help:"When callers that are told to try again should do so." default:"1s"`
 
-	MaxAge            time.Duration `help:"How far in the past a span may start." default:"78840h"`
-	MaxAhead          time.Duration `help:"How far in the future a span may end." default:"24h"`
-	MaxAttributes     int           `help:"Most attributes of one span, event, link, resource or scope." default:"10000"`
-	MaxAttributeBytes settings.Size `help:"Largest attribute, key and value." default:"1MiB"`
+	MaxAttributes     int           `help:"Most attributes of one span, event, link, resource or scope; further ones are dropped, and the span says so." default:"10000"`
+	MaxAttributeBytes settings.Size `help:"Largest attribute, key and value; a larger one is cut, and the span says so." default:"1MiB"`
 
 	MaxStreams   uint32        `help:"Concurrent calls of one gRPC connection." default:"256"`
 	MaxIdle      time.Duration `help:"A connection without calls is closed after this." default:"15m"`
@@ -32,8 +30,6 @@ func (c Config) withDefaults() Config {
 	c.MaxInFlight = or(c.MaxInFlight, 256<<20)
 	c.PublishTimeout = or(c.PublishTimeout, 10*time.Second)
 	c.RetryDelay = or(c.RetryDelay, time.Second)
-	c.MaxAge = or(c.MaxAge, otlp.DefaultMaxAge)
-	c.MaxAhead = or(c.MaxAhead, otlp.DefaultMaxAhead)
 	c.MaxAttributes = or(c.MaxAttributes, otlp.DefaultMaxAttributes)
 	c.MaxAttributeBytes = or(c.MaxAttributeBytes, otlp.DefaultMaxAttributeBytes)
 	c.MaxStreams = or(c.MaxStreams, 256)
@@ -58,7 +54,6 @@ func (c Config) limits(maxMessage int) otlp.Limits {
 	}
 	return otlp.Limits{
 		MaxMessage: maxMessage, MaxAttributes: c.MaxAttributes, MaxAttributeBytes: int(c.MaxAttributeBytes),
-		MaxAge: c.MaxAge, MaxAhead: c.MaxAhead,
 	}
 }
 

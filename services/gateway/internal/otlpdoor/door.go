@@ -145,7 +145,7 @@ type request struct {
 func (d *Door) accept(ctx context.Context, r *request, body []byte) (otlp.Report, error) {
 	now := d.now()
 	lim := d.cfg.limits(d.deps.MaxMessage())
-	rep, err := otlp.Scan(body, now, lim)
+	rep, err := otlp.Scan(body, lim)
 	if err != nil {
 		return rep, err
 	}
@@ -153,12 +153,12 @@ func (d *Door) accept(ctx context.Context, r *request, body []byte) (otlp.Report
 	if n := rep.Accepted(); n > 0 {
 		pieces := []otlp.Piece{{Value: body, Spans: n}}
 		if !rep.Intact() || lim.MaxMessage > 0 && len(body) > lim.MaxMessage {
-			if !r.lease.grow(int(r.lease.held) + 2*len(body)) {
+			if !r.lease.grow(int(r.lease.held) + rep.Growth(len(body))) {
 				return rep, errBusy()
 			}
 			d.metrics.cut.Inc()
 			pieces = pieces[:0]
-			for p := range otlp.Split(body, now, lim) {
+			for p := range otlp.Split(body, lim, &rep) {
 				pieces = append(pieces, p)
 			}
 		}
@@ -250,8 +250,14 @@ func (d *Door) settle(pieces []otlp.Piece, tickets []door.Ticket, err error) (du
 	return durable
 }
 
-// reject tells the ledger and the metrics what the answer says is rejected.
+// reject tells the ledger and the metrics what the answer says is rejected, and
+// the metrics what was mended.
 func (d *Door) reject(tenant string, rep *otlp.Report) {
+	if rep.Mended > 0 {
+		for mend, n := range rep.ByMend {
+			d.metrics.mended[mend].Add(float64(n))
+		}
+	}
 	if rep.Rejected == 0 {
 		return
 	}

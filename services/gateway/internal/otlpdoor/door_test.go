@@ -13,6 +13,7 @@ import (
 	collectorlogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	collectormetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	statuspb "google.golang.org/genproto/googleapis/rpc/status"
@@ -121,18 +122,10 @@ func TestEmptyRequestIsASuccess(t *testing.T) {
 
 // spoilers are the bad spans of a request, by the reason they are refused for.
 var spoilers = map[string]func(*tracepb.Span){
-	"trace_id_length":     func(s *tracepb.Span) { s.TraceId = s.TraceId[:8] },
-	"trace_id_zero":       func(s *tracepb.Span) { s.TraceId = make([]byte, 16) },
-	"span_id_length":      func(s *tracepb.Span) { s.SpanId = append(s.SpanId, 1) },
-	"span_id_zero":        func(s *tracepb.Span) { s.SpanId = make([]byte, 8) },
-	"end_before_start":    func(s *tracepb.Span) { s.EndTimeUnixNano = s.StartTimeUnixNano - 1 },
-	"time_out_of_range":   func(s *tracepb.Span) { s.StartTimeUnixNano -= uint64(10 * 365 * 24 * time.Hour) },
-	"attribute_too_large": func(s *tracepb.Span) { s.Attributes = append(s.Attributes, str("big", strings.Repeat("x", 10<<20))) },
-	"too_many_attributes": func(s *tracepb.Span) {
-		for range 100_000 {
-			s.Attributes = append(s.Attributes, str("k", "v"))
-		}
-	},
+	"trace_id_length": func(s *tracepb.Span) { s.TraceId = s.TraceId[:8] },
+	"trace_id_zero":   func(s *tracepb.Span) { s.TraceId = make([]byte, 16) },
+	"span_id_length":  func(s *tracepb.Span) { s.SpanId = append(s.SpanId, 1) },
+	"span_id_zero":    func(s *tracepb.Span) { s.SpanId = make([]byte, 8) },
 }
 
 func TestBadSpansAreAPartialSuccessAndNeighboursAreStored(t *testing.T) {
@@ -171,7 +164,74 @@ func TestBadSpansAreAPartialSuccessAndNeighboursAreStored(t *testing.T) {
 	}
 }
 
-func TestInvalidUTF8IsOneSpansProblem(t *testing.T) {
+// oddities are spans that break rules and are kept, by what the door mends of
+// them ("" when it passes them on as they came).
+var oddities = map[string]struct {
+	spoil func(*tracepb.Span)
+	mend  string
+}{
+	"end before start":  {func(s *tracepb.Span) { s.EndTimeUnixNano = s.StartTimeUnixNano - 1 }, ""},
+	"no start":          {func(s *tracepb.Span) { s.StartTimeUnixNano = 0 }, ""},
+	"no end":            {func(s *tracepb.Span) { s.EndTimeUnixNano = 0 }, ""},
+	"ten years ago":     {func(s *tracepb.Span) { s.StartTimeUnixNano -= uint64(10 * 365 * 24 * time.Hour) }, ""},
+	"beyond all clocks": {func(s *tracepb.Span) { s.StartTimeUnixNano, s.EndTimeUnixNano = 1<<64-2, 1<<64-1 }, ""},
+	"an image":          {func(s *tracepb.Span) { s.Attributes = append(s.Attributes, str("big", strings.Repeat("x", 10<<20))) }, "attribute_cut"},
+	"too many attributes": {func(s *tracepb.Span) {
+		for range 100_000 {
+			s.Attributes = append(s.Attributes, str("k", "v"))
+		}
+	}, "attributes_dropped"},
+}
+
+func TestOddSpansAreKeptAndMarked(t *testing.T) {
+	t.Parallel()
+	for name, odd := range oddities {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := start(t, otlpdoor.Config{})
+			req := sample(8)
+			span := req.ResourceSpans[1].ScopeSpans[0].Spans[1]
+			odd.spoil(span)
+			resp, err := b.client.Export(t.Context(), req)
+			require.NoError(t, err)
+			require.Nil(t, resp.PartialSuccess)
+			for form, send := range forms(t, req) {
+				resp, body := send(b)
+				require.Equal(t, http.StatusOK, resp.StatusCode, "%s: %s", form, body)
+				require.LessOrEqual(t, len(body), 2, "no partial success: %s", body)
+			}
+			require.EqualValues(t, 5*8, b.counters.Door("default", event.SignalSpans).Accepted)
+			require.Empty(t, b.counters.Door("default", event.SignalSpans).Rejected)
+			stored := b.published.spans(t)
+			require.Len(t, stored, 8)
+			got := stored["span-5"]
+			require.Equal(t, span.StartTimeUnixNano, got.StartTimeUnixNano)
+			require.Equal(t, span.EndTimeUnixNano, got.EndTimeUnixNano)
+			last := got.Attributes[len(got.Attributes)-1]
+			if odd.mend == "" {
+				require.True(t, proto.Equal(span, got))
+				return
+			}
+			require.Equal(t, otlp.MarkMended, last.Key)
+			families, err := b.stats.Gather()
+			require.NoError(t, err)
+			for _, f := range families {
+				if f.GetName() != "driftmesh_gateway_otlp_mended_spans_total" {
+					continue
+				}
+				for _, m := range f.Metric {
+					want := 0
+					if m.Label[0].GetValue() == odd.mend {
+						want = 5
+					}
+					require.EqualValues(t, want, m.GetCounter().GetValue(), m.Label[0].GetValue())
+				}
+			}
+		})
+	}
+}
+
+func TestInvalidUTF8IsReplacedInOneSpan(t *testing.T) {
 	t.Parallel()
 	b := start(t, otlpdoor.Config{})
 	req := sample(8)
@@ -179,11 +239,8 @@ func TestInvalidUTF8IsOneSpansProblem(t *testing.T) {
 	raw := strings.Replace(string(encode(t, req)), "@@@@", "@\xff@@", 1)
 	resp, body := b.post(t, typeProto, []byte(raw))
 	require.Equal(t, http.StatusOK, resp.StatusCode)
-	answer := &collectorpb.ExportTraceServiceResponse{}
-	require.NoError(t, proto.Unmarshal(body, answer))
-	require.EqualValues(t, 1, answer.PartialSuccess.RejectedSpans)
-	require.Contains(t, answer.PartialSuccess.ErrorMessage, "spans[0].name: must be valid UTF-8 (invalid_utf8)")
-	require.Len(t, b.published.spans(t), 7)
+	require.Empty(t, body)
+	require.Contains(t, b.published.spans(t), "@\uFFFD@@")
 }
 
 func TestAllBadPublishesNothing(t *testing.T) {
@@ -200,18 +257,21 @@ func TestAllBadPublishesNothing(t *testing.T) {
 	require.EqualValues(t, 4, b.counters.Door("default", event.SignalSpans).Rejected["trace_id_length"])
 }
 
-func TestOldestAllowedSpanIsASetting(t *testing.T) {
+func TestLimitsOfAttributesAreSettings(t *testing.T) {
 	t.Parallel()
-	b := start(t, otlpdoor.Config{MaxAge: time.Hour, MaxAttributes: 9, MaxAttributeBytes: 100})
+	b := start(t, otlpdoor.Config{MaxAttributes: 12, MaxAttributeBytes: 100})
 	req := sample(4)
-	req.ResourceSpans[0].Resource.Attributes = nil
-	req.ResourceSpans[0].ScopeSpans[0].Spans[0].Attributes = nil
-	req.ResourceSpans[1].ScopeSpans[0].Spans[0].StartTimeUnixNano -= uint64(2 * time.Hour)
-	resp, err := b.client.Export(t.Context(), req)
+	span := req.ResourceSpans[0].ScopeSpans[0].Spans[0]
+	span.Attributes = []*commonpb.KeyValue{str("k", strings.Repeat("x", 101))}
+	for range 12 {
+		span.Attributes = append(span.Attributes, str("k", "v"))
+	}
+	_, err := b.client.Export(t.Context(), req)
 	require.NoError(t, err)
-	require.EqualValues(t, 3, resp.PartialSuccess.RejectedSpans)
-	require.Contains(t, resp.PartialSuccess.ErrorMessage, "resource_spans[1].resource.attributes: more than 9 attributes")
-	require.Len(t, b.published.spans(t), 1)
+	attrs := b.published.spans(t)[span.Name].Attributes
+	require.Len(t, attrs, 13)
+	require.Less(t, len(attrs[0].Value.GetStringValue()), 100)
+	require.Equal(t, "attribute k cut from 108 to 92 bytes; attributes beyond 12 dropped", attrs[12].Value.GetStringValue())
 }
 
 // details finds a detail of the wanted type in a status.

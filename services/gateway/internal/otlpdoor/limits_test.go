@@ -210,10 +210,10 @@ func TestLargeRequestIsCutAndAllOfItIsStored(t *testing.T) {
 
 func TestSpanThatFitsNoMessageIsRejectedAlone(t *testing.T) {
 	t.Parallel()
-	b := start(t, otlpdoor.Config{MaxAttributeBytes: 16 << 20})
+	b := start(t, otlpdoor.Config{})
 	req := sample(8)
 	big := req.ResourceSpans[0].ScopeSpans[0].Spans[0]
-	big.Attributes = append(big.Attributes, str("prompt", strings.Repeat("x", 2<<20)))
+	big.Name = strings.Repeat("x", 2<<20)
 	resp, err := b.client.Export(t.Context(), req)
 	require.NoError(t, err)
 	require.Contains(t, resp.PartialSuccess.ErrorMessage, "span_too_large")

@@ -21,6 +21,7 @@ type metrics struct {
 	grpc, http transportMetrics
 	accepted   prometheus.Counter
 	rejected   []prometheus.Counter // by otlp.Reason
+	mended     []prometheus.Counter // by otlp.Mend
 	bytes      prometheus.Counter
 	cut        prometheus.Counter
 }
@@ -46,6 +47,9 @@ func newMetrics(reg prometheus.Registerer, b *budget) (*metrics, error) {
 	spans := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "driftmesh_gateway_otlp_spans_total", Help: "Spans that arrived over OTLP: accepted, or the reason why not.",
 	}, []string{"outcome"})
+	mended := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "driftmesh_gateway_otlp_mended_spans_total", Help: "Accepted spans in which the door has cut or replaced something, by what.",
+	}, []string{"mend"})
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "driftmesh_gateway_otlp_request_seconds", Help: "Time from the start of a request to its answer.",
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
@@ -62,6 +66,9 @@ func newMetrics(reg prometheus.Registerer, b *budget) (*metrics, error) {
 	for _, r := range otlp.Reasons() {
 		m.rejected = append(m.rejected, spans.WithLabelValues(r.String()))
 	}
+	for _, mend := range otlp.Mends() {
+		m.mended = append(m.mended, mended.WithLabelValues(mend.String()))
+	}
 	for name, t := range map[string]*transportMetrics{overGRPC: &m.grpc, overHTTP: &m.http} {
 		for code := range t.codes {
 			t.codes[code] = requests.WithLabelValues(name, codes.Code(code).String())
@@ -74,7 +81,7 @@ func newMetrics(reg prometheus.Registerer, b *budget) (*metrics, error) {
 	limit := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "driftmesh_gateway_otlp_in_flight_limit_bytes", Help: "Most bytes of OTLP requests that may be held in memory.",
 	}, func() float64 { return float64(b.limit) })
-	for _, c := range []prometheus.Collector{requests, spans, seconds, m.bytes, m.cut, held, limit} {
+	for _, c := range []prometheus.Collector{requests, spans, mended, seconds, m.bytes, m.cut, held, limit} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register OTLP door metrics: %w", err)
 		}

@@ -117,7 +117,7 @@ func (a *Admitter) maxMessage() int {
 func (a *Admitter) spans(out *Admission, d *broker.Delivery, body []byte) error {
 	lim := a.cfg.Spans
 	lim.MaxMessage = a.maxMessage()
-	rep, err := otlp.Scan(body, out.Received, lim)
+	rep, err := otlp.Scan(body, lim)
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func (a *Admitter) spans(out *Admission, d *broker.Delivery, body []byte) error 
 		out.forward(part{event.Spans, event.TypeTraces, rep.Accepted(), body, nil}, trace)
 		return nil
 	}
-	for p := range otlp.Split(body, out.Received, lim) {
+	for p := range otlp.Split(body, lim, &rep) {
 		out.forward(part{event.Spans, event.TypeTraces, p.Spans, p.Value, nil}, trace)
 	}
 	return nil

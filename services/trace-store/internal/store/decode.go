@@ -150,6 +150,7 @@ func (d *Decoder) scopeSpans(b []byte, ok bool, cols *Columns, out *Outcome, ful
 			out.reject(reason, 1)
 			continue
 		}
+		d.span.settleTimes(d.origin.received)
 		if err := d.store(cols, len(c.V), out, full); err != nil {
 			return err
 		}

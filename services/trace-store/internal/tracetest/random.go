@@ -13,6 +13,8 @@ import (
 	resourcev1 "go.opentelemetry.io/proto/otlp/resource/v1"
 	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/driftmesh/driftmesh/internal/otlp"
 )
 
 // Random makes a request of up to a few dozen spans with random content in
@@ -181,13 +183,15 @@ func num(key string, v int64) *commonv1.KeyValue {
 
 // Canonical is the same spans as a list of one-span requests, sorted by trace
 // and span id: two sets of requests hold equal spans, with equal resources and
-// scopes, if their canonical forms are equal.
+// scopes, if their canonical forms are equal. What the store says of absurd
+// times, of which random spans have many, is left out.
 func Canonical(all ...*tracev1.TracesData) []*tracev1.ResourceSpans {
 	var out []*tracev1.ResourceSpans
 	for _, data := range all {
 		for _, rs := range data.ResourceSpans {
 			for _, ss := range rs.ScopeSpans {
 				for _, s := range ss.Spans {
+					s.Attributes = slices.DeleteFunc(s.Attributes, func(kv *commonv1.KeyValue) bool { return kv.Key == otlp.MarkTime })
 					out = append(out, &tracev1.ResourceSpans{
 						Resource: rs.Resource, SchemaUrl: rs.SchemaUrl,
 						ScopeSpans: []*tracev1.ScopeSpans{{Scope: ss.Scope, SchemaUrl: ss.SchemaUrl, Spans: []*tracev1.Span{s}}},
