@@ -68,18 +68,17 @@ type Tail interface {
 
 // Admin provisions and inspects.
 type Admin interface {
-	// EnsureTopic makes the topic exist. Fields of t that are zero accept what
-	// is there. When it exists with other settings it returns ErrConflict,
-	// naming them, and changes nothing, unless t.Update is set.
+	// EnsureTopic makes the topic exist. What exists keeps the settings that
+	// operators gave it, except those without which a promise would break: the
+	// driver sets them right.
 	EnsureTopic(ctx context.Context, t TopicSpec) error
-	// EnsureGroup makes the group exist, under the same rule.
+	// EnsureGroup makes the group exist, under the same rule. It returns
+	// ErrUnroutable when there is no such topic, and ErrUnsupported when a new
+	// group would begin at what the broker no longer has (Capabilities.Replay).
 	EnsureGroup(ctx context.Context, g GroupSpec) error
 	// Lag is how far the group is behind. It returns ErrNoGroup when there is
 	// no such group.
 	Lag(ctx context.Context, topic, group string) (Lag, error)
-	// Seek moves the group's cursor, for replays; its workers should be stopped.
-	// It returns ErrUnsupported where the broker keeps nothing to replay.
-	Seek(ctx context.Context, topic, group string, to Position) error
 }
 
 // Capabilities says what a broker can do. The zero value is the least able.
@@ -89,7 +88,7 @@ type Capabilities struct {
 	System string
 	// Ordered: messages of one key are delivered in order while nothing fails.
 	Ordered bool
-	// Replay: Seek works, and a late group can start at the earliest message.
+	// Replay: a late group can start at the earliest message that is retained.
 	Replay bool
 	// Dedupe: a message ID published twice within the topic's window is stored
 	// once.

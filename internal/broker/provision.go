@@ -12,14 +12,13 @@ const DLQDedupe = 100 * time.Millisecond
 // DLQBytes bounds a DLQ; the oldest parked messages go first.
 const DLQBytes = 256 << 20
 
-// Provision makes a topic, its DLQ and its groups exist. It is idempotent, and
-// returns ErrConflict when one of them exists with other settings. A DLQ keeps
-// messages as long as its topic, and at least DefaultMaxAge.
+// Provision makes a topic, its DLQ and its groups exist. It is idempotent. A DLQ
+// keeps messages as long as its topic, and at least DefaultMaxAge.
 func Provision(ctx context.Context, admin Admin, topic TopicSpec, groups ...GroupSpec) error {
 	if err := admin.EnsureTopic(ctx, topic); err != nil {
 		return err
 	}
-	dlq := TopicSpec{Name: DLQ(topic.Name), MaxBytes: DLQBytes, Replicas: topic.Replicas, Dedupe: DLQDedupe, Update: topic.Update}
+	dlq := TopicSpec{Name: DLQ(topic.Name), MaxBytes: DLQBytes, Replicas: topic.Replicas, Dedupe: DLQDedupe}
 	if topic.MaxAge > DefaultMaxAge {
 		dlq.MaxAge = topic.MaxAge
 	}

@@ -1,10 +1,6 @@
 package broker
 
-import (
-	"fmt"
-	"strings"
-	"time"
-)
+import "time"
 
 // Defaults of the specs, used where a field is zero and the thing is new.
 const (
@@ -24,8 +20,7 @@ const (
 // DLQ may be, so that whatever was delivered can be parked.
 const ParkRoom = 4 << 10
 
-// TopicSpec describes a topic to provision. A zero field takes the default
-// when the topic is new and accepts anything when it exists.
+// TopicSpec describes a topic to make. Zero fields take the defaults.
 type TopicSpec struct {
 	// Name is of [a-z0-9-_.], and is all that is required.
 	Name string
@@ -41,12 +36,11 @@ type TopicSpec struct {
 	Replicas int
 	// Dedupe is the window within which a message ID is stored once.
 	Dedupe time.Duration
-	// Update applies differing settings to an existing topic instead of
-	// returning ErrConflict.
+	// Update is on its way out: no driver needs it any more.
 	Update bool
 }
 
-// GroupSpec describes a group to provision, under the same rules.
+// GroupSpec describes a group to make, under the same rules.
 type GroupSpec struct {
 	// Topic and Name are required; Name is of [a-z0-9-_].
 	Topic, Name string
@@ -57,34 +51,32 @@ type GroupSpec struct {
 	AckWait time.Duration
 	// MaxInFlight bounds the unsettled messages of all workers together.
 	MaxInFlight int
-	// MaxDeliver makes the broker itself stop delivering a message after that
-	// many attempts. 0 is never, which is recommended: outages and crashes count
-	// as attempts too, and the Runner parks what cannot be handled. Where it is
-	// set, the driver watches for what the broker gave up and parks it.
+	// MaxDeliver is on its way out: a broker that gives up by itself parks past
+	// the ledger.
 	MaxDeliver int
 	// MayLose lets retention overtake the group: publishers do not wait for it.
 	// It is for groups that nobody may be working. Read when the group is made.
 	MayLose bool
-	// Update applies differing settings to an existing group.
+	// Update is on its way out.
 	Update bool
 }
 
 // Place is a kind of position.
 type Place int
 
-// The places a group can begin at or seek to.
+// The places a group can begin at. AtTime and AtPosition are on their way out.
 const (
-	Earliest   Place = iota // the oldest message retained
-	Latest                  // only what is published from now on
-	AtTime                  // the first message stored at or after Position.Time
-	AtPosition              // the message at Position.Value
+	Earliest Place = iota // the oldest message retained
+	Latest                // only what is published from now on
+	AtTime
+	AtPosition
 )
 
 // Position is a place in a topic.
 type Position struct {
 	Place Place
-	Time  time.Time // with AtTime
-	Value string    // with AtPosition: a Delivery.Position
+	Time  time.Time // on its way out
+	Value string    // on its way out
 }
 
 // ConsumerConfig says how a worker joins a group and how its batches are cut.
@@ -135,16 +127,8 @@ func (t TopicSpec) WithDefaults() TopicSpec {
 	return t
 }
 
-// Merge lays the non-zero fields of want over what exists, and names those
-// that differ ("" when none does). Drivers use it to detect conflicts.
-func (t TopicSpec) Merge(want TopicSpec) (merged TopicSpec, diff string) {
-	var d differ
-	set(&d, "max age", &t.MaxAge, want.MaxAge)
-	set(&d, "max bytes", &t.MaxBytes, want.MaxBytes)
-	set(&d, "replicas", &t.Replicas, want.Replicas)
-	set(&d, "dedupe window", &t.Dedupe, want.Dedupe)
-	return t, d.String()
-}
+// Merge keeps what exists; it is on its way out.
+func (t TopicSpec) Merge(TopicSpec) (merged TopicSpec, diff string) { return t, "" }
 
 // WithDefaults returns the spec with its zero fields filled in.
 func (g GroupSpec) WithDefaults() GroupSpec {
@@ -153,34 +137,12 @@ func (g GroupSpec) WithDefaults() GroupSpec {
 	return g
 }
 
-// Merge lays the non-zero fields of want over what exists, and names those
-// that differ ("" when none does). Start is only for new groups.
-func (g GroupSpec) Merge(want GroupSpec) (merged GroupSpec, diff string) {
-	var d differ
-	set(&d, "ack wait", &g.AckWait, want.AckWait)
-	set(&d, "max in flight", &g.MaxInFlight, want.MaxInFlight)
-	set(&d, "max deliver", &g.MaxDeliver, want.MaxDeliver)
-	return g, d.String()
-}
+// Merge keeps what exists; it is on its way out.
+func (g GroupSpec) Merge(GroupSpec) (merged GroupSpec, diff string) { return g, "" }
 
 func setIfZero[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {
 		*field = value
 	}
-}
-
-// differ collects the differences of a merge.
-type differ struct{ strings.Builder }
-
-func set[T comparable](d *differ, name string, have *T, want T) {
-	var zero T
-	if want == zero || want == *have {
-		return
-	}
-	if d.Len() > 0 {
-		d.WriteString(", ")
-	}
-	fmt.Fprintf(d, "%s is %v, not %v", name, *have, want)
-	*have = want
 }

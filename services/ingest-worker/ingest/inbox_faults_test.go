@@ -41,7 +41,7 @@ func TestInboxRedeliveryCountsOnce(t *testing.T) {
 	m.awaitInbox()
 	for range 2 {
 		r.end() // its workers are stopped
-		require.NoError(t, m.broker.Admin().Seek(t.Context(), event.Inbox, event.GroupIngest, broker.Position{}))
+		require.NoError(t, m.server.Replay(event.Inbox, event.GroupIngest))
 		r = m.run()
 		m.awaitInbox()
 	}

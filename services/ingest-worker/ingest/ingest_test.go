@@ -151,7 +151,7 @@ func TestReplaysAndShufflesChangeNothing(t *testing.T) {
 		rand.Shuffle(len(msgs), func(i, j int) { msgs[i], msgs[j] = msgs[j], msgs[i] })
 		m.publish(msgs...)
 		if round == 2 { // everything once more, and by two workers
-			require.NoError(t, m.broker.Admin().Seek(t.Context(), event.Records, event.GroupIngest, broker.Position{}))
+			require.NoError(t, m.server.Replay(event.Records, event.GroupIngest))
 			m.run()
 		}
 		r := m.run()

@@ -2,8 +2,6 @@ package memory
 
 import (
 	"context"
-	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
@@ -20,20 +18,13 @@ func (c *conn) EnsureTopic(_ context.Context, spec broker.TopicSpec) error {
 	if s.down {
 		return broker.ErrUnavailable
 	}
-	t := s.topics[spec.Name]
-	if t == nil {
+	if s.topics[spec.Name] == nil {
 		s.topics[spec.Name] = &topic{
 			spec: spec.WithDefaults(), first: 1, ids: map[string]time.Time{},
 			groups: map[string]*group{}, tails: map[*tail]struct{}{},
 		}
 		s.changed()
-		return nil
 	}
-	merged, diff := t.spec.Merge(spec)
-	if diff != "" && !spec.Update {
-		return fmt.Errorf("topic %q: %w: %s", spec.Name, broker.ErrConflict, diff)
-	}
-	t.spec = merged
 	return nil
 }
 
@@ -49,17 +40,12 @@ func (c *conn) EnsureGroup(_ context.Context, spec broker.GroupSpec) error {
 	if err != nil {
 		return err
 	}
-	if g := t.groups[spec.Name]; g != nil {
-		merged, diff := g.spec.Merge(spec)
-		if diff != "" && !spec.Update {
-			return fmt.Errorf("group %q: %w: %s", spec.Name, broker.ErrConflict, diff)
-		}
-		g.spec = merged
+	if t.groups[spec.Name] != nil {
 		return nil
 	}
-	next, err := t.locate(spec.Start)
-	if err != nil {
-		return err
+	next := t.first
+	if spec.Start.Place == broker.Latest {
+		next = t.end()
 	}
 	t.groups[spec.Name] = &group{
 		spec: spec.WithDefaults(), next: next, pending: map[uint64]*lease{},
@@ -67,29 +53,6 @@ func (c *conn) EnsureGroup(_ context.Context, spec broker.GroupSpec) error {
 	}
 	s.changed()
 	return nil
-}
-
-// locate turns a position into a sequence.
-func (t *topic) locate(p broker.Position) (uint64, error) {
-	switch p.Place {
-	case broker.Latest:
-		return t.end(), nil
-	case broker.AtTime:
-		for i := range t.log {
-			if !t.log[i].stored.Before(p.Time) {
-				return t.first + uint64(i), nil
-			}
-		}
-		return t.end(), nil
-	case broker.AtPosition:
-		seq, err := strconv.ParseUint(p.Value, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("%w: position %q", broker.ErrInvalid, p.Value)
-		}
-		return min(max(seq, t.first), t.end()), nil
-	default:
-		return t.first, nil
-	}
 }
 
 // Lag implements broker.Admin.
@@ -110,22 +73,4 @@ func (c *conn) Lag(_ context.Context, topic, group string) (broker.Lag, error) {
 		lag.Oldest = now.Sub(e.stored)
 	}
 	return lag, nil
-}
-
-// Seek implements broker.Admin.
-func (c *conn) Seek(_ context.Context, topic, group string, to broker.Position) error {
-	s := c.server
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t, g, err := s.group(topic, group)
-	if err != nil {
-		return err
-	}
-	seq, err := t.locate(to)
-	if err != nil {
-		return err
-	}
-	g.seek(seq)
-	s.changed()
-	return nil
 }

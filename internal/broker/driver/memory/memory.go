@@ -58,6 +58,21 @@ func (s *Server) set(down bool) {
 	s.changed()
 }
 
+// Replay delivers to a group again everything that its topic retains, for tests
+// of idempotence. Leases of its workers are lost. It returns broker.ErrNoGroup
+// when there is no such group.
+func (s *Server) Replay(topic, group string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, g, err := s.group(topic, group)
+	if err != nil {
+		return err
+	}
+	g.rewind(t.first)
+	s.changed()
+	return nil
+}
+
 // changed wakes everybody who waits; mu is held.
 func (s *Server) changed() {
 	close(s.wake)

@@ -200,8 +200,8 @@ func (t *topic) take(g *group, l *lease, seq uint64) broker.Delivery {
 	return t.delivery(seq, g.attempts[seq])
 }
 
-// seek moves the cursor and forgets everything handed out.
-func (g *group) seek(seq uint64) {
+// rewind moves the cursor and forgets everything handed out.
+func (g *group) rewind(seq uint64) {
 	for _, l := range g.pending {
 		l.cancel(broker.ErrLeaseLost)
 	}

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/memory"
 	"github.com/driftmesh/driftmesh/internal/clickhouse/clickhousetest"
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
@@ -387,7 +388,8 @@ func TestLettersWaitForTheStore(t *testing.T) {
 // bring it back; the same message sent and parked anew does.
 func TestOldCopiesChangeNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, drivers["memory"](t))
+	server := memory.NewServer()
+	w := newWorld(t, server.Open(memory.Options{}))
 	w.setBroken(errBroken)
 	m := message("acme", []byte("v"))
 	w.publish(m)
@@ -395,7 +397,7 @@ func TestOldCopiesChangeNothing(t *testing.T) {
 	w.setBroken(nil)
 	require.Equal(t, []string{"REDRIVEN"}, w.redrive("acme", letter.GetId()))
 	dlq := broker.DLQ(event.Spans)
-	require.NoError(t, w.broker.Admin().Seek(t.Context(), dlq, event.GroupDeadLetters, broker.Position{}))
+	require.NoError(t, server.Replay(dlq, event.GroupDeadLetters))
 	w.settled(dlq, event.GroupDeadLetters)
 	require.Empty(t, w.list("acme", &deadletterv1.ListDeadLettersRequest{}))
 
