@@ -3,13 +3,9 @@ package clickhouse
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -17,6 +13,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/clickhouse/sqltext"
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/migration"
 )
 
 const (
@@ -47,7 +44,7 @@ const (
 // text before templates counts), fault.Unavailable when ClickHouse is away, and
 // what Classify makes of a refused statement.
 func (db *DB) Migrate(ctx context.Context, service string, files fs.FS) error {
-	m := &migration{db: db, service: service}
+	m := &migrator{db: db, service: service}
 	steps, err := m.read(files)
 	if err != nil {
 		return fmt.Errorf("read migrations of %s: %w", service, err)
@@ -69,42 +66,35 @@ func (db *DB) adminConfig() Config {
 	return cfg
 }
 
-type migration struct {
+type migrator struct {
 	db      *DB
 	admin   *DB // in the database "default"
 	service string
 }
 
-// step is one migration file.
+// step is one migration file, ready to run.
 type step struct {
-	name       string
-	checksum   string
+	migration.File
 	statements []string
 }
 
-func (m *migration) read(files fs.FS) ([]step, error) {
-	names, err := fs.Glob(files, "*.sql")
+func (m *migrator) read(files fs.FS) ([]step, error) {
+	found, err := migration.Read(files)
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(names)
-	var steps []step
-	for _, name := range names {
-		text, err := fs.ReadFile(files, name)
+	steps := make([]step, 0, len(found))
+	for _, f := range found {
+		rendered, err := m.render(f.Name, f.Text)
 		if err != nil {
 			return nil, err
 		}
-		rendered, err := m.render(name, string(text))
-		if err != nil {
-			return nil, err
-		}
-		sum := sha256.Sum256(text)
-		steps = append(steps, step{name: path.Base(name), checksum: hex.EncodeToString(sum[:]), statements: sqltext.Split(rendered)})
+		steps = append(steps, step{File: f, statements: sqltext.Split(rendered)})
 	}
 	return steps, nil
 }
 
-func (m *migration) render(name, text string) (string, error) {
+func (m *migrator) render(name, text string) (string, error) {
 	t, err := template.New(name).Funcs(template.FuncMap{
 		"database":   func() string { return sqltext.Identifier(m.db.Database()) },
 		"cluster":    m.db.Cluster,
@@ -121,21 +111,21 @@ func (m *migration) render(name, text string) (string, error) {
 	return b.String(), nil
 }
 
-func (m *migration) onCluster() string {
+func (m *migrator) onCluster() string {
 	if m.db.Cluster() == "" {
 		return ""
 	}
 	return "ON CLUSTER " + sqltext.Quote(m.db.Cluster())
 }
 
-func (m *migration) replicated() string {
+func (m *migrator) replicated() string {
 	if m.db.Cluster() == "" {
 		return ""
 	}
 	return "Replicated"
 }
 
-func (m *migration) run(ctx context.Context, steps []step) error {
+func (m *migrator) run(ctx context.Context, steps []step) error {
 	if err := m.prepare(ctx); err != nil {
 		return err
 	}
@@ -150,7 +140,7 @@ func (m *migration) run(ctx context.Context, steps []step) error {
 }
 
 // prepare makes the database and the table of migrations.
-func (m *migration) prepare(ctx context.Context) error {
+func (m *migrator) prepare(ctx context.Context) error {
 	database := sqltext.Identifier(m.db.Database())
 	if err := m.admin.Exec(ctx, fmt.Sprintf("CREATE DATABASE IF NOT EXISTS %s %s", database, m.onCluster())); err != nil {
 		return fmt.Errorf("create database: %w", err)
@@ -165,7 +155,7 @@ func (m *migration) prepare(ctx context.Context) error {
 }
 
 // pending are the steps not applied yet.
-func (m *migration) pending(ctx context.Context, steps []step) ([]step, error) {
+func (m *migrator) pending(ctx context.Context, steps []step) ([]step, error) {
 	var applied []struct {
 		Name     string `ch:"Name"`
 		Checksum string `ch:"Checksum"`
@@ -180,18 +170,19 @@ func (m *migration) pending(ctx context.Context, steps []step) ([]step, error) {
 	}
 	var out []step
 	for _, s := range steps {
-		switch sum, ok := known[s.name]; {
-		case !ok:
+		ran, err := s.Ran(known)
+		if err != nil {
+			return nil, err
+		}
+		if !ran {
 			out = append(out, s)
-		case sum != s.checksum:
-			return nil, fault.Precondition.New("migration %s/%s has been changed since it was applied; add a new file instead", m.service, s.name)
 		}
 	}
 	return out, nil
 }
 
 // apply applies what is pending now, with the lock held.
-func (m *migration) apply(ctx context.Context, steps []step) error {
+func (m *migrator) apply(ctx context.Context, steps []step) error {
 	pending, err := m.pending(ctx, steps)
 	if err != nil {
 		return err
@@ -199,13 +190,13 @@ func (m *migration) apply(ctx context.Context, steps []step) error {
 	for _, s := range pending {
 		for i, sql := range s.statements {
 			if err := m.db.Exec(ctx, sql); err != nil {
-				return fmt.Errorf("apply %s, statement %d: %w", s.name, i+1, err)
+				return fmt.Errorf("apply %s, statement %d: %w", s.Name, i+1, err)
 			}
 		}
 		err := m.db.Exec(ctx, "INSERT INTO migrations (Service, Name, Checksum) SELECT {service:String}, {name:String}, {checksum:String}",
-			Named("service", m.service), Named("name", s.name), Named("checksum", s.checksum))
+			Named("service", m.service), Named("name", s.Name), Named("checksum", s.Checksum))
 		if err != nil {
-			return fmt.Errorf("record %s: %w", s.name, err)
+			return fmt.Errorf("record %s: %w", s.Name, err)
 		}
 	}
 	return nil
@@ -216,7 +207,7 @@ func (m *migration) apply(ctx context.Context, steps []step) error {
 // numbered: who finds a lock left behind makes the one with the next number,
 // so that two who find it cannot both win, and the one who left it, if it
 // should live after all, cannot remove the new one.
-func (m *migration) lock(ctx context.Context) (unlock func() error, err error) {
+func (m *migrator) lock(ctx context.Context) (unlock func() error, err error) {
 	again := time.NewTicker(lockPoll)
 	defer again.Stop()
 	for {
@@ -243,12 +234,12 @@ func (m *migration) lock(ctx context.Context) (unlock func() error, err error) {
 
 const lockPrefix = "migrations_lock_"
 
-func (m *migration) lockName(number int) string {
+func (m *migrator) lockName(number int) string {
 	return sqltext.Identifier(lockPrefix + m.service + "_" + strconv.Itoa(number))
 }
 
 // newestLock is the number of the newest lock and its age, 0 without one.
-func (m *migration) newestLock(ctx context.Context) (number int, age time.Duration, err error) {
+func (m *migrator) newestLock(ctx context.Context) (number int, age time.Duration, err error) {
 	var locks []struct {
 		Name string `ch:"name"`
 		Age  int64  `ch:"age"`
@@ -270,7 +261,7 @@ func (m *migration) newestLock(ctx context.Context) (number int, age time.Durati
 
 // unlock removes the lock and those left behind before it, own last. It does so
 // also when ctx has ended.
-func (m *migration) unlock(ctx context.Context, number int) error {
+func (m *migrator) unlock(ctx context.Context, number int) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockStale/2)
 	defer cancel()
 	for n := 1; n <= number; n++ {

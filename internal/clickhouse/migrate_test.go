@@ -47,7 +47,7 @@ func TestMigrate(t *testing.T) {
 
 	err := db.Migrate(ctx, "svc", files(firstFile, firstSQL+" ", secondFile, secondSQL))
 	require.ErrorIs(t, err, fault.Precondition)
-	require.ErrorContains(t, err, "svc/001_first.sql has been changed")
+	require.ErrorContains(t, err, "001_first.sql has changed")
 	require.NoError(t, db.Migrate(ctx, "other-service", files(firstFile, "CREATE TABLE IF NOT EXISTS b (id UInt64) ENGINE = MergeTree ORDER BY id")), "services do not share names")
 	require.Zero(t, locks(t, db))
 }

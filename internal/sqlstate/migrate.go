@@ -2,25 +2,16 @@ package sqlstate
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"regexp"
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/migration"
 )
-
-// migration is one file.
-type migration struct {
-	name, text, checksum string
-}
-
-var migrationName = regexp.MustCompile(`^[0-9]{4}_[a-z0-9_]+\.sql$`)
 
 // Migrate brings the schema up to date: it runs the .sql files at the top of
 // fsys, named like 0001_accounts.sql, in order, each once in the life of the
@@ -31,7 +22,7 @@ var migrationName = regexp.MustCompile(`^[0-9]{4}_[a-z0-9_]+\.sql$`)
 // Files that ran before and are not in fsys are of a newer release and left
 // alone.
 func (db *DB) Migrate(ctx context.Context, fsys fs.FS) error {
-	migrations, err := readMigrations(fsys)
+	files, err := migration.Read(fsys)
 	if err != nil {
 		return err
 	}
@@ -45,9 +36,9 @@ func (db *DB) Migrate(ctx context.Context, fsys fs.FS) error {
 		if err != nil {
 			return fmt.Errorf("lock migrations: %w", err)
 		}
-		for _, m := range migrations {
-			if err := m.apply(ctx, tx, db.schema, applied); err != nil {
-				return fmt.Errorf("migrate %s: %w", m.name, err)
+		for _, f := range files {
+			if err := db.apply(ctx, tx, f, applied); err != nil {
+				return fmt.Errorf("migrate %s: %w", f.Name, err)
 			}
 		}
 		return nil
@@ -56,57 +47,19 @@ func (db *DB) Migrate(ctx context.Context, fsys fs.FS) error {
 
 // MigrateWhenUp calls Migrate again and again, with back-off, while the
 // database is away. It returns when ctx ends or something else is wrong.
-func (db *DB) MigrateWhenUp(ctx context.Context, fsys fs.FS, logger *slog.Logger) error {
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		err := db.Migrate(ctx, fsys)
-		if err == nil || !errors.Is(err, fault.Unavailable) {
-			return err
-		}
-		logger.Warn("state store is away", slog.String("err", err.Error()), slog.Duration("retry_in", wait))
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
-	}
+func (db *DB) MigrateWhenUp(ctx context.Context, fsys fs.FS, log *slog.Logger) error {
+	return migration.WhenUp(ctx, log, "state store", func(ctx context.Context) error { return db.Migrate(ctx, fsys) })
 }
 
-func readMigrations(fsys fs.FS) ([]migration, error) {
-	names, err := fs.Glob(fsys, "*.sql") // sorted by name
-	if err != nil {
-		return nil, fmt.Errorf("list migrations: %w", err)
+func (db *DB) apply(ctx context.Context, tx *Tx, f migration.File, applied map[string]string) error {
+	if ran, err := f.Ran(applied); ran || err != nil {
+		return err
 	}
-	all := make([]migration, 0, len(names))
-	for _, name := range names {
-		if !migrationName.MatchString(name) {
-			return nil, fault.Invalid.New("migration %q: want a name like 0001_words.sql", name)
-		}
-		if n := len(all); n > 0 && all[n-1].name[:4] == name[:4] {
-			return nil, fault.Invalid.New("migrations %q and %q have the same number", all[n-1].name, name)
-		}
-		text, err := fs.ReadFile(fsys, name)
-		if err != nil {
-			return nil, fmt.Errorf("read migration: %w", err)
-		}
-		sum := sha256.Sum256(text)
-		all = append(all, migration{name, string(text), hex.EncodeToString(sum[:])})
-	}
-	return all, nil
-}
-
-func (m migration) apply(ctx context.Context, tx *Tx, schema string, applied map[string]string) error {
-	switch before, ran := applied[m.name]; {
-	case ran && before == m.checksum:
-		return nil
-	case ran:
-		return fault.Precondition.New("migration %s has changed since it ran; add a new one instead", m.name).
-			WithReason("MIGRATION_CHANGED")
-	}
-	if _, err := tx.tx.ExecContext(ctx, m.text); err != nil {
+	if _, err := tx.tx.ExecContext(ctx, f.Text); err != nil {
 		return classify(ctx, err)
 	}
 	_, err := tx.Exec(ctx, `INSERT INTO schema_migrations (schema_name, name, checksum, applied_at) VALUES (?, ?, ?, ?)`,
-		schema, m.name, m.checksum, Micros(time.Now()))
+		db.schema, f.Name, f.Checksum, Micros(time.Now()))
 	return err
 }
 

@@ -17,10 +17,10 @@ import (
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/migration"
 	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/sqlstate"
-	"github.com/driftmesh/driftmesh/internal/telemetry"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	"github.com/driftmesh/driftmesh/services/drift/internal/alert"
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
@@ -194,26 +194,9 @@ func (s *Service) runner(topic, groupName string, handler broker.Handler) (*brok
 	})
 }
 
-// How long to wait between attempts to reach ClickHouse at the start.
-const (
-	minMigrateWait = 100 * time.Millisecond
-	maxMigrateWait = 5 * time.Second
-)
-
 func (s *Service) migrate(ctx context.Context) error {
 	if err := s.sched.state.Migrate(ctx, s.deps.Log); err != nil {
 		return err
 	}
-	for wait := minMigrateWait; ; wait = min(2*wait, maxMigrateWait) {
-		err := s.sched.cells.Migrate(ctx)
-		if err == nil || !fault.KindOf(err).Retryable() {
-			return err
-		}
-		s.deps.Log.Warn("clickhouse is away", telemetry.Err(err), slog.Duration("retry_in", wait))
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
-	}
+	return migration.WhenUp(ctx, s.deps.Log, "clickhouse", s.sched.cells.Migrate)
 }

@@ -17,10 +17,10 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity/authcheck"
+	"github.com/driftmesh/driftmesh/internal/migration"
 	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
-	"github.com/driftmesh/driftmesh/internal/telemetry"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/admit"
@@ -214,28 +214,13 @@ func (s *Service) Run(ctx context.Context) error {
 	return errors.Join(err, publisher.Close(last))
 }
 
-// How long to wait between attempts to reach ClickHouse at the start.
-const (
-	minMigrateWait = 100 * time.Millisecond
-	maxMigrateWait = 5 * time.Second
-)
-
 func (s *Service) migrate(ctx context.Context) error {
-	for wait := minMigrateWait; ; wait = min(2*wait, maxMigrateWait) {
-		err := s.store.Migrate(ctx)
-		if err == nil {
-			err = s.letters.Migrate(ctx)
-		}
-		if err == nil || !fault.KindOf(err).Retryable() {
+	return migration.WhenUp(ctx, s.deps.Log, "clickhouse", func(ctx context.Context) error {
+		if err := s.store.Migrate(ctx); err != nil {
 			return err
 		}
-		s.deps.Log.Warn("clickhouse is away", telemetry.Err(err), slog.Duration("retry_in", wait))
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
-	}
+		return s.letters.Migrate(ctx)
+	})
 }
 
 // absentFor is how long it is believed that a profile does not exist. The door

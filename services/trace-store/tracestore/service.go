@@ -17,10 +17,10 @@ import (
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/migration"
 	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
-	"github.com/driftmesh/driftmesh/internal/telemetry"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/query"
@@ -163,32 +163,17 @@ func (s *Service) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// How long to wait between attempts to reach ClickHouse at the start.
-const (
-	minMigrateWait = 100 * time.Millisecond
-	maxMigrateWait = 5 * time.Second
-)
-
 func (s *Service) migrate(ctx context.Context) error {
 	files, err := fs.Sub(store.Migrations, store.MigrationsDir)
 	if err != nil {
 		return fmt.Errorf("find migrations: %w", err)
 	}
-	for wait := minMigrateWait; ; wait = min(2*wait, maxMigrateWait) {
-		err := s.deps.ClickHouse.Migrate(ctx, name, files)
-		if err == nil {
-			err = store.SetRetention(ctx, s.deps.ClickHouse, s.cfg.Retention)
-		}
-		if err == nil || !fault.KindOf(err).Retryable() {
+	return migration.WhenUp(ctx, s.deps.Log, "clickhouse", func(ctx context.Context) error {
+		if err := s.deps.ClickHouse.Migrate(ctx, name, files); err != nil {
 			return err
 		}
-		s.deps.Log.Warn("clickhouse is away", telemetry.Err(err), slog.Duration("retry_in", wait))
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
-	}
+		return store.SetRetention(ctx, s.deps.ClickHouse, s.cfg.Retention)
+	})
 }
 
 func (s *Service) runner() (*broker.Runner, error) {

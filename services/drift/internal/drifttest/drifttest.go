@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"math"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -15,6 +13,8 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/clickhouse/clickhousetest"
+	"github.com/driftmesh/driftmesh/internal/schema"
+	"github.com/driftmesh/driftmesh/services/drift/internal/store"
 )
 
 // Record is one row of observations in short.
@@ -32,32 +32,13 @@ type Record struct {
 func Tables(t testing.TB) *clickhouse.DB {
 	t.Helper()
 	db := clickhousetest.Open(t)
-	services := filepath.Join(root(t), "services")
-	for name, dir := range map[string]string{
-		"ingest-worker": "ingest-worker/internal/store/migrations",
-		"drift":         "drift/internal/store/migrations/clickhouse",
-	} {
-		if err := db.Migrate(t.Context(), name, os.DirFS(filepath.Join(services, dir))); err != nil {
-			t.Fatalf("migrate: %v", err)
-		}
+	if err := db.Migrate(t.Context(), schema.RecordsOwner, schema.Records()); err != nil {
+		t.Fatalf("migrate the tables of records: %v", err)
+	}
+	if err := store.NewCells(db).Migrate(t.Context()); err != nil {
+		t.Fatalf("migrate: %v", err)
 	}
 	return db
-}
-
-// root is the directory of go.work.
-func root(t testing.TB) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
-			return dir
-		}
-	}
-	t.Fatal("there is no go.work above this test")
-	return ""
 }
 
 // TraceOf is the trace and span of the record with that id.

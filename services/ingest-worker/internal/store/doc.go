@@ -1,6 +1,6 @@
 // Package store writes records to ClickHouse and reads their ledger.
 //
-// It owns the tables of ingest-worker (migrations/*.sql):
+// It writes the tables of records (package schema):
 //
 //	table           one row per                        read by
 //	observations    record of feature values           drift

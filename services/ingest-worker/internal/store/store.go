@@ -2,17 +2,12 @@ package store
 
 import (
 	"context"
-	"embed"
-	"fmt"
-	"io/fs"
 
 	"github.com/ClickHouse/ch-go/proto"
 
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
+	"github.com/driftmesh/driftmesh/internal/schema"
 )
-
-//go:embed migrations/*.sql
-var migrations embed.FS
 
 // Store is the tables of records. It is safe for concurrent use.
 type Store struct {
@@ -24,11 +19,7 @@ func New(db *clickhouse.DB) *Store { return &Store{db: db} }
 
 // Migrate makes the tables exist. Several workers may call it at once.
 func (s *Store) Migrate(ctx context.Context) error {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return fmt.Errorf("open migrations: %w", err)
-	}
-	return s.db.Migrate(ctx, "ingest-worker", files)
+	return s.db.Migrate(ctx, schema.RecordsOwner, schema.Records())
 }
 
 // Write stores a block and returns nil only when all of it is stored, the
