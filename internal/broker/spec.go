@@ -16,6 +16,11 @@ const (
 	DefaultMaxInFlight = 2
 )
 
+// NoDedupe, as a TopicSpec.Dedupe, stores every message whatever its ID. It is
+// for topics that strangers publish to: who chooses IDs freely could otherwise
+// make vanish what others publish under the same one.
+const NoDedupe time.Duration = -1
+
 // ParkRoom is how much larger than Capabilities.MaxMessageBytes a message to a
 // DLQ may be, so that whatever was delivered can be parked.
 const ParkRoom = 4 << 10
@@ -27,14 +32,15 @@ type TopicSpec struct {
 	// MaxAge is how long messages are kept; it should exceed the longest outage
 	// of a group that must lose nothing.
 	MaxAge time.Duration
-	// MaxBytes bounds the stored bytes; the oldest messages go first. Before
-	// they go unread by a group, publishing is refused with ErrBackpressure,
-	// except to a DLQ.
+	// MaxBytes bounds the stored bytes. What every group has acknowledged goes
+	// when others need its room, the oldest first; while there is no such message,
+	// publishing is refused with ErrBackpressure, to a DLQ too.
 	MaxBytes int64
 	// Replicas is how many servers hold a copy; default 1, or what the driver's
 	// URL says.
 	Replicas int
-	// Dedupe is the window within which a message ID is stored once.
+	// Dedupe is the window within which a message ID is stored once, where
+	// Capabilities.Dedupe; NoDedupe is none.
 	Dedupe time.Duration
 	// Update is on its way out: no driver needs it any more.
 	Update bool

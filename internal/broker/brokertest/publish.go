@@ -133,9 +133,9 @@ func traceContextRoundTrip(e *env) {
 	n := 1
 	if e.h.Foreign != nil {
 		n = 2
-		e.h.Foreign(e, e.server.URL(), e.topic, broker.Message{
-			ID: "id-1", Headers: []broker.Header{{Key: "Traceparent", Value: []byte(parent)}},
-		})
+		require.NoError(e, e.foreign()(e.ctx, []broker.Message{{
+			Topic: e.topic, ID: "id-1", Headers: []broker.Header{{Key: "Traceparent", Value: []byte(parent)}},
+		}}))
 	}
 	got := e.collect(n)
 	d := got["id-0"]
@@ -151,12 +151,9 @@ func traceContextRoundTrip(e *env) {
 
 func foreignProducer(e *env) {
 	e.provision(broker.TopicSpec{})
-	if e.h.Foreign == nil {
-		e.Fatal("the harness has no foreign producer")
-	}
-	e.h.Foreign(e, e.server.URL(), e.topic, broker.Message{
-		ID: "id-0", Key: []byte("key"), Value: []byte("value"), Headers: []broker.Header{{Key: "Some-Header", Value: []byte("x")}},
-	})
+	require.NoError(e, e.foreign()(e.ctx, []broker.Message{{
+		Topic: e.topic, ID: "id-0", Key: []byte("key"), Value: []byte("value"), Headers: []broker.Header{{Key: "Some-Header", Value: []byte("x")}},
+	}}))
 	d := e.collect(1)["id-0"]
 	require.Equal(e, "value", string(d.Value))
 	require.Equal(e, "key", string(d.Key))

@@ -45,10 +45,15 @@ type Harness struct {
 	Start func(t *testing.T, fault bool) Server
 	// Open is the driver's.
 	Open Open
-	// Foreign publishes with the broker's bare client library, as the wire form
-	// is documented, with the header names as they are. Needed by ForeignProducer
-	// and TraceContextRoundTrip.
-	Foreign func(tb testing.TB, addr, topic string, m broker.Message)
+	// Foreign connects with the broker's bare client library until tb ends, and
+	// returns how to publish with it as the wire form is documented, with the
+	// header names as they are. An error says that the broker has not confirmed
+	// the message. Needed by ForeignProducer, TraceContextRoundTrip and
+	// FullTopicForeign.
+	Foreign func(tb testing.TB, addr string) func(ctx context.Context, m broker.Message) error
+	// RefusesForeign says that the broker itself refuses what does not fit into a
+	// topic, whoever publishes; without it foreign producers may fill it further.
+	RefusesForeign bool
 	// Refused opens connections that a server refuses, by what is wrong with
 	// them. Needed by AuthAndTLS.
 	Refused func(tb testing.TB) map[string]func(context.Context) error
@@ -81,7 +86,7 @@ func Cases() []string {
 }
 
 func cases() []testCase {
-	return slices.Concat(publishCases(), consumeCases(), runnerCases(), groupCases(), adminCases(), faultCases())
+	return slices.Concat(publishCases(), consumeCases(), runnerCases(), groupCases(), adminCases(), fullCases(), faultCases())
 }
 
 // Run runs the suite.

@@ -43,6 +43,7 @@ func TestSuite(t *testing.T) {
 	}
 	brokertest.Run(t, h, brokertest.Except{
 		"ForeignProducer":       "there is no other client of memory",
+		"FullTopicForeign":      "there is no other client of memory",
 		"AuthAndTLS":            "there is no connection to secure",
 		"ConsumerKill9MidBatch": "a worker process cannot share memory",
 		"PoisonCrashLoop":       "a worker process cannot share memory",

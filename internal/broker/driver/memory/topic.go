@@ -86,15 +86,17 @@ func (t *topic) delivery(seq uint64, attempt int) broker.Delivery {
 // wouldLose reports whether storing size bytes more removes what a group has
 // not acknowledged.
 func (t *topic) wouldLose(size int64) bool {
-	if len(t.log) == 0 || t.bytes+size <= t.spec.MaxBytes || broker.IsDLQ(t.spec.Name) {
-		return false
-	}
+	floor := t.end()
 	for _, g := range t.groups {
-		if !g.spec.MayLose && g.floor() <= t.first {
-			return true
+		if !g.spec.MayLose {
+			floor = min(floor, g.floor())
 		}
 	}
-	return false
+	room := t.spec.MaxBytes - t.bytes
+	for seq := t.first; room < size && seq < floor; seq++ {
+		room += t.at(seq).size
+	}
+	return room < size && floor < t.end()
 }
 
 // floor is the first sequence that is not acknowledged.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"testing"
-	"time"
 
 	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
@@ -35,30 +35,35 @@ func TestSuite(t *testing.T) {
 			}
 			return shared
 		},
-		Open:    open,
-		Foreign: foreign,
-		Refused: refused,
+		Open:           open,
+		Foreign:        foreign,
+		Refused:        refused,
+		RefusesForeign: true,
 	}, brokertest.Except{
 		"KeyOrder": "workers share one pull consumer; Capabilities.Ordered is false",
 	})
 }
 
 // foreign publishes as any NATS client would.
-func foreign(tb testing.TB, addr, topic string, m broker.Message) {
+func foreign(tb testing.TB, addr string) func(context.Context, broker.Message) error {
 	nc, err := natsgo.Connect(addr)
 	require.NoError(tb, err)
-	defer nc.Close()
-	msg := natsgo.NewMsg("driftmesh." + topic)
-	msg.Data = m.Value
-	msg.Header["Nats-Msg-Id"] = []string{m.ID}
-	if m.Key != nil {
-		msg.Header["driftmesh-x-key"] = []string{string(m.Key)}
-	}
-	for _, h := range m.Headers {
-		msg.Header[h.Key] = []string{string(h.Value)}
-	}
-	_, err = nc.RequestMsg(msg, 5*time.Second)
+	tb.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
 	require.NoError(tb, err)
+	return func(ctx context.Context, m broker.Message) error {
+		msg := natsgo.NewMsg("driftmesh." + m.Topic)
+		msg.Data = m.Value
+		msg.Header["Nats-Msg-Id"] = []string{m.ID}
+		if m.Key != nil {
+			msg.Header["driftmesh-x-key"] = []string{string(m.Key)}
+		}
+		for _, h := range m.Headers {
+			msg.Header[h.Key] = []string{string(h.Value)}
+		}
+		_, err := js.PublishMsg(ctx, msg)
+		return err
+	}
 }
 
 // refused are connections that a server with a password, or with TLS, refuses.
