@@ -10,6 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver"
 	"github.com/driftmesh/driftmesh/internal/settings"
 )
 
@@ -42,10 +44,11 @@ func TestProducersOnlyPublishToTheInbox(t *testing.T) {
 	mesh := dialNATS(t, u.Broker.URL.Reveal())
 	meshJS, err := jetstream.New(mesh)
 	require.NoError(t, err)
-	for _, topic := range []string{"inbox", "spans"} {
-		_, err = meshJS.CreateStream(t.Context(), jetstream.StreamConfig{Name: "driftmesh_" + topic, Subjects: []string{"driftmesh." + topic}, MaxBytes: 1 << 20})
-		require.NoError(t, err)
-	}
+	b, err := driver.Open(t.Context(), driver.Config{URL: u.Broker.URL.Reveal()})
+	require.NoError(t, err)
+	require.NoError(t, b.Admin().EnsureTopic(t.Context(), broker.TopicSpec{Name: "inbox", MaxBytes: 1 << 20, Dedupe: broker.NoDedupe}))
+	require.NoError(t, b.Admin().EnsureTopic(t.Context(), broker.TopicSpec{Name: "spans", MaxBytes: 1 << 20}))
+	require.NoError(t, b.Close(t.Context()))
 
 	denied := make(chan error, 16)
 	producer := dialNATS(t, "nats://"+u.NATS.Listen, nats.UserInfo(producerUser, "let me in"),
@@ -58,7 +61,8 @@ func TestProducersOnlyPublishToTheInbox(t *testing.T) {
 	require.EqualValues(t, 1, ack.Sequence)
 	again, err := js.PublishMsg(t.Context(), msg)
 	require.NoError(t, err)
-	require.True(t, again.Duplicate)
+	require.False(t, again.Duplicate, "another producer may use the same id")
+	require.EqualValues(t, 2, again.Sequence)
 	stream, err := meshJS.Stream(t.Context(), "driftmesh_inbox")
 	require.NoError(t, err)
 	stored, err := stream.GetMsg(t.Context(), 1)
@@ -105,7 +109,7 @@ func TestProducersOnlyPublishToTheInbox(t *testing.T) {
 		require.NoError(t, err)
 		stream, err := js.Stream(t.Context(), "driftmesh_inbox")
 		require.NoError(t, err)
-		require.EqualValues(t, 1, stream.CachedInfo().State.Msgs)
+		require.EqualValues(t, 2, stream.CachedInfo().State.Msgs)
 	}
 }
 

@@ -99,7 +99,7 @@ func wire(brokers ...string) object {
 		"nats": {
 			"subject": "The address; the stream is driftmesh_ and the topic's name, with dots turned into underscores.",
 			"value":   "The payload.", "headers": "NATS headers of the same name.",
-			"id": "Header Nats-Msg-Id; a second message of the same id within two minutes is dropped.", "key": "Header driftmesh-x-key.",
+			"id": "Header Nats-Msg-Id; a second message of the same id within two minutes is dropped, but not where x-driftmesh-open is true, because there producers choose ids.", "key": "Header driftmesh-x-key.",
 		},
 		"kafka": {
 			"topic": "The address.", "value": "The record's value.", "headers": "Record headers of the same name.",

@@ -62,6 +62,7 @@ func (e Env) provision(ctx context.Context, admin broker.Admin) error {
 		for _, t := range []event.Topic{topic, topic.DeadLetters()} {
 			err := admin.EnsureTopic(ctx, broker.TopicSpec{
 				Name: t.Name, MaxAge: e.Shared.Broker.MaxAge, MaxBytes: int64(e.Shared.Broker.MaxBytes), Replicas: e.Shared.Broker.Replicas,
+				Dedupe: dedupe(t),
 			})
 			if err != nil {
 				return fmt.Errorf("provision topic %s: %w", t.Name, err)
@@ -88,4 +89,18 @@ func (e Env) provisionGroup(ctx context.Context, admin broker.Admin, g broker.Gr
 		slog.String("topic", g.Topic), slog.String("group", g.Name), telemetry.Err(err))
 	g.Start.Place = broker.Latest
 	return admin.EnsureGroup(ctx, g)
+}
+
+// dedupe is how long a topic takes an id that comes again for the same message:
+// not at all where strangers choose ids, and next to not at all for dead
+// letters, which are parked again under the id they had.
+func dedupe(t event.Topic) time.Duration {
+	switch {
+	case t.Open:
+		return broker.NoDedupe
+	case broker.IsDLQ(t.Name):
+		return broker.DLQDedupe
+	default:
+		return 0 // the usual
+	}
 }

@@ -53,6 +53,25 @@ func TestProvisionMakesEveryTopicItsDeadLettersAndGroups(t *testing.T) {
 	}
 }
 
+// Two producers outside the mesh may use one id; within the mesh it is one
+// message.
+func TestOnlyTheMeshIsBelievedItsIDs(t *testing.T) {
+	env, _ := provisioner(t)
+	b := memory.NewServer().Open(memory.Options{})
+	t.Cleanup(func() { require.NoError(t, b.Close(context.Background())) })
+	require.NoError(t, env.Provision(t.Context(), b.Admin()))
+	p, err := b.Publisher()
+	require.NoError(t, err)
+	for topic, want := range map[string]int64{event.Inbox: 2, event.Spans: 1} {
+		for range 2 {
+			require.NoError(t, p.Publish(t.Context(), []broker.Message{{Topic: topic, ID: "1"}}))
+		}
+		lag, err := b.Admin().Lag(t.Context(), topic, process.Readers(topic)[0])
+		require.NoError(t, err)
+		require.Equal(t, want, lag.Pending, topic)
+	}
+}
+
 func TestALateGroupBeginsNowWhereTheBrokerKeptNothingForIt(t *testing.T) {
 	env, admin := provisioner(t)
 	f := &forgetful{Admin: admin}

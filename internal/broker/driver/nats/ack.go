@@ -31,9 +31,7 @@ func (p *publisher) outcome(m *nats.Msg, topic string) error {
 		return p.unrouted(topic)
 	}
 	if bytes.HasPrefix(m.Data, []byte(`{"stream":`)) && !bytes.Contains(m.Data, []byte(`"error":`)) {
-		if _, ok := p.conn.known.Load(topic); !ok {
-			p.conn.known.Store(topic, struct{}{})
-		}
+		p.conn.janitor.topic(topic).use()
 		return nil
 	}
 	var ack struct {
@@ -52,6 +50,7 @@ func (p *publisher) outcome(m *nats.Msg, topic string) error {
 		class = broker.ErrTooLarge
 	case full(e.ErrCode):
 		class = broker.ErrBackpressure
+		p.conn.janitor.ask(p.conn.janitor.topic(topic))
 	case e.Code == 400:
 		class = broker.ErrInvalid
 	}
@@ -59,9 +58,12 @@ func (p *publisher) outcome(m *nats.Msg, topic string) error {
 }
 
 // unrouted is the class of "no responders": for a topic that was there, its
-// stream is without a leader for a moment.
+// stream may be without a leader for a moment, until the janitor finds that it
+// is gone.
 func (p *publisher) unrouted(topic string) error {
-	if _, ok := p.conn.known.Load(topic); ok {
+	t := p.conn.janitor.topic(topic)
+	if t.seen.Load() && !t.gone.Load() {
+		p.conn.janitor.ask(t)
 		return fmt.Errorf("%w: no stream answers for topic %q", broker.ErrUnavailable, topic)
 	}
 	return fmt.Errorf("topic %q: %w", topic, broker.ErrUnroutable)

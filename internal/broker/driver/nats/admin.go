@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"time"
 
@@ -22,11 +23,9 @@ func (a admin) EnsureTopic(ctx context.Context, spec broker.TopicSpec) error {
 	if err := broker.ValidName(spec.Name); err != nil {
 		return err
 	}
-	err := a.ensureTopic(ctx, spec)
-	if err != nil {
+	if err := a.ensureTopic(ctx, spec); err != nil {
 		return fmt.Errorf("ensure topic %q: %w", spec.Name, a.classify(err))
 	}
-	a.known.Store(spec.Name, struct{}{})
 	return nil
 }
 
@@ -36,55 +35,37 @@ func (a admin) ensureTopic(ctx context.Context, spec broker.TopicSpec) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
-	stream, err := a.js.Stream(ctx, a.stream(spec.Name))
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = a.js.CreateStream(ctx, a.streamConfig(spec))
-		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+	if spec.Dedupe == broker.NoDedupe {
+		if err := a.ensureNothing(ctx, spec); err != nil {
 			return err
 		}
-		stream, err = a.js.Stream(ctx, a.stream(spec.Name)) // somebody was faster
+	}
+	stream, err := a.js.Stream(ctx, a.stream(spec.Name))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		stream, err = a.js.CreateStream(ctx, a.streamConfig(spec))
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // somebody was faster
+			stream, err = a.js.Stream(ctx, a.stream(spec.Name))
+		}
 	}
 	if err != nil {
 		return err
 	}
 	cfg := stream.CachedInfo().Config
 	if got := cfg.Metadata[metaTopic]; got != "" && got != spec.Name {
-		return fmt.Errorf("%w: stream %s belongs to topic %q", broker.ErrConflict, cfg.Name, got)
+		return fmt.Errorf("%w: stream %s belongs to topic %q", broker.ErrInvalid, cfg.Name, got)
 	}
-	have := broker.TopicSpec{
-		Name: spec.Name, MaxAge: cfg.MaxAge, MaxBytes: cfg.MaxBytes, Replicas: cfg.Replicas, Dedupe: cfg.Duplicates,
+	if mended := a.mended(cfg, spec); !reflect.DeepEqual(mended, cfg) {
+		a.cfg.Log.Warn("stream mended: it must refuse what does not fit, and keep ids of strangers apart", "topic", spec.Name)
+		if stream, err = a.js.UpdateStream(ctx, mended); err != nil {
+			return err
+		}
 	}
-	merged, diff := have.Merge(spec)
-	if diff == "" {
-		return nil
+	if spec.Dedupe == broker.NoDedupe && stream.CachedInfo().Config.Duplicates > 0 {
+		a.cfg.Log.Warn("within a tenth of a second this server takes two messages of one id for one, whoever sent them; NATS 2.14 does not",
+			"topic", spec.Name, "version", a.pub.nc.ConnectedServerVersion())
 	}
-	if !spec.Update {
-		return fmt.Errorf("%w: %s", broker.ErrConflict, diff)
-	}
-	cfg.MaxAge, cfg.MaxBytes, cfg.Replicas, cfg.Duplicates = merged.MaxAge, merged.MaxBytes, merged.Replicas, merged.Dedupe
-	_, err = a.js.UpdateStream(ctx, cfg)
-	return err
-}
-
-func (a admin) streamConfig(spec broker.TopicSpec) jetstream.StreamConfig {
-	if spec.Replicas == 0 {
-		spec.Replicas = a.target.replicas
-	}
-	spec = spec.WithDefaults()
-	return jetstream.StreamConfig{
-		Name:        a.stream(spec.Name),
-		Description: "driftmesh topic " + spec.Name,
-		Subjects:    []string{a.subject(spec.Name)},
-		Retention:   jetstream.LimitsPolicy, // several groups, and replay
-		Storage:     jetstream.FileStorage,
-		Discard:     jetstream.DiscardOld,
-		MaxAge:      spec.MaxAge,
-		MaxBytes:    spec.MaxBytes,
-		Replicas:    spec.Replicas,
-		Duplicates:  spec.Dedupe,
-		AllowDirect: true,
-		Metadata:    map[string]string{metaTopic: spec.Name},
-	}
+	a.janitor.topic(spec.Name).there()
+	return nil
 }
 
 // EnsureGroup implements broker.Admin.
@@ -104,46 +85,18 @@ func (a admin) ensureGroup(ctx context.Context, spec broker.GroupSpec) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
-	c, err := a.js.Consumer(ctx, a.stream(spec.Topic), spec.Name)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		cfg, err := groupConfig(spec)
-		if err != nil {
-			return err
-		}
-		_, err = a.js.CreateConsumer(ctx, a.stream(spec.Topic), cfg)
-		if !errors.Is(err, jetstream.ErrConsumerExists) {
-			return err
-		}
-		c, err = a.js.Consumer(ctx, a.stream(spec.Topic), spec.Name) // somebody was faster
-		if err != nil {
-			return err
-		}
-	} else if err != nil {
+	_, err := a.js.Consumer(ctx, a.stream(spec.Topic), spec.Name)
+	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return err
 	}
-	cfg := c.CachedInfo().Config
-	have := broker.GroupSpec{AckWait: cfg.AckWait, MaxInFlight: cfg.MaxAckPending, MaxDeliver: max(cfg.MaxDeliver, 0)}
-	merged, diff := have.Merge(spec)
-	if diff == "" {
-		return nil
+	_, err = a.js.CreateConsumer(ctx, a.stream(spec.Topic), groupConfig(spec))
+	if errors.Is(err, jetstream.ErrConsumerExists) {
+		return nil // somebody was faster
 	}
-	if !spec.Update {
-		return fmt.Errorf("%w: %s", broker.ErrConflict, diff)
-	}
-	cfg.AckWait, cfg.MaxAckPending, cfg.MaxDeliver = merged.AckWait, merged.MaxInFlight, maxDeliver(merged.MaxDeliver)
-	_, err = a.js.UpdateConsumer(ctx, a.stream(spec.Topic), cfg)
 	return err
 }
 
-func maxDeliver(n int) int {
-	if n <= 0 {
-		return -1
-	}
-	return n
-}
-
-func groupConfig(spec broker.GroupSpec) (jetstream.ConsumerConfig, error) {
-	start := spec.Start
+func groupConfig(spec broker.GroupSpec) jetstream.ConsumerConfig {
 	spec = spec.WithDefaults()
 	cfg := jetstream.ConsumerConfig{
 		Durable:       spec.Name,
@@ -151,30 +104,14 @@ func groupConfig(spec broker.GroupSpec) (jetstream.ConsumerConfig, error) {
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       spec.AckWait,
 		MaxAckPending: spec.MaxInFlight, // of all workers together
-		MaxDeliver:    maxDeliver(spec.MaxDeliver),
+		MaxDeliver:    -1,               // a server that gives up would do so past the ledger
 		MaxWaiting:    4096,
 		Metadata:      map[string]string{metaTopic: spec.Topic, metaMayLose: strconv.FormatBool(spec.MayLose)},
 	}
-	return cfg, startAt(&cfg, start)
-}
-
-// startAt sets where a consumer begins.
-func startAt(cfg *jetstream.ConsumerConfig, at broker.Position) error {
-	cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jetstream.DeliverAllPolicy, 0, nil
-	switch at.Place {
-	case broker.Earliest:
-	case broker.Latest:
+	if spec.Start.Place == broker.Latest {
 		cfg.DeliverPolicy = jetstream.DeliverNewPolicy
-	case broker.AtTime:
-		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &at.Time
-	case broker.AtPosition:
-		seq, err := strconv.ParseUint(at.Value, 10, 64)
-		if err != nil {
-			return fmt.Errorf("%w: position %q", broker.ErrInvalid, at.Value)
-		}
-		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, max(seq, 1)
 	}
-	return nil
+	return cfg
 }
 
 // Lag implements broker.Admin.
@@ -204,36 +141,6 @@ func (a admin) Lag(ctx context.Context, topic, group string) (broker.Lag, error)
 	return lag, nil
 }
 
-// Seek implements broker.Admin. JetStream has no moving cursor: the consumer is
-// made anew, with the same settings.
-func (a admin) Seek(ctx context.Context, topic, group string, to broker.Position) error {
-	if err := a.seek(ctx, topic, group, to); err != nil {
-		return fmt.Errorf("seek group %q of topic %q: %w", group, topic, a.classify(err))
-	}
-	return nil
-}
-
-func (a admin) seek(ctx context.Context, topic, group string, to broker.Position) error {
-	if !a.pub.nc.IsConnected() {
-		return a.pub.err()
-	}
-	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
-	defer cancel()
-	c, err := a.js.Consumer(ctx, a.stream(topic), group)
-	if err != nil {
-		return err
-	}
-	cfg := c.CachedInfo().Config
-	if err := startAt(&cfg, to); err != nil {
-		return err
-	}
-	if err := a.js.DeleteConsumer(ctx, a.stream(topic), group); err != nil {
-		return err
-	}
-	_, err = a.js.CreateConsumer(ctx, a.stream(topic), cfg)
-	return err
-}
-
 // classify gives an error of the jetstream package its class.
 func (c *conn) classify(err error) error {
 	class := error(broker.ErrUnavailable)
@@ -241,8 +148,7 @@ func (c *conn) classify(err error) error {
 		return fmt.Errorf("%w: %w", broker.ErrBackpressure, err)
 	}
 	switch {
-	case errors.Is(err, broker.ErrConflict), errors.Is(err, broker.ErrInvalid), errors.Is(err, broker.ErrUnavailable),
-		errors.Is(err, broker.ErrDenied):
+	case errors.Is(err, broker.ErrInvalid), errors.Is(err, broker.ErrUnavailable), errors.Is(err, broker.ErrDenied):
 		return err
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		class = broker.ErrUnroutable
@@ -254,4 +160,9 @@ func (c *conn) classify(err error) error {
 		class = broker.ErrUnsupported
 	}
 	return fmt.Errorf("%w: %w", class, err)
+}
+
+// Seek implements broker.Admin, until that has it no more.
+func (a admin) Seek(context.Context, string, string, broker.Position) error {
+	return broker.ErrUnsupported
 }

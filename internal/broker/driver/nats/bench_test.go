@@ -50,7 +50,7 @@ func publisher(b *testing.B, s *natsserver.Server, who string) publishFunc {
 	br, err := nats.Open(ctx, nats.Config{URL: s.URL()})
 	require.NoError(b, err)
 	b.Cleanup(func() { _ = br.Close(context.Background()) })
-	require.NoError(b, br.Admin().EnsureTopic(ctx, broker.TopicSpec{Name: "spans", MaxBytes: 1 << 30}))
+	require.NoError(b, br.Admin().EnsureTopic(ctx, broker.TopicSpec{Name: "spans", MaxBytes: 32 << 30}))
 	if who == "driver" {
 		p, err := br.Publisher()
 		require.NoError(b, err)

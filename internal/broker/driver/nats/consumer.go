@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -31,6 +32,7 @@ type consumer struct {
 	closing <-chan struct{} // closed.Done()
 	once    sync.Once
 	watch   *watcher
+	mayLose atomic.Bool // the group, by its own word
 
 	receiving sync.Mutex // held by Receive, guards what follows
 	pulls     uint64
@@ -122,8 +124,10 @@ func (k *consumer) attach(ctx context.Context) error {
 			k.mu.Lock()
 			k.ackWait = info.Config.AckWait
 			k.mu.Unlock()
-			k.gap.start(info.Delivered.Stream, info.Delivered.Consumer)
+			k.mayLose.Store(info.Config.Metadata[metaMayLose] == "true")
+			k.gap.start(info.Created, info.Delivered.Stream, info.Delivered.Consumer)
 			k.attached = true
+			k.conn.janitor.topic(k.cfg.Topic).use()
 			return nil
 		}
 		if wait == 0 {

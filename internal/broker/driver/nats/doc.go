@@ -4,6 +4,10 @@
 // the subject <prefix>.<topic>; a group is a durable pull consumer of it. The
 // prefix is "driftmesh" unless the URL says otherwise.
 //
+// A stream refuses what does not fit, whoever publishes; what every group has
+// acknowledged is purged by whoever uses it (see janitor, and ADR 11). A stream
+// that was made otherwise is changed to that, and nothing else about it.
+//
 // Publishing and consuming are done directly on the protocol, because that is
 // where the cost is: one reply subscription serves all publishes, and a batch
 // is pulled in two requests (one message, then the rest within the linger), so

@@ -84,21 +84,34 @@ func FuzzParseReply(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, reply string) { parseReply(reply) })
 }
 
+func TestStoresAll(t *testing.T) {
+	t.Parallel()
+	for version, want := range map[string]bool{
+		"2.15.2": true, "2.14.0-RC.1": true, "3.0.0": true, "2.13.9": false, "2.9.25": false, "": true,
+	} {
+		require.Equal(t, want, storesAll(version), version)
+	}
+}
+
 func TestGap(t *testing.T) {
 	t.Parallel()
 	at := func(attempt int, stream, consumer uint64) meta {
 		return meta{attempt: attempt, stream: stream, consumer: consumer}
 	}
 	var g gap
-	g.start(10, 10)
+	g.start(time.Unix(1, 0), 10, 10)
 	require.Zero(t, g.next(at(1, 11, 11)))
 	require.Zero(t, g.next(at(1, 14, 14)), "two went to another worker")
 	require.Zero(t, g.next(at(2, 11, 15)), "a redelivery")
 	require.EqualValues(t, 4, g.next(at(1, 21, 17)), "at least: of 15 to 20 the group got two, or fewer and redeliveries")
-	require.Zero(t, g.next(at(1, 22, 3)), "the group was made anew")
+	g.start(time.Unix(1, 0), 15, 12)
+	require.EqualValues(t, 3, g.next(at(1, 25, 18)), "a worker that joins again goes on where it was")
+	g.start(time.Unix(2, 0), 0, 0)
+	require.Zero(t, g.next(at(1, 2, 1)), "the group was made anew")
+	require.EqualValues(t, 2, g.next(at(1, 5, 2)), "and loses like any other")
 
 	var fresh gap
-	fresh.start(0, 0)
+	fresh.start(time.Unix(1, 0), 0, 0)
 	require.Zero(t, fresh.next(at(1, 500, 1)), "the group begins somewhere")
 }
 

@@ -51,7 +51,7 @@ func (k *consumer) lease(msgs []*nats.Msg, since time.Time) *broker.Batch {
 		decode(m, &d.Message, meta.stored)
 		d.Topic, d.Lane = k.cfg.Topic, "0"
 		d.Attempt, d.Position = meta.attempt, strconv.FormatUint(meta.stream, 10)
-		k.conn.lost(k.cfg, k.gap.next(meta))
+		k.lost(k.gap.next(meta))
 		ds, l.replies = append(ds, d), append(l.replies, m.Reply)
 	}
 	if len(ds) == 0 {

@@ -4,24 +4,24 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
-
-	"github.com/driftmesh/driftmesh/internal/broker"
 )
 
 // gap finds messages that retention removed before the group read them: the
 // stream sequence of first deliveries then jumps further than the group's own
 // count. With several workers each may see the same jump.
 type gap struct {
-	known            bool
+	made             time.Time // the group
 	stream, consumer uint64
 }
 
-// start sets the position of the group.
-func (g *gap) start(stream, consumer uint64) {
-	if !g.known {
-		g.known, g.stream, g.consumer = true, stream, consumer
+// start sets the position of the group that was made at a time. A worker that
+// joins the same one again goes on counting where it was.
+func (g *gap) start(made time.Time, stream, consumer uint64) {
+	if !g.made.Equal(made) {
+		g.made, g.stream, g.consumer = made, stream, consumer
 	}
 }
 
@@ -38,72 +38,43 @@ func (g *gap) next(m meta) int64 {
 	return max(missing, 0)
 }
 
-// lost reports lost messages.
-func (c *conn) lost(cfg broker.ConsumerConfig, n int64) { c.cfg.Losses(cfg.Topic, cfg.Group, n) }
+// lost reports messages that a group lost; one that may lose some lost none.
+func (k *consumer) lost(n int64) {
+	if !k.mayLose.Load() {
+		k.conn.cfg.Losses(k.cfg.Topic, k.cfg.Group, n)
+	}
+}
 
 // watcher listens to what the server says about a group's messages that it
 // will not deliver any more. One worker of the group hears each advisory.
 type watcher struct {
 	consumer *consumer
-	subs     []*nats.Subscription
+	sub      *nats.Subscription
 }
 
-const (
-	advisoryTerminated = "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED."
-	advisoryExceeded   = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES."
-)
+const advisoryTerminated = "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED."
 
 func watch(k *consumer) (*watcher, error) {
 	w := &watcher{consumer: k}
-	name := k.stream + "." + k.cfg.Group
-	for subject, f := range map[string]nats.MsgHandler{
-		advisoryTerminated + name: w.terminated,
-		advisoryExceeded + name:   w.exceeded,
-	} {
-		sub, err := k.link.nc.QueueSubscribe(subject, "driftmesh-"+k.cfg.Group, f)
-		if err != nil {
-			return nil, fmt.Errorf("subscribe to advisories: %w", err)
-		}
-		w.subs = append(w.subs, sub)
+	sub, err := k.link.nc.QueueSubscribe(advisoryTerminated+k.stream+"."+k.cfg.Group, "driftmesh-"+k.cfg.Group, w.terminated)
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to advisories: %w", err)
 	}
+	w.sub = sub
 	return w, nil
-}
-
-// advisory is the part of an advisory we read.
-type advisory struct {
-	StreamSeq  uint64 `json:"stream_seq"`
-	Deliveries int    `json:"deliveries"`
-	Reason     string `json:"reason"`
 }
 
 // terminated hears of messages removed while a worker had them, or while they
 // waited to be delivered again.
 func (w *watcher) terminated(m *nats.Msg) {
-	var a advisory
-	if json.Unmarshal(m.Data, &a) == nil && strings.Contains(a.Reason, "deleted") {
-		w.consumer.conn.lost(w.consumer.cfg, 1)
+	var advisory struct {
+		Reason string `json:"reason"`
 	}
-}
-
-// exceeded hears of messages the server gave up after MaxDeliver attempts.
-// They are still stored, so they are parked from there.
-func (w *watcher) exceeded(m *nats.Msg) {
-	var a advisory
-	if json.Unmarshal(m.Data, &a) != nil {
-		return
+	if json.Unmarshal(m.Data, &advisory) == nil && strings.Contains(advisory.Reason, "deleted") {
+		w.consumer.lost(1)
 	}
-	k := w.consumer
-	logger := k.conn.cfg.Log.With("topic", k.cfg.Topic, "group", k.cfg.Group, "position", a.StreamSeq)
-	if err := k.rescue(a); err != nil {
-		logger.Error("message given up by the broker could not be parked", "err", err)
-		k.conn.lost(k.cfg, 1)
-		return
-	}
-	logger.Warn("message given up by the broker is parked", "attempts", a.Deliveries)
 }
 
 func (w *watcher) close() {
-	for _, s := range w.subs {
-		_ = s.Unsubscribe() // fails only when the connection is gone, and the subscription with it
-	}
+	_ = w.sub.Unsubscribe() // fails only when the connection is gone, and the subscription with it
 }

@@ -32,8 +32,7 @@ type conn struct {
 	sub      *link
 	closed   bool
 	children connect.Children
-	known    sync.Map // topics this process has seen to exist
-	guard    *connect.Guard[seen]
+	janitor  *janitor
 }
 
 var _ broker.Broker = (*conn)(nil)
@@ -57,7 +56,7 @@ func Open(_ context.Context, cfg Config) (broker.Broker, error) {
 		c.pub.nc.Close()
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
-	c.guard = newGuard(c) //nolint:contextcheck // it lives until Close
+	c.janitor = newJanitor(c) //nolint:contextcheck // it lives until Close
 	return c, nil
 }
 
@@ -147,7 +146,7 @@ func (c *conn) Close(ctx context.Context) error {
 	if !first {
 		return nil
 	}
-	c.guard.Close()
+	c.janitor.close()
 	if sub != nil {
 		sub.close()
 	}

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
-	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
 // Bounds of what is sent and not acknowledged, per publisher. A small message
@@ -124,10 +123,6 @@ func (p *publisher) send(ctx context.Context, f *flight, m *broker.Message, i in
 	}
 	if !p.link.nc.IsConnected() {
 		p.fail(f, i, p.link.err())
-		return
-	}
-	if p.conn.guard.Full(m.Topic) {
-		p.fail(f, i, connect.ErrFull)
 		return
 	}
 	weight := min(max(int64(m.Size()), minWeight), windowBytes)

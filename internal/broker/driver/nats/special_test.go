@@ -36,40 +36,6 @@ func consumer(t *testing.T, b broker.Broker, topic, group string) broker.Consume
 	return c
 }
 
-// What the broker gives up after MaxDeliver attempts is parked by the driver:
-// JetStream itself would only make it invisible.
-func TestGivenUpByTheBroker(t *testing.T) {
-	t.Parallel()
-	s := natsserver.Start(t, natsserver.Options{})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	b := dial(t, nats.Config{URL: s.URL()})
-	group := broker.GroupSpec{Name: "g", MaxDeliver: 2, AckWait: time.Second}
-	require.NoError(t, broker.Provision(ctx, b.Admin(), broker.TopicSpec{Name: "spans"}, group))
-	require.NoError(t, b.Admin().EnsureGroup(ctx, broker.GroupSpec{Topic: "spans.dlq", Name: "dlq"}))
-	p, err := b.Publisher()
-	require.NoError(t, err)
-	c := consumer(t, b, "spans", "g")
-	require.NoError(t, p.Publish(ctx, []broker.Message{{Topic: "spans", ID: "a", Value: []byte("bad")}, {Topic: "spans", ID: "b"}}))
-	for attempt := 1; attempt <= 2; attempt++ {
-		batch, err := c.Receive(ctx)
-		require.NoError(t, err)
-		require.Equal(t, attempt, batch.Deliveries[0].Attempt)
-		require.NoError(t, batch.Settle(ctx, []int{0}, 0))
-	}
-	again, stop := context.WithTimeout(ctx, time.Second)
-	defer stop()
-	_, err = c.Receive(again)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	batch, err := consumer(t, b, "spans.dlq", "dlq").Receive(ctx)
-	require.NoError(t, err)
-	d := batch.Deliveries[0]
-	require.Equal(t, "bad", string(d.Value))
-	require.Equal(t, "a", d.ID)
-	require.Equal(t, "max_deliveries", d.Header(broker.HeaderDLQReason))
-	require.Equal(t, "2", d.Header(broker.HeaderDLQAttempts))
-}
-
 // Messages that retention removes while they wait to be delivered again are
 // counted too.
 func TestPendingMessagesLostAreCounted(t *testing.T) {

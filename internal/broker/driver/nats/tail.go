@@ -41,8 +41,9 @@ type tail struct {
 	once   sync.Once
 
 	// Used by Tail and then by run only.
-	consumer string // "" when it must be made
-	next     uint64 // sequence to continue at; 0 is the end of the topic
+	consumer string    // "" when it must be made
+	made     time.Time // the stream
+	next     uint64    // sequence to continue at; 0 is the end of the topic
 }
 
 // Tail implements broker.Broker.
@@ -83,6 +84,15 @@ func (t *tail) open(ctx context.Context) error {
 		InactiveThreshold: tailInactive, MemoryStorage: true, Replicas: 1,
 		Description: "driftmesh tail of topic " + t.topic,
 	}
+	stream, err := t.js.Stream(ctx, t.conn.stream(t.topic))
+	if err != nil {
+		return err
+	}
+	info := stream.CachedInfo()
+	if t.next > 0 && !info.Created.Equal(t.made) {
+		t.next = 1 // made anew, and all that is in it is new
+	}
+	t.made = info.Created
 	if t.next > 0 {
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, t.next
 	}
@@ -90,10 +100,9 @@ func (t *tail) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	info := c.CachedInfo()
-	t.consumer = info.Name
+	t.consumer = c.CachedInfo().Name
 	if t.next == 0 {
-		t.next = info.Delivered.Stream + 1
+		t.next = c.CachedInfo().Delivered.Stream + 1
 	}
 	return nil
 }
