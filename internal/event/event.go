@@ -75,6 +75,10 @@ const (
 	HeaderTraceState  = "tracestate"
 )
 
+// MaxTraceState is the longest tracestate that is passed on, in bytes: as much
+// as the specification wants of everybody. A longer one is left behind whole.
+const MaxTraceState = 512
+
 // Types of values.
 const (
 	TypeTraces     = "otlp.traces.v1"

@@ -24,6 +24,9 @@ type Config struct {
 	Insecure   bool `help:"Allow anonymous on other addresses than loopback too: whoever reaches them reads and writes tenant default."`
 	Reflection bool `help:"Describe the gRPC services to whoever asks (gRPC reflection)." default:"true" negatable:""`
 
+	MaxInFlight    settings.Size `help:"Bytes of requests held in memory at once, spans and records together; beyond it callers are told to try again." default:"384MiB"`
+	PublishTimeout time.Duration `help:"How long the broker may take to make a request durable before the caller is told to try again." default:"10s"`
+
 	MaxRequest  settings.Size `help:"Largest message or request body." default:"16MiB"`
 	MaxRequests int           `help:"HTTP requests answered at a time; further ones are told to try again." default:"1024"`
 	MaxStreams  uint32        `help:"Concurrent calls of one gRPC connection." default:"1024"`
@@ -37,13 +40,11 @@ type Config struct {
 
 // RecordsConfig bounds what the door for records takes in.
 type RecordsConfig struct {
-	MaxRecords     int           `help:"Most records of one batch; further ones are refused." default:"100000"`
-	MaxAge         time.Duration `help:"How far back an event time may lie." default:"78840h"`
-	MaxAhead       time.Duration `help:"How far ahead an event time may lie." default:"24h"`
-	MaxContext     settings.Size `help:"Largest JSON context of a record." default:"1MiB"`
-	MaxInFlight    settings.Size `help:"Bytes of records held in memory at once; beyond it callers are told to try again." default:"128MiB"`
-	Outstanding    int           `help:"Unanswered batches of one stream; no further one is read meanwhile." default:"16"`
-	PublishTimeout time.Duration `help:"How long the broker may take to make a batch durable before the caller is told to try again." default:"10s"`
+	MaxRecords  int           `help:"Most records of one batch; further ones are refused." default:"100000"`
+	MaxAge      time.Duration `help:"How far back an event time may lie." default:"78840h"`
+	MaxAhead    time.Duration `help:"How far ahead an event time may lie." default:"24h"`
+	MaxContext  settings.Size `help:"Largest JSON context of a record." default:"1MiB"`
+	Outstanding int           `help:"Unanswered batches of one stream; no further one is read meanwhile." default:"16"`
 }
 
 func (c RecordsConfig) limits() records.Limits {
@@ -51,7 +52,7 @@ func (c RecordsConfig) limits() records.Limits {
 		Rules: record.Limits{
 			MaxRecords: c.MaxRecords, MaxAge: c.MaxAge, MaxAhead: c.MaxAhead, MaxContext: int(c.MaxContext),
 		},
-		InFlightBytes: int64(c.MaxInFlight), Outstanding: c.Outstanding, PublishTimeout: c.PublishTimeout,
+		Outstanding: c.Outstanding,
 	}
 }
 
@@ -67,7 +68,7 @@ func (c Config) Validate() error {
 	for name, n := range map[string]int64{
 		"gateway.max-request": int64(c.MaxRequest), "gateway.max-requests": int64(c.MaxRequests),
 		"gateway.max-tails": int64(c.MaxTails), "gateway.records.max-records": int64(c.Records.MaxRecords),
-		"gateway.records.max-in-flight": int64(c.Records.MaxInFlight),
+		"gateway.max-in-flight": int64(c.MaxInFlight),
 	} {
 		if n < 0 {
 			errs = append(errs, fmt.Errorf("%s: must not be negative", name))

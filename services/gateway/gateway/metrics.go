@@ -8,7 +8,6 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
-	"github.com/driftmesh/driftmesh/services/gateway/internal/records"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/tail"
 )
 
@@ -42,7 +41,7 @@ func (m *doorMetrics) Collect(ch chan<- prometheus.Metric) {
 }
 
 // register adds the collectors of the service to stats.
-func register(stats prometheus.Registerer, counters *door.Counters, recs *records.Service, limit int64, hub *tail.Hub) error {
+func register(stats prometheus.Registerer, counters *door.Counters, budget *door.Budget, hub *tail.Hub) error {
 	gauge := func(name, help string, read func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "driftmesh_gateway_" + name, Help: help}, read)
 	}
@@ -50,8 +49,8 @@ func register(stats prometheus.Registerer, counters *door.Counters, recs *record
 	for _, c := range []prometheus.Collector{
 		&doorMetrics{counters, prometheus.NewDesc("driftmesh_gateway_items_total",
 			"Spans and records that arrived at the door: accepted, or the reason why not.", []string{"signal", "outcome"}, nil)},
-		gauge("records_in_flight_bytes", "Bytes of records held in memory.", func() float64 { return float64(recs.InFlightBytes()) }),
-		gauge("records_in_flight_limit_bytes", "Most bytes of records that may be held in memory.", func() float64 { return float64(limit) }),
+		gauge("in_flight_bytes", "Bytes of requests held in memory.", func() float64 { return float64(budget.Used()) }),
+		gauge("in_flight_limit_bytes", "Most bytes of requests that may be held in memory.", func() float64 { return float64(budget.Limit()) }),
 		gauge("tails", "Live tails that are open.", func() float64 { return float64(hub.Watchers()) }),
 	} {
 		errs = append(errs, stats.Register(c))

@@ -19,6 +19,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/settings"
 	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/gateway"
@@ -336,11 +337,12 @@ func TestDriftAway(t *testing.T) {
 
 func TestFullDoorSaysWhenToComeAgain(t *testing.T) {
 	t.Parallel()
-	w := start(t, func(c *gateway.Config) { c.Records.MaxInFlight = 1; c.Records.Outstanding = 1 })
+	req := &ingestv1.PublishRecordsRequest{Records: []*ingestv1.Record{wine("a", float("alcohol", 1))}}
+	one := settings.Size(proto.Size(req))
+	w := start(t, func(c *gateway.Config) { c.MaxInFlight = one + one/2; c.Records.Outstanding = 1 })
 	w.drift.entered, w.drift.release = make(chan struct{}), make(chan struct{})
 	first := make(chan error, 1)
 	client := w.ingest()
-	req := &ingestv1.PublishRecordsRequest{Records: []*ingestv1.Record{wine("a", float("alcohol", 1))}}
 	ctx := as(t, "acme")
 	go func() {
 		_, err := client.PublishRecords(ctx, req)

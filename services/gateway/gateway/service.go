@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/internal/record"
@@ -77,21 +79,23 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		return nil, fmt.Errorf("open publisher: %w", err)
 	}
 	s := &Service{cfg: cfg, deps: deps, counters: door.NewCounters(deps.Instance), inside: bufconn.Listen(insideBuffer)}
-	s.hub = tail.NewHub(deps.Broker, or(cfg.MaxTails, 256), deps.Log)
+	s.hub = tail.NewHub(deps.Broker, cmp.Or(cfg.MaxTails, 256), deps.Log)
 	s.topics = topics.New(topics.Config{
 		Readers: process.Readers, Anonymous: Loopback(cfg.GRPC) && Loopback(cfg.HTTP),
 	}, deps.Broker)
-	limits := cfg.Records.limits()
-	s.records = records.New(limits, records.Deps{
-		Publisher: publisher, MaxMessage: s.maxMessage,
+	budget := door.NewBudget(int64(cmp.Or(cfg.MaxInFlight, 384<<20)))
+	intake := func(topic, valueType, signal string) *door.Intake {
+		return door.NewIntake(door.IntakeConfig{Topic: topic, Type: valueType, Signal: signal, Timeout: cfg.PublishTimeout},
+			door.IntakeDeps{Publisher: publisher, Counters: s.counters, Sequence: door.NewSequence(deps.Instance)})
+	}
+	s.records = records.New(cfg.Records.limits(), records.Deps{
+		Intake: intake(event.Records, event.TypeRecords, event.SignalRecords), Budget: budget, MaxMessage: s.maxMessage,
 		Profiles: record.NewCache(driftv1.NewDriftServiceClient(deps.Drift), nil),
-		Counters: s.counters, Sequence: door.NewSequence(deps.Instance),
-		Tracer: deps.Traces.Tracer("github.com/driftmesh/driftmesh/services/gateway"),
+		Tracer:   deps.Traces.Tracer("github.com/driftmesh/driftmesh/services/gateway"),
 	})
 	if s.otlp, err = otlpdoor.New(cfg.OTLP, otlpdoor.Deps{
-		Publisher: publisher, MaxMessage: s.maxMessage, Identify: deps.Identify,
-		Counters: s.counters, Sequence: door.NewSequence(deps.Instance),
-		Log: deps.Log, Stats: deps.Stats, Traces: deps.Traces,
+		Intake: intake(event.Spans, event.TypeTraces, event.SignalSpans), Budget: budget, MaxMessage: s.maxMessage,
+		Identify: deps.Identify, Log: deps.Log, Stats: deps.Stats, Traces: deps.Traces,
 	}); err != nil {
 		return nil, err
 	}
@@ -101,18 +105,10 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err := s.newWeb(); err != nil {
 		return nil, err
 	}
-	return s, register(deps.Stats, s.counters, s.records, limits.InFlightBytes, s.hub)
+	return s, register(deps.Stats, s.counters, budget, s.hub)
 }
 
 func (s *Service) maxMessage() int { return s.deps.Broker.Capabilities().MaxMessageBytes }
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
-}
 
 // newWeb makes the HTTP side, which calls the gRPC server inside the process.
 func (s *Service) newWeb() error {

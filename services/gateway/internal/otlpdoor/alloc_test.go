@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 )
@@ -28,11 +29,12 @@ func (drop) Close(context.Context) error                     { return nil }
 // allocations.
 func TestNothingIsAllocatedPerSpan(t *testing.T) {
 	d, err := New(Config{}, Deps{
-		Publisher: drop{}, MaxMessage: func() int { return 64 << 20 },
+		Intake: door.NewIntake(door.IntakeConfig{Topic: event.Spans, Type: event.TypeTraces, Signal: event.SignalSpans},
+			door.IntakeDeps{Publisher: drop{}, Counters: door.NewCounters("gw"), Sequence: door.NewSequence("gw")}),
+		Budget: door.NewBudget(256 << 20), MaxMessage: func() int { return 64 << 20 },
 		Identify: func(context.Context, string, string) (identity.Identity, error) {
 			return identity.Identity{Tenant: "acme", Subject: "s", Kind: identity.Key}, nil
 		},
-		Counters: door.NewCounters("gw"), Sequence: door.NewSequence("gw"),
 		Log: slog.New(slog.DiscardHandler), Stats: prometheus.NewRegistry(), Traces: noop.NewTracerProvider(),
 	})
 	require.NoError(t, err)

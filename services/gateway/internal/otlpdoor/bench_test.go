@@ -25,6 +25,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker/driver"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
 	natsserver "github.com/driftmesh/driftmesh/test/server/nats"
 )
@@ -112,7 +113,9 @@ func benchmarkJetStream(b *testing.B, gzip string) {
 }
 
 func benchmarkDoor(b *testing.B, publisher broker.Publisher, gzip string, traces trace.TracerProvider) {
-	d := start(b, otlpdoor.Config{}, func(deps *otlpdoor.Deps) { deps.Publisher, deps.Traces = publisher, traces })
+	d := start(b, otlpdoor.Config{}, func(deps *otlpdoor.Deps) {
+		deps.Intake, deps.Traces = intake(publisher, door.NewCounters("gw-1"), 0), traces
+	})
 	load := func(requests int) {
 		cmd := exec.Command(os.Args[0], "-test.run", "^TestLoad$")
 		cmd.Env = append(cmd.Environ(), envAddr+"="+d.grpcAddr, envRequests+"="+fmt.Sprint(requests), envGzip+"="+gzip)

@@ -9,10 +9,8 @@ import (
 
 // Config bounds the door. Zero values mean the defaults given.
 type Config struct {
-	MaxRequest     settings.Size `help:"Largest request, counted after decompression." default:"64MiB"`
-	MaxInFlight    settings.Size `help:"Bytes of requests held in memory at once; beyond it callers are told to try again." default:"256MiB"`
-	PublishTimeout time.Duration `help:"How long the broker may take to make a request durable before the caller is told to try again." default:"10s"`
-	RetryDelay     time.Duration `help:"When callers that are told to try again should do so." default:"1s"`
+	MaxRequest settings.Size `help:"Largest request, counted after decompression." default:"64MiB"`
+	RetryDelay time.Duration `help:"When callers that are told to try again should do so." default:"1s"`
 
 	MaxAttributes     int           `help:"Most attributes of one span, event, link, resource or scope; further ones are dropped, and the span says so." default:"10000"`
 	MaxAttributeBytes settings.Size `help:"Largest attribute, key and value; a larger one is cut, and the span says so." default:"1MiB"`
@@ -27,8 +25,6 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.MaxRequest = or(c.MaxRequest, 64<<20)
-	c.MaxInFlight = or(c.MaxInFlight, 256<<20)
-	c.PublishTimeout = or(c.PublishTimeout, 10*time.Second)
 	c.RetryDelay = or(c.RetryDelay, time.Second)
 	c.MaxAttributes = or(c.MaxAttributes, otlp.DefaultMaxAttributes)
 	c.MaxAttributeBytes = or(c.MaxAttributeBytes, otlp.DefaultMaxAttributeBytes)

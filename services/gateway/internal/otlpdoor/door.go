@@ -3,6 +3,7 @@ package otlpdoor
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,7 +18,6 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/envelope"
-	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/otlp"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
@@ -29,11 +29,10 @@ type Identify func(ctx context.Context, authorization, apiKey string) (identity.
 
 // Deps is what the door needs. Every field is required but Server.
 type Deps struct {
-	Publisher  broker.Publisher
-	MaxMessage func() int // the broker's largest message (Message.Size), 0 when unknown; asked per request
+	Intake     *door.Intake // of the topic spans
+	Budget     *door.Budget // of the memory for requests
+	MaxMessage func() int   // the broker's largest message (Message.Size), 0 when unknown; asked per request
 	Identify   Identify
-	Counters   *door.Counters
-	Sequence   *door.Sequence // of the topic spans
 	Log        *slog.Logger
 	Stats      prometheus.Registerer
 	Traces     trace.TracerProvider
@@ -46,7 +45,6 @@ type Door struct {
 	deps    Deps
 	tracer  trace.Tracer
 	metrics *metrics
-	budget  *budget
 	buffers *buffers
 	gzip    *inflater
 	now     func() time.Time
@@ -58,12 +56,11 @@ func New(cfg Config, deps Deps) (*Door, error) {
 	d := &Door{
 		cfg: cfg, deps: deps, now: time.Now,
 		tracer:  deps.Traces.Tracer("github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"),
-		budget:  &budget{limit: int64(cfg.MaxInFlight)},
 		buffers: &buffers{},
 	}
 	d.gzip = &inflater{buffers: d.buffers, limit: int(cfg.MaxRequest)}
 	var err error
-	d.metrics, err = newMetrics(deps.Stats, d.budget)
+	d.metrics, err = newMetrics(deps.Stats)
 	return d, err
 }
 
@@ -137,11 +134,11 @@ type request struct {
 	tenant  string
 	started time.Time
 	span    trace.Span // nil unless sampled
-	lease   lease
+	lease   door.Lease
 }
 
-// accept checks a request, publishes its good spans, counts what became of
-// them, and returns the report for the answer. body stays the caller's.
+// accept checks a request, has its good spans made durable and everything
+// counted, and returns the report for the answer. body stays the caller's.
 func (d *Door) accept(ctx context.Context, r *request, body []byte) (otlp.Report, error) {
 	now := d.now()
 	lim := d.cfg.limits(d.deps.MaxMessage())
@@ -150,121 +147,63 @@ func (d *Door) accept(ctx context.Context, r *request, body []byte) (otlp.Report
 		return rep, err
 	}
 	r.describe(&rep, len(body))
+	var parcels []door.Parcel
 	if n := rep.Accepted(); n > 0 {
-		pieces := []otlp.Piece{{Value: body, Spans: n}}
+		parcels = []door.Parcel{{Value: body, Count: n}}
 		if !rep.Intact() || lim.MaxMessage > 0 && len(body) > lim.MaxMessage {
-			if !r.lease.grow(int(r.lease.held) + rep.Growth(len(body))) {
+			if !r.lease.Grow(r.lease.Held() + rep.Growth(len(body))) {
 				return rep, errBusy()
 			}
 			d.metrics.cut.Inc()
-			pieces = pieces[:0]
+			parcels = parcels[:0]
 			for p := range otlp.Split(body, lim, &rep) {
-				pieces = append(pieces, p)
+				parcels = append(parcels, door.Parcel{Value: p.Value, Count: p.Spans})
 			}
 		}
-		if err := d.publish(ctx, r, now, pieces); err != nil {
-			return rep, err
-		}
+	}
+	accepted, err := d.take(ctx, r, door.Load{Tenant: r.tenant, Time: now, Parcels: parcels, Rejected: rejected(&rep)})
+	d.metrics.accepted.Add(float64(accepted))
+	if err != nil {
+		return rep, publishError(err)
 	}
 	d.metrics.bytes.Add(float64(len(body)))
-	d.reject(r.tenant, &rep)
+	for reason, n := range rep.ByReason {
+		d.metrics.rejected[reason].Add(float64(n))
+	}
+	for mend, n := range rep.ByMend {
+		d.metrics.mended[mend].Add(float64(n))
+	}
 	return rep, nil
 }
 
-// publish makes the pieces durable, all or none as far as the caller is told:
-// when one fails the whole request is to be sent again, and the store counts a
-// span that it has already once. A caller that goes away does not stop it: the
-// outcome would be unknown, to no use.
-func (d *Door) publish(ctx context.Context, r *request, now time.Time, pieces []otlp.Piece) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.cfg.PublishTimeout)
-	defer cancel()
-	msgs := make([]broker.Message, len(pieces))
-	tickets := make([]door.Ticket, len(pieces))
-	for i, p := range pieces {
-		tickets[i] = d.deps.Sequence.Take()
-		msgs[i] = envelope.New(event.Spans, envelope.Stamp{
-			Tenant: r.tenant, Type: event.TypeTraces, Count: p.Spans, Accepted: now,
-			Seq: tickets[i].Seq(), Void: tickets[i].Void(),
-		}, p.Value)
-	}
-	defer d.pack(r, msgs)()
-	err := d.deps.Publisher.Publish(ctx, msgs)
-	durable := d.settle(pieces, tickets, err)
-	d.deps.Counters.Accept(r.tenant, event.SignalSpans, durable)
-	d.metrics.accepted.Add(float64(durable))
-	if err != nil {
-		return publishError(err)
-	}
-	return nil
-}
-
-// pack compresses the messages, unless memory is short: that is less work than
-// to carry and keep what it saves. The caller gives the memory back
-// when nobody refers to the messages any more.
-func (d *Door) pack(r *request, msgs []broker.Message) (free func()) {
+// take hands a load in, packed unless memory is short: that is less work than
+// to carry and keep what it saves.
+func (d *Door) take(ctx context.Context, r *request, load door.Load) (accepted int, err error) {
 	var held []*[]byte
-	for i := range msgs {
-		room := envelope.PackRoom(len(msgs[i].Value))
-		if room == 0 || !r.lease.spare(room) {
-			continue
-		}
-		buf := d.buffers.Get(room)
-		held = append(held, buf)
-		envelope.Pack(&msgs[i], *buf)
-	}
-	return func() {
+	defer func() {
 		for _, buf := range held {
 			d.buffers.Put(buf)
 		}
+	}()
+	load.Pack = func(m *broker.Message) {
+		room := envelope.PackRoom(len(m.Value))
+		if room == 0 || !r.lease.Spare(room) {
+			return
+		}
+		buf := d.buffers.Get(room)
+		held = append(held, buf)
+		envelope.Pack(m, *buf)
 	}
+	return d.deps.Intake.Take(ctx, &load)
 }
 
-// settle gives the tickets back, each by the fate of its message, and returns
-// how many spans are durable. That may be some although the caller is told to
-// send all again: they are in the store, so the ledger has to know them.
-func (d *Door) settle(pieces []otlp.Piece, tickets []door.Ticket, err error) (durable int) {
-	var partly *broker.PublishError
-	if err != nil && !errors.As(err, &partly) {
-		for _, t := range tickets {
-			d.deps.Sequence.Unknown(t)
-		}
-		return 0
-	}
-	var failed []broker.Failure
-	if partly != nil {
-		failed = partly.Failed
-	}
-	for i, t := range tickets {
-		switch {
-		case len(failed) == 0 || failed[0].Index != i:
-			d.deps.Sequence.Published(t)
-			durable += pieces[i].Spans
-			continue
-		case errors.Is(failed[0].Err, broker.ErrUnknownOutcome):
-			d.deps.Sequence.Unknown(t)
-		default:
-			d.deps.Sequence.Failed(t)
-		}
-		failed = failed[1:]
-	}
-	return durable
-}
-
-// reject tells the ledger and the metrics what the answer says is rejected, and
-// the metrics what was mended.
-func (d *Door) reject(tenant string, rep *otlp.Report) {
-	if rep.Mended > 0 {
-		for mend, n := range rep.ByMend {
-			d.metrics.mended[mend].Add(float64(n))
-		}
-	}
-	if rep.Rejected == 0 {
-		return
-	}
-	for reason, n := range rep.ByReason {
-		if n > 0 {
-			d.deps.Counters.Reject(tenant, event.SignalSpans, otlp.Reason(reason).String(), n)
-			d.metrics.rejected[reason].Add(float64(n))
+// rejected is what the answer says is rejected, for the ledger.
+func rejected(rep *otlp.Report) iter.Seq2[string, int] {
+	return func(yield func(string, int) bool) {
+		for reason, n := range rep.ByReason {
+			if n > 0 && !yield(otlp.Reason(reason).String(), n) {
+				return
+			}
 		}
 	}
 }

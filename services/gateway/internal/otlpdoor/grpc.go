@@ -101,10 +101,10 @@ func export(srv any, ctx context.Context, decode func(any) error, _ grpc.UnarySe
 	if !ok {
 		return nil, status.Error(codes.Internal, "internal error")
 	}
-	r := &request{started: d.now(), lease: lease{from: d.budget}}
+	r := &request{started: d.now(), lease: d.deps.Budget.Lease()}
 	code := codes.OK
 	defer func() {
-		r.lease.free()
+		r.lease.Free()
 		if panicked := recover(); panicked != nil {
 			d.deps.Log.Error("call failed", slog.String("method", exportMethod), slog.String("err", fmt.Sprintf("panic: %v\n%s", panicked, debug.Stack())))
 			code, resp, err = codes.Internal, nil, status.Error(codes.Internal, "internal error")
@@ -127,7 +127,7 @@ func (d *Door) exportGRPC(ctx context.Context, r *request, decode func(any) erro
 	}
 	r.tenant = id.Tenant
 	// What the transport may hold of the request before its length is known.
-	if !r.lease.grow(streamWindow) {
+	if !r.lease.Grow(streamWindow) {
 		return otlp.Report{}, errBusy()
 	}
 	ctx = d.begin(ctx, r, traceService+"/Export", header(ctx, "traceparent"), header(ctx, "tracestate"))
@@ -137,7 +137,7 @@ func (d *Door) exportGRPC(ctx context.Context, r *request, decode func(any) erro
 	}
 	defer in.free()
 	body := in.bytes()
-	if !r.lease.resize(len(body)) {
+	if !r.lease.Resize(len(body)) {
 		return otlp.Report{}, errBusy()
 	}
 	if len(body) > 0 && body[0] == packedMark {

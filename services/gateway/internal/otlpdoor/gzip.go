@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
+
+	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 )
 
 // maxRatio is the most that DEFLATE can compress (zlib's technical notes).
@@ -23,16 +25,16 @@ type inflater struct {
 // inflate decompresses packed into a pooled buffer, which the caller puts
 // back. It stops as soon as the result is larger than the limit, or the lease
 // cannot grow with it.
-func (z *inflater) inflate(packed []byte, l *lease) (*[]byte, error) {
+func (z *inflater) inflate(packed []byte, l *door.Lease) (*[]byte, error) {
 	r, err := z.reader(packed)
 	if err != nil {
 		return nil, errGzip(err)
 	}
 	defer z.readers.Put(r)
-	held := int(l.held) // what the lease covers besides the result
+	held := l.Held() // what the lease covers besides the result
 	out := z.buffers.Get(0)
 	for size := z.guess(packed); ; size = min(2*size, z.limit+1) {
-		if !l.grow(held + size) {
+		if !l.Grow(held + size) {
 			z.buffers.Put(out)
 			return nil, errBusy()
 		}

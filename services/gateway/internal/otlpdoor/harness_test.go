@@ -114,6 +114,7 @@ type bench struct {
 	url       string
 	published *recorder
 	counters  *door.Counters
+	budget    *door.Budget
 	stats     *prometheus.Registry
 	grpcAddr  string
 }
@@ -130,18 +131,27 @@ func identify(_ context.Context, authorization, apiKey string) (identity.Identit
 	return identity.Identity{}, fault.Unauthenticated.New("the token is not valid").WithReason("TOKEN_INVALID")
 }
 
+// intake is the way to the topic spans, over a publisher.
+func intake(publisher broker.Publisher, counters *door.Counters, timeout time.Duration) *door.Intake {
+	return door.NewIntake(
+		door.IntakeConfig{Topic: event.Spans, Type: event.TypeTraces, Signal: event.SignalSpans, Timeout: timeout},
+		door.IntakeDeps{Publisher: publisher, Counters: counters, Sequence: door.NewSequence("gw-1")})
+}
+
 // start runs a door on loopback until the test ends.
 func start(t testing.TB, cfg otlpdoor.Config, change ...func(*otlpdoor.Deps)) *bench {
 	t.Helper()
-	b := &bench{published: &recorder{}, counters: door.NewCounters("gw-1"), stats: prometheus.NewRegistry()}
+	b := &bench{
+		published: &recorder{}, counters: door.NewCounters("gw-1"), budget: door.NewBudget(256 << 20), stats: prometheus.NewRegistry(),
+	}
 	deps := otlpdoor.Deps{
-		Publisher: b.published, MaxMessage: func() int { return 1 << 20 }, Identify: identify,
-		Counters: b.counters, Sequence: door.NewSequence("gw-1"),
+		Intake: intake(b.published, b.counters, 0), Budget: b.budget, MaxMessage: func() int { return 1 << 20 }, Identify: identify,
 		Log: slog.New(slog.DiscardHandler), Stats: b.stats, Traces: noop.NewTracerProvider(),
 	}
 	for _, c := range change {
 		c(&deps)
 	}
+	b.budget = deps.Budget
 	d, err := otlpdoor.New(cfg, deps)
 	require.NoError(t, err)
 	overGRPC, err := net.Listen("tcp", "127.0.0.1:0")

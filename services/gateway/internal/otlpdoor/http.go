@@ -67,11 +67,11 @@ func (d *Door) traces(w http.ResponseWriter, req *http.Request) {
 		d.answerStatus(w, req, http.StatusMethodNotAllowed, status.New(codes.Unimplemented, "only POST is allowed"))
 		return
 	}
-	r := &request{started: d.now(), lease: lease{from: d.budget}}
+	r := &request{started: d.now(), lease: d.deps.Budget.Lease()}
 	code := codes.OK
 	var err error
 	defer func() {
-		r.lease.free()
+		r.lease.Free()
 		if panicked := recover(); panicked != nil {
 			err = fault.Internal.Wrap(fmt.Errorf("panic: %v\n%s", panicked, debug.Stack()), "internal error")
 			code = d.answerError(w, req, err)
@@ -146,7 +146,7 @@ func (d *Door) exportHTTP(req *http.Request, r *request, isJSON bool) (otlp.Repo
 	}
 	if isJSON {
 		// Protobuf is smaller than its JSON.
-		if !r.lease.grow(int(r.lease.held) + len(body)) {
+		if !r.lease.Grow(r.lease.Held() + len(body)) {
 			return otlp.Report{}, errBusy()
 		}
 		if body, err = otlp.FromJSON(body); err != nil {
@@ -170,7 +170,7 @@ func (d *Door) readBody(req *http.Request, r *request) (*[]byte, error) {
 	size++ // so that the end is met without growing
 	buf := d.buffers.Get(0)
 	for n := 0; ; size = min(2*size, limit+1) {
-		if !r.lease.grow(size) {
+		if !r.lease.Grow(size) {
 			d.buffers.Put(buf)
 			return nil, errBusy()
 		}

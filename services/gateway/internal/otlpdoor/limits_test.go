@@ -26,7 +26,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker/driver/memory"
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
-	"github.com/driftmesh/driftmesh/internal/settings"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
 )
 
@@ -110,8 +110,9 @@ func TestBrokerAwayMeansTryAgain(t *testing.T) {
 	require.NoError(t, conn.Admin().EnsureTopic(t.Context(), broker.TopicSpec{Name: event.Spans}))
 	publisher, err := conn.Publisher()
 	require.NoError(t, err)
+	counters := door.NewCounters("gw-1")
 	b := start(t, otlpdoor.Config{RetryDelay: 1500 * time.Millisecond}, func(d *otlpdoor.Deps) {
-		d.Publisher = publisher
+		d.Intake = intake(publisher, counters, 0)
 		d.MaxMessage = func() int { return conn.Capabilities().MaxMessageBytes }
 	})
 	tail, err := conn.Tail(t.Context(), event.Spans)
@@ -126,12 +127,12 @@ func TestBrokerAwayMeansTryAgain(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
 	require.Equal(t, "2", resp.Header.Get("Retry-After"))
 	requireRetry(t, httpStatus(t, resp, body))
-	require.Zero(t, b.counters.Door("default", event.SignalSpans).Accepted)
+	require.Zero(t, counters.Door("default", event.SignalSpans).Accepted)
 
 	server.Up()
 	_, err = b.client.Export(t.Context(), req)
 	require.NoError(t, err)
-	require.EqualValues(t, 8, b.counters.Door("default", event.SignalSpans).Accepted)
+	require.EqualValues(t, 8, counters.Door("default", event.SignalSpans).Accepted)
 	m, err := tail.Next(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "gw-1/1:1", m.Header(event.HeaderSeq), "the numbers of refused requests are used again")
@@ -144,8 +145,11 @@ func TestBrokerAwayMeansTryAgain(t *testing.T) {
 
 func TestSlowBrokerIsNoHang(t *testing.T) {
 	t.Parallel()
-	b := start(t, otlpdoor.Config{PublishTimeout: 50 * time.Millisecond})
-	b.published.before = func(ctx context.Context, _ []broker.Message) error {
+	published := &recorder{}
+	b := start(t, otlpdoor.Config{}, func(d *otlpdoor.Deps) {
+		d.Intake = intake(published, door.NewCounters("gw-1"), 50*time.Millisecond)
+	})
+	published.before = func(ctx context.Context, _ []broker.Message) error {
 		<-ctx.Done()
 		return &broker.PublishError{Total: 1, Failed: []broker.Failure{{Err: broker.ErrUnknownOutcome}}}
 	}
@@ -154,10 +158,10 @@ func TestSlowBrokerIsNoHang(t *testing.T) {
 	requireRetry(t, status.Convert(err))
 	require.Less(t, time.Since(began), 5*time.Second)
 
-	b.published.before = nil
+	published.before = nil
 	_, err = b.client.Export(t.Context(), sample(4))
 	require.NoError(t, err)
-	m := b.published.messages()[0]
+	m := published.messages()[0]
 	require.Equal(t, "gw-1/1:2", m.Header(event.HeaderSeq))
 	require.Equal(t, "1", m.Header(event.HeaderVoid), "the number of unknown fate is told")
 }
@@ -226,9 +230,17 @@ func TestPartlyPublishedIsSentAgain(t *testing.T) {
 	t.Parallel()
 	b := start(t, otlpdoor.Config{})
 	var pieces int
+	fates := map[string]error{} // by id: they fail however often they are tried
 	b.published.before = func(_ context.Context, msgs []broker.Message) error {
-		pieces = len(msgs)
-		return &broker.PublishError{Total: pieces, Failed: []broker.Failure{{Index: 1, Err: broker.ErrUnavailable}, {Index: 2, Err: broker.ErrUnknownOutcome}}}
+		if pieces == 0 {
+			pieces = len(msgs)
+			fates[msgs[1].ID], fates[msgs[2].ID] = broker.ErrUnavailable, broker.ErrUnknownOutcome
+		}
+		errs := make([]error, len(msgs))
+		for i, m := range msgs {
+			errs[i] = fates[m.ID]
+		}
+		return broker.Published(errs)
 	}
 	_, err := b.client.Export(t.Context(), sample(10_000))
 	requireRetry(t, status.Convert(err))
@@ -253,8 +265,8 @@ func TestPartlyPublishedIsSentAgain(t *testing.T) {
 // travels as it came, and is not refused for it.
 func TestPackingGivesWayToRequests(t *testing.T) {
 	t.Parallel()
-	for budget, encoding := range map[settings.Size]string{400 << 10: "", 8 << 20: "snappy"} {
-		b := start(t, otlpdoor.Config{MaxInFlight: budget})
+	for budget, encoding := range map[int64]string{400 << 10: "", 8 << 20: "snappy"} {
+		b := start(t, otlpdoor.Config{}, func(d *otlpdoor.Deps) { d.Budget = door.NewBudget(budget) })
 		encodings := make(chan string, 1)
 		b.published.before = func(_ context.Context, msgs []broker.Message) error {
 			encodings <- msgs[0].Header(event.HeaderEncoding)
@@ -271,7 +283,7 @@ func TestPackingGivesWayToRequests(t *testing.T) {
 // one more is told to try again, and goes through once they are done.
 func TestBudget(t *testing.T) {
 	t.Parallel()
-	b := start(t, otlpdoor.Config{MaxInFlight: 940 << 10})
+	b := start(t, otlpdoor.Config{}, func(d *otlpdoor.Deps) { d.Budget = door.NewBudget(940 << 10) })
 	entered, release := make(chan struct{}, 8), make(chan struct{})
 	let := sync.OnceFunc(func() { close(release) })
 	defer let()
@@ -304,11 +316,5 @@ func TestBudget(t *testing.T) {
 	waiting.Wait()
 	_, err = b.client.Export(t.Context(), sample(4))
 	require.NoError(t, err)
-	families, err := b.stats.Gather()
-	require.NoError(t, err)
-	for _, f := range families {
-		if f.GetName() == "driftmesh_gateway_otlp_in_flight_bytes" {
-			require.Zero(t, f.Metric[0].GetGauge().GetValue(), "everything was given back")
-		}
-	}
+	require.Zero(t, b.budget.Used(), "everything was given back")
 }

@@ -40,7 +40,7 @@ func (m *transportMetrics) done(code codes.Code, started time.Time) {
 	m.seconds.Observe(time.Since(started).Seconds())
 }
 
-func newMetrics(reg prometheus.Registerer, b *budget) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "driftmesh_gateway_otlp_requests_total", Help: "OTLP trace requests by transport and gRPC code of the answer.",
 	}, []string{"transport", "code"})
@@ -75,13 +75,7 @@ func newMetrics(reg prometheus.Registerer, b *budget) (*metrics, error) {
 		}
 		t.seconds = seconds.WithLabelValues(name)
 	}
-	held := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "driftmesh_gateway_otlp_in_flight_bytes", Help: "Bytes of OTLP requests held in memory.",
-	}, func() float64 { return float64(b.used.Load()) })
-	limit := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "driftmesh_gateway_otlp_in_flight_limit_bytes", Help: "Most bytes of OTLP requests that may be held in memory.",
-	}, func() float64 { return float64(b.limit) })
-	for _, c := range []prometheus.Collector{requests, spans, mended, seconds, m.bytes, m.cut, held, limit} {
+	for _, c := range []prometheus.Collector{requests, spans, mended, seconds, m.bytes, m.cut} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register OTLP door metrics: %w", err)
 		}

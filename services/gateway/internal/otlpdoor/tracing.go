@@ -12,10 +12,6 @@ import (
 	"github.com/driftmesh/driftmesh/internal/otlp"
 )
 
-// maxTraceState bounds the tracestate that is passed on, as it travels in the
-// headers of messages.
-const maxTraceState = 1 << 10
-
 // begin starts the span of a call when it is to be traced: never for the
 // mesh's own tenant, always in a sampled trace that comes with the call, else
 // as often as the sampler allows. Most calls come without a trace, and then
@@ -26,7 +22,7 @@ func (d *Door) begin(ctx context.Context, r *request, name, parent, state string
 	}
 	if parent != "" {
 		carrier := propagation.MapCarrier{"traceparent": parent}
-		if len(state) <= maxTraceState {
+		if len(state) <= event.MaxTraceState {
 			carrier["tracestate"] = state
 		}
 		ctx = propagation.TraceContext{}.Extract(ctx, carrier)

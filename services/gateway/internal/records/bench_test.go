@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/record"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
@@ -47,8 +48,10 @@ func BenchmarkPublishRecords(b *testing.B) {
 		template.Records = append(template.Records, &ingestv1.Record{Id: fmt.Sprintf("record-%d", i), Profile: profile.GetUid(), Body: &ingestv1.Record_Features{Features: f}})
 	}
 	s := records.New(records.Limits{}, records.Deps{
-		Publisher: nowhere{}, MaxMessage: func() int { return 0 }, Profiles: oneProfile{record.ProfileOf(profile)},
-		Counters: door.NewCounters("i"), Sequence: door.NewSequence("i"), Tracer: noop.NewTracerProvider().Tracer(""),
+		Intake: door.NewIntake(door.IntakeConfig{Topic: event.Records, Type: event.TypeRecords, Signal: event.SignalRecords},
+			door.IntakeDeps{Publisher: nowhere{}, Counters: door.NewCounters("i"), Sequence: door.NewSequence("i")}),
+		Budget: door.NewBudget(1 << 30), MaxMessage: func() int { return 0 },
+		Profiles: oneProfile{record.ProfileOf(profile)}, Tracer: noop.NewTracerProvider().Tracer(""),
 	})
 	ctx := identity.With(b.Context(), identity.Identity{Tenant: "t", Subject: "s", Kind: identity.User})
 	raw, err := proto.Marshal(template)

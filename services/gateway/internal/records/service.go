@@ -9,8 +9,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/driftmesh/driftmesh/internal/broker"
-	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/record"
@@ -20,11 +18,10 @@ import (
 
 // Deps is what the service needs. Every field is required, except Now.
 type Deps struct {
-	Publisher  broker.Publisher
-	MaxMessage func() int // the broker's largest message, 0 while unknown
+	Intake     *door.Intake // of the topic records
+	Budget     *door.Budget // of the memory for requests
+	MaxMessage func() int   // the broker's largest message, 0 while unknown
 	Profiles   record.Profiles
-	Counters   *door.Counters
-	Sequence   *door.Sequence // of the topic records
 	Tracer     trace.Tracer
 	Now        func() time.Time // nil for the real clock
 }
@@ -32,15 +29,13 @@ type Deps struct {
 // Service takes records in. It is safe for concurrent use.
 type Service struct {
 	limits     Limits
-	publisher  broker.Publisher
+	intake     *door.Intake
+	budget     *door.Budget
 	maxMessage func() int
 	sieve      *record.Sieve
-	counters   *door.Counters
-	sequence   *door.Sequence
 	tracer     trace.Tracer
 	now        func() time.Time
 
-	budget  budget
 	stop    chan struct{} // closed by Stop
 	stopped sync.Once
 	readers sync.WaitGroup // of streams
@@ -49,20 +44,15 @@ type Service struct {
 // New makes the service. Stop it.
 func New(limits Limits, deps Deps) *Service {
 	s := &Service{
-		limits: limits.withDefaults(), publisher: deps.Publisher, maxMessage: deps.MaxMessage,
-		sieve:    record.NewSieve(limits.Rules, deps.Profiles),
-		counters: deps.Counters, sequence: deps.Sequence,
+		limits: limits.withDefaults(), intake: deps.Intake, budget: deps.Budget, maxMessage: deps.MaxMessage,
+		sieve:  record.NewSieve(limits.Rules, deps.Profiles),
 		tracer: deps.Tracer, now: deps.Now, stop: make(chan struct{}),
 	}
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.budget.limit = s.limits.InFlightBytes
 	return s
 }
-
-// InFlightBytes is how many bytes of records are being worked on.
-func (s *Service) InFlightBytes() int64 { return s.budget.used.Load() }
 
 // Stop makes streams end once what they have under way is answered. It does not
 // wait; Wait does. It is safe to call twice.
@@ -88,30 +78,33 @@ func (s *Service) take(ctx context.Context, size int, batch []*ingestv1.Record) 
 	if len(batch) == 0 {
 		return result{}, nil
 	}
-	free, err := s.budget.take(int64(size))
-	if err != nil {
-		return result{}, err
+	lease := s.budget.Lease()
+	defer lease.Free()
+	if !lease.Grow(size) {
+		return result{}, errFull()
 	}
-	defer free()
 	v, err := s.sieve.Sift(ctx, record.Batch{
 		Tenant: tenant, Records: batch, Now: s.now(), MaxRecord: record.MaxRecord(s.maxMessage()),
 	})
 	if err != nil {
 		return result{}, err
 	}
-	accepted := 0
-	if len(v.Good) > 0 {
-		if accepted, err = s.publishTraced(ctx, tenant, v); err != nil {
-			return result{}, err
-		}
-	}
-	for reason, n := range v.Rejected.ByReason {
-		s.counters.Reject(tenant, event.SignalRecords, reason, int(n))
+	accepted, err := s.publishTraced(ctx, tenant, v)
+	if err != nil {
+		return result{}, err
 	}
 	return result{accepted, v.Rejected}, nil
 }
 
+func errFull() error {
+	return fault.Unavailable.New("the gateway has too much under way").
+		WithReason("GATEWAY_FULL").WithRetryAfter(time.Second)
+}
+
 func (s *Service) publishTraced(ctx context.Context, tenant string, v *record.Verdict) (int, error) {
+	if len(v.Good) == 0 {
+		return s.publish(ctx, tenant, v)
+	}
 	ctx, span := s.begin(ctx, tenant, v.Good)
 	defer span.End()
 	accepted, err := s.publish(ctx, tenant, v)

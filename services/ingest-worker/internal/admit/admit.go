@@ -196,10 +196,6 @@ func (out *Admission) forward(p part, trace []broker.Header) {
 	out.Forwards = append(out.Forwards, m)
 }
 
-// maxTraceState bounds the tracestate that is passed on; a longer one is left
-// behind, as the specification has it.
-const maxTraceState = 512
-
 // traceOf is the trace context of the producer, nil when there is none that is
 // recorded. It is copied: the delivery's memory is the driver's.
 func traceOf(headers []broker.Header) []broker.Header {
@@ -221,7 +217,7 @@ func traceHeaders(parent, state string) []broker.Header {
 		return nil
 	}
 	trace := []broker.Header{{Key: event.HeaderTraceParent, Value: []byte(parent)}}
-	if state != "" && len(state) <= maxTraceState {
+	if state != "" && len(state) <= event.MaxTraceState {
 		trace = append(trace, broker.Header{Key: event.HeaderTraceState, Value: []byte(state)})
 	}
 	return trace
