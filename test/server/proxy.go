@@ -6,14 +6,17 @@ import (
 	"time"
 )
 
-// Proxy is a TCP relay to a server that can swallow everything, as a network
+// Proxy is a TCP relay to a server. It can swallow everything, as a network
 // does whose cable was pulled: nobody is told, connections stay open, new ones
-// are accepted and hear nothing.
+// are accepted and hear nothing. And it can be a slow link, which all
+// connections share.
 type Proxy struct {
 	lis    net.Listener
 	target string
 
 	mu    sync.Mutex
+	rate  int           // bytes per second of either direction; 0 is all there is
+	clear time.Time     // when the link has carried what it was given
 	open  chan struct{} // closed while traffic flows
 	conns map[net.Conn]struct{}
 	done  chan struct{}
@@ -58,6 +61,34 @@ func (p *Proxy) Resume() {
 	case <-p.open: // already
 	default:
 		close(p.open)
+	}
+}
+
+// Slow lets only so many bytes per second pass, of all connections together; 0
+// is no limit.
+func (p *Proxy) Slow(bytesPerSecond int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rate = bytesPerSecond
+}
+
+// carry takes as long as the link needs for n bytes.
+func (p *Proxy) carry(n int) {
+	p.mu.Lock()
+	if p.rate <= 0 {
+		p.mu.Unlock()
+		return
+	}
+	if now := time.Now(); p.clear.Before(now) {
+		p.clear = now
+	}
+	p.clear = p.clear.Add(time.Duration(n) * time.Second / time.Duration(p.rate))
+	t := time.NewTimer(time.Until(p.clear))
+	p.mu.Unlock()
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-p.done:
 	}
 }
 
@@ -110,6 +141,7 @@ func (p *Proxy) pump(dst, src net.Conn) {
 			return
 		}
 		if n > 0 {
+			p.carry(n)
 			if _, werr := dst.Write(buf[:n]); werr != nil {
 				return
 			}

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/test/server"
 )
 
 // Server is a running broker of a harness. Its methods fail the test that
@@ -57,6 +58,13 @@ type Harness struct {
 	// Refused opens connections that a server refuses, by what is wrong with
 	// them. Needed by AuthAndTLS.
 	Refused func(tb testing.TB) map[string]func(context.Context) error
+	// Slow starts a server behind a link that can be slowed; where it is nil, the
+	// link is laid to the server of Start. Kafka's clients connect to where the
+	// server says it is.
+	Slow func(t *testing.T) (Server, *server.Proxy)
+	// Remove deletes a topic behind our back, and returns when it is gone. Needed
+	// by TopicMadeAnew, which is skipped without.
+	Remove func(tb testing.TB, addr, topic string)
 	// Settle waits until what was just provisioned survives Kill. It is called in
 	// cases with faults, where the server needs time for that. May be nil.
 	Settle func(tb testing.TB)
@@ -86,7 +94,7 @@ func Cases() []string {
 }
 
 func cases() []testCase {
-	return slices.Concat(publishCases(), consumeCases(), runnerCases(), groupCases(), adminCases(), fullCases(), faultCases())
+	return slices.Concat(publishCases(), consumeCases(), runnerCases(), groupCases(), adminCases(), fullCases(), faultCases(), linkCases(), anewCases())
 }
 
 // Run runs the suite.

@@ -23,9 +23,9 @@ func (a admin) EnsureTopic(ctx context.Context, spec broker.TopicSpec) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
-	err := a.again(ctx, a.pub, func(ctx context.Context) error { return a.ensureTopic(ctx, spec) })
+	err := a.persist(ctx, a.pub, func(ctx context.Context) error { return a.ensureTopic(ctx, spec) })
 	if err == nil {
-		err = a.again(ctx, a.pub, func(ctx context.Context) error { return a.ready(ctx, spec.Name) })
+		err = a.persist(ctx, a.pub, func(ctx context.Context) error { return a.ready(ctx, spec.Name) })
 	}
 	if err != nil {
 		return fmt.Errorf("ensure topic %q: %w", spec.Name, classify(err))

@@ -1,8 +1,6 @@
 package kafka
 
 import (
-	"errors"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,7 +8,7 @@ import (
 	"unicode/utf8"
 
 	kafkago "github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 )
@@ -80,23 +78,6 @@ func (s *slab) add(m *broker.Message, lane int, now time.Time) {
 	s.msgs = append(s.msgs, out)
 }
 
-// record is a message as it was fetched. It owns its memory.
-type record struct {
-	offset  int64
-	time    time.Time
-	key     []byte // nil is none
-	value   []byte
-	headers []protocol.Header
-}
-
-func (r *record) size() int {
-	n := len(r.value) + len(r.key)
-	for i := range r.headers {
-		n += len(r.headers[i].Key) + len(r.headers[i].Value) + 4
-	}
-	return n
-}
-
 // decode fills a message from its wire form, whose memory it shares. Header
 // names are lower-cased, so that foreign producers' Traceparent is found;
 // headers that break our rules are mended or dropped, so that what came in can
@@ -121,7 +102,7 @@ func decode(r *record, m *broker.Message) {
 	m.Time = broker.TimeOf(m.Headers, m.Time)
 }
 
-func appendHeader(hs []broker.Header, in *protocol.Header) []broker.Header {
+func appendHeader(hs []broker.Header, in *kmsg.Header) []broker.Header {
 	h := broker.Header{Key: strings.ToLower(in.Key), Value: in.Value}
 	if h.Value == nil {
 		h.Value = []byte{}
@@ -149,91 +130,4 @@ func mend(r rune) rune {
 		return ' '
 	}
 	return r
-}
-
-// chunk is how much memory small records share.
-const chunk = 128 << 10
-
-// reader copies records out of a response.
-type reader struct{ arena []byte }
-
-// bytes reads b into memory of our own; nil stays nil.
-func (r *reader) bytes(b protocol.Bytes) ([]byte, error) {
-	if b == nil {
-		return nil, nil
-	}
-	defer b.Close()
-	n := b.Len()
-	if n > chunk/8 {
-		out := make([]byte, n)
-		_, err := io.ReadFull(b, out)
-		return out, err
-	}
-	if len(r.arena) < n || r.arena == nil {
-		r.arena = make([]byte, chunk)
-	}
-	out := r.arena[:n:n]
-	r.arena = r.arena[n:]
-	_, err := io.ReadFull(b, out)
-	return out, err
-}
-
-// records reads what a fetch response holds from offset on, and returns the
-// offset after it.
-func (r *reader) records(in protocol.RecordReader, offset int64) (out []record, next int64, err error) {
-	next = offset
-	batches := []protocol.RecordReader{in}
-	if stream, ok := in.(*protocol.RecordStream); ok {
-		batches = stream.Records
-	}
-	for _, batch := range batches {
-		_, control := batch.(*protocol.ControlBatch) // a transaction's end
-		for {
-			rec, err := batch.ReadRecord()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				return out, next, err
-			}
-			if rec.Offset < next {
-				discard(rec)
-				continue // the batch began before what was asked for
-			}
-			next = rec.Offset + 1
-			if control {
-				discard(rec)
-				continue
-			}
-			kept, err := r.record(rec)
-			if err != nil {
-				return out, rec.Offset, err
-			}
-			out = append(out, kept)
-		}
-	}
-	return out, next, nil
-}
-
-func (r *reader) record(in *protocol.Record) (out record, err error) {
-	out = record{offset: in.Offset, time: in.Time, headers: in.Headers}
-	if out.key, err = r.bytes(in.Key); err != nil {
-		return out, err
-	}
-	if out.value, err = r.bytes(in.Value); err != nil {
-		return out, err
-	}
-	if out.value == nil {
-		out.value = []byte{}
-	}
-	return out, nil
-}
-
-// discard frees what a record refers to.
-func discard(r *protocol.Record) {
-	for _, b := range []protocol.Bytes{r.Key, r.Value} {
-		if b != nil {
-			_ = b.Close() // memory only
-		}
-	}
 }

@@ -9,6 +9,7 @@ import (
 	kafkago "github.com/segmentio/kafka-go"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/kafka/frontier"
 )
 
 // lazily is how long the record of a delivery may wait for an acknowledgement
@@ -50,7 +51,7 @@ func (s *session) committed(ctx context.Context) error {
 func (s *session) round(ctx context.Context) error {
 	w := make(chan error, 1)
 	s.k.mu.Lock()
-	if s.ended || s.lost {
+	if s.ended || s.fenced {
 		s.k.mu.Unlock()
 		return broker.ErrLeaseLost
 	}
@@ -68,16 +69,13 @@ func (s *session) round(ctx context.Context) error {
 	}
 }
 
-// claim puts deliveries on record before the worker sees them.
-func (s *session) claim(ctx context.Context) error { return s.committed(ctx) }
-
 // gather is how long a commit waits for more to take along: a worker that takes
 // a batch acknowledges another at about the same time, and a commit takes longer
 // than this by far.
 const gather = 150 * time.Microsecond
 
-// commits commits until the session ends, and then once more.
-func (s *session) commits(finish <-chan struct{}) {
+// keep commits until the session ends, and then once more.
+func (s *session) keep(finish <-chan struct{}) {
 	for {
 		select {
 		case <-s.kick:
@@ -88,8 +86,8 @@ func (s *session) commits(finish <-chan struct{}) {
 			s.flush(true)
 		case <-finish:
 			s.k.mu.Lock()
-			for _, l := range s.lanes {
-				l.dirty = true
+			for _, pt := range s.parts {
+				pt.books.Touch()
 			}
 			s.k.mu.Unlock()
 			s.flush(false)
@@ -104,6 +102,12 @@ func (s *session) commits(finish <-chan struct{}) {
 	}
 }
 
+// snapshot is what one commit says about a partition.
+type snapshot struct {
+	part  *partition
+	acked []*frontier.Message
+}
+
 // flush commits what has changed.
 func (s *session) flush(open bool) {
 	s.k.mu.Lock()
@@ -111,27 +115,26 @@ func (s *session) flush(open bool) {
 	waiters := s.waiters
 	s.waiters = nil
 	var list []kafkago.OffsetCommit
-	var included []*slot
-	var lanes []*lane
-	for _, l := range s.lanes {
-		if !l.dirty {
+	var taken []snapshot
+	for _, pt := range s.parts {
+		if !pt.books.Changed() {
 			continue
 		}
-		offset, st, slots := l.state(open)
-		c := kafkago.OffsetCommit{Partition: l.id, Offset: offset}
+		offset, st, acked := pt.books.Snapshot()
+		st.Open, st.Topic, st.Behind = open, s.topic, pt.end-pt.books.Next()
+		c := kafkago.OffsetCommit{Partition: pt.id, Offset: offset}
 		if !s.plain {
-			c.Metadata = st.encode()
+			c.Metadata = st.Encode()
 		}
-		list, included, lanes = append(list, c), append(included, slots...), append(lanes, l)
-		l.dirty = false
+		list, taken = append(list, c), append(taken, snapshot{pt, acked})
 	}
-	lost := s.lost
+	fenced := s.fenced
 	s.k.mu.Unlock()
 	err := error(broker.ErrLeaseLost)
-	if !lost {
+	if !fenced {
 		err = s.commit(list)
 	}
-	s.settle(lanes, included, err)
+	s.settle(taken, err)
 	answer(waiters, err)
 }
 
@@ -142,37 +145,30 @@ func answer(waiters []chan error, err error) {
 }
 
 // settle notes what became of a commit.
-func (s *session) settle(lanes []*lane, included []*slot, err error) {
+func (s *session) settle(taken []snapshot, err error) {
 	if is(err, fencedCodes) {
 		s.lose()
 	}
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
-	if err != nil {
-		for _, l := range lanes {
-			l.dirty = true
+	if err == nil {
+		for _, t := range taken {
+			t.part.books.Committed(t.acked)
 		}
-		if errors.Is(err, kafkago.OffsetMetadataTooLarge) {
-			s.plain = true
-			s.k.conn.cfg.Log.Error("broker takes too little metadata with offsets: messages may come again after a crash",
-				"topic", s.k.cfg.Topic, "group", s.k.cfg.Group, "setting", "offset.metadata.max.bytes")
-		}
-		if !s.lost {
-			s.touch()
-		}
+		s.k.signal()
 		return
 	}
-	for _, sl := range included {
-		if sl.state == slotAcking {
-			dirty := sl.lane.dirty
-			sl.take(slotDone)
-			sl.lane.dirty = dirty
-		}
+	for _, t := range taken {
+		t.part.books.Touch()
 	}
-	for _, l := range lanes {
-		l.trim()
+	if errors.Is(err, kafkago.OffsetMetadataTooLarge) {
+		s.plain = true
+		s.k.conn.cfg.Log.Error("broker takes too little metadata with offsets: messages may come again after a crash",
+			"topic", s.k.cfg.Topic, "group", s.k.cfg.Group, "setting", "offset.metadata.max.bytes")
 	}
-	s.k.signal()
+	if !s.fenced {
+		s.touch()
+	}
 }
 
 // commit sends offsets with their metadata, as a member of this generation.

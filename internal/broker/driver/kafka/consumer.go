@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/kafka/frontier"
 )
 
 // consumer is one worker of a group. While it is a member of the Kafka group
@@ -26,7 +27,7 @@ type consumer struct {
 
 	receiving sync.Mutex // held by Receive
 
-	mu      sync.Mutex // guards what follows, and all sessions, lanes and leases
+	mu      sync.Mutex // guards what follows, and all sessions, partitions and leases
 	active  bool       // a Receive is running
 	rested  time.Time  // when the last one began or ended
 	member  *member    // nil when we are not in the group
@@ -34,15 +35,14 @@ type consumer struct {
 	draft   []item     // the batch in the making
 	drafted int        // its bytes
 	since   time.Time  // when its first message was there
-	busy    map[uint64]int
 }
 
 // item is a message on its way into a batch.
 type item struct {
-	lane *lane
-	slot *slot // nil on its first delivery
+	part *partition
+	msg  *frontier.Message // nil on its first delivery
 	rec  record
-	key  uint64 // hash of lane and key, 0 without a key
+	key  uint64 // hash of the key, 0 without one
 }
 
 // stale is when what was fetched is fetched again: retention or a Seek may have
@@ -53,7 +53,7 @@ func newConsumer(c *conn, cfg broker.ConsumerConfig) *consumer {
 	k := &consumer{
 		conn: c, cfg: cfg, gid: c.target.group(cfg.Topic, cfg.Group),
 		slots: make(chan struct{}, cfg.MaxInFlight), wake: make(chan struct{}, 1),
-		seed: maphash.MakeSeed(), busy: map[uint64]int{},
+		seed: maphash.MakeSeed(),
 	}
 	k.closed, k.close = context.WithCancel(context.Background())
 	return k
@@ -97,12 +97,12 @@ func (k *consumer) next(ctx context.Context) (*broker.Batch, error) {
 		<-k.slots
 		return nil, err
 	}
-	b, l, claim := k.deliver()
+	b, le, claim := k.deliver()
 	if b == nil || !claim {
 		return b, nil
 	}
-	if err := l.session.claim(ctx); err != nil {
-		l.undo()
+	if err := le.session.committed(ctx); err != nil {
+		le.undo()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -153,8 +153,8 @@ func (k *consumer) fill() (full, some bool, since time.Time) {
 		return false, false, time.Time{}
 	}
 	had := len(k.draft)
-	for i := range s.lanes {
-		if full = s.lanes[(s.turn+i)%len(s.lanes)].fill(k); full {
+	for i := range s.parts {
+		if full = s.parts[(s.turn+i)%len(s.parts)].fill(k); full {
 			break
 		}
 	}
@@ -178,7 +178,7 @@ func (k *consumer) room(size int) bool {
 // deliver turns the draft into a batch; claim says that it must be on record
 // before the worker sees it. Without a draft it frees the slot and returns
 // nothing.
-func (k *consumer) deliver() (b *broker.Batch, l *lease, claim bool) {
+func (k *consumer) deliver() (b *broker.Batch, le *lease, claim bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.session
@@ -186,38 +186,42 @@ func (k *consumer) deliver() (b *broker.Batch, l *lease, claim bool) {
 		<-k.slots
 		return nil, nil, false
 	}
-	l = newLease(k, s, len(k.draft))
+	le = newLease(k, s, len(k.draft))
 	ds := make([]broker.Delivery, len(k.draft))
-	fresh := make([]slot, len(k.draft))
+	fresh := make([]frontier.Message, len(k.draft))
 	for i := range k.draft {
 		it := &k.draft[i]
-		sl := it.slot
-		if sl == nil {
-			sl = &fresh[i]
-			*sl = slot{lane: it.lane, offset: it.rec.offset, key: it.key}
-			it.lane.push(sl)
+		m := it.msg
+		if m == nil {
+			m = &fresh[i]
+			*m = frontier.Message{Offset: it.rec.offset, Key: it.key}
+			it.part.books.Deliver(m)
+		} else {
+			it.part.books.Redeliver(m)
 		}
-		sl.hand(l)
-		claim = claim || sl.attempt > 1 || sl.offset < it.lane.suspect
-		l.slots[i] = sl
+		claim = claim || m.Attempt > 1 || m.Offset < it.part.suspect
+		le.msgs[i] = leased{it.part, m}
 		d := &ds[i]
 		decode(&it.rec, &d.Message)
-		d.Topic, d.Attempt = k.cfg.Topic, sl.attempt
-		d.Lane = it.lane.name
-		d.Position = it.lane.position(sl.offset)
+		d.Topic, d.Attempt = k.cfg.Topic, m.Attempt
+		d.Lane = it.part.name
+		d.Position = it.part.position(m.Offset)
 	}
 	s.turn++
 	k.draft, k.drafted = nil, 0
+	for _, pt := range s.parts {
+		pt.passed(k)
+	}
 	s.touch()
-	return broker.NewBatch(l.ctx, ds, l.wait, l), l, claim
+	return broker.NewBatch(le.ctx, ds, le.wait, le), le, claim
 }
 
-// hash identifies a key of a lane; 0 is no key.
-func (k *consumer) hash(l *lane, key []byte) uint64 {
+// hash identifies a key; 0 is no key.
+func (k *consumer) hash(key []byte) uint64 {
 	if key == nil {
 		return 0
 	}
-	return maphash.Bytes(k.seed, key) ^ (uint64(l.id)+1)*0x9e3779b97f4a7c15 | 1
+	return maphash.Bytes(k.seed, key) | 1
 }
 
 // signal lets Receive look again.

@@ -33,8 +33,10 @@ var (
 	// movedCodes say that metadata is out of date; nothing was stored.
 	movedCodes = []kafkago.Error{
 		kafkago.NotLeaderForPartition, kafkago.LeaderNotAvailable, kafkago.UnknownTopicOrPartition,
-		kafkago.BrokerNotAvailable, kafkago.ReplicaNotAvailable, kafkago.FencedLeaderEpoch, kafkago.UnknownLeaderEpoch,
+		kafkago.UnknownTopicID, kafkago.InconsistentTopicID, kafkago.BrokerNotAvailable, kafkago.ReplicaNotAvailable, kafkago.FencedLeaderEpoch, kafkago.UnknownLeaderEpoch,
 	}
+	// unknownCodes say that there is no such topic.
+	unknownCodes = []kafkago.Error{kafkago.UnknownTopicOrPartition, kafkago.UnknownTopicID, kafkago.InconsistentTopicID}
 	// refusedCodes say that a broker that we reached stored nothing.
 	refusedCodes = []kafkago.Error{kafkago.NotEnoughReplicas, kafkago.KafkaStorageError}
 	// contract are the errors that have a class already.
@@ -72,7 +74,7 @@ func isMoved(err error) bool {
 // isUnknownTopic reports whether the topic does not exist, as far as whoever
 // said so knows.
 func isUnknownTopic(err error) bool {
-	return errors.Is(err, kafkago.UnknownTopicOrPartition) || errors.Is(err, protocol.ErrNoTopic)
+	return is(err, unknownCodes) || errors.Is(err, protocol.ErrNoTopic)
 }
 
 // notSent reports whether the connection was never made.

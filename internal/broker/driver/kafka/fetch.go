@@ -7,33 +7,62 @@ import (
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
 )
 
+// Bounds of one fetch. A larger message comes alone.
 const (
-	fetchBytes = 2 << 20                // of one response; a larger message comes alone
-	fetchWait  = 500 * time.Millisecond // for the first byte
+	fetchMin  = 64 << 10
+	fetchMost = 2 << 20
+	fetchWait = 500 * time.Millisecond // for the first byte
 )
 
-// fetch reads from a partition: records from offset on, and the offset to go on
-// at. It waits up to wait for the first.
-func (c *conn) fetch(ctx context.Context, topic string, lane int, offset, size int64, wait time.Duration) (rs []record, next int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, wait+requestTimeout)
-	defer cancel()
-	res, err := c.sub.Fetch(ctx, &kafkago.FetchRequest{
-		Topic: c.target.name(topic), Partition: lane, Offset: offset, MinBytes: 1, MaxBytes: size, MaxWait: wait,
-	})
-	if err == nil {
-		err = res.Error
+// place is where to fetch from.
+type place struct {
+	topic  string
+	id     topicID // zero is whatever has the name
+	lane   int
+	offset int64
+}
+
+// fetch reads from a partition, from at.offset on. It waits up to wait for the
+// first message, and for the rest as long as something comes. With an id, the
+// broker refuses to read from another topic of that name.
+func (c *conn) fetch(ctx context.Context, at place, size int32, wait time.Duration) (haul, error) {
+	ask := kmsg.NewPtrFetchRequest()
+	ask.Version = fetchWithIDs
+	if at.id == (topicID{}) {
+		ask.Version = fetchByName
 	}
+	ask.MaxWaitMillis, ask.MinBytes, ask.MaxBytes = int32(wait.Milliseconds()), 1, size //nolint:gosec // half a second
+	part := kmsg.NewFetchRequestTopicPartition()
+	part.Partition, part.FetchOffset, part.PartitionMaxBytes = int32(at.lane), at.offset, size //nolint:gosec // a partition's number
+	topic := kmsg.NewFetchRequestTopic()
+	topic.Topic, topic.TopicID = c.target.name(at.topic), at.id
+	topic.Partitions = []kmsg.FetchRequestTopicPartition{part}
+	ask.Topics = []kmsg.FetchRequestTopic{topic}
+
+	res, err := c.exchange(ctx, c.sub, &exchange{req: ask, lead: leader(topic.Topic, at.lane), wait: wait})
 	if err != nil {
-		return nil, offset, err
+		return haul{next: at.offset}, err
 	}
-	var r reader
-	rs, next, err = r.records(res.Records, offset)
-	if err != nil && len(rs) > 0 {
-		err = nil // the next fetch meets it again
+	got := res.(*kmsg.FetchResponse) //nolint:forcetypeassert // it is the request's
+	if got.ErrorCode != 0 {
+		return haul{next: at.offset}, code(got.ErrorCode)
 	}
-	return rs, next, err
+	for _, t := range got.Topics {
+		for _, p := range t.Partitions {
+			if p.ErrorCode != 0 {
+				return haul{next: at.offset}, code(p.ErrorCode)
+			}
+			h, err := unpack(p.RecordBatches, at.offset)
+			h.end = p.HighWatermark
+			return h, err
+		}
+	}
+	return haul{next: at.offset}, broker.ErrUnavailable
 }
 
 // bounds are where a partition's messages are: from first to before end.

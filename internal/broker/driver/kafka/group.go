@@ -21,7 +21,7 @@ func (a admin) EnsureGroup(ctx context.Context, spec broker.GroupSpec) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
-	err := a.again(ctx, a.sub, func(ctx context.Context) error { return a.ensureGroup(ctx, spec) })
+	err := a.persist(ctx, a.sub, func(ctx context.Context) error { return a.ensureGroup(ctx, spec) })
 	if err != nil {
 		return fmt.Errorf("ensure group %q of topic %q: %w", spec.Name, spec.Topic, classify(err))
 	}
@@ -74,7 +74,7 @@ func (c *conn) group(topic, name string) broker.GroupSpec {
 // groupExists returns nil when a group has committed something, and ErrNoGroup when
 // nobody has made it.
 func (c *conn) groupExists(ctx context.Context, topic, name string) error {
-	return c.again(ctx, c.sub, func(ctx context.Context) error {
+	return c.persist(ctx, c.sub, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
 		lanes, err := c.lanes(ctx, topic)

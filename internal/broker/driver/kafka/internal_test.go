@@ -2,15 +2,15 @@ package kafka
 
 import (
 	"errors"
-	"math/rand/v2"
 	"testing"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/kafka/frontier"
 )
 
 func TestParseURL(t *testing.T) {
@@ -39,61 +39,13 @@ func TestParseURL(t *testing.T) {
 	require.NotContains(t, err.Error(), "cret")
 }
 
-func TestState(t *testing.T) {
-	t.Parallel()
-	for range 300 {
-		want := state{open: rand.N(2) == 0, settled: make([]bool, rand.N(span)), attempts: map[int]int{}}
-		bias := rand.Float64()
-		for i := range want.settled {
-			want.settled[i] = rand.Float64() < bias
-		}
-		for range rand.N(20) {
-			if n := len(want.settled); n > 0 {
-				want.attempts[rand.N(n)] = 2 + rand.N(30)
-			}
-		}
-		want.waiting = len(want.settled) / 2
-		text := want.encode()
-		require.LessOrEqual(t, len(text), metadataMax)
-		got, err := decodeState(text)
-		require.NoError(t, err)
-		require.Equal(t, want, got)
-	}
-	worst := state{settled: make([]bool, span), attempts: map[int]int{}}
-	for i := range worst.settled {
-		worst.settled[i] = i%2 == 1
-		worst.attempts[i] = 2 + i%100
-	}
-	text := worst.encode()
-	require.LessOrEqual(t, len(text), metadataMax)
-	got, err := decodeState(text)
-	require.NoError(t, err)
-	require.Equal(t, worst.settled, got.settled)
-	require.Equal(t, 3, got.attempts[1], "the first attempts are kept")
-}
-
-func FuzzDecodeState(f *testing.F) {
-	f.Add("")
-	f.Add((&state{open: true, waiting: 1, settled: []bool{false, true, true, false}, attempts: map[int]int{3: 7}}).encode())
-	f.Add(stateMark + "AgAA")
-	f.Fuzz(func(t *testing.T, text string) {
-		s, err := decodeState(text)
-		if err != nil {
-			return
-		}
-		again, err := decodeState(s.encode())
-		require.NoError(t, err)
-		require.Equal(t, append([]bool{}, s.settled...), append([]bool{}, again.settled...))
-	})
-}
-
 func FuzzDecode(f *testing.F) {
 	f.Add("Traceparent", []byte("x"))
 	f.Add(headerID, []byte(" a\n"))
 	f.Add("x-bin", []byte{0, 0xff})
 	f.Fuzz(func(t *testing.T, name string, value []byte) {
 		var m broker.Message
-		decode(&record{value: []byte{}, headers: []protocol.Header{{Key: name, Value: value}, {Key: name, Value: value}}}, &m)
+		decode(&record{value: []byte{}, headers: []kmsg.Header{{Key: name, Value: value}, {Key: name, Value: value}}}, &m)
 		m.Topic = "spans"
 		require.NoError(t, broker.ValidMessage(&m, 0), "what came in can be published again")
 	})
@@ -101,7 +53,7 @@ func FuzzDecode(f *testing.F) {
 
 func TestLaneLag(t *testing.T) {
 	t.Parallel()
-	meta := func(s state) string { return s.encode() }
+	meta := func(s frontier.State) string { return s.Encode() }
 	for name, c := range map[string]struct {
 		m    mark
 		b    bounds
@@ -112,8 +64,8 @@ func TestLaneLag(t *testing.T) {
 		"of another kind":  {mark{offset: 20, metadata: "x"}, bounds{5, 25}, broker.Lag{Pending: 5, Known: true}},
 		"overtaken":        {mark{offset: 2}, bounds{5, 25}, broker.Lag{Pending: 20, Known: true}},
 		"made anew":        {mark{offset: 30}, bounds{0, 25}, broker.Lag{Known: false}},
-		"with workers":     {mark{10, meta(state{open: true, waiting: 1, settled: []bool{false, true, false, false}})}, bounds{5, 25}, broker.Lag{Pending: 12, InFlight: 2, Known: true}},
-		"workers are gone": {mark{10, meta(state{settled: []bool{false, true, false, false}})}, bounds{5, 25}, broker.Lag{Pending: 14, Known: true}},
+		"with workers":     {mark{10, meta(frontier.State{Open: true, Waiting: 1, Settled: []bool{false, true, false, false}})}, bounds{5, 25}, broker.Lag{Pending: 12, InFlight: 2, Known: true}},
+		"workers are gone": {mark{10, meta(frontier.State{Settled: []bool{false, true, false, false}})}, bounds{5, 25}, broker.Lag{Pending: 14, Known: true}},
 	} {
 		require.Equal(t, c.want, laneLag(c.m, c.b), name)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/kafka/frontier"
 )
 
 // Lag implements broker.Admin. In flight are the messages that workers have put
@@ -16,7 +17,7 @@ func (a admin) Lag(ctx context.Context, topic, group string) (broker.Lag, error)
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
 	var lag broker.Lag
-	err := a.again(ctx, a.sub, func(ctx context.Context) (err error) {
+	err := a.persist(ctx, a.sub, func(ctx context.Context) (err error) {
 		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
 		lag, err = a.lag(ctx, topic, group)
@@ -67,21 +68,21 @@ func laneLag(m mark, b bounds) broker.Lag {
 	if m.offset < 0 {
 		return broker.Lag{Pending: b.end - b.first, Known: true}
 	}
-	st, err := decodeState(m.metadata)
+	st, err := frontier.Decode(m.metadata)
 	if err != nil {
-		st = state{}
+		st = frontier.State{}
 	}
-	next := m.offset + int64(len(st.settled))
+	next := m.offset + int64(len(st.Settled))
 	lag := broker.Lag{Pending: max(b.end-max(next, b.first), 0), Known: next <= b.end}
 	var unsettled int64
-	for i, settled := range st.settled {
+	for i, settled := range st.Settled {
 		if !settled && m.offset+int64(i) >= b.first {
 			unsettled++
 		}
 	}
 	waiting := unsettled
-	if st.open {
-		waiting = min(int64(st.waiting), unsettled)
+	if st.Open {
+		waiting = min(int64(st.Waiting), unsettled)
 	}
 	lag.Pending += waiting
 	lag.InFlight = unsettled - waiting
@@ -109,11 +110,11 @@ func (c *conn) storedAt(ctx context.Context, topic, gid string, lane int, offset
 	if ok && got.offset == offset {
 		return got.at, nil
 	}
-	rs, _, err := c.fetch(ctx, topic, lane, offset, 1, time.Millisecond)
+	h, err := c.fetch(ctx, place{topic: topic, lane: lane, offset: offset}, 1, time.Millisecond)
 	if err != nil {
 		return time.Time{}, err
 	}
-	if len(rs) == 0 {
+	if len(h.records) == 0 {
 		return time.Time{}, errNothing
 	}
 	c.ages.mu.Lock()
@@ -121,6 +122,6 @@ func (c *conn) storedAt(ctx context.Context, topic, gid string, lane int, offset
 	if c.ages.known == nil {
 		c.ages.known = map[string]age{}
 	}
-	c.ages.known[key] = age{offset, rs[0].time}
-	return rs[0].time, nil
+	c.ages.known[key] = age{offset, h.records[0].time}
+	return h.records[0].time, nil
 }

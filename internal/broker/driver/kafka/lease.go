@@ -5,16 +5,22 @@ import (
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/kafka/frontier"
 )
 
 const settleTimeout = 5 * time.Second
 
 // lease is one batch in a worker's hands, and the batch's settler. It is
 // guarded by consumer.mu.
+//
+// A lease may end, by its clock or with the session, while an Ack of it waits
+// for a commit. The books keep the two apart: ending it gives back only what is
+// held, and an acknowledgement under way is not; if its commit fails, Ack itself
+// gives that back.
 type lease struct {
 	k       *consumer
 	session *session
-	slots   []*slot // by index of the batch
+	msgs    []leased // by index of the batch
 	wait    time.Duration
 	ctx     context.Context //nolint:containedctx // it is the lease
 	cancel  context.CancelCauseFunc
@@ -23,172 +29,142 @@ type lease struct {
 	ended   bool
 }
 
+// leased is a message and where it is from. msg is nil when it was given back:
+// another lease may have it by now.
+type leased struct {
+	part *partition
+	msg  *frontier.Message
+}
+
 var _ broker.Settler = (*lease)(nil)
 
 // newLease starts a lease; consumer.mu is held.
 func newLease(k *consumer, s *session, n int) *lease {
-	l := &lease{k: k, session: s, slots: make([]*slot, n), wait: k.cfg.AckWait}
-	if l.wait <= 0 {
-		l.wait = k.conn.group(k.cfg.Topic, k.cfg.Group).AckWait
+	le := &lease{k: k, session: s, msgs: make([]leased, n), wait: k.cfg.AckWait}
+	if le.wait <= 0 {
+		le.wait = k.conn.group(k.cfg.Topic, k.cfg.Group).AckWait
 	}
-	l.ctx, l.cancel = context.WithCancelCause(context.Background())
-	l.until = time.Now().Add(l.wait)
-	l.timer = time.AfterFunc(l.wait, l.expire)
-	s.leases[l] = struct{}{}
-	return l
-}
-
-// hand gives a slot to a lease.
-func (s *slot) hand(l *lease) {
-	s.state, s.lease = slotLeased, l
-	s.attempt++
-	s.lane.dirty = true
-	if s.key != 0 {
-		l.k.busy[s.key]++
-	}
-}
-
-// take takes a slot from its lease.
-func (s *slot) take(state slotState) {
-	k := s.lease.k
-	s.state, s.lease = state, nil
-	s.lane.dirty = true
-	if s.key != 0 {
-		if k.busy[s.key]--; k.busy[s.key] == 0 {
-			delete(k.busy, s.key)
-		}
-	}
-}
-
-// giveBack lets a slot be delivered again from at.
-func (s *slot) giveBack(at time.Time) {
-	s.take(slotWaiting)
-	s.at = at
-	s.lane.waiting = append(s.lane.waiting, s)
+	le.ctx, le.cancel = context.WithCancelCause(context.Background())
+	le.until = time.Now().Add(le.wait)
+	le.timer = time.AfterFunc(le.wait, le.expire)
+	s.leases[le] = struct{}{}
+	return le
 }
 
 // Ack implements broker.Settler.
-func (l *lease) Ack(ctx context.Context, idx []int) error {
+func (le *lease) Ack(ctx context.Context, idx []int) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
-	l.k.mu.Lock()
-	if l.ended {
-		l.k.mu.Unlock()
+	le.k.mu.Lock()
+	if le.ended {
+		le.k.mu.Unlock()
 		return broker.ErrLeaseLost
 	}
 	for _, i := range idx {
-		l.slots[i].state = slotAcking
-		l.slots[i].lane.dirty = true
+		le.msgs[i].part.books.Ack(le.msgs[i].msg)
 	}
-	l.k.mu.Unlock()
-	err := l.session.committed(ctx)
+	le.k.mu.Unlock()
+	err := le.session.committed(ctx)
 	if err == nil {
 		return nil
 	}
-	l.k.mu.Lock()
-	defer l.k.mu.Unlock()
+	le.k.mu.Lock()
+	defer le.k.mu.Unlock()
 	for _, i := range idx {
-		s := l.slots[i]
-		if s.state != slotAcking {
-			continue
-		}
-		s.state, s.lane.dirty = slotLeased, true
-		if l.ended {
-			s.giveBack(time.Now())
+		m := le.msgs[i]
+		if m.part.books.Unack(m.msg) && le.ended {
+			m.part.books.Return(m.msg, time.Now())
 		}
 	}
-	if l.ended {
-		l.session.wake()
+	if le.ended {
+		le.session.wake()
 		return broker.ErrLeaseLost
 	}
 	return err
 }
 
 // Retry implements broker.Settler.
-func (l *lease) Retry(_ context.Context, idx []int, after time.Duration) error {
-	l.k.mu.Lock()
-	defer l.k.mu.Unlock()
-	if l.ended {
+func (le *lease) Retry(_ context.Context, idx []int, after time.Duration) error {
+	le.k.mu.Lock()
+	defer le.k.mu.Unlock()
+	if le.ended {
 		return broker.ErrLeaseLost
 	}
-	at := time.Now().Add(after)
+	due := time.Now().Add(after)
 	for _, i := range idx {
-		l.slots[i].giveBack(at)
+		le.msgs[i].part.books.Return(le.msgs[i].msg, due)
+		le.msgs[i].msg = nil
 	}
-	l.session.wake()
+	le.session.wake()
 	return nil
 }
 
 // Extend implements broker.Settler.
-func (l *lease) Extend(context.Context, []int) error {
-	l.k.mu.Lock()
-	defer l.k.mu.Unlock()
-	if l.ended {
+func (le *lease) Extend(context.Context, []int) error {
+	le.k.mu.Lock()
+	defer le.k.mu.Unlock()
+	if le.ended {
 		return broker.ErrLeaseLost
 	}
-	l.until = time.Now().Add(l.wait)
-	l.timer.Reset(l.wait)
+	le.until = time.Now().Add(le.wait)
+	le.timer.Reset(le.wait)
 	return nil
 }
 
 // Settled implements broker.Settler.
-func (l *lease) Settled() {
-	l.k.mu.Lock()
-	defer l.k.mu.Unlock()
-	l.end()
+func (le *lease) Settled() {
+	le.k.mu.Lock()
+	defer le.k.mu.Unlock()
+	le.end()
 }
 
 // expire gives back what is unsettled when the time is up. A worker that does
 // not even ask for more leaves the group.
-func (l *lease) expire() {
-	l.k.mu.Lock()
-	defer l.k.mu.Unlock()
-	if l.ended || time.Now().Before(l.until) { // it was extended at the last moment
+func (le *lease) expire() {
+	le.k.mu.Lock()
+	defer le.k.mu.Unlock()
+	if le.ended || time.Now().Before(le.until) { // it was extended at the last moment
 		return
 	}
-	l.k.conn.cfg.Log.Warn("lease ran out", "topic", l.k.cfg.Topic, "group", l.k.cfg.Group, "messages", len(l.slots))
-	l.lose(time.Now())
-	if !l.k.active {
-		l.k.leave()
+	le.k.conn.cfg.Log.Warn("lease ran out", "topic", le.k.cfg.Topic, "group", le.k.cfg.Group, "messages", len(le.msgs))
+	le.lose(time.Now(), (*frontier.Lane).Return)
+	if !le.k.active {
+		le.k.leave()
 	}
 }
 
-// lose ends the lease; what is unsettled can be delivered again from at.
-func (l *lease) lose(at time.Time) {
-	l.cancel(broker.ErrLeaseLost)
-	for _, s := range l.slots {
-		if s.lease == l && s.state == slotLeased {
-			s.giveBack(at)
+// lose ends the lease and gives back what it holds, to come again at due.
+func (le *lease) lose(due time.Time, giveBack func(*frontier.Lane, *frontier.Message, time.Time)) {
+	le.cancel(broker.ErrLeaseLost)
+	for _, m := range le.msgs {
+		if m.msg != nil {
+			giveBack(m.part.books, m.msg, due)
 		}
 	}
-	l.end()
-	l.session.wake()
+	le.end()
+	le.session.wake()
 }
 
 // undo takes back a batch that the worker never saw.
-func (l *lease) undo() {
-	l.k.mu.Lock()
-	defer l.k.mu.Unlock()
-	if l.ended {
-		return
+func (le *lease) undo() {
+	le.k.mu.Lock()
+	defer le.k.mu.Unlock()
+	if !le.ended {
+		le.lose(time.Now(), (*frontier.Lane).Undeliver)
 	}
-	for _, s := range l.slots {
-		s.attempt--
-	}
-	l.lose(time.Now())
 }
 
 // end frees the slot, once.
-func (l *lease) end() {
-	if l.ended {
+func (le *lease) end() {
+	if le.ended {
 		return
 	}
-	l.ended = true
-	l.timer.Stop()
-	delete(l.session.leases, l)
-	if len(l.session.leases) == 0 {
-		l.session.rest()
+	le.ended = true
+	le.timer.Stop()
+	delete(le.session.leases, le)
+	if len(le.session.leases) == 0 {
+		le.session.rest()
 	}
-	<-l.k.slots
-	l.k.signal()
+	<-le.k.slots
+	le.k.signal()
 }

@@ -93,7 +93,7 @@ func (p *publisher) publish(ctx context.Context, topic string, msgs []broker.Mes
 			fail(sound, err)
 			return
 		}
-		sound = p.again(ctx, topic, sound, errs)
+		sound = p.resendable(ctx, topic, sound, errs)
 		if len(sound) == 0 || !pause(ctx, wait.duration()) {
 			return
 		}
@@ -118,9 +118,9 @@ func (p *publisher) ready(ctx context.Context, topic string) error {
 	return nil
 }
 
-// again picks the messages that are worth to be sent again: surely not stored,
+// resendable picks the messages that are worth to be sent again: surely not stored,
 // and not for good.
-func (p *publisher) again(ctx context.Context, topic string, idx []int, errs []error) []int {
+func (p *publisher) resendable(ctx context.Context, topic string, idx []int, errs []error) []int {
 	var again []int
 	for _, i := range idx {
 		err := errs[i]

@@ -3,47 +3,87 @@ package kafka
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
-// read keeps a lane's buffer filled: one response at a time.
-func (s *session) read(l *lane) {
+// read keeps a partition's buffer filled: one response at a time.
+func (s *session) read(pt *partition) {
 	k := s.k
+	size := int32(fetchMost)
 	for wait := backoff(0); s.ctx.Err() == nil; {
 		k.mu.Lock()
-		full, pos, epoch := len(l.buf) > 0, l.pos, l.epoch
+		at := place{topic: k.cfg.Topic, id: s.topic, lane: pt.id, offset: pt.pos}
+		full, epoch := len(pt.buf) > 0, pt.epoch
 		k.mu.Unlock()
 		if full {
 			select {
-			case <-l.more:
+			case <-pt.more:
 			case <-s.ctx.Done():
 			}
 			continue
 		}
-		rs, next, err := k.conn.fetch(s.ctx, k.cfg.Topic, l.id, pos, fetchBytes, fetchWait)
-		if isOutOfRange(err) {
-			err = s.outOfRange(l, pos, epoch)
+		start := time.Now()
+		got, err := k.conn.fetch(s.ctx, at, size, fetchWait)
+		if err != nil {
+			err = s.astray(pt, at, epoch, err)
 		}
 		if err != nil {
-			s.failed(l, err, wait)
+			s.failed(pt, err, wait)
 			wait = wait.next()
 			continue
 		}
 		wait = 0
-		if next == pos {
-			continue
-		}
-		k.mu.Lock()
-		if l.epoch == epoch {
-			l.buf, l.pos, l.fetched = rs, next, time.Now()
-		}
-		k.mu.Unlock()
-		k.signal()
+		size = suited(size, time.Since(start), len(got.records) > 0)
+		s.take(pt, got, epoch)
 	}
 }
 
+// suited is how much to ask for next. What a slow link brings in one answer
+// should not take long: it is in no worker's hands until it is there whole.
+func suited(size int32, took time.Duration, some bool) int32 {
+	switch {
+	case took > 2*fetchWait:
+		return max(size/2, fetchMin)
+	case some && took < fetchWait/2:
+		return min(size*2, fetchMost)
+	}
+	return size
+}
+
+// take puts what was fetched where Receive finds it, unless the partition was
+// moved meanwhile.
+func (s *session) take(pt *partition, got haul, epoch int) {
+	k := s.k
+	k.mu.Lock()
+	if pt.epoch != epoch {
+		k.mu.Unlock()
+		return
+	}
+	pt.end = got.end
+	if got.next > pt.pos {
+		pt.buf, pt.pos, pt.fetched = got.records, got.next, time.Now()
+		if pt.passed(k); pt.books.Changed() {
+			s.touch()
+		}
+	}
+	k.mu.Unlock()
+	s.lost(pt.id, got.lost, got.why)
+	k.signal()
+}
+
+// lost counts messages that no worker will get, and says why.
+func (s *session) lost(lane int, n int64, why error) {
+	if n <= 0 {
+		return
+	}
+	k := s.k
+	k.conn.cfg.Log.Error("messages are lost", "topic", k.cfg.Topic, "group", k.cfg.Group, "lane", lane, "messages", n, "err", why)
+	k.conn.cfg.Losses(k.cfg.Topic, k.cfg.Group, n)
+}
+
 // failed waits after a failure to read.
-func (s *session) failed(l *lane, err error, wait backoff) {
+func (s *session) failed(pt *partition, err error, wait backoff) {
 	if s.ctx.Err() != nil {
 		return
 	}
@@ -53,7 +93,7 @@ func (s *session) failed(l *lane, err error, wait backoff) {
 		c.sub.refresh()
 	}
 	if wait == 0 {
-		c.cfg.Log.Warn("cannot read, trying on", "topic", s.k.cfg.Topic, "lane", l.id, "err", err)
+		c.cfg.Log.Warn("cannot read, trying on", "topic", s.k.cfg.Topic, "lane", pt.id, "err", err)
 	}
 	if changed, cause := c.link.state(); cause != nil {
 		select {
@@ -65,45 +105,102 @@ func (s *session) failed(l *lane, err error, wait backoff) {
 	pause(s.ctx, wait.duration())
 }
 
+var (
+	errAnew  = errors.New("the topic was made anew")
+	errAged  = errors.New("retention was faster than the group")
+	errShort = errors.New("the partition is shorter than it was")
+)
+
+// astray is what to do when a partition does not have what we ask for. It
+// returns nil when we go on somewhere else, and the cause when asking again is
+// all there is to do.
+func (s *session) astray(pt *partition, at place, epoch int, cause error) error {
+	if !isUnknownTopic(cause) && !isOutOfRange(cause) {
+		return cause
+	}
+	if at.id != (topicID{}) {
+		id, err := s.k.conn.identify(s.ctx, s.k.cfg.Topic)
+		if err != nil {
+			return err
+		}
+		if id != at.id {
+			s.anew(at.id, id)
+			return nil
+		}
+	}
+	if isOutOfRange(cause) {
+		return s.outOfRange(pt, at.offset, epoch)
+	}
+	return cause
+}
+
+// anew goes on with the topic that has the name now, at its beginning. Whatever
+// was not read of the one before is lost, but for what workers have.
+func (s *session) anew(old, id topicID) {
+	k := s.k
+	k.mu.Lock()
+	if s.topic != old { // another partition's reader was faster
+		k.mu.Unlock()
+		return
+	}
+	s.topic = id
+	s.reset()
+	lost := make([]int64, len(s.parts))
+	for i, pt := range s.parts {
+		lost[i] = max(pt.end-pt.books.Next(), 0)
+		lost[i] += pt.books.Move(0, true)
+		pt.end = 0
+		pt.seek(0)
+	}
+	s.touch()
+	k.mu.Unlock()
+	k.conn.cfg.Log.Warn("the topic was made anew", "topic", k.cfg.Topic, "group", k.cfg.Group)
+	for i, pt := range s.parts {
+		s.lost(pt.id, lost[i], errAnew)
+	}
+}
+
 // outOfRange goes on where there are messages, when there are none where the
-// lane stands: retention was faster than the group, or the topic was made anew.
-func (s *session) outOfRange(l *lane, pos int64, epoch int) error {
+// partition stands: retention was faster than the group, or the partition lost
+// its tail, and what is there now may never have been delivered.
+func (s *session) outOfRange(pt *partition, pos int64, epoch int) error {
 	k := s.k
 	ctx, cancel := context.WithTimeout(s.ctx, requestTimeout)
 	defer cancel()
-	where, err := k.conn.offsets(ctx, k.cfg.Topic, []int{l.id})
+	where, err := k.conn.offsets(ctx, k.cfg.Topic, []int{pt.id})
 	if err != nil {
 		return err
 	}
-	b := where[l.id]
+	b := where[pt.id]
 	if pos >= b.first && pos <= b.end {
 		return nil
 	}
 	k.mu.Lock()
-	if l.epoch != epoch {
+	if pt.epoch != epoch {
 		k.mu.Unlock()
 		return nil
 	}
-	if pos > b.end {
-		k.conn.cfg.Log.Warn("the topic was made anew", "topic", k.cfg.Topic, "group", k.cfg.Group, "lane", l.id)
+	why, lost := errAged, max(b.first-pos, 0)
+	short := pos > b.end
+	if short {
+		why = errShort
 		s.reset()
-		l.window, l.waiting, l.ready = nil, nil, nil
 	}
-	l.next, l.dirty = b.first, true
-	l.seek(b.first)
+	lost += pt.books.Move(b.first, short)
+	pt.seek(b.first)
 	s.touch()
 	k.mu.Unlock()
-	k.conn.cfg.Losses(k.cfg.Topic, k.cfg.Group, b.first-pos)
+	s.lost(pt.id, lost, why)
 	return nil
 }
 
 // redeliver fetches again what was given back.
 func (s *session) redeliver() {
 	for fails := backoff(0); s.ctx.Err() == nil; {
-		l, first, next := s.due()
-		if l != nil {
-			if err := s.again(l, first); err != nil {
-				s.failed(l, err, fails)
+		pt, first, next := s.due()
+		if pt != nil {
+			if err := s.refetch(pt, first); err != nil {
+				s.failed(pt, err, fails)
 				fails = fails.next()
 			} else {
 				fails = 0
@@ -125,14 +222,14 @@ func (s *session) redeliver() {
 }
 
 // due is the first message that may come again, or when the next may.
-func (s *session) due() (due *lane, offset int64, next time.Time) {
+func (s *session) due() (due *partition, offset int64, next time.Time) {
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
 	now := time.Now()
-	for _, l := range s.lanes {
-		first, at := l.due(now)
+	for _, pt := range s.parts {
+		first, at := pt.books.Due(now)
 		if first != nil {
-			return l, first.offset, next
+			return pt, first.Offset, next
 		}
 		if !at.IsZero() && (next.IsZero() || at.Before(next)) {
 			next = at
@@ -141,32 +238,57 @@ func (s *session) due() (due *lane, offset int64, next time.Time) {
 	return nil, 0, next
 }
 
-// again fetches what may come again, from an offset on.
-func (s *session) again(l *lane, offset int64) error {
+// refetch fetches what may come again, from an offset on.
+func (s *session) refetch(pt *partition, offset int64) error {
 	k := s.k
 	now := time.Now()
-	rs, next, err := k.conn.fetch(s.ctx, k.cfg.Topic, l.id, offset, fetchBytes, fetchWait)
+	k.mu.Lock()
+	at, epoch := place{topic: k.cfg.Topic, id: s.topic, lane: pt.id, offset: offset}, pt.epoch
+	k.mu.Unlock()
+	got, err := k.conn.fetch(s.ctx, at, fetchMost, fetchWait)
 	if isOutOfRange(err) {
 		ctx, cancel := context.WithTimeout(s.ctx, requestTimeout)
 		defer cancel()
-		where, err := k.conn.offsets(ctx, k.cfg.Topic, []int{l.id})
+		where, err := k.conn.offsets(ctx, k.cfg.Topic, []int{pt.id})
 		if err != nil {
 			return err
 		}
-		next = max(where[l.id].first, offset+1) // those before are gone
+		got = haul{next: max(where[pt.id].first, offset+1)} // those before are gone
 	} else if err != nil {
-		return err
+		return s.astray(pt, at, epoch, err)
 	}
-	if next == offset {
+	if got.next == offset {
 		return errNothing
 	}
 	k.mu.Lock()
-	gone := l.found(k, rs, offset, next, now)
+	var missing int64
+	if s.topic == at.id {
+		missing = s.refound(pt, got, offset, now)
+	}
 	s.touch()
 	k.mu.Unlock()
-	k.conn.cfg.Losses(k.cfg.Topic, k.cfg.Group, int64(gone))
+	s.lost(pt.id, missing, errAged)
 	k.signal()
 	return nil
+}
+
+// refound sorts what was fetched again; consumer.mu is held.
+func (s *session) refound(pt *partition, got haul, from int64, now time.Time) (missing int64) {
+	find := func(offset int64) (i int, ok bool) {
+		return slices.BinarySearchFunc(got.records, offset, func(r record, o int64) int { return int(r.offset - o) })
+	}
+	again, missing := pt.books.Find(from, got.next, now, func(offset int64) (uint64, bool) {
+		i, ok := find(offset)
+		if !ok {
+			return 0, false
+		}
+		return s.k.hash(got.records[i].key), true
+	})
+	for _, m := range again {
+		i, _ := find(m.Offset)
+		pt.found = append(pt.found, item{part: pt, msg: m, rec: got.records[i], key: m.Key})
+	}
+	return missing
 }
 
 var errNothing = errors.New("the partition answered without the message")

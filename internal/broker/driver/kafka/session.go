@@ -7,6 +7,8 @@ import (
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
+
+	"github.com/driftmesh/driftmesh/internal/broker/driver/kafka/frontier"
 )
 
 // session is one generation of the Kafka group: the time between two
@@ -17,13 +19,14 @@ type session struct {
 	gen    *kafkago.Generation
 	ctx    context.Context //nolint:containedctx // of its goroutines
 	cancel context.CancelFunc
-	lanes  []*lane
-	turn   int // the lane to begin the next batch with
+	topic  topicID // zero when the brokers do not tell
+	parts  []*partition
+	turn   int // the partition to begin the next batch with
 	leases map[*lease]struct{}
 	idle   chan struct{} // capacity 1: the last lease has ended
 	redo   chan struct{} // capacity 1: something was given back
 
-	lost    bool // the group has moved on without us
+	fenced  bool // the group has moved on without us
 	gone    chan struct{}
 	kick    chan struct{} // capacity 1: commit now
 	armed   bool          // commit soon
@@ -54,12 +57,12 @@ func (s *session) run(over, quit context.Context) {
 	if !s.load(either) {
 		return
 	}
-	var readers, commits sync.WaitGroup
+	var readers, committer sync.WaitGroup
 	finish := make(chan struct{})
-	commits.Go(func() { s.commits(finish) }) //nolint:contextcheck // what was acknowledged is committed after it has ended
-	if s.committed(either) == nil {          // that they are ours is on record
-		for _, l := range s.lanes {
-			readers.Go(func() { s.read(l) }) //nolint:contextcheck // the session has one of its own
+	committer.Go(func() { s.keep(finish) }) //nolint:contextcheck // what was acknowledged is committed after it has ended
+	if s.committed(either) == nil {         // that they are ours is on record
+		for _, pt := range s.parts {
+			readers.Go(func() { s.read(pt) }) //nolint:contextcheck // the session has one of its own
 		}
 		readers.Go(s.redeliver)
 		s.begin()
@@ -72,11 +75,11 @@ func (s *session) run(over, quit context.Context) {
 	}
 	s.end()
 	close(finish)
-	commits.Wait()
+	committer.Wait()
 	readers.Wait()
 }
 
-// load reads where the lanes of the last owner stood. It returns false when
+// load reads where the last owners of our partitions stood. It returns false when
 // the session has ended before.
 func (s *session) load(ctx context.Context) bool {
 	k := s.k
@@ -88,13 +91,8 @@ func (s *session) load(ctx context.Context) bool {
 		return true
 	}
 	for wait := backoff(0); ; wait = wait.next() {
-		var lanes []*lane
-		err := k.conn.again(ctx, k.conn.sub, func(ctx context.Context) (err error) {
-			lanes, err = s.restore(ctx, ids)
-			return err
-		})
+		err := k.conn.persist(ctx, k.conn.sub, func(ctx context.Context) error { return s.restore(ctx, ids) })
 		if err == nil {
-			s.lanes = lanes
 			return true
 		}
 		k.conn.cfg.Log.Warn("cannot read the group's offsets, trying on", "topic", k.cfg.Topic, "group", k.cfg.Group, "err", err)
@@ -104,50 +102,61 @@ func (s *session) load(ctx context.Context) bool {
 	}
 }
 
-func (s *session) restore(ctx context.Context, ids []int) ([]*lane, error) {
+// restore opens the books of partitions where their last owners closed them.
+func (s *session) restore(ctx context.Context, ids []int) error {
 	k := s.k
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
+	topic, err := k.conn.identify(ctx, k.cfg.Topic)
+	if err != nil {
+		return err
+	}
 	marks, err := k.conn.marks(ctx, k.gid, k.cfg.Topic, ids)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var where map[int]bounds
 	now := time.Now()
-	lanes := make([]*lane, 0, len(ids))
+	parts := make([]*partition, 0, len(ids))
 	for _, id := range ids {
 		m := marks[id]
-		if m.offset < 0 { // a partition added after the group was made
+		st, err := frontier.Decode(m.metadata)
+		if err != nil {
+			k.conn.cfg.Log.Warn("offset was committed by somebody else", "topic", k.cfg.Topic, "group", k.cfg.Group, "lane", id)
+		}
+		if st.Topic != (topicID{}) && topic != (topicID{}) && st.Topic != topic {
+			s.lost(id, st.Unsettled()+st.Behind, errAnew)
+			m.offset, st = -1, frontier.State{}
+		}
+		if m.offset < 0 { // also a partition added after the group was made
 			if where == nil {
 				if where, err = k.conn.offsets(ctx, k.cfg.Topic, ids); err != nil {
-					return nil, err
+					return err
 				}
 			}
 			m.offset = where[id].first
 		}
-		l := newLane(id, m.offset)
-		st, err := decodeState(m.metadata)
-		if err != nil {
-			k.conn.cfg.Log.Warn("offset was committed by somebody else", "topic", k.cfg.Topic, "group", k.cfg.Group, "lane", id)
+		pt := newPartition(id, frontier.Restore(m.offset, st, now))
+		if st.Open {
+			pt.suspect = m.offset + frontier.Span
 		}
-		l.restore(m.offset, st, now)
-		l.dirty = true
-		lanes = append(lanes, l)
+		parts = append(parts, pt)
 	}
-	return lanes, nil
+	s.topic, s.parts = topic, parts
+	return nil
 }
 
-// begin lets Receive see the lanes.
+// begin lets Receive see the partitions.
 func (s *session) begin() {
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
-	if !s.lost {
+	if !s.fenced {
 		s.k.session = s
 	}
 	s.k.signal()
 }
 
-// stop hides the lanes from Receive.
+// stop hides the partitions from Receive.
 func (s *session) stop() {
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
@@ -164,19 +173,13 @@ func (s *session) stop() {
 func (s *session) reset() {
 	k := s.k
 	for i := range k.draft {
-		if sl := k.draft[i].slot; sl != nil {
-			sl.state = slotWaiting
-			sl.lane.waiting = append(sl.lane.waiting, sl)
+		if it := &k.draft[i]; it.msg != nil {
+			it.part.books.Lose(it.msg)
 		}
 	}
 	k.draft, k.drafted = nil, 0
-	for _, l := range s.lanes {
-		for _, it := range l.ready {
-			it.slot.state = slotWaiting
-			l.waiting = append(l.waiting, it.slot)
-		}
-		l.ready = nil
-		l.seek(l.next)
+	for _, pt := range s.parts {
+		pt.reset()
 	}
 	s.wake()
 }
@@ -241,8 +244,8 @@ func (s *session) end() {
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
 	now := time.Now()
-	for l := range s.leases {
-		l.lose(now)
+	for le := range s.leases {
+		le.lose(now, (*frontier.Lane).Return)
 	}
 }
 
@@ -251,18 +254,18 @@ func (s *session) end() {
 func (s *session) lose() {
 	s.k.mu.Lock()
 	defer s.k.mu.Unlock()
-	if s.lost {
+	if s.fenced {
 		return
 	}
-	s.lost = true
+	s.fenced = true
 	close(s.gone)
 	if s.k.session == s {
 		s.reset()
 		s.k.session = nil
 	}
 	now := time.Now()
-	for l := range s.leases {
-		l.lose(now)
+	for le := range s.leases {
+		le.lose(now, (*frontier.Lane).Return)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/kafka/frontier"
 )
 
 // tail reads all partitions of a topic into a bounded buffer.
@@ -25,7 +26,7 @@ func (c *conn) Tail(ctx context.Context, topic string) (broker.Tail, error) {
 	var where map[int]bounds
 	opening, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
-	err := c.again(opening, c.sub, func(ctx context.Context) error {
+	err := c.persist(opening, c.sub, func(ctx context.Context) error {
 		lanes, err := c.lanes(ctx, topic)
 		if err == nil {
 			where, err = c.offsets(ctx, topic, lanes)
@@ -38,17 +39,17 @@ func (c *conn) Tail(ctx context.Context, topic string) (broker.Tail, error) {
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	t.cancel = stop
 	for id, b := range where {
-		t.done.Go(func() { t.run(run, newLane(id, b.end)) })
+		t.done.Go(func() { t.run(run, newPartition(id, frontier.New(b.end))) })
 	}
 	return t, c.children.Add(connect.Tail{Tail: t})
 }
 
 // run moves one partition's messages into the buffer until the tail is closed.
-func (t *tail) run(ctx context.Context, l *lane) {
+func (t *tail) run(ctx context.Context, pt *partition) {
 	for wait := backoff(0); ctx.Err() == nil; {
-		rs, next, err := t.conn.fetch(ctx, t.topic, l.id, l.pos, fetchBytes, fetchWait)
+		got, err := t.conn.fetch(ctx, place{topic: t.topic, lane: pt.id, offset: pt.pos}, fetchMost, fetchWait)
 		if isOutOfRange(err) {
-			err = t.skip(ctx, l)
+			err = t.skip(ctx, pt)
 		}
 		if err != nil {
 			t.conn.link.doubt(err)
@@ -60,10 +61,11 @@ func (t *tail) run(ctx context.Context, l *lane) {
 			continue
 		}
 		wait = 0
-		l.pos = max(l.pos, next)
-		for i := range rs {
-			d := broker.Delivery{Attempt: 1, Lane: l.name, Position: l.position(rs[i].offset)}
-			decode(&rs[i], &d.Message)
+		pt.pos = max(pt.pos, got.next)
+		for i := range got.records {
+			r := &got.records[i]
+			d := broker.Delivery{Attempt: 1, Lane: pt.name, Position: pt.position(r.offset)}
+			decode(r, &d.Message)
 			d.Topic = t.topic
 			t.Push(d)
 		}
@@ -72,17 +74,17 @@ func (t *tail) run(ctx context.Context, l *lane) {
 
 // skip goes on where there are messages: retention was faster, or the topic
 // was made anew.
-func (t *tail) skip(ctx context.Context, l *lane) error {
-	where, err := t.conn.offsets(ctx, t.topic, []int{l.id})
+func (t *tail) skip(ctx context.Context, pt *partition) error {
+	where, err := t.conn.offsets(ctx, t.topic, []int{pt.id})
 	if err != nil {
 		return err
 	}
-	b := where[l.id]
-	if l.pos < b.first {
-		t.Skip(uint64(b.first - l.pos)) //nolint:gosec // positive
+	b := where[pt.id]
+	if pt.pos < b.first {
+		t.Skip(uint64(b.first - pt.pos)) //nolint:gosec // positive
 	}
-	if l.pos < b.first || l.pos > b.end {
-		l.pos = b.first
+	if pt.pos < b.first || pt.pos > b.end {
+		pt.pos = b.first
 	}
 	return nil
 }

@@ -141,9 +141,9 @@ func (c *conn) topicConfig(ctx context.Context, name string) (map[string]string,
 	return out, nil
 }
 
-// again calls f until it succeeds, fails for good, or ctx ends; but not while
+// persist calls f until it succeeds, fails for good, or ctx ends; but not while
 // the cluster is away. Kafka answers many a question with "not now".
-func (c *conn) again(ctx context.Context, p *pool, f func(ctx context.Context) error) error {
+func (c *conn) persist(ctx context.Context, p *pool, f func(ctx context.Context) error) error {
 	for wait := backoff(0); ; wait = wait.next() {
 		if err := c.link.err(); err != nil {
 			return err

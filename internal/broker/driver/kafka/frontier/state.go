@@ -1,4 +1,4 @@
-package kafka
+package frontier
 
 import (
 	"encoding/base64"
@@ -7,64 +7,84 @@ import (
 	"strings"
 )
 
-// state is what the metadata of a committed offset says about a partition: the
+// State is what the metadata of a committed offset says about a partition: the
 // offset itself is the frontier, before which everything is acknowledged.
-type state struct {
-	// open: whoever wrote it had the partition, and was not done with it.
-	open bool
-	// waiting is how many unsettled messages no worker had.
-	waiting int
-	// settled says, for each offset from the frontier to the newest delivery,
+type State struct {
+	// Open: whoever wrote it had the partition, and was not done with it.
+	Open bool
+	// Topic is the id of the topic that the offset is of, zero if not known.
+	Topic [16]byte
+	// Behind is how many messages the partition had that were never delivered,
+	// as far as was known.
+	Behind int64
+	// Waiting is how many unsettled messages no worker had.
+	Waiting int
+	// Settled says, for each offset from the frontier to the newest delivery,
 	// whether it is acknowledged.
-	settled []bool
-	// attempts are the deliveries so far of unsettled messages with more than
+	Settled []bool
+	// Attempts are the deliveries so far of unsettled messages with more than
 	// one, by their distance from the frontier.
-	attempts map[int]int
+	Attempts map[int]int
 }
 
-// span bounds the distance of the newest delivery from the frontier.
-const span = 16 << 10
+// Unsettled is how many messages were delivered and not settled.
+func (s *State) Unsettled() (n int64) {
+	for _, settled := range s.Settled {
+		if !settled {
+			n++
+		}
+	}
+	return n
+}
 
-// metadataMax is offset.metadata.max.bytes of a broker that nobody configured.
-const metadataMax = 4096
+// MetadataMax is offset.metadata.max.bytes of a broker that nobody configured.
+const MetadataMax = 4096
 
 const (
-	stateMark = "driftmesh1:"
+	stateMark = "driftmesh2:"
+	firstMark = "driftmesh1:" // of versions that knew no topics; they take ours for a stranger's
 	flagOpen  = 1
-	flagBits  = 2 // settled is a bitmap, and not lengths of runs
+	flagBits  = 2 // Settled is a bitmap, and not lengths of runs
+	flagTopic = 4 // Topic and Behind are there
 )
 
-// encode writes the state. Where there is not room for all attempts, the later
+// Encode writes the state. Where there is not room for all attempts, the later
 // ones are left out.
-func (s *state) encode() string {
-	runs := appendRuns(nil, s.settled)
-	bits := appendBits(nil, s.settled)
+func (s *State) Encode() string {
+	runs := appendRuns(nil, s.Settled)
+	bits := appendBits(nil, s.Settled)
 	var flags byte
-	if s.open {
+	if s.Open {
 		flags |= flagOpen
 	}
 	if len(bits) < len(runs) {
 		flags, runs = flags|flagBits, bits
 	}
-	b := binary.AppendUvarint([]byte{flags}, uint64(len(s.settled)))
-	b = binary.AppendUvarint(b, uint64(s.waiting))
+	b := []byte{flags}
+	if s.Topic != [16]byte{} {
+		b[0] |= flagTopic
+		b = append(b, s.Topic[:]...)
+		b = binary.AppendUvarint(b, uint64(max(s.Behind, 0)))
+	}
+	b = binary.AppendUvarint(b, uint64(len(s.Settled)))
+	b = binary.AppendUvarint(b, uint64(s.Waiting))
 	b = append(b, runs...)
-	room := base64.RawStdEncoding.DecodedLen(metadataMax-len(stateMark)) - len(b)
+	room := base64.RawStdEncoding.DecodedLen(MetadataMax-len(stateMark)) - len(b)
 	b = append(b, s.attemptRuns(room)...)
 	return stateMark + base64.RawStdEncoding.EncodeToString(b)
 }
 
 // attemptRuns writes runs of equal attempts: gap, length, attempts.
-func (s *state) attemptRuns(room int) []byte {
+func (s *State) attemptRuns(room int) []byte {
 	var b []byte
 	last := 0
-	for i := 0; i < len(s.settled) && len(s.attempts) > 0; i++ {
-		n := s.attempts[i]
+	for i := 0; i < len(s.Settled) && len(s.Attempts) > 0; i++ {
+		n := s.Attempts[i]
 		if n <= 1 {
 			continue
 		}
 		length := 1
-		for s.attempts[i+length] == n {
+		for s.Attempts[i+length] == n {
 			length++
 		}
 		one := binary.AppendUvarint(nil, uint64(i-last))
@@ -107,34 +127,41 @@ func appendBits(b []byte, settled []bool) []byte {
 
 var errState = errors.New("the offset's metadata is not ours")
 
-// decodeState reads a state. An empty text, as other clients write, is the
+// Decode reads a state. An empty text, as other clients write, is the
 // empty state.
-func decodeState(text string) (s state, err error) {
+func Decode(text string) (s State, err error) {
 	if text == "" {
 		return s, nil
 	}
-	text, ok := strings.CutPrefix(text, stateMark)
+	packed, ok := strings.CutPrefix(text, stateMark)
+	if !ok {
+		packed, ok = strings.CutPrefix(text, firstMark)
+	}
 	if !ok {
 		return s, errState
 	}
-	b, err := base64.RawStdEncoding.DecodeString(text)
+	b, err := base64.RawStdEncoding.DecodeString(packed)
 	if err != nil || len(b) == 0 {
 		return s, errState
 	}
 	d := stateReader{b: b[1:]}
-	n := d.number(span)
-	waiting := d.number(n)
-	settled := make([]bool, n)
+	s.Open = b[0]&flagOpen != 0
+	if b[0]&flagTopic != 0 {
+		d.topic(&s)
+	}
+	n := d.number(Span)
+	s.Waiting = d.number(n)
+	s.Settled = make([]bool, n)
 	if b[0]&flagBits != 0 {
-		d.bits(settled)
+		d.bits(s.Settled)
 	} else {
-		d.runs(settled)
+		d.runs(s.Settled)
 	}
-	attempts := d.attempts(n)
+	s.Attempts = d.attempts(n)
 	if d.bad {
-		return s, errState
+		return State{}, errState
 	}
-	return state{open: b[0]&flagOpen != 0, waiting: waiting, settled: settled, attempts: attempts}, nil
+	return s, nil
 }
 
 // stateReader reads what encode wrote; bad is sticky.
@@ -151,6 +178,16 @@ func (d *stateReader) number(most int) int {
 	}
 	d.b = d.b[n:]
 	return int(v)
+}
+
+func (d *stateReader) topic(s *State) {
+	if len(d.b) < len(s.Topic) {
+		d.bad, d.b = true, nil
+		return
+	}
+	copy(s.Topic[:], d.b)
+	d.b = d.b[len(s.Topic):]
+	s.Behind = int64(d.number(1 << 62))
 }
 
 func (d *stateReader) runs(settled []bool) {
