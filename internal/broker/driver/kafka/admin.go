@@ -30,18 +30,62 @@ func (a admin) EnsureTopic(ctx context.Context, spec broker.TopicSpec) error {
 	if err != nil {
 		return fmt.Errorf("ensure topic %q: %w", spec.Name, classify(err))
 	}
+	if spec.MaxBytes > 0 {
+		a.told.Store(spec.Name, spec.MaxBytes)
+	}
 	return nil
 }
 
 func (a admin) ensureTopic(ctx context.Context, spec broker.TopicSpec) error {
-	_, err := a.partitions(ctx, spec.Name)
+	list, err := a.partitions(ctx, spec.Name)
 	if errors.Is(err, broker.ErrUnroutable) {
-		err = a.create(ctx, spec)
+		if err = a.create(ctx, spec); errors.Is(err, kafkago.TopicAlreadyExists) {
+			return nil // somebody was faster
+		}
+		return err
 	}
-	if errors.Is(err, kafkago.TopicAlreadyExists) {
-		return nil // somebody was faster
+	if err != nil {
+		return err
 	}
-	return err
+	return a.spare(ctx, spec, len(list))
+}
+
+// spare sees to it that a topic that is there does not delete what nobody has
+// read before publishers stop, as those of earlier versions did. All else stays
+// as it is.
+func (a admin) spare(ctx context.Context, spec broker.TopicSpec, lanes int) error {
+	cfg, err := a.topicConfig(ctx, spec.Name)
+	if err != nil {
+		return err
+	}
+	have := value(cfg, configMaxBytes)
+	if have <= 0 || have*int64(lanes) >= 2*spec.MaxBytes {
+		return nil
+	}
+	res, err := a.pub.IncrementalAlterConfigs(ctx, &kafkago.IncrementalAlterConfigsRequest{
+		Resources: []kafkago.IncrementalAlterConfigsRequestResource{{
+			ResourceType: kafkago.ResourceTypeTopic, ResourceName: a.target.name(spec.Name),
+			Configs: []kafkago.IncrementalAlterConfigsRequestConfig{{
+				Name: configMaxBytes, Value: strconv.FormatInt(share(spec.MaxBytes, lanes)*headroom, 10),
+				ConfigOperation: kafkago.ConfigOperationSet,
+			}},
+		}},
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range res.Resources {
+		if isDenied(r.Error) {
+			a.cfg.Log.Warn("a topic deletes its oldest messages, read or not, at a size that publishers may reach; "+
+				"we may not change that, so they stop at half of it", "topic", spec.Name, "setting", configMaxBytes, "value", have)
+			return nil
+		}
+		if r.Error != nil {
+			return r.Error
+		}
+	}
+	a.topics.seen.Delete(spec.Name)
+	return nil
 }
 
 func value(cfg map[string]string, name string) int64 {
@@ -86,7 +130,7 @@ func (a admin) create(ctx context.Context, spec broker.TopicSpec) error {
 		Topic: name, NumPartitions: a.target.partitions, ReplicationFactor: spec.Replicas,
 		ConfigEntries: []kafkago.ConfigEntry{
 			entry(configMaxAge, spec.MaxAge.Milliseconds()),
-			entry(configMaxBytes, part),
+			entry(configMaxBytes, part*headroom),
 			entry(configMaxMessage, int64(a.target.maxMessage)),
 			entry("segment.bytes", segment),
 			entry("segment.ms", age.Milliseconds()),

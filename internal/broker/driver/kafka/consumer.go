@@ -17,6 +17,7 @@ type consumer struct {
 	conn    *conn
 	cfg     broker.ConsumerConfig
 	gid     string // the Kafka group
+	gate    *gate
 	slots   chan struct{}
 	wake    chan struct{}   // capacity 1: Receive may find something new
 	closed  context.Context //nolint:containedctx // done when Close was called
@@ -45,13 +46,13 @@ type item struct {
 	key  uint64 // hash of the key, 0 without one
 }
 
-// stale is when what was fetched is fetched again: retention or a Seek may have
+// stale is when what was fetched is fetched again: retention may have
 // overtaken it.
 const stale = time.Second
 
 func newConsumer(c *conn, cfg broker.ConsumerConfig) *consumer {
 	k := &consumer{
-		conn: c, cfg: cfg, gid: c.target.group(cfg.Topic, cfg.Group),
+		conn: c, cfg: cfg, gid: c.target.group(cfg.Topic, cfg.Group), gate: c.gate(cfg.Topic),
 		slots: make(chan struct{}, cfg.MaxInFlight), wake: make(chan struct{}, 1),
 		seed: maphash.MakeSeed(),
 	}
@@ -198,6 +199,7 @@ func (k *consumer) deliver() (b *broker.Batch, le *lease, claim bool) {
 			it.part.books.Deliver(m)
 		} else {
 			it.part.books.Redeliver(m)
+			s.more() // the next lot is due when this one is delivered
 		}
 		claim = claim || m.Attempt > 1 || m.Offset < it.part.suspect
 		le.msgs[i] = leased{it.part, m}

@@ -41,9 +41,20 @@
 //
 // # Limits
 //
-// TopicSpec.MaxBytes is shared out evenly over the partitions. Publishers stop
-// before retention overtakes a group, by an estimate: its backlog in messages,
-// times the average size of what this process publishes, before compression.
+// Kafka refuses nothing, and at retention.bytes deletes the oldest messages,
+// read or not. So topics made here have a thousand times TopicSpec.MaxBytes for
+// retention.bytes, and the limit is kept by us: each publisher looks at the
+// backlog of the slowest group (messages, times their average size of late) and
+// publishes no more than an eighth of the room before it looks again. What all
+// have read is deleted when a topic holds more than its limit. Publishers that
+// are not ours are bounded by Kafka's quotas, and by nothing here; what they
+// publish is kept for TopicSpec.MaxAge.
+//
+// A batch that unpacks to more than 256 MiB, and a message of more than 32 MiB,
+// are left behind and counted as lost, with their partition in the log.
+//
+// A topic that is made anew under its name is told apart by its id, from Kafka
+// 3.1 on. Before, only a group that stood past its end notices.
 //
 // # Wire form
 //

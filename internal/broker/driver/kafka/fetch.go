@@ -101,5 +101,15 @@ func (c *conn) offsets(ctx context.Context, topic string, lanes []int) (map[int]
 	return out, err
 }
 
+// ends reads where partitions end.
+func (c *conn) ends(ctx context.Context, topic string, lanes []int) (map[int]int64, error) {
+	ask := make([]kafkago.OffsetRequest, 0, len(lanes))
+	for _, id := range lanes {
+		ask = append(ask, kafkago.LastOffsetOf(id))
+	}
+	out := make(map[int]int64, len(lanes))
+	return out, c.listOffsets(ctx, topic, ask, func(p kafkago.PartitionOffsets) { out[p.Partition] = p.LastOffset })
+}
+
 // isOutOfRange reports whether there is nothing at the offset asked for.
 func isOutOfRange(err error) bool { return errors.Is(err, kafkago.OffsetOutOfRange) }

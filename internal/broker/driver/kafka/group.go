@@ -88,8 +88,3 @@ func (c *conn) groupExists(ctx context.Context, topic, name string) error {
 		return err
 	})
 }
-
-// Seek implements broker.Admin, and does not.
-func (a admin) Seek(context.Context, string, string, broker.Position) error {
-	return broker.ErrUnsupported
-}

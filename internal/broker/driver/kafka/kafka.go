@@ -28,17 +28,21 @@ type Config = connect.Config
 
 // conn is an open broker.
 type conn struct {
-	cfg    Config
-	target target
-	tls    *tls.Config
-	sasl   sasl.Mechanism
-	pub    *pool // for publishing and administration
-	sub    *pool // for consuming
-	link   *link
-	guard  *connect.Guard[seen]
-	topics topics
-	ages   ages
-	groups sync.Map // Kafka group → broker.GroupSpec, of those made here
+	cfg     Config
+	target  target
+	tls     *tls.Config
+	sasl    sasl.Mechanism
+	pub     *pool // for publishing and administration
+	sub     *pool // for consuming
+	link    *link
+	gates   sync.Map        // topic → *gate
+	told    sync.Map        // topic → int64, its limit as EnsureTopic was told
+	life    context.Context //nolint:containedctx // until Close
+	end     context.CancelFunc
+	cleaner sync.WaitGroup
+	topics  topics
+	ages    ages
+	groups  sync.Map // Kafka group → broker.GroupSpec, of those made here
 
 	children connect.Children
 }
@@ -64,7 +68,8 @@ func Open(ctx context.Context, cfg Config) (broker.Broker, error) {
 		return nil, fmt.Errorf("connect to %s: %w", strings.Join(t.brokers, ","), err)
 	}
 	c.pub, c.sub = c.newPool(), c.newPool()
-	c.guard = newGuard(c) //nolint:contextcheck // it lives until Close
+	c.life, c.end = context.WithCancel(context.WithoutCancel(ctx))
+	c.cleaner.Go(c.clean)
 	return c, nil
 }
 
@@ -108,7 +113,8 @@ func (c *conn) Close(ctx context.Context) error {
 	if !first {
 		return nil
 	}
-	c.guard.Close()
+	c.end()
+	c.cleaner.Wait()
 	c.link.close()
 	c.pub.close()
 	c.sub.close()

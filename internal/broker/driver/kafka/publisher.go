@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
-	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
 // Bounds of what is sent and not acknowledged, per publisher. A small message
@@ -73,7 +72,7 @@ func (p *publisher) publish(ctx context.Context, topic string, msgs []broker.Mes
 			errs[i] = err
 		}
 	}
-	if err := p.ready(ctx, topic); err != nil {
+	if err := p.ready(ctx); err != nil {
 		fail(idx, err)
 		return
 	}
@@ -88,6 +87,14 @@ func (p *publisher) publish(ctx context.Context, topic string, msgs []broker.Mes
 			sound = append(sound, i)
 		}
 	}
+	size := sizeOf(msgs, sound)
+	g := p.conn.gate(topic)
+	g.seen(size, int64(len(sound)))
+	if err := g.admit(ctx, size); err != nil {
+		fail(sound, err)
+		return
+	}
+	defer g.land(size)
 	for wait := backoff(0); len(sound) > 0; wait = wait.next() {
 		if err := p.send(ctx, topic, k, msgs, sound, errs); err != nil {
 			fail(sound, err)
@@ -97,23 +104,27 @@ func (p *publisher) publish(ctx context.Context, topic string, msgs []broker.Mes
 		if len(sound) == 0 || !pause(ctx, wait.duration()) {
 			return
 		}
-		if err := p.ready(ctx, topic); err != nil {
+		if err := p.ready(ctx); err != nil {
 			fail(sound, err)
 			return
 		}
 	}
 }
 
+func sizeOf(msgs []broker.Message, idx []int) (n int64) {
+	for _, i := range idx {
+		n += int64(msgs[i].Size())
+	}
+	return n
+}
+
 // ready returns why nothing can be published now.
-func (p *publisher) ready(ctx context.Context, topic string) error {
+func (p *publisher) ready(ctx context.Context) error {
 	if err := p.conn.link.err(); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
-	}
-	if p.conn.guard.Full(topic) {
-		return connect.ErrFull
 	}
 	return nil
 }
@@ -151,10 +162,9 @@ func (p *publisher) resendable(ctx context.Context, topic string, idx []int, err
 // send writes messages and waits until each is acknowledged or failed, or ctx
 // ends. An error is for all of them.
 func (p *publisher) send(ctx context.Context, topic string, k *known, msgs []broker.Message, idx []int, errs []error) error {
-	var weight, size int64
+	var weight int64
 	for _, i := range idx {
-		n := int64(msgs[i].Size())
-		weight, size = weight+max(n, minWeight), size+n
+		weight += max(int64(msgs[i].Size()), minWeight)
 	}
 	weight = min(weight, windowBytes)
 	if p.window.Acquire(ctx, weight) != nil {
@@ -165,8 +175,6 @@ func (p *publisher) send(ctx context.Context, topic string, k *known, msgs []bro
 		p.window.Release(weight)
 		return err
 	}
-	k.messages.Add(int64(len(idx)))
-	k.bytes.Add(size)
 	s, ok := p.slabs.Get().(*slab)
 	if !ok {
 		s = &slab{}

@@ -61,6 +61,11 @@ func (s *session) take(pt *partition, got haul, epoch int) {
 		return
 	}
 	pt.end = got.end
+	size := 0
+	for i := range got.records {
+		size += got.records[i].size()
+	}
+	k.gate.seen(int64(size), int64(len(got.records)))
 	if got.next > pt.pos {
 		pt.buf, pt.pos, pt.fetched = got.records, got.next, time.Now()
 		if pt.passed(k); pt.books.Changed() {

@@ -280,12 +280,17 @@ func (s *session) rest() {
 // wake lets the goroutines that deliver again, and Receive, look again;
 // consumer.mu is held.
 func (s *session) wake() {
+	s.more()
+	s.touch()
+	s.k.signal()
+}
+
+// more lets what delivers again look again.
+func (s *session) more() {
 	select {
 	case s.redo <- struct{}{}:
 	default:
 	}
-	s.touch()
-	s.k.signal()
 }
 
 // pause waits; it returns false when ctx ends before.

@@ -177,3 +177,49 @@ func TestTopicOfSomebodyElse(t *testing.T) {
 	require.Empty(t, last.ID)
 	require.Equal(t, "0:1", last.Position)
 }
+
+// What every group has read is removed when a topic holds more than its limit;
+// what one of them has not read stays.
+func TestWhatWasReadIsRemoved(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow; runs without -short")
+	}
+	t.Parallel()
+	s := fake.Start(t, fake.Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	b := dial(t, kafka.Config{URL: s.URL() + "&partitions=1"})
+	const limit, size, n = 8 << 20, 1 << 20, 12
+	require.NoError(t, broker.Provision(ctx, b.Admin(), broker.TopicSpec{Name: "spans", MaxBytes: limit}, broker.GroupSpec{Name: "g"}, broker.GroupSpec{Name: "slow"}))
+	p, c, slow := publisher(t, b), consumer(t, b, "spans", "g"), consumer(t, b, "spans", "slow")
+	take := func(c broker.Consumer, n int) (got int) {
+		for got < n {
+			batch, err := c.Receive(ctx)
+			require.NoError(t, err)
+			got += len(batch.Deliveries)
+			require.NoError(t, batch.Ack(ctx))
+		}
+		return got
+	}
+	read := 0
+	for i := range n {
+		require.NoError(t, p.Publish(ctx, []broker.Message{{Topic: "spans", Value: make([]byte, size)}}))
+		take(c, 1)
+		if i > 4 {
+			read += take(slow, 1) // it is four or five behind
+		}
+	}
+	transport := &kafkago.Transport{}
+	defer transport.CloseIdleConnections()
+	client := &kafkago.Client{Addr: kafkago.TCP(s.Addr()), Transport: transport}
+	first := func() int64 {
+		res, err := client.ListOffsets(ctx, &kafkago.ListOffsetsRequest{Topics: map[string][]kafkago.OffsetRequest{
+			"driftmesh.spans": {kafkago.FirstOffsetOf(0)},
+		}})
+		require.NoError(t, err)
+		return res.Topics["driftmesh.spans"][0].FirstOffset
+	}
+	require.Eventually(t, func() bool { return first() > 0 }, 30*time.Second, 50*time.Millisecond)
+	require.LessOrEqual(t, first(), int64(read))
+	require.Equal(t, n-read, take(slow, n-read), "what it had not read is there")
+}

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -19,11 +18,8 @@ const brokerMax = 1048588
 
 // known is what this process knows about a topic that exists.
 type known struct {
-	max int // max.message.bytes
-
-	// What was published here, for the guard.
-	messages atomic.Int64
-	bytes    atomic.Int64
+	max       int   // max.message.bytes
+	retention int64 // retention.bytes of a partition, not positive if unlimited
 }
 
 // topics remembers the topics this process has seen.
@@ -48,11 +44,12 @@ func (c *conn) topic(ctx context.Context, name string) (*known, error) {
 	if _, err := c.partitions(ctx, name); err != nil {
 		return nil, err
 	}
-	k := &known{max: brokerMax}
+	k := &known{max: brokerMax, retention: -1}
 	if cfg, err := c.topicConfig(ctx, name); err == nil {
 		if n, err := strconv.Atoi(cfg[configMaxMessage]); err == nil {
 			k.max = n
 		}
+		k.retention = value(cfg, configMaxBytes)
 	} else if !isDenied(err) {
 		return nil, err
 	}
