@@ -260,6 +260,7 @@ func fullTopicSlowReader(e *env) {
 	full := f.count()
 	c := e.consumer(e.b, broker.ConsumerConfig{MaxMessages: 32, Linger: 10 * time.Millisecond})
 	seen := map[string]bool{}
+	var read atomic.Int64
 	stop, stopped := make(chan struct{}), make(chan error, 1)
 	go func() {
 		for {
@@ -278,9 +279,12 @@ func fullTopicSlowReader(e *env) {
 				stopped <- err
 				return
 			}
+			read.Add(int64(len(b.Deliveries)))
 		}
 	}()
-	f.run(e.ctx, 2*fullFor, 10*fullCount, senders...)
+	for since := time.Now(); int(read.Load()) < full && time.Since(since) < fullAtMost; {
+		f.run(e.ctx, fullFor, 10*fullCount, senders...)
+	}
 	close(stop)
 	require.NoError(e, <-stopped)
 	require.NoError(e, f.bad)

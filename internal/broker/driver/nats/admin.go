@@ -161,8 +161,3 @@ func (c *conn) classify(err error) error {
 	}
 	return fmt.Errorf("%w: %w", class, err)
 }
-
-// Seek implements broker.Admin, until that has it no more.
-func (a admin) Seek(context.Context, string, string, broker.Position) error {
-	return broker.ErrUnsupported
-}
