@@ -12,6 +12,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/spantree"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/query"
@@ -34,14 +35,28 @@ func (t *traces) GetTrace(req *tracev1.GetTraceRequest, stream grpc.ServerStream
 	if err != nil {
 		return err
 	}
-	within, err := timeRange(req.GetStartTime(), req.GetEndTime())
-	if err != nil {
-		return err
-	}
-	return t.reader.Trace(stream.Context(), tenant, id, within, func(p query.Part) error {
+	// The times are a hint that we have no need of.
+	return t.reader.Trace(stream.Context(), tenant, id, func(p query.Part) error {
 		t.count(p)
-		return stream.Send(&tracev1.GetTraceResponse{OtlpTraces: p.Traces, Truncated: p.Truncated})
+		return stream.Send(&tracev1.GetTraceResponse{OtlpTraces: p.Traces, Truncated: p.Truncated, Warnings: warnings(p.Warnings)})
 	})
+}
+
+// oddities in the words of the API.
+var oddities = map[spantree.OddityKind]tracev1.Oddity{
+	spantree.Orphan: tracev1.Oddity_ODDITY_ORPHAN, spantree.ClockSkew: tracev1.Oddity_ODDITY_CLOCK_SKEW,
+	spantree.EndBeforeStart: tracev1.Oddity_ODDITY_END_BEFORE_START, spantree.SharedID: tracev1.Oddity_ODDITY_SHARED_ID,
+	spantree.Cycle: tracev1.Oddity_ODDITY_CYCLE,
+}
+
+func warnings(list []query.Warning) []*tracev1.SpanWarning {
+	out := make([]*tracev1.SpanWarning, 0, len(list))
+	for _, w := range list {
+		out = append(out, &tracev1.SpanWarning{
+			SpanId: w.SpanID, Service: w.Service, SpanKind: w.Kind, Oddity: oddities[w.Oddity.Kind], Message: w.Oddity.String(),
+		})
+	}
+	return out
 }
 
 // FindTraces sends whole traces, the newest first.
@@ -54,10 +69,14 @@ func (t *traces) FindTraces(req *tracev1.FindTracesRequest, stream grpc.ServerSt
 	if err != nil {
 		return err
 	}
-	return t.reader.Find(stream.Context(), tenant, search, func(p query.Part) error {
+	more, err := t.reader.Find(stream.Context(), tenant, search, func(p query.Part) error {
 		t.count(p)
 		return stream.Send(&tracev1.FindTracesResponse{TraceId: p.TraceID.String(), OtlpTraces: p.Traces, Truncated: p.Truncated})
 	})
+	if err != nil || !more {
+		return err
+	}
+	return stream.Send(&tracev1.FindTracesResponse{More: true})
 }
 
 func (t *traces) count(p query.Part) {
@@ -82,13 +101,22 @@ func (t *traces) SearchTraces(ctx context.Context, req *tracev1.SearchTracesRequ
 	}
 	resp := &tracev1.SearchTracesResponse{NextPageToken: next}
 	for _, s := range found {
-		resp.Traces = append(resp.Traces, &tracev1.TraceSummary{
-			TraceId: s.TraceID.String(), RootService: s.RootService, RootOperation: s.RootOperation,
-			StartTime: timestamppb.New(s.Start), Duration: durationpb.New(s.Duration),
-			Spans: uint32(s.Spans), Errors: uint32(s.Errors), Services: s.Services,
-		})
+		resp.Traces = append(resp.Traces, summary(&s))
 	}
 	return resp, nil
+}
+
+func summary(s *query.Summary) *tracev1.TraceSummary {
+	out := &tracev1.TraceSummary{
+		TraceId: s.TraceID.String(), RootService: s.RootService, RootOperation: s.RootOperation, HasRoot: s.HasRoot,
+		StartTime: timestamppb.New(s.Start), Duration: durationpb.New(s.Duration),
+		Spans: uint32(s.Spans), Errors: uint32(s.Errors),
+	}
+	for _, c := range s.Services {
+		out.Services = append(out.Services, c.Service)
+		out.ServiceCounts = append(out.ServiceCounts, &tracev1.ServiceCount{Service: c.Service, Spans: uint32(c.Spans), Errors: uint32(c.Errors)})
+	}
+	return out
 }
 
 // ListServices gives the tenant's services.
@@ -97,11 +125,11 @@ func (t *traces) ListServices(ctx context.Context, _ *tracev1.ListServicesReques
 	if err != nil {
 		return nil, err
 	}
-	names, err := t.reader.Services(ctx, tenant)
+	names, truncated, err := t.reader.Services(ctx, tenant)
 	if err != nil {
 		return nil, err
 	}
-	return &tracev1.ListServicesResponse{Services: names}, nil
+	return &tracev1.ListServicesResponse{Services: names, Truncated: truncated}, nil
 }
 
 // ListOperations gives the span names of a service.
@@ -110,13 +138,43 @@ func (t *traces) ListOperations(ctx context.Context, req *tracev1.ListOperations
 	if err != nil {
 		return nil, err
 	}
-	operations, err := t.reader.Operations(ctx, tenant, req.GetService(), req.GetSpanKind())
+	operations, truncated, err := t.reader.Operations(ctx, tenant, req.GetService(), req.GetSpanKind())
 	if err != nil {
 		return nil, err
 	}
-	resp := &tracev1.ListOperationsResponse{}
+	resp := &tracev1.ListOperationsResponse{Truncated: truncated}
 	for _, o := range operations {
 		resp.Operations = append(resp.Operations, &tracev1.Operation{Name: o.Name, SpanKind: o.Kind})
+	}
+	return resp, nil
+}
+
+// dependencyRange is how far back dependencies are looked for unless told.
+const dependencyRange = 24 * time.Hour
+
+// ListDependencies counts the calls from service to service.
+func (t *traces) ListDependencies(ctx context.Context, req *tracev1.ListDependenciesRequest) (*tracev1.ListDependenciesResponse, error) {
+	tenant, err := identity.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	within, err := timeRange(req.GetStartTime(), req.GetEndTime())
+	if err != nil {
+		return nil, err
+	}
+	if within.End.IsZero() {
+		within.End = time.Now()
+	}
+	if within.Start.IsZero() {
+		within.Start = within.End.Add(-dependencyRange)
+	}
+	calls, truncated, err := t.reader.Dependencies(ctx, tenant, within)
+	if err != nil {
+		return nil, err
+	}
+	resp := &tracev1.ListDependenciesResponse{Truncated: truncated}
+	for _, c := range calls {
+		resp.Dependencies = append(resp.Dependencies, &tracev1.Dependency{Parent: c.Parent, Child: c.Child, Calls: c.Calls})
 	}
 	return resp, nil
 }

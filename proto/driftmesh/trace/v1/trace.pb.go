@@ -25,14 +25,80 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Oddity is what can be odd about a span.
+type Oddity int32
+
+const (
+	// Unknown.
+	Oddity_ODDITY_UNSPECIFIED Oddity = 0
+	// Its parent is not among the spans.
+	Oddity_ODDITY_ORPHAN Oddity = 1
+	// It starts before its parent does, which is of another service: clocks
+	// differ.
+	Oddity_ODDITY_CLOCK_SKEW Oddity = 2
+	// It ends before it starts.
+	Oddity_ODDITY_END_BEFORE_START Oddity = 3
+	// Another span has the same id.
+	Oddity_ODDITY_SHARED_ID Oddity = 4
+	// It is its own ancestor.
+	Oddity_ODDITY_CYCLE Oddity = 5
+)
+
+// Enum value maps for Oddity.
+var (
+	Oddity_name = map[int32]string{
+		0: "ODDITY_UNSPECIFIED",
+		1: "ODDITY_ORPHAN",
+		2: "ODDITY_CLOCK_SKEW",
+		3: "ODDITY_END_BEFORE_START",
+		4: "ODDITY_SHARED_ID",
+		5: "ODDITY_CYCLE",
+	}
+	Oddity_value = map[string]int32{
+		"ODDITY_UNSPECIFIED":      0,
+		"ODDITY_ORPHAN":           1,
+		"ODDITY_CLOCK_SKEW":       2,
+		"ODDITY_END_BEFORE_START": 3,
+		"ODDITY_SHARED_ID":        4,
+		"ODDITY_CYCLE":            5,
+	}
+)
+
+func (x Oddity) Enum() *Oddity {
+	p := new(Oddity)
+	*p = x
+	return p
+}
+
+func (x Oddity) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Oddity) Descriptor() protoreflect.EnumDescriptor {
+	return file_driftmesh_trace_v1_trace_proto_enumTypes[0].Descriptor()
+}
+
+func (Oddity) Type() protoreflect.EnumType {
+	return &file_driftmesh_trace_v1_trace_proto_enumTypes[0]
+}
+
+func (x Oddity) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Oddity.Descriptor instead.
+func (Oddity) EnumDescriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{0}
+}
+
 // GetTraceRequest names a trace.
 type GetTraceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 32 hex digits, or 16 for an id of 64 bits.
 	TraceId string `protobuf:"bytes,1,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
-	// Only spans that start at or after this. Absent means no bound.
+	// About when the trace began: a hint, never a filter.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	// Only spans that start before this. Absent means no bound.
+	// About when the trace ended: a hint, never a filter.
 	EndTime       *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -96,7 +162,9 @@ type GetTraceResponse struct {
 	OtlpTraces []byte `protobuf:"bytes,1,opt,name=otlp_traces,json=otlpTraces,proto3" json:"otlp_traces,omitempty"`
 	// The trace has more spans than the store will send; these are the first by
 	// start time.
-	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	Truncated bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// What is odd about the trace, in the last part.
+	Warnings      []*SpanWarning `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -145,6 +213,97 @@ func (x *GetTraceResponse) GetTruncated() bool {
 	return false
 }
 
+func (x *GetTraceResponse) GetWarnings() []*SpanWarning {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+// SpanWarning says what is odd about one span, as far as the trace that was
+// sent tells.
+type SpanWarning struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 16 hex digits.
+	SpanId string `protobuf:"bytes,1,opt,name=span_id,json=spanId,proto3" json:"span_id,omitempty"`
+	// The service of the span, as spans may share their id.
+	Service string `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
+	// The kind of the span: internal, server, client, producer, consumer or
+	// unspecified.
+	SpanKind string `protobuf:"bytes,3,opt,name=span_kind,json=spanKind,proto3" json:"span_kind,omitempty"`
+	// What is odd.
+	Oddity Oddity `protobuf:"varint,4,opt,name=oddity,proto3,enum=driftmesh.trace.v1.Oddity" json:"oddity,omitempty"`
+	// The same for people.
+	Message       string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpanWarning) Reset() {
+	*x = SpanWarning{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpanWarning) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpanWarning) ProtoMessage() {}
+
+func (x *SpanWarning) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpanWarning.ProtoReflect.Descriptor instead.
+func (*SpanWarning) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SpanWarning) GetSpanId() string {
+	if x != nil {
+		return x.SpanId
+	}
+	return ""
+}
+
+func (x *SpanWarning) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *SpanWarning) GetSpanKind() string {
+	if x != nil {
+		return x.SpanKind
+	}
+	return ""
+}
+
+func (x *SpanWarning) GetOddity() Oddity {
+	if x != nil {
+		return x.Oddity
+	}
+	return Oddity_ODDITY_UNSPECIFIED
+}
+
+func (x *SpanWarning) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 // TraceQuery says which spans match. Every filter that is set must hold for one
 // and the same span.
 type TraceQuery struct {
@@ -153,8 +312,12 @@ type TraceQuery struct {
 	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
 	// The span's name.
 	Operation string `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
-	// Attributes of the span or its resource, compared as text. "error"="true"
-	// also matches the status ERROR.
+	// Attributes of the span, its events, links, scope or resource, compared as
+	// text. Some keys mean more: "error"="true" also matches the status ERROR, and
+	// "error"="false" what "true" does not; "span.status" (also
+	// "otel.status_code") is unset, ok or error, "span.kind" a kind, "scope.name"
+	// and "scope.version" (also with "otel." before them) are the scope's, and
+	// "event" is the name of an event.
 	Attributes map[string]string `protobuf:"bytes,3,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Spans that start at or after this.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
@@ -170,7 +333,7 @@ type TraceQuery struct {
 
 func (x *TraceQuery) Reset() {
 	*x = TraceQuery{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[2]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -182,7 +345,7 @@ func (x *TraceQuery) String() string {
 func (*TraceQuery) ProtoMessage() {}
 
 func (x *TraceQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[2]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -195,7 +358,7 @@ func (x *TraceQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceQuery.ProtoReflect.Descriptor instead.
 func (*TraceQuery) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{2}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *TraceQuery) GetService() string {
@@ -260,7 +423,7 @@ type FindTracesRequest struct {
 
 func (x *FindTracesRequest) Reset() {
 	*x = FindTracesRequest{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[3]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -272,7 +435,7 @@ func (x *FindTracesRequest) String() string {
 func (*FindTracesRequest) ProtoMessage() {}
 
 func (x *FindTracesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[3]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -285,7 +448,7 @@ func (x *FindTracesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindTracesRequest.ProtoReflect.Descriptor instead.
 func (*FindTracesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{3}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *FindTracesRequest) GetQuery() *TraceQuery {
@@ -310,14 +473,17 @@ type FindTracesResponse struct {
 	// OTLP TracesData.
 	OtlpTraces []byte `protobuf:"bytes,2,opt,name=otlp_traces,json=otlpTraces,proto3" json:"otlp_traces,omitempty"`
 	// The trace has more spans than the store will send.
-	Truncated     bool `protobuf:"varint,3,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	Truncated bool `protobuf:"varint,3,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// In the last message, which has nothing else: more traces match than were
+	// asked for, or than the store will send.
+	More          bool `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FindTracesResponse) Reset() {
 	*x = FindTracesResponse{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[4]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -329,7 +495,7 @@ func (x *FindTracesResponse) String() string {
 func (*FindTracesResponse) ProtoMessage() {}
 
 func (x *FindTracesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[4]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -342,7 +508,7 @@ func (x *FindTracesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindTracesResponse.ProtoReflect.Descriptor instead.
 func (*FindTracesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{4}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *FindTracesResponse) GetTraceId() string {
@@ -366,6 +532,13 @@ func (x *FindTracesResponse) GetTruncated() bool {
 	return false
 }
 
+func (x *FindTracesResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
 // SearchTracesRequest asks for summaries.
 type SearchTracesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -381,7 +554,7 @@ type SearchTracesRequest struct {
 
 func (x *SearchTracesRequest) Reset() {
 	*x = SearchTracesRequest{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[5]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -393,7 +566,7 @@ func (x *SearchTracesRequest) String() string {
 func (*SearchTracesRequest) ProtoMessage() {}
 
 func (x *SearchTracesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[5]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -406,7 +579,7 @@ func (x *SearchTracesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchTracesRequest.ProtoReflect.Descriptor instead.
 func (*SearchTracesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{5}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SearchTracesRequest) GetQuery() *TraceQuery {
@@ -443,7 +616,7 @@ type SearchTracesResponse struct {
 
 func (x *SearchTracesResponse) Reset() {
 	*x = SearchTracesResponse{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[6]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -455,7 +628,7 @@ func (x *SearchTracesResponse) String() string {
 func (*SearchTracesResponse) ProtoMessage() {}
 
 func (x *SearchTracesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[6]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -468,7 +641,7 @@ func (x *SearchTracesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchTracesResponse.ProtoReflect.Descriptor instead.
 func (*SearchTracesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{6}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SearchTracesResponse) GetTraces() []*TraceSummary {
@@ -503,14 +676,19 @@ type TraceSummary struct {
 	// How many of them have the status ERROR.
 	Errors uint32 `protobuf:"varint,7,opt,name=errors,proto3" json:"errors,omitempty"`
 	// Services that take part, sorted.
-	Services      []string `protobuf:"bytes,8,rep,name=services,proto3" json:"services,omitempty"`
+	Services []string `protobuf:"bytes,8,rep,name=services,proto3" json:"services,omitempty"`
+	// The same with how many spans each has.
+	ServiceCounts []*ServiceCount `protobuf:"bytes,9,rep,name=service_counts,json=serviceCounts,proto3" json:"service_counts,omitempty"`
+	// Whether there is a span without a parent. If not, root_service and
+	// root_operation are those of the earliest span.
+	HasRoot       bool `protobuf:"varint,10,opt,name=has_root,json=hasRoot,proto3" json:"has_root,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TraceSummary) Reset() {
 	*x = TraceSummary{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[7]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -522,7 +700,7 @@ func (x *TraceSummary) String() string {
 func (*TraceSummary) ProtoMessage() {}
 
 func (x *TraceSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[7]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -535,7 +713,7 @@ func (x *TraceSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceSummary.ProtoReflect.Descriptor instead.
 func (*TraceSummary) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{7}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TraceSummary) GetTraceId() string {
@@ -594,6 +772,84 @@ func (x *TraceSummary) GetServices() []string {
 	return nil
 }
 
+func (x *TraceSummary) GetServiceCounts() []*ServiceCount {
+	if x != nil {
+		return x.ServiceCounts
+	}
+	return nil
+}
+
+func (x *TraceSummary) GetHasRoot() bool {
+	if x != nil {
+		return x.HasRoot
+	}
+	return false
+}
+
+// ServiceCount is the share of a service in a trace.
+type ServiceCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The service.
+	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// How many spans.
+	Spans uint32 `protobuf:"varint,2,opt,name=spans,proto3" json:"spans,omitempty"`
+	// How many of them have the status ERROR.
+	Errors        uint32 `protobuf:"varint,3,opt,name=errors,proto3" json:"errors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceCount) Reset() {
+	*x = ServiceCount{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceCount) ProtoMessage() {}
+
+func (x *ServiceCount) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceCount.ProtoReflect.Descriptor instead.
+func (*ServiceCount) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ServiceCount) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *ServiceCount) GetSpans() uint32 {
+	if x != nil {
+		return x.Spans
+	}
+	return 0
+}
+
+func (x *ServiceCount) GetErrors() uint32 {
+	if x != nil {
+		return x.Errors
+	}
+	return 0
+}
+
 // ListServicesRequest asks for the caller's tenant.
 type ListServicesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -603,7 +859,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[8]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +871,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[8]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,21 +884,23 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{8}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{10}
 }
 
 // ListServicesResponse lists services.
 type ListServicesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Sorted.
-	Services      []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	Services []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	// There are more than these.
+	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[9]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -654,7 +912,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[9]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -667,7 +925,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{9}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListServicesResponse) GetServices() []string {
@@ -675,6 +933,13 @@ func (x *ListServicesResponse) GetServices() []string {
 		return x.Services
 	}
 	return nil
+}
+
+func (x *ListServicesResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
 }
 
 // ListOperationsRequest names a service.
@@ -690,7 +955,7 @@ type ListOperationsRequest struct {
 
 func (x *ListOperationsRequest) Reset() {
 	*x = ListOperationsRequest{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[10]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -702,7 +967,7 @@ func (x *ListOperationsRequest) String() string {
 func (*ListOperationsRequest) ProtoMessage() {}
 
 func (x *ListOperationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[10]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -715,7 +980,7 @@ func (x *ListOperationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOperationsRequest.ProtoReflect.Descriptor instead.
 func (*ListOperationsRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{10}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListOperationsRequest) GetService() string {
@@ -736,14 +1001,16 @@ func (x *ListOperationsRequest) GetSpanKind() string {
 type ListOperationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Sorted by name, then kind.
-	Operations    []*Operation `protobuf:"bytes,1,rep,name=operations,proto3" json:"operations,omitempty"`
+	Operations []*Operation `protobuf:"bytes,1,rep,name=operations,proto3" json:"operations,omitempty"`
+	// There are more than these.
+	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListOperationsResponse) Reset() {
 	*x = ListOperationsResponse{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[11]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -755,7 +1022,7 @@ func (x *ListOperationsResponse) String() string {
 func (*ListOperationsResponse) ProtoMessage() {}
 
 func (x *ListOperationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[11]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -768,7 +1035,7 @@ func (x *ListOperationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOperationsResponse.ProtoReflect.Descriptor instead.
 func (*ListOperationsResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{11}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListOperationsResponse) GetOperations() []*Operation {
@@ -776,6 +1043,13 @@ func (x *ListOperationsResponse) GetOperations() []*Operation {
 		return x.Operations
 	}
 	return nil
+}
+
+func (x *ListOperationsResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
 }
 
 // Operation is a span name of a service.
@@ -791,7 +1065,7 @@ type Operation struct {
 
 func (x *Operation) Reset() {
 	*x = Operation{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[12]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -803,7 +1077,7 @@ func (x *Operation) String() string {
 func (*Operation) ProtoMessage() {}
 
 func (x *Operation) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[12]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -816,7 +1090,7 @@ func (x *Operation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Operation.ProtoReflect.Descriptor instead.
 func (*Operation) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{12}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Operation) GetName() string {
@@ -833,6 +1107,182 @@ func (x *Operation) GetSpanKind() string {
 	return ""
 }
 
+// ListDependenciesRequest asks for a range of time.
+type ListDependenciesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Calls whose span starts at or after this. Absent means a day before
+	// end_time.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Calls whose span starts before this. Absent means now.
+	EndTime       *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDependenciesRequest) Reset() {
+	*x = ListDependenciesRequest{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDependenciesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDependenciesRequest) ProtoMessage() {}
+
+func (x *ListDependenciesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDependenciesRequest.ProtoReflect.Descriptor instead.
+func (*ListDependenciesRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListDependenciesRequest) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *ListDependenciesRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+// ListDependenciesResponse lists who calls whom.
+type ListDependenciesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sorted by parent, then child.
+	Dependencies []*Dependency `protobuf:"bytes,1,rep,name=dependencies,proto3" json:"dependencies,omitempty"`
+	// There are more than these.
+	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDependenciesResponse) Reset() {
+	*x = ListDependenciesResponse{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDependenciesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDependenciesResponse) ProtoMessage() {}
+
+func (x *ListDependenciesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDependenciesResponse.ProtoReflect.Descriptor instead.
+func (*ListDependenciesResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ListDependenciesResponse) GetDependencies() []*Dependency {
+	if x != nil {
+		return x.Dependencies
+	}
+	return nil
+}
+
+func (x *ListDependenciesResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+// Dependency says how often one service called another: spans whose parent is
+// a span of the other.
+type Dependency struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The service that called.
+	Parent string `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The service that was called.
+	Child string `protobuf:"bytes,2,opt,name=child,proto3" json:"child,omitempty"`
+	// How often.
+	Calls         uint64 `protobuf:"varint,3,opt,name=calls,proto3" json:"calls,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Dependency) Reset() {
+	*x = Dependency{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Dependency) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Dependency) ProtoMessage() {}
+
+func (x *Dependency) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Dependency.ProtoReflect.Descriptor instead.
+func (*Dependency) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Dependency) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *Dependency) GetChild() string {
+	if x != nil {
+		return x.Child
+	}
+	return ""
+}
+
+func (x *Dependency) GetCalls() uint64 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
 var File_driftmesh_trace_v1_trace_proto protoreflect.FileDescriptor
 
 const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
@@ -842,11 +1292,18 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"\btrace_id\x18\x01 \x01(\tR\atraceId\x129\n" +
 	"\n" +
 	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
-	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"Q\n" +
+	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"\x8e\x01\n" +
 	"\x10GetTraceResponse\x12\x1f\n" +
 	"\votlp_traces\x18\x01 \x01(\fR\n" +
 	"otlpTraces\x12\x1c\n" +
-	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xc1\x03\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12;\n" +
+	"\bwarnings\x18\x03 \x03(\v2\x1f.driftmesh.trace.v1.SpanWarningR\bwarnings\"\xab\x01\n" +
+	"\vSpanWarning\x12\x17\n" +
+	"\aspan_id\x18\x01 \x01(\tR\x06spanId\x12\x18\n" +
+	"\aservice\x18\x02 \x01(\tR\aservice\x12\x1b\n" +
+	"\tspan_kind\x18\x03 \x01(\tR\bspanKind\x122\n" +
+	"\x06oddity\x18\x04 \x01(\x0e2\x1a.driftmesh.trace.v1.OddityR\x06oddity\x12\x18\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"\xc1\x03\n" +
 	"\n" +
 	"TraceQuery\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1c\n" +
@@ -864,12 +1321,13 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"_\n" +
 	"\x11FindTracesRequest\x124\n" +
 	"\x05query\x18\x01 \x01(\v2\x1e.driftmesh.trace.v1.TraceQueryR\x05query\x12\x14\n" +
-	"\x05limit\x18\x02 \x01(\rR\x05limit\"n\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\"\x82\x01\n" +
 	"\x12FindTracesResponse\x12\x19\n" +
 	"\btrace_id\x18\x01 \x01(\tR\atraceId\x12\x1f\n" +
 	"\votlp_traces\x18\x02 \x01(\fR\n" +
 	"otlpTraces\x12\x1c\n" +
-	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"\x87\x01\n" +
+	"\ttruncated\x18\x03 \x01(\bR\ttruncated\x12\x12\n" +
+	"\x04more\x18\x04 \x01(\bR\x04more\"\x87\x01\n" +
 	"\x13SearchTracesRequest\x124\n" +
 	"\x05query\x18\x01 \x01(\v2\x1e.driftmesh.trace.v1.TraceQueryR\x05query\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
@@ -877,7 +1335,7 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\"x\n" +
 	"\x14SearchTracesResponse\x128\n" +
 	"\x06traces\x18\x01 \x03(\v2 .driftmesh.trace.v1.TraceSummaryR\x06traces\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xaf\x02\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x93\x03\n" +
 	"\fTraceSummary\x12\x19\n" +
 	"\btrace_id\x18\x01 \x01(\tR\atraceId\x12!\n" +
 	"\froot_service\x18\x02 \x01(\tR\vrootService\x12%\n" +
@@ -887,27 +1345,56 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"\bduration\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x14\n" +
 	"\x05spans\x18\x06 \x01(\rR\x05spans\x12\x16\n" +
 	"\x06errors\x18\a \x01(\rR\x06errors\x12\x1a\n" +
-	"\bservices\x18\b \x03(\tR\bservices\"\x15\n" +
-	"\x13ListServicesRequest\"2\n" +
+	"\bservices\x18\b \x03(\tR\bservices\x12G\n" +
+	"\x0eservice_counts\x18\t \x03(\v2 .driftmesh.trace.v1.ServiceCountR\rserviceCounts\x12\x19\n" +
+	"\bhas_root\x18\n" +
+	" \x01(\bR\ahasRoot\"V\n" +
+	"\fServiceCount\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x14\n" +
+	"\x05spans\x18\x02 \x01(\rR\x05spans\x12\x16\n" +
+	"\x06errors\x18\x03 \x01(\rR\x06errors\"\x15\n" +
+	"\x13ListServicesRequest\"P\n" +
 	"\x14ListServicesResponse\x12\x1a\n" +
-	"\bservices\x18\x01 \x03(\tR\bservices\"N\n" +
+	"\bservices\x18\x01 \x03(\tR\bservices\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"N\n" +
 	"\x15ListOperationsRequest\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1b\n" +
-	"\tspan_kind\x18\x02 \x01(\tR\bspanKind\"W\n" +
+	"\tspan_kind\x18\x02 \x01(\tR\bspanKind\"u\n" +
 	"\x16ListOperationsResponse\x12=\n" +
 	"\n" +
 	"operations\x18\x01 \x03(\v2\x1d.driftmesh.trace.v1.OperationR\n" +
-	"operations\"<\n" +
+	"operations\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"<\n" +
 	"\tOperation\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
-	"\tspan_kind\x18\x02 \x01(\tR\bspanKind2\xf5\x03\n" +
+	"\tspan_kind\x18\x02 \x01(\tR\bspanKind\"\x8b\x01\n" +
+	"\x17ListDependenciesRequest\x129\n" +
+	"\n" +
+	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"|\n" +
+	"\x18ListDependenciesResponse\x12B\n" +
+	"\fdependencies\x18\x01 \x03(\v2\x1e.driftmesh.trace.v1.DependencyR\fdependencies\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"P\n" +
+	"\n" +
+	"Dependency\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12\x14\n" +
+	"\x05child\x18\x02 \x01(\tR\x05child\x12\x14\n" +
+	"\x05calls\x18\x03 \x01(\x04R\x05calls*\x8f\x01\n" +
+	"\x06Oddity\x12\x16\n" +
+	"\x12ODDITY_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rODDITY_ORPHAN\x10\x01\x12\x15\n" +
+	"\x11ODDITY_CLOCK_SKEW\x10\x02\x12\x1b\n" +
+	"\x17ODDITY_END_BEFORE_START\x10\x03\x12\x14\n" +
+	"\x10ODDITY_SHARED_ID\x10\x04\x12\x10\n" +
+	"\fODDITY_CYCLE\x10\x052\xe4\x04\n" +
 	"\fTraceService\x12W\n" +
 	"\bGetTrace\x12#.driftmesh.trace.v1.GetTraceRequest\x1a$.driftmesh.trace.v1.GetTraceResponse0\x01\x12]\n" +
 	"\n" +
 	"FindTraces\x12%.driftmesh.trace.v1.FindTracesRequest\x1a&.driftmesh.trace.v1.FindTracesResponse0\x01\x12a\n" +
 	"\fSearchTraces\x12'.driftmesh.trace.v1.SearchTracesRequest\x1a(.driftmesh.trace.v1.SearchTracesResponse\x12a\n" +
 	"\fListServices\x12'.driftmesh.trace.v1.ListServicesRequest\x1a(.driftmesh.trace.v1.ListServicesResponse\x12g\n" +
-	"\x0eListOperations\x12).driftmesh.trace.v1.ListOperationsRequest\x1a*.driftmesh.trace.v1.ListOperationsResponseBAZ?github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1;tracev1b\x06proto3"
+	"\x0eListOperations\x12).driftmesh.trace.v1.ListOperationsRequest\x1a*.driftmesh.trace.v1.ListOperationsResponse\x12m\n" +
+	"\x10ListDependencies\x12+.driftmesh.trace.v1.ListDependenciesRequest\x1a,.driftmesh.trace.v1.ListDependenciesResponseBAZ?github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1;tracev1b\x06proto3"
 
 var (
 	file_driftmesh_trace_v1_trace_proto_rawDescOnce sync.Once
@@ -921,54 +1408,69 @@ func file_driftmesh_trace_v1_trace_proto_rawDescGZIP() []byte {
 	return file_driftmesh_trace_v1_trace_proto_rawDescData
 }
 
-var file_driftmesh_trace_v1_trace_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_driftmesh_trace_v1_trace_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_driftmesh_trace_v1_trace_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_driftmesh_trace_v1_trace_proto_goTypes = []any{
-	(*GetTraceRequest)(nil),        // 0: driftmesh.trace.v1.GetTraceRequest
-	(*GetTraceResponse)(nil),       // 1: driftmesh.trace.v1.GetTraceResponse
-	(*TraceQuery)(nil),             // 2: driftmesh.trace.v1.TraceQuery
-	(*FindTracesRequest)(nil),      // 3: driftmesh.trace.v1.FindTracesRequest
-	(*FindTracesResponse)(nil),     // 4: driftmesh.trace.v1.FindTracesResponse
-	(*SearchTracesRequest)(nil),    // 5: driftmesh.trace.v1.SearchTracesRequest
-	(*SearchTracesResponse)(nil),   // 6: driftmesh.trace.v1.SearchTracesResponse
-	(*TraceSummary)(nil),           // 7: driftmesh.trace.v1.TraceSummary
-	(*ListServicesRequest)(nil),    // 8: driftmesh.trace.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),   // 9: driftmesh.trace.v1.ListServicesResponse
-	(*ListOperationsRequest)(nil),  // 10: driftmesh.trace.v1.ListOperationsRequest
-	(*ListOperationsResponse)(nil), // 11: driftmesh.trace.v1.ListOperationsResponse
-	(*Operation)(nil),              // 12: driftmesh.trace.v1.Operation
-	nil,                            // 13: driftmesh.trace.v1.TraceQuery.AttributesEntry
-	(*timestamppb.Timestamp)(nil),  // 14: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 15: google.protobuf.Duration
+	(Oddity)(0),                      // 0: driftmesh.trace.v1.Oddity
+	(*GetTraceRequest)(nil),          // 1: driftmesh.trace.v1.GetTraceRequest
+	(*GetTraceResponse)(nil),         // 2: driftmesh.trace.v1.GetTraceResponse
+	(*SpanWarning)(nil),              // 3: driftmesh.trace.v1.SpanWarning
+	(*TraceQuery)(nil),               // 4: driftmesh.trace.v1.TraceQuery
+	(*FindTracesRequest)(nil),        // 5: driftmesh.trace.v1.FindTracesRequest
+	(*FindTracesResponse)(nil),       // 6: driftmesh.trace.v1.FindTracesResponse
+	(*SearchTracesRequest)(nil),      // 7: driftmesh.trace.v1.SearchTracesRequest
+	(*SearchTracesResponse)(nil),     // 8: driftmesh.trace.v1.SearchTracesResponse
+	(*TraceSummary)(nil),             // 9: driftmesh.trace.v1.TraceSummary
+	(*ServiceCount)(nil),             // 10: driftmesh.trace.v1.ServiceCount
+	(*ListServicesRequest)(nil),      // 11: driftmesh.trace.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),     // 12: driftmesh.trace.v1.ListServicesResponse
+	(*ListOperationsRequest)(nil),    // 13: driftmesh.trace.v1.ListOperationsRequest
+	(*ListOperationsResponse)(nil),   // 14: driftmesh.trace.v1.ListOperationsResponse
+	(*Operation)(nil),                // 15: driftmesh.trace.v1.Operation
+	(*ListDependenciesRequest)(nil),  // 16: driftmesh.trace.v1.ListDependenciesRequest
+	(*ListDependenciesResponse)(nil), // 17: driftmesh.trace.v1.ListDependenciesResponse
+	(*Dependency)(nil),               // 18: driftmesh.trace.v1.Dependency
+	nil,                              // 19: driftmesh.trace.v1.TraceQuery.AttributesEntry
+	(*timestamppb.Timestamp)(nil),    // 20: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 21: google.protobuf.Duration
 }
 var file_driftmesh_trace_v1_trace_proto_depIdxs = []int32{
-	14, // 0: driftmesh.trace.v1.GetTraceRequest.start_time:type_name -> google.protobuf.Timestamp
-	14, // 1: driftmesh.trace.v1.GetTraceRequest.end_time:type_name -> google.protobuf.Timestamp
-	13, // 2: driftmesh.trace.v1.TraceQuery.attributes:type_name -> driftmesh.trace.v1.TraceQuery.AttributesEntry
-	14, // 3: driftmesh.trace.v1.TraceQuery.start_time:type_name -> google.protobuf.Timestamp
-	14, // 4: driftmesh.trace.v1.TraceQuery.end_time:type_name -> google.protobuf.Timestamp
-	15, // 5: driftmesh.trace.v1.TraceQuery.min_duration:type_name -> google.protobuf.Duration
-	15, // 6: driftmesh.trace.v1.TraceQuery.max_duration:type_name -> google.protobuf.Duration
-	2,  // 7: driftmesh.trace.v1.FindTracesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
-	2,  // 8: driftmesh.trace.v1.SearchTracesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
-	7,  // 9: driftmesh.trace.v1.SearchTracesResponse.traces:type_name -> driftmesh.trace.v1.TraceSummary
-	14, // 10: driftmesh.trace.v1.TraceSummary.start_time:type_name -> google.protobuf.Timestamp
-	15, // 11: driftmesh.trace.v1.TraceSummary.duration:type_name -> google.protobuf.Duration
-	12, // 12: driftmesh.trace.v1.ListOperationsResponse.operations:type_name -> driftmesh.trace.v1.Operation
-	0,  // 13: driftmesh.trace.v1.TraceService.GetTrace:input_type -> driftmesh.trace.v1.GetTraceRequest
-	3,  // 14: driftmesh.trace.v1.TraceService.FindTraces:input_type -> driftmesh.trace.v1.FindTracesRequest
-	5,  // 15: driftmesh.trace.v1.TraceService.SearchTraces:input_type -> driftmesh.trace.v1.SearchTracesRequest
-	8,  // 16: driftmesh.trace.v1.TraceService.ListServices:input_type -> driftmesh.trace.v1.ListServicesRequest
-	10, // 17: driftmesh.trace.v1.TraceService.ListOperations:input_type -> driftmesh.trace.v1.ListOperationsRequest
-	1,  // 18: driftmesh.trace.v1.TraceService.GetTrace:output_type -> driftmesh.trace.v1.GetTraceResponse
-	4,  // 19: driftmesh.trace.v1.TraceService.FindTraces:output_type -> driftmesh.trace.v1.FindTracesResponse
-	6,  // 20: driftmesh.trace.v1.TraceService.SearchTraces:output_type -> driftmesh.trace.v1.SearchTracesResponse
-	9,  // 21: driftmesh.trace.v1.TraceService.ListServices:output_type -> driftmesh.trace.v1.ListServicesResponse
-	11, // 22: driftmesh.trace.v1.TraceService.ListOperations:output_type -> driftmesh.trace.v1.ListOperationsResponse
-	18, // [18:23] is the sub-list for method output_type
-	13, // [13:18] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	20, // 0: driftmesh.trace.v1.GetTraceRequest.start_time:type_name -> google.protobuf.Timestamp
+	20, // 1: driftmesh.trace.v1.GetTraceRequest.end_time:type_name -> google.protobuf.Timestamp
+	3,  // 2: driftmesh.trace.v1.GetTraceResponse.warnings:type_name -> driftmesh.trace.v1.SpanWarning
+	0,  // 3: driftmesh.trace.v1.SpanWarning.oddity:type_name -> driftmesh.trace.v1.Oddity
+	19, // 4: driftmesh.trace.v1.TraceQuery.attributes:type_name -> driftmesh.trace.v1.TraceQuery.AttributesEntry
+	20, // 5: driftmesh.trace.v1.TraceQuery.start_time:type_name -> google.protobuf.Timestamp
+	20, // 6: driftmesh.trace.v1.TraceQuery.end_time:type_name -> google.protobuf.Timestamp
+	21, // 7: driftmesh.trace.v1.TraceQuery.min_duration:type_name -> google.protobuf.Duration
+	21, // 8: driftmesh.trace.v1.TraceQuery.max_duration:type_name -> google.protobuf.Duration
+	4,  // 9: driftmesh.trace.v1.FindTracesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
+	4,  // 10: driftmesh.trace.v1.SearchTracesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
+	9,  // 11: driftmesh.trace.v1.SearchTracesResponse.traces:type_name -> driftmesh.trace.v1.TraceSummary
+	20, // 12: driftmesh.trace.v1.TraceSummary.start_time:type_name -> google.protobuf.Timestamp
+	21, // 13: driftmesh.trace.v1.TraceSummary.duration:type_name -> google.protobuf.Duration
+	10, // 14: driftmesh.trace.v1.TraceSummary.service_counts:type_name -> driftmesh.trace.v1.ServiceCount
+	15, // 15: driftmesh.trace.v1.ListOperationsResponse.operations:type_name -> driftmesh.trace.v1.Operation
+	20, // 16: driftmesh.trace.v1.ListDependenciesRequest.start_time:type_name -> google.protobuf.Timestamp
+	20, // 17: driftmesh.trace.v1.ListDependenciesRequest.end_time:type_name -> google.protobuf.Timestamp
+	18, // 18: driftmesh.trace.v1.ListDependenciesResponse.dependencies:type_name -> driftmesh.trace.v1.Dependency
+	1,  // 19: driftmesh.trace.v1.TraceService.GetTrace:input_type -> driftmesh.trace.v1.GetTraceRequest
+	5,  // 20: driftmesh.trace.v1.TraceService.FindTraces:input_type -> driftmesh.trace.v1.FindTracesRequest
+	7,  // 21: driftmesh.trace.v1.TraceService.SearchTraces:input_type -> driftmesh.trace.v1.SearchTracesRequest
+	11, // 22: driftmesh.trace.v1.TraceService.ListServices:input_type -> driftmesh.trace.v1.ListServicesRequest
+	13, // 23: driftmesh.trace.v1.TraceService.ListOperations:input_type -> driftmesh.trace.v1.ListOperationsRequest
+	16, // 24: driftmesh.trace.v1.TraceService.ListDependencies:input_type -> driftmesh.trace.v1.ListDependenciesRequest
+	2,  // 25: driftmesh.trace.v1.TraceService.GetTrace:output_type -> driftmesh.trace.v1.GetTraceResponse
+	6,  // 26: driftmesh.trace.v1.TraceService.FindTraces:output_type -> driftmesh.trace.v1.FindTracesResponse
+	8,  // 27: driftmesh.trace.v1.TraceService.SearchTraces:output_type -> driftmesh.trace.v1.SearchTracesResponse
+	12, // 28: driftmesh.trace.v1.TraceService.ListServices:output_type -> driftmesh.trace.v1.ListServicesResponse
+	14, // 29: driftmesh.trace.v1.TraceService.ListOperations:output_type -> driftmesh.trace.v1.ListOperationsResponse
+	17, // 30: driftmesh.trace.v1.TraceService.ListDependencies:output_type -> driftmesh.trace.v1.ListDependenciesResponse
+	25, // [25:31] is the sub-list for method output_type
+	19, // [19:25] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_trace_v1_trace_proto_init() }
@@ -981,13 +1483,14 @@ func file_driftmesh_trace_v1_trace_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_trace_v1_trace_proto_rawDesc), len(file_driftmesh_trace_v1_trace_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   14,
+			NumEnums:      1,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_driftmesh_trace_v1_trace_proto_goTypes,
 		DependencyIndexes: file_driftmesh_trace_v1_trace_proto_depIdxs,
+		EnumInfos:         file_driftmesh_trace_v1_trace_proto_enumTypes,
 		MessageInfos:      file_driftmesh_trace_v1_trace_proto_msgTypes,
 	}.Build()
 	File_driftmesh_trace_v1_trace_proto = out.File

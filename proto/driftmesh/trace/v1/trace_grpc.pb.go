@@ -21,11 +21,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TraceService_GetTrace_FullMethodName       = "/driftmesh.trace.v1.TraceService/GetTrace"
-	TraceService_FindTraces_FullMethodName     = "/driftmesh.trace.v1.TraceService/FindTraces"
-	TraceService_SearchTraces_FullMethodName   = "/driftmesh.trace.v1.TraceService/SearchTraces"
-	TraceService_ListServices_FullMethodName   = "/driftmesh.trace.v1.TraceService/ListServices"
-	TraceService_ListOperations_FullMethodName = "/driftmesh.trace.v1.TraceService/ListOperations"
+	TraceService_GetTrace_FullMethodName         = "/driftmesh.trace.v1.TraceService/GetTrace"
+	TraceService_FindTraces_FullMethodName       = "/driftmesh.trace.v1.TraceService/FindTraces"
+	TraceService_SearchTraces_FullMethodName     = "/driftmesh.trace.v1.TraceService/SearchTraces"
+	TraceService_ListServices_FullMethodName     = "/driftmesh.trace.v1.TraceService/ListServices"
+	TraceService_ListOperations_FullMethodName   = "/driftmesh.trace.v1.TraceService/ListOperations"
+	TraceService_ListDependencies_FullMethodName = "/driftmesh.trace.v1.TraceService/ListDependencies"
 )
 
 // TraceServiceClient is the client API for TraceService service.
@@ -33,7 +34,11 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // TraceService reads the caller's traces. Spans travel as OTLP TracesData in
-// protobuf, every field as it came in, each span once.
+// protobuf, every field as it came in, each span once. Spans that share trace
+// and span id but differ in service or kind are different spans.
+//
+// The service of spans without service.name is called missing-service-name, in
+// answers and in questions.
 type TraceServiceClient interface {
 	// GetTrace sends one trace, a large one in several parts. NOT_FOUND when no
 	// span of it is stored.
@@ -48,6 +53,8 @@ type TraceServiceClient interface {
 	ListServices(ctx context.Context, in *ListServicesRequest, opts ...grpc.CallOption) (*ListServicesResponse, error)
 	// ListOperations gives the span names of one service, sorted.
 	ListOperations(ctx context.Context, in *ListOperationsRequest, opts ...grpc.CallOption) (*ListOperationsResponse, error)
+	// ListDependencies counts the calls from service to service.
+	ListDependencies(ctx context.Context, in *ListDependenciesRequest, opts ...grpc.CallOption) (*ListDependenciesResponse, error)
 }
 
 type traceServiceClient struct {
@@ -126,12 +133,26 @@ func (c *traceServiceClient) ListOperations(ctx context.Context, in *ListOperati
 	return out, nil
 }
 
+func (c *traceServiceClient) ListDependencies(ctx context.Context, in *ListDependenciesRequest, opts ...grpc.CallOption) (*ListDependenciesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListDependenciesResponse)
+	err := c.cc.Invoke(ctx, TraceService_ListDependencies_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // TraceServiceServer is the server API for TraceService service.
 // All implementations must embed UnimplementedTraceServiceServer
 // for forward compatibility.
 //
 // TraceService reads the caller's traces. Spans travel as OTLP TracesData in
-// protobuf, every field as it came in, each span once.
+// protobuf, every field as it came in, each span once. Spans that share trace
+// and span id but differ in service or kind are different spans.
+//
+// The service of spans without service.name is called missing-service-name, in
+// answers and in questions.
 type TraceServiceServer interface {
 	// GetTrace sends one trace, a large one in several parts. NOT_FOUND when no
 	// span of it is stored.
@@ -146,6 +167,8 @@ type TraceServiceServer interface {
 	ListServices(context.Context, *ListServicesRequest) (*ListServicesResponse, error)
 	// ListOperations gives the span names of one service, sorted.
 	ListOperations(context.Context, *ListOperationsRequest) (*ListOperationsResponse, error)
+	// ListDependencies counts the calls from service to service.
+	ListDependencies(context.Context, *ListDependenciesRequest) (*ListDependenciesResponse, error)
 	mustEmbedUnimplementedTraceServiceServer()
 }
 
@@ -170,6 +193,9 @@ func (UnimplementedTraceServiceServer) ListServices(context.Context, *ListServic
 }
 func (UnimplementedTraceServiceServer) ListOperations(context.Context, *ListOperationsRequest) (*ListOperationsResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method ListOperations not implemented")
+}
+func (UnimplementedTraceServiceServer) ListDependencies(context.Context, *ListDependenciesRequest) (*ListDependenciesResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method ListDependencies not implemented")
 }
 func (UnimplementedTraceServiceServer) mustEmbedUnimplementedTraceServiceServer() {}
 func (UnimplementedTraceServiceServer) testEmbeddedByValue()                      {}
@@ -268,6 +294,24 @@ func _TraceService_ListOperations_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TraceService_ListDependencies_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListDependenciesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TraceServiceServer).ListDependencies(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TraceService_ListDependencies_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TraceServiceServer).ListDependencies(ctx, req.(*ListDependenciesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // TraceService_ServiceDesc is the grpc.ServiceDesc for TraceService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -286,6 +330,10 @@ var TraceService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListOperations",
 			Handler:    _TraceService_ListOperations_Handler,
+		},
+		{
+			MethodName: "ListDependencies",
+			Handler:    _TraceService_ListDependencies_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -46,6 +46,9 @@ func partsOf[M message](recv func() (M, error)) iter.Seq2[part, error] {
 				return
 			}
 			p := part{otlp: m.GetOtlpTraces(), truncated: m.GetTruncated()}
+			if len(p.otlp) == 0 {
+				continue // says that there are more traces
+			}
 			if named, ok := any(m).(interface{ GetTraceId() string }); ok {
 				p.traceID = named.GetTraceId()
 			}

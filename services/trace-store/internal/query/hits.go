@@ -5,14 +5,12 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/fault"
-	"github.com/driftmesh/driftmesh/services/trace-store/internal/store"
 )
 
 // hit is a trace that matches, and when its newest matching span starts.
@@ -46,14 +44,18 @@ func idsOf(hits []hit) []TraceID {
 	return ids
 }
 
-// hits finds traces in span_index. Tokens of attributes can lie, so hits by
-// attribute are looked at in spans, and more are fetched for those that lied.
-func (q *Reader) hits(ctx context.Context, tenant string, s Search) (found []hit, next string, err error) {
+// Summaries gives the matching traces in one line each, those with the newest
+// matching span first, and what Search.After has to be for the next page: ""
+// if this is the last.
+//
+// Traces are found in span_index, whose tokens can collide and whose rows can
+// be of versions of a span that stand no longer. So each trace is looked at in
+// spans, and more are fetched for those that only seemed to match.
+func (q *Reader) Summaries(ctx context.Context, tenant string, s Search) (found []Summary, next string, err error) {
 	if err := s.check(); err != nil {
 		return nil, "", err
 	}
-	limit := cmp.Or(s.Limit, DefaultTraces)
-	limit = min(limit, q.limits.MaxTraces)
+	limit := min(cmp.Or(s.Limit, DefaultTraces), q.limits.MaxTraces)
 	after := s.After
 	for {
 		page, err := q.candidates(ctx, tenant, &s, after, limit-len(found)+1)
@@ -65,12 +67,15 @@ func (q *Reader) hits(ctx context.Context, tenant string, s Search) (found []hit
 			page = page[:limit-len(found)]
 			after = page[len(page)-1].token()
 		}
-		if len(s.Attributes) > 0 {
-			if page, err = q.verify(ctx, tenant, &s, page); err != nil {
-				return nil, "", err
+		matching, err := q.matching(ctx, tenant, &s, page)
+		if err != nil {
+			return nil, "", err
+		}
+		for _, h := range page {
+			if sum, ok := matching[h.id]; ok {
+				found = append(found, *sum)
 			}
 		}
-		found = append(found, page...)
 		if !more {
 			return found, "", nil
 		}
@@ -80,39 +85,11 @@ func (q *Reader) hits(ctx context.Context, tenant string, s Search) (found []hit
 	}
 }
 
-// special is the condition that an attribute stands for beside itself, "" for
-// none.
-func special(key, text string) string {
-	switch key {
-	case "error":
-		if text == "true" {
-			return fmt.Sprintf("StatusCode = %d", statusError)
-		}
-	case "span.kind":
-		if i := slices.Index(kinds, strings.ToLower(text)); i >= 0 {
-			return fmt.Sprintf("SpanKind = %d", i)
-		}
-	case "otel.status_code":
-		if i := slices.Index([]string{"UNSET", "OK", "ERROR"}, strings.ToUpper(text)); i >= 0 {
-			return fmt.Sprintf("StatusCode = %d", i)
-		}
-	}
-	return ""
-}
-
 // candidates are the first n traces after a token, the newest first.
 func (q *Reader) candidates(ctx context.Context, tenant string, s *Search, after string, n int) ([]hit, error) {
 	w := newWhere(tenant)
 	s.filters(w)
-	for i, key := range slices.Sorted(maps.Keys(s.Attributes)) {
-		name := "token" + strconv.Itoa(i)
-		condition := "has(Tags, {" + name + ":UInt32})"
-		if alternative := special(key, s.Attributes[key]); alternative != "" {
-			condition = "(" + alternative + " OR " + condition + ")"
-		}
-		w.add(condition)
-		w.arg(name, store.Token(key, s.Attributes[key]))
-	}
+	s.indexAttributes(w)
 	if err := w.after(after); err != nil {
 		return nil, err
 	}
@@ -160,44 +137,4 @@ LIMIT {n:UInt64}`, args)
 		return nil, false, fmt.Errorf("search: %w", err)
 	}
 	return hits, read < limit, nil
-}
-
-// verify keeps the hits of which a span truly has the attributes.
-func (q *Reader) verify(ctx context.Context, tenant string, s *Search, hits []hit) ([]hit, error) {
-	if len(hits) == 0 {
-		return nil, nil
-	}
-	w := newWhere(tenant)
-	w.traceIDs(idsOf(hits))
-	s.filters(w)
-	for i, key := range slices.Sorted(maps.Keys(s.Attributes)) {
-		k, v := "key"+strconv.Itoa(i), "text"+strconv.Itoa(i)
-		condition := "arrayExists((k, v) -> k = {" + k + ":String} AND v = {" + v + ":String}, mapKeys(SpanAttributes), mapValues(SpanAttributes))" +
-			" OR has(JSONExtract(ResourceAttributes, 'Array(Tuple(String, String))'), ({" + k + ":String}, {" + v + ":String}))"
-		if alternative := special(key, s.Attributes[key]); alternative != "" {
-			condition = alternative + " OR " + condition // the cheap one first: the other is then not computed
-		}
-		w.add("(" + condition + ")")
-		w.arg(k, key)
-		w.arg(v, s.Attributes[key])
-	}
-	rows, err := q.query(ctx, "SELECT DISTINCT TraceId FROM spans "+w.sql(), w.args)
-	if err != nil {
-		return nil, fmt.Errorf("verify hits: %w", err)
-	}
-	defer rows.Close()
-	confirmed := map[TraceID]bool{}
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, fmt.Errorf("read verified hit: %w", err)
-		}
-		var t TraceID
-		copy(t[:], id)
-		confirmed[t] = true
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("verify hits: %w", err)
-	}
-	return slices.DeleteFunc(hits, func(h hit) bool { return !confirmed[h.id] }), nil
 }

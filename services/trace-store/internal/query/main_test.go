@@ -65,7 +65,7 @@ func (f *fixture) write(msgs ...store.Message) []store.Entry {
 func (f *fixture) trace(tenant string, id []byte) *tracev1.TracesData {
 	f.t.Helper()
 	out := &tracev1.TracesData{}
-	err := f.reader.Trace(context.Background(), tenant, query.TraceID(id), query.Range{}, func(p query.Part) error {
+	err := f.reader.Trace(context.Background(), tenant, query.TraceID(id), func(p query.Part) error {
 		part := &tracev1.TracesData{}
 		require.NoError(f.t, proto.Unmarshal(p.Traces, part))
 		require.Len(f.t, tracetest.Canonical(part), p.Spans)

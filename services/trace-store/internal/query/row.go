@@ -5,6 +5,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/otlp"
+	"github.com/driftmesh/driftmesh/internal/spantree"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/value"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/wire"
 )
@@ -14,7 +15,7 @@ const spanColumns = `
     TraceId, SpanId, ParentSpanId, TraceState, TraceFlags, SpanName, SpanKind,
     toUnixTimestamp64Nano(Timestamp), Duration, StatusCode, StatusMessage,
     mapKeys(SpanAttributes), mapValues(SpanAttributes), SpanAttributeTypes, SpanRest,
-    Resource, Scope`
+    Resource, Scope, ServiceName`
 
 // row is a row of the table spans.
 type row struct {
@@ -29,6 +30,7 @@ type row struct {
 	attrs                            attributes
 	rest                             string
 	resource, scope                  string // protobuf, see the table
+	service                          string
 }
 
 type attributes struct {
@@ -42,8 +44,16 @@ func (r *row) scan(rows driver.Rows) error {
 		&r.traceID, &r.spanID, &r.parentID, &r.state, &r.flags, &r.name, &r.kind,
 		&r.start, &r.duration, &r.status, &r.message,
 		&r.attrs.keys, &r.attrs.vals, &r.attrs.types, &r.rest,
-		&r.resource, &r.scope,
+		&r.resource, &r.scope, &r.service,
 	)
+}
+
+// node is the row as the tree of its trace sees it.
+func (r *row) node() spantree.Span {
+	s := spantree.Span{Service: r.service, Kind: r.kind, Start: uint64(r.start), End: uint64(r.start) + r.duration}
+	copy(s.ID[:], r.spanID)
+	copy(s.Parent[:], r.parentID)
+	return s
 }
 
 // appendSpan appends the OTLP Span message of the row.

@@ -212,7 +212,7 @@ func (l *loader) lookups() {
 	l.measure("trace by id", func() {
 		spans := 0
 		id := l.ids[r.IntN(len(l.ids))]
-		require.NoError(l.t, l.reader.Trace(ctx, "acme", id, query.Range{}, func(p query.Part) error { spans += p.Spans; return nil }))
+		require.NoError(l.t, l.reader.Trace(ctx, "acme", id, func(p query.Part) error { spans += p.Spans; return nil }))
 		require.Equal(l.t, 10, spans)
 	})
 	l.measure("otel_traces by id", func() {
@@ -256,14 +256,29 @@ func (l *loader) lookups() {
 		})
 	}
 	l.measure("find whole: service, hour", func() {
-		require.NoError(l.t, l.reader.Find(ctx, "acme", searches["2 service, hour"](), func(query.Part) error { return nil }))
+		_, err := l.reader.Find(ctx, "acme", searches["2 service, hour"](), func(query.Part) error { return nil })
+		require.NoError(l.t, err)
+	})
+	l.measure("1,500 summaries: service, hour", func() {
+		s := searches["2 service, hour"]()
+		s.Limit = 1500
+		_, _, err := l.reader.Summaries(ctx, "acme", s)
+		require.NoError(l.t, err)
 	})
 	l.measure("operations", func() {
-		ops, err := l.reader.Operations(ctx, "acme", service(), "")
+		ops, _, err := l.reader.Operations(ctx, "acme", service(), "")
 		require.NoError(l.t, err)
 		require.NotEmpty(l.t, ops)
 	})
 	*scaleRuns = min(*scaleRuns, 3)
+	l.measure("dependencies, an hour", func() {
+		_, _, err := l.reader.Dependencies(ctx, "acme", hour())
+		require.NoError(l.t, err)
+	})
+	l.measure("dependencies, all", func() {
+		_, _, err := l.reader.Dependencies(ctx, "acme", query.Range{Start: time.Unix(0, scaleBase), End: time.Unix(0, scaleBase).Add(48 * time.Hour)})
+		require.NoError(l.t, err)
+	})
 	l.measure("ledger", func() {
 		settled, err := l.reader.Ledger(ctx, "acme")
 		require.NoError(l.t, err)

@@ -2,7 +2,6 @@ package query
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -14,8 +13,8 @@ import (
 // holds. A trace is found when one of its spans matches.
 type Search struct {
 	Service, Operation string
-	// Attributes of the span or its resource, compared as text. As Jaeger has
-	// it, error=true also finds the status ERROR, and span.kind the kind.
+	// Attributes of the span, its events, links, scope or resource, compared as
+	// text. Some keys mean more; see columnCondition.
 	Attributes map[string]string
 	// Range is when the span starts.
 	Range Range
@@ -34,7 +33,7 @@ const DefaultTraces = 20
 const maxAttributes = 32
 
 // Statuses and kinds of OTLP.
-const statusError = 2
+var statuses = []string{"unset", "ok", "error"}
 
 var kinds = []string{"unspecified", "internal", "server", "client", "producer", "consumer"}
 
@@ -46,51 +45,24 @@ func KindName(kind int32) string {
 	return kinds[kind]
 }
 
-// Summary is a trace in one line.
-type Summary struct {
-	TraceID                    TraceID
-	RootService, RootOperation string
-	Start                      time.Time
-	Duration                   time.Duration
-	Spans, Errors              int
-	Services                   []string
-}
-
 // Find gives the whole traces that match, those with the newest matching span
-// first, to send in parts.
-func (q *Reader) Find(ctx context.Context, tenant string, s Search, send func(Part) error) error {
-	hits, _, err := q.hits(ctx, tenant, s)
+// first, to send in parts. more says that more match than were given.
+func (q *Reader) Find(ctx context.Context, tenant string, s Search, send func(Part) error) (more bool, err error) {
+	found, next, err := q.Summaries(ctx, tenant, s)
 	if err != nil {
-		return err
+		return false, err
 	}
 	const chunk = 20 // traces in one statement: bounds what ClickHouse sorts
-	for ids := range slices.Chunk(hits, chunk) {
-		if err := q.traces(ctx, tenant, idsOf(ids), send); err != nil {
-			return err
+	for some := range slices.Chunk(found, chunk) {
+		ids := make([]TraceID, len(some))
+		for i := range some {
+			ids[i] = some[i].TraceID
+		}
+		if err := q.traces(ctx, tenant, ids, send); err != nil {
+			return false, err
 		}
 	}
-	return nil
-}
-
-// Summaries gives the matching traces in one line each, those with the newest
-// matching span first, and what Search.After has to be for the next page: ""
-// if this is the last.
-func (q *Reader) Summaries(ctx context.Context, tenant string, s Search) ([]Summary, string, error) {
-	hits, next, err := q.hits(ctx, tenant, s)
-	if err != nil || len(hits) == 0 {
-		return nil, "", err
-	}
-	byID, err := q.summaries(ctx, tenant, idsOf(hits))
-	if err != nil {
-		return nil, "", err
-	}
-	out := make([]Summary, 0, len(hits))
-	for _, h := range hits {
-		if sum, ok := byID[h.id]; ok {
-			out = append(out, sum)
-		}
-	}
-	return out, next, nil
+	return next != "", nil
 }
 
 func (s *Search) check() error {
@@ -110,8 +82,7 @@ func (s *Search) check() error {
 // filters adds what can be said about a span in both tables.
 func (s *Search) filters(w *where) {
 	if s.Service != "" {
-		w.add("ServiceName = {service:String}")
-		w.arg("service", s.Service)
+		w.service(s.Service)
 	}
 	if s.Operation != "" {
 		w.add("SpanName = {operation:String}")
@@ -128,40 +99,4 @@ func (s *Search) filters(w *where) {
 		w.arg("shortest", uint64(max(s.MinDuration, 0)))
 		w.arg("longest", uint64(longest))
 	}
-}
-
-// summaries describes the traces.
-func (q *Reader) summaries(ctx context.Context, tenant string, ids []TraceID) (map[TraceID]Summary, error) {
-	w := newWhere(tenant)
-	w.traceIDs(ids)
-	rows, err := q.query(ctx, `SELECT TraceId,
-    argMin(ServiceName, (ParentSpanId != toFixedString('', 8), Timestamp)),
-    argMin(SpanName, (ParentSpanId != toFixedString('', 8), Timestamp)),
-    toUnixTimestamp64Nano(min(Timestamp)) AS first,
-    max(toUnixTimestamp64Nano(Timestamp) + if(Duration > 9223372036854775807, 0, Duration)) AS last,
-    count(), countIf(StatusCode = 2), arraySort(groupUniqArray(ServiceName))
-FROM (`+once("TraceId, ServiceName, SpanName, ParentSpanId, Timestamp, Duration, StatusCode", w)+`)
-GROUP BY TraceId`, w.args)
-	if err != nil {
-		return nil, fmt.Errorf("read summaries: %w", err)
-	}
-	defer rows.Close()
-	out := make(map[TraceID]Summary, len(ids))
-	for rows.Next() {
-		var id string
-		var s Summary
-		var first, last int64
-		var spans, errors uint64
-		if err := rows.Scan(&id, &s.RootService, &s.RootOperation, &first, &last, &spans, &errors, &s.Services); err != nil {
-			return nil, fmt.Errorf("read summary: %w", err)
-		}
-		copy(s.TraceID[:], id)
-		s.Start, s.Duration = time.Unix(0, first), time.Duration(last-first)
-		s.Spans, s.Errors = int(spans), int(errors)
-		out[s.TraceID] = s
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read summaries: %w", err)
-	}
-	return out, nil
 }

@@ -3,6 +3,7 @@ package query_test
 import (
 	"cmp"
 	"context"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -132,7 +133,7 @@ func TestSearch(t *testing.T) {
 		want := expect(all, everything)[:30]
 		var got []query.TraceID
 		whole := &tracev1.TracesData{}
-		require.NoError(t, f.reader.Find(t.Context(), "acme", query.Search{Limit: 30}, func(p query.Part) error {
+		more, err := f.reader.Find(t.Context(), "acme", query.Search{Limit: 30}, func(p query.Part) error {
 			require.False(t, p.Truncated)
 			require.Equal(t, 10, p.Spans)
 			got = append(got, p.TraceID)
@@ -140,7 +141,9 @@ func TestSearch(t *testing.T) {
 			require.NoError(t, proto.Unmarshal(p.Traces, part))
 			whole.ResourceSpans = append(whole.ResourceSpans, part.ResourceSpans...)
 			return nil
-		}))
+		})
+		require.NoError(t, err)
+		require.True(t, more, "there are 120 traces")
 		require.Equal(t, want, got)
 		for _, rs := range tracetest.Canonical(whole) {
 			i := slices.IndexFunc(all, func(o *tracev1.ResourceSpans) bool {
@@ -164,7 +167,8 @@ func TestSummary(t *testing.T) {
 	data := tracetest.Realistic(rand.New(rand.NewPCG(4, 4)), scaleBase)
 	f.write(f.message("acme", data))
 	id := data.ResourceSpans[0].ScopeSpans[0].Spans[0].TraceId
-	want := query.Summary{TraceID: query.TraceID(id), Start: time.Unix(0, scaleBase), Services: []string{}}
+	want := query.Summary{TraceID: query.TraceID(id), Start: time.Unix(0, scaleBase), HasRoot: true}
+	counts := map[string]*query.ServiceCount{}
 	var end uint64
 	for _, rs := range tracetest.Canonical(data) {
 		s := rs.ScopeSpans[0].Spans[0]
@@ -172,17 +176,23 @@ func TestSummary(t *testing.T) {
 			continue
 		}
 		want.Spans++
+		name := service(rs.Resource)
+		if counts[name] == nil {
+			counts[name] = &query.ServiceCount{Service: name}
+		}
+		counts[name].Spans++
 		if isError(s) {
 			want.Errors++
+			counts[name].Errors++
 		}
 		if len(s.ParentSpanId) == 0 {
 			want.RootService, want.RootOperation = service(rs.Resource), s.Name
 		}
-		want.Services = append(want.Services, service(rs.Resource))
 		end = max(end, s.EndTimeUnixNano)
 	}
-	slices.Sort(want.Services)
-	want.Services = slices.Compact(want.Services)
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		want.Services = append(want.Services, *counts[name])
+	}
 	want.Duration = time.Duration(end - scaleBase)
 	got, _, err := f.reader.Summaries(t.Context(), "acme", query.Search{Limit: 10})
 	require.NoError(t, err)
@@ -232,8 +242,8 @@ func TestTraceIsCutHonestly(t *testing.T) {
 	}
 	slices.Sort(starts)
 	f.write(f.message("acme", data))
-	read := func(r query.Range) (got []uint64, parts int, truncated bool) {
-		require.NoError(t, f.reader.Trace(t.Context(), "acme", query.TraceID(id), r, func(p query.Part) error {
+	read := func() (got []uint64, parts int, truncated bool) {
+		require.NoError(t, f.reader.Trace(t.Context(), "acme", query.TraceID(id), func(p query.Part) error {
 			require.False(t, truncated, "nothing comes after the part that says so")
 			truncated = p.Truncated
 			parts++
@@ -247,14 +257,10 @@ func TestTraceIsCutHonestly(t *testing.T) {
 		slices.Sort(got)
 		return got, parts, truncated
 	}
-	got, parts, truncated := read(query.Range{})
+	got, parts, truncated := read()
 	require.Equal(t, starts[:25], got, "the first by start time")
 	require.True(t, truncated)
 	require.Greater(t, parts, 3)
-
-	got, _, truncated = read(query.Range{Start: time.Unix(0, int64(starts[30])), End: time.Unix(0, int64(starts[40]))})
-	require.Equal(t, starts[30:40], got)
-	require.False(t, truncated)
 }
 
 func TestWrongQuestions(t *testing.T) {
@@ -270,7 +276,7 @@ func TestWrongQuestions(t *testing.T) {
 		_, _, err := f.reader.Summaries(ctx, "acme", s)
 		require.ErrorIs(t, err, fault.Invalid, name)
 	}
-	_, err := f.reader.Operations(ctx, "acme", "a", "sideways")
+	_, _, err := f.reader.Operations(ctx, "acme", "a", "sideways")
 	require.ErrorIs(t, err, fault.Invalid)
 	for _, id := range []string{"", "12", "zz5fb69a0000000000000000000000zz", "0123456789abcdef0123456789abcdef0"} {
 		_, err := query.ParseTraceID(id)
@@ -279,27 +285,28 @@ func TestWrongQuestions(t *testing.T) {
 	short, err := query.ParseTraceID("0123456789abcdef")
 	require.NoError(t, err)
 	require.Equal(t, "00000000000000000123456789abcdef", short.String())
-	err = f.reader.Trace(ctx, "acme", short, query.Range{}, func(query.Part) error { return nil })
+	err = f.reader.Trace(ctx, "acme", short, func(query.Part) error { return nil })
 	require.ErrorIs(t, err, fault.NotFound)
 }
 
 func TestNames(t *testing.T) {
 	f := setup(t, query.Limits{})
 	f.write(f.message("acme", tracetest.Realistic(rand.New(rand.NewPCG(4, 4)), scaleBase)))
-	services, err := f.reader.Services(t.Context(), "acme")
+	services, truncated, err := f.reader.Services(t.Context(), "acme")
 	require.NoError(t, err)
+	require.False(t, truncated)
 	require.Equal(t, []string{"service-0", "service-1", "service-2", "service-3"}, services)
-	all, err := f.reader.Operations(t.Context(), "acme", "service-0", "")
+	all, _, err := f.reader.Operations(t.Context(), "acme", "service-0", "")
 	require.NoError(t, err)
 	require.Len(t, all, 25, "25 spans, none with name and kind of another")
 	require.Equal(t, query.Operation{Name: "GET /api/v0/orders/{id}", Kind: "internal"}, all[0])
-	producers, err := f.reader.Operations(t.Context(), "acme", "service-0", "Producer")
+	producers, _, err := f.reader.Operations(t.Context(), "acme", "service-0", "Producer")
 	require.NoError(t, err)
 	require.Len(t, producers, 5)
 	for _, o := range producers {
 		require.Equal(t, "producer", o.Kind)
 	}
-	none, err := f.reader.Services(t.Context(), "other")
+	none, _, err := f.reader.Services(t.Context(), "other")
 	require.NoError(t, err)
 	require.Empty(t, none)
 }

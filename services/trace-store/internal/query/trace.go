@@ -90,19 +90,21 @@ type Part struct {
 	// Truncated is true on the last part of a trace that has more spans than
 	// Limits.MaxSpans.
 	Truncated bool
+	// Warnings, on the last part of a trace, say what is odd about its spans as
+	// far as they were given.
+	Warnings []Warning
 }
 
 // Trace gives the spans of one trace, and what the mesh did on the tenant's
-// behalf in it, that start within r to send, in parts of
-// about Limits.PartBytes, by start time. The error is fault.NotFound when
-// there is none; an error of send ends the call and is returned.
-func (q *Reader) Trace(ctx context.Context, tenant string, id TraceID, r Range, send func(Part) error) error {
+// behalf in it, to send, in parts of about Limits.PartBytes, by start time. The
+// error is fault.NotFound when there is none; an error of send ends the call
+// and is returned.
+func (q *Reader) Trace(ctx context.Context, tenant string, id TraceID, send func(Part) error) error {
 	w := newWhereWithHops(tenant)
 	w.key("TraceId = toFixedString(unhex({trace:String}), 16)")
 	w.arg("trace", id.String())
-	w.timeRange("Timestamp", r)
 	found := false
-	err := q.parts(ctx, w, "Timestamp, SpanId", func(p Part) error {
+	err := q.parts(ctx, w, "Timestamp, SpanId, Twin", func(p Part) error {
 		found = true
 		return send(p)
 	})
@@ -116,7 +118,7 @@ func (q *Reader) Trace(ctx context.Context, tenant string, id TraceID, r Range, 
 func (q *Reader) traces(ctx context.Context, tenant string, ids []TraceID, send func(Part) error) error {
 	w := newWhere(tenant)
 	w.traceIDs(ids)
-	return q.parts(ctx, w, "indexOf({ids:Array(String)}, lower(hex(TraceId))), Timestamp, SpanId", send)
+	return q.parts(ctx, w, "indexOf({ids:Array(String)}, lower(hex(TraceId))), Timestamp, SpanId, Twin", send)
 }
 
 // parts reads the spans that w selects, which come trace by trace, and cuts
@@ -142,50 +144,7 @@ func (q *Reader) parts(ctx context.Context, w *where, order string, send func(Pa
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read traces: %w", err)
 	}
-	return c.flush(false)
-}
-
-// cutter makes parts of a sequence of spans.
-type cutter struct {
-	limits Limits
-	send   func(Part) error
-	id     string
-	seen   int // spans of the trace
-	b      *builder
-}
-
-func (c *cutter) add(r *row) error {
-	if r.traceID != c.id {
-		if err := c.flush(false); err != nil {
-			return err
-		}
-		c.id, c.seen = r.traceID, 0
-	}
-	c.seen++
-	switch {
-	case c.seen > c.limits.MaxSpans+1:
-		return nil
-	case c.seen > c.limits.MaxSpans:
-		return c.flush(true)
-	case c.b != nil && c.b.size >= c.limits.PartBytes:
-		if err := c.flush(false); err != nil {
-			return err
-		}
-	}
-	if c.b == nil {
-		c.b = newBuilder()
-	}
-	return c.b.add(r)
-}
-
-func (c *cutter) flush(truncated bool) error {
-	if c.b == nil {
-		return nil
-	}
-	p := Part{Traces: c.b.bytes(), Spans: c.b.spans, Truncated: truncated}
-	copy(p.TraceID[:], c.id)
-	c.b = nil
-	return c.send(p)
+	return c.end()
 }
 
 func (q *Reader) query(ctx context.Context, sql string, args []any) (driver.Rows, error) {
@@ -195,9 +154,13 @@ func (q *Reader) query(ctx context.Context, sql string, args []any) (driver.Rows
 	return q.db.Query(ctx, sql, args...)
 }
 
-// once reads every span that w selects once. It does without FINAL, which
-// reads half as much again; conditions on the key go to PREWHERE, so that only
-// their granules are read at all.
+// once reads every span that w selects once: the version that was accepted
+// last. It does without FINAL, which reads half as much again; conditions on
+// the key go to PREWHERE, so that only their granules are read at all. w must
+// not ask for what may differ between versions.
 func once(columns string, w *where) string {
-	return "SELECT " + columns + "\nFROM spans\n" + w.sql() + "\nORDER BY ReceivedAt DESC\nLIMIT 1 BY Tenant, TraceId, SpanId"
+	return "SELECT " + columns + "\nFROM spans\n" + w.sql() + "\nORDER BY ReceivedAt DESC\nLIMIT 1 BY " + identity
 }
+
+// identity is what makes two rows the same span: the sort key of the table.
+const identity = "Tenant, TraceId, SpanId, Twin"

@@ -54,6 +54,16 @@ func (w *where) any() string {
 	return "WHERE " + strings.Join(slices.Concat(w.keys, w.conditions), "\n  AND ")
 }
 
+// service selects the spans of one service, by the name that answers give it.
+func (w *where) service(name string) {
+	if name == MissingService {
+		w.add("ServiceName IN ('', {service:String})")
+	} else {
+		w.add("ServiceName = {service:String}")
+	}
+	w.arg("service", name)
+}
+
 func (w *where) traceIDs(ids []TraceID) {
 	hexes := make([]string, len(ids))
 	for i, id := range ids {

@@ -22,6 +22,7 @@ type Columns struct {
 	letters                        *dict
 	resource, resourcePairs        *dict
 	scope, scopeName, scopeVersion *dict
+	scopePairs                     *dict
 	operations                     map[operation]struct{}
 	events                         eventColumns
 	links                          linkColumns
@@ -54,7 +55,7 @@ func NewColumns() *Columns {
 		message: &texts{}, rest: &texts{},
 		attrs: newAttributes(), letters: newDict(),
 		resource: newDict(), resourcePairs: newDict(),
-		scope: newDict(), scopeName: newDict(), scopeVersion: newDict(),
+		scope: newDict(), scopeName: newDict(), scopeVersion: newDict(), scopePairs: newDict(),
 		operations: map[operation]struct{}{},
 		events:     eventColumns{time: newArray(newDateTime()), name: newArray(newDict()), attrs: newArray(newAttributes())},
 		links: linkColumns{
@@ -78,6 +79,7 @@ func (c *Columns) layOut() {
 		{Name: "SpanAttributes", Data: c.attrs}, {Name: "SpanAttributeTypes", Data: c.letters}, {Name: "SpanRest", Data: c.rest},
 		{Name: "Resource", Data: c.resource}, {Name: "ResourceAttributes", Data: c.resourcePairs},
 		{Name: "Scope", Data: c.scope}, {Name: "ScopeName", Data: c.scopeName}, {Name: "ScopeVersion", Data: c.scopeVersion},
+		{Name: "ScopeAttributes", Data: c.scopePairs},
 		{Name: "Events.Timestamp", Data: c.events.time}, {Name: "Events.Name", Data: c.events.name},
 		{Name: "Events.Attributes", Data: c.events.attrs},
 		{Name: "Links.TraceId", Data: c.links.traceID}, {Name: "Links.SpanId", Data: c.links.spanID},
@@ -153,7 +155,7 @@ func (c *Columns) append(o *origin, res, scope *group, s *span) {
 	c.appendScope(scope)
 	c.appendEvents(s)
 	c.appendLinks(s)
-	c.appendTags(res, s)
+	c.appendTags(res, scope, s)
 	c.noteOperation(s.kind)
 }
 
@@ -175,10 +177,12 @@ func (c *Columns) appendScope(g *group) {
 	if g.block != c.block {
 		g.block = c.block
 		g.at.message = c.scope.intern(g.message, noHint)
+		g.at.pairs = c.scopePairs.intern(g.pairs, noHint)
 		g.at.name = c.scopeName.intern(g.name, noHint)
 		g.at.version = c.scopeVersion.intern(g.version, noHint)
 	}
 	c.scope.use(g.at.message)
+	c.scopePairs.use(g.at.pairs)
 	c.scopeName.use(g.at.name)
 	c.scopeVersion.use(g.at.version)
 }

@@ -58,12 +58,24 @@ func (g *group) resource(resourceSpans []byte) bool {
 			g.schemaURL(&c)
 		}
 	}
+	for i := range g.attrs.attrs {
+		if a := &g.attrs.attrs[i]; string(a.key) == "service.name" {
+			g.name = a.text
+			break
+		}
+	}
+	g.listAttributes()
+	if g.dirty {
+		g.mend(otlp.ResourceSpansResource, otlp.ResourceAttributes)
+	}
+	return !c.Bad()
+}
+
+// listAttributes writes the attributes as pairs and tokens.
+func (g *group) listAttributes() {
 	g.pairs = append(g.pairs, '[')
 	for i := range g.attrs.attrs {
 		a := &g.attrs.attrs[i]
-		if g.name == nil && string(a.key) == "service.name" {
-			g.name = a.text
-		}
 		if i > 0 {
 			g.pairs = append(g.pairs, ',')
 		}
@@ -71,10 +83,6 @@ func (g *group) resource(resourceSpans []byte) bool {
 		g.tokens = append(g.tokens, token(xxhash.Sum64(a.key), xxhash.Sum64(a.text)))
 	}
 	g.pairs = append(g.pairs, ']')
-	if g.dirty {
-		g.mend(otlp.ResourceSpansResource, otlp.ResourceAttributes)
-	}
-	return !c.Bad()
 }
 
 func (g *group) resourceFields(b []byte) bool {
@@ -105,6 +113,8 @@ func (g *group) scope(scopeSpans []byte) bool {
 			g.schemaURL(&c)
 		}
 	}
+	g.listAttributes()
+	g.tokens = append(g.tokens, token(xxhash.Sum64String(ScopeName), xxhash.Sum64(g.name)), token(xxhash.Sum64String(ScopeVersion), xxhash.Sum64(g.version)))
 	if g.dirty {
 		g.mend(otlp.ScopeSpansScope, otlp.ScopeAttributes)
 	}

@@ -126,14 +126,16 @@ func (w *Writer) flush(ctx context.Context, cols *Columns) error {
 		return nil
 	}
 	start := time.Now()
-	if err := w.writeOperations(ctx, cols); err != nil {
-		return err
-	}
-	// The two blocks share columns, which are only read.
+	// The two blocks share columns, which are only read. A row of the index
+	// without its span is found by nobody: search looks at the span itself.
 	group, both := errgroup.WithContext(ctx)
 	group.Go(func() error { return w.insert(both, spansTable, cols.Spans()) })
 	group.Go(func() error { return w.insert(both, indexTable, cols.Index()) })
 	if err := group.Wait(); err != nil {
+		return err
+	}
+	// What lists offer is there: after the spans.
+	if err := w.writeOperations(ctx, cols); err != nil {
 		return err
 	}
 	if w.cfg.Flushed != nil {

@@ -1,0 +1,116 @@
+package query
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/driftmesh/driftmesh/services/trace-store/internal/store"
+)
+
+// aliases are other names of what has one in the index.
+var aliases = map[string]string{
+	"otel.scope.name": store.ScopeName, "otel.library.name": store.ScopeName,
+	"otel.scope.version": store.ScopeVersion, "otel.library.version": store.ScopeVersion,
+	"otel.status_code": spanStatus,
+}
+
+const spanStatus = "span.status"
+
+// columnCondition is what an attribute stands for beside itself among the
+// columns that spans and span_index both have, "" for nothing.
+func columnCondition(key, text string) string {
+	switch key {
+	case "error":
+		if text == "true" {
+			return "StatusCode = 2"
+		}
+	case "span.kind":
+		if i := slices.Index(kinds, strings.ToLower(text)); i >= 0 {
+			return fmt.Sprintf("SpanKind = %d", i)
+		}
+	case spanStatus:
+		if i := slices.Index(statuses, strings.ToLower(text)); i >= 0 {
+			return fmt.Sprintf("StatusCode = %d", i)
+		}
+	}
+	return ""
+}
+
+// noError reports whether the filter asks for spans without error.
+func noError(key, text string) bool { return key == "error" && text == "false" }
+
+// name is the key under which the index has an attribute.
+func name(key string) string {
+	if alias, ok := aliases[key]; ok {
+		return alias
+	}
+	return key
+}
+
+// indexAttributes adds what the rows of span_index must have that could be of
+// spans with the attributes.
+func (s *Search) indexAttributes(w *where) {
+	for i, key := range slices.Sorted(maps.Keys(s.Attributes)) {
+		text := s.Attributes[key]
+		if noError(key, text) {
+			w.add("StatusCode != 2")
+			continue
+		}
+		var any []string
+		if c := columnCondition(name(key), text); c != "" {
+			any = append(any, c)
+		}
+		for n, k := range slices.Compact([]string{key, name(key)}) {
+			p := fmt.Sprintf("token%d_%d", i, n)
+			any = append(any, "has(Tags, {"+p+":UInt32})")
+			w.arg(p, store.Token(k, text))
+		}
+		w.add("(" + strings.Join(any, " OR ") + ")")
+	}
+}
+
+// spanAttributes adds what a row of spans must have to have the attributes.
+func (s *Search) spanAttributes(w *where) {
+	for i, key := range slices.Sorted(maps.Keys(s.Attributes)) {
+		text := s.Attributes[key]
+		k, v := "key"+strconv.Itoa(i), "text"+strconv.Itoa(i)
+		w.arg(k, key)
+		if noError(key, text) {
+			w.arg(v, "true")
+			w.add("NOT (StatusCode = 2 OR " + attributeCondition(k, v) + ")")
+			continue
+		}
+		w.arg(v, text)
+		// The cheap ones first: the others are then not computed.
+		var any []string
+		if c := columnCondition(name(key), text); c != "" {
+			any = append(any, c)
+		}
+		switch name(key) {
+		case store.ScopeName:
+			any = append(any, "ScopeName = {"+v+":String}")
+		case store.ScopeVersion:
+			any = append(any, "ScopeVersion = {"+v+":String}")
+		case store.EventName:
+			any = append(any, "has(`Events.Name`, {"+v+":String})")
+		}
+		w.add("(" + strings.Join(append(any, attributeCondition(k, v)), " OR ") + ")")
+	}
+}
+
+// attributeCondition is true of a row of spans that has the attribute, given as
+// names of parameters, anywhere.
+func attributeCondition(key, text string) string {
+	pair := "({" + key + ":String}, {" + text + ":String})"
+	within := func(m string) string {
+		return "arrayExists((k, v) -> k = {" + key + ":String} AND v = {" + text + ":String}, mapKeys(" + m + "), mapValues(" + m + "))"
+	}
+	return within("SpanAttributes") +
+		" OR has(JSONExtract(ResourceAttributes, 'Array(Tuple(String, String))'), " + pair + ")" +
+		" OR has(JSONExtract(ScopeAttributes, 'Array(Tuple(String, String))'), " + pair + ")" +
+		" OR arrayExists(m -> " + within("m") + ", `Events.Attributes`)" +
+		" OR arrayExists(m -> " + within("m") + ", `Links.Attributes`)"
+}
