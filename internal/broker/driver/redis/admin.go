@@ -3,9 +3,7 @@ package redis
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
@@ -16,20 +14,17 @@ const adminTimeout = 5 * time.Second
 type admin struct{ *conn }
 
 // Names of a topic's settings in its hash; those of a group are JSON in
-// "group:<name>". The scripts read them.
+// "group:<name>". They are on the server because all processes must go by the
+// same, and the scripts read them. What is there stays: change it with HSET.
 const (
 	setMaxAge   = "max_age_ms"
 	setMaxBytes = "max_bytes"
-	setReplicas = "replicas"
-	setDedupe   = "dedupe_ms"
-	setGroup    = "group:"
 )
 
 // groupSettings are what is kept of a GroupSpec.
 type groupSettings struct {
 	AckWait     int64 `json:"ack_wait_ms"`
 	MaxInFlight int   `json:"max_in_flight"`
-	MaxDeliver  int   `json:"max_deliver"`
 	MayLose     bool  `json:"may_lose"`
 }
 
@@ -40,7 +35,7 @@ func (a admin) EnsureTopic(ctx context.Context, spec broker.TopicSpec) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
-	if err := a.ensureTopic(ctx, spec); err != nil {
+	if err := a.ensureTopic(ctx, spec.WithDefaults()); err != nil {
 		return fmt.Errorf("ensure topic %q: %w", spec.Name, err)
 	}
 	a.guard.watch(spec.Name)
@@ -48,50 +43,15 @@ func (a admin) EnsureTopic(ctx context.Context, spec broker.TopicSpec) error {
 }
 
 func (a admin) ensureTopic(ctx context.Context, spec broker.TopicSpec) error {
-	spec.MaxAge, spec.Dedupe = atLeastMilli(spec.MaxAge), atLeastMilli(spec.Dedupe)
 	if spec.Replicas > 1 {
 		return fmt.Errorf("%w: %d replicas: those of a Redis server are set up there", broker.ErrUnsupported, spec.Replicas)
 	}
-	out, err := a.list(ctx, 2, topicScript, spec.Name, topicArgs(spec.WithDefaults())...)
-	if err != nil || integer(out[0]) == 0 {
-		return err
-	}
-	values, _ := out[1].([]any)
-	if len(values) < 4 {
-		return fmt.Errorf("%w: unreadable settings", broker.ErrConflict)
-	}
-	number := func(i int) int64 {
-		n, _ := strconv.ParseInt(text(values[i]), 10, 64) // 0 conflicts with whatever is wanted
-		return n
-	}
-	have := broker.TopicSpec{
-		Name: spec.Name, MaxAge: time.Duration(number(0)) * time.Millisecond, MaxBytes: number(1),
-		Replicas: int(number(2)), Dedupe: time.Duration(number(3)) * time.Millisecond,
-	}
-	merged, diff := have.Merge(spec)
-	if diff == "" {
-		return nil
-	}
-	if !spec.Update {
-		return fmt.Errorf("%w: %s", broker.ErrConflict, diff)
-	}
-	return a.link.observe(a.pub.HSet(ctx, a.settings(spec.Name), topicArgs(merged)...).Err())
+	_, err := a.run(ctx, topicScript, spec.Name, setMaxAge, milli(spec.MaxAge), setMaxBytes, spec.MaxBytes)
+	return err
 }
 
-func topicArgs(spec broker.TopicSpec) []any {
-	return []any{
-		setMaxAge, spec.MaxAge.Milliseconds(), setMaxBytes, spec.MaxBytes,
-		setReplicas, spec.Replicas, setDedupe, spec.Dedupe.Milliseconds(),
-	}
-}
-
-// atLeastMilli is a duration as it can be stored.
-func atLeastMilli(d time.Duration) time.Duration {
-	if d > 0 {
-		d = max(d.Truncate(time.Millisecond), time.Millisecond)
-	}
-	return d
-}
+// milli is a duration as it can be stored.
+func milli(d time.Duration) int64 { return max(d.Milliseconds(), 1) }
 
 // EnsureGroup implements broker.Admin.
 func (a admin) EnsureGroup(ctx context.Context, spec broker.GroupSpec) error {
@@ -100,87 +60,22 @@ func (a admin) EnsureGroup(ctx context.Context, spec broker.GroupSpec) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
-	if err := a.ensureGroup(ctx, spec); err != nil {
+	if err := a.ensureGroup(ctx, spec.WithDefaults()); err != nil {
 		return fmt.Errorf("ensure group %q of topic %q: %w", spec.Name, spec.Topic, err)
 	}
 	return nil
 }
 
 func (a admin) ensureGroup(ctx context.Context, spec broker.GroupSpec) error {
-	spec.AckWait = atLeastMilli(spec.AckWait)
-	set, err := json.Marshal(settingsOf(spec.WithDefaults()))
+	set, err := json.Marshal(groupSettings{AckWait: milli(spec.AckWait), MaxInFlight: spec.MaxInFlight, MayLose: spec.MayLose})
 	if err != nil {
 		return err
 	}
-	out, err := a.list(ctx, 1, groupScript, spec.Topic, spec.Name, set, "ask")
-	if err == nil && text(out[0]) == "ask" {
-		var start []any
-		if start, err = a.place(ctx, spec.Topic, spec.Start); err == nil {
-			out, err = a.list(ctx, 1, groupScript, spec.Topic, append([]any{spec.Name, set}, start...)...)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	switch text(out[0]) {
-	case "missing":
+	out, err := a.run(ctx, groupScript, spec.Topic, spec.Name, set, spec.Start.Place == broker.Latest)
+	if err == nil && integer(out) == 0 {
 		return broker.ErrUnroutable
-	case "new":
-		return nil
 	}
-	var have groupSettings
-	if len(out) < 2 || json.Unmarshal([]byte(text(out[1])), &have) != nil {
-		return fmt.Errorf("%w: unreadable settings", broker.ErrConflict)
-	}
-	merged, diff := have.spec().Merge(spec)
-	if diff == "" {
-		return nil
-	}
-	if !spec.Update {
-		return fmt.Errorf("%w: %s", broker.ErrConflict, diff)
-	}
-	merged.MayLose = have.MayLose
-	if set, err = json.Marshal(settingsOf(merged)); err != nil {
-		return err
-	}
-	return a.link.observe(a.pub.HSet(ctx, a.settings(spec.Topic), setGroup+spec.Name, set).Err())
-}
-
-func settingsOf(spec broker.GroupSpec) groupSettings {
-	return groupSettings{
-		AckWait: spec.AckWait.Milliseconds(), MaxInFlight: spec.MaxInFlight,
-		MaxDeliver: spec.MaxDeliver, MayLose: spec.MayLose,
-	}
-}
-
-func (s groupSettings) spec() broker.GroupSpec {
-	return broker.GroupSpec{
-		AckWait: time.Duration(s.AckWait) * time.Millisecond, MaxInFlight: s.MaxInFlight, MaxDeliver: s.MaxDeliver,
-	}
-}
-
-// place are the words in which the scripts take a position: a name, or the id
-// before it and how many entries were ever added up to that one.
-func (a admin) place(ctx context.Context, topic string, to broker.Position) ([]any, error) {
-	var id entryID
-	switch to.Place {
-	case broker.Earliest:
-		return []any{"earliest"}, nil
-	case broker.Latest:
-		return []any{"latest"}, nil
-	case broker.AtTime:
-		id = at(to.Time).before()
-	case broker.AtPosition:
-		p, err := parseID(to.Value)
-		if err != nil {
-			return nil, fmt.Errorf("%w: position %q", broker.ErrInvalid, to.Value)
-		}
-		id = p.before()
-	default:
-		return nil, fmt.Errorf("%w: place %d", broker.ErrInvalid, to.Place)
-	}
-	n, err := a.number(ctx, topic, id.String())
-	return []any{id.String(), n}, err
+	return err
 }
 
 // number is how many entries were ever added up to an id. Nothing tells but
@@ -214,21 +109,4 @@ func (a admin) Lag(ctx context.Context, topic, group string) (broker.Lag, error)
 		lag.Oldest = max(time.Since(id.time()), 0)
 	}
 	return lag, nil
-}
-
-// Seek implements broker.Admin.
-func (a admin) Seek(ctx context.Context, topic, group string, to broker.Position) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute) // it may have to count
-	defer cancel()
-	start, err := a.place(ctx, topic, to)
-	if err == nil {
-		_, err = a.run(ctx, seekScript, topic, append([]any{group}, start...)...)
-	}
-	if errors.Is(err, broker.ErrUnroutable) {
-		err = fmt.Errorf("%w: %w", broker.ErrNoGroup, err)
-	}
-	if err != nil {
-		return fmt.Errorf("seek group %q of topic %q: %w", group, topic, err)
-	}
-	return nil
 }

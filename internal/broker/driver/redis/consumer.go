@@ -42,9 +42,8 @@ type consumer struct {
 
 // group are the settings of the group.
 type group struct {
-	ackWait    time.Duration
-	inFlight   int64
-	maxDeliver int
+	ackWait  time.Duration
+	inFlight int64
 }
 
 func newConsumer(c *conn, cfg broker.ConsumerConfig) *consumer {

@@ -14,7 +14,7 @@ import (
 
 // classes are what an error can already be.
 var classes = []error{
-	broker.ErrConflict, broker.ErrInvalid, broker.ErrUnavailable, broker.ErrDenied, broker.ErrUnroutable,
+	broker.ErrInvalid, broker.ErrUnavailable, broker.ErrDenied, broker.ErrUnroutable,
 	broker.ErrNoGroup, broker.ErrUnsupported, broker.ErrBackpressure, broker.ErrClosed, broker.ErrUnknownOutcome,
 	broker.ErrLeaseLost,
 }
@@ -37,10 +37,8 @@ func classify(err error) error {
 		class = broker.ErrBackpressure
 	case goredis.HasErrorPrefix(err, "NOGROUP"):
 		class = broker.ErrNoGroup
-	case goredis.HasErrorPrefix(err, "no such key"):
-		class = broker.ErrUnroutable
-	case goredis.HasErrorPrefix(err, "WRONGTYPE"):
-		class = broker.ErrConflict
+	case goredis.HasErrorPrefix(err, "no such key"), goredis.HasErrorPrefix(err, "WRONGTYPE"):
+		class = broker.ErrUnroutable // nothing is there, or something of somebody else's
 	case errors.Is(err, goredis.ErrClosed):
 		class = broker.ErrClosed
 	}

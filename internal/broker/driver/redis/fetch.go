@@ -126,7 +126,7 @@ func (k *consumer) claim(ctx context.Context) error {
 	}
 	call, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
-	out, err := k.conn.list(call, 6, takeScript, k.cfg.Topic, k.cfg.Group, k.name, n, max(bytes, 1))
+	out, err := k.conn.list(call, 5, takeScript, k.cfg.Topic, k.cfg.Group, k.name, n, max(bytes, 1))
 	if err != nil {
 		if ctx.Err() != nil {
 			k.suspect = now.Add(k.group.ackWait)
@@ -134,14 +134,11 @@ func (k *consumer) claim(ctx context.Context) error {
 		}
 		return k.trouble(ctx, fmt.Errorf("claim: %w", err))
 	}
-	k.group = group{
-		ackWait:  time.Duration(integer(out[0])) * time.Millisecond,
-		inFlight: integer(out[1]), maxDeliver: int(integer(out[2])),
-	}
-	k.counted(integer(out[3]))
+	k.group = group{ackWait: time.Duration(integer(out[0])) * time.Millisecond, inFlight: integer(out[1])}
+	k.counted(integer(out[2]))
 	k.attached = true
-	k.conn.cfg.Losses(k.cfg.Topic, k.cfg.Group, integer(out[4]))
-	es := k.spent(ctx, entries(out[5], now))
+	k.conn.cfg.Losses(k.cfg.Topic, k.cfg.Group, integer(out[3]))
+	es := entries(out[4], now)
 	k.reclaimed(es)
 	k.carry = append(k.carry, es...)
 	next := now.Add(min(claimEvery, k.group.ackWait/4))

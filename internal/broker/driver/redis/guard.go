@@ -89,7 +89,7 @@ func (g *guard) look(ctx context.Context, topic string, t *guarded) {
 	}
 	out, err := g.conn.list(call, 2, lookScript, topic, dlq, (guardEvery * 9 / 10).Milliseconds())
 	if err != nil {
-		denied := errors.Is(err, broker.ErrDenied) || errors.Is(err, broker.ErrConflict)
+		denied := errors.Is(err, broker.ErrDenied)
 		if denied && !t.denied {
 			g.conn.cfg.Log.Warn("this user can not look after the retention of a topic, another must", "topic", topic, "err", err)
 		}

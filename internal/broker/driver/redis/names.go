@@ -40,28 +40,10 @@ func parseID(s string) (entryID, error) {
 	return entryID{ms, seq}, nil
 }
 
-func (id entryID) String() string {
-	return strconv.FormatUint(id.ms, 10) + "-" + strconv.FormatUint(id.seq, 10)
-}
-
 func (id entryID) less(o entryID) bool { return id.ms < o.ms || id.ms == o.ms && id.seq < o.seq }
-
-// before is the largest id that is smaller; that of the smallest is itself.
-func (id entryID) before() entryID {
-	switch {
-	case id.seq > 0:
-		return entryID{id.ms, id.seq - 1}
-	case id.ms > 0:
-		return entryID{id.ms - 1, math.MaxUint64}
-	}
-	return id
-}
 
 // time is when the server stored the entry. It can be counted in nanoseconds,
 // whatever a stranger chose for an id.
 func (id entryID) time() time.Time {
 	return time.UnixMilli(int64(min(id.ms, math.MaxInt64/uint64(time.Millisecond))))
 }
-
-// at is the smallest id that an entry stored at t can have.
-func at(t time.Time) entryID { return entryID{ms: uint64(max(t.UnixMilli(), 0))} }

@@ -26,8 +26,6 @@ var (
 	topicSource string
 	//go:embed lua/group.lua
 	groupSource string
-	//go:embed lua/seek.lua
-	seekSource string
 	//go:embed lua/count.lua
 	countSource string
 	//go:embed lua/recount.lua
@@ -43,7 +41,6 @@ var (
 	lookScript    = goredis.NewScript(common + lookSource)
 	topicScript   = goredis.NewScript(common + topicSource)
 	groupScript   = goredis.NewScript(common + groupSource)
-	seekScript    = goredis.NewScript(common + seekSource)
 	countScript   = goredis.NewScript(common + countSource)
 	recountScript = goredis.NewScript(common + recountSource)
 	lagScript     = goredis.NewScript(common + lagSource)

@@ -91,33 +91,26 @@ func drain(t *testing.T, c broker.Consumer, n int, within time.Duration) map[str
 	return seen
 }
 
-// What a group gives up after MaxDeliver attempts is parked by the driver.
-func TestGivenUpByTheGroup(t *testing.T) {
+// What is there keeps its settings, and all go by them.
+func TestSettingsStay(t *testing.T) {
 	t.Parallel()
 	s := redisserver.Start(t, redisserver.Options{})
 	ctx := limited(t, 30*time.Second)
 	b := dial(t, redis.Config{URL: s.URL()})
-	group := broker.GroupSpec{Name: "g", MaxDeliver: 2, AckWait: time.Second}
-	require.NoError(t, broker.Provision(ctx, b.Admin(), broker.TopicSpec{Name: "spans"}, group))
-	require.NoError(t, b.Admin().EnsureGroup(ctx, broker.GroupSpec{Topic: "spans.dlq", Name: "dlq"}))
-	c := consumer(t, b, "spans", "g")
-	msgs := []broker.Message{{Topic: "spans", ID: "a", Value: []byte("bad")}, {Topic: "spans", ID: "b"}}
-	require.NoError(t, publisher(t, b).Publish(ctx, msgs))
-	for attempt := 1; attempt <= 2; attempt++ {
-		batch := receive(t, c, 5*time.Second)
-		require.Equal(t, attempt, batch.Deliveries[0].Attempt)
-		require.NoError(t, batch.Settle(ctx, []int{0}, 0))
+	admins := admin(t, s)
+	topic := broker.TopicSpec{Name: "spans", MaxBytes: 1 << 20, MaxAge: time.Hour}
+	require.NoError(t, broker.Provision(ctx, b.Admin(), topic, broker.GroupSpec{Name: "g", AckWait: time.Second}))
+	require.NoError(t, admins.HSet(ctx, key+":settings", "max_bytes", 2<<20).Err(), "an operator's")
+	have := admins.HGetAll(ctx, key+":settings").Val()
+	topic.MaxBytes, topic.MaxAge = 4<<20, 2*time.Hour
+	require.NoError(t, broker.Provision(ctx, b.Admin(), topic, broker.GroupSpec{Name: "g", AckWait: time.Minute}))
+	delete(have, "looked")
+	now := admins.HGetAll(ctx, key+":settings").Val()
+	for name, value := range have {
+		require.Equal(t, value, now[name], name)
 	}
-	_, err := c.Receive(limited(t, time.Second))
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	d := receive(t, consumer(t, b, "spans.dlq", "dlq"), 5*time.Second).Deliveries[0]
-	require.Equal(t, "bad", string(d.Value))
-	require.Equal(t, "a", d.ID)
-	require.Equal(t, "max_deliveries", d.Header(broker.HeaderDLQReason))
-	require.Equal(t, "2", d.Header(broker.HeaderDLQAttempts))
-	lag, err := b.Admin().Lag(ctx, "spans", "g")
-	require.NoError(t, err)
-	require.Zero(t, lag.Total())
+	require.Equal(t, "2097152", now["max_bytes"])
+	require.JSONEq(t, `{"ack_wait_ms":1000,"max_in_flight":16384,"may_lose":false}`, now["group:g"])
 }
 
 // Messages that are removed while they wait to be delivered again are counted,

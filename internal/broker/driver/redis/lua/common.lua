@@ -36,7 +36,7 @@ end
 -- the settings of a group, those of the default for one that we did not make
 local function group_settings(name)
   local text = redis.call('HGET', settings, 'group:' .. name)
-  return text and cjson.decode(text) or { ack_wait_ms = 60000, max_in_flight = 16384, max_deliver = 0, may_lose = false }
+  return text and cjson.decode(text) or { ack_wait_ms = 60000, max_in_flight = 16384, may_lose = false }
 end
 
 -- does cmd with all ids, as many at a time as Lua's stack can hold

@@ -1,24 +1,13 @@
--- Makes a group exist. ARGV: name, settings of a new one, where it starts:
--- 'earliest', 'latest', 'ask', or an id with the number of entries up to it.
--- Returns 'missing' when there is no topic, 'ask' when it is new and wants to
--- know where to start, or its settings.
-local name, start = ARGV[1], ARGV[3]
-if redis.call('EXISTS', stream, settings) < 2 then return { 'missing' } end
-local field = 'group:' .. name
+-- Makes a group exist. ARGV: name, settings of a new one, whether it starts at
+-- the end of the topic. Returns 0 when there is no topic.
+local name = ARGV[1]
+if redis.call('EXISTS', stream, settings) < 2 then return 0 end
+redis.call('HSETNX', settings, 'group:' .. name, ARGV[2])
 for _, g in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
-  if named(g).name == name then
-    redis.call('HSETNX', settings, field, ARGV[2])
-    return { 'there', redis.call('HGET', settings, field) }
-  end
+  if named(g).name == name then return 1 end
 end
-if start == 'ask' then return { 'ask' } end
 local info = named(redis.call('XINFO', 'STREAM', stream))
-local id, read = start, ARGV[4]
-if start == 'earliest' then
-  id, read = '0-0', info['entries-added'] - info.length
-elseif start == 'latest' then
-  id, read = info['last-generated-id'], info['entries-added']
-end
+local id, read = '0-0', info['entries-added'] - info.length
+if ARGV[3] == '1' then id, read = info['last-generated-id'], info['entries-added'] end
 redis.call('XGROUP', 'CREATE', stream, name, id, 'ENTRIESREAD', read)
-redis.call('HSET', settings, field, ARGV[2])
-return { 'new', ARGV[2] }
+return 1

@@ -1,7 +1,7 @@
 -- Claims what is due: what nobody has settled or kept for AckWait. ARGV: group,
 -- consumer, how many messages and bytes at most. Returns AckWait, MaxInFlight,
--- MaxDeliver, how many entries are pending, how many of them were found to be
--- deleted, and the entries, each with its fields and how often it was delivered.
+-- how many entries are pending, how many of them were found to be deleted, and
+-- the entries, each with its fields and how often it was delivered.
 local group, consumer, max, bytes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local set = group_settings(group)
 local taken, deleted = {}, 0
@@ -18,4 +18,4 @@ if max > 0 then
     end
   end
 end
-return { set.ack_wait_ms, set.max_in_flight, set.max_deliver, redis.call('XPENDING', stream, group)[1], deleted, taken }
+return { set.ack_wait_ms, set.max_in_flight, redis.call('XPENDING', stream, group)[1], deleted, taken }
