@@ -113,6 +113,7 @@ func wire(brokers ...string) object {
 		"redis": {
 			"key": "The stream's key is the address.", "value": "Field v of the entry.", "headers": "Fields h:NAME.",
 			"id": "Field i.", "orderingKey": "Field k.",
+			"full": "XADD answers \"ERR The stream has exhausted the last possible ID\" while the topic is full: publish again later.",
 		},
 	}
 	out := object{}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"time"
@@ -18,6 +19,7 @@ type Proxy struct {
 	rate  int           // bytes per second of either direction; 0 is all there is
 	clear time.Time     // when the link has carried what it was given
 	open  chan struct{} // closed while traffic flows
+	only  string        // swallow connections whose client has said this; "" is all
 	conns map[net.Conn]struct{}
 	done  chan struct{}
 	wg    sync.WaitGroup
@@ -42,9 +44,14 @@ func NewProxy(t T, target string) *Proxy {
 func (p *Proxy) Addr() string { return p.lis.Addr().String() }
 
 // Swallow stops all traffic in both directions until Resume.
-func (p *Proxy) Swallow() {
+func (p *Proxy) Swallow() { p.SwallowOnly("") }
+
+// SwallowOnly is Swallow for the connections whose client has said a word within
+// its first kilobytes, as the name that it goes by.
+func (p *Proxy) SwallowOnly(word string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.only = word
 	select {
 	case <-p.open:
 		p.open = make(chan struct{})
@@ -115,7 +122,8 @@ func (p *Proxy) accept() {
 
 // relay carries one connection until either side closes it.
 func (p *Proxy) relay(client net.Conn) {
-	if !p.keep(client) || !p.wait() {
+	t := &talk{}
+	if !p.keep(client) || !p.wait(t) {
 		_ = client.Close()
 		return
 	}
@@ -126,18 +134,37 @@ func (p *Proxy) relay(client net.Conn) {
 	}
 	defer p.drop(upstream)
 	var both sync.WaitGroup
-	both.Go(func() { p.pump(upstream, client) })
-	both.Go(func() { p.pump(client, upstream) })
+	both.Go(func() { p.pump(upstream, client, t, t.hear) })
+	both.Go(func() { p.pump(client, upstream, t, func([]byte) {}) })
 	both.Wait()
 }
 
-func (p *Proxy) pump(dst, src net.Conn) {
+// talk is the beginning of what a client has said.
+type talk struct {
+	mu   sync.Mutex
+	said []byte
+}
+
+func (t *talk) hear(b []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.said = append(t.said, b[:min(len(b), max(4<<10-len(t.said), 0))]...)
+}
+
+func (t *talk) contains(word string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return bytes.Contains(t.said, []byte(word))
+}
+
+func (p *Proxy) pump(dst, src net.Conn, t *talk, hear func([]byte)) {
 	defer dst.Close() // ends the other direction too
 	defer src.Close()
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := src.Read(buf)
-		if !p.wait() {
+		hear(buf[:n])
+		if !p.wait(t) {
 			return
 		}
 		if n > 0 {
@@ -153,10 +180,13 @@ func (p *Proxy) pump(dst, src net.Conn) {
 }
 
 // wait returns true when traffic flows, and false when the proxy is closed.
-func (p *Proxy) wait() bool {
+func (p *Proxy) wait(t *talk) bool {
 	p.mu.Lock()
-	open := p.open
+	open, only := p.open, p.only
 	p.mu.Unlock()
+	if !t.contains(only) {
+		return true
+	}
 	select {
 	case <-open:
 		return true

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"time"
@@ -39,6 +40,9 @@ func run(f sample.Flags) error {
 			fields = append(fields, "h:"+name, value)
 		}
 		err := client.XAdd(ctx, &redis.XAddArgs{Stream: "driftmesh:{inbox}", NoMkStream: true, Values: fields}).Err()
+		if redis.HasErrorPrefix(err, "The stream has exhausted the last possible ID") {
+			return errors.New("publish: the inbox is full; publish again later")
+		}
 		if err != nil {
 			return fmt.Errorf("publish: %w", err)
 		}

@@ -26,8 +26,9 @@ import (
 type Config struct {
 	// URL chooses the driver by its scheme: nats:// or nats+tls:// for NATS
 	// JetStream, kafka:// or kafka+tls:// for Apache Kafka, amqp:// or amqps://
-	// for RabbitMQ, redis:// or rediss:// for Redis Streams, mem:// for a broker
-	// in this process. The drivers' packages say what else it may hold.
+	// for RabbitMQ, redis:// or rediss:// for Redis Streams, with +sentinel or
+	// +cluster for many servers of it, mem:// for a broker in this process. The
+	// drivers' packages say what else it may hold.
 	URL string
 	// TLS is used for the connection when given.
 	TLS *tls.Config
@@ -62,7 +63,7 @@ func Open(ctx context.Context, cfg Config) (broker.Broker, error) {
 }
 
 // schemes for a message to people.
-const schemes = "nats, nats+tls, kafka, kafka+tls, amqp, amqps, redis, rediss and mem"
+const schemes = "nats, nats+tls, kafka, kafka+tls, amqp, amqps, redis, rediss (each also +sentinel, +cluster) and mem"
 
 func open(ctx context.Context, cfg Config, tel *broker.Telemetry) (broker.Broker, error) {
 	scheme, _, _ := strings.Cut(cfg.URL, "://")
@@ -73,7 +74,7 @@ func open(ctx context.Context, cfg Config, tel *broker.Telemetry) (broker.Broker
 		return kafka.Open(ctx, kafka.Config{URL: cfg.URL, TLS: cfg.TLS, Name: cfg.Name, Log: cfg.Log, Lost: tel.Lost})
 	case "amqp", "amqps":
 		return rabbitmq.Open(ctx, rabbitmq.Config{URL: cfg.URL, TLS: cfg.TLS, Name: cfg.Name, Log: cfg.Log, Lost: tel.Lost})
-	case "redis", "rediss":
+	case "redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster":
 		return redis.Open(ctx, redis.Config{URL: cfg.URL, TLS: cfg.TLS, Name: cfg.Name, Log: cfg.Log, Lost: tel.Lost})
 	case "mem":
 		server := cfg.Memory

@@ -77,6 +77,6 @@ func TestOpenRefusesUnknownSchemes(t *testing.T) {
 	for _, url := range []string{"", "localhost:4222", "http://x", "natz://x"} {
 		_, err := driver.Open(t.Context(), driver.Config{URL: url})
 		require.ErrorIs(t, err, fault.Invalid, url)
-		require.ErrorContains(t, err, "supported are nats, nats+tls, kafka, kafka+tls, amqp, amqps, redis, rediss and mem", url)
+		require.ErrorContains(t, err, "supported are nats, nats+tls, kafka, kafka+tls, amqp, amqps, redis, rediss (each also +sentinel, +cluster) and mem", url)
 	}
 }

@@ -35,6 +35,8 @@ type Options struct {
 	TLS *server.Certificate
 	// Config adds lines to redis.conf, or replaces ours.
 	Config map[string]string
+	// sentinel makes it watch a primary instead of holding data.
+	sentinel bool
 }
 
 // User is an account and what it may do, in the words of Redis: "~driftmesh:*
@@ -86,9 +88,11 @@ func (s *Server) file() string { return filepath.Join(s.dir, "redis.conf") }
 
 // config is the content of redis.conf.
 func (s *Server) config() string {
-	set := map[string]string{
-		"bind": host, "port": strconv.Itoa(s.port), "dir": s.dir, "protected-mode": "yes",
-		"appendonly": "yes", "appendfsync": "always", "save": `""`, "maxmemory-policy": "noeviction",
+	set := map[string]string{"bind": host, "port": strconv.Itoa(s.port), "dir": s.dir, "protected-mode": "yes"}
+	if !s.opts.sentinel {
+		maps.Copy(set, map[string]string{
+			"appendonly": "yes", "appendfsync": "always", "save": `""`, "maxmemory-policy": "noeviction",
+		})
 	}
 	if c := s.opts.TLS; c != nil {
 		set["port"], set["tls-port"] = "0", strconv.Itoa(s.port)
@@ -98,7 +102,9 @@ func (s *Server) config() string {
 	maps.Copy(set, s.opts.Config)
 	var b strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(set)) {
-		fmt.Fprintf(&b, "%s %s\n", key, set[key])
+		for line := range strings.SplitSeq(set[key], "\n") {
+			fmt.Fprintf(&b, "%s %s\n", key, line)
+		}
 	}
 	if len(s.opts.Users) == 0 {
 		return b.String()
@@ -115,7 +121,11 @@ func (s *Server) config() string {
 
 func (s *Server) start() {
 	s.t.Helper()
-	s.Process = server.Start(s.t, "redis-server", exec.Command(s.program, s.file()))
+	args := []string{s.file()}
+	if s.opts.sentinel {
+		args = append(args, "--sentinel")
+	}
+	s.Process = server.Start(s.t, "redis-server", exec.Command(s.program, args...))
 	client := s.Admin()
 	defer client.Close()
 	s.Await(starting, func(ctx context.Context) error {
@@ -179,6 +189,22 @@ func (s *Server) Restart() {
 
 // Stop ends the server as an operator would.
 func (s *Server) Stop() { s.Process.Stop(stopping) }
+
+// ReplicaOf makes the server copy another, or, with nil, a primary.
+func (s *Server) ReplicaOf(primary *Server) {
+	s.t.Helper()
+	to, port := "NO", "ONE"
+	if primary != nil {
+		to, port = host, strconv.Itoa(primary.port)
+	}
+	client := s.Admin()
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), stopping)
+	defer cancel()
+	if err := client.ReplicaOf(ctx, to, port).Err(); err != nil {
+		s.t.Fatalf("replicaof %s %s: %v", to, port, err)
+	}
+}
 
 // Set changes the server's configuration while it runs.
 func (s *Server) Set(key, value string) {

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -32,6 +33,84 @@ func (c brokenConn) SetDeadline(time.Time) error      { return nil }
 func (c brokenConn) SetReadDeadline(time.Time) error  { return nil }
 func (c brokenConn) SetWriteDeadline(time.Time) error { return nil }
 
+// dialPrimary connects to the primary.
+func (l *link) dialPrimary(ctx context.Context, _, _ string) (net.Conn, error) {
+	addr := l.at()
+	if addr == "" {
+		return brokenConn{dialError{errors.New("no primary has been found yet")}}, nil
+	}
+	c, err := l.dialAt(ctx, addr)
+	if l.at() != addr { // and whoever noticed did not know of this connection
+		_ = c.Close()
+		return brokenConn{dialError{errors.New("the primary is another by now")}}, nil
+	}
+	return c, err
+}
+
+// dialAt connects to an address. When it can not, it returns a connection that
+// is broken already, which fails the call just the same: of failed dials the
+// library would write to standard error, and after some it would begin to dial by
+// itself.
+func (l *link) dialAt(ctx context.Context, addr string) (net.Conn, error) {
+	c, err := l.reach(ctx, addr)
+	if err != nil {
+		return brokenConn{dialError{err}}, nil
+	}
+	return c, nil
+}
+
+func (l *link) reach(ctx context.Context, addr string) (net.Conn, error) {
+	c, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	c = l.keep(c, addr)
+	if l.tls == nil {
+		return c, nil
+	}
+	cfg := l.tls
+	if cfg.ServerName == "" {
+		cfg = cfg.Clone()
+		cfg.ServerName, _, _ = net.SplitHostPort(addr)
+	}
+	secure := tls.Client(c, cfg)
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return secure, nil
+}
+
+// socket is a connection that the link can end. It shows what it is made of,
+// because the library looks there whether the other side has hung up.
+type socket struct {
+	*net.TCPConn
+	link *link
+}
+
+// keep remembers a connection until it is closed.
+func (l *link) keep(c net.Conn, addr string) net.Conn {
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		return c
+	}
+	s := &socket{TCPConn: tcp, link: l}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sockets[s] = addr
+	return s
+}
+
+// Close implements net.Conn.
+func (s *socket) Close() error {
+	s.link.mu.Lock()
+	delete(s.link.sockets, s)
+	s.link.mu.Unlock()
+	return s.TCPConn.Close()
+}
+
 var (
 	errTLSWanted   = fmt.Errorf("%w: the server wants TLS", broker.ErrDenied)
 	errPlainWanted = fmt.Errorf("%w: the server does not speak TLS", broker.ErrDenied)
@@ -45,7 +124,7 @@ func (l *link) mismatch(ctx context.Context, err error) error {
 	if isReply(err) || (l.tls != nil) != silent || (l.tls != nil) != dialling {
 		return nil
 	}
-	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.target.addrs[l.host.Load()])
+	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", cmp.Or(l.at(), l.target.addrs[0]))
 	if err != nil {
 		return nil // then it is simply not there
 	}

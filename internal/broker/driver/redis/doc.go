@@ -33,10 +33,18 @@
 // Redis has no retention: a script trims each stream about once a second, run
 // by every process that has used the topic, and done by one of them. MaxBytes
 // bounds the memory that the stream takes, by the server's own estimate.
-// Entries that a group has not acknowledged are never removed for it: then
-// publishing is refused.
+// Entries that a group has not acknowledged are never removed for it. Then the
+// stream is shut: its last id becomes the largest there is, and the server
+// refuses every XADD, "The stream has exhausted the last possible ID", until
+// there is room. That holds for producers that this package knows nothing of, and
+// for dead letters.
 //
-// # The server
+// # The servers
+//
+// A URL names one server; or a primary and its replicas, each of which is asked
+// what it is; or the sentinels that know the primary; or nodes of a cluster. All
+// keys of a topic are in one slot. Two servers that both say they are the primary
+// are not chosen between: the driver is not ready, and says why.
 //
 // It needs appendonly yes and maxmemory-policy noeviction. What an
 // acknowledgement means is its setting appendfsync: with "always", the message
@@ -46,8 +54,9 @@
 //
 // A user needs the keys ~<prefix>:* and the commands hello, auth, ping, select,
 // client|setname, xadd, xreadgroup, xread, xrange, xrevrange, xlen, xack, xclaim, xpending,
-// xtrim, xgroup, xinfo, info, memory|usage, time, exists, hset, hsetnx, hget, hmget,
-// eval, evalsha and script|load; config|get, if given, lets it say how
+// xtrim, xsetid, xgroup, xinfo, info, memory|usage, time, exists, hset, hsetnx, hget, hgetall,
+// hdel, eval, evalsha and script|load; wait, where the URL asks for it; cluster|slots,
+// cluster|info and command on a cluster; config|get, if given, lets it say how
 // durable the server is. Those who only publish need hello, auth, ping, select,
-// client|setname and xadd.
+// client|setname and xadd, and info where the URL has several hosts.
 package redis

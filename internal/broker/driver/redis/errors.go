@@ -10,6 +10,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
 // classes are what an error can already be.
@@ -35,9 +36,12 @@ func classify(err error) error {
 		class = broker.ErrDenied
 	case goredis.HasErrorPrefix(err, "OOM"):
 		class = broker.ErrBackpressure
+	case goredis.HasErrorPrefix(err, "The stream has exhausted the last possible ID"):
+		class = connect.ErrFull // it is shut; see lua/common.lua
 	case goredis.HasErrorPrefix(err, "NOGROUP"):
 		class = broker.ErrNoGroup
-	case goredis.HasErrorPrefix(err, "no such key"), goredis.HasErrorPrefix(err, "WRONGTYPE"):
+	case goredis.HasErrorPrefix(err, "no such key"), goredis.HasErrorPrefix(err, "WRONGTYPE"),
+		goredis.HasErrorPrefix(err, "UNBLOCKED"):
 		class = broker.ErrUnroutable // nothing is there, or something of somebody else's
 	case errors.Is(err, goredis.ErrClosed):
 		class = broker.ErrClosed
@@ -78,7 +82,7 @@ func breaks(err error) bool {
 		return false
 	case isReply(err):
 		return goredis.IsLoadingError(err) || goredis.IsReadOnlyError(err) || goredis.IsMasterDownError(err) ||
-			goredis.HasErrorPrefix(err, "NOAUTH") || goredis.HasErrorPrefix(err, "WRONGPASS")
+			goredis.IsClusterDownError(err) || goredis.HasErrorPrefix(err, "NOAUTH") || goredis.HasErrorPrefix(err, "WRONGPASS")
 	}
 	return true
 }

@@ -106,6 +106,58 @@ func blackhole(t *testing.T, url string, swallow, resume func()) {
 	t.Logf("all is there %v after the end of it", time.Since(start))
 }
 
+// Connections that read and hear nothing any more say nothing of those that
+// publish: not one message is refused for them, and they are made anew.
+func TestSilentReadStopsNoPublisher(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow; runs without -short")
+	}
+	t.Parallel()
+	s := redisserver.Start(t, redisserver.Options{})
+	proxy := server.NewProxy(t, s.Addr())
+	ctx := limited(t, 60*time.Second)
+	b := dial(t, redis.Config{URL: "redis://" + proxy.Addr()})
+	require.NoError(t, broker.Provision(ctx, b.Admin(), broker.TopicSpec{Name: "spans"}, broker.GroupSpec{Name: "g", AckWait: 2 * time.Second}))
+	received := make(chan int, 1)
+	go func() {
+		n := 0
+		for c := consumer(t, b, "spans", "g"); n == 0 || ctx.Err() == nil; {
+			batch, err := c.Receive(ctx)
+			if err != nil {
+				return
+			}
+			if n += len(batch.Deliveries); batch.Deliveries[len(batch.Deliveries)-1].ID == "last" {
+				received <- n
+				return
+			}
+			_ = batch.Ack(ctx)
+		}
+	}()
+	p := publisher(t, b)
+	require.NoError(t, p.Publish(ctx, messages(1, 1)))
+	proxy.SwallowOnly("-reader")
+	var callers sync.WaitGroup
+	for range 4 {
+		callers.Go(func() {
+			for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
+				if err := p.Publish(ctx, messages(1, 1)); err != nil {
+					t.Errorf("a silent read has stopped a publisher: %v", err)
+					return
+				}
+			}
+		})
+	}
+	callers.Wait() // longer than a read may be silent
+	require.NoError(t, b.Ping(ctx))
+	proxy.Resume()
+	require.NoError(t, p.Publish(ctx, []broker.Message{{Topic: "spans", ID: "last"}}))
+	select {
+	case <-received:
+	case <-ctx.Done():
+		t.Fatal("the reader did not recover")
+	}
+}
+
 func TestTLSAndCredentials(t *testing.T) {
 	t.Parallel()
 	cert := server.NewCertificate(t)

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"fmt"
 	"maps"
 )
 
@@ -19,6 +20,11 @@ func (c *conn) inspect(ctx context.Context) {
 	}
 	if err == nil {
 		words, warning = durability(set["appendonly"], set["appendfsync"])
+	}
+	if n := c.target.wait; n > 0 {
+		words += fmt.Sprintf("; and in the memory of %d replica(s) before it is acknowledged", n)
+	} else {
+		words += "; replicas hear of it afterwards, so that a failover may lose the last messages"
 	}
 	c.mu.Lock()
 	known := c.durability == words
@@ -38,7 +44,6 @@ func (c *conn) inspect(ctx context.Context) {
 // durability says what an acknowledged message survives, and what is to be
 // warned of.
 func durability(appendOnly, fsync string) (words, warning string) {
-	const failover = "; replicas hear of it afterwards, so that a failover may lose the last messages"
 	switch {
 	case appendOnly != "yes":
 		words = "acked = in the memory of the server only: it is lost when that ends"
@@ -54,5 +59,5 @@ func durability(appendOnly, fsync string) (words, warning string) {
 			fsync + "): killing the server may lose those"
 		warning = "broker may lose the last acknowledged messages when it is killed; set appendfsync to always"
 	}
-	return words + failover, warning
+	return words, warning
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
 func TestParseURL(t *testing.T) {
@@ -32,6 +33,17 @@ func TestParseURL(t *testing.T) {
 		{url: "redis://[::1]:1", addrs: []string{"[::1]:1"}},
 		{url: "redis://[::1]", addrs: []string{"[::1]:6379"}},
 		{url: "redis://user:p%40ss@a:1,b:2", addrs: []string{"a:1", "b:2"}},
+		{url: "redis+sentinel://u:p@a,b:1/mesh?db=2&wait=1", addrs: []string{"a:26379", "b:1"}, db: 2},
+		{url: "rediss+sentinel://a/mesh", addrs: []string{"a:26379"}, secure: true},
+		{url: "redis+cluster://a,b:1", addrs: []string{"a:6379", "b:1"}},
+		{url: "redis+sentinel://a", err: "name of the primary"},
+		{url: "redis+sentinel://a/mesh/0", err: "name of the primary"},
+		{url: "redis+cluster://a/1", err: "one only"},
+		{url: "redis+cluster://a?db=1", err: "one only"},
+		{url: "redis+cluster://a?wait=1", err: "not with a cluster"},
+		{url: "redis+ring://a", err: "unknown scheme redis+ring"},
+		{url: "redis://a?wait=x", err: "wait"},
+		{url: "redis://a?sentinel-password-file=/does/not/exist", err: "sentinel-password-file"},
 		{url: "a:6379", err: "no scheme"},
 		{url: "redis://", err: "bad host"},
 		{url: "redis://a,,b", err: "bad host"},
@@ -65,6 +77,68 @@ func TestParseURL(t *testing.T) {
 	got, err = parse("redis://:only@a")
 	require.NoError(t, err)
 	require.Equal(t, "only", got.password)
+}
+
+// The primary is the one that all agree on; where two may be meant, none is.
+func TestChoose(t *testing.T) {
+	t.Parallel()
+	writable := func(addr, id, from string) view {
+		return view{primary: primary{addr: addr, id: id, from: from}, writable: true}
+	}
+	replica := func(addr, id string) view { return view{primary: primary{addr: addr, id: id}} }
+	silent := view{err: errors.New("silent")}
+	inUse := primary{addr: "a", id: "1"}
+	for name, c := range map[string]struct {
+		views []view
+		last  primary
+		want  string // "" for none
+		err   string
+	}{
+		"one primary":                       {views: []view{writable("a", "1", ""), replica("b", "1")}, want: "a"},
+		"the other is away":                 {views: []view{silent, writable("b", "2", "1")}, want: "b"},
+		"none":                              {views: []view{silent, replica("b", "1")}, err: "none of the hosts"},
+		"all away":                          {views: []view{silent, silent}, err: "silent"},
+		"two":                               {views: []view{writable("a", "1", ""), writable("b", "2", "")}, err: "a and b all say"},
+		"two, one promoted from the other":  {views: []view{writable("a", "1", ""), writable("b", "2", "1")}, want: "b"},
+		"two, each from the other":          {views: []view{writable("a", "1", "2"), writable("b", "2", "1")}, err: "all say"},
+		"two, one is followed":              {views: []view{writable("a", "1", ""), writable("b", "2", ""), replica("c", "2")}, want: "b"},
+		"two, both are followed":            {views: []view{writable("a", "1", ""), replica("d", "1"), writable("b", "2", ""), replica("c", "2")}, err: "all say"},
+		"promoted":                          {views: []view{silent, writable("b", "2", "1")}, last: inUse, want: "b"},
+		"restarted":                         {views: []view{writable("a", "9", ""), silent}, last: inUse, want: "a"},
+		"a stranger while one is away":      {views: []view{silent, writable("b", "2", "7")}, last: inUse, err: "does not go on where a was"},
+		"a stranger, and everybody answers": {views: []view{replica("a", "2"), writable("b", "2", "7")}, last: inUse, want: "b"},
+	} {
+		got, err := choose(c.views, c.last)
+		if c.err != "" {
+			require.ErrorContains(t, err, c.err, name)
+			require.ErrorIs(t, err, broker.ErrUnavailable, name)
+			continue
+		}
+		require.NoError(t, err, name)
+		require.Equal(t, c.want, got.addr, name)
+	}
+}
+
+// A topic that fills is looked at the sooner the less time is left.
+func TestGuardsPace(t *testing.T) {
+	t.Parallel()
+	g := &guarded{}
+	now := time.Now()
+	for _, c := range []struct {
+		bytes int64
+		want  time.Duration
+	}{
+		{0, guardMax},                    // nothing grows
+		{50, guardMax},                   // full in 1.9 s
+		{300, 70 * time.Millisecond},     // full in 280 ms
+		{900, guardTick},                 // full in 17 ms
+		{1100, guardMax},                 // too late
+		{900, guardMax}, {800, guardMax}, // it is worked off
+	} {
+		now = now.Add(100 * time.Millisecond)
+		g.pace(now, c.bytes, 1000)
+		require.Equal(t, c.want, g.every, "%d bytes", c.bytes)
+	}
 }
 
 func FuzzParseURL(f *testing.F) {
@@ -113,6 +187,7 @@ func TestClassify(t *testing.T) {
 		{reply("NOPERM this user"), broker.ErrDenied, false, true},
 		{reply("ERR The user executing the script can't run this command or subcommand script: x"), broker.ErrDenied, false, true},
 		{reply("OOM command not allowed when used memory > 'maxmemory'."), broker.ErrBackpressure, false, true},
+		{reply("ERR The stream has exhausted the last possible ID, unable to add more items"), connect.ErrFull, false, true},
 		{reply("LOADING Redis is loading the dataset in memory"), broker.ErrUnavailable, true, true},
 		{reply("READONLY You can't write against a read only replica."), broker.ErrUnavailable, true, true},
 		{reply("MISCONF Errors writing to the AOF file"), broker.ErrUnavailable, false, true},
@@ -120,6 +195,8 @@ func TestClassify(t *testing.T) {
 		{reply("NOGROUP No such key"), broker.ErrNoGroup, false, true},
 		{reply("WRONGTYPE Operation against a key"), broker.ErrUnroutable, false, true},
 		{reply("ERR no such key script: x"), broker.ErrUnroutable, false, true},
+		{reply("UNBLOCKED the stream key no longer exists"), broker.ErrUnroutable, false, true},
+		{reply("CLUSTERDOWN The cluster is down"), broker.ErrUnavailable, true, true},
 		{dialError{errors.New("refused")}, broker.ErrUnavailable, true, true},
 		{dialError{&tls.CertificateVerificationError{Err: errors.New("x")}}, broker.ErrDenied, true, true},
 		{goredis.ErrPoolTimeout, broker.ErrUnavailable, false, true},

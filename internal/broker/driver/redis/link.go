@@ -1,15 +1,16 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -20,7 +21,7 @@ import (
 
 const (
 	dialTimeout  = 3 * time.Second
-	askTimeout   = time.Second     // to find out what a silent server speaks
+	askTimeout   = time.Second     // to find out what a silent server speaks, or who is the primary
 	readTimeout  = 3 * time.Second // of a read that blocks for at most blockMax
 	reconnectMin = 50 * time.Millisecond
 	reconnectMax = time.Second
@@ -30,38 +31,67 @@ const (
 	poolSize     = 1024 // above what we use at a time
 )
 
-// link knows whether the server is there. While it is not, calls fail at once,
-// and one goroutine asks until it is.
+// link knows whether the server is there, and which one it is. While it is not,
+// calls fail at once, and one goroutine asks until it is.
+//
+// What one connection meets is no news of the others: a call that got no answer
+// makes the link ask the server, and only if that does not answer either is it
+// gone. So a read that stays silent stops no publisher, and a publisher whose
+// deadline is short stops no worker.
 type link struct {
 	target  target
 	tls     *tls.Config
 	log     *slog.Logger
-	client  *goredis.Client
+	seeker  *seeker
+	client  goredis.UniversalClient
 	inspect func(context.Context) // called whenever the server is there again
-	host    atomic.Uint32         // index of the address in use
 
 	ctx    context.Context //nolint:containedctx // done when close was called
 	cancel context.CancelFunc
-	prober sync.WaitGroup
+	asking sync.WaitGroup
+
+	seeking sync.Mutex // held by seek
 
 	mu      sync.Mutex
-	err     error         // why it is not there; nil: it is
-	changed chan struct{} // closed and replaced at every change
-	tries   int           // since it was last there for a while
-	since   time.Time     // of it being there
+	err     error               // why it is not there; nil: it is
+	changed chan struct{}       // closed and replaced at every change
+	doubted bool                // somebody is asking whether it is there
+	tries   int                 // since it was last there for a while
+	since   time.Time           // of it being there
+	primary primary             // the one in use; none in a cluster
+	sockets map[net.Conn]string // and the address that each goes to
 }
 
 func newLink(t target, config *tls.Config, log *slog.Logger, inspect func(context.Context)) *link {
-	l := &link{target: t, tls: config, log: log, inspect: inspect, changed: make(chan struct{})}
+	l := &link{
+		target: t, tls: config, log: log, inspect: inspect,
+		changed: make(chan struct{}), sockets: map[net.Conn]string{},
+	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
+	l.seeker = newSeeker(t, func(addr string) *goredis.Options {
+		o := l.options("driftmesh-seeker", askTimeout).Simple()
+		o.Dialer = func(ctx context.Context, _, _ string) (net.Conn, error) { return l.dialAt(ctx, addr) }
+		return o
+	})
 	return l
 }
 
-// options of a client of this link. It never repeats a command by itself: one
-// whose answer was lost may have been done.
-func (l *link) options(name string, timeout time.Duration) *goredis.Options {
-	return &goredis.Options{
-		Addr: l.target.addrs[0], Dialer: l.dial, ClientName: strings.Join(strings.Fields(name), "-"),
+// connect makes a client of this link.
+func (l *link) connect(name string, timeout time.Duration) goredis.UniversalClient {
+	o := l.options(name, timeout)
+	if l.target.layout == cluster {
+		o.Dialer = func(ctx context.Context, _, addr string) (net.Conn, error) { return l.dialAt(ctx, addr) }
+		return goredis.NewClusterClient(o.Cluster())
+	}
+	o.Dialer = l.dialPrimary
+	return goredis.NewClient(o.Simple())
+}
+
+// options of a client of this link. It never repeats a command by itself, except
+// to follow a cluster: one whose answer was lost may have been done.
+func (l *link) options(name string, timeout time.Duration) *goredis.UniversalOptions {
+	return &goredis.UniversalOptions{
+		Addrs: l.target.addrs, ClientName: strings.Join(strings.Fields(name), "-"),
 		Username: l.target.user, Password: l.target.password, DB: l.target.db,
 		Protocol: 2, MaxRetries: -1, DialerRetries: 1, DialTimeout: dialTimeout,
 		ReadTimeout: timeout, WriteTimeout: timeout, ContextTimeoutEnabled: true,
@@ -69,49 +99,6 @@ func (l *link) options(name string, timeout time.Duration) *goredis.Options {
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
-}
-
-// dial connects to the address in use, or else to the next that answers. When
-// none does, it returns a connection that is broken already, which fails the
-// call just the same: of failed dials the library would write to standard error,
-// and after some it would begin to dial by itself.
-func (l *link) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	n := uint32(len(l.target.addrs))
-	first := l.host.Load()
-	var errs []error
-	for i := range n {
-		host := (first + i) % n
-		c, err := l.dialOne(ctx, l.target.addrs[host])
-		if err == nil {
-			l.host.CompareAndSwap(first, host)
-			return c, nil
-		}
-		errs = append(errs, err)
-	}
-	return brokenConn{dialError{errors.Join(errs...)}}, nil
-}
-
-func (l *link) dialOne(ctx context.Context, addr string) (net.Conn, error) {
-	c, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	if l.tls == nil {
-		return c, nil
-	}
-	cfg := l.tls
-	if cfg.ServerName == "" {
-		cfg = cfg.Clone()
-		cfg.ServerName, _, _ = net.SplitHostPort(addr)
-	}
-	secure := tls.Client(c, cfg)
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	if err := secure.HandshakeContext(ctx); err != nil {
-		_ = c.Close()
-		return nil, err
-	}
-	return secure, nil
 }
 
 // start asks the server once. It returns ErrDenied when that refuses us; when
@@ -124,14 +111,20 @@ func (l *link) start(ctx context.Context) error {
 	if err != nil {
 		l.down(err)
 	}
+	if l.seeker.needed() {
+		l.asking.Go(l.follow)
+	}
 	return nil
 }
 
-// try asks the server whether it is there.
+// try finds the server and asks it whether it can serve.
 func (l *link) try(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout+askTimeout)
 	defer cancel()
-	if err := l.client.Ping(ctx).Err(); err != nil {
+	if err := l.seek(ctx); err != nil {
+		return err
+	}
+	if err := l.ask(ctx); err != nil {
 		if err := l.mismatch(ctx, err); err != nil {
 			return err
 		}
@@ -139,6 +132,33 @@ func (l *link) try(ctx context.Context) error {
 	}
 	l.inspect(ctx)
 	return nil
+}
+
+// ask returns nil when the server answers and may be written to.
+func (l *link) ask(ctx context.Context) error {
+	if c, ok := l.client.(*goredis.ClusterClient); ok {
+		return askCluster(ctx, c)
+	}
+	if err := l.client.Ping(ctx).Err(); err != nil {
+		return err
+	}
+	if info, err := l.client.InfoMap(ctx, "replication").Result(); err == nil && info["Replication"]["role"] == "slave" {
+		return fmt.Errorf("%w: %s is a replica", broker.ErrUnavailable, l.at())
+	}
+	return nil // those who only publish may not ask; a replica refuses them later
+}
+
+// askCluster takes a cluster for one server: it can serve when all of it can.
+func askCluster(ctx context.Context, c *goredis.ClusterClient) error {
+	c.ReloadState(ctx)
+	info, err := c.ClusterInfo(ctx).Result()
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(info, "cluster_state:ok") {
+		return fmt.Errorf("%w: the cluster says that it is not in order", broker.ErrUnavailable)
+	}
+	return c.ForEachMaster(ctx, func(ctx context.Context, node *goredis.Client) error { return node.Ping(ctx).Err() })
 }
 
 // state is why the server is not there, nil when it is, and a channel closed
@@ -162,13 +182,33 @@ func (l *link) observe(err error) error {
 		return nil
 	}
 	class := classify(err)
-	if breaks(err) {
-		if goredis.IsReadOnlyError(err) {
-			l.host.Store((l.host.Load() + 1) % uint32(len(l.target.addrs))) // a replica: the primary is elsewhere
-		}
+	switch {
+	case !breaks(err):
+	case isReply(err):
 		l.down(class)
+	default:
+		l.doubt()
 	}
 	return class
+}
+
+// doubt asks the server whether it is there, once at a time.
+func (l *link) doubt() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil || l.doubted || l.ctx.Err() != nil {
+		return
+	}
+	l.doubted = true
+	l.asking.Go(func() {
+		err := l.try(l.ctx)
+		l.mu.Lock()
+		l.doubted = false
+		l.mu.Unlock()
+		if err != nil {
+			l.down(err)
+		}
+	})
 }
 
 // down notes that the server is gone and begins to ask for it.
@@ -183,7 +223,7 @@ func (l *link) down(err error) {
 	}
 	l.set(err)
 	l.log.Warn("broker is not reachable, trying on", "broker", l.target.hosts(), "err", err)
-	l.prober.Go(l.probe)
+	l.asking.Go(l.probe)
 }
 
 // set is called with mu held.
@@ -209,13 +249,17 @@ func (l *link) probe() {
 		}
 		err := l.try(l.ctx)
 		l.mu.Lock()
+		if l.ctx.Err() != nil {
+			l.mu.Unlock()
+			return
+		}
 		l.set(err)
 		if err == nil {
 			l.since = time.Now()
 		}
 		l.mu.Unlock()
 		if err == nil {
-			l.log.Info("broker connected", "broker", l.target.addrs[l.host.Load()])
+			l.log.Info("broker connected", "broker", cmp.Or(l.at(), l.target.hosts()))
 			return
 		}
 	}
@@ -243,7 +287,7 @@ func (l *link) ping(ctx context.Context) error {
 	return l.observe(l.client.Ping(ctx).Err())
 }
 
-// close ends the probing.
+// close ends the asking.
 func (l *link) close() {
 	l.mu.Lock()
 	l.cancel()
@@ -251,5 +295,6 @@ func (l *link) close() {
 		l.set(broker.ErrUnavailable)
 	}
 	l.mu.Unlock()
-	l.prober.Wait()
+	l.asking.Wait()
+	l.seeker.close()
 }

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
-	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
 // Bounds of what is on its way to the server, per publisher: bytes, and calls,
@@ -64,9 +64,7 @@ func (p *publisher) check(ctx context.Context, m *broker.Message) error {
 	if err := p.conn.link.gone(); err != nil {
 		return err
 	}
-	if p.conn.guard.full(m.Topic) {
-		return connect.ErrFull
-	}
+	p.conn.guard.watch(m.Topic)
 	return nil
 }
 
@@ -91,12 +89,34 @@ func (p *publisher) send(ctx context.Context, msgs []broker.Message, idx []int, 
 		}
 		cmds[k] = pipe.Do(ctx, encode(&msgs[i], stream)...)
 	}
+	copied := p.wait(ctx, pipe)
 	_, err := pipe.Exec(ctx)
 	if err != nil {
 		_ = p.conn.link.observe(err) // each command has its own
 	}
 	for k, i := range idx {
 		errs[i] = outcome(cmds[k].Err(), msgs[i].Topic)
+		if errs[i] == nil {
+			errs[i] = copied()
+		}
+	}
+}
+
+// wait has the pipeline end when replicas have what is before, where the URL
+// asks for that, and returns what tells whether they have.
+func (p *publisher) wait(ctx context.Context, pipe goredis.Pipeliner) (copied func() error) {
+	want := p.conn.target.wait
+	if want == 0 {
+		return func() error { return nil }
+	}
+	deadline, _ := ctx.Deadline()                             // send has set one
+	patience := max(time.Until(deadline)/2, time.Millisecond) // the answer has to come back too
+	have := pipe.Do(ctx, "WAIT", want, patience.Milliseconds())
+	return func() error {
+		if n, err := have.Int(); err != nil || n < want {
+			return fmt.Errorf("%w: %d of %d replicas have it", broker.ErrUnknownOutcome, n, want)
+		}
+		return nil
 	}
 }
 

@@ -11,11 +11,16 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
-// Config of a connection. Its URL is
-// redis://[[user]:password@]host[:port][,host…][/db][?param=value…]; with
-// rediss:// the connection is encrypted. Several hosts are addresses of one
-// primary, tried in turn. Parameters: password-file, ca, cert, key (files),
-// prefix, publish-timeout.
+// Config of a connection. Its URL is one of
+//
+//	redis://[[user]:password@]host[:port][,host…][/db][?param=value…]
+//	redis+sentinel://[[user]:password@]sentinel[:port][,sentinel…]/name[?param=value…]
+//	redis+cluster://[[user]:password@]node[:port][,node…][?param=value…]
+//
+// and with rediss the connections are encrypted. Several hosts of the first are a
+// primary and its replicas. Parameters: password-file, ca, cert, key (files),
+// prefix, publish-timeout, db, wait (how many replicas must have a message before
+// it is acknowledged; not on a cluster), sentinel-user, sentinel-password-file.
 type Config = connect.Config
 
 // MaxMessageBytes is the largest Message.Size: a request of 8 MiB and its
@@ -29,8 +34,8 @@ type conn struct {
 	cfg    Config
 	target target
 	link   *link
-	pub    *goredis.Client
-	sub    *goredis.Client
+	pub    goredis.UniversalClient
+	sub    goredis.UniversalClient
 	guard  *guard
 
 	mu         sync.Mutex
@@ -54,10 +59,11 @@ func Open(ctx context.Context, cfg Config) (broker.Broker, error) {
 		return nil, err
 	}
 	c.link = newLink(t, config, cfg.Log, c.inspect)
-	c.pub = goredis.NewClient(c.link.options(cfg.Name, t.timeout))
-	c.sub = goredis.NewClient(c.link.options(cfg.Name+"-reader", readTimeout))
+	c.pub = c.link.connect(cfg.Name, t.timeout)
+	c.sub = c.link.connect(cfg.Name+"-reader", readTimeout)
 	c.link.client = c.pub
 	if err := c.link.start(ctx); err != nil {
+		c.link.close()
 		_ = c.pub.Close() // nothing was written
 		_ = c.sub.Close()
 		return nil, fmt.Errorf("connect to %s: %w", t.hosts(), err)

@@ -26,27 +26,30 @@ func open(ctx context.Context, url string, lost brokertest.Lost) (broker.Broker,
 
 func TestSuite(t *testing.T) {
 	shared := redisserver.Start(t, redisserver.Options{})
-	brokertest.Run(t, brokertest.Harness{
-		Start: func(t *testing.T, fault bool) brokertest.Server {
-			if fault {
-				return redisserver.Start(t, redisserver.Options{})
-			}
-			return shared
-		},
-		Open:    open,
-		Foreign: foreign,
-		Refused: refused,
-	}, brokertest.Except{
-		"FullDLQ":  "to come: a full DLQ drops its oldest",
-		"KeyOrder": "workers share one stream, and Redis hands entries to whoever asks; Capabilities.Ordered is false",
-	})
+	brokertest.Run(t, harness(func(t *testing.T, fault bool) brokertest.Server {
+		if fault {
+			return redisserver.Start(t, redisserver.Options{})
+		}
+		return shared
+	}), except)
+}
+
+func harness(start func(t *testing.T, fault bool) brokertest.Server) brokertest.Harness {
+	return brokertest.Harness{Start: start, Open: open, Foreign: foreign, RefusesForeign: true, Refused: refused}
+}
+
+var except = brokertest.Except{
+	"KeyOrder": "workers share one stream, and Redis hands entries to whoever asks; Capabilities.Ordered is false",
 }
 
 // foreign publishes as any Redis client would.
 func foreign(tb testing.TB, addr string) func(context.Context, broker.Message) error {
 	opts, err := goredis.ParseURL(addr)
 	require.NoError(tb, err)
-	c := goredis.NewClient(opts)
+	return stranger(tb, goredis.NewClient(opts))
+}
+
+func stranger(tb testing.TB, c goredis.UniversalClient) func(context.Context, broker.Message) error {
 	tb.Cleanup(func() { _ = c.Close() })
 	return func(ctx context.Context, m broker.Message) error {
 		fields := []any{"v", m.Value, "i", m.ID}
@@ -63,7 +66,7 @@ func foreign(tb testing.TB, addr string) func(context.Context, broker.Message) e
 // everything is what a user needs, as the package says.
 const everything = "~driftmesh:* -@all +hello +auth +ping +select +client|setname " +
 	"+xadd +xreadgroup +xread +xrange +xrevrange +xlen +xack +xclaim +xpending +xtrim +xgroup +xinfo " +
-	"+memory|usage +time +info +exists +hset +hsetnx +hget +hmget +eval +evalsha +script|load"
+	"+xsetid +memory|usage +time +info +exists +hset +hsetnx +hget +hgetall +hdel +eval +evalsha +script|load"
 
 // refused are connections that a server with users, or with TLS, refuses.
 func refused(tb testing.TB) map[string]func(context.Context) error {

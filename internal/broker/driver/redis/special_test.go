@@ -2,7 +2,6 @@ package redis_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os/exec"
 	"strconv"
@@ -134,89 +133,6 @@ func TestPendingMessagesLostAreCounted(t *testing.T) {
 	lag, err := b.Admin().Lag(ctx, "spans", "g")
 	require.NoError(t, err)
 	require.Zero(t, lag.Total())
-}
-
-// Trimming by size stops at what a group has not acknowledged, in the hands of
-// a worker or not, and goes on when it has.
-func TestTrimKeepsWhatIsNotAcknowledged(t *testing.T) {
-	if testing.Short() {
-		t.Skip("slow; runs without -short")
-	}
-	t.Parallel()
-	s := redisserver.Start(t, redisserver.Options{})
-	ctx := limited(t, 60*time.Second)
-	var lost atomic.Int64
-	b := dial(t, redis.Config{URL: s.URL(), Lost: func(_, _ string, n int64) { lost.Add(n) }})
-	const size, limit = 10 << 10, 1 << 20
-	require.NoError(t, broker.Provision(ctx, b.Admin(), broker.TopicSpec{Name: "spans", MaxBytes: limit},
-		broker.GroupSpec{Name: "slow"}, broker.GroupSpec{Name: "fast"}, broker.GroupSpec{Name: "careless", MayLose: true}))
-	p, bare := publisher(t, b), admin(t, s)
-	require.NoError(t, p.Publish(ctx, messages(50, size)))
-	slow, err := b.Consumer(broker.ConsumerConfig{Topic: "spans", Group: "slow", MaxMessages: 30, Linger: time.Second})
-	require.NoError(t, err)
-	held := receive(t, slow, 5*time.Second)
-	require.Len(t, held.Deliveries, 30)
-	require.NoError(t, held.SettleSome(ctx, indexes(0, 20), nil, 0)) // ten remain, and twenty unread
-	fast := consumer(t, b, "spans", "fast")
-	drain(t, fast, 50, 10*time.Second)
-
-	require.NoError(t, p.Publish(ctx, messages(100, size))) // 1.5 MB by now
-	refused := func() bool { return errors.Is(p.Publish(ctx, messages(1, 1)), broker.ErrBackpressure) }
-	require.Eventually(t, refused, 5*time.Second, 20*time.Millisecond)
-	first := bare.XRangeN(ctx, key, "-", "+", 1).Val()[0].ID
-	require.LessOrEqual(t, first, held.Deliveries[20].Position, "nothing is gone that is not acknowledged")
-	require.Greater(t, first, held.Deliveries[0].Position, "what is acknowledged is gone")
-	dlq := messages(1, 1)
-	dlq[0].Topic = "spans.dlq"
-	require.NoError(t, p.Publish(ctx, dlq), "parking goes on")
-
-	require.NoError(t, held.Ack(ctx))
-	drain(t, fast, 100, 10*time.Second)
-	n := bare.XLen(ctx, key).Val()
-	lag, err := b.Admin().Lag(ctx, "spans", "slow")
-	require.NoError(t, err)
-	require.True(t, lag.Known)
-	require.GreaterOrEqual(t, n, lag.Pending, "the backlog is there")
-	for left := lag.Pending; left > 0; {
-		batch := receive(t, slow, 5*time.Second)
-		left -= int64(len(batch.Deliveries))
-		require.NoError(t, batch.Ack(ctx))
-	}
-	require.Eventually(t, func() bool {
-		return bare.MemoryUsage(ctx, key, 0).Val() <= limit && p.Publish(ctx, messages(1, 1)) == nil
-	}, 10*time.Second, 50*time.Millisecond, "room again")
-	require.Zero(t, lost.Load())
-}
-
-func indexes(from, to int) []int {
-	var idx []int
-	for i := from; i < to; i++ {
-		idx = append(idx, i)
-	}
-	return idx
-}
-
-// A DLQ makes room for itself, and says what went unread.
-func TestFullDLQDropsTheOldest(t *testing.T) {
-	if testing.Short() {
-		t.Skip("slow; runs without -short")
-	}
-	t.Parallel()
-	s := redisserver.Start(t, redisserver.Options{})
-	ctx := limited(t, 30*time.Second)
-	var lost atomic.Int64
-	b := dial(t, redis.Config{URL: s.URL(), Lost: func(_, _ string, n int64) { lost.Add(n) }})
-	require.NoError(t, b.Admin().EnsureTopic(ctx, broker.TopicSpec{Name: "spans.dlq", MaxBytes: 1 << 20}))
-	require.NoError(t, b.Admin().EnsureGroup(ctx, broker.GroupSpec{Topic: "spans.dlq", Name: "dlq"}))
-	msgs := messages(300, 10<<10)
-	for i := range msgs {
-		msgs[i].Topic = "spans.dlq"
-	}
-	require.NoError(t, publisher(t, b).Publish(ctx, msgs))
-	require.Eventually(t, func() bool { return lost.Load() > 150 }, 10*time.Second, 20*time.Millisecond)
-	seen := drain(t, consumer(t, b, "spans.dlq", "dlq"), 300-int(lost.Load()), 10*time.Second)
-	require.Contains(t, seen, "299")
-	require.Len(t, seen, 300-int(lost.Load()), "the loss is exact")
 }
 
 // A server without memory refuses messages, and lets workers work.

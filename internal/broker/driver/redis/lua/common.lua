@@ -27,8 +27,12 @@ local function less(a, b)
   return am < bm or (am == bm and as < bs)
 end
 
+-- the largest id that there can be
+local LAST = '18446744073709551615-18446744073709551615'
+
 -- the id that follows
 local function after(id)
+  if id == LAST then return id end
   local ms, seq = split(id)
   return whole(ms) .. '-' .. whole(seq + 1)
 end
@@ -37,6 +41,28 @@ end
 local function group_settings(name)
   local text = redis.call('HGET', settings, 'group:' .. name)
   return text and cjson.decode(text) or { ack_wait_ms = 60000, max_in_flight = 16384, may_lose = false }
+end
+
+-- A stream is shut by setting its last id to the largest there is: no entry can
+-- follow, so the server refuses every XADD, whoever sends it, and nothing else
+-- changes. The id that it had is kept in the settings, as "shut".
+local function last_id(info)
+  local id = info['last-generated-id']
+  if id ~= LAST then return id end
+  if info.length == 0 then return redis.call('HGET', settings, 'shut') or '0-0' end
+  return redis.call('HGET', settings, 'shut') or info['last-entry'][1]
+end
+
+-- shuts a stream that is full, and opens one that is not
+local function gate(info, full)
+  local shut = info['last-generated-id'] == LAST
+  if full and not shut then
+    local kept = redis.pcall('HSET', settings, 'shut', info['last-generated-id'])
+    if type(kept) == 'number' then redis.pcall('XSETID', stream, LAST) end
+  elseif shut and not full then
+    redis.pcall('XSETID', stream, last_id(info))
+  end
+  if not full then redis.call('HDEL', settings, 'shut') end
 end
 
 -- does cmd with all ids, as many at a time as Lua's stack can hold

@@ -7,7 +7,7 @@ for _, g in ipairs(groups) do
   if g.name == ARGV[1] then
     local lag, known = g.lag or redis.call('XLEN', stream), g.lag and 1 or 0
     if redis.call('HGET', settings, 'life') ~= life() then
-      local last = named(redis.call('XINFO', 'STREAM', stream))['last-generated-id']
+      local last = last_id(named(redis.call('XINFO', 'STREAM', stream)))
       if g['last-delivered-id'] == last then lag, known = 0, 1 else known = 0 end
     end
     local oldest = ''

@@ -1,2 +1,2 @@
 -- The id of the last entry that a stream ever had.
-return named(redis.call('XINFO', 'STREAM', stream))['last-generated-id']
+return last_id(named(redis.call('XINFO', 'STREAM', stream)))

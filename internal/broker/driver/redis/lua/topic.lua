@@ -4,5 +4,6 @@ if redis.call('EXISTS', settings) == 0 then redis.call('HSET', settings, 'life',
 if redis.call('EXISTS', stream) == 0 then
   redis.call('XGROUP', 'CREATE', stream, returned, '$', 'MKSTREAM')
   redis.call('XGROUP', 'DESTROY', stream, returned)
+  redis.call('HDEL', settings, 'shut')
 end
 return 1
