@@ -12,6 +12,21 @@ import (
 
 // consumer is one worker of a group. It asks for entries only within Receive,
 // so that nothing waits in our memory while its lease runs.
+//
+// An entry that the server has handed out to us is in one of three places: in
+// carry, read and not yet returned; in a lease, returned and not yet settled; or
+// in an answer on its way. Two ways lead there: a read of what is new, and a claim
+// of what is due again. A read can not be taken back once it is sent, for the
+// server may have handed out what it brings; so the end of a Receive ends the wait
+// for it and not the read, and the next Receive finds it in reading. Only when the
+// connection breaks is an answer lost: then suspect is set, and until it passes each
+// claim first gives back whatever the server has under our name that is in neither
+// of the other two places. Nobody else uses our name, so that hits nobody.
+//
+// Our end of a lease is counted from before the command was sent, and ends a
+// little early: whatever the network does, it is over here before the server hands
+// the entries to somebody else. Settling looks at whom they are with, so that even a
+// clock that stops does no harm.
 type consumer struct {
 	conn    *conn
 	cfg     broker.ConsumerConfig
@@ -37,7 +52,7 @@ type consumer struct {
 	leases  map[*lease]struct{}
 	due     time.Time // when to claim again
 	settled int64     // of pending, acknowledged by us since it was last brought up to date
-	epoch   uint64    // grows when the server has said how many are pending
+	epoch   uint64    // grows when the server has said how many are pending; an answer to an older question then counts no more
 }
 
 // group are the settings of the group.

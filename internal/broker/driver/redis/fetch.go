@@ -51,7 +51,7 @@ func (k *consumer) read(now, due time.Time) {
 		"XREADGROUP", "GROUP", k.cfg.Group, k.name, "COUNT", k.room(),
 		"BLOCK", max(block.Milliseconds(), 1), "STREAMS", k.conn.stream(k.cfg.Topic), ">",
 	}
-	k.reading = make(chan read, 1)
+	k.reading = make(chan read, 1) // with room, so that the goroutine ends though nobody may ask again
 	go func(out chan<- read) {
 		reply, err := k.conn.sub.Do(context.WithoutCancel(k.closed), args...).Result()
 		if errors.Is(err, goredis.Nil) {
@@ -159,7 +159,10 @@ func (k *consumer) counted(pending int64) {
 	k.epoch++
 }
 
-// reclaimed ends the leases under which we held the same entries before.
+// reclaimed ends the leases under which we held the same entries before. We can
+// claim from ourselves: a lease that was not extended is due, whoever had it, and its
+// timer may be a moment late. Without this the old batch could settle what the new
+// one holds, because both are under our name.
 func (k *consumer) reclaimed(es []entry) {
 	if len(es) == 0 {
 		return

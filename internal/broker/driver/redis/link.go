@@ -200,6 +200,8 @@ func (l *link) doubt() {
 		return
 	}
 	l.doubted = true
+	// Close cancels under mu before it waits, and we have just looked: the group of
+	// goroutines can not be waited for yet.
 	l.asking.Go(func() {
 		err := l.try(l.ctx)
 		l.mu.Lock()
