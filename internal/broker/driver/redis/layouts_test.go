@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/brokertest"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/redis"
+	"github.com/driftmesh/driftmesh/test/server"
 	redisserver "github.com/driftmesh/driftmesh/test/server/redis"
 )
 
@@ -260,4 +262,27 @@ func TestWaitForReplicas(t *testing.T) {
 	replica.ReplicaOf(s)
 	require.Eventually(t, func() bool { return p.Publish(ctx, messages(2, 1)) == nil }, 20*time.Second, 20*time.Millisecond)
 	require.Contains(t, b.Capabilities().Durability, "1 replica")
+}
+
+// On a cluster, users need what the package says beside the rest.
+func TestClusterPermissions(t *testing.T) {
+	t.Parallel()
+	const also = " +cluster|slots +command"
+	s := redisserver.Start(t, redisserver.Options{
+		Config: map[string]string{"cluster-enabled": "yes", "cluster-port": strconv.Itoa(server.FreePort(t))},
+		Users: map[string]redisserver.User{
+			"mesh": {Password: "m", Rules: everything + also + " +cluster|info"},
+			"send": {Password: "s", Rules: "~driftmesh:* -@all +hello +auth +ping +select +client|setname +xadd" + also},
+		},
+	})
+	ctx := limited(t, 60*time.Second)
+	require.NoError(t, admin(t, s).ClusterAddSlotsRange(ctx, 0, 16383).Err())
+	url := func(user string) string { return "redis+cluster://" + user + ":" + user[:1] + "@" + s.Addr() }
+	b := dial(t, redis.Config{URL: url("mesh")})
+	require.Eventually(t, func() bool { return b.Ping(ctx) == nil }, 20*time.Second, 20*time.Millisecond)
+	require.NoError(t, broker.Provision(ctx, b.Admin(), broker.TopicSpec{Name: "spans"}, broker.GroupSpec{Name: "g"}))
+	require.NoError(t, publisher(t, b).Publish(ctx, messages(3, 1)))
+	c := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{s.Addr()}, Username: "send", Password: "s"})
+	require.NoError(t, stranger(t, c)(ctx, broker.Message{Topic: "spans", ID: "theirs"}))
+	require.Len(t, drain(t, consumer(t, b, "spans", "g"), 4, 10*time.Second), 4)
 }
