@@ -1,9 +1,9 @@
 package brokertest
 
 import (
+	"errors"
 	"net/url"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -61,7 +61,9 @@ func slowLinkLargeMessages(e *env) {
 		for _, d := range b.Deliveries {
 			seen[d.ID] = true
 		}
-		require.True(e, within(20*time.Second, func() bool { return b.Ack(e.ctx) == nil }))
+		if err := b.Ack(e.ctx); err != nil { // it waits behind what comes, and may lose; then they come again
+			require.True(e, errors.Is(err, broker.ErrLeaseLost) || isPassing(err), "%v", err)
+		}
 	}
 	require.Zero(e, e.lostMessages())
 }

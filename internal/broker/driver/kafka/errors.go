@@ -22,7 +22,9 @@ var (
 		kafkago.IllegalSASLState,
 	}
 	invalidCodes = []kafkago.Error{
-		kafkago.InvalidTopic, kafkago.InvalidRecord, kafkago.InvalidTimestamp, kafkago.InvalidReplicationFactor,
+		// Not InvalidReplicationFactor: so says a cluster that starts, of which too
+		// few brokers are registered, or all are fenced.
+		kafkago.InvalidTopic, kafkago.InvalidRecord, kafkago.InvalidTimestamp,
 		kafkago.InvalidPartitionNumber, kafkago.InvalidConfiguration, kafkago.PolicyViolation, kafkago.InvalidRequest,
 	}
 	tooLargeCodes = []kafkago.Error{kafkago.MessageSizeTooLarge, kafkago.RecordListTooLarge, kafkago.InvalidMessageSize}
@@ -127,5 +129,5 @@ func outcome(err error) error {
 
 // passing reports whether it is worth to ask again.
 func passing(err error) bool {
-	return errors.Is(err, broker.ErrUnavailable) && !errors.Is(err, context.Canceled)
+	return (errors.Is(err, broker.ErrUnavailable) || errors.Is(err, broker.ErrBackpressure)) && !errors.Is(err, context.Canceled)
 }

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"errors"
+	"io"
 	"testing"
 	"time"
 
@@ -84,5 +85,22 @@ func TestOutcome(t *testing.T) {
 		errors.New("connection reset"):       broker.ErrUnknownOutcome,
 	} {
 		require.ErrorIs(t, outcome(err), want, err)
+	}
+}
+
+// What a cluster says that is starting passes; what is wrong does not.
+func TestPassing(t *testing.T) {
+	t.Parallel()
+	for _, err := range []error{
+		kafkago.InvalidReplicationFactor, kafkago.BrokerIDNotRegistered, kafkago.NotEnoughReplicas, kafkago.BrokerNotAvailable,
+		kafkago.GroupLoadInProgress, kafkago.GroupCoordinatorNotAvailable, kafkago.NotController, kafkago.RequestTimedOut,
+		kafkago.ThrottlingQuotaExceeded, io.ErrUnexpectedEOF,
+	} {
+		require.True(t, passing(classify(err)), "%v", err)
+	}
+	for _, err := range []error{
+		kafkago.TopicAuthorizationFailed, kafkago.InvalidConfiguration, kafkago.PolicyViolation, kafkago.InvalidPartitionNumber,
+	} {
+		require.False(t, passing(classify(err)), "%v", err)
 	}
 }

@@ -45,6 +45,7 @@ func TestSuite(t *testing.T) {
 		"ForeignProducer":       "there is no other client of memory",
 		"FullTopicForeign":      "there is no other client of memory",
 		"AuthAndTLS":            "there is no connection to secure",
+		"SlowLinkLargeMessages": "there is no link to slow",
 		"ConsumerKill9MidBatch": "a worker process cannot share memory",
 		"PoisonCrashLoop":       "a worker process cannot share memory",
 		"KeyOrder":              "workers share one cursor; Capabilities.Ordered is false",
