@@ -1,110 +1,61 @@
 package rabbitmq
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"regexp"
+	"strconv"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/fault"
 )
 
 const adminTimeout = 10 * time.Second
 
 type admin struct{ *conn }
 
-// EnsureTopic implements broker.Admin.
+// membership names a group.
+type membership struct{ topic, group string }
+
+// EnsureTopic implements broker.Admin. Its bounds are those of queues that this
+// connection makes from now on.
 func (a admin) EnsureTopic(ctx context.Context, spec broker.TopicSpec) error {
 	if err := broker.ValidName(spec.Name); err != nil {
 		return err
 	}
-	if err := a.ensureTopic(ctx, spec); err != nil {
+	a.specs.Store(spec.Name, a.complete(spec))
+	err := a.administer(ctx, func(ctx context.Context, p *peer) error {
+		_, err := with(ctx, p, func(ch *amqp.Channel) (struct{}, error) {
+			return struct{}{}, ch.ExchangeDeclare(a.exchange(spec.Name), amqp.ExchangeFanout, true, false, false, false, nil)
+		})
+		if err != nil || !broker.IsDLQ(spec.Name) {
+			return err
+		}
+		return a.ensureQueue(ctx, p, broker.GroupSpec{Topic: spec.Name})
+	})
+	if err != nil {
 		return fmt.Errorf("ensure topic %q: %w", spec.Name, err)
 	}
 	return nil
 }
 
-func (a admin) ensureTopic(ctx context.Context, spec broker.TopicSpec) error {
-	p, err := a.peer()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
-	defer cancel()
-	return a.edit(ctx, p, spec.Name, true, func(ch *amqp.Channel, s *settings) (*settings, error) {
-		fresh := s == nil
-		if fresh {
-			s = &settings{}
-			s.setTopic(a.complete(spec))
-		}
-		if err := a.declareTopic(ch, spec.Name, s); err != nil {
-			return nil, err
-		}
-		merged, diff := s.topic(spec.Name).Merge(spec)
-		switch {
-		case fresh:
-			return s, nil
-		case diff == "":
-			return nil, nil
-		case !spec.Update:
-			return nil, fmt.Errorf("%w: %s", broker.ErrConflict, diff)
-		case merged.MaxBytes != s.Topic.MaxBytes || merged.Replicas != s.Topic.Replicas:
-			return nil, fmt.Errorf("%w: the arguments of a queue do not change; set a policy, or make the topic anew (%s)", broker.ErrUnsupported, diff)
-		}
-		s.setTopic(merged)
-		return s, nil
-	})
-}
-
+// complete fills a spec up: with what this connection was told before, with the
+// URL's replicas, with the defaults.
 func (a admin) complete(spec broker.TopicSpec) broker.TopicSpec {
-	if spec.Replicas == 0 {
-		spec.Replicas = a.target.replicas
+	if before, ok := a.specs.Load(spec.Name); ok {
+		b := before.(broker.TopicSpec) //nolint:forcetypeassert // nothing else is stored
+		spec.MaxBytes, spec.Replicas = cmp.Or(spec.MaxBytes, b.MaxBytes), cmp.Or(spec.Replicas, b.Replicas)
 	}
+	spec.Replicas = cmp.Or(spec.Replicas, a.target.replicas)
 	return spec.WithDefaults()
 }
 
-// declareTopic makes the exchange of a topic; a DLQ's has a queue from the
-// beginning.
-func (a admin) declareTopic(ch *amqp.Channel, topic string, s *settings) error {
-	if err := ch.ExchangeDeclare(a.exchange(topic), amqp.ExchangeFanout, true, false, false, false, nil); err != nil {
-		return err
-	}
-	if !broker.IsDLQ(topic) {
-		return nil
-	}
-	return a.declareQueue(ch, topic, a.shelf(topic), a.arguments(topic, s, &group{MayLose: true}))
-}
-
-// arguments are those of a group's queue.
-func (a admin) arguments(topic string, s *settings, g *group) amqp.Table {
-	args := amqp.Table{
-		amqp.QueueTypeArg: amqp.QueueTypeQuorum, "x-quorum-initial-group-size": int64(s.Topic.Replicas),
-		"x-max-length-bytes": s.Topic.MaxBytes, "x-overflow": "reject-publish", "x-delivery-limit": int64(never),
-	}
-	if g.MayLose {
-		args["x-overflow"] = "drop-head"
-	}
-	if g.MaxDeliver > 0 {
-		args["x-delivery-limit"] = int64(g.MaxDeliver - 1) // of redeliveries
-		args["x-dead-letter-exchange"] = a.exchange(broker.DLQ(topic))
-		if !g.MayLose {
-			args["x-dead-letter-strategy"] = "at-least-once"
-		}
-	}
-	return args
-}
-
-// declareQueue makes a queue and binds it.
-func (a admin) declareQueue(ch *amqp.Channel, topic, queue string, args amqp.Table) error {
-	if _, err := ch.QueueDeclare(queue, true, false, false, false, args); err != nil {
-		return err
-	}
-	return ch.QueueBind(queue, "", a.exchange(topic), false, nil)
-}
-
-// EnsureGroup implements broker.Admin.
+// EnsureGroup implements broker.Admin. A queue that it makes begins with what is
+// published next.
 func (a admin) EnsureGroup(ctx context.Context, spec broker.GroupSpec) error {
 	if err := broker.ValidName(spec.Topic); err != nil {
 		return err
@@ -112,98 +63,125 @@ func (a admin) EnsureGroup(ctx context.Context, spec broker.GroupSpec) error {
 	if err := broker.ValidGroup(spec.Name); err != nil {
 		return err
 	}
-	if err := a.ensureGroup(ctx, spec); err != nil {
+	err := a.administer(ctx, func(ctx context.Context, p *peer) error {
+		if err := a.present(ctx, p, spec.Topic); err != nil {
+			return err
+		}
+		return a.ensureQueue(ctx, p, spec)
+	})
+	if err != nil {
 		return fmt.Errorf("ensure group %q of topic %q: %w", spec.Name, spec.Topic, err)
+	}
+	if spec.AckWait > 0 {
+		a.ackWaits.Store(membership{spec.Topic, spec.Name}, spec.AckWait)
 	}
 	return nil
 }
 
-func (a admin) ensureGroup(ctx context.Context, spec broker.GroupSpec) error {
+// administer runs fn with any connection that answers.
+func (a admin) administer(ctx context.Context, fn func(context.Context, *peer) error) error {
 	p, err := a.peer()
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
-	used, err := a.exists(ctx, p, a.used(spec.Topic))
-	if err != nil {
-		return err
+	return fn(ctx, p)
+}
+
+// never is a delivery limit that no message reaches: beyond its limit a queue
+// throws a message away, past the ledger. RabbitMQ 4 has one of 20 where none is
+// given.
+const never = 1 << 30
+
+// errUnsafe refuses what somebody declared otherwise and what would lose
+// messages so. Nothing on the broker can be changed, only deleted.
+var errUnsafe = fault.Precondition.New("a queue or exchange of this name is there that may lose messages").WithReason("BROKER_UNSAFE")
+
+// ownersAffair finds the arguments that are its owner's affair where a queue exists.
+var ownersAffair = regexp.MustCompile(`inequivalent arg '(x-max-length-bytes|x-quorum-initial-group-size)' .* current is (?:none|'(\d+)')`)
+
+// ensureQueue makes a queue, or leaves the one that is there, and binds it. AMQP
+// cannot read the arguments of a queue, but the broker compares them with those
+// of a declaration and names the first that differs: where that is one of size,
+// ours gives way and the rest is compared. What then differs is a matter of
+// safety.
+func (a admin) ensureQueue(ctx context.Context, p *peer, g broker.GroupSpec) error {
+	spec := a.complete(broker.TopicSpec{Name: g.Topic})
+	queue := a.queue(g.Topic, g.Name)
+	args := amqp.Table{
+		amqp.QueueTypeArg: amqp.QueueTypeQuorum, "x-quorum-initial-group-size": int64(spec.Replicas),
+		"x-max-length-bytes": spec.MaxBytes, "x-overflow": "reject-publish", "x-delivery-limit": int64(never),
 	}
-	return a.edit(ctx, p, spec.Topic, false, func(ch *amqp.Channel, s *settings) (changed *settings, err error) {
-		if s == nil {
-			return nil, errNoSettings
-		}
-		defer func() {
-			if g := s.Groups[spec.Name]; err == nil && g != nil {
-				a.groups.Store(membership{spec.Topic, spec.Name}, *g)
+	if g.MayLose {
+		args["x-overflow"] = "drop-head"
+	}
+	for {
+		_, err := with(ctx, p, func(ch *amqp.Channel) (struct{}, error) {
+			if _, err := ch.QueueDeclare(queue, true, false, false, false, args); err != nil {
+				return struct{}{}, err
 			}
-		}()
-		have := s.Groups[spec.Name]
-		if have == nil {
-			return a.makeGroup(ch, s, spec, used)
+			return struct{}{}, ch.QueueBind(queue, "", a.exchange(g.Topic), false, nil)
+		})
+		if code(err) != amqp.PreconditionFailed {
+			return err
 		}
-		merged, diff := broker.GroupSpec{
-			AckWait: have.AckWait, MaxInFlight: have.MaxInFlight, MaxDeliver: have.MaxDeliver,
-		}.Merge(spec)
-		switch {
-		case diff == "":
-			return nil, nil
-		case !spec.Update:
-			return nil, fmt.Errorf("%w: %s", broker.ErrConflict, diff)
-		case merged.MaxDeliver != have.MaxDeliver:
-			return nil, fmt.Errorf("%w: the arguments of a queue do not change; set a policy (%s)", broker.ErrUnsupported, diff)
+		differs := ownersAffair.FindStringSubmatch(err.Error())
+		if differs == nil {
+			return err
 		}
-		have.AckWait, have.MaxInFlight = merged.AckWait, merged.MaxInFlight
-		return s, nil
+		if delete(args, differs[1]); differs[2] != "" {
+			args[differs[1]], _ = strconv.ParseInt(differs[2], 10, 64)
+		}
+	}
+}
+
+// Check implements broker.Admin. A binding cannot be asked about; that one is
+// missing shows when a message comes back.
+func (a admin) Check(ctx context.Context, topic string, groups ...string) error {
+	return a.administer(ctx, func(ctx context.Context, p *peer) error {
+		if err := a.present(ctx, p, topic); err != nil {
+			a.known.Delete(topic)
+			return err
+		}
+		for _, group := range groups {
+			if _, err := a.length(ctx, p, a.queue(topic, group)); err != nil {
+				return fmt.Errorf("group %q of topic %q: %w", group, topic, err)
+			}
+		}
+		return nil
 	})
 }
 
-// makeGroup declares the queue of a new group. It begins with what is published
-// next, and so only a topic that nobody has published to gives it everything.
-// The first group of a DLQ takes over the queue that is there from the
-// beginning, with all that is in it.
-func (a admin) makeGroup(ch *amqp.Channel, s *settings, spec broker.GroupSpec, used bool) (*settings, error) {
-	full := spec.WithDefaults()
-	g := &group{
-		Queue: a.queue(spec.Topic, spec.Name), AckWait: full.AckWait, MaxInFlight: full.MaxInFlight,
-		MaxDeliver: full.MaxDeliver, MayLose: full.MayLose || broker.IsDLQ(spec.Topic),
+// length asks for a queue. It returns ErrNoGroup when there is none.
+func (c *conn) length(ctx context.Context, p *peer, queue string) (amqp.Queue, error) {
+	q, err := with(ctx, p, func(ch *amqp.Channel) (amqp.Queue, error) {
+		return ch.QueueDeclarePassive(queue, true, false, false, false, nil)
+	})
+	if code(err) == amqp.NotFound {
+		err = fmt.Errorf("%w: no queue %s", broker.ErrNoGroup, queue)
 	}
-	switch {
-	case broker.IsDLQ(spec.Topic) && s.free(a.shelf(spec.Topic)) && spec.Start.Place != broker.Latest:
-		g.Queue = a.shelf(spec.Topic)
-	case used && spec.Start.Place != broker.Latest:
-		return nil, fmt.Errorf("%w: a queue holds nothing of the time before it was made; start at the latest", broker.ErrUnsupported)
-	default:
-		if err := a.declareQueue(ch, spec.Topic, g.Queue, a.arguments(spec.Topic, s, g)); err != nil {
-			return nil, err
-		}
-	}
-	if s.Groups == nil {
-		s.Groups = map[string]*group{}
-	}
-	s.Groups[spec.Name] = g
-	return s, nil
+	return q, err
 }
 
-// free reports whether no group reads a queue.
-func (s *settings) free(queue string) bool {
-	for _, g := range s.Groups {
-		if g.Queue == queue {
-			return false
-		}
-	}
-	return true
-}
-
-// exists reports whether there is an exchange.
-func (a admin) exists(ctx context.Context, p *peer, exchange string) (bool, error) {
+// present returns ErrUnroutable unless there is a topic.
+func (c *conn) present(ctx context.Context, p *peer, topic string) error {
 	_, err := with(ctx, p, func(ch *amqp.Channel) (struct{}, error) {
-		return struct{}{}, ch.ExchangeDeclarePassive(exchange, amqp.ExchangeFanout, true, false, false, false, nil)
+		return struct{}{}, ch.ExchangeDeclarePassive(c.exchange(topic), amqp.ExchangeFanout, true, false, false, false, nil)
 	})
-	if errors.Is(err, broker.ErrUnroutable) {
-		return false, nil
+	if err != nil {
+		return fmt.Errorf("topic %q: %w", topic, err)
 	}
-	return err == nil, err
+	return nil
+}
+
+// ackWait is how long a worker of a group may hold a batch: what EnsureGroup was
+// told on this connection.
+func (c *conn) ackWait(topic, group string) time.Duration {
+	if d, ok := c.ackWaits.Load(membership{topic, group}); ok {
+		return d.(time.Duration) //nolint:forcetypeassert // nothing else is stored
+	}
+	return broker.DefaultAckWait
 }
 
 // Seek implements broker.Admin: a queue keeps nothing to go back to.

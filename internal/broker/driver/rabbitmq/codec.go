@@ -211,21 +211,6 @@ func position(m *broker.Message) string {
 	return "hash:" + strconv.FormatUint(h.Sum64(), 16)
 }
 
-// given adds the headers of a dead letter that the broker itself parked, for a
-// group with MaxDeliver.
-func given(in *amqp.Delivery, m *broker.Message) {
-	if m.Header(broker.HeaderDLQReason) != "" || in.Headers["x-first-death-reason"] != "delivery_limit" {
-		return
-	}
-	queue, _ := in.Headers["x-first-death-queue"].(string)
-	m.Headers = append(m.Headers, []broker.Header{
-		{Key: broker.HeaderDLQReason, Value: []byte(broker.ReasonMaxDeliveries)},
-		{Key: broker.HeaderDLQError, Value: []byte("the broker gave up after the group's MaxDeliver")},
-		{Key: broker.HeaderDLQTopic, Value: []byte(strings.TrimSuffix(m.Topic, ".dlq"))},
-		{Key: broker.HeaderDLQGroup, Value: []byte(queue[strings.LastIndexByte(queue, '.')+1:])},
-	}...)
-}
-
 // text and bytesOf convert without a copy. That is safe here because both
 // sides are read-only by contract: the library writes a publishing before it
 // returns, and deliveries are not to be written to.

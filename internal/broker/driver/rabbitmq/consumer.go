@@ -1,6 +1,7 @@
 package rabbitmq
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -238,19 +239,13 @@ func pause(n int) time.Duration { return 62500 * time.Microsecond << min(n, 5) }
 
 // attach joins the group.
 func (k *consumer) attach(p *peer) (*session, error) {
-	g, err := k.conn.lookup(k.closed, p, k.cfg.Topic, k.cfg.Group)
+	queue, prefetch := k.conn.queue(k.cfg.Topic, k.cfg.Group), k.size.fit(0)
+	s, err := call(k.closed, p, func() (*session, error) { return k.open(p, queue, prefetch) })
 	if err != nil {
 		return nil, err
 	}
-	if k.cfg.AckWait > 0 {
-		g.AckWait = k.cfg.AckWait
-	}
-	prefetch := k.size.fit(0)
-	s, err := call(k.closed, p, func() (*session, error) { return k.open(p, g.Queue, prefetch) })
-	if err != nil {
-		return nil, err
-	}
-	if !k.begin(s, g.AckWait) {
+	lease := cmp.Or(k.cfg.AckWait, k.conn.ackWait(k.cfg.Topic, k.cfg.Group))
+	if !k.begin(s, lease) {
 		s.abandon()
 		return nil, broker.ErrClosed
 	}

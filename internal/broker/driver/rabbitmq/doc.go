@@ -3,20 +3,23 @@
 // A topic is a durable fanout exchange named <prefix>.<topic>; a group is a
 // quorum queue named <prefix>.<topic>.<group> that is bound to it. The prefix
 // is "driftmesh" unless the URL says otherwise. A DLQ keeps its messages with
-// nobody reading: it has a queue from the beginning, named like its exchange,
-// which its first group takes over. What was provisioned
-// is remembered in a queue of its own, <prefix>.<topic>:settings, because AMQP
-// cannot read the arguments of an exchange or a queue.
+// nobody reading: it has one queue from the beginning, named like its exchange,
+// and its groups share that.
 //
 // # What differs from other brokers
 //
 // A queue keeps what its group has not acknowledged, whatever its age, and
-// nothing else: MaxAge removes nothing, and there is nothing to replay, so Seek
-// and late groups that want the past are not supported. When a group's queue
+// nothing else: MaxAge removes nothing, there is nothing to replay, and a group
+// that comes late begins with what is published next. When a group's queue
 // holds MaxBytes, publishing is refused with ErrBackpressure; a topic with
 // several groups may then have given the message to those that had room, so a
-// repetition may reach those twice. Groups that may lose, and DLQs, drop their
-// oldest messages instead, uncounted.
+// repetition may reach those twice. Groups that may lose drop their oldest
+// messages instead, uncounted.
+//
+// The arguments of a queue can neither be read nor changed. One that exists
+// keeps its size and its replicas; one that would lose messages is refused. A
+// group's AckWait is kept by the connection that ensured the group, or was given
+// it as a consumer.
 //
 // A delivery belongs to its connection: when that ends, the lease is lost and
 // the broker gives the delivery to others at once. The driver itself ends the

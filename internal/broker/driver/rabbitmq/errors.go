@@ -14,7 +14,7 @@ import (
 
 // contract are the errors that need no class any more.
 var contract = []error{
-	broker.ErrConflict, broker.ErrInvalid, broker.ErrUnavailable, broker.ErrDenied, broker.ErrUnroutable,
+	errUnsafe, broker.ErrInvalid, broker.ErrUnavailable, broker.ErrDenied, broker.ErrUnroutable,
 	broker.ErrNoGroup, broker.ErrUnsupported, broker.ErrBackpressure, broker.ErrClosed, broker.ErrLeaseLost,
 }
 
@@ -35,7 +35,7 @@ func classify(err error) error {
 	case amqp.NotFound:
 		class = broker.ErrUnroutable
 	case amqp.PreconditionFailed:
-		class = broker.ErrConflict
+		class = errUnsafe
 	}
 	return fmt.Errorf("%w: %w", class, err)
 }

@@ -220,32 +220,6 @@ func TestUnread(t *testing.T) {
 	b = r.receive(c, 5*time.Second)
 	require.Equal(t, "d", b.Deliveries[0].ID)
 	require.NoError(t, b.Ack(ctx))
-	require.ErrorIs(t, r.b.Admin().EnsureGroup(ctx, broker.GroupSpec{Topic: "t.dlq", Name: "second"}), broker.ErrUnsupported)
-	require.NoError(t, r.b.Admin().EnsureGroup(ctx, broker.GroupSpec{Topic: "t.dlq", Name: "second", Start: broker.Position{Place: broker.Latest}}))
-}
-
-// What a group with MaxDeliver does not manage, the broker itself parks.
-func TestMaxDeliver(t *testing.T) {
-	s := node.Start(t, node.Options{})
-	r := newRig(t, s.URL())
-	ctx := t.Context()
-	require.NoError(t, r.b.Admin().EnsureGroup(ctx, broker.GroupSpec{Topic: "t", Name: "limited", MaxDeliver: 3}))
-	require.NoError(t, r.b.Admin().EnsureGroup(ctx, broker.GroupSpec{Topic: "t.dlq", Name: "dlq"}))
-	r.publish("m", 1)
-	c, err := r.b.Consumer(broker.ConsumerConfig{Topic: "t", Group: "limited", Linger: time.Millisecond})
-	require.NoError(t, err)
-	for i := range 3 {
-		b := r.receive(c, 10*time.Second)
-		require.Equal(t, i+1, b.Deliveries[0].Attempt)
-		require.NoError(t, b.Settle(ctx, []int{0}, 0))
-	}
-	dlq, err := r.b.Consumer(broker.ConsumerConfig{Topic: "t.dlq", Group: "dlq"})
-	require.NoError(t, err)
-	d := r.receive(dlq, 10*time.Second).Deliveries[0]
-	require.Equal(t, "m0", d.ID)
-	require.Equal(t, "max_deliveries", d.Header(broker.HeaderDLQReason))
-	require.Equal(t, "t", d.Header(broker.HeaderDLQTopic))
-	require.Equal(t, "limited", d.Header(broker.HeaderDLQGroup))
 }
 
 // Many acknowledgements out of order are heard, each of them: the queue is not

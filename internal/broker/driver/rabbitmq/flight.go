@@ -161,7 +161,9 @@ func (f *flight) exists(p *peer, topic string) error {
 	}
 	err, checked := f.topics[topic]
 	if !checked {
-		err = f.conn.use(f.ctx, p, topic)
+		if err = f.conn.present(f.ctx, p, topic); err == nil {
+			f.conn.known.Store(topic, struct{}{})
+		}
 		if f.topics == nil {
 			f.topics = map[string]error{}
 		}

@@ -9,8 +9,6 @@ import (
 	"net/url"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
-
 	"github.com/driftmesh/driftmesh/internal/broker"
 )
 
@@ -36,17 +34,9 @@ func (a admin) lag(ctx context.Context, topic, group string) (broker.Lag, error)
 	}
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
-	name, err := a.queueOf(ctx, p, topic, group)
-	if err != nil {
-		return broker.Lag{}, err
-	}
+	name := a.queue(topic, group)
 	before := a.holding(topic, group)
-	q, err := with(ctx, p, func(ch *amqp.Channel) (amqp.Queue, error) {
-		return ch.QueueDeclarePassive(name, true, false, false, false, nil)
-	})
-	if code(err) == amqp.NotFound {
-		return broker.Lag{}, fmt.Errorf("%w: no queue %s", broker.ErrNoGroup, name)
-	}
+	q, err := a.length(ctx, p, name)
 	if err != nil {
 		return broker.Lag{}, err
 	}

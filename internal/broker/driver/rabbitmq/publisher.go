@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
@@ -73,24 +72,6 @@ func (p *publisher) Publish(ctx context.Context, msgs []broker.Message) error {
 		f.settle()
 	}
 	return f.result()
-}
-
-// use makes sure that a topic exists and notes that it has been published to.
-func (c *conn) use(ctx context.Context, p *peer, topic string) error {
-	_, err := with(ctx, p, func(ch *amqp.Channel) (struct{}, error) {
-		return struct{}{}, ch.ExchangeDeclarePassive(c.exchange(topic), amqp.ExchangeFanout, true, false, false, false, nil)
-	})
-	if err != nil {
-		return fmt.Errorf("topic %q: %w", topic, err)
-	}
-	_, err = with(ctx, p, func(ch *amqp.Channel) (struct{}, error) {
-		return struct{}{}, ch.ExchangeDeclare(c.used(topic), amqp.ExchangeFanout, true, false, true, false, nil)
-	})
-	if err != nil && !errors.Is(err, broker.ErrDenied) { // who provisions for us knows what he does
-		return fmt.Errorf("topic %q: %w", topic, err)
-	}
-	c.known.Store(topic, struct{}{})
-	return nil
 }
 
 // Close implements broker.Publisher.

@@ -35,9 +35,9 @@ type conn struct {
 	pub    *link
 	http   *http.Client // for the management API; nil is none
 
-	known  sync.Map      // topics that exist
-	groups sync.Map      // what is known of them: membership to group
-	admins chan struct{} // held while settings are read or written: the lock is per connection
+	known    sync.Map // topics that exist, for publishers
+	specs    sync.Map // what EnsureTopic was told, by topic
+	ackWaits sync.Map // what EnsureGroup was told, by membership
 
 	dialing sync.Mutex // held while sub is opened
 
@@ -58,9 +58,7 @@ func Open(ctx context.Context, cfg Config) (broker.Broker, error) {
 		return nil, err
 	}
 	cfg = cfg.WithDefaults()
-	c := &conn{
-		cfg: cfg, target: t, admins: make(chan struct{}, 1), empty: map[string]emptiness{},
-	}
+	c := &conn{cfg: cfg, target: t, empty: map[string]emptiness{}}
 	if c.tls, err = t.tls(cfg.TLS); err != nil {
 		return nil, err
 	}

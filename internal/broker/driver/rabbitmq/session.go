@@ -173,9 +173,6 @@ func (s *session) item(in *amqp.Delivery) item {
 	it := item{tag: in.DeliveryTag, at: time.Now()}
 	it.Topic, it.Lane, it.Attempt = s.cfg.Topic, s.queue, attempt(in)
 	decode(in, &it.Message)
-	if broker.IsDLQ(it.Topic) {
-		given(in, &it.Message)
-	}
 	it.Position = position(&it.Message)
 	return it
 }
