@@ -4,12 +4,17 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc"
 
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 )
+
+// maxAge of a connection between services: how long a new replica may wait until
+// its callers find it.
+const maxAge = 2 * time.Minute
 
 // ServiceServer makes the internal gRPC server of a service: it answers other
 // services, which call with the mesh secret on behalf of somebody whose
@@ -20,7 +25,7 @@ func (e Env) ServiceServer(listen string, open ...string) (*rpc.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("setting mesh.secret: %w", err)
 	}
-	return rpc.NewServer(rpc.ServerConfig{Listen: listen, MaxRequest: 64 << 20}, rpc.ServerDeps{
+	return rpc.NewServer(rpc.ServerConfig{Listen: listen, MaxRequest: 64 << 20, MaxAge: maxAge}, rpc.ServerDeps{
 		Log: e.Log, Stats: e.Stats, Traces: e.Traces,
 		Authenticate: func(ctx context.Context, method string) (context.Context, error) {
 			authorization, _, err := identity.FromMetadata(ctx)

@@ -27,9 +27,14 @@ type ClientConfig struct {
 	DialOptions []grpc.DialOption
 }
 
-// Dial makes a client connection. It does not wait for the server: calls made
-// while it is away fail with fault.Unavailable, and the connection comes back
-// by itself. Statuses arrive as faults.
+// balanced spreads calls over all addresses of a name; without it gRPC stays with
+// the first that answers, and all but one replica stand idle.
+const balanced = `{"loadBalancingConfig": [{"round_robin": {}}]}`
+
+// Dial makes a client connection to a server, or to all replicas behind one name:
+// calls go to each in turn, and past one that is away. It does not wait: calls
+// made while nobody is there fail with fault.Unavailable, and connections come
+// back by themselves. Statuses arrive as faults.
 func Dial(cfg ClientConfig) (*grpc.ClientConn, error) {
 	if cfg.Transport == nil {
 		cfg.Transport = insecure.NewCredentials()
@@ -37,6 +42,7 @@ func Dial(cfg ClientConfig) (*grpc.ClientConn, error) {
 	timeout := or(cfg.CallTimeout, 10*time.Second)
 	options := append([]grpc.DialOption{
 		grpc.WithTransportCredentials(cfg.Transport),
+		grpc.WithDefaultServiceConfig(balanced),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(or(cfg.MaxResponse, 64<<20))),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second},

@@ -34,6 +34,7 @@ type ServerConfig struct {
 	DrainTimeout  time.Duration       `kong:"-"` // how long calls may go on after the stop; 0 means 10 s
 	MaxStreams    uint32              `kong:"-"` // concurrent calls of one connection; 0 means 1024
 	MaxIdle       time.Duration       `kong:"-"` // a connection without calls is closed after this; 0 means 15 min
+	MaxAge        time.Duration       `kong:"-"` // a connection takes no more calls after this: its client looks who is there by now; 0 means never
 	Reflection    bool                `kong:"-"`
 	ServerOptions []grpc.ServerOption `kong:"-"`
 }
@@ -81,7 +82,9 @@ func NewServer(cfg ServerConfig, deps ServerDeps) (*Server, error) {
 		grpc.ChainStreamInterceptor(stats.StreamServerInterceptor(), edge.stream),
 		grpc.MaxRecvMsgSize(cfg.MaxRequest),
 		grpc.MaxConcurrentStreams(cfg.MaxStreams),
-		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: cfg.MaxIdle, Time: time.Minute, Timeout: 20 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle: cfg.MaxIdle, MaxConnectionAge: cfg.MaxAge, Time: time.Minute, Timeout: 20 * time.Second,
+		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	}, cfg.ServerOptions...)
 	s := &Server{cfg: cfg, log: deps.Log, grpc: grpc.NewServer(options...), health: health.NewServer(), stats: stats}
