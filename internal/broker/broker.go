@@ -68,14 +68,22 @@ type Tail interface {
 
 // Admin provisions and inspects.
 type Admin interface {
-	// EnsureTopic makes the topic exist. What exists keeps the settings that
-	// operators gave it, except those without which a promise would break: the
-	// driver sets them right.
+	// EnsureTopic makes the topic exist, also anew after somebody deleted it:
+	// publishers and consumers that were open before go on. What exists keeps the
+	// settings that operators gave it, except those without which a promise would
+	// break: the driver sets them right.
 	EnsureTopic(ctx context.Context, t TopicSpec) error
 	// EnsureGroup makes the group exist, under the same rule. It returns
-	// ErrUnroutable when there is no such topic, and ErrUnsupported when a new
-	// group would begin at what the broker no longer has (Capabilities.Replay).
+	// ErrUnroutable when there is no such topic.
 	EnsureGroup(ctx context.Context, g GroupSpec) error
+	// Check returns nil when a message published to the topic now would be stored
+	// for each of the groups. Otherwise it says what is missing, and names it:
+	// ErrUnroutable for the topic, ErrNoGroup for a group, ErrDenied, or
+	// ErrUnavailable while the broker is away. It asks the broker, never a memory
+	// of it, and changes nothing there; it may forget what the connection believed
+	// of a topic that is gone, so that one made anew is found. Every process asks
+	// once a second: it costs a round trip or two. A topic that is full is there.
+	Check(ctx context.Context, topic string, groups ...string) error
 	// Lag is how far the group is behind. It returns ErrNoGroup when there is
 	// no such group.
 	Lag(ctx context.Context, topic, group string) (Lag, error)
@@ -88,7 +96,8 @@ type Capabilities struct {
 	System string
 	// Ordered: messages of one key are delivered in order while nothing fails.
 	Ordered bool
-	// Replay: a late group can start at the earliest message that is retained.
+	// Replay: a late group can start at the earliest message that is retained;
+	// without it a late group begins with what is published next.
 	Replay bool
 	// Dedupe: a message ID published twice within the topic's window is stored
 	// once.

@@ -18,6 +18,7 @@ import (
 type tracedPublisher struct {
 	Publisher
 	telemetry *Telemetry
+	fates     *fates
 }
 
 // Publish implements Publisher.
@@ -29,6 +30,7 @@ func (p *tracedPublisher) Publish(ctx context.Context, msgs []Message) error {
 	ctx, span := p.telemetry.startSend(ctx, msgs)
 	err := p.Publisher.Publish(ctx, inject(ctx, msgs))
 	p.telemetry.metrics.sent(msgs, err, time.Since(start))
+	p.fates.note(msgs, err)
 	if span != nil {
 		if err != nil {
 			span.SetAttributes(attribute.String(attrErrorType, outcomeOf(err)))

@@ -43,6 +43,7 @@ func (t *Telemetry) Instrument(b Broker) Broker {
 type instrumented struct {
 	Broker
 	telemetry *Telemetry
+	fates     fates
 }
 
 // Publisher implements Broker.
@@ -51,7 +52,7 @@ func (b *instrumented) Publisher() (Publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tracedPublisher{Publisher: p, telemetry: b.telemetry}, nil
+	return &tracedPublisher{Publisher: p, telemetry: b.telemetry, fates: &b.fates}, nil
 }
 
 // telemetryOf is the telemetry of an instrumented broker, else one that goes

@@ -36,7 +36,8 @@ type Env struct {
 	Shared   Shared
 	Instance string // names this process; new at every start
 
-	home *home
+	service string // whose this is; "" for the process's own
+	home    *home
 }
 
 // home is the process behind its Envs.
@@ -80,6 +81,7 @@ func NewEnv(ctx context.Context, shared Shared, logTo io.Writer) (Env, error) {
 // metric and span. The process is not ready until the service has given a
 // check of its own under its name (see Ready).
 func (e Env) For(service string) Env {
+	e.service = service
 	e.Ready(service, starting)
 	e.Log = e.Log.With(slog.String(telemetry.KeyService, service))
 	e.Stats = prometheus.WrapRegistererWith(prometheus.Labels{"service": service}, e.Stats)
@@ -91,7 +93,11 @@ func starting(context.Context) error { return fault.Unavailable.New("starting") 
 
 // Ready adds a check that must pass before the process reports itself ready. It
 // takes the place of an earlier one of that name.
-func (e Env) Ready(name string, check Check) { e.home.readiness.add(name, check) }
+func (e Env) Ready(name string, check Check) {
+	if e.home != nil { // one made by hand, in a test, has nobody to tell
+		e.home.readiness.add(name, check)
+	}
+}
 
 // ReadyReport runs all checks and says which pass.
 func (e Env) ReadyReport(ctx context.Context) (ready bool, lines []string) {

@@ -31,7 +31,7 @@ type Admin struct {
 // Broker is where messages go.
 type Broker struct {
 	URL       settings.Secret `help:"Message broker: nats://, kafka://, amqp:// or redis://USER:PASSWORD@HOST:PORT; encrypted with nats+tls://, kafka+tls://, amqps:// or rediss://." default:"${broker_url}" placeholder:"URL"`
-	Provision bool            `help:"Create topics and groups that do not exist." default:"true" negatable:""`
+	Provision bool            `help:"Create topics and groups that do not exist, at the start and ever after." default:"true" negatable:""`
 	MaxAge    time.Duration   `help:"How long a new topic keeps messages." default:"72h"`
 	MaxBytes  settings.Size   `help:"How much a new topic keeps. What every group has acknowledged goes first, the oldest first; when that is not enough, publishing is refused." default:"4GiB"`
 	Replicas  int             `help:"Copies of a new topic; 0 is what the broker's URL says, or 1." default:"0"`

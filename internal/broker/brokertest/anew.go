@@ -63,7 +63,7 @@ func topicMadeAnew(e *env) {
 // remake deletes the topic and makes it and its group again.
 func (e *env) remake() {
 	e.Helper()
-	e.h.Remove(e, e.server.URL(), e.topic)
+	e.h.Remove(e, e.server.URL(), e.topic, "")
 	e.provision(broker.TopicSpec{})
 	require.True(e, within(20*time.Second, func() bool {
 		_, err := e.b.Admin().Lag(e.ctx, e.topic, e.group)

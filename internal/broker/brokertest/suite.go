@@ -55,6 +55,11 @@ type Harness struct {
 	// RefusesForeign says that the broker itself refuses what does not fit into a
 	// topic, whoever publishes; without it foreign producers may fill it further.
 	RefusesForeign bool
+	// Remove deletes a topic, or one group of it where group is not "", with the
+	// broker's bare client library, and returns when the broker has done so. Needed
+	// by TopicGone, GroupGone, TopicReadFromItsBeginning and TopicMadeAnew, which is
+	// skipped without.
+	Remove func(tb testing.TB, addr, topic, group string)
 	// Refused opens connections that a server refuses, by what is wrong with
 	// them. Needed by AuthAndTLS.
 	Refused func(tb testing.TB) map[string]func(context.Context) error
@@ -62,9 +67,6 @@ type Harness struct {
 	// link is laid to the server of Start. Kafka's clients connect to where the
 	// server says it is.
 	Slow func(t *testing.T) (Server, *server.Proxy)
-	// Remove deletes a topic behind our back, and returns when it is gone. Needed
-	// by TopicMadeAnew, which is skipped without.
-	Remove func(tb testing.TB, addr, topic string)
 	// Settle waits until what was just provisioned survives Kill. It is called in
 	// cases with faults, where the server needs time for that. May be nil.
 	Settle func(tb testing.TB)
@@ -94,7 +96,7 @@ func Cases() []string {
 }
 
 func cases() []testCase {
-	return slices.Concat(publishCases(), consumeCases(), runnerCases(), groupCases(), adminCases(), fullCases(), faultCases(), linkCases(), anewCases())
+	return slices.Concat(publishCases(), consumeCases(), runnerCases(), groupCases(), adminCases(), fullCases(), goneCases(), faultCases(), linkCases(), anewCases())
 }
 
 // Run runs the suite.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	healthgrpc "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/driftmesh/driftmesh/internal/identity"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
@@ -18,7 +19,8 @@ import (
 // Checker tells who calls. It is safe for concurrent use.
 type Checker struct {
 	*identity.Authenticator
-	keys *identity.JWKS
+	keys   *identity.JWKS
+	health healthgrpc.HealthClient
 }
 
 // New makes a checker that asks auth over conn, which stays the caller's, in
@@ -38,15 +40,22 @@ func New(conn grpc.ClientConnInterface, service string, anonymous bool) (*Checke
 	if err != nil {
 		return nil, err
 	}
-	return &Checker{Authenticator: authenticator, keys: keys}, nil
+	return &Checker{Authenticator: authenticator, keys: keys, health: healthgrpc.NewHealthClient(conn)}, nil
 }
 
 // Run keeps auth's public keys fresh until ctx ends. It returns nil.
 func (c *Checker) Run(ctx context.Context) error { return c.keys.Run(ctx) }
 
-// Ready tells whether tokens can be checked, which takes that Run has got the
-// keys once. It gives fault.Unavailable when not.
-func (c *Checker) Ready(ctx context.Context) error { return c.keys.Ready(ctx) }
+// Ready tells whether every kind of credentials can be checked: tokens, which
+// takes that Run has got the keys once, and API keys, which takes that auth
+// answers now. It gives fault.Unavailable when not.
+func (c *Checker) Ready(ctx context.Context) error {
+	if err := c.keys.Ready(ctx); err != nil {
+		return err
+	}
+	_, err := c.health.Check(ctx, &healthgrpc.HealthCheckRequest{})
+	return err
+}
 
 // checkKey asks auth whose an API key is.
 func checkKey(auth authv1.AuthServiceClient, service string) identity.KeyCheck {

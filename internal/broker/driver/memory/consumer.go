@@ -74,6 +74,10 @@ func (k *consumer) grab(l *lease, ds *[]broker.Delivery) grabbed {
 	if err != nil {
 		return out
 	}
+	if len(*ds) > 0 && l.group != g {
+		out.full = true // the group was made anew: a lease is of one group
+		return out
+	}
 	now := time.Now()
 	k.conn.report(t, t.trim(now))
 	for len(*ds) < k.cfg.MaxMessages {

@@ -51,6 +51,19 @@ func (s *Server) Down() { s.set(true) }
 // Up ends an outage.
 func (s *Server) Up() { s.set(false) }
 
+// Remove deletes a topic and what is in it, or one group of it, as somebody with
+// the broker's own tools would.
+func (s *Server) Remove(topic, group string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.topics[topic]; t != nil && group != "" {
+		delete(t.groups, group)
+	} else {
+		delete(s.topics, topic)
+	}
+	s.changed()
+}
+
 func (s *Server) set(down bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

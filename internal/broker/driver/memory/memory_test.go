@@ -41,6 +41,10 @@ func TestSuite(t *testing.T) {
 			return s.(server).Open(memory.Options{Lost: lost}), nil //nolint:forcetypeassert // nothing else is stored
 		},
 	}
+	h.Remove = func(_ testing.TB, url, topic, group string) {
+		s, _ := servers.Load(url)
+		s.(server).Remove(topic, group) //nolint:forcetypeassert // nothing else is stored
+	}
 	brokertest.Run(t, h, brokertest.Except{
 		"ForeignProducer":       "there is no other client of memory",
 		"FullTopicForeign":      "there is no other client of memory",
@@ -48,6 +52,7 @@ func TestSuite(t *testing.T) {
 		"SlowLinkLargeMessages": "there is no link to slow",
 		"ConsumerKill9MidBatch": "a worker process cannot share memory",
 		"PoisonCrashLoop":       "a worker process cannot share memory",
+		"TopicMadeAnew":         "what a deleted topic held is not reported as lost",
 		"KeyOrder":              "workers share one cursor; Capabilities.Ordered is false",
 	})
 }

@@ -39,8 +39,11 @@ func harness(start func(t *testing.T, fault bool) brokertest.Server) brokertest.
 }
 
 var except = brokertest.Except{
-	"SlowLinkLargeMessages": "to come: an answer, of up to 512 messages, is read under one deadline of 3 s",
-	"KeyOrder":              "workers share one stream, and Redis hands entries to whoever asks; Capabilities.Ordered is false",
+	"SlowLinkLargeMessages":     "to come: an answer, of up to 512 messages, is read under one deadline of 3 s",
+	"TopicGone":                 "to come: Harness.Remove and what it finds",
+	"GroupGone":                 "to come, with TopicGone",
+	"TopicReadFromItsBeginning": "to come, with TopicGone",
+	"KeyOrder":                  "workers share one stream, and Redis hands entries to whoever asks; Capabilities.Ordered is false",
 }
 
 // foreign publishes as any Redis client would.
