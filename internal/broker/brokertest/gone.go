@@ -53,7 +53,10 @@ func (e *env) gone(group string, missing error) {
 		from := s.mark()
 		require.True(e, within(20*time.Second, func() bool { return len(s.acked(from)) > 1000 }), "the publisher goes on: %v", s.err)
 		want := s.acked(from)
-		require.True(e, within(20*time.Second, func() bool { return all.has(want) }), "round %d: acknowledged after the healing and gone: %s", round, all.without(want))
+		if !within(20*time.Second, func() bool { return all.has(want) }) {
+			lag, err := admin.Lag(e.ctx, e.topic, e.group)
+			e.Fatalf("round %d: %d acknowledged after the healing, gone are %q; the lag is %+v %v", round, len(want), all.without(want), lag, err)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -21,6 +22,7 @@ type channel struct {
 	ch      *amqp.Channel
 	returns chan amqp.Return // room for every publish in flight: the library drops what finds none
 	closes  chan *amqp.Error
+	mute    atomic.Bool // a confirm stayed away for the publish timeout
 
 	mu       sync.Mutex
 	last     uint64 // number of the last publish; used by the sender only
@@ -43,8 +45,11 @@ func openChannel(p *peer) (*channel, error) {
 	return c, nil
 }
 
-// usable reports whether the channel can be published on.
-func (c *channel) usable(p *peer) bool { return c != nil && c.peer == p && !c.ch.IsClosed() }
+// usable reports whether the channel can be published on. One that lost a confirm
+// may never get another: a queue that was made anew does not know its numbers.
+func (c *channel) usable(p *peer) bool {
+	return c != nil && c.peer == p && !c.mute.Load() && !c.ch.IsClosed()
+}
 
 // send publishes one message. Only one goroutine does at a time.
 func (c *channel) send(exchange, key string, out *amqp.Publishing) (*amqp.DeferredConfirmation, uint64, error) {

@@ -180,6 +180,13 @@ func (k *consumer) want(now bool) {
 	}
 }
 
+// hungry reports whether a session has nothing and could take something.
+func (k *consumer) hungry(s *session) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.session == s && k.wanted && !k.idle && len(k.buffer) == 0 && k.inFlight == 0 && k.held == 0
+}
+
 // forget ends a session and returns the leases that are lost with it.
 func (k *consumer) forget(s *session) (lost []*lease) {
 	k.mu.Lock()
@@ -214,8 +221,11 @@ func (k *consumer) run() {
 		s, err := k.attach(p)
 		if err == nil {
 			n = 0
+			var listening sync.WaitGroup
+			listening.Go(s.listen)
 			s.pump()
 			s.end()
+			listening.Wait()
 			continue
 		}
 		if n == 0 && k.closed.Err() == nil {

@@ -92,6 +92,7 @@ func (f *flight) take() (*channel, error) {
 	if err != nil || ch.usable(p) {
 		return ch, err
 	}
+	ch.close(f.ctx)
 	fresh, err := call(f.ctx, p, func() (*channel, error) { return openChannel(p) })
 	if err != nil {
 		return nil, err
@@ -199,6 +200,9 @@ func (f *flight) settle() {
 		select {
 		case <-s.dc.Done():
 		case <-f.ctx.Done():
+			if errors.Is(context.Cause(f.ctx), errLate) {
+				s.ch.mute.Store(true)
+			}
 			f.fail(s.index, fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, context.Cause(f.ctx)))
 			return
 		}

@@ -38,6 +38,7 @@ type conn struct {
 	known    sync.Map // topics that exist, for publishers
 	specs    sync.Map // what EnsureTopic was told, by topic
 	ackWaits sync.Map // what EnsureGroup was told, by membership
+	made     sync.Map // queues that were here
 
 	dialing sync.Mutex // held while sub is opened
 

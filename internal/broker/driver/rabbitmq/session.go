@@ -3,6 +3,7 @@ package rabbitmq
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -38,8 +39,9 @@ type session struct {
 	deliveries <-chan amqp.Delivery
 	retired    []uint64 // last deliveries of consumers before it
 
-	workers   atomic.Int32 // consumers that the broker still counts
-	dismissed atomic.Int64 // when the last was dismissed, Unix nanoseconds
+	arrivals  atomic.Uint64 // deliveries so far
+	workers   atomic.Int32  // consumers that the broker still counts
+	dismissed atomic.Int64  // when the last was dismissed, Unix nanoseconds
 }
 
 // fading is how long the broker may count a consumer that has ended: its queue
@@ -128,6 +130,7 @@ func (s *session) pump() {
 		tuned := false
 		for in := range deliveries {
 			last = in.DeliveryTag
+			s.arrivals.Add(1)
 			it := s.item(&in)
 			s.size.add(it.Size())
 			s.push(s, it)
@@ -175,6 +178,41 @@ func (s *session) item(in *amqp.Delivery) item {
 	decode(in, &it.Message)
 	it.Position = position(&it.Message)
 	return it
+}
+
+// deafAfter is how long a session with room may hear nothing before the queue is
+// asked whether it has something to say.
+const deafAfter = 5 * time.Second
+
+// listen gives the session up when the broker does not know any more that it is
+// there: messages wait, twice, and none comes. That happens when somebody deletes
+// the queue and makes another of that name at once (see mourn). On a new channel
+// everything comes. It returns when the session is over.
+func (s *session) listen() {
+	tick := time.NewTicker(deafAfter)
+	defer tick.Stop()
+	heard, silences := uint64(0), 0
+	for {
+		select {
+		case <-tick.C:
+		case <-s.ctx.Done():
+			return
+		}
+		before := heard
+		if heard = s.arrivals.Load(); heard != before || !s.hungry(s) {
+			silences = 0
+			continue
+		}
+		q, err := s.conn.length(s.ctx, s.peer, s.queue)
+		if err == nil && q.Messages == 0 || err != nil && !errors.Is(err, broker.ErrNoGroup) {
+			silences = 0
+			continue
+		}
+		if silences++; silences == 2 {
+			s.conn.cfg.Log.Warn("messages wait and none comes, joining the group again", "topic", s.cfg.Topic, "group", s.cfg.Group)
+			s.abandon()
+		}
+	}
 }
 
 // end is called once, after pump: everything in flight is the group's again.
