@@ -216,8 +216,3 @@ func (c *conn) ackWait(topic, group string) time.Duration {
 	}
 	return broker.DefaultAckWait
 }
-
-// Seek implements broker.Admin: a queue keeps nothing to go back to.
-func (a admin) Seek(context.Context, string, string, broker.Position) error {
-	return fmt.Errorf("seek: %w", broker.ErrUnsupported)
-}
