@@ -48,7 +48,10 @@ func TestSuiteOnFake(t *testing.T) {
 		Refused: refusedByFake,
 		Remove:  remove,
 	}, brokertest.Except{
-		"SlowLinkLargeMessages": "the fake says to clients where it is itself; on Apache Kafka it runs",
+		"SlowLinkLargeMessages":     "the fake says to clients where it is itself; on Apache Kafka it runs",
+		"TopicGone":                 "to come, with what Check finds",
+		"GroupGone":                 "to come, with what Check finds",
+		"TopicReadFromItsBeginning": "to come, with what Check finds",
 	})
 }
 
