@@ -294,9 +294,10 @@ func fullTopicSlowReader(e *env) {
 	e.takesMore(e.topic)
 }
 
-// Publishers that know nothing of this package lose nothing either.
+// Publishers that know nothing of this package lose nothing either, as on the
+// mesh's open topic.
 func fullTopicForeign(e *env) {
-	e.provision(broker.TopicSpec{MaxBytes: fullBytes})
+	e.provision(broker.TopicSpec{MaxBytes: fullBytes, Dedupe: broker.NoDedupe})
 	f := &flood{topic: e.topic}
 	var senders []send
 	for range 3 {

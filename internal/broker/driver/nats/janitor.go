@@ -42,7 +42,10 @@ type knownTopic struct {
 	seen  atomic.Bool // it has been there
 	gone  atomic.Bool // when last looked at, it was not
 	asked atomic.Bool // for a look
-	drops bool        // its stream drops what is not acknowledged, and that was said; used by run only
+
+	// Used by run only, so that each is said once.
+	drops  bool // its stream drops what is not acknowledged
+	failed bool // no room could be made
 }
 
 func newJanitor(c *conn) *janitor {
@@ -146,8 +149,9 @@ func (j *janitor) look(ctx context.Context, name string, t *knownTopic) {
 		}
 		err = j.sweep(call, stream)
 	}
-	if err != nil && ctx.Err() == nil {
-		log.Warn("no room could be made in a topic", "err", err)
+	if failed := err != nil; failed != t.failed && ctx.Err() == nil {
+		t.failed = failed
+		log.Warn("making room in a topic", "works", !failed, "err", err)
 	}
 }
 
