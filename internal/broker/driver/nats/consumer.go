@@ -3,6 +3,8 @@ package nats
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,11 +41,14 @@ type consumer struct {
 	carry     []*nats.Msg // received and not yet returned
 	since     time.Time   // when the first of carry came
 	attached  bool
+	joined    int // the life of the group that it is attached to
 	gap       gap
 
 	mu      sync.Mutex
 	ackWait time.Duration
 	leases  map[*lease]struct{}
+	life    int           // how often the group was deleted
+	deleted chan struct{} // it was, and Receive has not heard of it; capacity 1
 }
 
 // spare is room in the channel beside one batch: statuses, and what a pull
@@ -59,7 +64,7 @@ func newConsumer(c *conn, l *link, cfg broker.ConsumerConfig) (*consumer, error)
 		conn: c, link: l, js: js, cfg: cfg, stream: c.stream(cfg.Topic), inbox: l.nc.NewInbox() + ".",
 		in:     make(chan *nats.Msg, 2*cfg.MaxMessages+spare),
 		slots:  make(chan struct{}, cfg.MaxInFlight),
-		leases: map[*lease]struct{}{}, ackWait: cfg.AckWait,
+		leases: map[*lease]struct{}{}, ackWait: cfg.AckWait, deleted: make(chan struct{}, 1),
 	}
 	k.closed, k.close = context.WithCancel(context.Background())
 	k.closing = k.closed.Done()
@@ -85,13 +90,18 @@ func (k *consumer) Receive(ctx context.Context) (*broker.Batch, error) {
 	case <-k.closing:
 		return nil, broker.ErrClosed
 	}
+	select {
+	case <-k.deleted:
+		k.forget()
+	default:
+	}
 	for {
 		msgs, err := k.collect(ctx)
 		if err != nil {
 			<-k.slots
 			return nil, err
 		}
-		if b := k.lease(msgs, k.since); len(b.Deliveries) > 0 {
+		if b := k.lease(msgs); len(b.Deliveries) > 0 {
 			return b, nil
 		}
 	}
@@ -116,9 +126,43 @@ func (k *consumer) collect(ctx context.Context) ([]*nats.Msg, error) {
 	return msgs, nil
 }
 
+// forsake is called when the group was deleted. Made anew it counts from one
+// again, and takes words about old messages for words about new ones: nothing
+// must be said any more about what came until now.
+func (k *consumer) forsake() {
+	k.mu.Lock()
+	k.life++
+	leases := slices.Collect(maps.Keys(k.leases))
+	k.mu.Unlock()
+	for _, l := range leases {
+		l.lose()
+	}
+	select {
+	case k.deleted <- struct{}{}:
+	default:
+	}
+}
+
+// forget throws away what came from a group that is no more, for Receive to
+// join the one that is made anew.
+func (k *consumer) forget() {
+	k.attached, k.carry = false, nil
+	for {
+		select {
+		case <-k.in:
+		case <-k.deleted:
+		default:
+			return
+		}
+	}
+}
+
 // attach waits until the group exists, and learns its lease and position.
 func (k *consumer) attach(ctx context.Context) error {
 	for wait := backoff(0); !k.attached; wait = wait.next() {
+		k.mu.Lock()
+		k.joined = k.life
+		k.mu.Unlock()
 		info, err := k.info(ctx)
 		if err == nil {
 			k.mu.Lock()
@@ -186,10 +230,7 @@ func (k *consumer) Close(ctx context.Context) error {
 		k.close()
 		k.watch.close()
 		k.mu.Lock()
-		leases := make([]*lease, 0, len(k.leases))
-		for l := range k.leases {
-			leases = append(leases, l)
-		}
+		leases := slices.Collect(maps.Keys(k.leases))
 		k.mu.Unlock()
 		for _, l := range leases {
 			l.abandon()

@@ -35,9 +35,9 @@ type lease struct {
 
 var _ broker.Settler = (*lease)(nil)
 
-// lease makes a batch of messages whose first came at since. It is empty when
-// none of them is a delivery, and then not leased.
-func (k *consumer) lease(msgs []*nats.Msg, since time.Time) *broker.Batch {
+// lease makes a batch of messages. It is empty when none of them is a delivery,
+// or the group they came from is no more, and then not leased.
+func (k *consumer) lease(msgs []*nats.Msg) *broker.Batch {
 	l := &lease{consumer: k, replies: make([]string, 0, len(msgs))}
 	l.ctx, l.cancel = context.WithCancelCause(context.Background())
 	ds := make([]broker.Delivery, 0, len(msgs))
@@ -54,14 +54,19 @@ func (k *consumer) lease(msgs []*nats.Msg, since time.Time) *broker.Batch {
 		k.lost(k.gap.next(meta))
 		ds, l.replies = append(ds, d), append(l.replies, m.Reply)
 	}
-	if len(ds) == 0 {
+	k.mu.Lock()
+	gone := k.life != k.joined
+	if len(ds) == 0 || gone {
+		k.mu.Unlock()
 		l.cancel(broker.ErrLeaseLost)
+		if gone {
+			k.forget()
+		}
 		return &broker.Batch{}
 	}
-	k.mu.Lock()
 	k.leases[l] = struct{}{}
 	hold := safe(k.ackWait)
-	l.timer = time.AfterFunc(time.Until(since.Add(hold)), l.lose)
+	l.timer = time.AfterFunc(time.Until(k.since.Add(hold)), l.lose)
 	k.mu.Unlock()
 	return broker.NewBatch(l.ctx, ds, hold, l)
 }

@@ -45,24 +45,41 @@ func (k *consumer) lost(n int64) {
 	}
 }
 
-// watcher listens to what the server says about a group's messages that it
-// will not deliver any more. One worker of the group hears each advisory.
+// watcher listens to what the server says about a group: that it is no more,
+// and that a message of it will not be delivered any more.
 type watcher struct {
 	consumer *consumer
-	sub      *nats.Subscription
+	subs     []*nats.Subscription
 }
 
-const advisoryTerminated = "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED."
+const (
+	advisoryTerminated    = "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED."
+	advisoryGroupDeleted  = "$JS.EVENT.ADVISORY.CONSUMER.DELETED."
+	advisoryStreamDeleted = "$JS.EVENT.ADVISORY.STREAM.DELETED."
+)
 
 func watch(k *consumer) (*watcher, error) {
 	w := &watcher{consumer: k}
-	sub, err := k.link.nc.QueueSubscribe(advisoryTerminated+k.stream+"."+k.cfg.Group, "driftmesh-"+k.cfg.Group, w.terminated)
-	if err != nil {
-		return nil, fmt.Errorf("subscribe to advisories: %w", err)
+	for _, a := range []struct {
+		subject, queue string
+		heard          nats.MsgHandler
+	}{
+		{advisoryTerminated + k.stream + "." + k.cfg.Group, "driftmesh-" + k.cfg.Group, w.terminated}, // one worker counts it
+		{advisoryGroupDeleted + k.stream + "." + k.cfg.Group, "", w.deleted},
+		{advisoryStreamDeleted + k.stream, "", w.deleted},
+	} {
+		sub, err := k.link.nc.QueueSubscribe(a.subject, a.queue, a.heard)
+		if err != nil {
+			w.close()
+			return nil, fmt.Errorf("subscribe to advisories: %w", err)
+		}
+		w.subs = append(w.subs, sub)
 	}
-	w.sub = sub
 	return w, nil
 }
+
+// deleted hears that somebody has deleted the group.
+func (w *watcher) deleted(*nats.Msg) { w.consumer.forsake() }
 
 // terminated hears of messages removed while a worker had them, or while they
 // waited to be delivered again.
@@ -76,5 +93,7 @@ func (w *watcher) terminated(m *nats.Msg) {
 }
 
 func (w *watcher) close() {
-	_ = w.sub.Unsubscribe() // fails only when the connection is gone, and the subscription with it
+	for _, s := range w.subs {
+		_ = s.Unsubscribe() // fails only when the connection is gone, and the subscription with it
+	}
 }

@@ -60,7 +60,7 @@ func (k *consumer) first(ctx context.Context) error {
 		case endMessage, endExpired, endFull, endChanged:
 			wait = 0
 		case endGone:
-			k.attached = false
+			k.forget()
 			return k.pause(ctx, wait.duration())
 		default:
 			if err := k.pause(ctx, wait.duration()); err != nil {
@@ -105,6 +105,8 @@ func (k *consumer) await(ctx context.Context, subject string, changed <-chan str
 			miss.Reset(2*pullHeartbeat + pullHeartbeat/2)
 		case <-miss.C:
 			return endExpired, nil
+		case <-k.deleted:
+			return endGone, nil
 		case <-changed:
 			return endChanged, nil
 		case <-ctx.Done():
@@ -195,6 +197,9 @@ func (k *consumer) slice(ctx context.Context, subject string, n int, over <-chan
 			}
 		case <-over:
 			return endOther, nil
+		case <-k.deleted:
+			k.forget()
+			return endGone, nil
 		case <-changed:
 			return endChanged, nil
 		case <-ctx.Done():

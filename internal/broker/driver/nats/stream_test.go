@@ -68,6 +68,41 @@ func TestOldStreamsAreMended(t *testing.T) {
 	require.EqualValues(t, 4, stored(), "also of a server that has read its streams from disk")
 }
 
+// What a worker says late about messages of a group that is no more is not taken
+// for a word about the new one's, which counts from one again.
+func TestOldAcknowledgementsDoNotReachANewGroup(t *testing.T) {
+	t.Parallel()
+	s := natsserver.Start(t, natsserver.Options{})
+	js := bareStream(t, s)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	b := dial(t, nats.Config{URL: s.URL()})
+	spec, group := broker.TopicSpec{Name: "spans"}, broker.GroupSpec{Topic: "spans", Name: "g"}
+	p, err := b.Publisher()
+	require.NoError(t, err)
+	provisioned := func(name string) {
+		require.NoError(t, broker.Provision(ctx, b.Admin(), spec, group))
+		require.NoError(t, p.Publish(ctx, []broker.Message{{Topic: "spans", ID: name, Value: []byte(name)}}))
+	}
+	provisioned("old")
+	old := consumer(t, b, "spans", "g")
+	late, err := old.Receive(ctx)
+	require.NoError(t, err)
+	require.NoError(t, js.DeleteStream(ctx, "driftmesh_spans"))
+	provisioned("new")
+	crashing := consumer(t, dial(t, nats.Config{URL: s.URL()}), "spans", "g")
+	batch, err := crashing.Receive(ctx)
+	require.NoError(t, err)
+	require.Equal(t, "new", string(batch.Deliveries[0].Value))
+	require.Equal(t, late.Deliveries[0].Position, batch.Deliveries[0].Position)
+	require.ErrorIs(t, late.Ack(ctx), broker.ErrLeaseLost)
+	require.NoError(t, crashing.Close(ctx))
+	again, err := old.Receive(ctx)
+	require.NoError(t, err)
+	require.Equal(t, "new", string(again.Deliveries[0].Value), "nobody has handled it")
+	require.NoError(t, again.Ack(ctx))
+}
+
 // Who publishes to a topic that somebody has deleted hears of it within seconds,
 // and a topic made anew loses nothing that is new, whoever was reading the old
 // one.
