@@ -3,8 +3,9 @@ package broker
 import (
 	"slices"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/driftmesh/driftmesh/internal/event"
 )
 
 // Header is one entry of a message's metadata. Keys are lower case, of
@@ -15,24 +16,20 @@ type Header struct {
 	Value []byte
 }
 
-// Headers this package reads or writes. Package event names the rest.
+// Headers this package reads or writes; package event names them all.
 const (
-	// HeaderTenant names the owner of the data.
-	HeaderTenant = "driftmesh-tenant"
-	// HeaderTime is when the door accepted the data, Unix nanoseconds; it is
-	// the same on every delivery.
-	HeaderTime = "driftmesh-time"
-	// HeaderTraceParent is the W3C trace context of the message.
-	HeaderTraceParent = "traceparent"
+	HeaderTenant      = event.HeaderTenant
+	HeaderTime        = event.HeaderTime // the same on every delivery
+	HeaderTraceParent = event.HeaderTraceParent
 	// HeaderBrokerUser names the user whom the broker has verified as the
 	// message's producer. Only a driver with Capabilities.VerifiedUser writes it,
 	// on what it receives; one that comes in from outside it throws away.
-	HeaderBrokerUser = "driftmesh-broker-user"
+	HeaderBrokerUser = event.HeaderBrokerUser
 )
 
 // MeshTenant is the tenant of the mesh's own telemetry. Work on its behalf is
 // never traced, so that telemetry about telemetry cannot feed itself.
-const MeshTenant = "driftmesh"
+const MeshTenant = event.Mesh
 
 // Message is what a producer publishes. The driver copies neither Value nor
 // Headers before it returns from Publish, and changes neither.
@@ -131,10 +128,8 @@ func TimeOf(headers []Header, fallback time.Time) time.Time {
 	return fallback
 }
 
-const dlqSuffix = ".dlq"
-
 // DLQ is the topic that holds what a topic's groups have parked.
-func DLQ(topic string) string { return topic + dlqSuffix }
+func DLQ(topic string) string { return event.DLQ(topic) }
 
 // IsDLQ reports whether a topic holds parked messages.
-func IsDLQ(topic string) bool { return strings.HasSuffix(topic, dlqSuffix) }
+func IsDLQ(topic string) bool { return event.IsDLQ(topic) }

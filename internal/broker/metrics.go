@@ -18,6 +18,7 @@ type metrics struct {
 	redelivered *prometheus.CounterVec
 	retried     *prometheus.CounterVec
 	parked      *prometheus.CounterVec
+	unparkable  *prometheus.CounterVec
 	lost        *prometheus.CounterVec
 	leasesLost  *prometheus.CounterVec
 	inFlight    *prometheus.GaugeVec
@@ -48,6 +49,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		redelivered: counter("redelivered_total", "Messages received that had been delivered before.", "topic", "group"),
 		retried:     counter("retried_total", "Messages given back to be delivered again.", "topic", "group"),
 		parked:      counter("parked_total", "Messages put into the dead-letter topic.", "topic", "group", "reason"),
+		unparkable:  counter("unparkable_total", "Messages given up because the broker refuses even a dead letter of their bare facts.", "topic", "group"),
 		lost:        counter("lost_messages_total", "Messages that retention removed before the group had read them.", "topic", "group"),
 		leasesLost:  counter("leases_lost_total", "Batches whose lease ran out before they were settled.", "topic", "group"),
 		inFlight: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{

@@ -5,21 +5,25 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/driftmesh/driftmesh/internal/event"
 )
 
-// Headers of a parked message. The original headers, key, value and id stay as
-// they were; a message parked again keeps HeaderFirstSeen.
+// Headers of a parked message; package event says what they mean.
 const (
-	HeaderDLQReason    = "driftmesh-dlq-reason"     // one of the reasons below
-	HeaderDLQError     = "driftmesh-dlq-error"      // the last error, at most 1 KiB
-	HeaderDLQAttempts  = "driftmesh-dlq-attempts"   // how often it was tried
-	HeaderDLQTopic     = "driftmesh-dlq-topic"      // where it came from
-	HeaderDLQGroup     = "driftmesh-dlq-group"      // who could not handle it
-	HeaderDLQLane      = "driftmesh-dlq-lane"       // its place there
-	HeaderDLQPosition  = "driftmesh-dlq-position"   //
-	HeaderDLQFirstSeen = "driftmesh-dlq-first-seen" // its own time, RFC 3339
-	HeaderDLQDeadAt    = "driftmesh-dlq-dead-at"    // when it was parked, RFC 3339
-	HeaderDLQWorker    = "driftmesh-dlq-worker"     // by which worker
+	HeaderDLQReason    = event.HeaderDLQReason
+	HeaderDLQError     = event.HeaderDLQError
+	HeaderDLQAttempts  = event.HeaderDLQAttempts
+	HeaderDLQTopic     = event.HeaderDLQTopic
+	HeaderDLQGroup     = event.HeaderDLQGroup
+	HeaderDLQLane      = event.HeaderDLQLane
+	HeaderDLQPosition  = event.HeaderDLQPosition
+	HeaderDLQFirstSeen = event.HeaderDLQFirstSeen
+	HeaderDLQDeadAt    = event.HeaderDLQDeadAt
+	HeaderDLQWorker    = event.HeaderDLQWorker
+	HeaderDLQCut       = event.HeaderDLQCut
+	HeaderDLQSize      = event.HeaderDLQSize
+	HeaderDLQDigest    = event.HeaderDLQDigest
 )
 
 // Reason is why a message was parked.
@@ -35,10 +39,7 @@ const (
 	ReasonDenied        Reason = "denied"         // its sender may not do this
 )
 
-const (
-	maxErrorBytes = 1 << 10
-	dlqPrefix     = "driftmesh-dlq-"
-)
+const maxErrorBytes = 1 << 10
 
 // Park says why and by whom a message is parked.
 type Park struct {
@@ -67,7 +68,7 @@ func Parked(d *Delivery, p Park) Message {
 	}
 	m.Headers = make([]Header, 0, len(d.Headers)+10)
 	for _, h := range d.Headers {
-		if !strings.HasPrefix(h.Key, dlqPrefix) && !Secret(h.Key) {
+		if !strings.HasPrefix(h.Key, event.PrefixDLQ) && !Secret(h.Key) {
 			m.Headers = append(m.Headers, h)
 		}
 	}

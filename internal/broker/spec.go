@@ -1,6 +1,10 @@
 package broker
 
-import "time"
+import (
+	"time"
+
+	"github.com/driftmesh/driftmesh/internal/event"
+)
 
 // Defaults of the specs, used where a field is zero and the thing is new.
 const (
@@ -40,7 +44,8 @@ type TopicSpec struct {
 	// URL says.
 	Replicas int
 	// Dedupe is the window within which a message ID is stored once, where
-	// Capabilities.Dedupe; NoDedupe is none.
+	// Capabilities.Dedupe; NoDedupe is none. By default it is DefaultDedupe, and
+	// DLQDedupe for a DLQ.
 	Dedupe time.Duration
 	// Update is on its way out: no driver needs it any more.
 	Update bool
@@ -129,6 +134,9 @@ func (t TopicSpec) WithDefaults() TopicSpec {
 	setIfZero(&t.MaxAge, DefaultMaxAge)
 	setIfZero(&t.MaxBytes, DefaultTopicBytes)
 	setIfZero(&t.Replicas, 1)
+	if event.IsDLQ(t.Name) {
+		setIfZero(&t.Dedupe, DLQDedupe)
+	}
 	setIfZero(&t.Dedupe, min(DefaultDedupe, t.MaxAge))
 	return t
 }

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/driftmesh/driftmesh/internal/event"
 )
 
 // Parking is what Parked has written into the headers of a message. Fields
@@ -17,18 +19,25 @@ type Parking struct {
 	FirstSeen      time.Time
 	DeadAt         time.Time
 	Worker         string
+
+	// Of a stand-in: what is not whole of it, in the words of HeaderDLQCut, and
+	// the bytes and the digest of the whole value. Cut is empty otherwise.
+	Cut    []string
+	Size   int
+	Digest string
 }
 
 // Unpark is the inverse of Parked: the message as it was before it was parked,
 // which shares m's memory, and what is known about the parking. The topic is
-// that of the DLQ the message was read from, whatever its headers say.
+// that of the DLQ the message was read from, whatever its headers say. Of a
+// stand-in it is what is left of the message (Parking.Cut).
 func Unpark(m *Message) (Message, Parking) {
 	out := *m
-	out.Topic = strings.TrimSuffix(m.Topic, dlqSuffix)
+	out.Topic = event.Origin(m.Topic)
 	out.Headers = make([]Header, 0, len(m.Headers))
 	p := Parking{Topic: out.Topic}
 	for _, h := range m.Headers {
-		if strings.HasPrefix(h.Key, dlqPrefix) {
+		if strings.HasPrefix(h.Key, event.PrefixDLQ) {
 			p.read(h.Key, string(h.Value))
 			continue
 		}
@@ -57,5 +66,11 @@ func (p *Parking) read(key, value string) {
 		p.DeadAt, _ = time.Parse(time.RFC3339Nano, value)
 	case HeaderDLQWorker:
 		p.Worker = value
+	case HeaderDLQCut:
+		p.Cut = strings.Split(value, ",")
+	case HeaderDLQSize:
+		p.Size, _ = strconv.Atoi(value)
+	case HeaderDLQDigest:
+		p.Digest = value
 	}
 }

@@ -10,7 +10,10 @@ import (
 // Reserved is the prefix of headers that drivers use for themselves.
 const Reserved = "driftmesh-x-"
 
-const maxName = 128
+const (
+	maxName    = 128
+	maxHeaders = 1000 // in one message
+)
 
 // ValidName returns ErrInvalid unless name can be a topic on every broker.
 func ValidName(name string) error {
@@ -53,8 +56,11 @@ func ValidMessage(m *Message, limit int) error {
 	if err := ValidName(m.Topic); err != nil {
 		return err
 	}
-	if strings.ContainsAny(m.ID, "\r\n\x00") || strings.TrimSpace(m.ID) != m.ID || !utf8.ValidString(m.ID) {
-		return fmt.Errorf("%w: id %q", ErrInvalid, m.ID)
+	if err := validID(m.ID); err != nil {
+		return err
+	}
+	if len(m.Headers) > maxHeaders {
+		return fmt.Errorf("%w: %d headers, want at most %d", ErrInvalid, len(m.Headers), maxHeaders)
 	}
 	for i := range m.Headers {
 		if err := ValidHeader(&m.Headers[i]); err != nil {
@@ -71,6 +77,13 @@ func ValidMessage(m *Message, limit int) error {
 	}
 	if size := m.Size(); limit > 0 && size > limit {
 		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, size, limit)
+	}
+	return nil
+}
+
+func validID(id string) error {
+	if strings.ContainsAny(id, "\r\n\x00") || strings.TrimSpace(id) != id || !utf8.ValidString(id) {
+		return fmt.Errorf("%w: id %q", ErrInvalid, id)
 	}
 	return nil
 }

@@ -90,13 +90,13 @@ func Lookup(name string) (t Topic, ok bool) {
 // DeadLetters is the topic of what the groups of t have parked.
 func (t Topic) DeadLetters() Topic {
 	d := Topic{
-		Name:    t.Name + dlqSuffix,
+		Name:    DLQ(t.Name),
 		Carries: "Messages of the topic " + t.Name + " that could not be handled, as they were, with the reason in headers. Credentials are taken out.",
 		Values:  slices.Clone(t.Values),
 		Groups:  []string{GroupDeadLetters},
 		Key:     t.Key,
 		Writers: "the group that could not handle the message",
-		Limits:  []string{"A parked message may be 4 KiB larger than others."},
+		Limits:  []string{"A parked message may be 4 KiB larger than others; of what is larger still, what fits is kept."},
 	}
 	for _, h := range t.Headers {
 		switch h.Name {
@@ -111,6 +111,3 @@ func (t Topic) DeadLetters() Topic {
 	d.Headers = append(d.Headers, deadHeaders()...)
 	return d
 }
-
-// dlqSuffix is broker.DLQ's; a test of package process holds them together.
-const dlqSuffix = ".dlq"

@@ -76,23 +76,3 @@ func sealHeader() Header {
 		SetBy: ByMesh,
 	}
 }
-
-// deadHeaders are those of a parked message. Package broker writes them; a test
-// holds the two together.
-func deadHeaders() []Header {
-	h := func(name, meaning, example string) Header {
-		return Header{Name: "driftmesh-dlq-" + name, Meaning: meaning, Example: example, SetBy: ByMesh, Required: true}
-	}
-	return []Header{
-		h("reason", "Why it was parked, in lower snake case.", "decode"),
-		h("error", "The last error, at most 1 KiB.", "the message is not an OTLP request"),
-		h("attempts", "How often it was tried.", "1"),
-		h("topic", "Where it came from.", Inbox),
-		h("group", "Who could not handle it.", GroupIngest),
-		h("lane", "Its place there: partition, shard or queue.", ""),
-		h("position", "Its place there: offset, sequence or entry id.", "4711"),
-		h("first-seen", "Its own time, RFC 3339.", "2026-11-21T10:00:00Z"),
-		h("dead-at", "When it was parked, RFC 3339.", "2026-11-21T10:00:01Z"),
-		h("worker", "By which worker.", "ingest-worker"),
-	}
-}

@@ -96,7 +96,7 @@ func Cases() []string {
 }
 
 func cases() []testCase {
-	return slices.Concat(publishCases(), consumeCases(), runnerCases(), groupCases(), adminCases(), fullCases(), goneCases(), faultCases(), linkCases(), anewCases())
+	return slices.Concat(publishCases(), consumeCases(), runnerCases(), parkCases(), groupCases(), adminCases(), fullCases(), goneCases(), faultCases(), linkCases(), anewCases())
 }
 
 // Run runs the suite.

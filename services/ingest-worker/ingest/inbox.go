@@ -64,7 +64,7 @@ func (s *Service) inboxRunner(publisher broker.Publisher) (*broker.Runner, error
 			MaxMessages: s.cfg.Messages, MaxBytes: int(s.cfg.Bytes), Linger: s.cfg.Linger, MaxInFlight: s.cfg.Parallel,
 		},
 		Handler: x.handle, OnPark: x.parked, Mark: x.mark,
-		Prepare: func(d *broker.Delivery) { admit.Prepare(time.Now(), d) },
+		Prepare: func(d *broker.Delivery) { x.sealer.Prepare(time.Now(), d) },
 		Drain:   s.cfg.Drain, Log: s.deps.Log,
 	})
 }

@@ -118,6 +118,7 @@ func foreign(tb testing.TB, addr string) func(context.Context, broker.Message) e
 	tb.Cleanup(transport.CloseIdleConnections)
 	w := &kafkago.Writer{
 		Addr: kafkago.TCP(u.Host), RequiredAcks: kafkago.RequireAll, BatchTimeout: time.Millisecond, Transport: transport,
+		BatchBytes: 64 << 20, // the broker's limit is the one that counts
 	}
 	tb.Cleanup(func() { _ = w.Close() })
 	return func(ctx context.Context, m broker.Message) error {

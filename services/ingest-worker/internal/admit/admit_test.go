@@ -102,22 +102,41 @@ func TestSealIsGoodForItsMessageAlone(t *testing.T) {
 
 func TestPrepareTakesAwayWhatOnlyTheMeshMaySay(t *testing.T) {
 	t.Parallel()
+	s, err := admit.NewSealer([]byte("0123456789abcdef0123456789abcdef"))
+	require.NoError(t, err)
 	d := delivery(nil, event.HeaderTenant, "x", event.HeaderSeq, "x", event.HeaderCount, "x", event.HeaderTime, "x", event.HeaderVoid, "x",
+		event.HeaderOrigin, "x", event.HeaderRedriven, "9", event.HeaderSeal, "acme:forged",
 		event.HeaderType, "records.v1", "other", "kept")
 	before := d.Headers
-	admit.Prepare(at.Add(time.Hour), d)
-	require.Equal(t, []broker.Header{{Key: event.HeaderType, Value: []byte("records.v1")}, {Key: "other", Value: []byte("kept")}}, d.Headers)
+	s.Prepare(at.Add(time.Hour), d)
+	require.Equal(t, []broker.Header{
+		{Key: event.HeaderSeal, Value: []byte("acme:forged")}, {Key: event.HeaderType, Value: []byte("records.v1")}, {Key: "other", Value: []byte("kept")},
+	}, d.Headers)
 	require.Equal(t, event.HeaderTenant, before[0].Key, "the driver's memory is not written to")
 	require.Equal(t, at, d.Time)
 	require.Empty(t, d.ID)
 	for _, wrong := range []time.Time{{}, at.Add(-8 * 24 * time.Hour), at.Add(time.Hour)} {
 		d.Time = wrong
-		admit.Prepare(at, d)
+		s.Prepare(at, d)
 		require.Equal(t, at, d.Time)
 	}
 	d.Position = ""
-	admit.Prepare(at, d)
+	s.Prepare(at, d)
 	require.NotEmpty(t, d.ID, "without a place it gets a name")
+}
+
+// What was parked and is published again has a seal, and is still the message
+// that it was.
+func TestPrepareBelievesASeal(t *testing.T) {
+	t.Parallel()
+	s, err := admit.NewSealer([]byte("0123456789abcdef0123456789abcdef"))
+	require.NoError(t, err)
+	d := delivery([]byte("value"), event.HeaderType, "records.v1", event.HeaderOrigin, "first", event.HeaderRedriven, "1", event.HeaderCount, "9")
+	d.Headers = append(d.Headers, broker.Header{Key: event.HeaderSeal, Value: []byte(s.Seal("acme", &d.Message))})
+	s.Prepare(at, d)
+	require.Equal(t, "first", d.Header(event.HeaderOrigin))
+	require.Equal(t, "1", d.Header(event.HeaderRedriven))
+	require.Empty(t, d.Header(event.HeaderCount))
 }
 
 func TestIDsDependOnTenantOriginAndValue(t *testing.T) {

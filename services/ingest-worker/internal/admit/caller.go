@@ -96,15 +96,22 @@ func (s *Sealer) Seal(tenant string, m *broker.Message) string {
 // Caller believes a good seal, and else asks next.
 func (s *Sealer) Caller(next Caller) Caller {
 	return func(ctx context.Context, m *broker.Message) (string, error) {
-		if seal := m.Header(event.HeaderSeal); seal != "" {
-			tenant, text, _ := strings.Cut(seal, ":")
-			sum, err := base64.RawURLEncoding.DecodeString(text)
-			if err == nil && hmac.Equal(sum, s.sum(tenant, m)) {
-				return tenant, nil
-			}
+		if tenant, ok := s.sealed(m); ok {
+			return tenant, nil
 		}
 		return next(ctx, m)
 	}
+}
+
+// sealed gives the tenant for whom a message has a good seal.
+func (s *Sealer) sealed(m *broker.Message) (tenant string, ok bool) {
+	seal := m.Header(event.HeaderSeal)
+	if seal == "" {
+		return "", false
+	}
+	tenant, text, _ := strings.Cut(seal, ":")
+	sum, err := base64.RawURLEncoding.DecodeString(text)
+	return tenant, err == nil && hmac.Equal(sum, s.sum(tenant, m))
 }
 
 func (s *Sealer) sum(tenant string, m *broker.Message) []byte {

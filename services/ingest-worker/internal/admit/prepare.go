@@ -19,12 +19,13 @@ const maxAhead = time.Minute
 
 // Prepare takes from a delivery what only the mesh may say, and a time that
 // cannot be when it came in: what stands in the store under a time of its
-// sender's choice would live as long as that one likes.
+// sender's choice would live as long as that one likes. That it was here before,
+// and under which id, is believed of a message with a good seal.
 //
 // A broker that has no places leaves a message without an id nameless: it gets
 // an id, another one whenever it comes, because to store data twice is better
 // than to take two alike for one.
-func Prepare(now time.Time, d *broker.Delivery) {
+func (s *Sealer) Prepare(now time.Time, d *broker.Delivery) {
 	if d.Time.Before(now.Add(-maxWait)) || d.Time.After(now.Add(maxAhead)) {
 		d.Time = now
 	}
@@ -34,9 +35,10 @@ func Prepare(now time.Time, d *broker.Delivery) {
 	if !slices.ContainsFunc(d.Headers, foreign) {
 		return
 	}
+	_, sealed := s.sealed(&d.Message)
 	kept := make([]broker.Header, 0, len(d.Headers))
 	for _, h := range d.Headers {
-		if !foreign(h) {
+		if !foreign(h) || sealed && again(h) {
 			kept = append(kept, h)
 		}
 	}
@@ -48,5 +50,8 @@ func foreign(h broker.Header) bool {
 	case event.HeaderTenant, event.HeaderSeq, event.HeaderCount, event.HeaderTime, event.HeaderVoid:
 		return true
 	}
-	return false
+	return again(h)
 }
+
+// again reports whether a header says that the message was here before.
+func again(h broker.Header) bool { return h.Key == event.HeaderOrigin || h.Key == event.HeaderRedriven }

@@ -57,7 +57,7 @@ func (b *block) append(l *Letter, c *Content) {
 	}
 	b.headers.Append(headers)
 	b.key.AppendBytes(c.Key)
-	b.bytes.Append(uint64(len(c.Value)))
+	b.bytes.Append(uint64(l.Bytes))
 	b.value.AppendBytes(c.Value)
 }
 

@@ -98,6 +98,39 @@ func TestParkShowRedrive(t *testing.T) {
 	}
 }
 
+// Of a message that did not fit into its DLQ the head is kept: it is shown for
+// what it is, and never redriven.
+func TestStandInsAreShownAndStay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, drivers["memory"](t))
+	m := message("acme", bytes.Repeat([]byte("x"), 5000))
+	whole := broker.Parked(&broker.Delivery{Message: m}, broker.Park{Reason: broker.ReasonTooLarge, Err: errBroken, Group: event.GroupTraceStore})
+	w.publish(broker.StandIn(&whole, 4096), broker.Parked(&broker.Delivery{Message: message("acme", []byte("fits"))}, broker.Park{Reason: broker.ReasonTooLarge}))
+	letters := w.parked("acme", 2)
+	cut, fits := letters[0], letters[1]
+	if cut.GetValueBytes() < fits.GetValueBytes() {
+		cut, fits = fits, cut
+	}
+	require.EqualValues(t, 5000, cut.GetValueBytes(), "the size it had")
+	require.Contains(t, cut.GetError(), "only a part of it is kept")
+	require.Contains(t, cut.GetError(), errBroken.Error())
+	shown, err := w.GetDeadLetter(as("acme"), &deadletterv1.GetDeadLetterRequest{Id: cut.GetId()})
+	require.NoError(t, err)
+	require.Less(t, len(shown.GetValue()), 4096)
+	require.True(t, bytes.HasPrefix(m.Value, shown.GetValue()))
+	require.Contains(t, shown.GetPreviewNote(), "only a part")
+
+	require.Equal(t, []string{"REFUSED"}, w.redrive("acme", cut.GetId()))
+	resp, err := w.RedriveDeadLetters(as("acme"), &deadletterv1.RedriveDeadLettersRequest{
+		Filter: &deadletterv1.DeadLetterFilter{Reason: string(broker.ReasonTooLarge)}, Limit: 1,
+	})
+	require.NoError(t, err)
+	require.Len(t, resp.GetResults(), 1)
+	require.Equal(t, fits.GetId(), resp.GetResults()[0].GetId(), "it does not stand in the way of others")
+	require.False(t, resp.GetMore())
+	require.Len(t, w.list("acme", &deadletterv1.ListDeadLettersRequest{}), 1, "it stays")
+}
+
 // What comes back from a redrive is the message that was sent, but for its id.
 func TestRedrivenMessageIsTheOneThatWas(t *testing.T) {
 	t.Parallel()

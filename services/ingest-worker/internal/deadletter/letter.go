@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,12 +89,28 @@ func letterOf(d *broker.Delivery) (Letter, Content) {
 		MessageID: stamp.Identity(&broker.Delivery{Message: message, Lane: parking.Lane, Position: parking.Position}),
 		Type:      stamp.Type, Count: max(stamp.Count, 0), Bytes: len(message.Value), Parking: parking, State: Parked,
 	}
+	if l.partial() {
+		l.Bytes = max(l.Size, l.Bytes)
+		l.Error = "only a part of it is kept (" + l.lack() + "): " + l.Error
+		message.Headers = append(message.Headers,
+			broker.Header{Key: event.HeaderDLQCut, Value: []byte(strings.Join(l.Cut, ","))},
+			broker.Header{Key: event.HeaderDLQDigest, Value: []byte(l.Digest)})
+	}
 	l.FirstSeen = within(l.FirstSeen, d.Time)
 	l.DeadAt = within(l.DeadAt, d.Time)
 	l.ID = idOf(&l, &message)
 	l.Version = uint64(l.Redrives)<<timeBits | uint64(l.DeadAt.UnixMilli())
 	slices.SortFunc(message.Headers, func(a, b broker.Header) int { return strings.Compare(a.Key, b.Key) })
 	return l, Content{Headers: message.Headers, Key: message.Key, Value: message.Value}
+}
+
+// partial reports whether the letter is a stand-in for a message that could not
+// be parked whole. It cannot be redriven.
+func (l *Letter) partial() bool { return len(l.Cut) > 0 }
+
+// lack says what a stand-in does not have.
+func (l *Letter) lack() string {
+	return fmt.Sprintf("cut: %s; its value had %d bytes", strings.Join(l.Cut, ", "), l.Bytes)
 }
 
 // A version is the number of redrives, then milliseconds since 1970.
@@ -132,11 +149,21 @@ func ownerOf(tenant string) string {
 // it, because a stranger may give two messages one id.
 func idOf(l *Letter, m *broker.Message) ID {
 	h := sha256.New()
-	for _, part := range [][]byte{[]byte(l.Topic), []byte(l.Group), []byte(l.MessageID), m.Key, m.Value} {
+	for _, part := range parts(l, m) {
 		h.Write(binary.AppendUvarint(nil, uint64(len(part)))) // a hash never fails
 		h.Write(part)
 	}
 	return ID(h.Sum(nil)[:len(ID{})])
+}
+
+// parts are what names a letter: of a stand-in, the digest of what it stands for
+// too.
+func parts(l *Letter, m *broker.Message) [][]byte {
+	out := [][]byte{[]byte(l.Topic), []byte(l.Group), []byte(l.MessageID), m.Key, m.Value}
+	if l.partial() {
+		out = append(out, []byte(l.Digest))
+	}
+	return out
 }
 
 // redriveSpace is where the ids of redriven messages come from; any value would

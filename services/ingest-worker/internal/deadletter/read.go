@@ -13,6 +13,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
+	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 )
 
@@ -22,6 +23,7 @@ type Filter struct {
 	Start, End    time.Time // of being parked: from Start, before End
 	States        []State   // any of these; none is Parked
 	IDs           []ID      // any of these
+	Whole         bool      // only those that can be redriven
 }
 
 // Place is where a letter stands in a list: by when it was parked, then by id.
@@ -73,7 +75,7 @@ type Page struct {
 
 // letterColumns are what scanLetter reads.
 const letterColumns = `lower(hex(Id)), Version, Redrives, Topic, ` + "`Group`" + `, MessageId, Reason, Error, Attempts, Lane, Position,
-    FirstSeen, DeadAt, Worker, Type, Count, ValueBytes, marks.Last, marks.At, marks.By`
+    FirstSeen, DeadAt, Worker, Type, Count, ValueBytes, Headers['` + event.HeaderDLQCut + `'], marks.Last, marks.At, marks.By`
 
 // fromLetters is every letter of the tenant, once, with its last redrive.
 const fromLetters = `
@@ -161,14 +163,14 @@ func sorted(headers map[string]string) []broker.Header {
 // scan reads letterColumns, and what follows them into more.
 func scan(rows driver.Rows, l *Letter, more ...any) error {
 	var (
-		id, reason         string
+		id, reason, cut    string
 		redrives, attempts uint32
 		count, size, last  uint64
 		at                 time.Time
 	)
 	err := rows.Scan(append([]any{
 		&id, &l.Version, &redrives, &l.Topic, &l.Group, &l.MessageID, &reason, &l.Error, &attempts, &l.Lane, &l.Position,
-		&l.FirstSeen, &l.DeadAt, &l.Worker, &l.Type, &count, &size, &last, &at, &l.RedrivenBy,
+		&l.FirstSeen, &l.DeadAt, &l.Worker, &l.Type, &count, &size, &cut, &last, &at, &l.RedrivenBy,
 	}, more...)...)
 	if err != nil {
 		return fmt.Errorf("read dead letter: %w", err)
@@ -177,6 +179,9 @@ func scan(rows driver.Rows, l *Letter, more ...any) error {
 		return fmt.Errorf("read dead letter: %w", err)
 	}
 	l.Reason, l.Redrives, l.Attempts, l.Count, l.Bytes = broker.Reason(reason), int(redrives), int(attempts), int(count), int(size)
+	if cut != "" {
+		l.Cut = strings.Split(cut, ",")
+	}
 	l.State = Parked
 	if last >= l.Version {
 		l.State = Redriven
@@ -215,6 +220,9 @@ func (f *Filter) sql(tenant string) (string, []any) {
 		}
 		// As a subquery, since only constants and sets find granules by key.
 		add("Id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16))", "ids", hexes)
+	}
+	if f.Whole {
+		sql.WriteString("\n  AND Headers['" + event.HeaderDLQCut + "'] = ''")
 	}
 	parked := len(f.States) == 0 || slices.Contains(f.States, Parked)
 	switch redriven := slices.Contains(f.States, Redriven); {

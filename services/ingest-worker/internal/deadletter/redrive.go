@@ -85,9 +85,10 @@ func (r *redriver) byID(ctx context.Context, tenant, by string, ids []ID) ([]Res
 }
 
 // byFilter redrives parked letters of a tenant that match, the first parked
-// first, at most limit of them; more tells whether there are others.
+// first, at most limit of them; more tells whether there are others. It passes
+// by those of which only a part is kept.
 func (r *redriver) byFilter(ctx context.Context, tenant, by string, f Filter, limit int) (_ []Result, more bool, _ error) {
-	f.States = []State{Parked}
+	f.States, f.Whole = []State{Parked}, true
 	letters, err := r.store.List(ctx, tenant, f, Page{Order: OldestFirst, Limit: limit + 1})
 	if err != nil {
 		return nil, false, err
@@ -152,6 +153,10 @@ func (r *redriver) fly(ctx context.Context, tenant, by string, letters []Letter)
 		l := &loaded[i]
 		if _, known := event.Lookup(l.Topic); !known {
 			results[place[l.ID]] = Result{l.ID, Refused, "the mesh has no topic " + l.Topic}
+			continue
+		}
+		if l.partial() {
+			results[place[l.ID]] = Result{l.ID, Refused, "only a part of the message is kept (" + l.lack() + "): have its producer send it again"}
 			continue
 		}
 		msgs, sent = append(msgs, l.message(&contents[i])), append(sent, i)

@@ -94,7 +94,11 @@ func (s *server) GetDeadLetter(ctx context.Context, req *deadletterv1.GetDeadLet
 	for _, h := range contents[0].Headers {
 		resp.Headers = append(resp.Headers, &deadletterv1.Header{Key: h.Key, Value: shown(&h)})
 	}
-	resp.Preview, resp.PreviewNote = preview(letters[0].Type, letters[0].Topic, contents[0].Value)
+	if l := &letters[0]; l.partial() {
+		resp.PreviewNote = "only a part of the message is kept (" + l.lack() + ")"
+	} else {
+		resp.Preview, resp.PreviewNote = preview(l.Type, l.Topic, contents[0].Value)
+	}
 	return resp, nil
 }
 

@@ -1,0 +1,115 @@
+package brokertest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+)
+
+func parkCases() []testCase {
+	return []testCase{
+		{name: "ParksWhateverComes", run: parksWhateverComes},
+	}
+}
+
+// bad are messages that nobody can handle, each at an edge of what the broker
+// takes; those of a foreign producer are larger than any of ours may be.
+func (e *env) bad() []broker.Message {
+	limit := e.limit()
+	var msgs []broker.Message
+	for _, less := range []int{0, 1, 1 << 10, 2 << 10, 4 << 10} {
+		m := broker.Message{Topic: e.topic, ID: fmt.Sprint("bad", less)}
+		m.Value = bytes.Repeat([]byte{'x'}, limit-less-m.Size())
+		msgs = append(msgs, m)
+	}
+	e.publish(msgs...)
+	if e.h.Foreign == nil {
+		return msgs
+	}
+	publish := e.h.Foreign(e, e.server.URL())
+	for _, more := range []int{0, 1 << 10, broker.ParkRoom - 64} {
+		m := broker.Message{Topic: e.topic, ID: fmt.Sprint("raw", more)}
+		m.Value = bytes.Repeat([]byte{'y'}, limit+more-m.Size())
+		require.NoError(e, publish(e.ctx, m))
+		msgs = append(msgs, m)
+	}
+	wordy := broker.Message{Topic: e.topic, ID: "wordy", Value: []byte("small"), Headers: []broker.Header{
+		{Key: "story", Value: bytes.Repeat([]byte("long "), 8<<10)}, {Key: "not-text", Value: []byte{'a', 0xff, 'b'}}, {Key: "kept", Value: []byte("yes")},
+	}}
+	require.NoError(e, publish(e.ctx, wordy))
+	return append(msgs, wordy)
+}
+
+// A message that cannot be handled leaves the topic however large it is: whole
+// where it fits into the DLQ with what is said about it, else cut.
+func parksWhateverComes(e *env) {
+	e.provision(broker.TopicSpec{})
+	want := map[string]broker.Message{}
+	e.publish(e.messages("before", 5)...)
+	for _, m := range e.bad() {
+		want[m.ID] = m
+	}
+	e.publish(e.messages("after", 5)...)
+	var good tally
+	stop := e.runner(broker.RunnerConfig{
+		Handler: func(_ context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+			vs := make([]broker.Verdict, len(ds))
+			for i, d := range ds {
+				if _, bad := want[d.ID]; bad {
+					vs[i] = broker.Dead(broker.ReasonSchema, errors.New(strings.Repeat("why ", 300)))
+				} else {
+					good.add(d)
+				}
+			}
+			return vs, nil
+		},
+	})
+	dlq := e.dlqGroup()
+	for len(want) > 0 {
+		b := e.receive(dlq, 30*time.Second)
+		for i := range b.Deliveries {
+			e.parkedRight(want, &b.Deliveries[i])
+		}
+		require.NoError(e, b.Ack(e.ctx))
+	}
+	require.True(e, within(10*time.Second, func() bool { return good.len() == 10 }), "neighbours: %d of 10", good.len())
+	e.lag(0, 0)
+	require.NoError(e, stop())
+}
+
+// parkedRight checks a dead letter against the message that was published, and
+// takes that off the list.
+func (e *env) parkedRight(want map[string]broker.Message, d *broker.Delivery) {
+	e.Helper()
+	m, ok := want[d.ID]
+	require.True(e, ok, "parked %q", d.ID)
+	delete(want, d.ID)
+	require.Equal(e, "schema", d.Header(broker.HeaderDLQReason))
+	require.Equal(e, e.topic, d.Header(broker.HeaderDLQTopic))
+	require.True(e, bytes.HasPrefix(m.Value, d.Value), "%s: another value", d.ID)
+	_, parking := broker.Unpark(&d.Message)
+	if len(parking.Cut) == 0 {
+		require.Len(e, d.Value, len(m.Value), "%s: it says that it is whole", d.ID)
+		return
+	}
+	sum := sha256.Sum256(m.Value)
+	require.Equal(e, "sha256:"+hex.EncodeToString(sum[:]), parking.Digest)
+	require.Equal(e, strconv.Itoa(len(m.Value)), strconv.Itoa(parking.Size))
+	if d.ID == "wordy" {
+		require.Equal(e, "yes", d.Header("kept"))
+		require.Len(e, d.Value, len(m.Value), "what fits is kept")
+		return
+	}
+	require.Equal(e, []string{"value"}, parking.Cut)
+	require.Greater(e, len(d.Value), len(m.Value)-3*broker.ParkRoom, "as much as fits is kept")
+}
