@@ -31,7 +31,8 @@ type place struct{ lane, position, id string }
 
 type count struct {
 	burned int // failures that count toward MaxAttempts
-	given  int // times it was given back
+	given  int // times it was given back since it was published
+	rounds int // times it was given back, also before it was published anew
 }
 
 func newFailures() *failures { return &failures{counts: map[place]*count{}} }
@@ -47,7 +48,7 @@ func placeOf(d *Delivery) place {
 func (f *failures) add(d *Delivery, burned bool) count {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	c := f.counts[placeOf(d)]
+	c := f.find(d)
 	if c == nil {
 		if len(f.counts) >= maxFailures {
 			for p := range f.counts { // any: the broker's own count remains
@@ -62,6 +63,7 @@ func (f *failures) add(d *Delivery, burned bool) count {
 		c.burned++
 	}
 	c.given++
+	c.rounds++
 	return *c
 }
 
@@ -69,10 +71,33 @@ func (f *failures) add(d *Delivery, burned bool) count {
 func (f *failures) of(d *Delivery) count {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if c := f.counts[placeOf(d)]; c != nil {
+	if c := f.find(d); c != nil {
 		return *c
 	}
 	return count{}
+}
+
+// find is called with mu held. One that was published anew is known by its id
+// until it comes.
+func (f *failures) find(d *Delivery) *count {
+	at, named := placeOf(d), place{id: d.ID}
+	c := f.counts[at]
+	if c == nil && at != named && f.counts[named] != nil {
+		c = f.counts[named]
+		delete(f.counts, named)
+		f.counts[at] = c
+	}
+	return c
+}
+
+// renewed is called when a message was published anew under another id.
+func (f *failures) renewed(d *Delivery, id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c := f.find(d); c != nil {
+		delete(f.counts, placeOf(d))
+		f.counts[place{id: id}] = &count{burned: c.burned, rounds: c.rounds}
+	}
 }
 
 // forget is called when a message is settled for good.

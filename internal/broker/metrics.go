@@ -17,6 +17,7 @@ type metrics struct {
 	consumed    *prometheus.CounterVec
 	redelivered *prometheus.CounterVec
 	retried     *prometheus.CounterVec
+	renewed     *prometheus.CounterVec
 	parked      *prometheus.CounterVec
 	unparkable  *prometheus.CounterVec
 	lost        *prometheus.CounterVec
@@ -48,6 +49,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		consumed:    counter("consumed_total", "Messages settled as done.", "topic", "group"),
 		redelivered: counter("redelivered_total", "Messages received that had been delivered before.", "topic", "group"),
 		retried:     counter("retried_total", "Messages given back to be delivered again.", "topic", "group"),
+		renewed:     counter("renewed_total", "Messages given back by publishing them anew, so that the broker's count of their deliveries begins again.", "topic", "group"),
 		parked:      counter("parked_total", "Messages put into the dead-letter topic.", "topic", "group", "reason"),
 		unparkable:  counter("unparkable_total", "Messages given up because the broker refuses even a dead letter of their bare facts.", "topic", "group"),
 		lost:        counter("lost_messages_total", "Messages that retention removed before the group had read them.", "topic", "group"),

@@ -47,7 +47,10 @@ type RunnerConfig struct {
 	// MaxCrashes is about messages that crash their workers, which the broker's
 	// count alone survives. A message delivered more than MaxAttempts times
 	// without a verdict of this runner is handled alone; after MaxCrashes more it
-	// is parked unseen. Negative never parks unseen.
+	// is parked unseen. Negative never parks unseen. So that nothing else adds up
+	// in that count, a message that a runner gives back after more than
+	// MaxAttempts deliveries is published anew, in its topic: outages, stops and
+	// restarts are no evidence against it.
 	MaxCrashes int
 	// BackoffMin and BackoffMax bound the exponential back-off.
 	BackoffMin, BackoffMax time.Duration
@@ -178,6 +181,9 @@ func (r *Runner) handle(work context.Context, b *Batch) {
 	if b.Context().Err() != nil && b.unsettled() > 0 {
 		r.telemetry.metrics.leasesLost.WithLabelValues(r.cfg.Consumer.Topic, r.cfg.Consumer.Group).Inc()
 		r.cfg.Log.Warn("lease lost, the messages will be delivered again", "messages", b.unsettled())
+		for _, i := range b.rest() {
+			r.failures.add(&b.Deliveries[i], false) // we are alive: it is no crash
+		}
 		return
 	}
 	w.giveBack(ctx) // what a stop left over

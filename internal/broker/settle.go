@@ -44,7 +44,8 @@ func (w *work) giveBack(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	if err := w.batch.SettleSome(ctx, nil, idx, 0); err != nil {
+	renewed, rest := w.renew(ctx, idx)
+	if err := w.batch.SettleSome(ctx, renewed, rest, 0); err != nil {
 		w.cfg.Log.Warn("messages could not be given back, they return when their lease runs out", "messages", len(idx), "err", err)
 	}
 }
@@ -53,5 +54,5 @@ func (w *work) giveBack(ctx context.Context) {
 // prejudice.
 func (w *work) unparked(ctx context.Context, i int, err error) {
 	c := w.failures.add(&w.batch.Deliveries[i], false)
-	w.retry(ctx, i, backoff(2*c.given, w.cfg.BackoffMin, w.cfg.BackoffMax), err)
+	w.retry(ctx, i, backoff(2*c.rounds, w.cfg.BackoffMin, w.cfg.BackoffMax), err)
 }

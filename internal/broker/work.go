@@ -92,7 +92,8 @@ func (w *work) handleSuspects(ctx context.Context, suspects []int) {
 }
 
 // suspicion is 0 for a message like any other, 1 for one that may crash its
-// workers, 2 for one that has done so too often.
+// workers, 2 for one that has done so too often. A process that is new knows
+// nothing of what was given back before; there is little of that (see renew).
 func (w *work) suspicion(d *Delivery) int {
 	unexplained := d.Attempt - 1 - w.failures.of(d).given
 	switch {
@@ -227,7 +228,7 @@ func (w *work) isolate(ctx context.Context, idx []int, err error) {
 func (w *work) conclude(ctx context.Context) {
 	sick := w.sick()
 	for _, f := range w.failed {
-		if sick && w.failures.of(&w.batch.Deliveries[f.index]).given < systemicRounds {
+		if sick && w.failures.of(&w.batch.Deliveries[f.index]).rounds < systemicRounds {
 			w.failures.add(&w.batch.Deliveries[f.index], false)
 			w.retry(ctx, f.index, backoff(4, w.cfg.BackoffMin, w.cfg.BackoffMax), f.err)
 			continue
@@ -236,7 +237,7 @@ func (w *work) conclude(ctx context.Context) {
 	}
 	if sick {
 		if rest := w.batch.rest(); len(rest) > 0 {
-			w.settle(ctx, nil, rest, backoff(4, w.cfg.BackoffMin, w.cfg.BackoffMax))
+			w.handBack(ctx, rest, backoff(4, w.cfg.BackoffMin, w.cfg.BackoffMax))
 		}
 	}
 }
@@ -287,7 +288,7 @@ func (w *work) again(i int, v Verdict) (bool, time.Duration) {
 	c := w.failures.add(d, burns(v.err))
 	after := v.after
 	if after <= 0 {
-		after = backoff(2*(c.given-1), w.cfg.BackoffMin, w.cfg.BackoffMax)
+		after = backoff(2*(c.rounds-1), w.cfg.BackoffMin, w.cfg.BackoffMax)
 	}
 	return !burns(v.err) || c.burned < w.cfg.MaxAttempts, after
 }
@@ -297,7 +298,7 @@ func (w *work) retry(ctx context.Context, i int, after time.Duration, err error)
 	w.trace.verdict(ctx, i, outcomeRetry, "", err)
 	w.cfg.Log.Warn("message failed, it will come again",
 		"id", w.batch.Deliveries[i].ID, "position", w.batch.Deliveries[i].Position, "wait", after, "err", err)
-	if w.settle(ctx, nil, []int{i}, after) {
+	if w.handBack(ctx, []int{i}, after) {
 		w.telemetry.metrics.retried.WithLabelValues(w.cfg.Consumer.Topic, w.cfg.Consumer.Group).Inc()
 	}
 }

@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,16 +10,20 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/fault"
 )
 
 func parkCases() []testCase {
 	return []testCase{
 		{name: "ParksWhateverComes", run: parksWhateverComes},
+		{name: "OutageIsNoAttempt", slow: true, run: outageIsNoAttempt},
 	}
 }
 
@@ -112,4 +117,61 @@ func (e *env) parkedRight(want map[string]broker.Message, d *broker.Delivery) {
 	}
 	require.Equal(e, []string{"value"}, parking.Cut)
 	require.Greater(e, len(d.Value), len(m.Value)-3*broker.ParkRoom, "as much as fits is kept")
+}
+
+// While a neighbour is away messages are given back far more often than any
+// limit allows, by two workers and, after a restart, by two others that know
+// nothing of that. None is parked for it, and each is the message that it was.
+func outageIsNoAttempt(e *env) {
+	const n, attempts, crashes = 12, 2, 3
+	e.provision(broker.TopicSpec{})
+	e.publish(e.messages("m", n)...)
+	var away atomic.Bool
+	away.Store(true)
+	var tries, done, ids tally
+	worker := func() (stop func() error) {
+		return e.runner(broker.RunnerConfig{
+			Broker: e.dial(), MaxAttempts: attempts, MaxCrashes: crashes,
+			Handler: func(_ context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+				if !away.Load() {
+					done.add(ds...)
+					for _, d := range ds {
+						ids.add(broker.Delivery{Message: broker.Message{Value: []byte(cmp.Or(d.Header(event.HeaderOrigin), d.ID))}})
+					}
+					return nil, nil
+				}
+				tries.add(ds...)
+				vs := make([]broker.Verdict, len(ds))
+				for i := range vs {
+					vs[i] = broker.Retry(5*time.Millisecond, fault.Unavailable.New("the neighbour is away"))
+				}
+				return vs, nil
+			},
+			OnPark: func(_ context.Context, d *broker.Delivery, p broker.Park) error {
+				e.Errorf("parked %q after %d attempts for %s", d.Value, p.Attempts, p.Reason)
+				return nil
+			},
+		})
+	}
+	for round := 1; round <= 2; round++ {
+		first, second := worker(), worker()
+		require.True(e, within(40*time.Second, func() bool {
+			for _, v := range names("m", n) {
+				if tries.of(v) < round*(attempts+crashes+3) {
+					return false
+				}
+			}
+			return true
+		}), "round %d", round)
+		require.NoError(e, first())
+		require.NoError(e, second())
+	}
+	away.Store(false)
+	stop := worker()
+	require.True(e, within(20*time.Second, func() bool { return done.len() == n }), "%d of %d are done", done.len(), n)
+	e.lag(0, 0)
+	require.NoError(e, stop())
+	for _, v := range names("m", n) {
+		require.Positive(e, ids.of(v), "%s is known by the id that it had", v)
+	}
 }
