@@ -17,17 +17,17 @@ type grave struct {
 	whole Message
 	next  Message // what is tried: the whole message, or a stand-in
 	rooms []int   // of the stand-ins not tried yet
-	fate  fate
+	state graveState
 	err   error // why the last try failed
 }
 
-// fate is what became of a grave.
-type fate int
+// graveState is what became of a grave.
+type graveState int
 
 const (
-	fateOpen   fate = iota // it could not be tried to the end; the delivery comes again
-	fateBuried             // it is durable in the DLQ
-	fateLost               // the broker does not take even the bare facts
+	graveOpen    graveState = iota // it could not be tried to the end; the delivery comes again
+	graveFull                      // it is durable in the DLQ
+	graveRefused                   // the broker does not take even the bare facts
 )
 
 func (w *work) dig(ctx context.Context, i int, p Park) *grave {
@@ -52,13 +52,13 @@ func (w *work) dig(ctx context.Context, i int, p Park) *grave {
 // is, or gives up.
 func (g *grave) refused() {
 	if len(g.rooms) == 0 {
-		g.fate = fateLost
+		g.state = graveRefused
 		return
 	}
 	g.next, g.rooms = StandIn(&g.whole, g.rooms[0]), g.rooms[1:]
 }
 
-// bury publishes to the DLQ what fits into it. Every grave has a fate then.
+// bury publishes to the DLQ what fits into it. Every grave has its last state then.
 func (w *work) bury(ctx context.Context, graves []*grave) {
 	ctx = untraced(ctx)
 	for tries, open := 0, graves; ; {
@@ -67,16 +67,16 @@ func (w *work) bury(ctx context.Context, graves []*grave) {
 			msgs[k] = g.next
 		}
 		left, smaller := open[:0:0], false
-		for k, err := range fates(w.publisher.Publish(ctx, msgs), len(msgs)) {
+		for k, err := range fateOf(w.publisher.Publish(ctx, msgs), len(msgs)) {
 			g := open[k]
 			g.err = err
 			switch {
 			case err == nil:
-				g.fate = fateBuried
+				g.state = graveFull
 				continue
 			case errors.Is(err, ErrTooLarge) || errors.Is(err, ErrInvalid):
 				smaller = true
-				if g.refused(); g.fate == fateLost {
+				if g.refused(); g.state == graveRefused {
 					continue
 				}
 			}
@@ -94,8 +94,8 @@ func (w *work) bury(ctx context.Context, graves []*grave) {
 	}
 }
 
-// fates is what Publish returned about each of n messages.
-func fates(err error, n int) []error {
+// fateOf is what Publish returned about each of n messages.
+func fateOf(err error, n int) []error {
 	errs := make([]error, n)
 	if pe, ok := errors.AsType[*PublishError](err); ok {
 		for _, f := range pe.Failed {
@@ -127,7 +127,7 @@ func (w *work) park(ctx context.Context, idx []int, why func(i int) (Reason, err
 	var done []*grave
 	var ack []int
 	for _, g := range graves {
-		if g.fate == fateOpen {
+		if g.state == graveOpen {
 			w.cfg.Log.Error("message could not be parked, it will come again", "id", g.whole.ID, "err", g.err)
 			w.unparked(ctx, g.index, g.err)
 			continue
@@ -148,7 +148,7 @@ func (w *work) park(ctx context.Context, idx []int, why func(i int) (Reason, err
 	for _, g := range done {
 		w.trace.verdict(ctx, g.index, outcomeDead, g.park.Reason, g.park.Err)
 		w.failures.forget(&w.batch.Deliveries[g.index])
-		if g.fate == fateLost {
+		if g.state == graveRefused {
 			m.unparkable.WithLabelValues(topic, group).Inc()
 		} else {
 			m.parked.WithLabelValues(topic, group, string(g.park.Reason)).Inc()
@@ -161,7 +161,7 @@ func (w *work) tell(g *grave) {
 	d := &w.batch.Deliveries[g.index]
 	log := w.cfg.Log.With("id", d.ID, "position", d.Position, "reason", g.park.Reason, "attempts", g.park.Attempts)
 	switch {
-	case g.fate == fateLost:
+	case g.state == graveRefused:
 		log.Error("message lost: the broker refuses even a dead letter of its bare facts",
 			"digest", digest(d.Value), "bytes", len(d.Value), "refused", g.err, "err", g.park.Err)
 	case g.next.has(HeaderDLQCut):

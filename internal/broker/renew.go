@@ -45,7 +45,7 @@ func (w *work) renew(ctx context.Context, idx []int) (renewed, rest []int) {
 	if len(msgs) == 0 {
 		return nil, rest
 	}
-	for k, err := range fates(w.publisher.Publish(untraced(ctx), msgs), len(msgs)) {
+	for k, err := range fateOf(w.publisher.Publish(untraced(ctx), msgs), len(msgs)) {
 		if err != nil {
 			rest = append(rest, old[k])
 			continue
