@@ -101,13 +101,13 @@ func plain(v any) any {
 	return v
 }
 
-// row writes the cells of a table's row.
+// row writes the cells of a table's row, each of which stays on it.
 func row(w io.Writer, cells ...any) {
 	for i, cell := range cells {
 		if i > 0 {
 			fmt.Fprint(w, "\t")
 		}
-		fmt.Fprint(w, cell)
+		fmt.Fprint(w, safe(fmt.Sprint(cell), true))
 	}
 	fmt.Fprintln(w)
 }

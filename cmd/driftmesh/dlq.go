@@ -107,7 +107,7 @@ func (c dlqShowCmd) Run(ctx context.Context, con console) error {
 		if n := resp.GetDeadLetter().GetValueBytes(); n > 0 && len(resp.GetValue()) == 0 {
 			return fmt.Errorf("the value has %d bytes, too many to be shown", n)
 		}
-		_, err := con.out.Write(resp.GetValue())
+		_, err := raw(con.out).Write(resp.GetValue())
 		return err
 	}
 	return c.show(con.out, resp, func(w *tabwriter.Writer) { letterTable(w, resp) })

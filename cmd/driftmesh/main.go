@@ -46,14 +46,15 @@ type cli struct {
 	Engine  engineCmd  `cmd:"" hidden:"" help:"The ClickHouse engine, as a child of up."`
 }
 
-// console is where a command writes.
+// console is where a command writes: where nothing controls a terminal (see
+// safeWriter).
 type console struct {
 	out, err io.Writer
 }
 
 func main() {
 	ctx, stop := process.Signals(context.Background())
-	code := run(ctx, os.Args[1:], console{os.Stdout, os.Stderr})
+	code := run(ctx, os.Args[1:], console{safeWriter{os.Stdout}, safeWriter{os.Stderr}})
 	stop()
 	os.Exit(code)
 }

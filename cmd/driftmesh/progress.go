@@ -22,8 +22,8 @@ type progressLine struct {
 }
 
 func newProgressLine(to io.Writer) *progressLine {
-	p := &progressLine{to: to}
-	if f, ok := to.(*os.File); ok {
+	p := &progressLine{to: raw(to)}
+	if f, ok := p.to.(*os.File); ok {
 		info, err := f.Stat()
 		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
 	}

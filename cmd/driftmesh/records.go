@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -138,7 +137,7 @@ func (c recordsTailCmd) Run(ctx context.Context, con console) error {
 		}
 		if item.GetMissed() > missed {
 			missed = item.GetMissed()
-			fmt.Fprintf(os.Stderr, "missed %d messages so far: this reader is too slow\n", missed)
+			fmt.Fprintf(con.err, "missed %d messages so far: this reader is too slow\n", missed)
 		}
 		line, err := tailLine(item)
 		if err != nil {

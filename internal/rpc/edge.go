@@ -8,30 +8,42 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 )
 
 // edge is what every call passes on its way in and out of a server. It is the
 // chain's one place: authorisation by role, quotas and audit join it here.
+//
+//	recovery ▶ who calls ▶ span ▶ deadline ▶ decode the request ▶ handler
+//
+// A call whose caller is not known ends before its request is read from the
+// connection, let alone decompressed and decoded, and leaves no span.
 type edge struct {
 	log          *slog.Logger
 	authenticate Authenticate
 	timeout      time.Duration
+	tracer       trace.Tracer
+	allowance    *telemetry.Allowance
 }
 
+// unary has the form of an interceptor, but stands around decoding too (see
+// Server.around): req is nil.
 func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+	var span trace.Span = noop.Span{}
 	defer func() {
-		err = e.leave(info.FullMethod, err, recover())
+		err = e.leave(info.FullMethod, span, err, recover())
 		if err != nil {
 			resp = nil
 		}
 	}()
-	ctx, err = e.enter(ctx, info.FullMethod)
-	if err != nil {
+	if ctx, span, err = e.enter(ctx, info.FullMethod); err != nil {
 		return nil, err
 	}
 	if _, bounded := ctx.Deadline(); !bounded {
@@ -43,8 +55,9 @@ func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, n
 }
 
 func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
-	defer func() { err = e.leave(info.FullMethod, err, recover()) }()
-	ctx, err := e.enter(ss.Context(), info.FullMethod)
+	var span trace.Span = noop.Span{}
+	defer func() { err = e.leave(info.FullMethod, span, err, recover()) }()
+	ctx, span, err := e.enter(ss.Context(), info.FullMethod)
 	if err != nil {
 		return err
 	}
@@ -56,23 +69,38 @@ func open(method string) bool {
 	return strings.HasPrefix(method, "/grpc.health.v1.") || strings.HasPrefix(method, "/grpc.reflection.")
 }
 
-func (e *edge) enter(ctx context.Context, method string) (context.Context, error) {
-	if e.authenticate == nil || open(method) {
-		return ctx, nil
+// enter finds out who calls and begins the span of the call. What anybody may
+// call has none: it would be a stranger's to fill the store with.
+func (e *edge) enter(ctx context.Context, method string) (context.Context, trace.Span, error) {
+	var nobody trace.Span = noop.Span{}
+	if open(method) {
+		return ctx, nobody, nil
 	}
-	return e.authenticate(ctx, method)
+	if e.authenticate != nil {
+		known, err := e.authenticate(ctx, method)
+		if err != nil {
+			return ctx, nobody, err
+		}
+		ctx = known
+		if _, is := identity.From(ctx); !is {
+			return ctx, nobody, nil
+		}
+	}
+	ctx, span := e.begin(ctx, method)
+	return ctx, span, nil
 }
 
 // leave turns what a handler returned, or panicked with, into a status that
 // tells the caller what it may know, and logs what it may not.
-func (e *edge) leave(method string, err error, panicked any) error {
+func (e *edge) leave(method string, span trace.Span, err error, panicked any) error {
 	if panicked != nil {
 		err = fault.Internal.Wrap(fmt.Errorf("panic: %v\n%s", panicked, debug.Stack()), "internal error")
 	}
+	st := Status(err)
+	end(span, st.Code(), st.Message())
 	if err == nil {
 		return nil
 	}
-	st := Status(err)
 	if st.Code() == codes.Internal || st.Code() == codes.Unknown {
 		e.log.Error("call failed", slog.String(telemetry.KeyMethod, method), telemetry.Err(err))
 	}

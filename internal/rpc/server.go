@@ -10,12 +10,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
-	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
-	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc/filters"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -50,6 +49,7 @@ type ServerDeps struct {
 	Stats        prometheus.Registerer
 	Traces       trace.TracerProvider
 	Authenticate Authenticate
+	Allowance    *telemetry.Allowance // of traces that callers ask for; nil is no bound
 }
 
 // Server is a gRPC server with health and, if asked for, reflection.
@@ -59,6 +59,7 @@ type Server struct {
 	grpc   *grpc.Server
 	health *health.Server
 	stats  *grpcprom.ServerMetrics
+	edge   *edge
 }
 
 // NewServer makes a server. Register services on it, then Serve.
@@ -72,13 +73,11 @@ func NewServer(cfg ServerConfig, deps ServerDeps) (*Server, error) {
 		}
 		stats, _ = twice.ExistingCollector.(*grpcprom.ServerMetrics)
 	}
-	edge := &edge{log: deps.Log, authenticate: deps.Authenticate, timeout: cfg.CallTimeout}
+	edge := &edge{
+		log: deps.Log, authenticate: deps.Authenticate, timeout: cfg.CallTimeout,
+		tracer: deps.Traces.Tracer("github.com/driftmesh/driftmesh/internal/rpc"), allowance: deps.Allowance,
+	}
 	options := append([]grpc.ServerOption{
-		grpc.StatsHandler(otelgrpc.NewServerHandler(
-			otelgrpc.WithTracerProvider(deps.Traces), otelgrpc.WithPropagators(telemetry.Propagator()),
-			otelgrpc.WithFilter(filters.Not(filters.HealthCheck())),
-		)),
-		grpc.ChainUnaryInterceptor(stats.UnaryServerInterceptor(), edge.unary),
 		grpc.ChainStreamInterceptor(stats.StreamServerInterceptor(), edge.stream),
 		grpc.MaxRecvMsgSize(cfg.MaxRequest),
 		grpc.MaxConcurrentStreams(cfg.MaxStreams),
@@ -87,8 +86,8 @@ func NewServer(cfg ServerConfig, deps ServerDeps) (*Server, error) {
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	}, cfg.ServerOptions...)
-	s := &Server{cfg: cfg, log: deps.Log, grpc: grpc.NewServer(options...), health: health.NewServer(), stats: stats}
-	healthgrpc.RegisterHealthServer(s.grpc, s.health)
+	s := &Server{cfg: cfg, log: deps.Log, grpc: grpc.NewServer(options...), health: health.NewServer(), stats: stats, edge: edge}
+	healthgrpc.RegisterHealthServer(s, s.health)
 	if cfg.Reflection {
 		reflection.Register(s.grpc)
 	}
@@ -115,8 +114,29 @@ func or[T comparable](v, otherwise T) T {
 // RegisterService implements grpc.ServiceRegistrar and reports the service as
 // serving to health checks.
 func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
-	s.grpc.RegisterService(desc, impl)
+	guarded := *desc
+	guarded.Methods = slices.Clone(desc.Methods)
+	for i, m := range guarded.Methods {
+		guarded.Methods[i].Handler = s.around(m.Handler, "/"+desc.ServiceName+"/"+m.MethodName)
+	}
+	s.grpc.RegisterService(&guarded, impl)
 	s.health.SetServingStatus(desc.ServiceName, healthgrpc.HealthCheckResponse_SERVING)
+}
+
+// around puts the edge around a unary method, decoding of its request
+// included: gRPC's own unary interceptors run after that, when the cost of a
+// stranger's request is spent. (Those of streams run before.) A request is read,
+// decompressed and decoded only when the handler asks for it.
+func (s *Server) around(handle grpc.MethodHandler, method string) grpc.MethodHandler {
+	count := s.stats.UnaryServerInterceptor()
+	return func(srv any, ctx context.Context, decode func(any) error, inner grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // the order is gRPC's
+		info := &grpc.UnaryServerInfo{Server: srv, FullMethod: method}
+		return count(ctx, nil, info, func(ctx context.Context, _ any) (any, error) {
+			return s.edge.unary(ctx, nil, info, func(ctx context.Context, _ any) (any, error) {
+				return handle(srv, ctx, decode, inner)
+			})
+		})
+	}
 }
 
 // Listen opens the configured address; ctx bounds only the look-up of its host.

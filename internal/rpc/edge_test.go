@@ -1,0 +1,144 @@
+package rpc_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"runtime"
+	"sync/atomic"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/gzip"
+	grpcproto "google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/rpc"
+	"github.com/driftmesh/driftmesh/internal/telemetry"
+	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
+)
+
+// decoding counts what a server decodes.
+type decoding struct {
+	encoding.CodecV2
+	messages, bytes *atomic.Int64
+}
+
+func (c decoding) Unmarshal(data mem.BufferSlice, v any) error {
+	c.messages.Add(1)
+	c.bytes.Add(int64(data.Len()))
+	return c.CodecV2.Unmarshal(data, v)
+}
+
+type guarded struct {
+	conn            *grpc.ClientConn
+	messages, bytes atomic.Int64
+	spans           *tracetest.InMemoryExporter
+}
+
+type sink struct {
+	ingestv1.UnimplementedIngestServiceServer
+}
+
+func (sink) PublishRecords(context.Context, *ingestv1.PublishRecordsRequest) (*ingestv1.PublishRecordsResponse, error) {
+	return &ingestv1.PublishRecordsResponse{}, nil
+}
+
+// guard starts a server that lets in who says "friend".
+func guard(t *testing.T, allowance *telemetry.Allowance) *guarded {
+	t.Helper()
+	g := &guarded{spans: tracetest.NewInMemoryExporter()}
+	traces := sdktrace.NewTracerProvider(sdktrace.WithSyncer(g.spans), sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.NeverSample())))
+	server, err := rpc.NewServer(rpc.ServerConfig{Listen: "127.0.0.1:0", ServerOptions: []grpc.ServerOption{
+		grpc.ForceServerCodecV2(decoding{encoding.GetCodecV2(grpcproto.Name), &g.messages, &g.bytes}),
+	}}, rpc.ServerDeps{
+		Log: slog.New(slog.DiscardHandler), Stats: prometheus.NewRegistry(), Traces: traces, Allowance: allowance,
+		Authenticate: func(ctx context.Context, _ string) (context.Context, error) {
+			authorization, _, err := identity.FromMetadata(ctx)
+			if err != nil || authorization != "friend" {
+				return nil, fault.Unauthenticated.New("who are you?")
+			}
+			return identity.With(ctx, identity.Identity{Tenant: "acme"}), nil
+		},
+	})
+	require.NoError(t, err)
+	ingestv1.RegisterIngestServiceServer(server, sink{})
+	lis, err := server.Listen(t.Context())
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ctx, []net.Listener{lis}...) }()
+	g.conn, err = rpc.Dial(rpc.ClientConfig{Target: lis.Addr().String()})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, g.conn.Close())
+		stop()
+		require.NoError(t, <-served)
+	})
+	return g
+}
+
+const sampled = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+// as is a call's context: by whom, in a trace that is recorded.
+func as(t *testing.T, who string) context.Context {
+	return metadata.AppendToOutgoingContext(t.Context(), "authorization", who, "traceparent", sampled)
+}
+
+// raw sends bytes as they are.
+type raw struct{}
+
+func (raw) Name() string { return grpcproto.Name }
+func (raw) Marshal(v any) (mem.BufferSlice, error) {
+	return mem.BufferSlice{mem.SliceBuffer(v.([]byte))}, nil //nolint:forcetypeassert // a test's own
+}
+func (raw) Unmarshal(mem.BufferSlice, any) error { return nil }
+
+// TestAStrangersRequestIsNotDecoded sends 8 million empty records in 16 KB of
+// gzip: known callers pay for what they send; from unknown ones nothing of it is
+// inflated or decoded, and no span of ours is stored, though they ask for one.
+func TestAStrangersRequestIsNotDecoded(t *testing.T) {
+	g := guard(t, nil)
+	bomb := bytes.Repeat([]byte{0x0a, 0x00}, 8<<20-100)
+	call := func(who string) error {
+		return g.conn.Invoke(as(t, who), ingestv1.IngestService_PublishRecords_FullMethodName, bomb, nil,
+			grpc.ForceCodecV2(raw{}), grpc.UseCompressor(gzip.Name))
+	}
+	require.ErrorIs(t, call("stranger"), fault.Unauthenticated) // also warms up the client
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	require.ErrorIs(t, call("stranger"), fault.Unauthenticated)
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(4<<20), "client and server together")
+	require.Zero(t, g.messages.Load())
+	require.Empty(t, g.spans.GetSpans())
+
+	require.NoError(t, g.conn.Invoke(as(t, "friend"), ingestv1.IngestService_PublishRecords_FullMethodName, bomb[:2000], nil,
+		grpc.ForceCodecV2(raw{}), grpc.UseCompressor(gzip.Name)))
+	require.EqualValues(t, 1, g.messages.Load())
+	require.EqualValues(t, 2000, g.bytes.Load())
+	spans := g.spans.GetSpans()
+	require.Len(t, spans, 1)
+	require.Equal(t, "driftmesh.ingest.v1.IngestService/PublishRecords", spans[0].Name)
+	require.Equal(t, "0af7651916cd43dd8448eb211c80319c", spans[0].SpanContext.TraceID().String())
+	require.Equal(t, "b7ad6b7169203331", spans[0].Parent.SpanID().String())
+}
+
+// Callers may ask for spans of ours; how many they get is ours to decide.
+func TestSpansAtACallersWishAreBounded(t *testing.T) {
+	g := guard(t, telemetry.NewAllowance(0.001)) // one at once, and a next in a quarter of an hour
+	for range 20 {
+		_, err := ingestv1.NewIngestServiceClient(g.conn).PublishRecords(as(t, "friend"), &ingestv1.PublishRecordsRequest{})
+		require.NoError(t, err)
+	}
+	require.Len(t, g.spans.GetSpans(), 1)
+}
