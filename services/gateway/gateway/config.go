@@ -9,6 +9,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/internal/settings"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/origin"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/records"
 )
@@ -33,6 +34,8 @@ type Config struct {
 	MaxIdle     time.Duration `help:"A gRPC connection without calls is closed after this." default:"15m"`
 	MaxTails    int           `help:"Live tails at a time; further ones are told to try again." default:"256"`
 	Drain       time.Duration `help:"How long calls may go on after the stop." default:"10s"`
+	MaxTraced   float64       `help:"Calls per second of which the mesh records spans of its own because the caller asks for it, by a sampled traceparent; further ones are handled without." default:"100"`
+	Hosts       []string      `help:"Names under which browsers and others reach the HTTP addresses, besides localhost and IP addresses; * is any. Checked where callers without credentials are let in, or when set: a web page that has its own name resolve to this machine would else speak as its user." placeholder:"HOST"`
 
 	OTLP    otlpdoor.Config `embed:"" prefix:"otlp."`
 	Records RecordsConfig   `embed:"" prefix:"records."`
@@ -96,6 +99,13 @@ func (c Config) checkPublic() error {
 	return fmt.Errorf("%s: anybody who reaches this address could read and write everything of tenant default. "+
 		"Ask for credentials (--no-gateway.anonymous, or gateway.anonymous: false), or listen on 127.0.0.1; "+
 		"if it is meant, say so (--gateway.insecure)", strings.Join(open, ", "))
+}
+
+// pages says what web pages may do: those of origins may send what changes
+// something. Where everybody has to show credentials, which no browser sends by
+// itself, names need no check.
+func (c Config) pages(origins []string) origin.Config {
+	return origin.Config{CheckHost: c.Anonymous || len(c.Hosts) > 0, Hosts: c.Hosts, Origins: origins}
 }
 
 // Loopback reports whether an address can be reached from this machine only.

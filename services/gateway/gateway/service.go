@@ -22,10 +22,12 @@ import (
 	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/internal/rpc"
+	"github.com/driftmesh/driftmesh/internal/telemetry"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/jaeger"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/origin"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/records"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/rest"
@@ -64,6 +66,7 @@ type Service struct {
 	web      http.Handler
 	inside   *bufconn.Listener // of the gRPC server, for web
 	loop     *grpc.ClientConn  // to it
+	traced   *telemetry.Allowance
 }
 
 // insideBuffer is that of the pipe between the HTTP side and the gRPC server.
@@ -79,6 +82,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		return nil, fmt.Errorf("open publisher: %w", err)
 	}
 	s := &Service{cfg: cfg, deps: deps, counters: door.NewCounters(deps.Instance), inside: bufconn.Listen(insideBuffer)}
+	s.traced = telemetry.NewAllowance(cmp.Or(cfg.MaxTraced, 100))
 	s.hub = tail.NewHub(deps.Broker, cmp.Or(cfg.MaxTails, 256), deps.Log)
 	s.topics = topics.New(topics.Config{
 		Readers: process.Readers, Anonymous: Loopback(cfg.GRPC) && Loopback(cfg.HTTP),
@@ -93,9 +97,14 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		Profiles: record.NewCache(driftv1.NewDriftServiceClient(deps.Drift), nil),
 		Tracer:   deps.Traces.Tracer("github.com/driftmesh/driftmesh/services/gateway"),
 	})
+	pages, err := origin.New(cfg.pages(cfg.OTLP.CORSOrigins))
+	if err != nil {
+		return nil, fmt.Errorf("gateway.otlp.cors-origins: %w", err)
+	}
 	if s.otlp, err = otlpdoor.New(cfg.OTLP, otlpdoor.Deps{
 		Intake: intake(event.Spans, event.TypeTraces, event.SignalSpans), Budget: budget, MaxMessage: s.maxMessage,
 		Identify: deps.Identify, Log: deps.Log, Stats: deps.Stats, Traces: deps.Traces,
+		Allowance: s.traced, Pages: pages,
 	}); err != nil {
 		return nil, err
 	}
@@ -120,7 +129,11 @@ func (s *Service) newWeb() error {
 	if err != nil {
 		return fmt.Errorf("dial own gRPC server: %w", err)
 	}
-	s.web, err = rest.New(rest.Config{MaxBody: int64(s.cfg.MaxRequest), MaxRequests: s.cfg.MaxRequests}, rest.Deps{
+	pages, err := origin.New(s.cfg.pages(nil))
+	if err != nil {
+		return err
+	}
+	s.web, err = rest.New(rest.Config{MaxBody: int64(s.cfg.MaxRequest), MaxRequests: s.cfg.MaxRequests, Pages: pages}, rest.Deps{
 		Conn: s.loop, Authenticate: s.deps.Identify, Log: s.deps.Log,
 		Jaeger: jaeger.New(jaeger.Config{}, tracev1.NewTraceServiceClient(s.deps.TraceStore), s.deps.Log),
 	})

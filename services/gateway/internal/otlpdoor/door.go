@@ -20,14 +20,16 @@ import (
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/otlp"
+	"github.com/driftmesh/driftmesh/internal/telemetry"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/origin"
 )
 
 // Identify tells who calls from the values of the authorization and x-api-key
 // headers, "" for a header not sent. The error is a fault.
 type Identify func(ctx context.Context, authorization, apiKey string) (identity.Identity, error)
 
-// Deps is what the door needs. Every field is required but Server.
+// Deps is what the door needs. Every field is required down to Traces.
 type Deps struct {
 	Intake     *door.Intake // of the topic spans
 	Budget     *door.Budget // of the memory for requests
@@ -36,7 +38,9 @@ type Deps struct {
 	Log        *slog.Logger
 	Stats      prometheus.Registerer
 	Traces     trace.TracerProvider
-	Server     []grpc.ServerOption // for instance transport credentials
+	Server     []grpc.ServerOption  // for instance transport credentials
+	Allowance  *telemetry.Allowance // of traces that callers ask for; nil is no bound
+	Pages      *origin.Policy       // what web pages may do; nil is anything
 }
 
 // Door takes traces in. It is safe for concurrent use.

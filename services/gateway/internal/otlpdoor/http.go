@@ -49,7 +49,7 @@ func (d *Door) httpServer() *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
-		Handler:           d.cors(mux),
+		Handler:           d.cors(d.ownPages(mux)),
 		Protocols:         protocols,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       d.cfg.ReadTimeout,
@@ -251,6 +251,17 @@ func answer(w http.ResponseWriter, code int, media string, body []byte) {
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(code)
 	_, _ = w.Write(body) // the caller is gone: nobody left to tell
+}
+
+// ownPages turns away web pages that speak in somebody else's name.
+func (d *Door) ownPages(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if err := d.deps.Pages.Check(req); err != nil {
+			d.answerError(w, req, err)
+			return
+		}
+		next.ServeHTTP(w, req)
+	})
 }
 
 // cors lets web pages of the origins in the settings send traces.

@@ -13,8 +13,8 @@ import (
 )
 
 // begin starts the span of a call when it is to be traced: never for the
-// mesh's own tenant, always in a sampled trace that comes with the call, else
-// as often as the sampler allows. Most calls come without a trace, and then
+// mesh's own tenant, in a sampled trace that comes with the call as long as there
+// is an allowance for that, else as often as the sampler allows. Most calls come without a trace, and then
 // this costs the sampler's question and no more.
 func (d *Door) begin(ctx context.Context, r *request, name, parent, state string) context.Context {
 	if r.tenant == event.Mesh {
@@ -25,7 +25,7 @@ func (d *Door) begin(ctx context.Context, r *request, name, parent, state string
 		if len(state) <= event.MaxTraceState {
 			carrier["tracestate"] = state
 		}
-		ctx = propagation.TraceContext{}.Extract(ctx, carrier)
+		ctx = d.deps.Allowance.Limit(propagation.TraceContext{}.Extract(ctx, carrier))
 	}
 	ctx, span := d.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer))
 	if span.IsRecording() {

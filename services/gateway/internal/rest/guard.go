@@ -13,45 +13,72 @@ import (
 	"github.com/driftmesh/driftmesh/internal/rpc"
 )
 
-// guard bounds requests in number, size and time before anybody looks at them.
+// guard is what every request passes first: web pages that speak in somebody
+// else's name are turned away, and the connection's deadlines begin to move.
+// The rest of the way in is a chain that routes put together: who calls
+// (authenticated), what form the body has (jsonOnly), and a place to be
+// answered in (desk).
 func guard(cfg Config, next http.Handler) http.Handler {
-	places := make(chan struct{}, cfg.MaxRequests)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		select {
-		case places <- struct{}{}:
-			defer func() { <-places }()
-		default:
-			writeError(w, fault.Unavailable.New("too many requests are under way").
-				WithReason("GATEWAY_FULL").WithRetryAfter(time.Second))
-			return
-		}
-		pace := &pace{ctl: http.NewResponseController(w), stall: cfg.Stall}
-		if r.ContentLength > cfg.MaxBody {
-			pace.read()
-			writeError(w, errTooLarge(cfg.MaxBody))
-			return
-		}
-		b := &body{ReadCloser: http.MaxBytesReader(w, r.Body, cfg.MaxBody), limit: cfg.MaxBody, pace: pace, answer: w.Header()}
+		pace := &pace{ctl: http.NewResponseController(w), stall: cfg.Stall, began: time.Now()}
+		b := &body{ReadCloser: r.Body, pace: pace, answer: w.Header()}
 		r = r.WithContext(context.WithValue(r.Context(), bodyKey{}, b))
 		r.Body = b
 		pace.write()
 		defer pace.write() // what is still buffered goes out after the handler
-		next.ServeHTTP(&writer{ResponseWriter: w, pace: pace}, r)
+		w = &writer{ResponseWriter: w, pace: pace}
+		if err := cfg.Pages.Check(r); err != nil {
+			hangUp(w, r)
+			writeError(w, err)
+			return
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 
+// hangUp lets the connection end with the answer that follows, instead of
+// waiting for the body of a request that is refused without it.
+func hangUp(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength == 0 {
+		return
+	}
+	w.Header().Set("Connection", "close")
+	if b := bodyOf(r.Context()); b != nil {
+		b.pace.give(lastWords)
+	}
+}
+
+// lastWords is how long a refused caller may go on sending before the
+// connection is cut, so that an honest one gets to read the answer.
+const lastWords = time.Second
+
+// minRate is what a caller has to send in bytes per second, besides not
+// stalling: so a body has an end, however patient its sender.
+const minRate = 4 << 10
+
 // pace moves the connection's deadlines on with every byte, so that a caller
-// may be slow for as long as it moves at all.
+// may be slow for as long as it moves, and not too slowly.
 type pace struct {
 	ctl   *http.ResponseController
 	stall time.Duration
+	began time.Time
+	got   int64 // bytes of the body
+}
+
+// read bounds the next read.
+func (p *pace) read() {
+	deadline := p.began.Add(p.stall + time.Duration(p.got)*time.Second/minRate)
+	if next := time.Now().Add(p.stall); next.Before(deadline) {
+		deadline = next
+	}
+	_ = p.ctl.SetReadDeadline(deadline)
 }
 
 // They ignore errors: a connection that knows no deadlines is one of a test.
-func (p *pace) read()  { _ = p.ctl.SetReadDeadline(time.Now().Add(p.stall)) }
-func (p *pace) rest()  { _ = p.ctl.SetReadDeadline(time.Time{}) }
-func (p *pace) write() { _ = p.ctl.SetWriteDeadline(time.Now().Add(p.stall)) }
+func (p *pace) give(d time.Duration) { _ = p.ctl.SetReadDeadline(time.Now().Add(d)) }
+func (p *pace) rest()                { _ = p.ctl.SetReadDeadline(time.Time{}) }
+func (p *pace) write()               { _ = p.ctl.SetWriteDeadline(time.Now().Add(p.stall)) }
 
 type bodyKey struct{}
 
@@ -73,6 +100,7 @@ func bodyOf(ctx context.Context) *body {
 func (b *body) Read(p []byte) (int, error) {
 	b.pace.read()
 	n, err := b.ReadCloser.Read(p)
+	b.pace.got += int64(n)
 	if err != nil {
 		// From here on the server itself watches the connection for its end; a
 		// deadline left behind would look like one.
@@ -104,21 +132,25 @@ func (w *writer) Flush() {
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // jsonOnly refuses bodies that are not what the routes read.
-func jsonOnly(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func jsonOnly(next Failer) Failer {
+	return failer{next, func(w http.ResponseWriter, r *http.Request) {
 		if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+			hangUp(w, r)
 			writeUnsupported(w, "content encoding %q is not supported here", e)
 			return
 		}
-		if t := r.Header.Get("Content-Type"); t != "" && r.ContentLength != 0 {
+		// A body without a type is one that a web page can send anywhere unasked.
+		if r.ContentLength != 0 {
+			t := r.Header.Get("Content-Type")
 			media, _, err := mime.ParseMediaType(t)
 			if err != nil || media != "application/json" && media != ndjson {
+				hangUp(w, r)
 				writeUnsupported(w, "content type %q is not supported here: send application/json", t)
 				return
 			}
 		}
 		next.ServeHTTP(w, r)
-	})
+	}}
 }
 
 func writeUnsupported(w http.ResponseWriter, format, got string) {
@@ -129,20 +161,31 @@ func writeUnsupported(w http.ResponseWriter, format, got string) {
 	writeStatus(w, rpc.Status(f), http.StatusUnsupportedMediaType)
 }
 
-// authenticated puts the caller's identity into the context, or refuses.
-func authenticated(authenticate Authenticate, next Failer) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// authenticated puts the caller's identity into the context, or refuses, before
+// a byte of the body is read.
+func authenticated(authenticate Authenticate, next Failer) Failer {
+	return failer{next, func(w http.ResponseWriter, r *http.Request) {
 		id, err := caller(r, authenticate)
 		if err != nil {
 			if fault.KindOf(err) == fault.Unauthenticated {
 				w.Header().Set("WWW-Authenticate", `Bearer realm="driftmesh"`)
 			}
+			hangUp(w, r)
 			next.Fail(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(identity.With(r.Context(), id)))
-	})
+	}}
 }
+
+// failer is a handler in front of a Failer, whose errors look like that one's.
+type failer struct {
+	Failer
+	handle http.HandlerFunc
+}
+
+// ServeHTTP implements http.Handler.
+func (f failer) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.handle(w, r) }
 
 func caller(r *http.Request, authenticate Authenticate) (identity.Identity, error) {
 	authorization, apiKey := r.Header.Values("Authorization"), r.Header.Values("X-Api-Key")

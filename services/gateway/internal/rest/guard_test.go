@@ -1,18 +1,22 @@
 package rest
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -24,7 +28,9 @@ func serve(t *testing.T, cfg Config, h http.HandlerFunc) string {
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, lis, guard(cfg.withDefaults(), h), slog.New(slog.DiscardHandler)) }()
+	cfg = cfg.withDefaults()
+	handler := guard(cfg, newDesk(cfg).whole(cfg.MaxBody, apiRoutes{h}))
+	go func() { done <- Serve(ctx, lis, handler, slog.New(slog.DiscardHandler)) }()
 	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-done)
@@ -41,18 +47,72 @@ func dial(t *testing.T, addr string) net.Conn {
 	return conn
 }
 
-func TestStalledBodyIsGivenUp(t *testing.T) {
+// A body that stalls, or comes so slowly that it would never end, is given up.
+func TestStalledAndTricklingBodiesAreGivenUp(t *testing.T) {
 	t.Parallel()
-	failed := make(chan error, 1)
-	addr := serve(t, Config{Stall: 100 * time.Millisecond}, func(w http.ResponseWriter, r *http.Request) {
-		_, err := io.ReadAll(r.Body)
-		failed <- err
-		w.WriteHeader(http.StatusBadRequest)
+	addr := serve(t, Config{Stall: 100 * time.Millisecond}, func(http.ResponseWriter, *http.Request) { t.Error("there is no whole body") })
+	for _, trickle := range []bool{false, true} {
+		conn := dial(t, addr)
+		_, err := fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nabc")
+		require.NoError(t, err)
+		if trickle {
+			go func() { // ends with the connection
+				for {
+					if _, err := conn.Write([]byte("x")); err != nil {
+						return
+					}
+					time.Sleep(10 * time.Millisecond) // never a stall
+				}
+			}()
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusBadRequest, resp.StatusCode)
+		require.NoError(t, resp.Body.Close())
+	}
+}
+
+// TestSlowBodiesHoldNoPlace: more callers than there are places send a body and
+// do not end it; others are answered all the same.
+func TestSlowBodiesHoldNoPlace(t *testing.T) {
+	t.Parallel()
+	addr := serve(t, Config{MaxRequests: 4, MaxBody: 1 << 20}, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(w, r.Body)
 	})
-	conn := dial(t, addr)
-	_, err := fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+	for range 40 {
+		_, err := fmt.Fprint(dial(t, addr), "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+		require.NoError(t, err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for range 10 {
+		resp, err := client.Post("http://"+addr, "application/json", strings.NewReader("whole"))
+		require.NoError(t, err)
+		raw, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, "whole", string(raw), resp.Status)
+	}
+}
+
+// Bodies that wait take memory, and of that there is a bound too.
+func TestBodiesHaveARoom(t *testing.T) {
+	t.Parallel()
+	cfg := Config{MaxBody: 1 << 20}.withDefaults()
+	d := newDesk(cfg)
+	d.held.Store(d.room - piece)
+	r := func() *http.Request {
+		return httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat("x", 3*piece/2)))
+	}
+	in, err := d.read(r(), cfg.MaxBody)
+	require.ErrorIs(t, err, fault.Unavailable)
+	require.EqualValues(t, piece, in.held)
+	d.held.Store(0)
+	in, err = d.read(r(), cfg.MaxBody)
 	require.NoError(t, err)
-	require.Error(t, <-failed, "three of a hundred bytes, and then nothing")
+	require.Equal(t, 3*piece/2, in.Len())
+	require.Equal(t, d.held.Load(), in.held)
+	_, err = d.read(r(), piece)
+	require.ErrorIs(t, err, fault.Exhausted)
 }
 
 func TestSlowButMovingBodyIsRead(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 	topicv1 "github.com/driftmesh/driftmesh/proto/driftmesh/topic/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/proto/openapi"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/origin"
 )
 
 // Config bounds the HTTP side. Zero fields take the defaults.
@@ -32,6 +33,8 @@ type Config struct {
 	MaxRequests int
 	// Stall is how long a caller may neither send nor take a byte. Default 30 s.
 	Stall time.Duration
+	// Pages says what web pages may do; nil: anything.
+	Pages *origin.Policy
 }
 
 func (c Config) withDefaults() Config {
@@ -72,11 +75,15 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	desk := newDesk(cfg)
+	known := func(next Failer) Failer { return authenticated(deps.Authenticate, next) }
 	mux := http.NewServeMux()
-	mux.Handle("/api/", jsonOnly(api))
-	mux.Handle("/jaeger/api/", http.StripPrefix("/jaeger", authenticated(deps.Authenticate, deps.Jaeger)))
+	mux.Handle("/api/", known(jsonOnly(desk.whole(cfg.MaxBody, api))))
+	mux.Handle(streamPath, known(jsonOnly(desk.stream(api))))
+	mux.Handle(loginPath, jsonOnly(desk.whole(maxLogin, api)))
+	mux.Handle("/jaeger/api/", http.StripPrefix("/jaeger", known(desk.whole(cfg.MaxBody, deps.Jaeger))))
 	mux.HandleFunc("GET /openapi.json", document)
-	mux.Handle("GET /.well-known/jwks.json", jwks(authv1.NewAuthServiceClient(deps.Conn)))
+	mux.Handle("GET /.well-known/jwks.json", desk.whole(0, apiRoutes{jwks(authv1.NewAuthServiceClient(deps.Conn))}))
 	mux.HandleFunc("GET /{$}", index)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		writeError(w, fault.NotFound.New("there is nothing here").WithReason("NO_SUCH_PATH"))
@@ -84,8 +91,22 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 	return guard(cfg, mux), nil
 }
 
+// Paths that are not like the others: whoever logs in is not known yet, and the
+// body of a stream is read while it is answered.
+const (
+	loginPath  = "/api/v1/login"
+	streamPath = "/api/v1/records:stream"
+	maxLogin   = 16 << 10 // bytes of a body that nobody answers for
+)
+
+// apiRoutes are routes whose errors have the API's shape.
+type apiRoutes struct{ http.Handler }
+
+// Fail implements Failer.
+func (apiRoutes) Fail(w http.ResponseWriter, _ *http.Request, err error) { writeError(w, err) }
+
 // newAPI makes the JSON routes.
-func newAPI(ctx context.Context, conn *grpc.ClientConn) (http.Handler, error) {
+func newAPI(ctx context.Context, conn *grpc.ClientConn) (Failer, error) {
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, newMarshaler()),
 		runtime.WithIncomingHeaderMatcher(incomingHeader),
@@ -126,7 +147,7 @@ func newAPI(ctx context.Context, conn *grpc.ClientConn) (http.Handler, error) {
 			return nil, fmt.Errorf("register routes of %s: %w", name, err)
 		}
 	}
-	return mux, nil
+	return apiRoutes{mux}, nil
 }
 
 // incomingHeader chooses the headers that become metadata of the call.
