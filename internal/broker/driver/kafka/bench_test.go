@@ -50,7 +50,7 @@ func BenchmarkPublish(b *testing.B) {
 				s := start(b)
 				ctx := b.Context()
 				br := dial(b, kafka.Config{URL: s.URL()})
-				require.NoError(b, br.Admin().EnsureTopic(ctx, broker.TopicSpec{Name: "spans"}))
+				require.NoError(b, br.Admin().EnsureTopic(ctx, broker.TopicSpec{Name: "spans", MaxBytes: 1 << 40}))
 				publish := publisher(b, br).Publish
 				if who == "bare" {
 					transport := &kafkago.Transport{}

@@ -3,7 +3,9 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -194,19 +196,9 @@ func (g *gate) see(ctx context.Context) (room, error) {
 	if err != nil || limit <= 0 {
 		return room{}, err
 	}
-	slowest, err := g.slowest(ctx, lanes) // before the ends, so that nothing counts as negative
+	unread, err := g.unread(ctx, lanes)
 	if err != nil {
 		return room{}, err
-	}
-	ends, err := g.conn.ends(ctx, g.topic, lanes)
-	if err != nil {
-		return room{}, err
-	}
-	var unread int64
-	for lane, end := range ends {
-		if at, ok := slowest[lane]; ok {
-			unread += max(end-at, 0)
-		}
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -249,21 +241,49 @@ func limitOf(retention int64, lanes int, told int64) int64 {
 	}
 }
 
+// unread is how many messages the slowest group has to read. Where there is no
+// group it is all there are: somebody may have deleted one that will be made
+// anew.
+func (g *gate) unread(ctx context.Context, lanes []int) (n int64, err error) {
+	slowest, owned, err := g.slowest(ctx, lanes) // before the ends, so that nothing counts as negative
+	if err != nil {
+		return 0, err
+	}
+	if !owned {
+		where, err := g.conn.offsets(ctx, g.topic, lanes)
+		for _, b := range where {
+			n += b.end - b.first
+		}
+		return n, err
+	}
+	ends, err := g.conn.ends(ctx, g.topic, lanes)
+	for lane, end := range ends {
+		if at, ok := slowest[lane]; ok {
+			n += max(end-at, 0)
+		}
+	}
+	return n, err
+}
+
 // slowest are the offsets before which every group is done that must not lose
-// anything; lanes are missing when there is no such group.
-func (g *gate) slowest(ctx context.Context, lanes []int) (map[int]int64, error) {
+// anything; lanes are missing when there is no such group. owned says that there
+// is a group at all.
+func (g *gate) slowest(ctx context.Context, lanes []int) (out map[int]int64, owned bool, err error) {
 	groups, err := g.readers(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	out := map[int]int64{}
+	out = map[int]int64{}
 	for _, name := range groups {
 		marks, err := g.conn.marks(ctx, g.conn.target.group(g.topic, name), g.topic, lanes)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if !exists(marks) {
 			continue // it reads another topic, or was deleted
+		}
+		if owned = true; g.conn.group(g.topic, name).MayLose {
+			continue
 		}
 		for lane, m := range marks {
 			if at, ok := out[lane]; !ok || m.offset < at {
@@ -271,12 +291,11 @@ func (g *gate) slowest(ctx context.Context, lanes []int) (map[int]int64, error) 
 			}
 		}
 	}
-	return out, nil
+	return out, owned, nil
 }
 
-// readers are the groups of the topic that must not lose anything: those that
-// the brokers list, and those that this process was told of, whose coordinator
-// may be away.
+// readers are the groups of the topic: those that the brokers list, and those
+// that this process was told of, whose coordinator may be away.
 func (g *gate) readers(ctx context.Context) ([]string, error) {
 	g.mu.Lock()
 	list, fresh := g.groups, time.Since(g.listed) < listEvery
@@ -310,11 +329,5 @@ func (g *gate) readers(ctx context.Context) ([]string, error) {
 		}
 		return true
 	})
-	var out []string
-	for name := range names {
-		if !g.conn.group(g.topic, name).MayLose {
-			out = append(out, name)
-		}
-	}
-	return out, nil
+	return slices.Sorted(maps.Keys(names)), nil
 }

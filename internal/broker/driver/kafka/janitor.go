@@ -60,13 +60,13 @@ func (g *gate) clean(ctx context.Context) error {
 	if size <= limit {
 		return nil
 	}
-	read, err := g.slowest(ctx, lanes)
-	if err != nil {
+	read, owned, err := g.slowest(ctx, lanes) // after the ends: a group that is made meanwhile begins behind them
+	if err != nil || !owned {
 		return err
 	}
 	for lane, b := range where {
 		to, ok := read[lane]
-		if !ok { // nobody reads it: keep the half that is newer, for whoever comes
+		if !ok { // who reads it may lose it: the half that is newer stays
 			to = b.end - int64(float64(b.end-b.first)*float64(limit)/float64(2*size))
 		}
 		if to = min(to, b.end); to > b.first {

@@ -116,6 +116,7 @@ func (s *session) restore(ctx context.Context, ids []int) error {
 		return err
 	}
 	var where map[int]bounds
+	lost := map[int]int64{}
 	now := time.Now()
 	parts := make([]*partition, 0, len(ids))
 	for _, id := range ids {
@@ -125,7 +126,7 @@ func (s *session) restore(ctx context.Context, ids []int) error {
 			k.conn.cfg.Log.Warn("offset was committed by somebody else", "topic", k.cfg.Topic, "group", k.cfg.Group, "lane", id)
 		}
 		if st.Topic != (topicID{}) && topic != (topicID{}) && st.Topic != topic {
-			s.lost(id, st.Unsettled()+st.Behind, errAnew)
+			lost[id] = st.Unsettled() + st.Behind
 			m.offset, st = -1, frontier.State{}
 		}
 		if m.offset < 0 { // also a partition added after the group was made
@@ -143,6 +144,9 @@ func (s *session) restore(ctx context.Context, ids []int) error {
 		parts = append(parts, pt)
 	}
 	s.topic, s.parts = topic, parts
+	for id, n := range lost {
+		s.lost(id, n, errAnew)
+	}
 	return nil
 }
 
