@@ -8,8 +8,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker"
 )
 
-// Check asks the server for the stream of a topic and for groups of it, and
-// returns ErrUnroutable or ErrNoGroup for what is not there.
+// Check implements broker.Admin.
 func (a admin) Check(ctx context.Context, topic string, groups ...string) error {
 	if !a.pub.nc.IsConnected() {
 		return a.pub.err()
