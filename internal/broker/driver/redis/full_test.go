@@ -18,6 +18,29 @@ import (
 	redisserver "github.com/driftmesh/driftmesh/test/server/redis"
 )
 
+// Large messages behind many small ones are seen for what they are.
+func TestLargeBehindSmall(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow; runs without -short")
+	}
+	t.Parallel()
+	s := redisserver.Start(t, redisserver.Options{Config: map[string]string{"appendfsync": "no"}})
+	ctx := limited(t, 60*time.Second)
+	b := dial(t, redis.Config{URL: s.URL()})
+	require.NoError(t, broker.Provision(ctx, b.Admin(), broker.TopicSpec{Name: "spans", MaxBytes: 64 << 20}, broker.GroupSpec{Name: "g"}))
+	p, bare := publisher(t, b), admin(t, s)
+	for range 30 { // 7 MiB, in more nodes than a glance takes
+		require.NoError(t, p.Publish(ctx, messages(1000, 200)))
+	}
+	var err error
+	for err == nil {
+		err = p.Publish(ctx, messages(1, 1<<20))
+		require.Less(t, bare.MemoryUsage(ctx, key, 0).Val(), int64(400<<20), "it is full by far")
+		pause(ctx, 20*time.Millisecond) // 50 MiB a second
+	}
+	require.ErrorIs(t, err, broker.ErrBackpressure)
+}
+
 // Trimming by size stops at what a group has not acknowledged, in the hands of
 // a worker or not, and goes on when it has.
 func TestTrimKeepsWhatIsNotAcknowledged(t *testing.T) {

@@ -11,7 +11,7 @@ func (c *conn) inspect(ctx context.Context) {
 	words, warning := "acked = in the memory of the server; whether it is on disk is not known: CONFIG GET is not allowed", ""
 	set := map[string]string{}
 	var err error
-	for _, name := range []string{"appendonly", "appendfsync", "maxmemory-policy"} {
+	for _, name := range []string{"appendonly", "appendfsync", "maxmemory-policy", "maxmemory"} {
 		var one map[string]string
 		if one, err = c.pub.ConfigGet(ctx, name).Result(); err != nil {
 			break
@@ -38,6 +38,9 @@ func (c *conn) inspect(ctx context.Context) {
 	}
 	if p := set["maxmemory-policy"]; p != "" && p != "noeviction" {
 		c.cfg.Log.Warn("broker may evict whole topics when its memory is full; set maxmemory-policy to noeviction", "policy", p)
+	}
+	if set["maxmemory"] == "0" {
+		c.cfg.Log.Warn("nothing bounds the broker's memory while no process of the mesh runs; set maxmemory")
 	}
 }
 

@@ -31,9 +31,12 @@ if not due('looked', ARGV[1]) then
 end
 
 -- The server samples the oldest nodes of the stream, of four kilobytes or one
--- entry; the estimate is exact for fewer nodes than that.
-local function bytes() return redis.call('MEMORY', 'USAGE', stream, 'SAMPLES', 1000) or 0 end
-local have = bytes()
+-- entry each, and takes the others to be like them; for fewer nodes than samples it
+-- is exact. A glance takes few. Once in a while many are taken, about three milliseconds'
+-- worth at the most, so that large entries behind small ones do not hide for long.
+local glance, many = 1000, 50000
+local function bytes(samples) return redis.call('MEMORY', 'USAGE', stream, 'SAMPLES', samples) or 0 end
+local have = bytes(glance)
 if whole(have) ~= set.bytes then -- an idle topic costs no write to the log
   redis.pcall('HSET', settings, 'looked', whole(time), 'bytes', have)
 end
@@ -81,13 +84,13 @@ local function shrink(size, low)
     -- too many, it goes too. A node has up to a hundred.
     local n = math.ceil((have - size) / (have / len))
     if trim(low, n) == 0 and trim(low, n + 100) == 0 then return end
-    have = bytes()
+    have = bytes(many)
   end
 end
 
 redis.call('XTRIM', stream, 'MINID', whole(time - tonumber(set.max_age_ms or '0')))
 local low, holder = floor()
-have = bytes()
+have = bytes(many)
 if have > max or set.shut then shrink(max * 0.95, low) end
 
 local info = named(redis.call('XINFO', 'STREAM', stream))
