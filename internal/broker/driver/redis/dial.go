@@ -85,9 +85,42 @@ func (l *link) reach(ctx context.Context, addr string) (net.Conn, error) {
 
 // socket is a connection that the link can end. It shows what it is made of,
 // because the library looks there whether the other side has hung up.
+//
+// The library gives each answer one deadline, however large it is and however slow
+// the network. That tells silence only from an answer that is there at once; so the
+// deadline moves on by the same time whenever something has come. An answer ends,
+// as the server knows its length; whoever may send forever is not one we log in to.
 type socket struct {
 	*net.TCPConn
 	link *link
+
+	patience time.Duration // of the answer being read; one goroutine reads at a time
+}
+
+// SetReadDeadline implements net.Conn.
+func (s *socket) SetReadDeadline(t time.Time) error {
+	s.patience = 0
+	if !t.IsZero() {
+		s.patience = time.Until(t)
+	}
+	return s.TCPConn.SetReadDeadline(t)
+}
+
+// SetDeadline implements net.Conn.
+func (s *socket) SetDeadline(t time.Time) error {
+	if err := s.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return s.SetWriteDeadline(t)
+}
+
+// Read implements net.Conn.
+func (s *socket) Read(b []byte) (int, error) {
+	n, err := s.TCPConn.Read(b)
+	if n > 0 && err == nil && s.patience > 0 {
+		err = s.TCPConn.SetReadDeadline(time.Now().Add(s.patience))
+	}
+	return n, err
 }
 
 // keep remembers a connection until it is closed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,7 +39,13 @@ func TestSuiteOnCluster(t *testing.T) {
 		addrs := strings.Split(strings.TrimPrefix(url, "redis+cluster://"), ",")
 		return stranger(tb, goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: addrs}))
 	}
-	brokertest.Run(t, h, except)
+	h.Remove = func(tb testing.TB, url, topic, group string) {
+		addrs := strings.Split(strings.TrimPrefix(url, "redis+cluster://"), ",")
+		c := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: addrs})
+		defer c.Close()
+		removeWith(tb, c, topic, group)
+	}
+	brokertest.Run(t, h, exceptMany())
 }
 
 // The suite behind sentinels, but for the cases that kill the server: what they
@@ -57,7 +64,19 @@ func TestSuiteBehindSentinels(t *testing.T) {
 	h.Foreign = func(tb testing.TB, _ string) func(context.Context, broker.Message) error {
 		return stranger(tb, shared.Primary.Admin())
 	}
-	brokertest.Run(t, h, except)
+	h.Remove = func(tb testing.TB, _, topic, group string) {
+		c := shared.Primary.Admin()
+		defer c.Close()
+		removeWith(tb, c, topic, group)
+	}
+	brokertest.Run(t, h, exceptMany())
+}
+
+// exceptMany are the exceptions where there are many servers.
+func exceptMany() brokertest.Except {
+	e := maps.Clone(except)
+	e["SlowLinkLargeMessages"] = "the servers say where they are, so that no link can be laid between"
+	return e
 }
 
 // traffic publishes and consumes until stopped, and knows what was acknowledged.
