@@ -37,4 +37,7 @@
 //     returned goes to the next Receive or back to the group.
 //  10. Every method is safe for concurrent use except where said. Close with a
 //     done context still releases local resources.
+//  11. What somebody deletes on the broker is told by Admin.Check, and made anew
+//     by EnsureTopic and EnsureGroup: publishers and consumers that were open go
+//     on, and of what is acknowledged after that nothing is lost.
 package broker

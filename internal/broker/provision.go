@@ -9,7 +9,8 @@ import (
 // message parked again after a redrive is not taken for a duplicate.
 const DLQDedupe = 100 * time.Millisecond
 
-// DLQBytes bounds a DLQ; the oldest parked messages go first.
+// DLQBytes bounds a DLQ. A full one refuses, and what would be parked comes
+// again.
 const DLQBytes = 256 << 20
 
 // Provision makes a topic, its DLQ and its groups exist. It is idempotent. A DLQ

@@ -21,6 +21,10 @@
 // group's AckWait is kept by the connection that ensured the group, or was given
 // it as a consumer.
 //
+// A queue that was deleted is made anew after a second, when the broker has told
+// its channels; what it held is gone. A tail of a topic whose exchange was made
+// anew hears nothing until it is opened again.
+//
 // A delivery belongs to its connection: when that ends, the lease is lost and
 // the broker gives the delivery to others at once. The driver itself ends the
 // lease of a worker that holds its batch for longer than AckWait. A retry with

@@ -47,7 +47,6 @@ func TestSuite(t *testing.T) {
 		Settle:          func(testing.TB) { shared.Settle() },
 		ConnectionLease: true,
 	}, brokertest.Except{
-		"FullDLQ":                 "to come: a full DLQ drops its oldest",
 		"TopicMadeAnew":           "what a deleted queue held is not known, and so not reported as lost",
 		"KeyOrder":                "workers share one queue; Capabilities.Ordered is false",
 		"RetentionOvertakesGroup": "a queue keeps what its group has not read, whatever its age: retention cannot overtake it",
