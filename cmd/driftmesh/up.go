@@ -263,10 +263,10 @@ func (u *upCmd) banner(_ context.Context, to io.Writer) {
                OTLP HTTP  http://%s/v1/traces
   records in   gRPC       %s
   REST         http://%s
-  Jaeger API   http://%s/jaeger
+  Jaeger API   http://%s/jaeger, http://%s
   metrics      http://%s/metrics
   data         %s
-`, g.OTLPGRPC, g.OTLPHTTP, g.GRPC, g.HTTP, g.HTTP, u.Admin.Listen, u.DataDir)
+`, g.OTLPGRPC, g.OTLPHTTP, g.GRPC, g.HTTP, g.HTTP, g.Jaeger, u.Admin.Listen, u.DataDir)
 	u.inboxBanner(to)
 	if g.Anonymous {
 		fmt.Fprintln(to, "\n  Calls without credentials are accepted as tenant \"default\" (setting gateway.anonymous).")

@@ -25,6 +25,10 @@ func Of(data *tracepb.TracesData) []Span {
 	return out
 }
 
+// MissingService is what spans without service.name are listed and found under,
+// as in Jaeger.
+const MissingService = "missing-service-name"
+
 // ServiceName is the service.name among the attributes of a resource, "" when
 // there is none.
 func ServiceName(attributes []*commonpb.KeyValue) string {

@@ -107,7 +107,7 @@ func TestNobodyGetsInWithoutCredentials(t *testing.T) {
 			_, err = ledgerv1.NewLedgerServiceClient(dial(t, m.IngestWorker)).GetSettled(ctx, &ledgerv1.GetSettledRequest{})
 			require.Equal(t, codes.Unauthenticated, status.Code(err), "ingest-worker inside: %v", err)
 			for _, url := range []string{
-				"http://" + m.HTTP + "/api/v1/services", "http://" + m.HTTP + "/api/v1/ledger", "http://" + m.HTTP + "/jaeger/api/services",
+				"http://" + m.HTTP + "/api/v1/services", "http://" + m.HTTP + "/api/v1/ledger", "http://" + m.HTTP + "/jaeger/api/services", "http://" + m.Jaeger + "/api/services",
 			} {
 				require.Equal(t, http.StatusUnauthorized, request(t, http.MethodGet, url, token, nil), url)
 			}

@@ -25,8 +25,8 @@ import (
 
 // Addresses are where a mesh listens.
 type Addresses struct {
-	HTTP, GRPC, OTLPGRPC, OTLPHTTP, Admin string
-	Auth, Drift, TraceStore, IngestWorker string
+	HTTP, Jaeger, GRPC, OTLPGRPC, OTLPHTTP, Admin string
+	Auth, Drift, TraceStore, IngestWorker         string
 }
 
 // Mesh is a mesh under test.
@@ -74,7 +74,7 @@ func (m *Mesh) PID() int { return m.main.PID() }
 
 func (a Addresses) flags() []string {
 	return []string{
-		"--gateway.http", a.HTTP, "--gateway.grpc", a.GRPC, "--gateway.otlp-grpc", a.OTLPGRPC, "--gateway.otlp-http", a.OTLPHTTP,
+		"--gateway.http", a.HTTP, "--gateway.jaeger", a.Jaeger, "--gateway.grpc", a.GRPC, "--gateway.otlp-grpc", a.OTLPGRPC, "--gateway.otlp-http", a.OTLPHTTP,
 		"--admin.listen", a.Admin,
 		"--auth.listen", a.Auth, "--drift.listen", a.Drift, "--trace-store.listen", a.TraceStore, "--ingest-worker.listen", a.IngestWorker,
 	}
@@ -154,7 +154,7 @@ func freeAddresses(t server.T) Addresses {
 	t.Helper()
 	var a Addresses
 	for _, p := range []*string{
-		&a.HTTP, &a.GRPC, &a.OTLPGRPC, &a.OTLPHTTP, &a.Admin, &a.Auth, &a.Drift, &a.TraceStore, &a.IngestWorker,
+		&a.HTTP, &a.Jaeger, &a.GRPC, &a.OTLPGRPC, &a.OTLPHTTP, &a.Admin, &a.Auth, &a.Drift, &a.TraceStore, &a.IngestWorker,
 	} {
 		*p = server.FreeAddress(t)
 	}

@@ -17,6 +17,7 @@ import (
 // Config is what can be set.
 type Config struct {
 	HTTP     string `name:"http" help:"Address of REST and of Jaeger's API." default:"127.0.0.1:8000" placeholder:"HOST:PORT"`
+	Jaeger   string `help:"Address of Jaeger's API at its root, for clients that drop the path of a URL; empty for none." default:"127.0.0.1:16686" placeholder:"HOST:PORT"`
 	GRPC     string `name:"grpc" help:"Address of the native gRPC API." default:"127.0.0.1:50051" placeholder:"HOST:PORT"`
 	OTLPGRPC string `name:"otlp-grpc" help:"Address of OTLP over gRPC." default:"127.0.0.1:4317" placeholder:"HOST:PORT"`
 	OTLPHTTP string `name:"otlp-http" help:"Address of OTLP over HTTP." default:"127.0.0.1:4318" placeholder:"HOST:PORT"`
@@ -87,7 +88,7 @@ func (c Config) checkPublic() error {
 	}
 	var open []string
 	for name, addr := range map[string]string{
-		"gateway.http": c.HTTP, "gateway.grpc": c.GRPC, "gateway.otlp-grpc": c.OTLPGRPC, "gateway.otlp-http": c.OTLPHTTP,
+		"gateway.http": c.HTTP, "gateway.jaeger": c.Jaeger, "gateway.grpc": c.GRPC, "gateway.otlp-grpc": c.OTLPGRPC, "gateway.otlp-http": c.OTLPHTTP,
 	} {
 		if !Loopback(addr) {
 			open = append(open, name+"="+addr)

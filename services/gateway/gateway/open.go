@@ -36,7 +36,7 @@ func open(ctx context.Context, cfg Config, env process.Env) (*opened, error) {
 		setting, addr string
 		to            *net.Listener
 	}{
-		{"gateway.http", cfg.HTTP, &o.deps.HTTP}, {"gateway.grpc", cfg.GRPC, &o.deps.GRPC},
+		{"gateway.http", cfg.HTTP, &o.deps.HTTP}, {"gateway.jaeger", cfg.Jaeger, &o.deps.Jaeger}, {"gateway.grpc", cfg.GRPC, &o.deps.GRPC},
 		{"gateway.otlp-grpc", cfg.OTLPGRPC, &o.deps.OTLPGRPC}, {"gateway.otlp-http", cfg.OTLPHTTP, &o.deps.OTLPHTTP},
 	} {
 		if err := o.listen(ctx, l.setting, l.addr, l.to); err != nil {

@@ -45,12 +45,12 @@ type Deps struct {
 	// Identify tells who calls from the values of the authorization and
 	// x-api-key headers, "" for one that was not sent.
 	Identify func(ctx context.Context, authorization, apiKey string) (identity.Identity, error)
-	// Listeners of the four public addresses; nil for one not served.
-	HTTP, GRPC, OTLPGRPC, OTLPHTTP net.Listener
-	Instance                       string // names this process
-	Log                            *slog.Logger
-	Stats                          prometheus.Registerer
-	Traces                         trace.TracerProvider
+	// Listeners of the public addresses; nil for one not served.
+	HTTP, Jaeger, GRPC, OTLPGRPC, OTLPHTTP net.Listener
+	Instance                               string // names this process
+	Log                                    *slog.Logger
+	Stats                                  prometheus.Registerer
+	Traces                                 trace.TracerProvider
 }
 
 // Service is the gateway. Run it once.
@@ -64,6 +64,7 @@ type Service struct {
 	otlp     *otlpdoor.Door
 	grpc     *rpc.Server
 	web      http.Handler
+	jaeger   http.Handler      // Jaeger's API alone, at the root
 	inside   *bufconn.Listener // of the gRPC server, for web
 	loop     *grpc.ClientConn  // to it
 	traced   *telemetry.Allowance
@@ -133,10 +134,13 @@ func (s *Service) newWeb() error {
 	if err != nil {
 		return err
 	}
-	s.web, err = rest.New(rest.Config{MaxBody: int64(s.cfg.MaxRequest), MaxRequests: s.cfg.MaxRequests, Pages: pages}, rest.Deps{
+	cfg := rest.Config{MaxBody: int64(s.cfg.MaxRequest), MaxRequests: s.cfg.MaxRequests, Pages: pages}
+	deps := rest.Deps{
 		Conn: s.loop, Authenticate: s.deps.Identify, Log: s.deps.Log,
 		Jaeger: jaeger.New(jaeger.Config{}, tracev1.NewTraceServiceClient(s.deps.TraceStore), s.deps.Log),
-	})
+	}
+	s.jaeger = rest.NewJaeger(cfg, deps)
+	s.web, err = rest.New(cfg, deps)
 	return err
 }
 
@@ -151,10 +155,13 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Add("otlp", func(ctx context.Context) error {
 		return s.otlp.Serve(ctx, s.deps.OTLPGRPC, s.deps.OTLPHTTP)
 	})
-	if s.deps.HTTP != nil {
-		group.Add("http", func(ctx context.Context) error {
-			return rest.Serve(ctx, s.deps.HTTP, s.web, s.deps.Log)
-		})
+	for name, side := range map[string]struct {
+		lis     net.Listener
+		handler http.Handler
+	}{"http": {s.deps.HTTP, s.web}, "jaeger": {s.deps.Jaeger, s.jaeger}} {
+		if side.lis != nil {
+			group.Add(name, func(ctx context.Context) error { return rest.Serve(ctx, side.lis, side.handler, s.deps.Log) })
+		}
 	}
 	defer s.topics.Watch()()
 	// Streams would never end by themselves.

@@ -11,7 +11,8 @@
 //	/api/operations?service&spanKind     names of spans with their kind
 //	/api/traces/{id}                     one trace
 //	/api/traces?service&…                search, or traceID= once or more
-//	/api/dependencies                    always empty: see below
+//	/api/dependencies?endTs&lookback     how often services call one another
+//	/api/transform                       a posted OTLP/JSON document as Jaeger's
 //	/api/v3/…                            the same in OTLP's own JSON
 //
 // The translation from OTLP is the one Jaeger itself uses (the OpenTelemetry
@@ -19,6 +20,8 @@
 // reference, links are FOLLOWS_FROM unless they say opentracing.ref_type, kind,
 // status and scope are tags, events are logs.
 //
-// Dependencies are not computed yet; the answer is the empty list that Jaeger
-// gives when it has none, so that its pages work.
+// Where the mesh knows better it says so: spans that share an id get ids of
+// their own, orphans and clocks that differ are warnings, "more" and
+// "truncated" tell what was cut off. An answer is whole or it is an error: when
+// the store fails after the first MiB was sent, the connection breaks.
 package jaeger

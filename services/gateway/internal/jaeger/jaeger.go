@@ -42,6 +42,7 @@ func New(cfg Config, traces tracev1.TraceServiceClient, log *slog.Logger) *Handl
 	h.mux.HandleFunc("GET /api/traces", h.search)
 	h.mux.HandleFunc("GET /api/traces/{id}", h.trace)
 	h.mux.HandleFunc("GET /api/dependencies", h.dependencies)
+	h.mux.HandleFunc("POST /api/transform", h.transform)
 	h.mux.HandleFunc("GET /api/v3/services", h.servicesV3)
 	h.mux.HandleFunc("GET /api/v3/operations", h.operationsV3)
 	h.mux.HandleFunc("GET /api/v3/traces", h.searchV3)

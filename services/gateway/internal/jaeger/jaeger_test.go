@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,8 +22,11 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/otlp"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/jaeger"
 )
@@ -38,11 +42,15 @@ type store struct {
 	services                   []string
 	operations                 []*tracev1.Operation
 	parts                      []*tracev1.FindTracesResponse
+	summaries                  *tracev1.SearchTracesResponse
+	dependencies               []*tracev1.Dependency
 	err                        error // after the parts
 
 	found  *tracev1.FindTracesRequest
 	got    []*tracev1.GetTraceRequest
 	listed *tracev1.ListOperationsRequest
+	asked  *tracev1.ListDependenciesRequest
+	search *tracev1.SearchTracesRequest
 }
 
 func (s *store) ListServices(context.Context, *tracev1.ListServicesRequest, ...grpc.CallOption) (*tracev1.ListServicesResponse, error) {
@@ -52,6 +60,16 @@ func (s *store) ListServices(context.Context, *tracev1.ListServicesRequest, ...g
 func (s *store) ListOperations(_ context.Context, req *tracev1.ListOperationsRequest, _ ...grpc.CallOption) (*tracev1.ListOperationsResponse, error) {
 	s.listed = req
 	return &tracev1.ListOperationsResponse{Operations: s.operations}, s.err
+}
+
+func (s *store) ListDependencies(_ context.Context, req *tracev1.ListDependenciesRequest, _ ...grpc.CallOption) (*tracev1.ListDependenciesResponse, error) {
+	s.asked = req
+	return &tracev1.ListDependenciesResponse{Dependencies: s.dependencies}, s.err
+}
+
+func (s *store) SearchTraces(_ context.Context, req *tracev1.SearchTracesRequest, _ ...grpc.CallOption) (*tracev1.SearchTracesResponse, error) {
+	s.search = req
+	return s.summaries, s.err
 }
 
 // stream gives its items, then its error or the end.
@@ -94,9 +112,17 @@ func (s *store) GetTrace(_ context.Context, req *tracev1.GetTraceRequest, _ ...g
 
 func (s *store) get(t *testing.T, path string) (int, []byte) {
 	t.Helper()
-	h := jaeger.New(jaeger.Config{Now: func() time.Time { return now }}, s, slog.New(slog.DiscardHandler))
+	return s.do(t, http.MethodGet, path, nil)
+}
+
+func (s *store) handler() http.Handler {
+	return jaeger.New(jaeger.Config{Now: func() time.Time { return now }}, s, slog.New(slog.DiscardHandler))
+}
+
+func (s *store) do(t *testing.T, method, path string, body []byte) (int, []byte) {
+	t.Helper()
 	rec := httptest.NewRecorder()
-	h.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+	s.handler().ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), method, path, bytes.NewReader(body)))
 	require.Equal(t, "application/json", rec.Header().Get("Content-Type"), path)
 	require.True(t, json.Valid(rec.Body.Bytes()), rec.Body.String())
 	return rec.Code, rec.Body.Bytes()
@@ -240,9 +266,19 @@ func TestGoldenSearch(t *testing.T) {
 	code, body = s.get(t, "/api/v3/traces?query.service_name=shop&query.start_time_min=2026-01-01T00:00:00Z&query.start_time_max=2026-01-02T00:00:00Z")
 	require.Equal(t, http.StatusOK, code)
 	golden(t, "search_v3.json", body)
-	code, body = s.get(t, "/api/v3/trace-summaries?query.serviceName=shop&query.startTimeMin=2026-01-01T00:00:00Z&query.startTimeMax=2026-01-02T00:00:00Z")
+	s.summaries = &tracev1.SearchTracesResponse{NextPageToken: "x", Traces: []*tracev1.TraceSummary{
+		{
+			TraceId: fullTrace, RootService: "shop", RootOperation: "GET /", HasRoot: true, Spans: 21_001, Errors: 1,
+			StartTime: timestamppb.New(now), Duration: durationpb.New(time.Second),
+			ServiceCounts: []*tracev1.ServiceCount{{Service: "bank", Spans: 1}, {Service: "shop", Spans: 21_000, Errors: 1}},
+		},
+		{TraceId: "b", RootService: "bank", RootOperation: "earliest", Spans: 1, StartTime: timestamppb.New(now), Duration: durationpb.New(0)},
+	}}
+	code, body = s.get(t, "/api/v3/trace-summaries?query.serviceName=shop&query.startTimeMin=2026-01-01T00:00:00Z&query.startTimeMax=2026-01-02T00:00:00Z&query.searchDepth=7")
 	require.Equal(t, http.StatusOK, code)
 	golden(t, "summaries_v3.json", body)
+	require.EqualValues(t, 7, s.search.GetPageSize())
+	require.Equal(t, "shop", s.search.GetQuery().GetService())
 }
 
 func TestLists(t *testing.T) {
@@ -250,6 +286,7 @@ func TestLists(t *testing.T) {
 	s := &store{services: []string{"bank", "shop"}, operations: []*tracev1.Operation{
 		{Name: "a", SpanKind: "client"}, {Name: "a", SpanKind: "server"}, {Name: "b", SpanKind: "unspecified"},
 	}}
+	s.dependencies = []*tracev1.Dependency{{Parent: "shop", Child: "bank", Calls: 7}}
 	empty := &store{}
 	tests := []struct {
 		s          *store
@@ -259,7 +296,8 @@ func TestLists(t *testing.T) {
 		{empty, "/api/services", `{"data":[],"total":0,"limit":0,"offset":0,"errors":null}`},
 		{s, "/api/services/shop/operations", `{"data":["a","b"],"total":2,"limit":0,"offset":0,"errors":null}`},
 		{s, "/api/operations?service=shop&spanKind=server", `{"data":[{"name":"a","spanKind":"client"},{"name":"a","spanKind":"server"},{"name":"b","spanKind":""}],"total":3,"limit":0,"offset":0,"errors":null}`},
-		{s, "/api/dependencies?endTs=1767322000000&lookback=3600000", `{"data":[],"total":0,"limit":0,"offset":0,"errors":null}`},
+		{empty, "/api/dependencies?endTs=1767322000000&lookback=3600000", `{"data":[],"total":0,"limit":0,"offset":0,"errors":null}`},
+		{s, "/api/dependencies?endTs=1767322000000&lookback=3600000", `{"data":[{"parent":"shop","child":"bank","callCount":7}],"total":1,"limit":0,"offset":0,"errors":null}`},
 		{s, "/api/v3/services", `{"services":["bank","shop"]}`},
 		{empty, "/api/v3/services", `{"services":[]}`},
 		{s, "/api/v3/operations?service=shop", `{"operations":[{"name":"a","spanKind":"client"},{"name":"a","spanKind":"server"},{"name":"b","spanKind":"internal"}]}`},
@@ -273,6 +311,8 @@ func TestLists(t *testing.T) {
 		require.JSONEq(t, tt.want, string(body), tt.path)
 	}
 	require.Equal(t, "client", empty.listed.GetSpanKind())
+	require.EqualValues(t, 1767322000, s.asked.GetEndTime().GetSeconds())
+	require.EqualValues(t, 1767318400, s.asked.GetStartTime().GetSeconds())
 	_, _ = s.get(t, "/api/services/a%2Fb%20c/operations")
 	require.Equal(t, "a/b c", s.listed.GetService())
 }
@@ -325,12 +365,79 @@ func TestTroubleIsTold(t *testing.T) {
 		require.Equal(t, want, code)
 		require.NotContains(t, string(body), "10.1.2.3")
 	}
-	// In the middle of an answer the status is out already.
+	// Nor is a part of an answer a good one: it becomes the error, or, when too
+	// much of it has been sent, ends without an end.
+	const v3 = "/api/v3/traces?query.startTimeMin=2026-01-01T00:00:00Z&query.startTimeMax=2026-01-02T00:00:00Z"
 	s := &store{parts: []*tracev1.FindTracesResponse{{TraceId: "a", OtlpTraces: bare(t, traceID, "shop")}}, err: away}
-	code, body := s.get(t, "/api/traces?service=shop")
+	for _, path := range []string{"/api/traces?service=shop", v3} {
+		code, body := s.get(t, path)
+		require.Equal(t, http.StatusServiceUnavailable, code, path)
+		require.NotContains(t, string(body), "shop", path)
+	}
+	for i := range 4 {
+		s.parts = append(s.parts, &tracev1.FindTracesResponse{TraceId: string(rune('b' + i)), OtlpTraces: bare(t, traceID, strings.Repeat("s", 1<<20))})
+	}
+	server := httptest.NewServer(s.handler())
+	defer server.Close()
+	for _, path := range []string{"/api/traces?service=shop", v3} {
+		resp, err := http.Get(server.URL + path)
+		require.NoError(t, err)
+		_, err = io.ReadAll(resp.Body)
+		require.Error(t, err, "a whole answer that is not whole: %s", path)
+		_ = resp.Body.Close()
+	}
+}
+
+// What is odd about a span is said with it, and what shares its id has another
+// in the answer, as in Jaeger.
+func TestOdditiesAreWarnings(t *testing.T) {
+	t.Parallel()
+	id := func(n byte) []byte { return []byte{0, 0, 0, 0, 0, 0, 0, n} }
+	of := func(service string, spans ...*tracepb.Span) *tracepb.ResourceSpans {
+		return &tracepb.ResourceSpans{
+			Resource:   &resourcepb.Resource{Attributes: []*commonpb.KeyValue{str("service.name", service)}},
+			ScopeSpans: []*tracepb.ScopeSpans{{Spans: spans}},
+		}
+	}
+	call := &tracepb.Span{TraceId: traceID, SpanId: id(1), Name: "call", Kind: tracepb.Span_SPAN_KIND_CLIENT, StartTimeUnixNano: 5000, EndTimeUnixNano: 9000}
+	served := &tracepb.Span{TraceId: traceID, SpanId: id(1), Name: "served", Kind: tracepb.Span_SPAN_KIND_SERVER, StartTimeUnixNano: 4000, EndTimeUnixNano: 8000}
+	orphan := &tracepb.Span{TraceId: traceID, SpanId: id(2), ParentSpanId: id(9), Name: "orphan", StartTimeUnixNano: 6000, EndTimeUnixNano: 7000}
+	s := &store{parts: []*tracev1.FindTracesResponse{
+		{TraceId: fullTrace, OtlpTraces: marshal(t, &tracepb.TracesData{ResourceSpans: []*tracepb.ResourceSpans{of("shop", call), of("bank", served)}})},
+		{TraceId: fullTrace, OtlpTraces: marshal(t, &tracepb.TracesData{ResourceSpans: []*tracepb.ResourceSpans{of("shop", orphan)}})},
+	}}
+	code, body := s.get(t, "/api/traces/"+fullTrace)
 	require.Equal(t, http.StatusOK, code)
-	require.Contains(t, string(body), `"errors":[{"code":503,"msg":"trace-store is away"}]`)
-	code, body = s.get(t, "/api/v3/traces?query.startTimeMin=2026-01-01T00:00:00Z&query.startTimeMax=2026-01-02T00:00:00Z")
+	var answer struct {
+		Data []struct {
+			Spans []struct {
+				SpanID, OperationName string
+				References            []struct{ SpanID string }
+				Warnings              []string
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal(body, &answer))
+	require.Len(t, answer.Data, 1)
+	spans := answer.Data[0].Spans
+	require.Len(t, spans, 3)
+	require.Equal(t, "0000000000000001", spans[0].SpanID)
+	require.NotEqual(t, spans[0].SpanID, spans[1].SpanID)
+	require.Equal(t, spans[0].SpanID, spans[1].References[0].SpanID, "the call is the parent of what served it")
+	require.Contains(t, strings.Join(spans[1].Warnings, "\n"), "clocks differ")
+	require.Contains(t, strings.Join(spans[1].Warnings, "\n"), "another span has its id")
+	require.Equal(t, []string{"its parent 0000000000000009 is not in the trace"}, spans[2].Warnings)
+}
+
+func TestTransform(t *testing.T) {
+	t.Parallel()
+	document, err := otlp.ToJSON(full(t))
+	require.NoError(t, err)
+	code, body := (&store{}).do(t, http.MethodPost, "/api/transform", document)
 	require.Equal(t, http.StatusOK, code)
-	require.Contains(t, string(body), `"error":{"grpcCode":14,"httpCode":503`)
+	s := &store{parts: []*tracev1.FindTracesResponse{{TraceId: fullTrace, OtlpTraces: full(t)}}}
+	_, stored := s.get(t, "/api/traces/"+fullTrace)
+	require.JSONEq(t, string(stored), string(body), "a file is shown as what is stored")
+	code, _ = (&store{}).do(t, http.MethodPost, "/api/transform", []byte("{"))
+	require.Equal(t, http.StatusBadRequest, code)
 }

@@ -3,6 +3,7 @@ package jaeger
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -19,7 +20,7 @@ func (h *Handler) services(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	names := notNil(resp.GetServices())
-	h.write(w, r, envelope{Data: names, Total: len(names)})
+	h.write(w, r, envelope{Data: names, Total: len(names), More: resp.GetTruncated()})
 }
 
 // operationNames lists each name once, whatever its kinds.
@@ -71,16 +72,37 @@ func (h *Handler) listOperations(ctx context.Context, service, kind string) ([]*
 	return resp.GetOperations(), err
 }
 
-// dependencies has none to give yet, but refuses what Jaeger would refuse.
+// dependencies counts who called whom in the lookback before endTs, both in
+// milliseconds.
 func (h *Handler) dependencies(w http.ResponseWriter, r *http.Request) {
-	for _, name := range []string{"endTs", "lookback"} {
-		if _, err := wholeNumber(r.URL.Query(), name, 0); err != nil {
-			h.Fail(w, r, err)
-			return
-		}
+	end, err := wholeNumber(r.URL.Query(), "endTs", h.now().UnixMilli())
+	if err != nil {
+		h.Fail(w, r, err)
+		return
 	}
-	h.write(w, r, envelope{Data: []struct{}{}})
+	back, err := wholeNumber(r.URL.Query(), "lookback", defaultDependencies.Milliseconds())
+	if err != nil {
+		h.Fail(w, r, err)
+		return
+	}
+	ctx, cancel := h.bounded(r.Context())
+	defer cancel()
+	resp, err := h.traces.ListDependencies(ctx, &tracev1.ListDependenciesRequest{
+		StartTime: timestamppb.New(time.UnixMilli(max(end-back, 0))), EndTime: timestamppb.New(time.UnixMilli(end)),
+	})
+	if err != nil {
+		h.Fail(w, r, err)
+		return
+	}
+	calls := make([]jsonDependency, 0, len(resp.GetDependencies()))
+	for _, d := range resp.GetDependencies() {
+		calls = append(calls, jsonDependency{Parent: d.GetParent(), Child: d.GetChild(), CallCount: d.GetCalls()})
+	}
+	h.write(w, r, envelope{Data: calls, Total: len(calls), More: resp.GetTruncated()})
 }
+
+// defaultDependencies is Jaeger's.
+const defaultDependencies = 24 * time.Hour
 
 func (h *Handler) trace(w http.ResponseWriter, r *http.Request) {
 	req, err := traceRequest(r.PathValue("id"), r.URL.Query())
@@ -119,6 +141,10 @@ func (h *Handler) search(w http.ResponseWriter, r *http.Request) {
 }
 
 func (q *searchQuery) request() *tracev1.FindTracesRequest {
+	return &tracev1.FindTracesRequest{Query: q.query(), Limit: q.limit}
+}
+
+func (q *searchQuery) query() *tracev1.TraceQuery {
 	tq := &tracev1.TraceQuery{
 		Service: q.service, Operation: q.operation, Attributes: q.tags,
 		StartTime: timestamppb.New(q.start), EndTime: timestamppb.New(q.end),
@@ -129,7 +155,7 @@ func (q *searchQuery) request() *tracev1.FindTracesRequest {
 	if q.maxDuration > 0 {
 		tq.MaxDuration = durationpb.New(q.maxDuration)
 	}
-	return &tracev1.FindTracesRequest{Query: tq, Limit: q.limit}
+	return tq
 }
 
 func notNil(list []string) []string {

@@ -59,6 +59,13 @@ type (
 		Limit  int         `json:"limit"`
 		Offset int         `json:"offset"`
 		Errors []jsonError `json:"errors"`
+		More   bool        `json:"more,omitempty"` // ours: there are more than these
+	}
+
+	jsonDependency struct {
+		Parent    string `json:"parent"`
+		Child     string `json:"child"`
+		CallCount uint64 `json:"callCount"`
 	}
 )
 

@@ -242,7 +242,17 @@ func addTags(tags map[string]string, object string) error {
 	return nil
 }
 
-// traceRequest reads GET /api/traces/{id}?start&end (microseconds).
+// about is the time of a hint, which Jaeger gives in microseconds and Grafana
+// in milliseconds: as the former it would be before 1973, as the latter after
+// 5138.
+func about(n int64) time.Time {
+	if n < 1e14 {
+		return time.UnixMilli(n)
+	}
+	return time.UnixMicro(n)
+}
+
+// traceRequest reads GET /api/traces/{id}?start&end, which are hints.
 func traceRequest(id string, v url.Values) (*tracev1.GetTraceRequest, error) {
 	hexID, err := parseTraceID(id)
 	if err != nil {
@@ -258,10 +268,10 @@ func traceRequest(id string, v url.Values) (*tracev1.GetTraceRequest, error) {
 		return nil, err
 	}
 	if start >= 0 {
-		req.StartTime = timestamppb.New(time.UnixMicro(start))
+		req.StartTime = timestamppb.New(about(start))
 	}
 	if end >= 0 {
-		req.EndTime = timestamppb.New(time.UnixMicro(end))
+		req.EndTime = timestamppb.New(about(end))
 	}
 	return req, nil
 }

@@ -115,10 +115,10 @@ func TestTraceIDForms(t *testing.T) {
 		"W47_95gDgQPSabYzgT_GDA":           fullTrace,
 	} {
 		s := &store{}
-		_, _ = s.get(t, "/api/traces/"+url.PathEscape(given)+"?start=1000000&end=2000000")
+		_, _ = s.get(t, "/api/traces/"+url.PathEscape(given)+"?start=1767322000000&end=1767322001000000")
 		require.Len(t, s.got, 1, given)
 		require.Equal(t, want, s.got[0].GetTraceId(), given)
-		require.Equal(t, int64(1), s.got[0].GetStartTime().GetSeconds())
-		require.Equal(t, int64(2), s.got[0].GetEndTime().GetSeconds())
+		require.Equal(t, int64(1767322000), s.got[0].GetStartTime().GetSeconds(), "milliseconds, as from Grafana")
+		require.Equal(t, int64(1767322001), s.got[0].GetEndTime().GetSeconds(), "microseconds, as Jaeger has it")
 	}
 }

@@ -1,13 +1,12 @@
 package jaeger
 
 import (
-	"fmt"
-	"slices"
+	"net/http"
 	"strconv"
-	"strings"
 
-	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 )
 
 // summary is a trace in one line, as Jaeger's api_v3 has it.
@@ -17,79 +16,57 @@ type summary struct {
 	RootOperationName string           `json:"rootOperationName,omitempty"`
 	MinStart          string           `json:"minStartTimeUnixNano"`
 	MaxEnd            string           `json:"maxEndTimeUnixNano"`
-	SpanCount         int              `json:"spanCount"`
-	ErrorSpanCount    int              `json:"errorSpanCount"`
+	SpanCount         uint32           `json:"spanCount"`
+	ErrorSpanCount    uint32           `json:"errorSpanCount"`
 	Services          []serviceSummary `json:"services"`
-
-	start, end uint64
-	rootStart  uint64
-	rootFound  bool
-	byService  map[string]*serviceSummary
 }
 
 type serviceSummary struct {
 	Name           string `json:"name"`
-	SpanCount      int    `json:"spanCount"`
-	ErrorSpanCount int    `json:"errorSpanCount"`
+	SpanCount      uint32 `json:"spanCount"`
+	ErrorSpanCount uint32 `json:"errorSpanCount"`
 }
 
-func newSummary(traceID string) *summary {
-	return &summary{TraceID: traceID, byService: map[string]*serviceSummary{}}
+func summaryOf(t *tracev1.TraceSummary) summary {
+	end := t.GetStartTime().AsTime().Add(t.GetDuration().AsDuration())
+	s := summary{
+		TraceID:  t.GetTraceId(),
+		MinStart: nanos(t.GetStartTime()), MaxEnd: nanos(timestamppb.New(end)),
+		SpanCount: t.GetSpans(), ErrorSpanCount: t.GetErrors(),
+		Services: make([]serviceSummary, 0, len(t.GetServiceCounts())),
+	}
+	if t.GetHasRoot() { // without one there is none to name
+		s.RootServiceName, s.RootOperationName = t.GetRootService(), t.GetRootOperation()
+	}
+	for _, c := range t.GetServiceCounts() {
+		s.Services = append(s.Services, serviceSummary{Name: c.GetService(), SpanCount: c.GetSpans(), ErrorSpanCount: c.GetErrors()})
+	}
+	return s
 }
 
-func (s *summary) add(p part) error {
-	var data tracepb.TracesData
-	if err := proto.Unmarshal(p.otlp, &data); err != nil {
-		return fmt.Errorf("decode trace: %w", err)
-	}
-	for _, rs := range data.GetResourceSpans() {
-		service := processOf(rs.GetResource()).ServiceName
-		for _, ss := range rs.GetScopeSpans() {
-			for _, span := range ss.GetSpans() {
-				s.count(service, span)
-			}
-		}
-	}
-	return nil
-}
+func nanos(t *timestamppb.Timestamp) string { return strconv.FormatInt(t.AsTime().UnixNano(), 10) }
 
-func (s *summary) count(service string, span *tracepb.Span) {
-	of := s.byService[service]
-	if of == nil {
-		of = &serviceSummary{Name: service}
-		s.byService[service] = of
+// summariesV3 gives the store's own summaries of the matching traces.
+func (h *Handler) summariesV3(w http.ResponseWriter, r *http.Request) {
+	q, err := parseSearchV3(r.URL.Query())
+	if err != nil {
+		h.failV3(w, r, err)
+		return
 	}
-	of.SpanCount++
-	if span.GetStatus().GetCode() == tracepb.Status_STATUS_CODE_ERROR {
-		of.ErrorSpanCount++
-		s.ErrorSpanCount++
+	ctx, cancel := h.bounded(r.Context())
+	defer cancel()
+	resp, err := h.traces.SearchTraces(ctx, &tracev1.SearchTracesRequest{Query: q.query(), PageSize: q.limit})
+	if err != nil {
+		h.failV3(w, r, err)
+		return
 	}
-	start, end := span.GetStartTimeUnixNano(), span.GetEndTimeUnixNano()
-	if s.SpanCount == 0 || start < s.start {
-		s.start = start
+	list := make([]summary, 0, len(resp.GetTraces()))
+	for _, t := range resp.GetTraces() {
+		list = append(list, summaryOf(t))
 	}
-	s.end = max(s.end, end)
-	s.SpanCount++
-	// The root is the earliest span without a parent; without any, there is
-	// none to name.
-	if zero(span.GetParentSpanId()) && (!s.rootFound || start < s.rootStart) {
-		s.rootFound, s.rootStart = true, start
-		s.RootServiceName, s.RootOperationName = service, span.GetName()
+	answer := map[string]any{"summaries": list}
+	if resp.GetNextPageToken() != "" {
+		answer["more"] = true // than were asked for
 	}
-}
-
-// finished fills in what is known only at the end. It never returns nil.
-func finished(list []*summary) []*summary {
-	for _, s := range list {
-		s.MinStart, s.MaxEnd = strconv.FormatUint(s.start, 10), strconv.FormatUint(s.end, 10)
-		s.Services = make([]serviceSummary, 0, len(s.byService))
-		for _, of := range s.byService {
-			s.Services = append(s.Services, *of)
-		}
-		slices.SortFunc(s.Services, func(a, b serviceSummary) int { return strings.Compare(a.Name, b.Name) })
-	}
-	if list == nil {
-		return []*summary{}
-	}
-	return list
+	writeJSON(w, http.StatusOK, answer)
 }

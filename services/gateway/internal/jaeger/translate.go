@@ -12,13 +12,11 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
 	"github.com/driftmesh/driftmesh/internal/otlp"
+	"github.com/driftmesh/driftmesh/internal/spantree"
 )
 
 const (
 	serviceName = "service.name"
-	// noService is how Jaeger calls the service of a resource without
-	// attributes.
-	noService = "OTLPResourceNoServiceName"
 	// warningsAttribute carries Jaeger's own warnings through OTLP.
 	warningsAttribute = "@jaeger@warnings"
 	sampledFlag       = 1
@@ -40,14 +38,12 @@ func (t *processTable) key(r *resourcepb.Resource) (string, error) {
 }
 
 func processOf(r *resourcepb.Resource) jsonProcess {
-	p := jsonProcess{Tags: []jsonTag{}}
-	if len(r.GetAttributes()) == 0 {
-		p.ServiceName = noService
-		return p
-	}
+	p := jsonProcess{ServiceName: spantree.MissingService, Tags: []jsonTag{}}
 	for _, kv := range r.GetAttributes() {
 		if kv.GetKey() == serviceName {
-			p.ServiceName = textOf(kv.GetValue())
+			if name := textOf(kv.GetValue()); name != "" {
+				p.ServiceName = name
+			}
 			continue
 		}
 		p.Tags = append(p.Tags, tagOf(kv))
@@ -55,14 +51,15 @@ func processOf(r *resourcepb.Resource) jsonProcess {
 	return p
 }
 
-// spanOf translates one span, without its process.
-func spanOf(s *tracepb.Span, scope *commonpb.InstrumentationScope) jsonSpan {
+// spanOf translates one span, without its process, at its place in the tree:
+// of spans that share an id, all but one get another there.
+func spanOf(s *tracepb.Span, scope *commonpb.InstrumentationScope, at *spantree.Node) jsonSpan {
 	js := jsonSpan{
 		TraceID:       traceText(s.GetTraceId()),
-		SpanID:        spanText(s.GetSpanId()),
+		SpanID:        hex.EncodeToString(at.ID[:]),
 		Flags:         s.GetFlags() & sampledFlag,
 		OperationName: s.GetName(),
-		References:    referencesOf(s),
+		References:    referencesOf(s, at.ParentID),
 		StartTime:     s.GetStartTimeUnixNano() / 1000,
 		Tags:          spanTags(s, scope),
 		Logs:          logsOf(s.GetEvents()),
@@ -71,6 +68,9 @@ func spanOf(s *tracepb.Span, scope *commonpb.InstrumentationScope) jsonSpan {
 		js.Duration = (s.GetEndTimeUnixNano() - s.GetStartTimeUnixNano()) / 1000
 	}
 	js.Tags, js.Warnings = takeWarnings(js.Tags, s.GetAttributes())
+	for _, odd := range at.Oddities {
+		js.Warnings = append(js.Warnings, odd.String())
+	}
 	return js
 }
 
@@ -152,10 +152,10 @@ func kindText(k tracepb.Span_SpanKind) string {
 
 // referencesOf lists the parent first, then the links. A link to the parent
 // decides the parent's type instead of naming it twice.
-func referencesOf(s *tracepb.Span) []jsonReference {
+func referencesOf(s *tracepb.Span, parentID spantree.ID) []jsonReference {
 	refs := make([]jsonReference, 0, len(s.GetLinks())+1)
-	trace, parent := traceText(s.GetTraceId()), spanText(s.GetParentSpanId())
-	hasParent := !zero(s.GetParentSpanId())
+	trace, parent := traceText(s.GetTraceId()), hex.EncodeToString(parentID[:])
+	hasParent := parentID != spantree.ID{}
 	if hasParent {
 		refs = append(refs, jsonReference{RefType: childOf, TraceID: trace, SpanID: parent})
 	}

@@ -3,7 +3,6 @@ package jaeger
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"iter"
 	"net/http"
@@ -195,46 +194,45 @@ func (h *Handler) failV3(w http.ResponseWriter, r *http.Request, err error) {
 	writeJSON(w, e.HTTPCode, map[string]errorV3{"error": e})
 }
 
-// streamOTLP answers {"result":{"resourceSpans":[…]}} part by part. What goes
-// wrong after the first byte is told as an "error" beside the result.
+// streamOTLP answers {"result":{"resourceSpans":[…]}} part by part. "truncated"
+// is ours: it is there when a trace has more spans, or there are more traces,
+// than the store sends.
 func (h *Handler) streamOTLP(w http.ResponseWriter, r *http.Request, parts iter.Seq2[part, error]) {
-	next, stop := iter.Pull2(parts)
-	defer stop()
-	p, err, ok := next()
-	if ok && err != nil {
-		h.failV3(w, r, err)
-		return
-	}
-	if !ok {
-		h.failV3(w, r, fault.NotFound.New("no traces found"))
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	out := bufio.NewWriterSize(w, writeBuffer)
+	answer := &held{w: w}
+	out := bufio.NewWriterSize(answer, writeBuffer)
 	_, _ = out.WriteString(`{"result":{"resourceSpans":[`)
-	var failed error
-	for wrote := false; ok; p, err, ok = next() {
+	wrote, truncated := false, false
+	for p, err := range parts {
 		var raw []byte
 		if err == nil {
 			raw, err = resourceSpans(p.otlp)
 		}
 		if err != nil {
-			failed = err
-			break
+			answer.breakOff()
+			h.failV3(w, r, err)
+			return
 		}
-		if wrote && len(raw) > 0 {
+		truncated = truncated || p.truncated || p.more
+		if len(raw) == 0 {
+			continue
+		}
+		if wrote {
 			_ = out.WriteByte(',')
 		}
-		wrote = wrote || len(raw) > 0
+		wrote = true
 		_, _ = out.Write(raw)
 	}
+	if !wrote {
+		h.failV3(w, r, fault.NotFound.New("no traces found"))
+		return
+	}
 	_, _ = out.WriteString(`]}`)
-	if failed != nil {
-		raw, _ := json.Marshal(h.errorV3(w, r, failed)) // texts and numbers always encode
-		_, _ = out.WriteString(`,"error":` + string(raw))
+	if truncated {
+		_, _ = out.WriteString(`,"truncated":true`)
 	}
 	_ = out.WriteByte('}')
 	_ = out.Flush() // the caller went away: nobody is left to tell
+	answer.send()
 }
 
 // resourceSpans is the inside of the list in OTLP/JSON.
@@ -248,35 +246,4 @@ func resourceSpans(traces []byte) ([]byte, error) {
 		return nil, nil
 	}
 	return raw[open+1 : end], nil
-}
-
-// summariesV3 makes summaries of the matching traces from their spans.
-func (h *Handler) summariesV3(w http.ResponseWriter, r *http.Request) {
-	q, err := parseSearchV3(r.URL.Query())
-	if err != nil {
-		h.failV3(w, r, err)
-		return
-	}
-	ctx, cancel := h.bounded(r.Context())
-	defer cancel()
-	stream, err := h.traces.FindTraces(ctx, q.request())
-	if err != nil {
-		h.failV3(w, r, err)
-		return
-	}
-	var list []*summary
-	for p, err := range partsOf(stream.Recv) {
-		if err != nil {
-			h.failV3(w, r, err)
-			return
-		}
-		if len(list) == 0 || list[len(list)-1].TraceID != p.traceID {
-			list = append(list, newSummary(p.traceID))
-		}
-		if err := list[len(list)-1].add(p); err != nil {
-			h.failV3(w, r, err)
-			return
-		}
-	}
-	writeJSON(w, http.StatusOK, map[string]any{"summaries": finished(list)})
 }

@@ -85,9 +85,7 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 	mux.HandleFunc("GET /openapi.json", document)
 	mux.Handle("GET /.well-known/jwks.json", desk.whole(0, apiRoutes{jwks(authv1.NewAuthServiceClient(deps.Conn))}))
 	mux.HandleFunc("GET /{$}", index)
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		writeError(w, fault.NotFound.New("there is nothing here").WithReason("NO_SUCH_PATH"))
-	})
+	mux.HandleFunc("/", nothingHere)
 	return guard(cfg, mux), nil
 }
 
@@ -104,6 +102,20 @@ type apiRoutes struct{ http.Handler }
 
 // Fail implements Failer.
 func (apiRoutes) Fail(w http.ResponseWriter, _ *http.Request, err error) { writeError(w, err) }
+
+// NewJaeger makes the handler of Jaeger's API alone, at the root: where clients
+// look for it that drop the path of a URL.
+func NewJaeger(cfg Config, deps Deps) http.Handler {
+	cfg = cfg.withDefaults()
+	mux := http.NewServeMux()
+	mux.Handle("/api/", authenticated(deps.Authenticate, newDesk(cfg).whole(cfg.MaxBody, deps.Jaeger)))
+	mux.HandleFunc("/", nothingHere)
+	return guard(cfg, mux)
+}
+
+func nothingHere(w http.ResponseWriter, _ *http.Request) {
+	writeError(w, fault.NotFound.New("there is nothing here").WithReason("NO_SUCH_PATH"))
+}
 
 // newAPI makes the JSON routes.
 func newAPI(ctx context.Context, conn *grpc.ClientConn) (Failer, error) {

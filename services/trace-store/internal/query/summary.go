@@ -7,10 +7,12 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/driftmesh/driftmesh/internal/spantree"
 )
 
 // MissingService is how the service of spans without service.name is called.
-const MissingService = "missing-service-name"
+const MissingService = spantree.MissingService
 
 // Summary is a trace in one line.
 type Summary struct {
