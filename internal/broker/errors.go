@@ -32,8 +32,6 @@ var (
 	ErrLeaseLost = fault.Conflict.New("the lease on the batch is lost").WithReason("LEASE_LOST")
 	// ErrUnsupported: this broker cannot do it (Capabilities).
 	ErrUnsupported = fault.Unsupported.New("the broker cannot do this").WithReason("BROKER_UNSUPPORTED")
-	// ErrConflict is on its way out: what exists keeps its settings.
-	ErrConflict = fault.Precondition.New("exists with other settings").WithReason("BROKER_CONFLICT")
 	// ErrNoGroup: the group, or its topic, does not exist.
 	ErrNoGroup = fault.Unavailable.New("the group does not exist").WithReason("GROUP_MISSING")
 	// ErrClosed: Close was called.

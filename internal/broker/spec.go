@@ -47,48 +47,31 @@ type TopicSpec struct {
 	// Capabilities.Dedupe; NoDedupe is none. By default it is DefaultDedupe, and
 	// DLQDedupe for a DLQ.
 	Dedupe time.Duration
-	// Update is on its way out: no driver needs it any more.
-	Update bool
 }
 
 // GroupSpec describes a group to make, under the same rules.
 type GroupSpec struct {
 	// Topic and Name are required; Name is of [a-z0-9-_].
 	Topic, Name string
-	// Start is where a new group begins; the zero value is the earliest message
-	// that is retained.
-	Start Position
+	// Start is where a new group begins.
+	Start Place
 	// AckWait is how long a worker may hold a delivery without extending it.
 	AckWait time.Duration
 	// MaxInFlight bounds the unsettled messages of all workers together.
 	MaxInFlight int
-	// MaxDeliver is on its way out: a broker that gives up by itself parks past
-	// the ledger.
-	MaxDeliver int
 	// MayLose lets retention overtake the group: publishers do not wait for it.
 	// It is for groups that nobody may be working. Read when the group is made.
 	MayLose bool
-	// Update is on its way out.
-	Update bool
 }
 
-// Place is a kind of position.
+// Place is where a new group begins.
 type Place int
 
-// The places a group can begin at. AtTime and AtPosition are on their way out.
+// The places.
 const (
 	Earliest Place = iota // the oldest message retained
 	Latest                // only what is published from now on
-	AtTime
-	AtPosition
 )
-
-// Position is a place in a topic.
-type Position struct {
-	Place Place
-	Time  time.Time // on its way out
-	Value string    // on its way out
-}
 
 // ConsumerConfig says how a worker joins a group and how its batches are cut.
 // Zero fields take the defaults above.
@@ -141,18 +124,12 @@ func (t TopicSpec) WithDefaults() TopicSpec {
 	return t
 }
 
-// Merge keeps what exists; it is on its way out.
-func (t TopicSpec) Merge(TopicSpec) (merged TopicSpec, diff string) { return t, "" }
-
 // WithDefaults returns the spec with its zero fields filled in.
 func (g GroupSpec) WithDefaults() GroupSpec {
 	setIfZero(&g.AckWait, DefaultAckWait)
 	setIfZero(&g.MaxInFlight, DefaultGroupFlight)
 	return g
 }
-
-// Merge keeps what exists; it is on its way out.
-func (g GroupSpec) Merge(GroupSpec) (merged GroupSpec, diff string) { return g, "" }
 
 func setIfZero[T comparable](field *T, value T) {
 	var zero T

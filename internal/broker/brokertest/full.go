@@ -376,7 +376,7 @@ func fullTopicNewGroup(e *env) {
 	old := e.consumer(e.b, broker.ConsumerConfig{})
 	f.arrives(e, old, map[string]bool{})
 	require.NoError(e, e.b.Admin().EnsureGroup(e.ctx, broker.GroupSpec{
-		Topic: e.topic, Name: "late", Start: broker.Position{Place: broker.Latest},
+		Topic: e.topic, Name: "late", Start: broker.Latest,
 	}))
 	late := &flood{topic: e.topic}
 	late.next.Store(f.next.Load())

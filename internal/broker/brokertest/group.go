@@ -178,7 +178,7 @@ func twoGroups(e *env) {
 }
 
 func groupBeforePublish(e *env) {
-	e.provision(broker.TopicSpec{}, broker.GroupSpec{Name: "g", Start: broker.Position{Place: broker.Latest}})
+	e.provision(broker.TopicSpec{}, broker.GroupSpec{Name: "g", Start: broker.Latest})
 	e.publish(e.messages("m", 10)...)
 	require.Len(e, e.drain(e.consumer(e.b, broker.ConsumerConfig{}), 10, 5*time.Second), 10)
 }
@@ -187,17 +187,17 @@ func groupLate(e *env) {
 	e.provision(broker.TopicSpec{}, broker.GroupSpec{Name: "early"})
 	e.publish(e.messages("m", 10)...)
 	admin := e.b.Admin()
-	late := func(name string, start broker.Position) broker.Consumer {
+	late := func(name string, start broker.Place) broker.Consumer {
 		require.NoError(e, admin.EnsureGroup(e.ctx, broker.GroupSpec{Topic: e.topic, Name: name, Start: start}))
 		return e.consumer(e.b, broker.ConsumerConfig{Group: name})
 	}
-	earliest := late("earliest", broker.Position{})
+	earliest := late("earliest", broker.Earliest)
 	if e.b.Capabilities().Replay {
 		require.Len(e, e.drain(earliest, 10, 5*time.Second), 10)
 	} else {
 		e.quiet(earliest, 200*time.Millisecond)
 	}
-	latest := late("latest", broker.Position{Place: broker.Latest})
+	latest := late("latest", broker.Latest)
 	e.quiet(latest, 200*time.Millisecond)
 	e.publish(e.messages("n", 5)...)
 	require.Len(e, e.drain(latest, 5, 5*time.Second), 5)

@@ -124,7 +124,8 @@ func (e *env) parkedRight(want map[string]broker.Message, d *broker.Delivery) {
 // nothing of that. None is parked for it, and each is the message that it was.
 func outageIsNoAttempt(e *env) {
 	const n, attempts, crashes = 12, 2, 3
-	e.provision(broker.TopicSpec{})
+	// Redis looks for what another worker gave back a few times in a lease.
+	e.provision(broker.TopicSpec{}, broker.GroupSpec{Name: e.group, AckWait: 3 * time.Second})
 	e.publish(e.messages("m", n)...)
 	var away atomic.Bool
 	away.Store(true)

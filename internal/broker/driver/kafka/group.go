@@ -46,7 +46,7 @@ func (a admin) ensureGroup(ctx context.Context, spec broker.GroupSpec) error {
 	list := make([]kafkago.OffsetCommit, 0, len(where))
 	for lane, b := range where {
 		c := kafkago.OffsetCommit{Partition: lane, Offset: b.first}
-		switch spec.Start.Place {
+		switch spec.Start {
 		case broker.Earliest:
 		case broker.Latest:
 			c.Offset = b.end

@@ -44,7 +44,7 @@ func (c *conn) EnsureGroup(_ context.Context, spec broker.GroupSpec) error {
 		return nil
 	}
 	next := t.first
-	if spec.Start.Place == broker.Latest {
+	if spec.Start == broker.Latest {
 		next = t.end()
 	}
 	t.groups[spec.Name] = &group{

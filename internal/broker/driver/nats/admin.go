@@ -108,7 +108,7 @@ func groupConfig(spec broker.GroupSpec) jetstream.ConsumerConfig {
 		MaxWaiting:    4096,
 		Metadata:      map[string]string{metaTopic: spec.Topic, metaMayLose: strconv.FormatBool(spec.MayLose)},
 	}
-	if spec.Start.Place == broker.Latest {
+	if spec.Start == broker.Latest {
 		cfg.DeliverPolicy = jetstream.DeliverNewPolicy
 	}
 	return cfg

@@ -71,7 +71,7 @@ func (a admin) ensureGroup(ctx context.Context, spec broker.GroupSpec) error {
 	if err != nil {
 		return err
 	}
-	out, err := a.run(ctx, groupScript, spec.Topic, spec.Name, set, spec.Start.Place == broker.Latest)
+	out, err := a.run(ctx, groupScript, spec.Topic, spec.Name, set, spec.Start == broker.Latest)
 	if err == nil && integer(out) == 0 {
 		return broker.ErrUnroutable
 	}

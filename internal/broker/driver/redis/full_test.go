@@ -119,7 +119,7 @@ func TestDestroyedGroupLosesNothing(t *testing.T) {
 	var lost atomic.Int64
 	heard := &heard{}
 	b := dial(t, redis.Config{URL: s.URL(), Log: slog.New(slog.NewTextHandler(heard, nil)), Lost: func(_, _ string, n int64) { lost.Add(n) }})
-	group := broker.GroupSpec{Topic: "spans", Name: "g", Start: broker.Position{Place: broker.Latest}}
+	group := broker.GroupSpec{Topic: "spans", Name: "g", Start: broker.Latest}
 	require.NoError(t, broker.Provision(ctx, b.Admin(), broker.TopicSpec{Name: "spans", MaxBytes: 1 << 20}, group))
 	bare, p := admin(t, s), publisher(t, b)
 	require.NoError(t, p.Publish(ctx, messages(10, 1)))
@@ -320,7 +320,7 @@ func TestFullTopicRefusesStrangers(t *testing.T) {
 		require.NotErrorIs(t, err, broker.ErrUnknownOutcome)
 		_, err = b.Tail(ctx, "spans")
 		require.NoError(t, err, "who watches can")
-		require.NoError(t, b.Admin().EnsureGroup(ctx, broker.GroupSpec{Topic: "spans", Name: "late", MayLose: true, Start: broker.Position{Place: broker.Latest}}))
+		require.NoError(t, b.Admin().EnsureGroup(ctx, broker.GroupSpec{Topic: "spans", Name: "late", MayLose: true, Start: broker.Latest}))
 		for got := 0; got < acked; {
 			batch := receive(t, c, 5*time.Second)
 			got += len(batch.Deliveries)
