@@ -46,7 +46,7 @@ func TestStrangersAreRefusedByTheirHead(t *testing.T) {
 	w := start(t)
 	for _, target := range []struct{ addr, path string }{
 		{w.http, "/api/v1/records"}, {w.http, "/api/v1/records:stream"}, {w.http, "/api/v1/traces:search"},
-		{w.http, "/jaeger/api/services"}, {w.otlpHTTP, "/v1/traces"},
+		{w.http, "/jaeger/api/services"}, {w.otlpHTTP, "/v1/traces"}, {w.otlpHTTP, "/v1/metrics"},
 	} {
 		resp, body := send(t, target.addr, "POST "+target.path+" HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10000000\r\n\r\n")
 		require.Equal(t, http.StatusUnauthorized, resp.StatusCode, "%s: %s", target.path, body)

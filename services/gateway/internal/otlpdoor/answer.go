@@ -10,7 +10,6 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -111,12 +110,7 @@ func protoAnswer(rep *otlp.Report) []byte {
 	if rep.Rejected == 0 {
 		return nil
 	}
-	var partial []byte
-	partial = protowire.AppendTag(partial, partialRejectedSpans, protowire.VarintType)
-	partial = protowire.AppendVarint(partial, uint64(rep.Rejected))
-	partial = protowire.AppendTag(partial, partialErrorMessage, protowire.BytesType)
-	partial = protowire.AppendString(partial, clip(rep.Message(), maxMessage))
-	return protowire.AppendBytes(protowire.AppendTag(nil, responsePartialSuccess, protowire.BytesType), partial)
+	return partialSuccess(rep.Rejected, clip(rep.Message(), maxMessage))
 }
 
 // jsonAnswer is protoAnswer in OTLP/JSON.

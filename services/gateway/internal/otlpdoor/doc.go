@@ -14,7 +14,7 @@
 // The answer is given after the broker's acknowledgement, and follows the OTLP
 // specification: bad spans are a partial success and their neighbours are
 // stored; what a client should send again is UNAVAILABLE with RetryInfo (503
-// with Retry-After), and nothing else is. Metrics and logs are UNIMPLEMENTED.
+// with Retry-After), and nothing else is. Metrics and logs are taken and let go of (unkept).
 //
 // Memory is bounded: requests in hand take bytes from one budget, and when it
 // is used up further ones are turned away before they are read.

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	collectorlogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
-	collectormetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -353,7 +351,8 @@ func TestWrongTypesMethodsAndPaths(t *testing.T) {
 		code         int
 	}{
 		{http.MethodGet, "/v1/traces", http.StatusMethodNotAllowed}, {http.MethodPut, "/v1/traces", http.StatusMethodNotAllowed},
-		{http.MethodPost, "/v1/metrics", http.StatusNotImplemented}, {http.MethodPost, "/v1/logs", http.StatusNotImplemented},
+		{http.MethodGet, "/v1/metrics", http.StatusMethodNotAllowed}, {http.MethodPost, "/v1/logs", http.StatusUnsupportedMediaType},
+		{http.MethodPost, "/v1development/profiles", http.StatusNotImplemented},
 		{http.MethodPost, "/v1/trace", http.StatusNotFound},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), tc.method, b.url+tc.path, http.NoBody)
@@ -367,17 +366,6 @@ func TestWrongTypesMethodsAndPaths(t *testing.T) {
 		require.NotEmpty(t, httpStatus(t, resp, body).Message())
 	}
 	require.Empty(t, b.published.messages())
-}
-
-func TestOtherSignalsAreUnimplemented(t *testing.T) {
-	t.Parallel()
-	b := start(t, otlpdoor.Config{})
-	_, err := collectormetrics.NewMetricsServiceClient(b.conn).Export(t.Context(), &collectormetrics.ExportMetricsServiceRequest{})
-	require.Equal(t, codes.Unimplemented, status.Code(err))
-	require.ErrorContains(t, err, "turn the metrics exporter off")
-	_, err = collectorlogs.NewLogsServiceClient(b.conn).Export(t.Context(), &collectorlogs.ExportLogsServiceRequest{})
-	require.Equal(t, codes.Unimplemented, status.Code(err))
-	require.ErrorContains(t, err, "turn the logs exporter off")
 }
 
 func TestWhoCalls(t *testing.T) {

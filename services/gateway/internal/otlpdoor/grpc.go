@@ -75,21 +75,22 @@ func (d *Door) grpcServer() *grpc.Server {
 		Methods:     []grpc.MethodDesc{{MethodName: "Export", Handler: export}},
 		Metadata:    "opentelemetry/proto/collector/trace/v1/trace_service.proto",
 	}, d)
+	for _, u := range d.metrics.unkept {
+		s.RegisterService(d.desc(u), d)
+	}
 	return s
 }
 
-// unimplemented answers every other method; for the other signals of OTLP in
-// words that tell somebody what to change.
+// unimplemented answers every other method; for profiles in words that tell
+// somebody what to change.
 func unimplemented(_ any, stream grpc.ServerStream) error {
 	method, _ := grpc.MethodFromServerStream(stream)
 	return errUnimplemented(strings.TrimPrefix(method, "/"))
 }
 
 func errUnimplemented(method string) error {
-	for part, signal := range map[string]string{".metrics.": "metrics", ".logs.": "logs", ".profiles.": "profiles"} {
-		if strings.HasPrefix(method, "opentelemetry.proto.collector.") && strings.Contains(method, part) {
-			return status.Errorf(codes.Unimplemented, "driftmesh takes traces over OTLP, not %s: turn the %s exporter off", signal, signal)
-		}
+	if strings.HasPrefix(method, "opentelemetry.proto.collector.profiles.") {
+		return status.Error(codes.Unimplemented, "driftmesh takes traces over OTLP, not profiles: turn the profiles exporter off")
 	}
 	return status.Errorf(codes.Unimplemented, "unknown method %.200s", method)
 }

@@ -178,7 +178,12 @@ func start(t testing.TB, cfg otlpdoor.Config, change ...func(*otlpdoor.Deps)) *b
 // post sends a body over HTTP and returns the response, whose body is read.
 func (b *bench) post(t testing.TB, contentType string, body []byte, headers ...string) (*http.Response, []byte) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.url+"/v1/traces", bytes.NewReader(body))
+	return b.postTo(t, "/v1/traces", contentType, body, headers...)
+}
+
+func (b *bench) postTo(t testing.TB, path, contentType string, body []byte, headers ...string) (*http.Response, []byte) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.url+path, bytes.NewReader(body))
 	require.NoError(t, err)
 	req.Header.Set("Content-Type", contentType)
 	for i := 0; i < len(headers); i += 2 {

@@ -35,13 +35,12 @@ const (
 func (d *Door) httpServer() *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/v1/traces", d.traces)
-	for path, signal := range map[string]string{
-		"/v1/metrics": "metrics", "/v1/logs": "logs", "/v1development/profiles": "profiles",
-	} {
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-			d.answerError(w, r, errUnimplemented("opentelemetry.proto.collector."+signal+".v1"))
-		})
+	for _, u := range d.metrics.unkept {
+		mux.HandleFunc("/v1/"+u.name, d.letGo(u))
 	}
+	mux.HandleFunc("/v1development/profiles", func(w http.ResponseWriter, r *http.Request) {
+		d.answerError(w, r, errUnimplemented("opentelemetry.proto.collector.profiles."))
+	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		d.answerError(w, r, fault.NotFound.New("there is nothing at %.200s: traces go to /v1/traces", r.URL.Path))
 	})

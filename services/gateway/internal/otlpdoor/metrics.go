@@ -23,6 +23,7 @@ type metrics struct {
 	rejected   []prometheus.Counter // by otlp.Reason
 	mended     []prometheus.Counter // by otlp.Mend
 	bytes      prometheus.Counter
+	unkept     []*unkept
 	cut        prometheus.Counter
 }
 
@@ -75,7 +76,14 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}
 		t.seconds = seconds.WithLabelValues(name)
 	}
-	for _, c := range []prometheus.Collector{requests, spans, mended, seconds, m.bytes, m.cut} {
+	unkeptRequests := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "driftmesh_gateway_otlp_unkept_requests_total", Help: "OTLP requests of signals that the mesh does not keep.",
+	}, []string{"signal"})
+	unkeptBytes := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "driftmesh_gateway_otlp_unkept_bytes_total", Help: "Bytes of OTLP requests of signals that the mesh does not keep, after decompression.",
+	}, []string{"signal"})
+	m.unkept = newUnkept(unkeptRequests, unkeptBytes)
+	for _, c := range []prometheus.Collector{unkeptRequests, unkeptBytes, requests, spans, mended, seconds, m.bytes, m.cut} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register OTLP door metrics: %w", err)
 		}
