@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -66,11 +67,12 @@ func parksWhateverComes(e *env) {
 	}
 	e.publish(e.messages("after", 5)...)
 	var good tally
+	all := maps.Clone(want) // the handler's own: want loses what came
 	stop := e.runner(broker.RunnerConfig{
 		Handler: func(_ context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
 			vs := make([]broker.Verdict, len(ds))
 			for i, d := range ds {
-				if _, bad := want[d.ID]; bad {
+				if _, bad := all[d.ID]; bad {
 					vs[i] = broker.Dead(broker.ReasonSchema, errors.New(strings.Repeat("why ", 300)))
 				} else {
 					good.add(d)
