@@ -1,6 +1,7 @@
 package rabbitmq_test
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -29,12 +30,13 @@ func TestQueueSwappedUnderAWorker(t *testing.T) {
 	received := make(chan error, 1)
 	const n = 2000
 	seen := map[string]bool{}
+	ctx, stop := context.WithCancel(t.Context())
 	var receiving sync.WaitGroup
 	receiving.Go(func() { // it waits while the queue is swapped
 		for len(seen) < n {
-			b, err := c.Receive(t.Context())
+			b, err := c.Receive(ctx)
 			if err == nil {
-				err = b.Ack(t.Context())
+				err = b.Ack(ctx)
 			}
 			if err != nil {
 				received <- err
@@ -47,6 +49,7 @@ func TestQueueSwappedUnderAWorker(t *testing.T) {
 		received <- nil
 	})
 	defer receiving.Wait()
+	defer stop()
 
 	conn, err := amqp.Dial(s.URL())
 	require.NoError(t, err)
