@@ -18,17 +18,22 @@ import (
 	"github.com/driftmesh/driftmesh/internal/settings"
 )
 
-// clientFlags say which mesh a command talks to, and as whom.
-type clientFlags struct {
+// connectFlags say which mesh a command talks to, and as whom.
+type connectFlags struct {
 	Addr   string          `help:"Address of the mesh (gRPC)." default:"127.0.0.1:50051" env:"DRIFTMESH_ADDR" placeholder:"HOST:PORT"`
 	Token  settings.Secret `help:"Token from driftmesh login; file:PATH reads it from a file." env:"DRIFTMESH_TOKEN"`
 	APIKey settings.Secret `help:"API key; file:PATH reads it from a file." env:"DRIFTMESH_API_KEY" name:"api-key"`
 	TLS    bool            `help:"Talk TLS." env:"DRIFTMESH_TLS"`
-	Output string          `help:"Form of the answer: table, json or yaml." short:"o" enum:"table,json,yaml" default:"table"`
+}
+
+// clientFlags are connectFlags and the form of the answer.
+type clientFlags struct {
+	connectFlags
+	Output string `help:"Form of the answer: table, json or yaml." short:"o" enum:"table,json,yaml" default:"table"`
 }
 
 // dial connects with the caller's credentials.
-func (c clientFlags) dial() (*grpc.ClientConn, error) {
+func (c connectFlags) dial() (*grpc.ClientConn, error) {
 	cfg := rpc.ClientConfig{Target: c.Addr, Credentials: callerCredentials{c}}
 	if c.TLS {
 		cfg.Transport = credentials.NewTLS(nil)
@@ -37,7 +42,7 @@ func (c clientFlags) dial() (*grpc.ClientConn, error) {
 }
 
 // callerCredentials attaches what the user gave to every call.
-type callerCredentials struct{ flags clientFlags }
+type callerCredentials struct{ flags connectFlags }
 
 func (c callerCredentials) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
 	md := map[string]string{}
@@ -64,8 +69,13 @@ func (c clientFlags) show(to io.Writer, answer proto.Message, table func(*tabwri
 		return fmt.Errorf("encode answer: %w", err)
 	}
 	// protojson varies its white space on purpose; a script should not see it.
+	return c.showJSON(to, string(raw))
+}
+
+// showJSON writes an answer that is JSON already, indented, or as YAML.
+func (c clientFlags) showJSON(to io.Writer, raw string) error {
 	var tree any
-	decoder := json.NewDecoder(strings.NewReader(string(raw)))
+	decoder := json.NewDecoder(strings.NewReader(raw))
 	decoder.UseNumber()
 	if err := decoder.Decode(&tree); err != nil {
 		return fmt.Errorf("encode answer: %w", err)

@@ -41,7 +41,7 @@ func (d *demoCmd) load(ctx context.Context, con console) error {
 	if err != nil {
 		return fmt.Errorf("make profile: %w", err)
 	}
-	conn, err := clientFlags{Addr: d.Gateway.GRPC, APIKey: d.Load.APIKey}.dial()
+	conn, err := clientFlags{connectFlags: connectFlags{Addr: d.Gateway.GRPC, APIKey: d.Load.APIKey}}.dial()
 	if err != nil {
 		return err
 	}

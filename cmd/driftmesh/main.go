@@ -32,6 +32,7 @@ type cli struct {
 	Drift   driftCmd   `cmd:"" help:"Evaluate drift and show scores."`
 	Alerts  alertsCmd  `cmd:"" help:"List and acknowledge alerts."`
 	Traces  tracesCmd  `cmd:"" help:"Find and show traces."`
+	SQL     sqlCmd     `cmd:"" name:"sql" help:"Ask about spans in SQL."`
 	Records recordsCmd `cmd:"" help:"Send and watch records."`
 	Ledger  ledgerCmd  `cmd:"" help:"Show what became of everything that was accepted."`
 	DLQ     dlqCmd     `cmd:"" name:"dlq" help:"Look at messages that could not be handled, and redrive them."`

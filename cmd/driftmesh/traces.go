@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -75,7 +72,8 @@ type tracesShowCmd struct {
 	TraceID string `arg:"" help:"32 hex digits."`
 }
 
-// Run shows a trace as a tree, or as OTLP JSON.
+// Run shows a trace as a tree with what its spans say, or as OTLP/JSON, which
+// can be sent to /v1/traces again.
 func (c tracesShowCmd) Run(ctx context.Context, con console) error {
 	conn, err := c.dial()
 	if err != nil {
@@ -86,7 +84,8 @@ func (c tracesShowCmd) Run(ctx context.Context, con console) error {
 	if err != nil {
 		return err
 	}
-	var all tracepb.TracesData
+	var raw []byte // parts of a protobuf message, one behind the other, are the message
+	truncated := false
 	for {
 		part, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -95,58 +94,24 @@ func (c tracesShowCmd) Run(ctx context.Context, con console) error {
 		if err != nil {
 			return err
 		}
-		// Unmarshalling more of a message appends to its lists.
-		if err := (proto.UnmarshalOptions{Merge: true}).Unmarshal(part.GetOtlpTraces(), &all); err != nil {
+		raw = append(raw, part.GetOtlpTraces()...)
+		truncated = truncated || part.GetTruncated()
+	}
+	if truncated {
+		fmt.Fprintln(con.err, "driftmesh: the trace has more spans than the mesh sends; these are the first")
+	}
+	if c.Output == "table" {
+		var all tracepb.TracesData
+		if err := proto.Unmarshal(raw, &all); err != nil {
 			return fmt.Errorf("decode trace: %w", err)
 		}
+		return showTree(con.out, &all)
 	}
-	return c.show(con.out, &all, func(w *tabwriter.Writer) { spanTree(w, &all) })
-}
-
-type treeSpan struct {
-	*tracepb.Span
-	service string
-}
-
-func spanTree(w io.Writer, all *tracepb.TracesData) {
-	children := map[string][]treeSpan{}
-	known := map[string]bool{}
-	var spans []treeSpan
-	for _, rs := range all.GetResourceSpans() {
-		service := ""
-		for _, kv := range rs.GetResource().GetAttributes() {
-			if kv.GetKey() == "service.name" {
-				service = kv.GetValue().GetStringValue()
-			}
-		}
-		for _, ss := range rs.GetScopeSpans() {
-			for _, s := range ss.GetSpans() {
-				spans = append(spans, treeSpan{s, service})
-				known[string(s.GetSpanId())] = true
-			}
-		}
+	text, err := tracesJSON(raw)
+	if err != nil {
+		return err
 	}
-	slices.SortStableFunc(spans, func(a, b treeSpan) int {
-		return int(int64(a.GetStartTimeUnixNano()) - int64(b.GetStartTimeUnixNano())) //nolint:gosec // times of one trace are near
-	})
-	for _, s := range spans {
-		parent := string(s.GetParentSpanId())
-		if !known[parent] {
-			parent = ""
-		}
-		children[parent] = append(children[parent], s)
-	}
-	row(w, "SPAN", "SERVICE", "START", "DURATION", "ID")
-	var show func(parent string, depth int)
-	show = func(parent string, depth int) {
-		for _, s := range children[parent] {
-			start := time.Unix(0, int64(s.GetStartTimeUnixNano()))                       //nolint:gosec // a time until 2262
-			duration := time.Duration(s.GetEndTimeUnixNano() - s.GetStartTimeUnixNano()) //nolint:gosec // the door checked end ≥ start
-			row(w, strings.Repeat("  ", depth)+s.GetName(), s.service, start.UTC().Format("15:04:05.000000"), duration, hex.EncodeToString(s.GetSpanId()))
-			show(string(s.GetSpanId()), depth+1)
-		}
-	}
-	show("", 0)
+	return c.showJSON(con.out, text)
 }
 
 // tracesJSON writes OTLP TracesData as OTLP/JSON on one line.

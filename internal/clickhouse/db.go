@@ -95,6 +95,15 @@ func transport(cfg Config) *http.Transport {
 // Database is the database that statements run in unless they name another.
 func (db *DB) Database() string { return db.target.database }
 
+// GuestDatabase is the database beside it whose views are for statements that
+// others wrote.
+func (db *DB) GuestDatabase() string { return "sql_" + db.target.database }
+
+// OpenGuests makes a DB of the same ClickHouse in GuestDatabase.
+func (db *DB) OpenGuests(ctx context.Context) (*DB, error) {
+	return Open(ctx, db.cfg.WithDatabase(db.GuestDatabase()))
+}
+
 // Cluster is the name of the cluster, "" without one.
 func (db *DB) Cluster() string { return db.cfg.Cluster }
 

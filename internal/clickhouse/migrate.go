@@ -36,6 +36,7 @@ const (
 // The files are templates with
 //
 //	{{database}}    the database, quoted
+//	{{guests}}      the database beside it that guests may read, quoted
 //	{{cluster}}     the name of the cluster, "" without one
 //	{{on_cluster}}  ON CLUSTER '…', or nothing
 //	{{replicated}}  Replicated, or nothing: ENGINE = {{replicated}}MergeTree
@@ -97,6 +98,7 @@ func (m *migrator) read(files fs.FS) ([]step, error) {
 func (m *migrator) render(name, text string) (string, error) {
 	t, err := template.New(name).Funcs(template.FuncMap{
 		"database":   func() string { return sqltext.Identifier(m.db.Database()) },
+		"guests":     func() string { return sqltext.Identifier(m.db.GuestDatabase()) },
 		"cluster":    m.db.Cluster,
 		"on_cluster": m.onCluster,
 		"replicated": m.replicated,

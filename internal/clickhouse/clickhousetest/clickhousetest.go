@@ -133,8 +133,10 @@ func Open(t testing.TB) *clickhouse.DB {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), startTime)
 		defer cancel()
-		if err := admin.Exec(ctx, "DROP DATABASE IF EXISTS "+sqltext.Identifier(name)+" SYNC"); err != nil {
-			t.Errorf("drop test database: %v", err)
+		for _, database := range []string{"sql_" + name, name} {
+			if err := admin.Exec(ctx, "DROP DATABASE IF EXISTS "+sqltext.Identifier(database)+" SYNC"); err != nil {
+				t.Errorf("drop test database: %v", err)
+			}
 		}
 	})
 	return open(t, cfg.WithDatabase(name))

@@ -33,13 +33,14 @@ type session struct {
 // setup is the state a request wants its session in.
 type setup struct {
 	database string
+	role     string // "" is all that the user may do
 	settings map[string]string
 }
 
 // key tells setups apart.
 func (s setup) key() string {
 	var b strings.Builder
-	b.WriteString(s.database)
+	b.WriteString(s.database + "\x00" + s.role)
 	for _, name := range slices.Sorted(mapKeys(s.settings)) {
 		fmt.Fprintf(&b, "\x00%s=%s", name, s.settings[name])
 	}
@@ -56,18 +57,27 @@ func mapKeys(m map[string]string) func(func(string) bool) {
 	}
 }
 
-// statements bring a fresh session into the state.
+// statements bring a fresh session into the state. Once it is readonly nothing
+// of it can be changed, so that comes last.
 func (s setup) statements() []string {
-	var out []string
-	if len(s.settings) > 0 {
-		var parts []string
-		for _, name := range slices.Sorted(mapKeys(s.settings)) {
+	const readonly = "readonly"
+	var out, parts []string
+	for _, name := range slices.Sorted(mapKeys(s.settings)) {
+		if name != readonly {
 			parts = append(parts, sqltext.Identifier(name)+" = "+sqltext.Quote(s.settings[name]))
 		}
+	}
+	if len(parts) > 0 {
 		out = append(out, "SET "+strings.Join(parts, ", "))
 	}
 	if s.database != "" {
 		out = append(out, "USE "+sqltext.Identifier(s.database))
+	}
+	if s.role != "" {
+		out = append(out, "SET ROLE "+sqltext.Identifier(s.role))
+	}
+	if value, ok := s.settings[readonly]; ok {
+		out = append(out, "SET readonly = "+sqltext.Quote(value))
 	}
 	return out
 }

@@ -56,6 +56,7 @@ func parse(r *http.Request) (*request, error) {
 	req := &request{setup: setup{settings: map[string]string{}}, revision: number(values.Get("client_protocol_version"))}
 	req.compress = values.Get("compress") == "1"
 	req.id = values.Get("query_id")
+	req.setup.role = values.Get("role")
 	req.setup.database = first(values.Get("database"), r.Header.Get("X-ClickHouse-Database"))
 	req.format = first(values.Get("default_format"), r.Header.Get("X-ClickHouse-Format"), "TabSeparated")
 	for name, all := range values {

@@ -9,8 +9,36 @@ import (
 	"strings"
 )
 
-// configFile is where the server-level settings stand, in the data directory.
-const configFile = "driftmesh-engine.xml"
+// configFile is where the server-level settings stand, usersFile who may do
+// what, both in the data directory.
+const (
+	configFile = "driftmesh-engine.xml"
+	usersFile  = "driftmesh-users.xml"
+)
+
+// GuestRole is the role that can be taken, with the URL parameter role, by
+// whoever runs statements of others. It may read what is in databases whose
+// names begin with GuestPrefix, and nothing else that asks for a grant.
+const (
+	GuestRole   = "driftmesh_sql"
+	GuestPrefix = "sql_"
+)
+
+// usersXML is the engine's one user, who has all rights until a session takes
+// the role of a guest.
+const usersXML = `<clickhouse>
+<profiles><default></default></profiles>
+<quotas><default></default></quotas>
+<roles>
+<` + GuestRole + `><grants><query>GRANT SELECT ON ` + GuestPrefix + `*.*</query></grants></` + GuestRole + `>
+<driftmesh><grants><query>GRANT ALL ON *.*</query></grants></driftmesh>
+</roles>
+<users><` + userName + `>
+<password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
+<grants><query>GRANT driftmesh, ` + GuestRole + `</query></grants>
+</` + userName + `></users>
+</clickhouse>
+`
 
 // serverSettings keep the engine small beside the services it serves. Its own
 // defaults are those of a machine which belongs to it alone: gigabytes of
@@ -84,8 +112,13 @@ func engineArgs(path string, limits Limits) ([]string, error) {
 		return nil, fmt.Errorf("resolve engine data directory: %w", err)
 	}
 	file := filepath.Join(abs, configFile)
-	if err := os.WriteFile(file, []byte(configXML(serverSettings(limits))), 0o640); err != nil {
-		return nil, fmt.Errorf("write engine configuration: %w", err)
+	users := filepath.Join(abs, usersFile)
+	server := serverSettings(limits)
+	server["user_directories.users_xml.path"] = users
+	for name, text := range map[string]string{file: configXML(server), users: usersXML} {
+		if err := os.WriteFile(name, []byte(text), 0o640); err != nil {
+			return nil, fmt.Errorf("write engine configuration: %w", err)
+		}
 	}
 	args := []string{"--path=" + abs, "--config-file=" + file}
 	for name, value := range sessionSettings(limits) {

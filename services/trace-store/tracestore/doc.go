@@ -6,7 +6,7 @@
 //	produces  nothing
 //	calls     nobody
 //	serves    driftmesh.trace.v1.TraceService, driftmesh.ledger.v1.LedgerService (GetSettled)
-//	owns      tables spans, span_index, operations, span_ledger and the view otel_traces
+//	owns      tables spans, span_index, operations, span_ledger and the views otel_traces, otel_traces_trace_id_ts
 //
 // The way of a batch of messages:
 //
@@ -16,6 +16,6 @@
 // Each arrow is durable before the next begins, and each can be repeated: a
 // crash anywhere means that the batch comes again and changes nothing.
 //
-// Package store decodes and writes, package query reads; this package only
-// connects them with the broker and with gRPC.
+// Package store decodes and writes, package query reads, package sql runs the
+// statements of users; this package only connects them with the broker and with gRPC.
 package tracestore

@@ -16,12 +16,14 @@ import (
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/query"
+	"github.com/driftmesh/driftmesh/services/trace-store/internal/sql"
 )
 
 // traces answers questions about the caller's traces.
 type traces struct {
 	tracev1.UnimplementedTraceServiceServer
 	reader  *query.Reader
+	sql     *sql.Runner
 	metrics *metrics
 }
 

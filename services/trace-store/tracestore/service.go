@@ -24,6 +24,7 @@ import (
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/query"
+	"github.com/driftmesh/driftmesh/services/trace-store/internal/sql"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/store"
 )
 
@@ -43,6 +44,9 @@ type Config struct {
 	Retention    time.Duration `help:"How long spans are kept; 0 is for ever." default:"720h"`
 	TraceSpans   int           `help:"Most spans of one trace in an answer." default:"20000"`
 	QueryTimeout time.Duration `help:"How long one statement of a query may take." default:"20s"`
+	SQLRows      int           `name:"sql-rows" help:"Most rows of the result of a user's SQL statement." default:"100000"`
+	SQLMemory    settings.Size `name:"sql-memory" help:"Memory of ClickHouse that a user's SQL statement may take." default:"256MiB"`
+	SQLTimeout   time.Duration `name:"sql-timeout" help:"How long a user's SQL statement may run." default:"30s"`
 }
 
 // Validate reports every setting that cannot work.
@@ -62,6 +66,9 @@ func (c Config) Validate() error {
 	check(c.Retention == 0 || c.Retention >= store.MinRetention, "retention: must be 0 or at least "+store.MinRetention.String())
 	check(c.TraceSpans >= 1, "trace-spans: must be at least 1")
 	check(c.QueryTimeout >= time.Second, "query-timeout: must be at least 1s")
+	check(c.SQLRows >= 1, "sql-rows: must be at least 1")
+	check(c.SQLMemory >= 1<<20, "sql-memory: must be at least 1MiB")
+	check(c.SQLTimeout >= time.Second, "sql-timeout: must be at least 1s")
 	return errors.Join(errs...)
 }
 
@@ -148,7 +155,7 @@ func (s *Service) Ready(ctx context.Context) error {
 // Run brings the tables up to date, waiting for ClickHouse if need be, and
 // works until ctx ends; then it ends what it has begun and gives back the rest.
 // It returns nil after a clean stop.
-func (s *Service) Run(ctx context.Context) error {
+func (s *Service) Run(ctx context.Context) (err error) {
 	if err := s.migrate(ctx); err != nil {
 		return process.UnlessStopped(ctx, err)
 	}
@@ -157,7 +164,14 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	reader := query.New(s.deps.ClickHouse, query.Limits{MaxSpans: s.cfg.TraceSpans, Timeout: s.cfg.QueryTimeout})
-	tracev1.RegisterTraceServiceServer(s.deps.Server, &traces{reader: reader, metrics: s.metrics})
+	statements, err := sql.New(ctx, s.deps.ClickHouse, sql.Limits{
+		Rows: s.cfg.SQLRows, Memory: int64(s.cfg.SQLMemory), Timeout: s.cfg.SQLTimeout,
+	})
+	if err != nil {
+		return err
+	}
+	defer process.Closing(ctx, &err, func(context.Context) error { return statements.Close() })
+	tracev1.RegisterTraceServiceServer(s.deps.Server, &traces{reader: reader, sql: statements, metrics: s.metrics})
 	ledgerv1.RegisterLedgerServiceServer(s.deps.Server, &ledger{reader: reader, lag: s.deps.Broker.Admin().Lag})
 	s.ready.Store(true)
 	defer s.ready.Store(false)

@@ -1283,6 +1283,171 @@ func (x *Dependency) GetCalls() uint64 {
 	return 0
 }
 
+// QuerySQLRequest is a statement.
+type QuerySQLRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One SELECT.
+	Query         string `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuerySQLRequest) Reset() {
+	*x = QuerySQLRequest{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuerySQLRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuerySQLRequest) ProtoMessage() {}
+
+func (x *QuerySQLRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuerySQLRequest.ProtoReflect.Descriptor instead.
+func (*QuerySQLRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *QuerySQLRequest) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+// QuerySQLResponse is a part of the result.
+type QuerySQLResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The columns, in the first message, which has nothing else.
+	Columns []*SQLColumn `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
+	// Rows, each a JSON array of its values.
+	Rows []string `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
+	// In the last message: there are more rows than were sent.
+	Truncated     bool `protobuf:"varint,3,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuerySQLResponse) Reset() {
+	*x = QuerySQLResponse{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuerySQLResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuerySQLResponse) ProtoMessage() {}
+
+func (x *QuerySQLResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuerySQLResponse.ProtoReflect.Descriptor instead.
+func (*QuerySQLResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *QuerySQLResponse) GetColumns() []*SQLColumn {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+func (x *QuerySQLResponse) GetRows() []string {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *QuerySQLResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+// SQLColumn is a column of a result.
+type SQLColumn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its type as ClickHouse calls it.
+	Type          string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SQLColumn) Reset() {
+	*x = SQLColumn{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SQLColumn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SQLColumn) ProtoMessage() {}
+
+func (x *SQLColumn) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SQLColumn.ProtoReflect.Descriptor instead.
+func (*SQLColumn) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *SQLColumn) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SQLColumn) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
 var File_driftmesh_trace_v1_trace_proto protoreflect.FileDescriptor
 
 const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
@@ -1379,14 +1544,23 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"Dependency\x12\x16\n" +
 	"\x06parent\x18\x01 \x01(\tR\x06parent\x12\x14\n" +
 	"\x05child\x18\x02 \x01(\tR\x05child\x12\x14\n" +
-	"\x05calls\x18\x03 \x01(\x04R\x05calls*\x8f\x01\n" +
+	"\x05calls\x18\x03 \x01(\x04R\x05calls\"'\n" +
+	"\x0fQuerySQLRequest\x12\x14\n" +
+	"\x05query\x18\x01 \x01(\tR\x05query\"}\n" +
+	"\x10QuerySQLResponse\x127\n" +
+	"\acolumns\x18\x01 \x03(\v2\x1d.driftmesh.trace.v1.SQLColumnR\acolumns\x12\x12\n" +
+	"\x04rows\x18\x02 \x03(\tR\x04rows\x12\x1c\n" +
+	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"3\n" +
+	"\tSQLColumn\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type*\x8f\x01\n" +
 	"\x06Oddity\x12\x16\n" +
 	"\x12ODDITY_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rODDITY_ORPHAN\x10\x01\x12\x15\n" +
 	"\x11ODDITY_CLOCK_SKEW\x10\x02\x12\x1b\n" +
 	"\x17ODDITY_END_BEFORE_START\x10\x03\x12\x14\n" +
 	"\x10ODDITY_SHARED_ID\x10\x04\x12\x10\n" +
-	"\fODDITY_CYCLE\x10\x052\xe4\x04\n" +
+	"\fODDITY_CYCLE\x10\x052\xbd\x05\n" +
 	"\fTraceService\x12W\n" +
 	"\bGetTrace\x12#.driftmesh.trace.v1.GetTraceRequest\x1a$.driftmesh.trace.v1.GetTraceResponse0\x01\x12]\n" +
 	"\n" +
@@ -1394,7 +1568,8 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"\fSearchTraces\x12'.driftmesh.trace.v1.SearchTracesRequest\x1a(.driftmesh.trace.v1.SearchTracesResponse\x12a\n" +
 	"\fListServices\x12'.driftmesh.trace.v1.ListServicesRequest\x1a(.driftmesh.trace.v1.ListServicesResponse\x12g\n" +
 	"\x0eListOperations\x12).driftmesh.trace.v1.ListOperationsRequest\x1a*.driftmesh.trace.v1.ListOperationsResponse\x12m\n" +
-	"\x10ListDependencies\x12+.driftmesh.trace.v1.ListDependenciesRequest\x1a,.driftmesh.trace.v1.ListDependenciesResponseBAZ?github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1;tracev1b\x06proto3"
+	"\x10ListDependencies\x12+.driftmesh.trace.v1.ListDependenciesRequest\x1a,.driftmesh.trace.v1.ListDependenciesResponse\x12W\n" +
+	"\bQuerySQL\x12#.driftmesh.trace.v1.QuerySQLRequest\x1a$.driftmesh.trace.v1.QuerySQLResponse0\x01BAZ?github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1;tracev1b\x06proto3"
 
 var (
 	file_driftmesh_trace_v1_trace_proto_rawDescOnce sync.Once
@@ -1409,7 +1584,7 @@ func file_driftmesh_trace_v1_trace_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_trace_v1_trace_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_driftmesh_trace_v1_trace_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_driftmesh_trace_v1_trace_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_driftmesh_trace_v1_trace_proto_goTypes = []any{
 	(Oddity)(0),                      // 0: driftmesh.trace.v1.Oddity
 	(*GetTraceRequest)(nil),          // 1: driftmesh.trace.v1.GetTraceRequest
@@ -1430,47 +1605,53 @@ var file_driftmesh_trace_v1_trace_proto_goTypes = []any{
 	(*ListDependenciesRequest)(nil),  // 16: driftmesh.trace.v1.ListDependenciesRequest
 	(*ListDependenciesResponse)(nil), // 17: driftmesh.trace.v1.ListDependenciesResponse
 	(*Dependency)(nil),               // 18: driftmesh.trace.v1.Dependency
-	nil,                              // 19: driftmesh.trace.v1.TraceQuery.AttributesEntry
-	(*timestamppb.Timestamp)(nil),    // 20: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 21: google.protobuf.Duration
+	(*QuerySQLRequest)(nil),          // 19: driftmesh.trace.v1.QuerySQLRequest
+	(*QuerySQLResponse)(nil),         // 20: driftmesh.trace.v1.QuerySQLResponse
+	(*SQLColumn)(nil),                // 21: driftmesh.trace.v1.SQLColumn
+	nil,                              // 22: driftmesh.trace.v1.TraceQuery.AttributesEntry
+	(*timestamppb.Timestamp)(nil),    // 23: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 24: google.protobuf.Duration
 }
 var file_driftmesh_trace_v1_trace_proto_depIdxs = []int32{
-	20, // 0: driftmesh.trace.v1.GetTraceRequest.start_time:type_name -> google.protobuf.Timestamp
-	20, // 1: driftmesh.trace.v1.GetTraceRequest.end_time:type_name -> google.protobuf.Timestamp
+	23, // 0: driftmesh.trace.v1.GetTraceRequest.start_time:type_name -> google.protobuf.Timestamp
+	23, // 1: driftmesh.trace.v1.GetTraceRequest.end_time:type_name -> google.protobuf.Timestamp
 	3,  // 2: driftmesh.trace.v1.GetTraceResponse.warnings:type_name -> driftmesh.trace.v1.SpanWarning
 	0,  // 3: driftmesh.trace.v1.SpanWarning.oddity:type_name -> driftmesh.trace.v1.Oddity
-	19, // 4: driftmesh.trace.v1.TraceQuery.attributes:type_name -> driftmesh.trace.v1.TraceQuery.AttributesEntry
-	20, // 5: driftmesh.trace.v1.TraceQuery.start_time:type_name -> google.protobuf.Timestamp
-	20, // 6: driftmesh.trace.v1.TraceQuery.end_time:type_name -> google.protobuf.Timestamp
-	21, // 7: driftmesh.trace.v1.TraceQuery.min_duration:type_name -> google.protobuf.Duration
-	21, // 8: driftmesh.trace.v1.TraceQuery.max_duration:type_name -> google.protobuf.Duration
+	22, // 4: driftmesh.trace.v1.TraceQuery.attributes:type_name -> driftmesh.trace.v1.TraceQuery.AttributesEntry
+	23, // 5: driftmesh.trace.v1.TraceQuery.start_time:type_name -> google.protobuf.Timestamp
+	23, // 6: driftmesh.trace.v1.TraceQuery.end_time:type_name -> google.protobuf.Timestamp
+	24, // 7: driftmesh.trace.v1.TraceQuery.min_duration:type_name -> google.protobuf.Duration
+	24, // 8: driftmesh.trace.v1.TraceQuery.max_duration:type_name -> google.protobuf.Duration
 	4,  // 9: driftmesh.trace.v1.FindTracesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
 	4,  // 10: driftmesh.trace.v1.SearchTracesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
 	9,  // 11: driftmesh.trace.v1.SearchTracesResponse.traces:type_name -> driftmesh.trace.v1.TraceSummary
-	20, // 12: driftmesh.trace.v1.TraceSummary.start_time:type_name -> google.protobuf.Timestamp
-	21, // 13: driftmesh.trace.v1.TraceSummary.duration:type_name -> google.protobuf.Duration
+	23, // 12: driftmesh.trace.v1.TraceSummary.start_time:type_name -> google.protobuf.Timestamp
+	24, // 13: driftmesh.trace.v1.TraceSummary.duration:type_name -> google.protobuf.Duration
 	10, // 14: driftmesh.trace.v1.TraceSummary.service_counts:type_name -> driftmesh.trace.v1.ServiceCount
 	15, // 15: driftmesh.trace.v1.ListOperationsResponse.operations:type_name -> driftmesh.trace.v1.Operation
-	20, // 16: driftmesh.trace.v1.ListDependenciesRequest.start_time:type_name -> google.protobuf.Timestamp
-	20, // 17: driftmesh.trace.v1.ListDependenciesRequest.end_time:type_name -> google.protobuf.Timestamp
+	23, // 16: driftmesh.trace.v1.ListDependenciesRequest.start_time:type_name -> google.protobuf.Timestamp
+	23, // 17: driftmesh.trace.v1.ListDependenciesRequest.end_time:type_name -> google.protobuf.Timestamp
 	18, // 18: driftmesh.trace.v1.ListDependenciesResponse.dependencies:type_name -> driftmesh.trace.v1.Dependency
-	1,  // 19: driftmesh.trace.v1.TraceService.GetTrace:input_type -> driftmesh.trace.v1.GetTraceRequest
-	5,  // 20: driftmesh.trace.v1.TraceService.FindTraces:input_type -> driftmesh.trace.v1.FindTracesRequest
-	7,  // 21: driftmesh.trace.v1.TraceService.SearchTraces:input_type -> driftmesh.trace.v1.SearchTracesRequest
-	11, // 22: driftmesh.trace.v1.TraceService.ListServices:input_type -> driftmesh.trace.v1.ListServicesRequest
-	13, // 23: driftmesh.trace.v1.TraceService.ListOperations:input_type -> driftmesh.trace.v1.ListOperationsRequest
-	16, // 24: driftmesh.trace.v1.TraceService.ListDependencies:input_type -> driftmesh.trace.v1.ListDependenciesRequest
-	2,  // 25: driftmesh.trace.v1.TraceService.GetTrace:output_type -> driftmesh.trace.v1.GetTraceResponse
-	6,  // 26: driftmesh.trace.v1.TraceService.FindTraces:output_type -> driftmesh.trace.v1.FindTracesResponse
-	8,  // 27: driftmesh.trace.v1.TraceService.SearchTraces:output_type -> driftmesh.trace.v1.SearchTracesResponse
-	12, // 28: driftmesh.trace.v1.TraceService.ListServices:output_type -> driftmesh.trace.v1.ListServicesResponse
-	14, // 29: driftmesh.trace.v1.TraceService.ListOperations:output_type -> driftmesh.trace.v1.ListOperationsResponse
-	17, // 30: driftmesh.trace.v1.TraceService.ListDependencies:output_type -> driftmesh.trace.v1.ListDependenciesResponse
-	25, // [25:31] is the sub-list for method output_type
-	19, // [19:25] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	21, // 19: driftmesh.trace.v1.QuerySQLResponse.columns:type_name -> driftmesh.trace.v1.SQLColumn
+	1,  // 20: driftmesh.trace.v1.TraceService.GetTrace:input_type -> driftmesh.trace.v1.GetTraceRequest
+	5,  // 21: driftmesh.trace.v1.TraceService.FindTraces:input_type -> driftmesh.trace.v1.FindTracesRequest
+	7,  // 22: driftmesh.trace.v1.TraceService.SearchTraces:input_type -> driftmesh.trace.v1.SearchTracesRequest
+	11, // 23: driftmesh.trace.v1.TraceService.ListServices:input_type -> driftmesh.trace.v1.ListServicesRequest
+	13, // 24: driftmesh.trace.v1.TraceService.ListOperations:input_type -> driftmesh.trace.v1.ListOperationsRequest
+	16, // 25: driftmesh.trace.v1.TraceService.ListDependencies:input_type -> driftmesh.trace.v1.ListDependenciesRequest
+	19, // 26: driftmesh.trace.v1.TraceService.QuerySQL:input_type -> driftmesh.trace.v1.QuerySQLRequest
+	2,  // 27: driftmesh.trace.v1.TraceService.GetTrace:output_type -> driftmesh.trace.v1.GetTraceResponse
+	6,  // 28: driftmesh.trace.v1.TraceService.FindTraces:output_type -> driftmesh.trace.v1.FindTracesResponse
+	8,  // 29: driftmesh.trace.v1.TraceService.SearchTraces:output_type -> driftmesh.trace.v1.SearchTracesResponse
+	12, // 30: driftmesh.trace.v1.TraceService.ListServices:output_type -> driftmesh.trace.v1.ListServicesResponse
+	14, // 31: driftmesh.trace.v1.TraceService.ListOperations:output_type -> driftmesh.trace.v1.ListOperationsResponse
+	17, // 32: driftmesh.trace.v1.TraceService.ListDependencies:output_type -> driftmesh.trace.v1.ListDependenciesResponse
+	20, // 33: driftmesh.trace.v1.TraceService.QuerySQL:output_type -> driftmesh.trace.v1.QuerySQLResponse
+	27, // [27:34] is the sub-list for method output_type
+	20, // [20:27] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_trace_v1_trace_proto_init() }
@@ -1484,7 +1665,7 @@ func file_driftmesh_trace_v1_trace_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_trace_v1_trace_proto_rawDesc), len(file_driftmesh_trace_v1_trace_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   19,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

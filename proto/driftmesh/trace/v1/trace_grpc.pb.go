@@ -27,6 +27,7 @@ const (
 	TraceService_ListServices_FullMethodName     = "/driftmesh.trace.v1.TraceService/ListServices"
 	TraceService_ListOperations_FullMethodName   = "/driftmesh.trace.v1.TraceService/ListOperations"
 	TraceService_ListDependencies_FullMethodName = "/driftmesh.trace.v1.TraceService/ListDependencies"
+	TraceService_QuerySQL_FullMethodName         = "/driftmesh.trace.v1.TraceService/QuerySQL"
 )
 
 // TraceServiceClient is the client API for TraceService service.
@@ -55,6 +56,9 @@ type TraceServiceClient interface {
 	ListOperations(ctx context.Context, in *ListOperationsRequest, opts ...grpc.CallOption) (*ListOperationsResponse, error)
 	// ListDependencies counts the calls from service to service.
 	ListDependencies(ctx context.Context, in *ListDependenciesRequest, opts ...grpc.CallOption) (*ListDependenciesResponse, error)
+	// QuerySQL runs one SELECT of ClickHouse's SQL over the tables otel_traces and
+	// otel_traces_trace_id_ts, which show the caller's spans alone.
+	QuerySQL(ctx context.Context, in *QuerySQLRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[QuerySQLResponse], error)
 }
 
 type traceServiceClient struct {
@@ -143,6 +147,25 @@ func (c *traceServiceClient) ListDependencies(ctx context.Context, in *ListDepen
 	return out, nil
 }
 
+func (c *traceServiceClient) QuerySQL(ctx context.Context, in *QuerySQLRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[QuerySQLResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TraceService_ServiceDesc.Streams[2], TraceService_QuerySQL_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[QuerySQLRequest, QuerySQLResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TraceService_QuerySQLClient = grpc.ServerStreamingClient[QuerySQLResponse]
+
 // TraceServiceServer is the server API for TraceService service.
 // All implementations must embed UnimplementedTraceServiceServer
 // for forward compatibility.
@@ -169,6 +192,9 @@ type TraceServiceServer interface {
 	ListOperations(context.Context, *ListOperationsRequest) (*ListOperationsResponse, error)
 	// ListDependencies counts the calls from service to service.
 	ListDependencies(context.Context, *ListDependenciesRequest) (*ListDependenciesResponse, error)
+	// QuerySQL runs one SELECT of ClickHouse's SQL over the tables otel_traces and
+	// otel_traces_trace_id_ts, which show the caller's spans alone.
+	QuerySQL(*QuerySQLRequest, grpc.ServerStreamingServer[QuerySQLResponse]) error
 	mustEmbedUnimplementedTraceServiceServer()
 }
 
@@ -196,6 +222,9 @@ func (UnimplementedTraceServiceServer) ListOperations(context.Context, *ListOper
 }
 func (UnimplementedTraceServiceServer) ListDependencies(context.Context, *ListDependenciesRequest) (*ListDependenciesResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method ListDependencies not implemented")
+}
+func (UnimplementedTraceServiceServer) QuerySQL(*QuerySQLRequest, grpc.ServerStreamingServer[QuerySQLResponse]) error {
+	return status.Errorf(codes.Unimplemented, "method QuerySQL not implemented")
 }
 func (UnimplementedTraceServiceServer) mustEmbedUnimplementedTraceServiceServer() {}
 func (UnimplementedTraceServiceServer) testEmbeddedByValue()                      {}
@@ -312,6 +341,17 @@ func _TraceService_ListDependencies_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TraceService_QuerySQL_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(QuerySQLRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TraceServiceServer).QuerySQL(m, &grpc.GenericServerStream[QuerySQLRequest, QuerySQLResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TraceService_QuerySQLServer = grpc.ServerStreamingServer[QuerySQLResponse]
+
 // TraceService_ServiceDesc is the grpc.ServiceDesc for TraceService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -345,6 +385,11 @@ var TraceService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "FindTraces",
 			Handler:       _TraceService_FindTraces_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "QuerySQL",
+			Handler:       _TraceService_QuerySQL_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -48,7 +48,7 @@ var (
 		"ListAlerts", "AcknowledgeAlert",
 	}}
 	Trace = Route{"trace-store", &tracev1.TraceService_ServiceDesc, []string{
-		"GetTrace", "FindTraces", "SearchTraces", "ListServices", "ListOperations", "ListDependencies",
+		"GetTrace", "FindTraces", "SearchTraces", "ListServices", "ListOperations", "ListDependencies", "QuerySQL",
 	}}
 	DeadLetters = Route{"ingest-worker", &deadletterv1.DeadLetterService_ServiceDesc, []string{
 		"ListDeadLetters", "GetDeadLetter", "RedriveDeadLetters",

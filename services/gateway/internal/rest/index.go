@@ -23,6 +23,7 @@ td { padding: .2rem 1rem .2rem 0; vertical-align: top }
 <tr><td><a href="/openapi.json">/openapi.json</a></td><td>what there is under <code>/api/v1</code>, as OpenAPI</td></tr>
 <tr><td><a href="/api/v1/whoami">/api/v1/whoami</a></td><td>who you are to this gateway</td></tr>
 <tr><td><a href="/api/v1/services">/api/v1/services</a></td><td>services that sent spans</td></tr>
+<tr><td><a href="/api/v1/sql?query=SELECT%20ServiceName%2C%20count%28%29%20AS%20spans%20FROM%20otel_traces%20GROUP%20BY%20ServiceName&amp;format=csv">/api/v1/sql</a></td><td>SQL over your spans</td></tr>
 <tr><td><a href="/api/v1/profiles">/api/v1/profiles</a></td><td>drift profiles</td></tr>
 <tr><td><a href="/api/v1/alerts">/api/v1/alerts</a></td><td>drift alerts</td></tr>
 <tr><td><a href="/api/v1/ledger">/api/v1/ledger</a></td><td>what became of everything that arrived</td></tr>
