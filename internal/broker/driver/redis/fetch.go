@@ -175,7 +175,7 @@ func (k *consumer) reclaimed(es []entry) {
 	var old []*lease
 	for l := range k.leases {
 		for _, id := range l.ids {
-			if again[id] {
+			if again[id] && !l.given[id] {
 				old = append(old, l)
 				break
 			}
@@ -221,7 +221,9 @@ func (k *consumer) disown(ctx context.Context) {
 	k.mu.Lock()
 	for l := range k.leases {
 		for _, id := range l.ids {
-			args = append(args, id)
+			if !l.given[id] {
+				args = append(args, id)
+			}
 		}
 	}
 	k.mu.Unlock()

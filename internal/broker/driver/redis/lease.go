@@ -24,6 +24,7 @@ type lease struct {
 	free     sync.Once
 
 	// Guarded by consumer.mu.
+	given map[string]bool // of ids, those that we have acknowledged or given back
 	timer *time.Timer
 	since time.Time
 }
@@ -44,7 +45,7 @@ func (k *consumer) lease(es []entry) *broker.Batch {
 	if left <= 0 {
 		return nil
 	}
-	l := &lease{consumer: k, ids: make([]string, len(es)), wait: hold, since: since}
+	l := &lease{consumer: k, ids: make([]string, len(es)), wait: hold, since: since, given: map[string]bool{}}
 	l.ctx, l.cancel = context.WithCancelCause(context.Background())
 	ds := make([]broker.Delivery, len(es))
 	for i := range es {
@@ -98,10 +99,16 @@ func (l *lease) Extend(ctx context.Context, idx []int) error {
 
 // settle tells the server, as often as it takes within settleTimeout: a
 // connection that breaks is made again.
-func (l *lease) settle(ctx context.Context, what string, delay time.Duration, idx []int) error {
+func (l *lease) settle(ctx context.Context, what string, delay time.Duration, idx []int) (err error) {
 	ids := make([]string, len(idx))
 	for i, n := range idx {
 		ids[i] = l.ids[n]
+	}
+	if what != "keep" {
+		// Before the server hears of it: what is given back may be ours again before
+		// its answer is, and must not count as this lease's.
+		l.give(ids, true)
+		defer func() { l.give(ids, err == nil) }()
 	}
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
@@ -121,6 +128,15 @@ func (l *lease) settle(ctx context.Context, what string, delay time.Duration, id
 		if err := l.reconnected(ctx, err); err != nil {
 			return err
 		}
+	}
+}
+
+// give notes whether entries have left this lease.
+func (l *lease) give(ids []string, gone bool) {
+	l.consumer.mu.Lock()
+	defer l.consumer.mu.Unlock()
+	for _, id := range ids {
+		l.given[id] = gone
 	}
 }
 
