@@ -21,6 +21,7 @@ func messages() []protoreflect.MessageDescriptor {
 		(&eventv1.RecordBatch{}).ProtoReflect().Descriptor(),
 		(&eventv1.WindowsTouched{}).ProtoReflect().Descriptor(),
 		(&eventv1.AlertEvent{}).ProtoReflect().Descriptor(),
+		(&eventv1.Receipt{}).ProtoReflect().Descriptor(),
 	}
 }
 

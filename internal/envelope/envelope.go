@@ -20,7 +20,6 @@ type Stamp struct {
 	Count    int
 	Accepted time.Time
 	Seq      string // "" outside the ledger
-	Void     string // "" when no number was given out in vain
 	Origin   string // of a redriven message: the id it had at first
 	Redriven int    // how often it was redriven
 	Encoding string // what Unpack needs; written by Pack
@@ -38,9 +37,6 @@ func New(topic string, s Stamp, value []byte) broker.Message {
 	)
 	if s.Seq != "" {
 		h = append(h, broker.Header{Key: event.HeaderSeq, Value: []byte(s.Seq)})
-	}
-	if s.Void != "" {
-		h = append(h, broker.Header{Key: event.HeaderVoid, Value: []byte(s.Void)})
 	}
 	return broker.Message{Topic: topic, Value: value, Headers: h, ID: newID(), Time: s.Accepted}
 }
@@ -73,8 +69,6 @@ func Of(m *broker.Message) Stamp {
 			}
 		case event.HeaderSeq:
 			s.Seq = v
-		case event.HeaderVoid:
-			s.Void = v
 		case event.HeaderEncoding:
 			s.Encoding = v
 		case event.HeaderOrigin:

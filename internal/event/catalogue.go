@@ -65,7 +65,10 @@ const (
 // Catalogue lists the topics that the mesh provisions, without the dead letters
 // that each has.
 func Catalogue() []Topic {
-	return []Topic{spansTopic(), recordsTopic(), windowsTopic(), alertsTopic(), inboxTopic()}
+	return []Topic{
+		spansTopic(), recordsTopic(), windowsTopic(), alertsTopic(), inboxTopic(),
+		receiptsTopic(SpanReceipts, SignalSpans, GroupTraceStore), receiptsTopic(RecordReceipts, SignalRecords, GroupIngest),
+	}
 }
 
 // Topics names the topics of the catalogue, in its order.

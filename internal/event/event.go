@@ -1,13 +1,15 @@
 // Package event is the vocabulary that services share on the broker: topics,
 // the groups that read them, and the headers every message carries.
 //
-//	topic    value                                      written by                read by (group)
-//	spans    OTLP ExportTraceServiceRequest, protobuf   gateway, every service    trace-store
-//	records  driftmesh.event.v1.RecordBatch             gateway                   ingest-worker
-//	windows  driftmesh.event.v1.WindowsTouched          ingest-worker             drift
-//	alerts   driftmesh.event.v1.AlertEvent              drift                     drift-notifier
-//	inbox    records, OTLP protobuf or OTLP/JSON        producers, bypassing      ingest-worker
-//	X.dlq    as X, with the reason in headers           whoever parks             dead-letters
+//	topic            value                                      written by                read by (group)
+//	spans            OTLP ExportTraceServiceRequest, protobuf   gateway, every service    trace-store
+//	records          driftmesh.event.v1.RecordBatch             gateway                   ingest-worker
+//	windows          driftmesh.event.v1.WindowsTouched          ingest-worker             drift
+//	alerts           driftmesh.event.v1.AlertEvent              drift                     drift-notifier
+//	inbox            records, OTLP protobuf or OTLP/JSON        producers, bypassing      ingest-worker
+//	span-receipts    driftmesh.event.v1.Receipt                 gateway                   trace-store
+//	record-receipts  driftmesh.event.v1.Receipt                 gateway                   ingest-worker
+//	X.dlq            as X, with the reason in headers           whoever parks             dead-letters
 //
 // A message is never changed on its way: what the door accepted is what the
 // store decodes, though spans are compressed between them (HeaderEncoding). Everything the mesh has to say about it stands in headers;
@@ -24,6 +26,9 @@ const (
 	Windows = "windows"
 	Alerts  = "alerts"
 	Inbox   = "inbox"
+
+	SpanReceipts   = "span-receipts"
+	RecordReceipts = "record-receipts"
 )
 
 // Groups, named after the service that works them.
@@ -36,16 +41,14 @@ const (
 	GroupDeadLetters = "dead-letters"
 )
 
-// Headers of every message. HeaderSeq and HeaderVoid belong to the ledger: a
-// publishing process numbers its messages per topic, and names the numbers it
-// gave out in vain, so that a reader can tell a lost message from one that
-// never was.
+// Headers of every message. HeaderSeq belongs to the ledger: a gateway process
+// numbers its messages in lanes, and tells in receipts how far each lane was
+// acknowledged, so that a lost message can be told from one that never was.
 const (
 	HeaderTenant = "driftmesh-tenant" // who owns the data; set by the mesh alone
 	HeaderCount  = "driftmesh-count"  // how many spans or records the message holds
 	HeaderTime   = "driftmesh-time"   // when the door accepted it, Unix nanoseconds
-	HeaderSeq    = "driftmesh-seq"    // "<instance>:<number>"
-	HeaderVoid   = "driftmesh-void"   // numbers given out in vain, comma separated
+	HeaderSeq    = "driftmesh-seq"    // "<account>:<number>", of a gateway "<process>/<lane>:<number>"
 	HeaderType   = "driftmesh-type"   // what the value is, a Type below
 
 	HeaderEncoding = "content-encoding" // on the topic spans: how the value is compressed; absent when it is not
@@ -86,6 +89,7 @@ const (
 	TypeRecords    = "records.v1"
 	TypeWindows    = "windows.v1"
 	TypeAlert      = "alert.v1"
+	TypeReceipt    = "receipt.v1"
 )
 
 // SeqInbox is the sequence of messages that come from the topic inbox: the

@@ -63,6 +63,18 @@ func alertsTopic() Topic {
 	}
 }
 
+func receiptsTopic(name, signal, group string) Topic {
+	return Topic{
+		Name: name, Carries: "What the doors have acknowledged of " + signal + " so far. A caller is answered after the receipt is durable.",
+		Values: []Value{{
+			Type: TypeReceipt, Name: "Receipt", Carries: "What one gateway process has taken in, on the accounts that changed.",
+			ContentType: protobuf, Message: "driftmesh.event.v1.Receipt", Schema: eventProto,
+		}},
+		Headers: stamped(TypeReceipt, "accounts"), Groups: []string{group}, Writers: "gateway",
+		Limits: []string{"256 KiB, or one account where that alone is larger."},
+	}
+}
+
 func inboxTopic() Topic {
 	traces, records := tracesValue(), recordsValue()
 	return Topic{

@@ -142,3 +142,19 @@ func (f *Five) Stop() {
 		require.NoError(f.t, f.services[name].Stop(), name)
 	}
 }
+
+// JoinGateway starts a second gateway on addresses of its own, and waits until
+// it is ready.
+func (f *Five) JoinGateway() (Addresses, *Process) {
+	f.t.Helper()
+	second := f.Addresses
+	for _, a := range []*string{&second.HTTP, &second.Jaeger, &second.GRPC, &second.OTLPGRPC, &second.OTLPHTTP, &second.Admin} {
+		*a = server.FreeAddress(f.t)
+	}
+	p := RunEnv(f.t, append(append([]string{}, f.env...), "DRIFTMESH_ADMIN_LISTEN="+second.Admin,
+		"DRIFTMESH_GATEWAY_HTTP="+second.HTTP, "DRIFTMESH_GATEWAY_JAEGER="+second.Jaeger, "DRIFTMESH_GATEWAY_GRPC="+second.GRPC,
+		"DRIFTMESH_GATEWAY_OTLP_GRPC="+second.OTLPGRPC, "DRIFTMESH_GATEWAY_OTLP_HTTP="+second.OTLPHTTP,
+	), "gateway", Binary(f.t, "./services/gateway"))
+	p.WaitReady(second.Admin)
+	return second, p
+}

@@ -128,23 +128,33 @@ func (a Addresses) account(t server.T, signal string) (*ledgerv1.Account, error)
 }
 
 // Settled waits until nothing of the signal is in flight and returns its
-// account, which must balance. While a part of the mesh is away the ledger
-// cannot be read, and says so; that is waited out.
+// account, which must balance.
 func (a Addresses) Settled(t server.T, signal string) *ledgerv1.Account {
+	t.Helper()
+	account := a.Account(t, signal, AllSettled)
+	require.True(t, account.GetBalanced(), "%v", account)
+	return account
+}
+
+// AllSettled tells that nothing is on its way.
+func AllSettled(a *ledgerv1.Account) bool { return a.GetInFlight() == 0 && a.GetPendingMessages() == 0 }
+
+// Account waits until the account of a signal is as is wants it. While a part of
+// the mesh is away the ledger cannot be read, and says so; that is waited out.
+func (a Addresses) Account(t server.T, signal string, is func(*ledgerv1.Account) bool) *ledgerv1.Account {
 	t.Helper()
 	// What is pending is that of all tenants, the mesh's own telemetry too, which
 	// our questions cause: whoever asks too often keeps it busy.
 	wait := 200 * time.Millisecond
 	for deadline := time.Now().Add(3 * time.Minute); ; wait = min(wait*5/4, 4*time.Second) {
 		account, err := a.account(t, signal)
-		if err == nil && account.GetInFlight() == 0 && account.GetPendingMessages() == 0 {
-			require.True(t, account.GetBalanced(), "%v", account)
+		if err == nil && is(account) {
 			return account
 		}
 		if err != nil {
 			require.Equal(t, codes.Unavailable, status.Code(err), "%v", err)
 		}
-		require.True(t, time.Now().Before(deadline), "%s never settled: %v %v", signal, account, err)
+		require.True(t, time.Now().Before(deadline), "the account of %s is still %v: %v", signal, account, err)
 		time.Sleep(wait) // between two questions
 	}
 }

@@ -3,9 +3,9 @@
 // and either published to the broker or passed on to the service that knows.
 //
 //	consumes   spans, records (live tails only, outside any group)
-//	produces   spans, records
+//	produces   spans, records, span-receipts, record-receipts
 //	calls      auth, drift, trace-store, ingest-worker
-//	owns       nothing durable; the door's counts of this process
+//	owns       nothing durable
 //
 //	            OTLP gRPC, HTTP ─▶ otlpdoor ─┐
 //	                                         ├─▶ broker ─▶ …

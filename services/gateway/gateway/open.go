@@ -102,7 +102,7 @@ func (o *opened) identify(anonymous bool) error {
 // serve provisions the topics while it already answers, so that callers learn
 // to try again instead of finding nobody.
 func (o *opened) serve(ctx context.Context, service *Service) error {
-	topics := o.env.Topics(o.deps.Broker, event.Spans, event.Records)
+	topics := o.env.Topics(o.deps.Broker, event.Spans, event.SpanReceipts, event.Records, event.RecordReceipts)
 	o.env.Ready(name, func(context.Context) error { return nil }) // it works when its neighbours do
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return o.keys.Run(ctx) })

@@ -316,7 +316,7 @@ func TestBrokerAway(t *testing.T) {
 
 	messages, _ := w.published()
 	require.Len(t, messages, 1)
-	require.Equal(t, "gw-1/1:1", envelope.Of(&messages[0].Message).Seq, "numbers of messages never stored are used again")
+	require.Equal(t, "gw-1/3:1", envelope.Of(&messages[0].Message).Seq, "a lane whose message failed is not used again")
 }
 
 func TestDriftAway(t *testing.T) {

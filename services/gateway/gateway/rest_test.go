@@ -10,7 +10,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/driftmesh/driftmesh/internal/event"
+	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/gateway"
@@ -192,23 +195,33 @@ func TestJaegerStreamsATrace(t *testing.T) {
 	require.JSONEq(t, `{"data":null,"total":0,"limit":0,"offset":0,"errors":[{"code":404,"msg":"trace not found"}]}`, string(raw))
 }
 
-func TestLedgerCountsTheDoor(t *testing.T) {
+// What the door has taken in is on record before the caller is answered.
+func TestTheDoorPutsOnRecordWhatItTook(t *testing.T) {
 	t.Parallel()
 	w := start(t)
-	_, err := w.ingest().PublishRecords(as(t, "acme"), &ingestv1.PublishRecordsRequest{Records: []*ingestv1.Record{
+	receipts, err := w.admin.Tail(t.Context(), event.RecordReceipts)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, receipts.Close()) }()
+	_, err = w.ingest().PublishRecords(as(t, "acme"), &ingestv1.PublishRecordsRequest{Records: []*ingestv1.Record{
 		wine("a", float("alcohol", 1)), wine("b", float("alcohol", 1)), wine("c", float("alcohol", 1)), wine("d", float("alcohol", 1)),
 		wine("e", float("sweetness", 1)),
 	}})
 	require.NoError(t, err)
+	m, err := receipts.Next(t.Context())
+	require.NoError(t, err)
+	receipt := &eventv1.Receipt{}
+	require.NoError(t, proto.Unmarshal(m.Value, receipt))
+	require.Equal(t, "gw-1", receipt.GetInstance())
+	require.Len(t, receipt.GetAccounts(), 1)
+	account := receipt.GetAccounts()[0]
+	require.Equal(t, "acme", account.GetTenant())
+	require.EqualValues(t, 4, account.GetLanes()[0].GetItems())
+	require.Equal(t, map[string]uint64{"unknown_feature": 1}, account.GetRejected())
+
+	// And nothing but what the services say is in the ledger.
 	ledger, err := ledgerv1.NewLedgerServiceClient(w.conn()).GetLedger(as(t, "acme"), &ledgerv1.GetLedgerRequest{})
 	require.NoError(t, err)
-	records := ledger.GetAccounts()[1]
-	require.Equal(t, "records", records.GetSignal())
-	require.Equal(t, uint64(5), records.GetAccepted())
-	require.Equal(t, uint64(3), records.GetStored())
-	require.Equal(t, uint64(1), records.GetInFlight())
-	require.Equal(t, map[string]uint64{"unknown_feature": 1}, records.GetRejected())
-	require.True(t, records.GetBalanced())
+	require.Equal(t, uint64(3), ledger.GetAccounts()[1].GetAccepted())
 }
 
 func TestARecordWithATraceparentGivesOneTrace(t *testing.T) {

@@ -68,7 +68,7 @@ func (s *Service) newServer() (*rpc.Server, error) {
 		return nil, err
 	}
 	ingestv1.RegisterIngestServiceServer(server, &ingestServer{records: s.records, tail: tail.NewService(s.hub, s.deps.Log)})
-	ledgerv1.RegisterLedgerServiceServer(server, ledger.New(s.counters, ledger.Settlers{
+	ledgerv1.RegisterLedgerServiceServer(server, ledger.New(ledger.Settlers{
 		Spans: ledgerv1.NewLedgerServiceClient(s.deps.TraceStore), Records: ledgerv1.NewLedgerServiceClient(s.deps.IngestWorker),
 	}))
 	topicv1.RegisterTopicServiceServer(server, s.topics)

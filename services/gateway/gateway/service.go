@@ -55,19 +55,18 @@ type Deps struct {
 
 // Service is the gateway. Run it once.
 type Service struct {
-	cfg      Config
-	deps     Deps
-	counters *door.Counters
-	records  *records.Service
-	hub      *tail.Hub
-	topics   *topics.Service
-	otlp     *otlpdoor.Door
-	grpc     *rpc.Server
-	web      http.Handler
-	jaeger   http.Handler      // Jaeger's API alone, at the root
-	inside   *bufconn.Listener // of the gRPC server, for web
-	loop     *grpc.ClientConn  // to it
-	traced   *telemetry.Allowance
+	cfg     Config
+	deps    Deps
+	records *records.Service
+	hub     *tail.Hub
+	topics  *topics.Service
+	otlp    *otlpdoor.Door
+	grpc    *rpc.Server
+	web     http.Handler
+	jaeger  http.Handler      // Jaeger's API alone, at the root
+	inside  *bufconn.Listener // of the gRPC server, for web
+	loop    *grpc.ClientConn  // to it
+	traced  *telemetry.Allowance
 }
 
 // insideBuffer is that of the pipe between the HTTP side and the gRPC server.
@@ -82,19 +81,21 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open publisher: %w", err)
 	}
-	s := &Service{cfg: cfg, deps: deps, counters: door.NewCounters(deps.Instance), inside: bufconn.Listen(insideBuffer)}
+	s := &Service{cfg: cfg, deps: deps, inside: bufconn.Listen(insideBuffer)}
 	s.traced = telemetry.NewAllowance(cmp.Or(cfg.MaxTraced, 100))
 	s.hub = tail.NewHub(deps.Broker, cmp.Or(cfg.MaxTails, 256), deps.Log)
 	s.topics = topics.New(topics.Config{
 		Readers: process.Readers, Anonymous: Loopback(cfg.GRPC) && Loopback(cfg.HTTP),
 	}, deps.Broker)
 	budget := door.NewBudget(int64(cmp.Or(cfg.MaxInFlight, 384<<20)))
-	intake := func(topic, valueType, signal string) *door.Intake {
-		return door.NewIntake(door.IntakeConfig{Topic: topic, Type: valueType, Signal: signal, Timeout: cfg.PublishTimeout},
-			door.IntakeDeps{Publisher: publisher, Counters: s.counters, Sequence: door.NewSequence(deps.Instance)})
+	items := newItems()
+	intake := func(topic, valueType, receipts, signal string) *door.Intake {
+		return door.NewIntake(door.IntakeConfig{
+			Topic: topic, Type: valueType, Receipts: receipts, Timeout: cfg.PublishTimeout, Count: items.of(signal),
+		}, deps.Instance, publisher)
 	}
 	s.records = records.New(cfg.Records.limits(), records.Deps{
-		Intake: intake(event.Records, event.TypeRecords, event.SignalRecords), Budget: budget, MaxMessage: s.maxMessage,
+		Intake: intake(event.Records, event.TypeRecords, event.RecordReceipts, event.SignalRecords), Budget: budget, MaxMessage: s.maxMessage,
 		Profiles: record.NewCache(driftv1.NewDriftServiceClient(deps.Drift), nil),
 		Tracer:   deps.Traces.Tracer("github.com/driftmesh/driftmesh/services/gateway"),
 	})
@@ -103,7 +104,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		return nil, fmt.Errorf("gateway.otlp.cors-origins: %w", err)
 	}
 	if s.otlp, err = otlpdoor.New(cfg.OTLP, otlpdoor.Deps{
-		Intake: intake(event.Spans, event.TypeTraces, event.SignalSpans), Budget: budget, MaxMessage: s.maxMessage,
+		Intake: intake(event.Spans, event.TypeTraces, event.SpanReceipts, event.SignalSpans), Budget: budget, MaxMessage: s.maxMessage,
 		Identify: deps.Identify, Log: deps.Log, Stats: deps.Stats, Traces: deps.Traces,
 		Allowance: s.traced, Pages: pages,
 	}); err != nil {
@@ -115,7 +116,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err := s.newWeb(); err != nil {
 		return nil, err
 	}
-	return s, register(deps.Stats, s.counters, budget, s.hub)
+	return s, register(deps.Stats, items, budget, s.hub)
 }
 
 func (s *Service) maxMessage() int { return s.deps.Broker.Capabilities().MaxMessageBytes }

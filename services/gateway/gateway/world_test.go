@@ -67,7 +67,7 @@ func start(t *testing.T, options ...option) *world {
 	}
 	w.admin = w.broker.Open(memory.Options{})
 	t.Cleanup(func() { require.NoError(t, w.admin.Close(context.Background())) })
-	for _, topic := range []string{event.Spans, event.Records} {
+	for _, topic := range []string{event.Spans, event.Records, event.SpanReceipts, event.RecordReceipts} {
 		require.NoError(t, w.admin.Admin().EnsureTopic(t.Context(), broker.TopicSpec{Name: topic}))
 	}
 	cfg := gateway.Config{}

@@ -123,6 +123,7 @@ func newMesh(t testing.TB) *mesh {
 	t.Cleanup(func() { require.NoError(t, m.broker.Close(context.Background())) })
 	ctx := t.Context()
 	require.NoError(t, broker.Provision(ctx, m.broker.Admin(), broker.TopicSpec{Name: event.Records, Dedupe: time.Millisecond}, broker.GroupSpec{Name: event.GroupIngest}))
+	require.NoError(t, broker.Provision(ctx, m.broker.Admin(), broker.TopicSpec{Name: event.RecordReceipts}, broker.GroupSpec{Name: event.GroupIngest}))
 	require.NoError(t, broker.Provision(ctx, m.broker.Admin(), broker.TopicSpec{Name: event.Windows}, broker.GroupSpec{Name: event.GroupDrift}))
 	require.NoError(t, broker.Provision(ctx, m.broker.Admin(), broker.TopicSpec{Name: event.Inbox, Dedupe: time.Millisecond}, broker.GroupSpec{Name: event.GroupIngest}))
 	require.NoError(t, broker.Provision(ctx, m.broker.Admin(), broker.TopicSpec{Name: event.Spans}, broker.GroupSpec{Name: event.GroupTraceStore}))

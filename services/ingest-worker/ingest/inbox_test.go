@@ -25,7 +25,7 @@ func TestInboxTakesWhatTheDoorTakes(t *testing.T) {
 	nameless.EventTime = nil
 	m.publish(
 		inboxMessage("1", batchOf(t, record("a", 0, 1), nameless), event.HeaderType, event.TypeRecords, "authorization", bearer("acme"),
-			event.HeaderTenant, spoofed, event.HeaderSeq, "gw:7", event.HeaderCount, "99", event.HeaderTime, "1", event.HeaderVoid, "1,2"),
+			event.HeaderTenant, spoofed, event.HeaderSeq, "gw:7", event.HeaderCount, "99", event.HeaderTime, "1"),
 		inboxMessage("2", spansOf(t, 7, 7), event.HeaderType, event.TypeTraces, "authorization", "Bearer "+apiKey, event.HeaderTenant, spoofed),
 		inboxMessage("3", spansJSON(8), event.HeaderType, event.TypeTracesJSON, "x-api-key", apiKey),
 		inboxMessage("4", spansJSON(9), "content-type", "application/json; charset=utf-8", "x-api-key", apiKey),

@@ -8,6 +8,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/receipt"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/store"
 )
@@ -16,49 +17,36 @@ import (
 type server struct {
 	ledgerv1.UnimplementedLedgerServiceServer
 	store *store.Store
-	lag   func(ctx context.Context, topic, group string) (broker.Lag, error)
+	book  *receipt.Book
+	lag   receipt.Lag
 }
 
 // GetSettled gives what became of the tenant's records here. It is
-// fault.Unavailable while the broker cannot say how many messages are pending:
-// without that a message on its way would look lost.
+// fault.Unavailable while the broker cannot say how many messages are pending.
 func (s *server) GetSettled(ctx context.Context, _ *ledgerv1.GetSettledRequest) (*ledgerv1.GetSettledResponse, error) {
 	tenant, err := identity.Tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
-	resp := &ledgerv1.GetSettledResponse{Signal: event.SignalRecords}
-	// Pending before settled: what is settled in between counts in both, which
-	// is better than in neither.
-	lag, err := s.lag(ctx, event.Records, event.GroupIngest)
-	if err != nil {
-		return nil, fault.Unavailable.Wrap(err, "pending messages cannot be counted now")
-	}
-	resp.PendingMessages, resp.PendingUnknown = uint64(max(lag.Total(), 0)), !lag.Known
-	settled, err := s.store.Settled(ctx, tenant)
+	resp, err := s.book.Settled(ctx, tenant)
 	if err != nil {
 		return nil, err
 	}
-	resp.Stored = settled.Stored
-	for _, i := range settled.Instances {
-		resp.Instances = append(resp.Instances, &ledgerv1.InstanceSettled{
-			Instance: i.Name, Messages: i.Messages, Accepted: i.Accepted, Written: i.Written,
-			Rejected: i.Rejected, DeadLettered: i.DeadLettered, MissingMessages: i.Missing,
-		})
-	}
-	return resp, nil
+	// After what was settled: whatever was written is in the store by now.
+	resp.Stored, err = s.store.Stored(ctx, tenant)
+	return resp, err
 }
 
 // GetAdmitted gives what came in for the tenant by the topic inbox. It is
 // fault.Unavailable while the broker cannot say how many messages are there.
-func (s *server) GetAdmitted(ctx context.Context, _ *ledgerv1.GetAdmittedRequest) (*ledgerv1.GetAdmittedResponse, error) {
+func (s *server) GetAdmitted(ctx context.Context, req *ledgerv1.GetAdmittedRequest) (*ledgerv1.GetAdmittedResponse, error) {
 	tenant, err := identity.Tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
 	// Entered before pending: a message that is entered in between is still
 	// there, or is already with the services behind, which are asked later.
-	admitted, err := s.store.Admitted(ctx, tenant)
+	admitted, err := s.store.Admitted(ctx, tenant, req.GetByDay())
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +59,7 @@ func (s *server) GetAdmitted(ctx context.Context, _ *ledgerv1.GetAdmittedRequest
 	}
 	for _, a := range admitted {
 		resp.Signals = append(resp.Signals, &ledgerv1.Admitted{
-			Signal: a.Signal, Accepted: a.Accepted, Messages: a.Forwarded, Rejected: a.Rejected, DeadLettered: a.DeadLettered,
+			Signal: a.Signal, Accepted: a.Accepted, Messages: a.Forwarded, Rejected: a.Rejected, DeadLettered: a.DeadLettered, Day: a.Day,
 		})
 	}
 	return resp, nil

@@ -19,6 +19,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/identity/authcheck"
 	"github.com/driftmesh/driftmesh/internal/migration"
 	"github.com/driftmesh/driftmesh/internal/process"
+	"github.com/driftmesh/driftmesh/internal/receipt"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
@@ -162,7 +163,7 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 		return err
 	}
 	env.Ready(name, service.Ready)
-	topics := env.Topics(b, event.Inbox, event.Records, event.Spans, event.Windows)
+	topics := env.Topics(b, event.Inbox, event.Records, event.RecordReceipts, event.Spans, event.Windows)
 	if err := topics.Provision(ctx); err != nil {
 		return process.UnlessStopped(ctx, err)
 	}
@@ -199,9 +200,11 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ledgerv1.RegisterLedgerServiceServer(s.deps.Server, &server{
-		store: s.store, lag: s.deps.Broker.Admin().Lag,
-	})
+	book := receipt.New(receipt.Config{
+		Signal: event.SignalRecords, Topic: event.Records, Group: event.GroupIngest,
+		Source: event.RecordReceipts, Receipts: store.ReceiptsTable, Settled: store.LedgerTable, Written: store.LedgerWritten,
+	}, s.deps.ClickHouse, s.deps.Broker.Admin().Lag)
+	ledgerv1.RegisterLedgerServiceServer(s.deps.Server, &server{store: s.store, book: book, lag: s.deps.Broker.Admin().Lag})
 	s.letters.Register(s.deps.Server)
 	s.ready.Store(true)
 	defer s.ready.Store(false)
@@ -209,6 +212,11 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { return s.deps.Server.Serve(ctx, s.deps.Listener) })
 	group.Go(func() error { return runner.Run(ctx) })
 	group.Go(func() error { return inbox.Run(ctx) })
+	group.Go(func() error {
+		return book.Run(ctx, receipt.Work{
+			Broker: s.deps.Broker, Member: name, Drain: s.cfg.Drain, Log: s.deps.Log, Stats: s.deps.Stats,
+		})
+	})
 	group.Go(func() error { return s.letters.Run(ctx) })
 	err = group.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)

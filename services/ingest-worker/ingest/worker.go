@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -154,21 +152,9 @@ func messageOf(d *broker.Delivery, stamp *envelope.Stamp) store.Message {
 		ID: stamp.Identity(d), Tenant: stamp.Tenant, Accepted: stamp.Accepted, Traced: broker.SpanContext(&d.Message).IsSampled(),
 	}
 	if instance, n, ok := envelope.SplitSeq(stamp.Seq); ok {
-		m.Instance, m.Seq, m.Void = instance, n, numbers(stamp.Void)
+		m.Instance, m.Seq = instance, n
 	}
 	return m
-}
-
-// numbers reads a list of numbers with commas between; what is none is left
-// out.
-func numbers(text string) []uint64 {
-	var list []uint64
-	for part := range strings.SplitSeq(text, ",") {
-		if n, err := strconv.ParseUint(strings.TrimSpace(part), 10, 64); err == nil {
-			list = append(list, n)
-		}
-	}
-	return list
 }
 
 func (w *worker) write(ctx context.Context, b *store.Block) error {

@@ -61,6 +61,8 @@ func newMesh(t testing.TB) *mesh {
 	t.Cleanup(func() { require.NoError(t, m.broker.Close(context.Background())) })
 	require.NoError(t, broker.Provision(t.Context(), m.broker.Admin(),
 		broker.TopicSpec{Name: event.Spans, Dedupe: time.Millisecond}, broker.GroupSpec{Name: event.GroupTraceStore}))
+	require.NoError(t, broker.Provision(t.Context(), m.broker.Admin(),
+		broker.TopicSpec{Name: event.SpanReceipts}, broker.GroupSpec{Name: event.GroupTraceStore}))
 	return m
 }
 

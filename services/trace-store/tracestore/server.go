@@ -8,10 +8,9 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/driftmesh/driftmesh/internal/broker"
-	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/receipt"
 	"github.com/driftmesh/driftmesh/internal/spantree"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
@@ -232,35 +231,21 @@ func duration(d *durationpb.Duration, field string) (time.Duration, error) {
 type ledger struct {
 	ledgerv1.UnimplementedLedgerServiceServer
 	reader *query.Reader
-	lag    func(ctx context.Context, topic, group string) (broker.Lag, error)
+	book   *receipt.Book
 }
 
 // GetSettled gives what became of the tenant's spans here. It is
-// fault.Unavailable while the broker cannot say how many messages are pending:
-// without that a message on its way would look lost.
+// fault.Unavailable while the broker cannot say how many messages are pending.
 func (l *ledger) GetSettled(ctx context.Context, _ *ledgerv1.GetSettledRequest) (*ledgerv1.GetSettledResponse, error) {
 	tenant, err := identity.Tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
-	// Pending before settled: what is settled in between counts in both, which
-	// is better than in neither.
-	lag, err := l.lag(ctx, event.Spans, event.GroupTraceStore)
-	if err != nil {
-		return nil, fault.Unavailable.Wrap(err, "pending messages cannot be counted now")
-	}
-	settled, err := l.reader.Ledger(ctx, tenant)
+	resp, err := l.book.Settled(ctx, tenant)
 	if err != nil {
 		return nil, err
 	}
-	resp := &ledgerv1.GetSettledResponse{
-		Signal: event.SignalSpans, Stored: settled.Stored, PendingMessages: uint64(max(lag.Total(), 0)), PendingUnknown: !lag.Known,
-	}
-	for _, i := range settled.Instances {
-		resp.Instances = append(resp.Instances, &ledgerv1.InstanceSettled{
-			Instance: i.Instance, Messages: i.Messages, Accepted: i.Accepted, Written: i.Written,
-			Rejected: i.Rejected, DeadLettered: i.DeadLettered, MissingMessages: i.MissingMessages,
-		})
-	}
-	return resp, nil
+	// After what was settled: whatever was written is in the store by now.
+	resp.Stored, err = l.reader.Stored(ctx, tenant, l.book.Since())
+	return resp, err
 }

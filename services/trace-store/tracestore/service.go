@@ -19,6 +19,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/migration"
 	"github.com/driftmesh/driftmesh/internal/process"
+	"github.com/driftmesh/driftmesh/internal/receipt"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
@@ -134,7 +135,7 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 		return err
 	}
 	env.Ready(name, service.Ready)
-	topics := env.Topics(b, event.Spans)
+	topics := env.Topics(b, event.Spans, event.SpanReceipts)
 	if err := topics.Provision(ctx); err != nil {
 		return process.UnlessStopped(ctx, err)
 	}
@@ -172,12 +173,21 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	}
 	defer process.Closing(ctx, &err, func(context.Context) error { return statements.Close() })
 	tracev1.RegisterTraceServiceServer(s.deps.Server, &traces{reader: reader, sql: statements, metrics: s.metrics})
-	ledgerv1.RegisterLedgerServiceServer(s.deps.Server, &ledger{reader: reader, lag: s.deps.Broker.Admin().Lag})
+	book := receipt.New(receipt.Config{
+		Signal: event.SignalSpans, Topic: event.Spans, Group: event.GroupTraceStore,
+		Source: event.SpanReceipts, Receipts: store.ReceiptsTable, Settled: store.LedgerTable, Written: store.LedgerWritten, Retention: s.cfg.Retention,
+	}, s.deps.ClickHouse, s.deps.Broker.Admin().Lag)
+	ledgerv1.RegisterLedgerServiceServer(s.deps.Server, &ledger{reader: reader, book: book})
 	s.ready.Store(true)
 	defer s.ready.Store(false)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.deps.Server.Serve(ctx, s.deps.Listener) })
 	group.Go(func() error { return runner.Run(ctx) })
+	group.Go(func() error {
+		return book.Run(ctx, receipt.Work{
+			Broker: s.deps.Broker, Member: name, Drain: s.cfg.Drain, Log: s.deps.Log, Stats: s.deps.Stats,
+		})
+	})
 	return group.Wait()
 }
 

@@ -3,8 +3,6 @@ package tracestore
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/envelope"
@@ -58,7 +56,7 @@ func messageOf(d *broker.Delivery) (store.Message, error) {
 		Value: d.Value, Encoding: stamp.Encoding,
 	}
 	if instance, n, ok := envelope.SplitSeq(stamp.Seq); ok {
-		m.Instance, m.Seq, m.Void = instance, n, numbers(stamp.Void)
+		m.Instance, m.Seq = instance, n
 	}
 	switch {
 	case stamp.Tenant == "":
@@ -67,18 +65,6 @@ func messageOf(d *broker.Delivery) (store.Message, error) {
 		return m, fault.Invalid.New("the message is of type %q", stamp.Type)
 	}
 	return m, nil
-}
-
-// numbers reads a list of numbers with commas between; what is none is left
-// out.
-func numbers(text string) []uint64 {
-	var list []uint64
-	for part := range strings.SplitSeq(text, ",") {
-		if n, err := strconv.ParseUint(strings.TrimSpace(part), 10, 64); err == nil {
-			list = append(list, n)
-		}
-	}
-	return list
 }
 
 // blameless is an error of the store that says nothing against the messages:

@@ -133,6 +133,203 @@ func (x *RecordBatch) GetRecords() []*v1.Record {
 	return nil
 }
 
+// Receipt is the value of a message on the topics span-receipts and
+// record-receipts: what one gateway process has taken in so far, on the accounts
+// that changed since it last said so. All numbers only ever grow, so receipts
+// may come in any order, and more than once.
+type Receipt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The gateway process.
+	Instance string `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	// At most one per tenant and day.
+	Accounts      []*ReceiptAccount `protobuf:"bytes,2,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Receipt) Reset() {
+	*x = Receipt{}
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Receipt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Receipt) ProtoMessage() {}
+
+func (x *Receipt) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
+func (*Receipt) Descriptor() ([]byte, []int) {
+	return file_driftmesh_event_v1_event_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Receipt) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *Receipt) GetAccounts() []*ReceiptAccount {
+	if x != nil {
+		return x.Accounts
+	}
+	return nil
+}
+
+// ReceiptAccount is about one tenant and day.
+type ReceiptAccount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The day, in days since 1970 in UTC, on which the requests arrived: that of
+	// the header driftmesh-time of their messages.
+	Day uint32 `protobuf:"varint,2,opt,name=day,proto3" json:"day,omitempty"`
+	// Spans or records refused at the door, by reason.
+	Rejected map[string]uint64 `protobuf:"bytes,3,rep,name=rejected,proto3" json:"rejected,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Those that changed.
+	Lanes         []*ReceiptLane `protobuf:"bytes,4,rep,name=lanes,proto3" json:"lanes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReceiptAccount) Reset() {
+	*x = ReceiptAccount{}
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReceiptAccount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReceiptAccount) ProtoMessage() {}
+
+func (x *ReceiptAccount) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReceiptAccount.ProtoReflect.Descriptor instead.
+func (*ReceiptAccount) Descriptor() ([]byte, []int) {
+	return file_driftmesh_event_v1_event_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ReceiptAccount) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ReceiptAccount) GetDay() uint32 {
+	if x != nil {
+		return x.Day
+	}
+	return 0
+}
+
+func (x *ReceiptAccount) GetRejected() map[string]uint64 {
+	if x != nil {
+		return x.Rejected
+	}
+	return nil
+}
+
+func (x *ReceiptAccount) GetLanes() []*ReceiptLane {
+	if x != nil {
+		return x.Lanes
+	}
+	return nil
+}
+
+// ReceiptLane is about the messages of one lane, whose numbers are consecutive.
+type ReceiptLane struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The lane. The header driftmesh-seq of its messages is
+	// "<instance>/<lane>:<number>".
+	Lane uint32 `protobuf:"varint,1,opt,name=lane,proto3" json:"lane,omitempty"`
+	// The broker has acknowledged the messages from 1 to this one.
+	Messages uint64 `protobuf:"varint,2,opt,name=messages,proto3" json:"messages,omitempty"`
+	// Spans or records in them.
+	Items         uint64 `protobuf:"varint,3,opt,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReceiptLane) Reset() {
+	*x = ReceiptLane{}
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReceiptLane) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReceiptLane) ProtoMessage() {}
+
+func (x *ReceiptLane) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReceiptLane.ProtoReflect.Descriptor instead.
+func (*ReceiptLane) Descriptor() ([]byte, []int) {
+	return file_driftmesh_event_v1_event_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ReceiptLane) GetLane() uint32 {
+	if x != nil {
+		return x.Lane
+	}
+	return 0
+}
+
+func (x *ReceiptLane) GetMessages() uint64 {
+	if x != nil {
+		return x.Messages
+	}
+	return 0
+}
+
+func (x *ReceiptLane) GetItems() uint64 {
+	if x != nil {
+		return x.Items
+	}
+	return 0
+}
+
 // WindowsTouched is the value of a message on the topic windows: which windows
 // of one profile have new observations. The tenant stands in the header.
 type WindowsTouched struct {
@@ -147,7 +344,7 @@ type WindowsTouched struct {
 
 func (x *WindowsTouched) Reset() {
 	*x = WindowsTouched{}
-	mi := &file_driftmesh_event_v1_event_proto_msgTypes[1]
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -159,7 +356,7 @@ func (x *WindowsTouched) String() string {
 func (*WindowsTouched) ProtoMessage() {}
 
 func (x *WindowsTouched) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_event_v1_event_proto_msgTypes[1]
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -172,7 +369,7 @@ func (x *WindowsTouched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WindowsTouched.ProtoReflect.Descriptor instead.
 func (*WindowsTouched) Descriptor() ([]byte, []int) {
-	return file_driftmesh_event_v1_event_proto_rawDescGZIP(), []int{1}
+	return file_driftmesh_event_v1_event_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *WindowsTouched) GetProfile() string {
@@ -224,7 +421,7 @@ type AlertEvent struct {
 
 func (x *AlertEvent) Reset() {
 	*x = AlertEvent{}
-	mi := &file_driftmesh_event_v1_event_proto_msgTypes[2]
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -236,7 +433,7 @@ func (x *AlertEvent) String() string {
 func (*AlertEvent) ProtoMessage() {}
 
 func (x *AlertEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_event_v1_event_proto_msgTypes[2]
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -249,7 +446,7 @@ func (x *AlertEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertEvent.ProtoReflect.Descriptor instead.
 func (*AlertEvent) Descriptor() ([]byte, []int) {
-	return file_driftmesh_event_v1_event_proto_rawDescGZIP(), []int{2}
+	return file_driftmesh_event_v1_event_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AlertEvent) GetAlertId() string {
@@ -349,7 +546,22 @@ const file_driftmesh_event_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"\x1edriftmesh/event/v1/event.proto\x12\x12driftmesh.event.v1\x1a driftmesh/ingest/v1/ingest.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"D\n" +
 	"\vRecordBatch\x125\n" +
-	"\arecords\x18\x01 \x03(\v2\x1b.driftmesh.ingest.v1.RecordR\arecords\"D\n" +
+	"\arecords\x18\x01 \x03(\v2\x1b.driftmesh.ingest.v1.RecordR\arecords\"e\n" +
+	"\aReceipt\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\x12>\n" +
+	"\baccounts\x18\x02 \x03(\v2\".driftmesh.event.v1.ReceiptAccountR\baccounts\"\xfc\x01\n" +
+	"\x0eReceiptAccount\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x10\n" +
+	"\x03day\x18\x02 \x01(\rR\x03day\x12L\n" +
+	"\brejected\x18\x03 \x03(\v20.driftmesh.event.v1.ReceiptAccount.RejectedEntryR\brejected\x125\n" +
+	"\x05lanes\x18\x04 \x03(\v2\x1f.driftmesh.event.v1.ReceiptLaneR\x05lanes\x1a;\n" +
+	"\rRejectedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"S\n" +
+	"\vReceiptLane\x12\x12\n" +
+	"\x04lane\x18\x01 \x01(\rR\x04lane\x12\x1a\n" +
+	"\bmessages\x18\x02 \x01(\x04R\bmessages\x12\x14\n" +
+	"\x05items\x18\x03 \x01(\x04R\x05items\"D\n" +
 	"\x0eWindowsTouched\x12\x18\n" +
 	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x18\n" +
 	"\aminutes\x18\x02 \x03(\x03R\aminutes\"\xf3\x03\n" +
@@ -390,26 +602,33 @@ func file_driftmesh_event_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_event_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_driftmesh_event_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_driftmesh_event_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_driftmesh_event_v1_event_proto_goTypes = []any{
 	(AlertChange)(0),              // 0: driftmesh.event.v1.AlertChange
 	(*RecordBatch)(nil),           // 1: driftmesh.event.v1.RecordBatch
-	(*WindowsTouched)(nil),        // 2: driftmesh.event.v1.WindowsTouched
-	(*AlertEvent)(nil),            // 3: driftmesh.event.v1.AlertEvent
-	(*v1.Record)(nil),             // 4: driftmesh.ingest.v1.Record
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*Receipt)(nil),               // 2: driftmesh.event.v1.Receipt
+	(*ReceiptAccount)(nil),        // 3: driftmesh.event.v1.ReceiptAccount
+	(*ReceiptLane)(nil),           // 4: driftmesh.event.v1.ReceiptLane
+	(*WindowsTouched)(nil),        // 5: driftmesh.event.v1.WindowsTouched
+	(*AlertEvent)(nil),            // 6: driftmesh.event.v1.AlertEvent
+	nil,                           // 7: driftmesh.event.v1.ReceiptAccount.RejectedEntry
+	(*v1.Record)(nil),             // 8: driftmesh.ingest.v1.Record
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_driftmesh_event_v1_event_proto_depIdxs = []int32{
-	4, // 0: driftmesh.event.v1.RecordBatch.records:type_name -> driftmesh.ingest.v1.Record
-	0, // 1: driftmesh.event.v1.AlertEvent.change:type_name -> driftmesh.event.v1.AlertChange
-	5, // 2: driftmesh.event.v1.AlertEvent.time:type_name -> google.protobuf.Timestamp
-	5, // 3: driftmesh.event.v1.AlertEvent.range_start:type_name -> google.protobuf.Timestamp
-	5, // 4: driftmesh.event.v1.AlertEvent.range_end:type_name -> google.protobuf.Timestamp
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	8, // 0: driftmesh.event.v1.RecordBatch.records:type_name -> driftmesh.ingest.v1.Record
+	3, // 1: driftmesh.event.v1.Receipt.accounts:type_name -> driftmesh.event.v1.ReceiptAccount
+	7, // 2: driftmesh.event.v1.ReceiptAccount.rejected:type_name -> driftmesh.event.v1.ReceiptAccount.RejectedEntry
+	4, // 3: driftmesh.event.v1.ReceiptAccount.lanes:type_name -> driftmesh.event.v1.ReceiptLane
+	0, // 4: driftmesh.event.v1.AlertEvent.change:type_name -> driftmesh.event.v1.AlertChange
+	9, // 5: driftmesh.event.v1.AlertEvent.time:type_name -> google.protobuf.Timestamp
+	9, // 6: driftmesh.event.v1.AlertEvent.range_start:type_name -> google.protobuf.Timestamp
+	9, // 7: driftmesh.event.v1.AlertEvent.range_end:type_name -> google.protobuf.Timestamp
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_event_v1_event_proto_init() }
@@ -423,7 +642,7 @@ func file_driftmesh_event_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_event_v1_event_proto_rawDesc), len(file_driftmesh_event_v1_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   3,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

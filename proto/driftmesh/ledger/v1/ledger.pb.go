@@ -106,15 +106,16 @@ func (x *GetLedgerResponse) GetAccounts() []*Account {
 	return nil
 }
 
-// Account is the sum for one signal:
-// accepted = stored + duplicate + rejected + sampled + dead_lettered + in_flight.
+// Account is the sum for one signal over the days that the store keeps:
+// accepted = stored + duplicate + rejected + sampled + dead_lettered +
+// in_flight + missing.
 type Account struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The tenant.
 	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	// "spans" or "records".
 	Signal string `protobuf:"bytes,2,opt,name=signal,proto3" json:"signal,omitempty"`
-	// Everything that arrived at the door, refused ones included.
+	// Everything that arrived at the doors, refused ones included.
 	Accepted uint64 `protobuf:"varint,3,opt,name=accepted,proto3" json:"accepted,omitempty"`
 	// Distinct ones in the store.
 	Stored uint64 `protobuf:"varint,4,opt,name=stored,proto3" json:"stored,omitempty"`
@@ -126,23 +127,28 @@ type Account struct {
 	Sampled uint64 `protobuf:"varint,7,opt,name=sampled,proto3" json:"sampled,omitempty"`
 	// Parked in the dead letters.
 	DeadLettered uint64 `protobuf:"varint,8,opt,name=dead_lettered,json=deadLettered,proto3" json:"dead_lettered,omitempty"`
-	// Accepted and not settled yet.
+	// Accepted, not settled yet, and perhaps on their way.
 	InFlight uint64 `protobuf:"varint,9,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
-	// Messages that a door numbered and nobody settled although nothing is in
-	// flight: lost. It is zero, or something is wrong.
+	// Messages that were acknowledged and are lost for certain: neither settled
+	// nor with the broker. While messages are pending it is a lower bound, as one
+	// of those may be meant. It is zero, or something is wrong.
 	MissingMessages uint64 `protobuf:"varint,10,opt,name=missing_messages,json=missingMessages,proto3" json:"missing_messages,omitempty"`
 	// Whether the sum above holds and nothing is missing.
 	Balanced bool `protobuf:"varint,11,opt,name=balanced,proto3" json:"balanced,omitempty"`
 	// Of dead_lettered: by reason.
 	DeadLetteredReasons map[string]uint64 `protobuf:"bytes,12,rep,name=dead_lettered_reasons,json=deadLetteredReasons,proto3" json:"dead_lettered_reasons,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	// Messages that the broker still holds for the service that settles them.
+	// Messages that the broker still holds for the service that settles them, of
+	// all tenants, receipts of the doors included.
 	PendingMessages uint64 `protobuf:"varint,13,opt,name=pending_messages,json=pendingMessages,proto3" json:"pending_messages,omitempty"`
 	// The broker could not tell all that is pending, as RabbitMQ cannot when a
 	// group has several workers and no management API is configured. Nothing is
 	// said to be missing then.
 	PendingUnknown bool `protobuf:"varint,14,opt,name=pending_unknown,json=pendingUnknown,proto3" json:"pending_unknown,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Accepted and lost. Zero while messages are pending, as it is not known then
+	// which; they are in in_flight until it is.
+	Missing       uint64 `protobuf:"varint,15,opt,name=missing,proto3" json:"missing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Account) Reset() {
@@ -273,6 +279,13 @@ func (x *Account) GetPendingUnknown() bool {
 	return false
 }
 
+func (x *Account) GetMissing() uint64 {
+	if x != nil {
+		return x.Missing
+	}
+	return 0
+}
+
 // GetSettledRequest asks for the caller's tenant.
 type GetSettledRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -323,8 +336,14 @@ type GetSettledResponse struct {
 	PendingMessages uint64 `protobuf:"varint,4,opt,name=pending_messages,json=pendingMessages,proto3" json:"pending_messages,omitempty"`
 	// There may be more pending messages than that.
 	PendingUnknown bool `protobuf:"varint,5,opt,name=pending_unknown,json=pendingUnknown,proto3" json:"pending_unknown,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What the doors have acknowledged and this service has not settled. Absent
+	// when the service is older than receipts.
+	Unsettled *Unsettled `protobuf:"bytes,6,opt,name=unsettled,proto3" json:"unsettled,omitempty"`
+	// The first day, in days since 1970 in UTC, that the numbers are about; what
+	// arrived earlier may have been forgotten. 0 when nothing is.
+	SinceDay      uint32 `protobuf:"varint,7,opt,name=since_day,json=sinceDay,proto3" json:"since_day,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetSettledResponse) Reset() {
@@ -392,6 +411,103 @@ func (x *GetSettledResponse) GetPendingUnknown() bool {
 	return false
 }
 
+func (x *GetSettledResponse) GetUnsettled() *Unsettled {
+	if x != nil {
+		return x.Unsettled
+	}
+	return nil
+}
+
+func (x *GetSettledResponse) GetSinceDay() uint32 {
+	if x != nil {
+		return x.SinceDay
+	}
+	return 0
+}
+
+// Unsettled holds what the doors say in their receipts against what was settled.
+type Unsettled struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Refused at the doors, by reason.
+	Rejected map[string]uint64 `protobuf:"bytes,1,rep,name=rejected,proto3" json:"rejected,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Spans or records that were acknowledged and are not settled.
+	Items uint64 `protobuf:"varint,2,opt,name=items,proto3" json:"items,omitempty"`
+	// Messages that carry them.
+	Messages uint64 `protobuf:"varint,3,opt,name=messages,proto3" json:"messages,omitempty"`
+	// Of these, at most so many were acknowledged after the pending messages were
+	// counted, and may be none of them for that reason alone.
+	LateMessages uint64 `protobuf:"varint,4,opt,name=late_messages,json=lateMessages,proto3" json:"late_messages,omitempty"`
+	// Receipts that the broker still holds for this service, of all tenants.
+	PendingReceipts uint64 `protobuf:"varint,5,opt,name=pending_receipts,json=pendingReceipts,proto3" json:"pending_receipts,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Unsettled) Reset() {
+	*x = Unsettled{}
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unsettled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unsettled) ProtoMessage() {}
+
+func (x *Unsettled) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unsettled.ProtoReflect.Descriptor instead.
+func (*Unsettled) Descriptor() ([]byte, []int) {
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Unsettled) GetRejected() map[string]uint64 {
+	if x != nil {
+		return x.Rejected
+	}
+	return nil
+}
+
+func (x *Unsettled) GetItems() uint64 {
+	if x != nil {
+		return x.Items
+	}
+	return 0
+}
+
+func (x *Unsettled) GetMessages() uint64 {
+	if x != nil {
+		return x.Messages
+	}
+	return 0
+}
+
+func (x *Unsettled) GetLateMessages() uint64 {
+	if x != nil {
+		return x.LateMessages
+	}
+	return 0
+}
+
+func (x *Unsettled) GetPendingReceipts() uint64 {
+	if x != nil {
+		return x.PendingReceipts
+	}
+	return 0
+}
+
 // InstanceSettled sums up the settled messages of one gateway process.
 type InstanceSettled struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -409,7 +525,9 @@ type InstanceSettled struct {
 	DeadLettered map[string]uint64 `protobuf:"bytes,6,rep,name=dead_lettered,json=deadLettered,proto3" json:"dead_lettered,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// How many messages.
 	Messages uint64 `protobuf:"varint,7,opt,name=messages,proto3" json:"messages,omitempty"`
-	// Numbers below the highest one seen that neither came nor were void.
+	// No longer told, see Unsettled.
+	//
+	// Deprecated: Marked as deprecated in driftmesh/ledger/v1/ledger.proto.
 	MissingMessages uint64 `protobuf:"varint,8,opt,name=missing_messages,json=missingMessages,proto3" json:"missing_messages,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -417,7 +535,7 @@ type InstanceSettled struct {
 
 func (x *InstanceSettled) Reset() {
 	*x = InstanceSettled{}
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[5]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -429,7 +547,7 @@ func (x *InstanceSettled) String() string {
 func (*InstanceSettled) ProtoMessage() {}
 
 func (x *InstanceSettled) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[5]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -442,7 +560,7 @@ func (x *InstanceSettled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstanceSettled.ProtoReflect.Descriptor instead.
 func (*InstanceSettled) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{5}
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *InstanceSettled) GetInstance() string {
@@ -494,6 +612,7 @@ func (x *InstanceSettled) GetMessages() uint64 {
 	return 0
 }
 
+// Deprecated: Marked as deprecated in driftmesh/ledger/v1/ledger.proto.
 func (x *InstanceSettled) GetMissingMessages() uint64 {
 	if x != nil {
 		return x.MissingMessages
@@ -503,14 +622,16 @@ func (x *InstanceSettled) GetMissingMessages() uint64 {
 
 // GetAdmittedRequest asks for the caller's tenant.
 type GetAdmittedRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Tell the days apart.
+	ByDay         bool `protobuf:"varint,1,opt,name=by_day,json=byDay,proto3" json:"by_day,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetAdmittedRequest) Reset() {
 	*x = GetAdmittedRequest{}
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[6]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -522,7 +643,7 @@ func (x *GetAdmittedRequest) String() string {
 func (*GetAdmittedRequest) ProtoMessage() {}
 
 func (x *GetAdmittedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[6]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -535,13 +656,20 @@ func (x *GetAdmittedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAdmittedRequest.ProtoReflect.Descriptor instead.
 func (*GetAdmittedRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{6}
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *GetAdmittedRequest) GetByDay() bool {
+	if x != nil {
+		return x.ByDay
+	}
+	return false
 }
 
 // GetAdmittedResponse is what came in by the topic inbox.
 type GetAdmittedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// At most one per signal.
+	// At most one per signal, or per signal and day where that was asked for.
 	Signals []*Admitted `protobuf:"bytes,1,rep,name=signals,proto3" json:"signals,omitempty"`
 	// Messages that the broker still holds on the topic inbox, of all tenants.
 	PendingMessages uint64 `protobuf:"varint,2,opt,name=pending_messages,json=pendingMessages,proto3" json:"pending_messages,omitempty"`
@@ -553,7 +681,7 @@ type GetAdmittedResponse struct {
 
 func (x *GetAdmittedResponse) Reset() {
 	*x = GetAdmittedResponse{}
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[7]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -565,7 +693,7 @@ func (x *GetAdmittedResponse) String() string {
 func (*GetAdmittedResponse) ProtoMessage() {}
 
 func (x *GetAdmittedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[7]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -578,7 +706,7 @@ func (x *GetAdmittedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAdmittedResponse.ProtoReflect.Descriptor instead.
 func (*GetAdmittedResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{7}
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetAdmittedResponse) GetSignals() []*Admitted {
@@ -615,14 +743,16 @@ type Admitted struct {
 	// Of these, parked, by reason.
 	DeadLettered map[string]uint64 `protobuf:"bytes,4,rep,name=dead_lettered,json=deadLettered,proto3" json:"dead_lettered,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// How many messages carry the rest to the topic of the signal.
-	Messages      uint64 `protobuf:"varint,5,opt,name=messages,proto3" json:"messages,omitempty"`
+	Messages uint64 `protobuf:"varint,5,opt,name=messages,proto3" json:"messages,omitempty"`
+	// The day of their arrival, in days since 1970 in UTC; 0 when not told apart.
+	Day           uint32 `protobuf:"varint,6,opt,name=day,proto3" json:"day,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Admitted) Reset() {
 	*x = Admitted{}
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[8]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -634,7 +764,7 @@ func (x *Admitted) String() string {
 func (*Admitted) ProtoMessage() {}
 
 func (x *Admitted) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[8]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -647,7 +777,7 @@ func (x *Admitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Admitted.ProtoReflect.Descriptor instead.
 func (*Admitted) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{8}
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Admitted) GetSignal() string {
@@ -685,6 +815,13 @@ func (x *Admitted) GetMessages() uint64 {
 	return 0
 }
 
+func (x *Admitted) GetDay() uint32 {
+	if x != nil {
+		return x.Day
+	}
+	return 0
+}
+
 var File_driftmesh_ledger_v1_ledger_proto protoreflect.FileDescriptor
 
 const file_driftmesh_ledger_v1_ledger_proto_rawDesc = "" +
@@ -692,7 +829,7 @@ const file_driftmesh_ledger_v1_ledger_proto_rawDesc = "" +
 	" driftmesh/ledger/v1/ledger.proto\x12\x13driftmesh.ledger.v1\"\x12\n" +
 	"\x10GetLedgerRequest\"M\n" +
 	"\x11GetLedgerResponse\x128\n" +
-	"\baccounts\x18\x01 \x03(\v2\x1c.driftmesh.ledger.v1.AccountR\baccounts\"\xba\x05\n" +
+	"\baccounts\x18\x01 \x03(\v2\x1c.driftmesh.ledger.v1.AccountR\baccounts\"\xd4\x05\n" +
 	"\aAccount\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x16\n" +
 	"\x06signal\x18\x02 \x01(\tR\x06signal\x12\x1a\n" +
@@ -708,20 +845,32 @@ const file_driftmesh_ledger_v1_ledger_proto_rawDesc = "" +
 	"\bbalanced\x18\v \x01(\bR\bbalanced\x12i\n" +
 	"\x15dead_lettered_reasons\x18\f \x03(\v25.driftmesh.ledger.v1.Account.DeadLetteredReasonsEntryR\x13deadLetteredReasons\x12)\n" +
 	"\x10pending_messages\x18\r \x01(\x04R\x0fpendingMessages\x12'\n" +
-	"\x0fpending_unknown\x18\x0e \x01(\bR\x0ependingUnknown\x1a;\n" +
+	"\x0fpending_unknown\x18\x0e \x01(\bR\x0ependingUnknown\x12\x18\n" +
+	"\amissing\x18\x0f \x01(\x04R\amissing\x1a;\n" +
 	"\rRejectedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1aF\n" +
 	"\x18DeadLetteredReasonsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x13\n" +
-	"\x11GetSettledRequest\"\xdc\x01\n" +
+	"\x11GetSettledRequest\"\xb7\x02\n" +
 	"\x12GetSettledResponse\x12\x16\n" +
 	"\x06signal\x18\x01 \x01(\tR\x06signal\x12\x16\n" +
 	"\x06stored\x18\x02 \x01(\x04R\x06stored\x12B\n" +
 	"\tinstances\x18\x03 \x03(\v2$.driftmesh.ledger.v1.InstanceSettledR\tinstances\x12)\n" +
 	"\x10pending_messages\x18\x04 \x01(\x04R\x0fpendingMessages\x12'\n" +
-	"\x0fpending_unknown\x18\x05 \x01(\bR\x0ependingUnknown\"\xef\x03\n" +
+	"\x0fpending_unknown\x18\x05 \x01(\bR\x0ependingUnknown\x12<\n" +
+	"\tunsettled\x18\x06 \x01(\v2\x1e.driftmesh.ledger.v1.UnsettledR\tunsettled\x12\x1b\n" +
+	"\tsince_day\x18\a \x01(\rR\bsinceDay\"\x94\x02\n" +
+	"\tUnsettled\x12H\n" +
+	"\brejected\x18\x01 \x03(\v2,.driftmesh.ledger.v1.Unsettled.RejectedEntryR\brejected\x12\x14\n" +
+	"\x05items\x18\x02 \x01(\x04R\x05items\x12\x1a\n" +
+	"\bmessages\x18\x03 \x01(\x04R\bmessages\x12#\n" +
+	"\rlate_messages\x18\x04 \x01(\x04R\flateMessages\x12)\n" +
+	"\x10pending_receipts\x18\x05 \x01(\x04R\x0fpendingReceipts\x1a;\n" +
+	"\rRejectedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xf3\x03\n" +
 	"\x0fInstanceSettled\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1a\n" +
 	"\baccepted\x18\x02 \x01(\x04R\baccepted\x12\x18\n" +
@@ -729,25 +878,27 @@ const file_driftmesh_ledger_v1_ledger_proto_rawDesc = "" +
 	"\brejected\x18\x04 \x03(\v22.driftmesh.ledger.v1.InstanceSettled.RejectedEntryR\brejected\x12\x18\n" +
 	"\asampled\x18\x05 \x01(\x04R\asampled\x12[\n" +
 	"\rdead_lettered\x18\x06 \x03(\v26.driftmesh.ledger.v1.InstanceSettled.DeadLetteredEntryR\fdeadLettered\x12\x1a\n" +
-	"\bmessages\x18\a \x01(\x04R\bmessages\x12)\n" +
-	"\x10missing_messages\x18\b \x01(\x04R\x0fmissingMessages\x1a;\n" +
+	"\bmessages\x18\a \x01(\x04R\bmessages\x12-\n" +
+	"\x10missing_messages\x18\b \x01(\x04B\x02\x18\x01R\x0fmissingMessages\x1a;\n" +
 	"\rRejectedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a?\n" +
 	"\x11DeadLetteredEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x14\n" +
-	"\x12GetAdmittedRequest\"\xa2\x01\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"+\n" +
+	"\x12GetAdmittedRequest\x12\x15\n" +
+	"\x06by_day\x18\x01 \x01(\bR\x05byDay\"\xa2\x01\n" +
 	"\x13GetAdmittedResponse\x127\n" +
 	"\asignals\x18\x01 \x03(\v2\x1d.driftmesh.ledger.v1.AdmittedR\asignals\x12)\n" +
 	"\x10pending_messages\x18\x02 \x01(\x04R\x0fpendingMessages\x12'\n" +
-	"\x0fpending_unknown\x18\x03 \x01(\bR\x0ependingUnknown\"\xf7\x02\n" +
+	"\x0fpending_unknown\x18\x03 \x01(\bR\x0ependingUnknown\"\x89\x03\n" +
 	"\bAdmitted\x12\x16\n" +
 	"\x06signal\x18\x01 \x01(\tR\x06signal\x12\x1a\n" +
 	"\baccepted\x18\x02 \x01(\x04R\baccepted\x12G\n" +
 	"\brejected\x18\x03 \x03(\v2+.driftmesh.ledger.v1.Admitted.RejectedEntryR\brejected\x12T\n" +
 	"\rdead_lettered\x18\x04 \x03(\v2/.driftmesh.ledger.v1.Admitted.DeadLetteredEntryR\fdeadLettered\x12\x1a\n" +
-	"\bmessages\x18\x05 \x01(\x04R\bmessages\x1a;\n" +
+	"\bmessages\x18\x05 \x01(\x04R\bmessages\x12\x10\n" +
+	"\x03day\x18\x06 \x01(\rR\x03day\x1a;\n" +
 	"\rRejectedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a?\n" +
@@ -772,45 +923,49 @@ func file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP() []byte {
 	return file_driftmesh_ledger_v1_ledger_proto_rawDescData
 }
 
-var file_driftmesh_ledger_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_driftmesh_ledger_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_driftmesh_ledger_v1_ledger_proto_goTypes = []any{
 	(*GetLedgerRequest)(nil),    // 0: driftmesh.ledger.v1.GetLedgerRequest
 	(*GetLedgerResponse)(nil),   // 1: driftmesh.ledger.v1.GetLedgerResponse
 	(*Account)(nil),             // 2: driftmesh.ledger.v1.Account
 	(*GetSettledRequest)(nil),   // 3: driftmesh.ledger.v1.GetSettledRequest
 	(*GetSettledResponse)(nil),  // 4: driftmesh.ledger.v1.GetSettledResponse
-	(*InstanceSettled)(nil),     // 5: driftmesh.ledger.v1.InstanceSettled
-	(*GetAdmittedRequest)(nil),  // 6: driftmesh.ledger.v1.GetAdmittedRequest
-	(*GetAdmittedResponse)(nil), // 7: driftmesh.ledger.v1.GetAdmittedResponse
-	(*Admitted)(nil),            // 8: driftmesh.ledger.v1.Admitted
-	nil,                         // 9: driftmesh.ledger.v1.Account.RejectedEntry
-	nil,                         // 10: driftmesh.ledger.v1.Account.DeadLetteredReasonsEntry
-	nil,                         // 11: driftmesh.ledger.v1.InstanceSettled.RejectedEntry
-	nil,                         // 12: driftmesh.ledger.v1.InstanceSettled.DeadLetteredEntry
-	nil,                         // 13: driftmesh.ledger.v1.Admitted.RejectedEntry
-	nil,                         // 14: driftmesh.ledger.v1.Admitted.DeadLetteredEntry
+	(*Unsettled)(nil),           // 5: driftmesh.ledger.v1.Unsettled
+	(*InstanceSettled)(nil),     // 6: driftmesh.ledger.v1.InstanceSettled
+	(*GetAdmittedRequest)(nil),  // 7: driftmesh.ledger.v1.GetAdmittedRequest
+	(*GetAdmittedResponse)(nil), // 8: driftmesh.ledger.v1.GetAdmittedResponse
+	(*Admitted)(nil),            // 9: driftmesh.ledger.v1.Admitted
+	nil,                         // 10: driftmesh.ledger.v1.Account.RejectedEntry
+	nil,                         // 11: driftmesh.ledger.v1.Account.DeadLetteredReasonsEntry
+	nil,                         // 12: driftmesh.ledger.v1.Unsettled.RejectedEntry
+	nil,                         // 13: driftmesh.ledger.v1.InstanceSettled.RejectedEntry
+	nil,                         // 14: driftmesh.ledger.v1.InstanceSettled.DeadLetteredEntry
+	nil,                         // 15: driftmesh.ledger.v1.Admitted.RejectedEntry
+	nil,                         // 16: driftmesh.ledger.v1.Admitted.DeadLetteredEntry
 }
 var file_driftmesh_ledger_v1_ledger_proto_depIdxs = []int32{
 	2,  // 0: driftmesh.ledger.v1.GetLedgerResponse.accounts:type_name -> driftmesh.ledger.v1.Account
-	9,  // 1: driftmesh.ledger.v1.Account.rejected:type_name -> driftmesh.ledger.v1.Account.RejectedEntry
-	10, // 2: driftmesh.ledger.v1.Account.dead_lettered_reasons:type_name -> driftmesh.ledger.v1.Account.DeadLetteredReasonsEntry
-	5,  // 3: driftmesh.ledger.v1.GetSettledResponse.instances:type_name -> driftmesh.ledger.v1.InstanceSettled
-	11, // 4: driftmesh.ledger.v1.InstanceSettled.rejected:type_name -> driftmesh.ledger.v1.InstanceSettled.RejectedEntry
-	12, // 5: driftmesh.ledger.v1.InstanceSettled.dead_lettered:type_name -> driftmesh.ledger.v1.InstanceSettled.DeadLetteredEntry
-	8,  // 6: driftmesh.ledger.v1.GetAdmittedResponse.signals:type_name -> driftmesh.ledger.v1.Admitted
-	13, // 7: driftmesh.ledger.v1.Admitted.rejected:type_name -> driftmesh.ledger.v1.Admitted.RejectedEntry
-	14, // 8: driftmesh.ledger.v1.Admitted.dead_lettered:type_name -> driftmesh.ledger.v1.Admitted.DeadLetteredEntry
-	0,  // 9: driftmesh.ledger.v1.LedgerService.GetLedger:input_type -> driftmesh.ledger.v1.GetLedgerRequest
-	3,  // 10: driftmesh.ledger.v1.LedgerService.GetSettled:input_type -> driftmesh.ledger.v1.GetSettledRequest
-	6,  // 11: driftmesh.ledger.v1.LedgerService.GetAdmitted:input_type -> driftmesh.ledger.v1.GetAdmittedRequest
-	1,  // 12: driftmesh.ledger.v1.LedgerService.GetLedger:output_type -> driftmesh.ledger.v1.GetLedgerResponse
-	4,  // 13: driftmesh.ledger.v1.LedgerService.GetSettled:output_type -> driftmesh.ledger.v1.GetSettledResponse
-	7,  // 14: driftmesh.ledger.v1.LedgerService.GetAdmitted:output_type -> driftmesh.ledger.v1.GetAdmittedResponse
-	12, // [12:15] is the sub-list for method output_type
-	9,  // [9:12] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	10, // 1: driftmesh.ledger.v1.Account.rejected:type_name -> driftmesh.ledger.v1.Account.RejectedEntry
+	11, // 2: driftmesh.ledger.v1.Account.dead_lettered_reasons:type_name -> driftmesh.ledger.v1.Account.DeadLetteredReasonsEntry
+	6,  // 3: driftmesh.ledger.v1.GetSettledResponse.instances:type_name -> driftmesh.ledger.v1.InstanceSettled
+	5,  // 4: driftmesh.ledger.v1.GetSettledResponse.unsettled:type_name -> driftmesh.ledger.v1.Unsettled
+	12, // 5: driftmesh.ledger.v1.Unsettled.rejected:type_name -> driftmesh.ledger.v1.Unsettled.RejectedEntry
+	13, // 6: driftmesh.ledger.v1.InstanceSettled.rejected:type_name -> driftmesh.ledger.v1.InstanceSettled.RejectedEntry
+	14, // 7: driftmesh.ledger.v1.InstanceSettled.dead_lettered:type_name -> driftmesh.ledger.v1.InstanceSettled.DeadLetteredEntry
+	9,  // 8: driftmesh.ledger.v1.GetAdmittedResponse.signals:type_name -> driftmesh.ledger.v1.Admitted
+	15, // 9: driftmesh.ledger.v1.Admitted.rejected:type_name -> driftmesh.ledger.v1.Admitted.RejectedEntry
+	16, // 10: driftmesh.ledger.v1.Admitted.dead_lettered:type_name -> driftmesh.ledger.v1.Admitted.DeadLetteredEntry
+	0,  // 11: driftmesh.ledger.v1.LedgerService.GetLedger:input_type -> driftmesh.ledger.v1.GetLedgerRequest
+	3,  // 12: driftmesh.ledger.v1.LedgerService.GetSettled:input_type -> driftmesh.ledger.v1.GetSettledRequest
+	7,  // 13: driftmesh.ledger.v1.LedgerService.GetAdmitted:input_type -> driftmesh.ledger.v1.GetAdmittedRequest
+	1,  // 14: driftmesh.ledger.v1.LedgerService.GetLedger:output_type -> driftmesh.ledger.v1.GetLedgerResponse
+	4,  // 15: driftmesh.ledger.v1.LedgerService.GetSettled:output_type -> driftmesh.ledger.v1.GetSettledResponse
+	8,  // 16: driftmesh.ledger.v1.LedgerService.GetAdmitted:output_type -> driftmesh.ledger.v1.GetAdmittedResponse
+	14, // [14:17] is the sub-list for method output_type
+	11, // [11:14] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_ledger_v1_ledger_proto_init() }
@@ -824,7 +979,7 @@ func file_driftmesh_ledger_v1_ledger_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_ledger_v1_ledger_proto_rawDesc), len(file_driftmesh_ledger_v1_ledger_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -13,29 +13,27 @@ import (
 
 // IntakeConfig says what an intake takes and where to.
 type IntakeConfig struct {
-	Topic, Type, Signal string // of package event
-	// Timeout bounds one load. Default 10 s.
+	Topic, Type, Receipts string // of package event: the topic, what its values are, and the topic of its receipts
+	// Timeout bounds the publishing of one load. Default 10 s. Its receipt may
+	// take a quarter longer.
 	Timeout time.Duration
+	// Count, if set, is told how many spans or records were accepted, or
+	// rejected for a reason.
+	Count func(outcome string, n int)
 }
 
-// IntakeDeps is what an intake needs. Every field is required.
-type IntakeDeps struct {
-	Publisher broker.Publisher
-	Counters  *Counters
-	Sequence  *Sequence // of the topic
-}
-
-// Intake makes durable what callers send, and counts it: the way from a door to
-// its topic. Make it with NewIntake; it is safe for concurrent use.
+// Intake makes durable what callers send, and puts it on record: the way from a
+// door to its topic. Make it with NewIntake; it is safe for concurrent use.
 type Intake struct {
-	cfg  IntakeConfig
-	deps IntakeDeps
+	cfg       IntakeConfig
+	publisher broker.Publisher
+	receipts  *Receipts
 }
 
-// NewIntake makes an intake.
-func NewIntake(cfg IntakeConfig, deps IntakeDeps) *Intake {
+// NewIntake makes an intake, of a process that is named as NewReceipts wants.
+func NewIntake(cfg IntakeConfig, instance string, publisher broker.Publisher) *Intake {
 	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Second)
-	return &Intake{cfg: cfg, deps: deps}
+	return &Intake{cfg: cfg, publisher: publisher, receipts: NewReceipts(cfg.Receipts, instance, publisher)}
 }
 
 // Load is what one request brings.
@@ -59,61 +57,81 @@ type Parcel struct {
 	Count int
 }
 
-// Take publishes a load and counts what became of it. With nil everything but
-// what was refused is durable. After an error the caller may be told to send
-// the whole load again: what is durable already counts as accepted, and is
-// stored once however often it comes. The error matches one of package broker.
+// Take publishes a load and puts what became of it on record. With nil
+// everything but what was refused is durable, and so is its receipt. After an
+// error the caller may be told to send the whole load again: what is durable
+// counts as accepted, and is stored once however often it comes. The error
+// matches one of package broker.
 //
 // A caller that goes away does not stop it: the outcome would be unknown, to no
 // use.
 func (x *Intake) Take(ctx context.Context, l *Load) (accepted int, err error) {
+	if len(l.Parcels) == 0 && l.Rejected == nil {
+		return 0, nil
+	}
+	ctx = context.WithoutCancel(ctx)
+	deadline := time.Now().Add(x.cfg.Timeout)
+	e := x.receipts.Open(l.Tenant, l.Time, len(l.Parcels))
 	if len(l.Parcels) > 0 {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.cfg.Timeout)
-		defer cancel()
-		if accepted, err = x.publish(ctx, l); err != nil {
+		if accepted, err = x.publish(ctx, deadline, l, e); err != nil {
+			x.receipts.Enter(e)
 			return accepted, err
 		}
 	}
+	e.Rejected = l.Rejected
 	if l.Rejected != nil {
 		for reason, n := range l.Rejected {
-			x.deps.Counters.Reject(l.Tenant, x.cfg.Signal, reason, n)
+			x.count(reason, n)
 		}
 	}
-	return accepted, nil
+	ctx, cancel := context.WithDeadline(ctx, later(deadline, time.Now().Add(x.cfg.Timeout/4)))
+	defer cancel()
+	return accepted, x.receipts.Commit(ctx, e)
 }
 
-func (x *Intake) publish(ctx context.Context, l *Load) (accepted int, err error) {
+func (x *Intake) count(outcome string, n int) {
+	if x.cfg.Count != nil && n > 0 {
+		x.cfg.Count(outcome, n)
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func (x *Intake) publish(ctx context.Context, deadline time.Time, l *Load, e *Entry) (accepted int, err error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
 	msgs := make([]broker.Message, len(l.Parcels))
-	tickets := make([]Ticket, len(l.Parcels))
 	for i, p := range l.Parcels {
-		tickets[i] = x.deps.Sequence.Take()
+		e.Items[i] = p.Count
 		msgs[i] = envelope.New(x.cfg.Topic, envelope.Stamp{
-			Tenant: l.Tenant, Type: x.cfg.Type, Count: p.Count, Accepted: l.Time,
-			Seq: tickets[i].Seq(), Void: tickets[i].Void(),
+			Tenant: l.Tenant, Type: x.cfg.Type, Count: p.Count, Accepted: l.Time, Seq: e.Tickets[i].Seq,
 		}, p.Value)
 		if l.Pack != nil {
 			l.Pack(&msgs[i])
 		}
 	}
-	failed := x.send(ctx, msgs)
-	for i, t := range tickets {
+	failed := send(ctx, x.publisher, msgs)
+	for i, p := range l.Parcels {
 		switch {
 		case failed == nil || failed[i] == nil:
-			x.deps.Sequence.Published(t)
-			accepted += l.Parcels[i].Count
-			continue
-		case errors.Is(failed[i], broker.ErrUnknownOutcome):
-			x.deps.Sequence.Unknown(t)
-		default:
-			x.deps.Sequence.Failed(t)
-		}
-		if l.Refused != nil && forGood(failed[i]) {
+			e.Fates[i] = Acknowledged
+			accepted += p.Count
+		case forGood(failed[i]) && l.Refused != nil:
+			e.Fates[i] = Refused
 			l.Refused(i)
-			continue
+		case forGood(failed[i]):
+			e.Fates[i] = Refused
+			err = failed[i]
+		default:
+			err = failed[i]
 		}
-		err = failed[i]
 	}
-	x.deps.Counters.Accept(l.Tenant, x.cfg.Signal, accepted)
+	x.count("accepted", accepted)
 	return accepted, err
 }
 
@@ -132,8 +150,11 @@ const (
 // send publishes until every message is durable or refused for good, the broker
 // takes none of them, or time is up. It returns why each message failed, nil
 // when none did.
-func (x *Intake) send(ctx context.Context, msgs []broker.Message) []error {
-	err := x.deps.Publisher.Publish(ctx, msgs)
+func send(ctx context.Context, publisher broker.Publisher, msgs []broker.Message) []error {
+	if len(msgs) == 0 {
+		return nil
+	}
+	err := publisher.Publish(ctx, msgs)
 	if err == nil {
 		return nil
 	}
@@ -158,7 +179,7 @@ func (x *Intake) send(ctx context.Context, msgs []broker.Message) []error {
 		for k, i := range left {
 			again[k] = msgs[i]
 		}
-		err = x.deps.Publisher.Publish(ctx, again)
+		err = publisher.Publish(ctx, again)
 	}
 }
 
@@ -196,4 +217,14 @@ func unknown(failed []error) bool {
 		}
 	}
 	return false
+}
+
+// firstOf is the first error of several.
+func firstOf(errs []error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -9,9 +9,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/event"
+	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 )
 
@@ -21,9 +23,21 @@ type scripted struct {
 	scripts [][]error // by message of the call
 	calls   int
 	stored  []string
+
+	receipts []*eventv1.Receipt
 }
 
 func (s *scripted) Publish(_ context.Context, msgs []broker.Message) error {
+	if msgs[0].Topic == event.SpanReceipts {
+		for _, m := range msgs {
+			r := &eventv1.Receipt{}
+			if err := proto.Unmarshal(m.Value, r); err != nil {
+				return err
+			}
+			s.receipts = append(s.receipts, r)
+		}
+		return nil
+	}
 	script := s.scripts[min(s.calls, len(s.scripts)-1)]
 	s.calls++
 	errs := make([]error, len(msgs))
@@ -67,9 +81,12 @@ func TestTakeTriesAgainWhatFailsAlone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				publisher, counters := &scripted{scripts: c.scripts}, door.NewCounters("gw-1")
-				x := door.NewIntake(door.IntakeConfig{Topic: event.Spans, Type: event.TypeTraces, Signal: event.SignalSpans},
-					door.IntakeDeps{Publisher: publisher, Counters: counters, Sequence: door.NewSequence("gw-1")})
+				publisher := &scripted{scripts: c.scripts}
+				counted := map[string]int{}
+				x := door.NewIntake(door.IntakeConfig{
+					Topic: event.Spans, Type: event.TypeTraces, Receipts: event.SpanReceipts,
+					Count: func(outcome string, n int) { counted[outcome] += n },
+				}, "gw-1", publisher)
 				l := load(1, 10, 100)
 				var refused []int
 				l.Refused = func(i int) { refused = append(refused, i) }
@@ -80,11 +97,21 @@ func TestTakeTriesAgainWhatFailsAlone(t *testing.T) {
 				require.Equal(t, c.calls, publisher.calls)
 				slices.Sort(publisher.stored)
 				require.Len(t, slices.Compact(publisher.stored), len(publisher.stored), "stored twice")
-				rejected := 1
+				require.Equal(t, accepted, counted["accepted"])
 				if c.err != nil {
-					rejected = 0 // it comes again, with what is bad of it
+					require.Empty(t, publisher.receipts, "nobody is told, so nobody waits")
+					require.Zero(t, counted["bad"], "it comes again, with what is bad of it")
+					return
 				}
-				require.EqualValues(t, accepted+rejected, counters.Door("acme", event.SignalSpans).Accepted)
+				require.Len(t, publisher.receipts, 1)
+				account := publisher.receipts[0].GetAccounts()[0]
+				items := 0
+				for _, l := range account.GetLanes() {
+					require.EqualValues(t, 1, l.GetMessages())
+					items += int(l.GetItems())
+				}
+				require.Equal(t, accepted, items)
+				require.Equal(t, map[string]uint64{"bad": 1}, account.GetRejected())
 			})
 		})
 	}

@@ -4,80 +4,91 @@ import (
 	"strings"
 
 	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/receipt"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 )
-
-// Door is what this process has taken in for one tenant and signal.
-type Door struct {
-	Instance string            // names this process
-	Accepted uint64            // everything that arrived, refused ones included
-	Rejected map[string]uint64 // refused at the door, by reason
-}
 
 // Inbox is what came in by the topic inbox for one tenant and signal. The zero
 // Inbox is nothing.
 type Inbox struct {
-	*ledgerv1.Admitted
+	Days    []*ledgerv1.Admitted
 	Pending uint64 // messages still there, of all tenants
 	Unknown bool   // there may be more
 }
 
-// Add makes the account of one signal. A process numbers its messages in
-// lanes, and the settled side tells them apart as "<process>/<lane>". Door and
-// inbox must have been read before the settled side: then nothing can be
-// settled that they do not know.
-func Add(tenant string, door Door, inbox Inbox, settled *ledgerv1.GetSettledResponse) *ledgerv1.Account {
+// Add makes the account of one signal. The inbox must have been read before the
+// settled side: then what was taken in is settled, or pending in one of the two
+// counts, or lost.
+//
+// So of the unsettled messages as many are lost as exceed what is pending. While
+// anything may be on its way it is not known which, and their spans or records
+// stay in flight.
+func Add(tenant string, inbox Inbox, settled *ledgerv1.GetSettledResponse) *ledgerv1.Account {
+	doors := settled.GetUnsettled()
 	a := &ledgerv1.Account{
 		Tenant: tenant, Signal: settled.GetSignal(), Stored: settled.GetStored(),
 		Rejected: map[string]uint64{}, DeadLetteredReasons: map[string]uint64{},
-		PendingMessages: settled.GetPendingMessages() + inbox.Pending,
+		PendingMessages: settled.GetPendingMessages() + inbox.Pending + doors.GetPendingReceipts(),
 		PendingUnknown:  settled.GetPendingUnknown() || inbox.Unknown,
 	}
-	sum := sumUp(a, door.Instance, settled.GetInstances())
-	merge(a.Rejected, door.Rejected)
-	merge(a.Rejected, inbox.GetRejected())
-	merge(a.DeadLetteredReasons, inbox.GetDeadLettered())
+	sum := sumUp(a, settled.GetInstances())
+	admitted := inbox.since(settled.GetSinceDay())
+	merge(a.Rejected, doors.GetRejected())
+	merge(a.Rejected, admitted.GetRejected())
+	merge(a.DeadLetteredReasons, admitted.GetDeadLettered())
 	a.DeadLettered = total(a.DeadLetteredReasons)
 	a.Duplicate = sub(sum.written, a.Stored)
 
-	atDoor := arrived(door.Accepted, total(door.Rejected), sum.own)
-	atInbox := arrived(inbox.GetAccepted(), total(inbox.GetRejected())+total(inbox.GetDeadLettered()), sum.inbox)
-	a.Accepted += atDoor.all + atInbox.all
-	a.InFlight = atDoor.inFlight + atInbox.inFlight
-	// A gap is a loss only when the missing message can not be on its way.
-	if a.PendingMessages == 0 && !a.PendingUnknown {
-		if atDoor.inFlight == 0 {
-			a.MissingMessages = sum.gaps
-		}
-		if atInbox.inFlight > 0 {
-			a.MissingMessages += max(sub(inbox.GetMessages(), sum.inboxMessages), 1)
-		}
+	refused := total(admitted.GetRejected()) + total(admitted.GetDeadLettered())
+	// A message that was forwarded and not yet entered anew after a crash is
+	// settled, and so it did arrive.
+	atInbox := max(admitted.GetAccepted(), refused+sum.inbox)
+	unsettled := doors.GetItems() + atInbox - refused - sum.inbox
+	messages := doors.GetMessages() + sub(admitted.GetMessages(), sum.inboxMessages)
+	a.Accepted = sum.doors + doors.GetItems() + total(doors.GetRejected()) + atInbox
+
+	onTheirWay := settled.GetPendingMessages() + inbox.Pending + doors.GetLateMessages()
+	switch {
+	case a.PendingUnknown:
+		a.InFlight = unsettled
+	case onTheirWay > 0:
+		a.InFlight, a.MissingMessages = unsettled, receipt.Lost(messages, onTheirWay)
+	default:
+		a.Missing, a.MissingMessages = unsettled, messages
 	}
-	a.Balanced = a.MissingMessages == 0 && a.Accepted == outcome(a)
+	a.Balanced = a.MissingMessages == 0 && a.Missing == 0 && a.Accepted == outcome(a)
 	return a
 }
 
-// sums are what the settled side says of spans or records by who accepted them.
-type sums struct {
-	own, inbox, written uint64
-	inboxMessages, gaps uint64
+// since sums up the days from the given one on.
+func (i Inbox) since(day uint32) *ledgerv1.Admitted {
+	sum := &ledgerv1.Admitted{Rejected: map[string]uint64{}, DeadLettered: map[string]uint64{}}
+	for _, d := range i.Days {
+		if d.GetDay() != 0 && d.GetDay() < day {
+			continue
+		}
+		sum.Accepted += d.GetAccepted()
+		sum.Messages += d.GetMessages()
+		merge(sum.Rejected, d.GetRejected())
+		merge(sum.DeadLettered, d.GetDeadLettered())
+	}
+	return sum
 }
 
-// sumUp adds to a what was settled for others than this process and the inbox.
-func sumUp(a *ledgerv1.Account, own string, instances []*ledgerv1.InstanceSettled) sums {
+// sums are what was settled of spans or records, by the way they came in.
+type sums struct{ doors, inbox, inboxMessages, written uint64 }
+
+// sumUp adds to a what became of what was settled.
+func sumUp(a *ledgerv1.Account, instances []*ledgerv1.InstanceSettled) sums {
 	var s sums
 	for _, i := range instances {
-		switch process, _, _ := strings.Cut(i.GetInstance(), "/"); process {
-		case own:
-			s.own += i.GetAccepted()
-		case event.InstanceInbox:
+		if process, _, _ := strings.Cut(i.GetInstance(), "/"); process == event.InstanceInbox {
 			s.inbox += i.GetAccepted()
 			s.inboxMessages += i.GetMessages()
-		default:
-			a.Accepted += i.GetAccepted()
+		} else {
+			s.doors += i.GetAccepted()
 		}
 		s.written += i.GetWritten()
-		s.gaps += i.GetMissingMessages()
 		a.Sampled += i.GetSampled()
 		merge(a.Rejected, i.GetRejected())
 		merge(a.DeadLetteredReasons, i.GetDeadLettered())
@@ -85,21 +96,10 @@ func sumUp(a *ledgerv1.Account, own string, instances []*ledgerv1.InstanceSettle
 	return s
 }
 
-// arrival is what arrived one way, and how much of it nobody settled yet.
-type arrival struct{ all, inFlight uint64 }
-
-// arrived compares what was taken in with what became of it. A publish whose
-// outcome nobody learned may have been stored after all: then it did arrive,
-// whatever the caller was told.
-func arrived(accepted, refused, settled uint64) arrival {
-	all := max(accepted, refused+settled)
-	return arrival{all, all - refused - settled}
-}
-
 // outcome is the right side of the ledger's equation.
 func outcome(a *ledgerv1.Account) uint64 {
 	return a.GetStored() + a.GetDuplicate() + total(a.GetRejected()) +
-		a.GetSampled() + a.GetDeadLettered() + a.GetInFlight()
+		a.GetSampled() + a.GetDeadLettered() + a.GetInFlight() + a.GetMissing()
 }
 
 func merge(into, from map[string]uint64) {

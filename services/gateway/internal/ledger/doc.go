@@ -1,16 +1,13 @@
 // Package ledger adds up what became of everything that ever arrived at the
-// door, per tenant and signal:
+// doors, per tenant and signal:
 //
-//	accepted = stored + duplicate + rejected + sampled + dead-lettered + in flight
+//	accepted = stored + duplicate + rejected + sampled + dead-lettered + in flight + missing
 //
-// Two sides are added up for each way in. The door's side is this process's own: what it accepted
-// and refused since it started. The settled side is what the service that
-// works a signal has written beside its data, message by message, by the
-// gateway process that accepted it.
-//
-// What this process accepted and nobody settled yet is in flight. An earlier
-// process, or another one, counts by what was settled of it: what it refused
-// at its door is known to itself alone.
+// Nothing in it comes from this process, so every replica gives the same
+// answer. The service that settles a signal has both sides of a gateway's way
+// in: what it settled, message by message, and what the doors put on record
+// before they answered (package receipt). What is on record and not settled is
+// in flight, or missing: see Add.
 //
 // Producers that bypass the gateway come in by the topic inbox. Their side is
 // kept by ingest-worker, durably and message by message, because a message may

@@ -22,100 +22,107 @@ func TestAdd(t *testing.T) {
 		account  = ledgerv1.Account
 		reasons  = map[string]uint64
 	)
+	type unsettled = ledgerv1.Unsettled
+	days := func(list ...*ledgerv1.Admitted) ledger.Inbox { return ledger.Inbox{Days: list} }
 	tests := map[string]struct {
-		door    ledger.Door
 		inbox   ledger.Inbox
 		settled *settled
 		want    *account
 	}{
 		"nothing ever came": {
-			door: ledger.Door{Instance: "a"}, settled: &settled{},
-			want: &account{Balanced: true},
+			settled: &settled{}, want: &account{Balanced: true},
 		},
 		"all stored": {
-			door:    ledger.Door{Instance: "a", Accepted: 10},
-			settled: &settled{Stored: 10, Instances: []*instance{{Instance: "a", Accepted: 10, Written: 10, Messages: 2}}},
+			settled: &settled{Stored: 10, Unsettled: &unsettled{}, Instances: []*instance{{Instance: "a", Accepted: 10, Written: 10, Messages: 2}}},
 			want:    &account{Accepted: 10, Stored: 10, Balanced: true},
 		},
-		"the lanes of a process are one": {
-			door: ledger.Door{Instance: "a", Accepted: 10},
+		"every process counts": {
 			settled: &settled{Stored: 16, Instances: []*instance{
-				{Instance: "a/1", Accepted: 6, Written: 6}, {Instance: "a/2", Accepted: 4, Written: 4}, {Instance: "ab/1", Accepted: 6, Written: 6},
+				{Instance: "a", Accepted: 10, Written: 10}, {Instance: "b", Accepted: 6, Written: 6},
 			}},
 			want: &account{Accepted: 16, Stored: 16, Balanced: true},
 		},
 		"some under way": {
-			door:    ledger.Door{Instance: "a", Accepted: 10},
-			settled: &settled{Stored: 4, PendingMessages: 3, Instances: []*instance{{Instance: "a", Accepted: 4, Written: 4, Messages: 1, MissingMessages: 1}}},
-			want:    &account{Accepted: 10, Stored: 4, InFlight: 6, PendingMessages: 3, Balanced: true},
+			settled: &settled{
+				Stored: 4, PendingMessages: 3, Unsettled: &unsettled{Items: 6, Messages: 2},
+				Instances: []*instance{{Instance: "a", Accepted: 4, Written: 4, Messages: 1}},
+			},
+			want: &account{Accepted: 10, Stored: 4, InFlight: 6, PendingMessages: 3, Balanced: true},
 		},
-		"a gap while the broker cannot tell what is under way": {
-			door:    ledger.Door{Instance: "a", Accepted: 4},
-			settled: &settled{Stored: 4, PendingUnknown: true, Instances: []*instance{{Instance: "a", Accepted: 4, Written: 4, MissingMessages: 1}}},
-			want:    &account{Accepted: 4, Stored: 4, PendingUnknown: true, Balanced: true},
+		"acknowledged only after the pending ones were counted": {
+			settled: &settled{Unsettled: &unsettled{Items: 6, Messages: 2, LateMessages: 2}},
+			want:    &account{Accepted: 6, InFlight: 6, Balanced: true},
+		},
+		"receipts on their way are pending, and carry nothing": {
+			settled: &settled{Unsettled: &unsettled{Items: 6, Messages: 1, PendingReceipts: 2}},
+			want:    &account{Accepted: 6, Missing: 6, MissingMessages: 1, PendingMessages: 2},
+		},
+		"lost while the broker cannot tell what is under way": {
+			settled: &settled{
+				Stored: 4, PendingUnknown: true, Unsettled: &unsettled{Items: 6, Messages: 2},
+				Instances: []*instance{{Instance: "a", Accepted: 4, Written: 4}},
+			},
+			want: &account{Accepted: 10, Stored: 4, InFlight: 6, PendingUnknown: true, Balanced: true},
 		},
 		"everything at once": {
-			door: ledger.Door{Instance: "a", Accepted: 100, Rejected: reasons{"unknown_profile": 5, "type_mismatch": 2}},
-			settled: &settled{Stored: 70, Instances: []*instance{
-				{Instance: "a", Accepted: 93, Written: 80, Sampled: 4, Rejected: reasons{"unknown_profile": 3}, DeadLettered: reasons{"decode": 6}},
-			}},
+			settled: &settled{
+				Stored: 70, Unsettled: &unsettled{Rejected: reasons{"unknown_profile": 5, "type_mismatch": 2}},
+				Instances: []*instance{
+					{Instance: "a", Accepted: 93, Written: 80, Sampled: 4, Rejected: reasons{"unknown_profile": 3}, DeadLettered: reasons{"decode": 6}},
+				},
+			},
 			want: &account{
 				Accepted: 100, Stored: 70, Duplicate: 10, Sampled: 4, DeadLettered: 6,
 				Rejected: reasons{"unknown_profile": 8, "type_mismatch": 2}, DeadLetteredReasons: reasons{"decode": 6},
 				Balanced: true,
 			},
 		},
-		"an earlier process counts by what was settled of it": {
-			door: ledger.Door{Instance: "b", Accepted: 5, Rejected: reasons{"x": 1}},
-			settled: &settled{Stored: 13, Instances: []*instance{
-				{Instance: "a", Accepted: 10, Written: 9, Rejected: reasons{"y": 1}},
-				{Instance: "b", Accepted: 4, Written: 4},
-				{Instance: "", Accepted: 0},
-			}},
-			want: &account{Accepted: 15, Stored: 13, Rejected: reasons{"x": 1, "y": 1}, Balanced: true},
+		"lost, and nothing under way": {
+			settled: &settled{
+				Stored: 4, Unsettled: &unsettled{Items: 500, Messages: 5},
+				Instances: []*instance{{Instance: "a", Accepted: 4, Written: 4, Messages: 4}},
+			},
+			want: &account{Accepted: 504, Stored: 4, Missing: 500, MissingMessages: 5},
 		},
-		"stored although the door never learned it": {
-			door:    ledger.Door{Instance: "a", Accepted: 3, Rejected: reasons{"x": 1}},
-			settled: &settled{Stored: 4, Instances: []*instance{{Instance: "a", Accepted: 4, Written: 4}}},
-			want:    &account{Accepted: 5, Stored: 4, Rejected: reasons{"x": 1}, Balanced: true},
-		},
-		"a lost message": {
-			door:    ledger.Door{Instance: "b"},
-			settled: &settled{Stored: 4, Instances: []*instance{{Instance: "a", Accepted: 4, Written: 4, Messages: 4, MissingMessages: 1}}},
-			want:    &account{Accepted: 4, Stored: 4, MissingMessages: 1},
+		"lost in the middle of traffic": {
+			settled: &settled{
+				Stored: 4, PendingMessages: 3, Unsettled: &unsettled{Items: 900, Messages: 9, LateMessages: 1},
+				Instances: []*instance{{Instance: "a", Accepted: 4, Written: 4, Messages: 4}},
+			},
+			want: &account{Accepted: 904, Stored: 4, InFlight: 900, MissingMessages: 5, PendingMessages: 3},
 		},
 		"the inbox beside the door": {
-			door: ledger.Door{Instance: "a", Accepted: 5, Rejected: reasons{"x": 1}},
-			inbox: ledger.Inbox{Pending: 2, Admitted: &ledgerv1.Admitted{
-				Accepted: 20, Rejected: reasons{"x": 2, "y": 3}, DeadLettered: reasons{"decode": 1}, Messages: 3,
+			inbox: ledger.Inbox{Pending: 2, Days: []*ledgerv1.Admitted{
+				{Day: 9, Accepted: 1000, Messages: 7}, // forgotten
+				{Day: 10, Accepted: 15, Rejected: reasons{"x": 2, "y": 3}, Messages: 2},
+				{Day: 11, Accepted: 5, DeadLettered: reasons{"decode": 1}, Messages: 1},
 			}},
-			settled: &settled{Stored: 12, PendingMessages: 1, Instances: []*instance{
-				{Instance: "a/1", Accepted: 4, Written: 4}, {Instance: "inbox", Accepted: 9, Written: 8, DeadLettered: reasons{"decode": 1}, Messages: 2},
-			}},
+			settled: &settled{
+				Stored: 12, SinceDay: 10, PendingMessages: 1, Unsettled: &unsettled{Rejected: reasons{"x": 1}},
+				Instances: []*instance{
+					{Instance: "a", Accepted: 4, Written: 4}, {Instance: "inbox", Accepted: 9, Written: 8, DeadLettered: reasons{"decode": 1}, Messages: 2},
+				},
+			},
 			want: &account{
 				Accepted: 25, Stored: 12, Rejected: reasons{"x": 3, "y": 3}, DeadLettered: 2, DeadLetteredReasons: reasons{"decode": 2},
 				InFlight: 5, PendingMessages: 3, Balanced: true,
 			},
 		},
 		"a message from the inbox that is lost": {
-			door:    ledger.Door{Instance: "a"},
-			inbox:   ledger.Inbox{Admitted: &ledgerv1.Admitted{Accepted: 20, Messages: 3}},
+			inbox:   days(&ledgerv1.Admitted{Accepted: 20, Messages: 3}),
 			settled: &settled{Stored: 15, Instances: []*instance{{Instance: "inbox", Accepted: 15, Written: 15, Messages: 2}}},
-			want:    &account{Accepted: 20, Stored: 15, InFlight: 5, MissingMessages: 1},
+			want:    &account{Accepted: 20, Stored: 15, Missing: 5, MissingMessages: 1},
 		},
 		"settled twice although the inbox knows of one": {
-			door:    ledger.Door{Instance: "a"},
-			inbox:   ledger.Inbox{Admitted: &ledgerv1.Admitted{Accepted: 12, Messages: 1}},
+			inbox:   days(&ledgerv1.Admitted{Accepted: 12, Messages: 1}),
 			settled: &settled{Stored: 12, Instances: []*instance{{Instance: "inbox", Accepted: 22, Written: 22, Messages: 2}}},
 			want:    &account{Accepted: 22, Stored: 12, Duplicate: 10, Balanced: true},
 		},
 		"a row nobody settled": {
-			door:    ledger.Door{Instance: "a", Accepted: 4},
 			settled: &settled{Stored: 5, Instances: []*instance{{Instance: "a", Accepted: 4, Written: 4}}},
 			want:    &account{Accepted: 4, Stored: 5},
 		},
 		"a settled message that does not add up": {
-			door:    ledger.Door{Instance: "a", Accepted: 4},
 			settled: &settled{Stored: 3, Instances: []*instance{{Instance: "a", Accepted: 4, Written: 3}}},
 			want:    &account{Accepted: 4, Stored: 3},
 		},
@@ -125,21 +132,17 @@ func TestAdd(t *testing.T) {
 			t.Parallel()
 			tt.settled.Signal = "spans"
 			tt.want.Tenant, tt.want.Signal = "acme", "spans"
-			got := ledger.Add("acme", tt.door, tt.inbox, tt.settled)
+			got := ledger.Add("acme", tt.inbox, tt.settled)
 			require.Truef(t, proto.Equal(tt.want, got), "want %v\ngot  %v", tt.want, got)
 		})
 	}
 }
 
-type doors map[string]ledger.Door
-
-func (d doors) Door(tenant, signal string) ledger.Door { return d[tenant+"/"+signal] }
-
 type settler struct {
 	ledgerv1.LedgerServiceClient
-	stored uint64
-	err    error
-	inbox  *ledgerv1.GetAdmittedResponse // nil: an old one
+	stored, unsettled uint64
+	err               error
+	inbox             *ledgerv1.GetAdmittedResponse // nil: an old one
 }
 
 func (s settler) GetAdmitted(context.Context, *ledgerv1.GetAdmittedRequest, ...grpc.CallOption) (*ledgerv1.GetAdmittedResponse, error) {
@@ -154,15 +157,14 @@ func (s settler) GetSettled(context.Context, *ledgerv1.GetSettledRequest, ...grp
 		return nil, s.err
 	}
 	return &ledgerv1.GetSettledResponse{
-		Stored: s.stored, Instances: []*ledgerv1.InstanceSettled{{Instance: "a", Accepted: s.stored, Written: s.stored}},
+		Stored: s.stored, Unsettled: &ledgerv1.Unsettled{Items: s.unsettled, Messages: s.unsettled},
+		PendingMessages: s.unsettled, Instances: []*ledgerv1.InstanceSettled{{Instance: "a", Accepted: s.stored, Written: s.stored}},
 	}, nil
 }
 
 func TestGetLedger(t *testing.T) {
 	t.Parallel()
-	svc := ledger.New(
-		doors{"acme/spans": {Instance: "a", Accepted: 3}, "acme/records": {Instance: "a", Accepted: 9}},
-		ledger.Settlers{Spans: settler{stored: 3}, Records: settler{stored: 7}})
+	svc := ledger.New(ledger.Settlers{Spans: settler{stored: 3}, Records: settler{stored: 7, unsettled: 2}})
 
 	_, err := svc.GetLedger(context.Background(), &ledgerv1.GetLedgerRequest{})
 	require.ErrorIs(t, err, fault.Unauthenticated)
@@ -174,13 +176,14 @@ func TestGetLedger(t *testing.T) {
 	require.Equal(t, "spans", got.GetAccounts()[0].GetSignal())
 	require.Equal(t, uint64(3), got.GetAccounts()[0].GetStored())
 	require.Equal(t, "records", got.GetAccounts()[1].GetSignal())
+	require.Equal(t, uint64(9), got.GetAccounts()[1].GetAccepted())
 	require.Equal(t, uint64(2), got.GetAccounts()[1].GetInFlight())
 	require.True(t, got.GetAccounts()[1].GetBalanced())
 }
 
 func TestGetLedgerAddsTheInbox(t *testing.T) {
 	t.Parallel()
-	svc := ledger.New(doors{"acme/spans": {Instance: "a", Accepted: 3}}, ledger.Settlers{
+	svc := ledger.New(ledger.Settlers{
 		Spans: settler{stored: 3}, Records: settler{inbox: &ledgerv1.GetAdmittedResponse{
 			PendingMessages: 1, Signals: []*ledgerv1.Admitted{{Signal: "records", Accepted: 4, Rejected: map[string]uint64{"unknown_profile": 4}}},
 		}},
@@ -198,7 +201,7 @@ func TestGetLedgerAddsTheInbox(t *testing.T) {
 
 func TestHalfALedgerIsNone(t *testing.T) {
 	t.Parallel()
-	svc := ledger.New(doors{}, ledger.Settlers{
+	svc := ledger.New(ledger.Settlers{
 		Spans: settler{stored: 3}, Records: settler{err: fault.Unavailable.New("away")},
 	})
 	ctx := identity.With(context.Background(), identity.Identity{Tenant: "acme", Subject: "u", Kind: identity.User})

@@ -16,13 +16,6 @@ import (
 // settledTimeout bounds the question to one service.
 const settledTimeout = 10 * time.Second
 
-// Doors tells what this process has taken in. It is safe for concurrent use.
-type Doors interface {
-	// Door gives the counts of a tenant and signal since the process started.
-	// The maps belong to the caller.
-	Door(tenant, signal string) Door
-}
-
 // Settlers are the services that settle messages, by signal. The one of records
 // also answers for the inbox.
 type Settlers struct {
@@ -32,16 +25,13 @@ type Settlers struct {
 // Service answers LedgerService for the gateway. It is safe for concurrent use.
 type Service struct {
 	ledgerv1.UnimplementedLedgerServiceServer
-	doors    Doors
 	settlers Settlers
 }
 
 var _ ledgerv1.LedgerServiceServer = (*Service)(nil)
 
 // New makes the service.
-func New(doors Doors, settlers Settlers) *Service {
-	return &Service{doors: doors, settlers: settlers}
-}
+func New(settlers Settlers) *Service { return &Service{settlers: settlers} }
 
 // GetLedger adds up the caller's accounts, spans first. It fails with
 // fault.Unavailable when one of the services cannot be asked: half a ledger
@@ -65,13 +55,12 @@ func (s *Service) GetLedger(ctx context.Context, _ *ledgerv1.GetLedgerRequest) (
 	group, ctx := errgroup.WithContext(ctx)
 	for i, signal := range signals {
 		group.Go(func() error {
-			door := s.doors.Door(tenant, signal.name) // before the settled side: see Add
 			settled, err := signal.client.GetSettled(ctx, &ledgerv1.GetSettledRequest{})
 			if err != nil {
 				return unavailable(err, signal.name)
 			}
 			settled.Signal = signal.name
-			accounts[i] = Add(tenant, door, inbox[signal.name], settled)
+			accounts[i] = Add(tenant, inbox[signal.name], settled)
 			return nil
 		})
 	}
@@ -83,19 +72,22 @@ func (s *Service) GetLedger(ctx context.Context, _ *ledgerv1.GetLedgerRequest) (
 
 // inbox asks what came in by the topic inbox, by signal.
 func (s *Service) inbox(ctx context.Context) (map[string]Inbox, error) {
-	admitted, err := s.settlers.Records.GetAdmitted(ctx, &ledgerv1.GetAdmittedRequest{})
+	admitted, err := s.settlers.Records.GetAdmitted(ctx, &ledgerv1.GetAdmittedRequest{ByDay: true})
 	if errors.Is(err, fault.Unsupported) {
 		return nil, nil // it is older than we are, and has no inbox
 	}
 	if err != nil {
 		return nil, unavailable(err, event.Inbox)
 	}
-	bySignal := map[string]Inbox{
-		event.SignalSpans:   {Pending: admitted.GetPendingMessages(), Unknown: admitted.GetPendingUnknown()},
-		event.SignalRecords: {Pending: admitted.GetPendingMessages(), Unknown: admitted.GetPendingUnknown()},
-	}
-	for _, a := range admitted.GetSignals() {
-		bySignal[a.GetSignal()] = Inbox{Admitted: a, Pending: admitted.GetPendingMessages(), Unknown: admitted.GetPendingUnknown()}
+	bySignal := map[string]Inbox{}
+	for _, signal := range []string{event.SignalSpans, event.SignalRecords} {
+		inbox := Inbox{Pending: admitted.GetPendingMessages(), Unknown: admitted.GetPendingUnknown()}
+		for _, a := range admitted.GetSignals() {
+			if a.GetSignal() == signal {
+				inbox.Days = append(inbox.Days, a)
+			}
+		}
+		bySignal[signal] = inbox
 	}
 	return bySignal, nil
 }

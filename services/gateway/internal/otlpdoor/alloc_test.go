@@ -29,8 +29,7 @@ func (drop) Close(context.Context) error                     { return nil }
 // allocations.
 func TestNothingIsAllocatedPerSpan(t *testing.T) {
 	d, err := New(Config{}, Deps{
-		Intake: door.NewIntake(door.IntakeConfig{Topic: event.Spans, Type: event.TypeTraces, Signal: event.SignalSpans},
-			door.IntakeDeps{Publisher: drop{}, Counters: door.NewCounters("gw"), Sequence: door.NewSequence("gw")}),
+		Intake: door.NewIntake(door.IntakeConfig{Topic: event.Spans, Type: event.TypeTraces, Receipts: event.SpanReceipts}, "gw", drop{}),
 		Budget: door.NewBudget(256 << 20), MaxMessage: func() int { return 64 << 20 },
 		Identify: func(context.Context, string, string) (identity.Identity, error) {
 			return identity.Identity{Tenant: "acme", Subject: "s", Kind: identity.Key}, nil
@@ -60,7 +59,8 @@ func TestNothingIsAllocatedPerSpan(t *testing.T) {
 	const forgotten = 4
 	require.InDelta(t, allocs[10], allocs[1000], forgotten)
 	require.InDelta(t, allocs[10], allocs[10_000], forgotten)
-	require.Less(t, allocs[100], 40.0)
+	// Two dozen of them are for a receipt of its own, which under load many share.
+	require.Less(t, allocs[100], 64.0)
 }
 
 // request4 is a request of so many spans with four attributes each.

@@ -25,7 +25,6 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker/driver"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
-	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
 	natsserver "github.com/driftmesh/driftmesh/test/server/nats"
 )
@@ -107,6 +106,7 @@ func benchmarkJetStream(b *testing.B, gzip string) {
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, br.Close(context.Background())) })
 	require.NoError(b, br.Admin().EnsureTopic(b.Context(), broker.TopicSpec{Name: event.Spans, MaxBytes: 2 << 30}))
+	require.NoError(b, br.Admin().EnsureTopic(b.Context(), broker.TopicSpec{Name: event.SpanReceipts, MaxBytes: 2 << 30}))
 	publisher, err := br.Publisher()
 	require.NoError(b, err)
 	benchmarkDoor(b, publisher, gzip, traces)
@@ -114,7 +114,7 @@ func benchmarkJetStream(b *testing.B, gzip string) {
 
 func benchmarkDoor(b *testing.B, publisher broker.Publisher, gzip string, traces trace.TracerProvider) {
 	d := start(b, otlpdoor.Config{}, func(deps *otlpdoor.Deps) {
-		deps.Intake, deps.Traces = intake(publisher, door.NewCounters("gw-1"), 0), traces
+		deps.Intake, deps.Traces = intake(publisher, 0), traces
 	})
 	load := func(requests int) {
 		cmd := exec.Command(os.Args[0], "-test.run", "^TestLoad$")

@@ -35,6 +35,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
 	natsserver "github.com/driftmesh/driftmesh/test/server/nats"
@@ -48,12 +49,21 @@ func TestMain(m *testing.M) {
 // recorder is a publisher that keeps copies, as the buffers it is given are
 // used again once Publish has returned.
 type recorder struct {
-	mu     sync.Mutex
-	msgs   []broker.Message
-	before func(ctx context.Context, msgs []broker.Message) error // may refuse
+	mu       sync.Mutex
+	msgs     []broker.Message
+	receipts []broker.Message
+	before   func(ctx context.Context, msgs []broker.Message) error // may refuse
+
+	unrecorded error // the answer to receipts
 }
 
 func (r *recorder) Publish(ctx context.Context, msgs []broker.Message) error {
+	if msgs[0].Topic == event.SpanReceipts {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.receipts = append(r.receipts, msgs...)
+		return r.unrecorded
+	}
 	var refused error
 	if r.before != nil {
 		refused = r.before(ctx, msgs)
@@ -113,7 +123,6 @@ type bench struct {
 	client    collectorpb.TraceServiceClient
 	url       string
 	published *recorder
-	counters  *door.Counters
 	budget    *door.Budget
 	stats     *prometheus.Registry
 	grpcAddr  string
@@ -132,20 +141,49 @@ func identify(_ context.Context, authorization, apiKey string) (identity.Identit
 }
 
 // intake is the way to the topic spans, over a publisher.
-func intake(publisher broker.Publisher, counters *door.Counters, timeout time.Duration) *door.Intake {
-	return door.NewIntake(
-		door.IntakeConfig{Topic: event.Spans, Type: event.TypeTraces, Signal: event.SignalSpans, Timeout: timeout},
-		door.IntakeDeps{Publisher: publisher, Counters: counters, Sequence: door.NewSequence("gw-1")})
+func intake(publisher broker.Publisher, timeout time.Duration) *door.Intake {
+	return door.NewIntake(door.IntakeConfig{
+		Topic: event.Spans, Type: event.TypeTraces, Receipts: event.SpanReceipts, Timeout: timeout,
+	}, "gw-1", publisher)
+}
+
+// onRecord is what the receipts say that was accepted of a tenant, and refused.
+func (r *recorder) onRecord(t testing.TB, tenant string) (accepted int, rejected map[string]int) {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	lanes := map[uint32]int{}
+	rejected = map[string]int{}
+	for _, m := range r.receipts {
+		var receipt eventv1.Receipt
+		require.NoError(t, proto.Unmarshal(m.Value, &receipt))
+		require.Equal(t, "gw-1", receipt.GetInstance())
+		for _, a := range receipt.GetAccounts() {
+			if a.GetTenant() != tenant {
+				continue
+			}
+			for _, l := range a.GetLanes() {
+				lanes[l.GetLane()] = max(lanes[l.GetLane()], int(l.GetItems()))
+			}
+			for reason, n := range a.GetRejected() {
+				rejected[reason] = max(rejected[reason], int(n))
+			}
+		}
+	}
+	for _, items := range lanes {
+		accepted += items
+	}
+	return accepted, rejected
 }
 
 // start runs a door on loopback until the test ends.
 func start(t testing.TB, cfg otlpdoor.Config, change ...func(*otlpdoor.Deps)) *bench {
 	t.Helper()
 	b := &bench{
-		published: &recorder{}, counters: door.NewCounters("gw-1"), budget: door.NewBudget(256 << 20), stats: prometheus.NewRegistry(),
+		published: &recorder{}, budget: door.NewBudget(256 << 20), stats: prometheus.NewRegistry(),
 	}
 	deps := otlpdoor.Deps{
-		Intake: intake(b.published, b.counters, 0), Budget: b.budget, MaxMessage: func() int { return 1 << 20 }, Identify: identify,
+		Intake: intake(b.published, 0), Budget: b.budget, MaxMessage: func() int { return 1 << 20 }, Identify: identify,
 		Log: slog.New(slog.DiscardHandler), Stats: b.stats, Traces: noop.NewTracerProvider(),
 	}
 	for _, c := range change {

@@ -107,12 +107,13 @@ func TestBrokerAwayMeansTryAgain(t *testing.T) {
 	server := memory.NewServer()
 	conn := server.Open(memory.Options{})
 	defer func() { require.NoError(t, conn.Close(context.Background())) }()
-	require.NoError(t, conn.Admin().EnsureTopic(t.Context(), broker.TopicSpec{Name: event.Spans}))
+	for _, topic := range []string{event.Spans, event.SpanReceipts} {
+		require.NoError(t, conn.Admin().EnsureTopic(t.Context(), broker.TopicSpec{Name: topic}))
+	}
 	publisher, err := conn.Publisher()
 	require.NoError(t, err)
-	counters := door.NewCounters("gw-1")
 	b := start(t, otlpdoor.Config{RetryDelay: 1500 * time.Millisecond}, func(d *otlpdoor.Deps) {
-		d.Intake = intake(publisher, counters, 0)
+		d.Intake = intake(publisher, 0)
 		d.MaxMessage = func() int { return conn.Capabilities().MaxMessageBytes }
 	})
 	tail, err := conn.Tail(t.Context(), event.Spans)
@@ -127,15 +128,13 @@ func TestBrokerAwayMeansTryAgain(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
 	require.Equal(t, "2", resp.Header.Get("Retry-After"))
 	requireRetry(t, httpStatus(t, resp, body))
-	require.Zero(t, counters.Door("default", event.SignalSpans).Accepted)
 
 	server.Up()
 	_, err = b.client.Export(t.Context(), req)
 	require.NoError(t, err)
-	require.EqualValues(t, 8, counters.Door("default", event.SignalSpans).Accepted)
 	m, err := tail.Next(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, "gw-1/1:1", m.Header(event.HeaderSeq), "the numbers of refused requests are used again")
+	require.Equal(t, "gw-1/3:1", m.Header(event.HeaderSeq), "what failed twice may be stored after all, and takes no number of this lane")
 	require.Equal(t, "snappy", m.Header(event.HeaderEncoding))
 	require.NoError(t, envelope.Open(&m.Message))
 	got := &collectorpb.ExportTraceServiceRequest{}
@@ -147,7 +146,7 @@ func TestSlowBrokerIsNoHang(t *testing.T) {
 	t.Parallel()
 	published := &recorder{}
 	b := start(t, otlpdoor.Config{}, func(d *otlpdoor.Deps) {
-		d.Intake = intake(published, door.NewCounters("gw-1"), 50*time.Millisecond)
+		d.Intake = intake(published, 50*time.Millisecond)
 	})
 	published.before = func(ctx context.Context, _ []broker.Message) error {
 		<-ctx.Done()
@@ -162,8 +161,7 @@ func TestSlowBrokerIsNoHang(t *testing.T) {
 	_, err = b.client.Export(t.Context(), sample(4))
 	require.NoError(t, err)
 	m := published.messages()[0]
-	require.Equal(t, "gw-1/1:2", m.Header(event.HeaderSeq))
-	require.Equal(t, "1", m.Header(event.HeaderVoid), "the number of unknown fate is told")
+	require.Equal(t, "gw-1/2:1", m.Header(event.HeaderSeq), "a lane of unknown fate is not used again")
 }
 
 func TestRetryRulesOfPublishErrors(t *testing.T) {
@@ -209,7 +207,8 @@ func TestLargeRequestIsCutAndAllOfItIsStored(t *testing.T) {
 		seqs[m.Header(event.HeaderSeq)] = true
 	}
 	require.Greater(t, len(seqs), 8)
-	require.EqualValues(t, 20_000, b.counters.Door("default", event.SignalSpans).Accepted)
+	accepted, _ := b.published.onRecord(t, "default")
+	require.Equal(t, 19_999, accepted)
 }
 
 func TestSpanThatFitsNoMessageIsRejectedAlone(t *testing.T) {
@@ -247,18 +246,36 @@ func TestPartlyPublishedIsSentAgain(t *testing.T) {
 	require.Greater(t, pieces, 3)
 	stored := len(b.published.spans(t))
 	require.Greater(t, stored, 1000)
-	require.EqualValues(t, stored, b.counters.Door("default", event.SignalSpans).Accepted)
+	accepted, _ := b.published.onRecord(t, "default")
+	require.Zero(t, accepted, "nobody was told of these")
 	b.published.before = nil
 	_, err = b.client.Export(t.Context(), sample(10_000))
 	require.NoError(t, err)
-	numbers := map[string]string{} // of the second time, and the void ones
-	for _, m := range b.published.messages()[pieces-2:] {
-		numbers[m.Header(event.HeaderSeq)] = m.Header(event.HeaderVoid)
+	accepted, _ = b.published.onRecord(t, "default")
+	require.Equal(t, stored+10_000, accepted, "they are on record with the next")
+}
+
+// What is stored and not on record is not acknowledged: the caller is told to
+// send it again, and the store counts it once.
+func TestNoAnswerWithoutReceipt(t *testing.T) {
+	t.Parallel()
+	b := start(t, otlpdoor.Config{})
+	b.published.unrecorded = broker.Published([]error{broker.ErrBackpressure})
+	_, err := b.client.Export(t.Context(), sample(8))
+	requireRetry(t, status.Convert(err))
+	require.Len(t, b.published.spans(t), 8)
+	for name, send := range forms(t, sample(8)) {
+		resp, body := send(b)
+		require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode, name)
+		requireRetry(t, httpStatus(t, resp, body))
 	}
-	require.Len(t, numbers, pieces)
-	require.Contains(t, numbers, "gw-1/1:2")
-	require.Contains(t, numbers, "gw-1/2:1", "certainly not stored: used again")
-	require.Equal(t, "1", numbers["gw-1/3:2"], "perhaps stored: void")
+	b.published.mu.Lock()
+	b.published.unrecorded, b.published.receipts = nil, nil
+	b.published.mu.Unlock()
+	_, err = b.client.Export(t.Context(), sample(8))
+	require.NoError(t, err)
+	accepted, _ := b.published.onRecord(t, "default")
+	require.Equal(t, 8*len(b.published.messages()), accepted, "every message is on record in the end")
 }
 
 // Packing takes only memory that is to spare: with less than that a request

@@ -48,8 +48,7 @@ func BenchmarkPublishRecords(b *testing.B) {
 		template.Records = append(template.Records, &ingestv1.Record{Id: fmt.Sprintf("record-%d", i), Profile: profile.GetUid(), Body: &ingestv1.Record_Features{Features: f}})
 	}
 	s := records.New(records.Limits{}, records.Deps{
-		Intake: door.NewIntake(door.IntakeConfig{Topic: event.Records, Type: event.TypeRecords, Signal: event.SignalRecords},
-			door.IntakeDeps{Publisher: nowhere{}, Counters: door.NewCounters("i"), Sequence: door.NewSequence("i")}),
+		Intake: door.NewIntake(door.IntakeConfig{Topic: event.Records, Type: event.TypeRecords, Receipts: event.RecordReceipts}, "i", nowhere{}),
 		Budget: door.NewBudget(1 << 30), MaxMessage: func() int { return 0 },
 		Profiles: oneProfile{record.ProfileOf(profile)}, Tracer: noop.NewTracerProvider().Tracer(""),
 	})

@@ -104,7 +104,7 @@ func TestPrepareTakesAwayWhatOnlyTheMeshMaySay(t *testing.T) {
 	t.Parallel()
 	s, err := admit.NewSealer([]byte("0123456789abcdef0123456789abcdef"))
 	require.NoError(t, err)
-	d := delivery(nil, event.HeaderTenant, "x", event.HeaderSeq, "x", event.HeaderCount, "x", event.HeaderTime, "x", event.HeaderVoid, "x",
+	d := delivery(nil, event.HeaderTenant, "x", event.HeaderSeq, "x", event.HeaderCount, "x", event.HeaderTime, "x",
 		event.HeaderOrigin, "x", event.HeaderRedriven, "9", event.HeaderSeal, "acme:forged",
 		event.HeaderType, "records.v1", "other", "kept")
 	before := d.Headers

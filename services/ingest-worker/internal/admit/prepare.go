@@ -47,7 +47,7 @@ func (s *Sealer) Prepare(now time.Time, d *broker.Delivery) {
 
 func foreign(h broker.Header) bool {
 	switch h.Key {
-	case event.HeaderTenant, event.HeaderSeq, event.HeaderCount, event.HeaderTime, event.HeaderVoid:
+	case event.HeaderTenant, event.HeaderSeq, event.HeaderCount, event.HeaderTime:
 		return true
 	}
 	return again(h)

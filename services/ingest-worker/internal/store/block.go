@@ -14,10 +14,9 @@ import (
 type Message struct {
 	ID       string
 	Tenant   string
-	Instance string   // the gateway process that accepted it; "" outside the ledger
-	Seq      uint64   // its number there
-	Void     []uint64 // numbers that process gave out in vain
-	Traced   bool     // whether it belongs to a trace that is recorded
+	Instance string // the gateway process that accepted it; "" outside the ledger
+	Seq      uint64 // its number there
+	Traced   bool   // whether it belongs to a trace that is recorded
 	Accepted time.Time
 }
 

@@ -7,7 +7,8 @@
 //	metric_records  record of metrics (view metrics:   drift, people
 //	                one row per value)
 //	contexts        context                            people
-//	record_ledger   message of the topic records       Settled
+//	record_ledger   message of the topic records       package receipt
+//	record_receipts lane, or reason, of a door         package receipt
 //	inbox_ledger    message of the topic inbox         Admitted
 //
 // A Block gathers the rows of many messages as columns and is written with one

@@ -64,15 +64,16 @@ type Admitted struct {
 	Forwarded    uint64
 	Rejected     map[string]uint64 // by reason
 	DeadLettered map[string]uint64 // by reason
+	Day          uint32            // of arrival, in days since 1970; 0 when not told apart
 }
 
 //go:embed admitted.sql
 var admittedSQL string
 
-// Admitted reads what came in for a tenant, by signal. Concurrent writes may or
-// may not be in it.
-func (s *Store) Admitted(ctx context.Context, tenant string) ([]Admitted, error) {
-	rows, err := s.db.Query(ctx, admittedSQL, clickhouse.Named("tenant", tenant))
+// Admitted reads what came in for a tenant, by signal and perhaps by day.
+// Concurrent writes may or may not be in it.
+func (s *Store) Admitted(ctx context.Context, tenant string, byDay bool) ([]Admitted, error) {
+	rows, err := s.db.Query(ctx, admittedSQL, clickhouse.Named("tenant", tenant), clickhouse.Named("by_day", byDay))
 	if err != nil {
 		return nil, fmt.Errorf("read inbox ledger: %w", err)
 	}
@@ -80,7 +81,7 @@ func (s *Store) Admitted(ctx context.Context, tenant string) ([]Admitted, error)
 	var list []Admitted
 	for rows.Next() {
 		var a Admitted
-		if err := rows.Scan(&a.Signal, &a.Accepted, &a.Forwarded, &a.Rejected, &a.DeadLettered); err != nil {
+		if err := rows.Scan(&a.Signal, &a.Accepted, &a.Forwarded, &a.Rejected, &a.DeadLettered, &a.Day); err != nil {
 			return nil, fmt.Errorf("read inbox ledger: %w", err)
 		}
 		list = append(list, a)

@@ -7,7 +7,6 @@ type ledger struct {
 	tenant, instance  *dict
 	message           proto.ColStr
 	seq               proto.ColUInt64
-	void              *proto.ColArr[uint64]
 	accepted, written proto.ColUInt32
 	rejected, dead    *proto.ColMap[string, uint32]
 	received          *proto.ColDateTime64
@@ -15,7 +14,7 @@ type ledger struct {
 
 func newLedger() ledger {
 	return ledger{
-		tenant: newDict(), instance: newDict(), void: proto.NewArray[uint64](new(proto.ColUInt64)),
+		tenant: newDict(), instance: newDict(),
 		rejected: newCounts(), dead: newCounts(), received: nanoTime(),
 	}
 }
@@ -29,7 +28,6 @@ func (l *ledger) append(m *Message, accepted, written uint32, rejected, dead map
 	l.message.Append(m.ID)
 	l.instance.append([]byte(m.Instance))
 	l.seq.Append(m.Seq)
-	l.void.Append(m.Void)
 	l.accepted.Append(accepted)
 	l.written.Append(written)
 	l.rejected.Append(rejected)
@@ -42,7 +40,6 @@ func (l *ledger) reset() {
 	l.message.Reset()
 	l.instance.reset()
 	l.seq.Reset()
-	l.void.Reset()
 	l.accepted.Reset()
 	l.written.Reset()
 	l.rejected.Reset()
@@ -53,7 +50,7 @@ func (l *ledger) reset() {
 func (l *ledger) input() proto.Input {
 	return proto.Input{
 		{Name: "Tenant", Data: l.tenant}, {Name: "MessageId", Data: &l.message}, {Name: "Instance", Data: l.instance},
-		{Name: "Seq", Data: &l.seq}, {Name: "Void", Data: l.void},
+		{Name: "Seq", Data: &l.seq},
 		{Name: "Accepted", Data: &l.accepted}, {Name: "Written", Data: &l.written},
 		{Name: "Rejected", Data: l.rejected}, {Name: "DeadLettered", Data: l.dead}, {Name: "ReceivedAt", Data: l.received},
 	}

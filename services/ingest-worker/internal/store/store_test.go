@@ -10,9 +10,13 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/clickhouse/clickhousetest"
+	"github.com/driftmesh/driftmesh/internal/receipt"
+	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/normalize"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/store"
 )
@@ -136,10 +140,10 @@ func TestMetricsAndContexts(t *testing.T) {
 	var text string
 	require.NoError(t, db.QueryRow(t.Context(), "SELECT Json FROM contexts FINAL WHERE Tenant = 'a'").Scan(&text))
 	require.JSONEq(t, `{"a":1}`, text)
-	settled, err := s.Settled(t.Context(), "a")
+	stored, err := s.Stored(t.Context(), "a")
 	require.NoError(t, err)
-	require.Equal(t, uint64(2), settled.Stored)
-	require.Equal(t, uint64(3), settled.Instances[0].Written)
+	require.Equal(t, uint64(2), stored)
+	require.Equal(t, uint64(3), settled(t, db, "a")[0].GetWritten())
 }
 
 // Whatever the order, the grouping and the number of writes, the same rows
@@ -178,14 +182,24 @@ func TestShufflesAndRepeatsChangeNothing(t *testing.T) {
 			require.Contains(t, got, "(200,")
 		}
 		require.Equal(t, want, got, "round %d", round)
-		settled, err := s.Settled(t.Context(), tenant)
+		stored, err := s.Stored(t.Context(), tenant)
 		require.NoError(t, err)
-		require.Equal(t, uint64(200), settled.Stored)
+		require.Equal(t, uint64(200), stored)
 	}
 }
 
+// settled is a tenant's part of the ledger.
+func settled(t *testing.T, db *clickhouse.DB, tenant string) []*ledgerv1.InstanceSettled {
+	t.Helper()
+	got, err := receipt.New(receipt.Config{
+		Signal: "records", Receipts: store.ReceiptsTable, Settled: store.LedgerTable, Written: store.LedgerWritten,
+	}, db, func(context.Context, string, string) (broker.Lag, error) { return broker.Lag{Known: true}, nil }).Settled(t.Context(), tenant)
+	require.NoError(t, err)
+	return got.GetInstances()
+}
+
 func TestTheLedgerCountsAMessageOnce(t *testing.T) {
-	_, s := open(t)
+	db, s := open(t)
 	b := store.NewBlock(roomy)
 	m := message("a", "m1", 1)
 	b.Begin(m)
@@ -195,41 +209,34 @@ func TestTheLedgerCountsAMessageOnce(t *testing.T) {
 	b.Reject(2, normalize.UnknownFeature)
 	b.Reject(3, normalize.Malformed)
 	b.End()
-	// Number 2 was given out in vain, 3 is tenant b's, 4 is lost, 5 is parked.
-	other := message("b", "m3", 3)
-	other.Void = []uint64{2, 3, 9, 10} // 3 came after all; 9 and 10 are above all that came
-	fill(b, other, row(wine, "r1", 0, 1))
+	fill(b, message("b", "m3", 3), row(wine, "r1", 0, 1))
 	b.Dead(message("a", "m5", 5), 7, "decode")
 	require.Equal(t, map[normalize.Reason]int{normalize.UnknownFeature: 2, normalize.Malformed: 1}, b.Rejected())
 	for range 3 {
 		require.NoError(t, s.Write(t.Context(), b))
 	}
-	settled, err := s.Settled(t.Context(), "a")
-	require.NoError(t, err)
-	require.Equal(t, store.Settled{Stored: 1, Instances: []store.Instance{{
-		Name: "gw", Messages: 2, Accepted: 11, Written: 1,
+	got := settled(t, db, "a")
+	require.Len(t, got, 1)
+	require.Truef(t, proto.Equal(&ledgerv1.InstanceSettled{
+		Instance: "gw", Messages: 2, Accepted: 11, Written: 1,
 		Rejected:     map[string]uint64{"unknown_feature": 2, "malformed": 1},
-		DeadLettered: map[string]uint64{"decode": 7}, Missing: 1,
-	}}}, settled)
+		DeadLettered: map[string]uint64{"decode": 7},
+	}, got[0]), "%v", got)
 
 	// The parked message is redriven and stored.
 	b.Reset()
 	fill(b, message("a", "m5", 5), row(wine, "r2", 0, 1), row(wine, "r1", 0, 1))
 	fill(b, message("a", "m4", 4), row(beer, "r1", 0, 1))
 	require.NoError(t, s.Write(t.Context(), b))
-	settled, err = s.Settled(t.Context(), "a")
-	require.NoError(t, err)
-	require.Equal(t, uint64(3), settled.Stored, "an id belongs to its profile")
-	require.Equal(t, uint64(4), settled.Instances[0].Written, "one of them a repeat")
-	require.Empty(t, settled.Instances[0].DeadLettered)
-	require.Zero(t, settled.Instances[0].Missing)
-
-	settled, err = s.Settled(t.Context(), "b")
-	require.NoError(t, err)
-	require.Equal(t, uint64(1), settled.Stored, "tenants do not share records")
-	settled, err = s.Settled(t.Context(), "nobody")
-	require.NoError(t, err)
-	require.Equal(t, store.Settled{}, settled)
+	got = settled(t, db, "a")
+	require.Equal(t, uint64(4), got[0].GetWritten(), "one of them a repeat")
+	require.Empty(t, got[0].GetDeadLettered())
+	for tenant, want := range map[string]uint64{"a": 3, "b": 1, "nobody": 0} { // an id belongs to its profile and tenant
+		stored, err := s.Stored(t.Context(), tenant)
+		require.NoError(t, err)
+		require.Equal(t, want, stored, tenant)
+	}
+	require.Empty(t, settled(t, db, "nobody"))
 }
 
 func TestManyWordsFitADictionary(t *testing.T) {
@@ -258,5 +265,5 @@ func TestMigrateTwiceAndTogether(t *testing.T) {
 	for range 3 {
 		require.NoError(t, <-errs)
 	}
-	require.Equal(t, uint64(6), count(t, db, "SELECT count() FROM migrations FINAL WHERE Service = 'ingest-worker'"))
+	require.Equal(t, uint64(7), count(t, db, "SELECT count() FROM migrations FINAL WHERE Service = 'ingest-worker'"))
 }

@@ -88,10 +88,13 @@ func TestTwins(t *testing.T) {
 	check := func(t *testing.T) {
 		got := tracetest.Canonical(f.trace("acme", []byte(oneTrace)))
 		require.Len(t, got, len(want))
-		ledger, err := f.reader.Ledger(t.Context(), "acme")
+		stored, err := f.reader.Stored(t.Context(), "acme", time.Unix(0, 0))
 		require.NoError(t, err)
-		require.Equal(t, uint64(3), ledger.Stored)
-		require.Equal(t, uint64(6), ledger.Instances[0].Written, "three of them are duplicates")
+		require.Equal(t, uint64(3), stored)
+		var pending int64
+		ledger, err := f.newBook(&pending).Settled(t.Context(), "acme")
+		require.NoError(t, err)
+		require.Equal(t, uint64(6), ledger.GetInstances()[0].GetWritten(), "three of them are duplicates")
 		require.Equal(t, uint64(3), f.count("SELECT count() FROM otel_traces"))
 		for _, operation := range []string{"call", "serve", "within"} {
 			found, _, err := f.reader.Summaries(t.Context(), "acme", query.Search{Operation: operation})

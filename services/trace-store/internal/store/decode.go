@@ -29,11 +29,10 @@ type Message struct {
 	ReceivedAt time.Time
 	// Count is how many spans the door counted; 0 when it did not.
 	Count int
-	// Instance is the process that accepted the message and Seq the number it
-	// gave it; Void are numbers it gave in vain. Empty outside the ledger.
+	// Instance is the account that accepted the message and Seq the number it
+	// has there. Empty outside the ledger.
 	Instance string
 	Seq      uint64
-	Void     []uint64
 	// Value is the request in protobuf, packed as Encoding says (see
 	// envelope.Unpack). It is only read during Decode.
 	Value    []byte

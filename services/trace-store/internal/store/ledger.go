@@ -23,7 +23,6 @@ type ledgerColumns struct {
 	received, settled    *words
 	id                   *texts
 	seq                  *words
-	void                 *array[*words]
 	accepted, stored     *words
 	rejected, deadLetter *proto.ColMap[string, uint32]
 }
@@ -35,7 +34,7 @@ func newLedgerColumns() *ledgerColumns {
 	return &ledgerColumns{
 		tenant: new(proto.ColStr).LowCardinality(), instance: new(proto.ColStr).LowCardinality(),
 		received: newDateTime(), settled: newDateTime(), id: &texts{}, seq: newUint64(),
-		void: newArray(newUint64()), accepted: newUint32(), stored: newUint32(),
+		accepted: newUint32(), stored: newUint32(),
 		rejected: counts(), deadLetter: counts(),
 	}
 }
@@ -44,7 +43,7 @@ func (c *ledgerColumns) input() proto.Input {
 	return proto.Input{
 		{Name: "Tenant", Data: c.tenant}, {Name: "ReceivedAt", Data: c.received},
 		{Name: "MessageId", Data: c.id}, {Name: "Instance", Data: c.instance},
-		{Name: "Seq", Data: c.seq}, {Name: "Void", Data: c.void},
+		{Name: "Seq", Data: c.seq},
 		{Name: "Accepted", Data: c.accepted}, {Name: "Stored", Data: c.stored},
 		{Name: "Rejected", Data: c.rejected}, {Name: "DeadLettered", Data: c.deadLetter},
 		{Name: "SettledAt", Data: c.settled},
@@ -58,10 +57,6 @@ func (c *ledgerColumns) append(e *Entry, now time.Time) {
 	c.id.append([]byte(m.ID))
 	c.instance.Append(m.Instance)
 	c.seq.append64(m.Seq)
-	for _, n := range m.Void {
-		c.void.of.append64(n)
-	}
-	c.void.close()
 	c.accepted.append32(uint32(e.Accepted))
 	c.stored.append32(uint32(e.Stored))
 	c.rejected.Append(counts(e.Rejected))

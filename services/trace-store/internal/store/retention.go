@@ -15,7 +15,8 @@ const MinRetention = time.Hour
 // longer. Tables that are set already are left alone.
 func SetRetention(ctx context.Context, db *clickhouse.DB, keep time.Duration) error {
 	for table, column := range map[string]string{
-		spansTable: "toDateTime(ReceivedAt)", indexTable: "toDateTime(ReceivedAt)", ledgerTable: "toDateTime(ReceivedAt)", operationsTable: "LastSeen",
+		spansTable: "toDateTime(ReceivedAt)", indexTable: "toDateTime(ReceivedAt)", ledgerTable: "toDateTime(ReceivedAt)",
+		ReceiptsTable: "toDateTime(Day) + toIntervalDay(1)", operationsTable: "LastSeen",
 	} {
 		if err := db.SetRetention(ctx, table, column, keep); err != nil {
 			return err

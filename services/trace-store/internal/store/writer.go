@@ -19,6 +19,13 @@ const (
 	ledgerTable     = "span_ledger"
 )
 
+// What the ledger of spans is kept in, for package receipt.
+const (
+	ReceiptsTable = "span_receipts"
+	LedgerTable   = ledgerTable
+	LedgerWritten = "Stored" // the column
+)
+
 // Inserter stores a block of columns in a table; it returns nil only when they
 // are durable. *clickhouse.DB is one.
 type Inserter interface {
