@@ -27,7 +27,7 @@ func TestTheDemoShowsDriftAndTheTracesBehindIt(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return strings.Contains(m.Log(), "Look at it:") }, 10*time.Second, 100*time.Millisecond)
 	first := alert.GetExemplarTraceIds()[0]
-	require.Contains(t, m.Log(), "http://"+m.HTTP+"/jaeger/api/traces/"+first)
+	require.Contains(t, m.Log(), "http://"+m.HTTP+"/traces/"+first)
 	require.Contains(t, m.Log(), "traces show "+first+" --addr "+m.GRPC)
 	require.Contains(t, m.MustCLI(t, "traces", "show", first), "model.predict")
 

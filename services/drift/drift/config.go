@@ -17,7 +17,7 @@ type Config struct {
 	Poll     time.Duration `help:"How often to look for work that is due." default:"500ms"`
 	Lease    time.Duration `help:"How long a worker may take for one evaluation before another may try." default:"1m"`
 	Repeat   time.Duration `help:"How often people hear of an alert that stays; 0 is once." default:"24h"`
-	TraceURL string        `help:"Where one trace is seen; {trace} stands for its id." default:"http://127.0.0.1:8000/jaeger/api/traces/{trace}" placeholder:"URL"`
+	TraceURL string        `help:"Where one trace is seen; {trace} stands for its id." default:"http://127.0.0.1:8000/traces/{trace}" placeholder:"URL"`
 	Parallel int           `help:"Batches of touched windows, and of alerts, handled at a time." default:"2"`
 	Profiles int           `help:"Profiles kept in memory." default:"1000"`
 	Drain    time.Duration `help:"How long work may run on when the service stops." default:"15s"`

@@ -29,6 +29,7 @@ import (
 	"github.com/driftmesh/driftmesh/services/gateway/internal/jaeger"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/origin"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/page"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/records"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/rest"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/tail"
@@ -136,9 +137,10 @@ func (s *Service) newWeb() error {
 		return err
 	}
 	cfg := rest.Config{MaxBody: int64(s.cfg.MaxRequest), MaxRequests: s.cfg.MaxRequests, Pages: pages}
+	traces := tracev1.NewTraceServiceClient(s.deps.TraceStore)
 	deps := rest.Deps{
 		Conn: s.loop, Authenticate: s.deps.Identify, Log: s.deps.Log,
-		Jaeger: jaeger.New(jaeger.Config{}, tracev1.NewTraceServiceClient(s.deps.TraceStore), s.deps.Log),
+		Jaeger: jaeger.New(jaeger.Config{}, traces, s.deps.Log), Page: page.New(traces),
 	}
 	s.jaeger = rest.NewJaeger(cfg, deps)
 	s.web, err = rest.New(cfg, deps)

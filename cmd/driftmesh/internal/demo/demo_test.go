@@ -176,7 +176,7 @@ func TestReport(t *testing.T) {
 		"DRIFT in wine/red/0.1.0 from 03:04:00 to 03:05:00: 2 of 11 features moved",
 		"alcohol  8.50  0.25   294      (11, +inf)  25.0%      100.0%",
 		"alcohol, bin by bin", "(11, +inf)  25.0%      100.0%  7.000",
-		"http://127.0.0.1:8000/jaeger/api/traces/a1\n", "/c3\n",
+		"http://127.0.0.1:8000/traces/a1\n", "/c3\n",
 		"driftmesh traces show a1 --addr x\n", "driftmesh alerts --addr x\n",
 		"driftmesh drift run wine/red --since 2m --addr x\n", "driftmesh ledger --addr x\n",
 	} {

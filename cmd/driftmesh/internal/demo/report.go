@@ -24,7 +24,7 @@ func (g Guide) command(args string) string {
 	return g.Program + " " + args
 }
 
-func (g Guide) traceURL(id string) string { return "http://" + g.HTTP + "/jaeger/api/traces/" + id }
+func (g Guide) traceURL(id string) string { return "http://" + g.HTTP + "/traces/" + id }
 
 func (g Guide) searchURL() string {
 	return "http://" + g.HTTP + "/jaeger/api/traces?service=" + frontend + "&limit=5"

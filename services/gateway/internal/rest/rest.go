@@ -64,6 +64,7 @@ type Failer interface {
 type Deps struct {
 	Conn         *grpc.ClientConn // to the gateway's own gRPC server
 	Jaeger       Failer           // serves /api/… and finds the caller in the context
+	Page         Failer           // shows the trace {id} to people
 	Authenticate Authenticate
 	Log          *slog.Logger
 }
@@ -86,6 +87,7 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 	mux.Handle("GET /api/v1/traces/{trace_id}", known(desk.whole(0, apiRoutes{traceRoute(traces)})))
 	mux.Handle("GET /api/v1/sql", known(desk.whole(0, apiRoutes{sqlRoute(traces)})))
 	mux.Handle("POST /api/v1/sql", known(desk.whole(maxStatement, apiRoutes{sqlRoute(traces)})))
+	mux.Handle("GET /traces/{id}", known(desk.whole(0, deps.Page)))
 	mux.HandleFunc("GET /openapi.json", document)
 	mux.Handle("GET /.well-known/jwks.json", desk.whole(0, apiRoutes{jwks(authv1.NewAuthServiceClient(deps.Conn))}))
 	mux.HandleFunc("GET /{$}", index)
