@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -52,7 +53,7 @@ func pending(a *ledgerv1.Account) string {
 	if a.GetPendingUnknown() {
 		return fmt.Sprintf("unknown, at least %d", a.GetPendingMessages())
 	}
-	return fmt.Sprint(a.GetPendingMessages())
+	return strconv.FormatUint(a.GetPendingMessages(), 10)
 }
 
 // standing says in words how the books stand.

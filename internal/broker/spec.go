@@ -20,7 +20,7 @@ const (
 	DefaultMaxInFlight = 2
 )
 
-// NoDedupe, as a TopicSpec.Dedupe, stores every message whatever its ID. It is
+// NoDedupe as a TopicSpec.Dedupe stores every message whatever its ID. It is
 // for topics that strangers publish to: who chooses IDs freely could otherwise
 // make vanish what others publish under the same one.
 const NoDedupe time.Duration = -1

@@ -68,8 +68,8 @@ func (b *Book) check(ctx context.Context, m *missing, log *slog.Logger) {
 	defer tick.Stop()
 	for {
 		n, err := b.Missing(ctx)
-		switch {
-		case err == nil:
+		switch err {
+		case nil:
 			if n > 0 && m.set(int64(n)) {
 				log.Error("acknowledged messages are lost", slog.String("topic", b.cfg.Topic), slog.Uint64("messages", n))
 			} else if n == 0 {

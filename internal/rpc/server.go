@@ -129,7 +129,7 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 // decompressed and decoded only when the handler asks for it.
 func (s *Server) around(handle grpc.MethodHandler, method string) grpc.MethodHandler {
 	count := s.stats.UnaryServerInterceptor()
-	return func(srv any, ctx context.Context, decode func(any) error, inner grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // the order is gRPC's
+	return func(srv any, ctx context.Context, decode func(any) error, inner grpc.UnaryServerInterceptor) (any, error) {
 		info := &grpc.UnaryServerInfo{Server: srv, FullMethod: method}
 		return count(ctx, nil, info, func(ctx context.Context, _ any) (any, error) {
 			return s.edge.unary(ctx, nil, info, func(ctx context.Context, _ any) (any, error) {

@@ -64,7 +64,7 @@ func TestALossAtTheTailIsMissing(t *testing.T) {
 	requireAllAcknowledged(t, <-loadInBackground(t, second.OTLPGRPC, before, 2), before)
 	account := f.Settled(t, "spans")
 	require.EqualValues(t, 2*before*load.SpansPerRequest, account.GetAccepted())
-	require.EqualValues(t, account.GetAccepted(), account.GetStored())
+	require.Equal(t, account.GetAccepted(), account.GetStored())
 	require.Truef(t, proto.Equal(account, second.Settled(t, "spans")), "%v", account)
 
 	f.Kill("trace-store")

@@ -82,7 +82,7 @@ func requireSQL(t *testing.T, m *mesh.Mesh) {
 	require.Equal(t, "SpanName   n\nGET /cart  2\nSELECT     2", m.MustCLI(t, "sql", statement))
 	require.Equal(t, "SpanName,n\nGET /cart,2\nSELECT,2", m.MustCLI(t, "sql", statement, "-o", "csv"))
 	require.Equal(t, "SpanName\tn\nGET /cart\t2\nSELECT\t2", m.MustCLI(t, "sql", statement, "-o", "tsv"))
-	require.Equal(t, `{"SpanName":"GET /cart","n":2}`+"\n"+`{"SpanName":"SELECT","n":2}`, m.MustCLI(t, "sql", statement, "-o", "json"))
+	require.Equal(t, []string{`{"SpanName":"GET /cart","n":2}`, `{"SpanName":"SELECT","n":2}`}, strings.Split(m.MustCLI(t, "sql", statement, "-o", "json"), "\n"))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, mesh.Binary(t, "./cmd/driftmesh"), "sql", "--addr", m.GRPC, "-o", "csv")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -386,7 +387,7 @@ func fullTopicNewGroup(e *env) {
 		defer close(ended)
 		for {
 			b, err := old.Receive(read)
-			if err != nil || b.Ack(e.ctx) != nil {
+			if err != nil || b.Ack(context.WithoutCancel(read)) != nil {
 				return
 			}
 		}
@@ -425,7 +426,7 @@ func sameIDTwoProducers(e *env) {
 	for n, publish := range senders {
 		var msgs []broker.Message
 		for id := range ids {
-			msgs = append(msgs, broker.Message{Topic: e.topic, ID: fmt.Sprint(id), Value: fmt.Append(nil, "producer ", n, " message ", id)})
+			msgs = append(msgs, broker.Message{Topic: e.topic, ID: strconv.Itoa(id), Value: fmt.Append(nil, "producer ", n, " message ", id)})
 		}
 		require.NoError(e, publish(e.ctx, msgs))
 	}

@@ -176,15 +176,15 @@ func (s *stream) end() {
 }
 
 // without are a few of the values that did not come.
-func (t *tally) without(want []string) (gone []string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+func (c *tally) without(want []string) (gone []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, v := range want {
-		if t.count[v] == 0 && len(gone) < 5 {
+		if c.count[v] == 0 && len(gone) < 5 {
 			gone = append(gone, v)
 		}
 	}
 	return gone
 }
 
-func (t *tally) has(want []string) bool { return len(t.without(want)) == 0 }
+func (c *tally) has(want []string) bool { return len(c.without(want)) == 0 }

@@ -78,7 +78,7 @@ func TestReceiptsAgainstWhatWasSettled(t *testing.T) {
 	require.Equal(t, map[string]uint64{"trace_id_zero": 7}, got.GetRejected())
 	settled := r.settled("acme").GetInstances()
 	require.Len(t, settled, 1, "lanes of one process are one")
-	require.EqualValues(t, 5*each, settled[0].GetAccepted())
+	require.Equal(t, 5*each, settled[0].GetAccepted())
 
 	// What is found after all is not missing any more.
 	settle("1", 3)

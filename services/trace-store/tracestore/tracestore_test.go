@@ -66,7 +66,6 @@ func TestSpansThroughTheBroker(t *testing.T) {
 	require.Equal(t, "door", settled.GetInstances()[0].GetInstance())
 	require.Equal(t, uint64(20), settled.GetInstances()[0].GetMessages())
 	require.Equal(t, uint64(len(want)), settled.GetInstances()[0].GetAccepted())
-	require.Zero(t, settled.GetInstances()[0].GetMissingMessages())
 }
 
 // TestTwiceIsOnce: redelivered messages, requests that a client sent again, and
@@ -183,6 +182,5 @@ func TestEngineDies(t *testing.T) {
 	settled := r.written("acme", len(want))
 	require.Equal(t, uint64(len(want)), settled.GetStored())
 	require.Equal(t, uint64(60), settled.GetInstances()[0].GetMessages())
-	require.Zero(t, settled.GetInstances()[0].GetMissingMessages())
 	r.requireStored("acme", want)
 }

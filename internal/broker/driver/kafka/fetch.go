@@ -52,17 +52,16 @@ func (c *conn) fetch(ctx context.Context, at place, size int32, wait time.Durati
 	if got.ErrorCode != 0 {
 		return haul{next: at.offset}, code(got.ErrorCode)
 	}
-	for _, t := range got.Topics {
-		for _, p := range t.Partitions {
-			if p.ErrorCode != 0 {
-				return haul{next: at.offset}, code(p.ErrorCode)
-			}
-			h, err := unpack(p.RecordBatches, at.offset)
-			h.end = p.HighWatermark
-			return h, err
-		}
+	if len(got.Topics) == 0 || len(got.Topics[0].Partitions) == 0 {
+		return haul{next: at.offset}, broker.ErrUnavailable
 	}
-	return haul{next: at.offset}, broker.ErrUnavailable
+	p := got.Topics[0].Partitions[0] // one was asked for
+	if p.ErrorCode != 0 {
+		return haul{next: at.offset}, code(p.ErrorCode)
+	}
+	h, err := unpack(p.RecordBatches, at.offset)
+	h.end = p.HighWatermark
+	return h, err
 }
 
 // bounds are where a partition's messages are: from first to before end.

@@ -106,7 +106,7 @@ func (g *gate) admit(ctx context.Context, n int64) error {
 	called := time.Now()
 	for {
 		g.mu.Lock()
-		decided, err := g.decide(n, called)
+		decided, err := g.decide(n, called) //nolint:contextcheck // a look serves all who wait, and outlives this one
 		if decided {
 			if err == nil {
 				g.admitted += n
@@ -114,7 +114,7 @@ func (g *gate) admit(ctx context.Context, n int64) error {
 			g.mu.Unlock()
 			return err
 		}
-		look := g.start()
+		look := g.start() //nolint:contextcheck // likewise
 		g.mu.Unlock()
 		select {
 		case <-look:

@@ -35,14 +35,15 @@ func (c *conn) identify(ctx context.Context, name string) (id topicID, err error
 	if err != nil {
 		return id, err
 	}
-	for _, t := range res.(*kmsg.MetadataResponse).Topics { //nolint:forcetypeassert // it is the request's
-		err := code(t.ErrorCode)
-		if isUnknownTopic(err) {
-			err = fmt.Errorf("%w: %q", broker.ErrUnroutable, name)
-		}
-		return t.TopicID, err
+	got := res.(*kmsg.MetadataResponse).Topics //nolint:forcetypeassert // it is the request's
+	if len(got) == 0 {
+		return id, broker.ErrUnavailable
 	}
-	return id, broker.ErrUnavailable
+	err = code(got[0].ErrorCode)
+	if isUnknownTopic(err) {
+		err = fmt.Errorf("%w: %q", broker.ErrUnroutable, name)
+	}
+	return got[0].TopicID, err
 }
 
 // hasIDs reports whether the brokers know ids of topics; kafka-go keeps what it

@@ -54,7 +54,7 @@ func (l *link) dialPrimary(ctx context.Context, _, _ string) (net.Conn, error) {
 func (l *link) dialAt(ctx context.Context, addr string) (net.Conn, error) {
 	c, err := l.reach(ctx, addr)
 	if err != nil {
-		return brokenConn{dialError{err}}, nil
+		return brokenConn{dialError{err}}, nil //nolint:nilerr // the connection tells it
 	}
 	return c, nil
 }

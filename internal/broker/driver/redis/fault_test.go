@@ -118,10 +118,9 @@ func TestSilentReadStopsNoPublisher(t *testing.T) {
 	ctx := limited(t, 60*time.Second)
 	b := dial(t, redis.Config{URL: "redis://" + proxy.Addr()})
 	require.NoError(t, broker.Provision(ctx, b.Admin(), broker.TopicSpec{Name: "spans"}, broker.GroupSpec{Name: "g", AckWait: 2 * time.Second}))
-	received := make(chan int, 1)
+	received, c := make(chan int, 1), consumer(t, b, "spans", "g")
 	go func() {
-		n := 0
-		for c := consumer(t, b, "spans", "g"); n == 0 || ctx.Err() == nil; {
+		for n := 0; n == 0 || ctx.Err() == nil; {
 			batch, err := c.Receive(ctx)
 			if err != nil {
 				return

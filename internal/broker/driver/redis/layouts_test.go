@@ -2,7 +2,6 @@ package redis_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"strconv"
@@ -275,7 +274,7 @@ func TestWaitForReplicas(t *testing.T) {
 	err := p.Publish(ctx, messages(2, 1))
 	require.ErrorIs(t, err, broker.ErrUnknownOutcome, "there is none")
 	var failed *broker.PublishError
-	require.True(t, errors.As(err, &failed))
+	require.ErrorAs(t, err, &failed)
 	require.Len(t, failed.Failed, 2)
 	replica := redisserver.Start(t, redisserver.Options{})
 	replica.ReplicaOf(s)

@@ -117,7 +117,7 @@ func (d *Door) desc(u *unkept) *grpc.ServiceDesc {
 	method := "/" + u.service + "/Export"
 	return &grpc.ServiceDesc{ServiceName: u.service, HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{{
 		MethodName: "Export",
-		Handler: func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // gRPC wants this order
+		Handler: func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 			r := &request{started: d.now(), lease: d.deps.Budget.Lease()}
 			defer r.lease.Free()
 			rejected, err := d.letGoGRPC(ctx, u, r, decode)

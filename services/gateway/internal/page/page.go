@@ -12,6 +12,7 @@ import (
 	"html/template"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
@@ -197,9 +198,9 @@ func plain(v *commonpb.AnyValue) string {
 	case *commonpb.AnyValue_StringValue:
 		return x.StringValue
 	case *commonpb.AnyValue_BoolValue:
-		return fmt.Sprint(x.BoolValue)
+		return strconv.FormatBool(x.BoolValue)
 	case *commonpb.AnyValue_IntValue:
-		return fmt.Sprint(x.IntValue)
+		return strconv.FormatInt(x.IntValue, 10)
 	case *commonpb.AnyValue_DoubleValue:
 		return fmt.Sprint(x.DoubleValue)
 	}

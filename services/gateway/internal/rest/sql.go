@@ -26,15 +26,15 @@ const (
 )
 
 // asCaller is the context of a call with the caller's credentials.
-func asCaller(r *http.Request) context.Context {
+func asCaller(ctx context.Context, sent http.Header) context.Context {
 	md := metadata.MD{}
-	for name, values := range r.Header {
+	for name, values := range sent {
 		if key, ok := incomingHeader(name); ok {
 			md.Append(key, values...)
 		}
 	}
-	md.Append("authorization", r.Header.Values("Authorization")...)
-	return metadata.NewOutgoingContext(r.Context(), md)
+	md.Append("authorization", sent.Values("Authorization")...)
+	return metadata.NewOutgoingContext(ctx, md)
 }
 
 // sqlRoute runs a statement: GET with ?query=, or POST with the statement as
@@ -55,7 +55,7 @@ func sqlRoute(traces tracev1.TraceServiceClient) http.HandlerFunc {
 			writeError(w, fault.Invalid.New("format must be one of %s", strings.Join(sqlresult.Formats, ", ")))
 			return
 		}
-		stream, err := traces.QuerySQL(asCaller(r), &tracev1.QuerySQLRequest{Query: statement})
+		stream, err := traces.QuerySQL(asCaller(r.Context(), r.Header), &tracev1.QuerySQLRequest{Query: statement})
 		if err != nil {
 			writeError(w, err)
 			return
@@ -69,7 +69,7 @@ func sqlRoute(traces tracev1.TraceServiceClient) http.HandlerFunc {
 		w.Header().Set("Trailer", truncatedHeader)
 		if err := writeRows(w, format, first, stream.Recv); err != nil {
 			// What came so far must not look whole.
-			panic(http.ErrAbortHandler)
+			panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's way to break off an answer
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 // a part; the store bounds it.
 func traceRoute(traces tracev1.TraceServiceClient) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		stream, err := traces.GetTrace(asCaller(r), &tracev1.GetTraceRequest{TraceId: r.PathValue("trace_id")})
+		stream, err := traces.GetTrace(asCaller(r.Context(), r.Header), &tracev1.GetTraceRequest{TraceId: r.PathValue("trace_id")})
 		if err != nil {
 			writeError(w, err)
 			return

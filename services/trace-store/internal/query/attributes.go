@@ -59,16 +59,16 @@ func (s *Search) indexAttributes(w *where) {
 			w.add("StatusCode != 2")
 			continue
 		}
-		var any []string
+		var either []string
 		if c := columnCondition(name(key), text); c != "" {
-			any = append(any, c)
+			either = append(either, c)
 		}
 		for n, k := range slices.Compact([]string{key, name(key)}) {
 			p := fmt.Sprintf("token%d_%d", i, n)
-			any = append(any, "has(Tags, {"+p+":UInt32})")
+			either = append(either, "has(Tags, {"+p+":UInt32})")
 			w.arg(p, store.Token(k, text))
 		}
-		w.add("(" + strings.Join(any, " OR ") + ")")
+		w.add("(" + strings.Join(either, " OR ") + ")")
 	}
 }
 
@@ -85,19 +85,19 @@ func (s *Search) spanAttributes(w *where) {
 		}
 		w.arg(v, text)
 		// The cheap ones first: the others are then not computed.
-		var any []string
+		var either []string
 		if c := columnCondition(name(key), text); c != "" {
-			any = append(any, c)
+			either = append(either, c)
 		}
 		switch name(key) {
 		case store.ScopeName:
-			any = append(any, "ScopeName = {"+v+":String}")
+			either = append(either, "ScopeName = {"+v+":String}")
 		case store.ScopeVersion:
-			any = append(any, "ScopeVersion = {"+v+":String}")
+			either = append(either, "ScopeVersion = {"+v+":String}")
 		case store.EventName:
-			any = append(any, "has(`Events.Name`, {"+v+":String})")
+			either = append(either, "has(`Events.Name`, {"+v+":String})")
 		}
-		w.add("(" + strings.Join(append(any, attributeCondition(k, v)), " OR ") + ")")
+		w.add("(" + strings.Join(append(either, attributeCondition(k, v)), " OR ") + ")")
 	}
 }
 

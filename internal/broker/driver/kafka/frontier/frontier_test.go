@@ -160,7 +160,7 @@ func TestMoveToAnotherTopic(t *testing.T) {
 	require.Empty(t, acked, "offsets of the old topic say nothing about the new one")
 	first, _ := l.Due(start)
 	require.Nil(t, first)
-	require.EqualValues(t, 1, deliver(l, 1)[0].Attempt)
+	require.Equal(t, 1, deliver(l, 1)[0].Attempt)
 }
 
 func TestSkip(t *testing.T) {
