@@ -53,6 +53,14 @@ func (r *row) node() spantree.Span {
 	s := spantree.Span{Service: r.service, Kind: r.kind, Start: uint64(r.start), End: uint64(r.start) + r.duration}
 	copy(s.ID[:], r.spanID)
 	copy(s.Parent[:], r.parentID)
+	for c := wire.Of([]byte(r.rest)); c.Next(); { // times that could not stand in columns
+		switch {
+		case c.Is(otlp.SpanStartTimeUnixNano, wire.Fixed64):
+			s.Start = c.U
+		case c.Is(otlp.SpanEndTimeUnixNano, wire.Fixed64):
+			s.End = c.U
+		}
+	}
 	return s
 }
 
