@@ -20,7 +20,7 @@ func runnerCases() []testCase {
 	return []testCase{
 		{name: "PoisonToDLQ", run: poisonToDLQ},
 		{name: "DLQUnavailable", run: dlqUnavailable},
-		{name: "SlowConsumerBackpressure", slow: true, run: slowConsumerBackpressure},
+		{name: "SlowConsumerBackpressure", slow: true, alone: true, run: slowConsumerBackpressure},
 		{name: "DrainOnShutdown", run: drainOnShutdown},
 	}
 }

@@ -83,6 +83,7 @@ type testCase struct {
 	name  string
 	slow  bool // skipped with -short
 	fault bool // kills the server
+	alone bool // measures the process, so nothing runs beside it
 	run   func(e *env)
 }
 
@@ -114,7 +115,7 @@ func Run(t *testing.T, h Harness, except Except) {
 			if testing.Short() && (c.slow || c.fault) {
 				t.Skip("slow; runs without -short")
 			}
-			if !c.fault {
+			if !c.fault && !c.alone {
 				t.Parallel()
 			}
 			c.run(newEnv(t, h, c.fault))

@@ -244,9 +244,11 @@ func (p *peer) close() {
 	<-p.gone
 }
 
-// call runs fn, which talks to the peer, until ctx ends. A peer that does not
-// answer is gone: the connection is ended, and fn returns sooner or later. fn
-// shares nothing with the caller but its result.
+// call runs fn, which talks to the peer, until ctx ends. A peer of which nothing
+// is heard is gone: the connection is ended, and fn returns sooner or later. An
+// answer comes behind the deliveries that are on their way, which can be many
+// and large: as long as they come, it is waited for. fn shares nothing with the
+// caller but its result.
 func call[T any](ctx context.Context, p *peer, fn func() (T, error)) (T, error) {
 	type result struct {
 		value T
@@ -257,19 +259,28 @@ func call[T any](ctx context.Context, p *peer, fn func() (T, error)) (T, error) 
 		v, err := fn()
 		done <- result{v, err}
 	}()
-	late := time.NewTimer(callTimeout)
+	late := time.NewTicker(callTimeout)
 	defer late.Stop()
 	var none T
-	select {
-	case r := <-done:
-		return r.value, classify(r.err)
-	case <-ctx.Done():
-		return none, ended(ctx)
-	case <-late.C:
-		p.abort()
-		return none, fmt.Errorf("%w: no answer within %v", broker.ErrUnavailable, callTimeout)
+	for heard := p.sock.heard.Load(); ; {
+		select {
+		case r := <-done:
+			return r.value, classify(r.err)
+		case <-ctx.Done():
+			return none, ended(ctx)
+		case <-late.C:
+		}
+		before := heard
+		if heard = p.sock.heard.Load(); heard-before < leastHeard {
+			p.abort()
+			return none, fmt.Errorf("%w: no answer within %v", broker.ErrUnavailable, callTimeout)
+		}
 	}
 }
+
+// leastHeard are the bytes within callTimeout that tell deliveries from
+// heartbeats, which come from a peer that answers nothing too.
+const leastHeard = 1 << 10
 
 // with runs fn on a channel of its own, which an error of the broker closes.
 func with[T any](ctx context.Context, p *peer, fn func(*amqp.Channel) (T, error)) (T, error) {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -18,7 +19,17 @@ const (
 
 // socket is a connection whose writes cannot block for ever: the library
 // writes under its locks, so one stuck write would stop every call.
-type socket struct{ net.Conn }
+type socket struct {
+	net.Conn
+	heard atomic.Uint64 // bytes read so far
+}
+
+// Read implements net.Conn.
+func (s *socket) Read(p []byte) (int, error) {
+	n, err := s.Conn.Read(p)
+	s.heard.Add(uint64(n)) //nolint:gosec // a count
+	return n, err
+}
 
 // Write implements net.Conn.
 func (s *socket) Write(p []byte) (int, error) {
@@ -74,7 +85,7 @@ func (l *link) handshake(ctx context.Context, raw net.Conn, addr string) (*amqp.
 		}
 		secured = client
 	}
-	sock := &socket{secured}
+	sock := &socket{Conn: secured}
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := sock.SetDeadline(deadline); err != nil {
 			return nil, nil, err
