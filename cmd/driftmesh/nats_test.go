@@ -29,7 +29,7 @@ func startNATS(t *testing.T, dir, address, password string) (u *upCmd, stop func
 
 func dialNATS(t *testing.T, address string, options ...nats.Option) *nats.Conn {
 	t.Helper()
-	conn, err := nats.Connect(address, append(options, nats.MaxReconnects(0))...)
+	conn, err := nats.Connect(address, append(options, nats.MaxReconnects(0), nats.Timeout(20*time.Second))...)
 	require.NoError(t, err)
 	t.Cleanup(conn.Close)
 	return conn

@@ -33,7 +33,7 @@ func startLonely(t *testing.T, broker string, provision bool) *lonely {
 		"DRIFTMESH_SQL_URL=sqlite:" + filepath.Join(t.TempDir(), "state"),
 		"DRIFTMESH_MESH_SECRET=" + strings.Repeat("0123456789abcdef", 4), "DRIFTMESH_TELEMETRY_DISABLE=true",
 		"DRIFTMESH_ADMIN_LISTEN=" + g.admin, "DRIFTMESH_GATEWAY_OTLP_HTTP=" + g.otlp,
-		"DRIFTMESH_GATEWAY_HTTP=", "DRIFTMESH_GATEWAY_GRPC=", "DRIFTMESH_GATEWAY_OTLP_GRPC=",
+		"DRIFTMESH_GATEWAY_HTTP=", "DRIFTMESH_GATEWAY_JAEGER=", "DRIFTMESH_GATEWAY_GRPC=", "DRIFTMESH_GATEWAY_OTLP_GRPC=",
 	}, "gateway", mesh.Binary(t, "./services/gateway"))
 	t.Cleanup(func() { _ = g.Stop() })
 	g.WaitReady(g.admin)

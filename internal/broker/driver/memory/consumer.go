@@ -70,6 +70,11 @@ func (k *consumer) grab(l *lease, ds *[]broker.Delivery) grabbed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := grabbed{wake: s.wake}
+	select {
+	case <-k.closing: // its leases are lost: what it took now nobody would get back
+		return out
+	default:
+	}
 	t, g, err := s.group(k.cfg.Topic, k.cfg.Group)
 	if err != nil {
 		return out

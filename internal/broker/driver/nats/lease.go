@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -101,8 +102,13 @@ func (l *lease) Extend(ctx context.Context, idx []int) error {
 // settle says word about every index, and waits for the server's answer to the
 // last, which comes after it has heard all. When the connection broke on the
 // way, some may not have been heard: it says everything again.
-func (l *lease) settle(ctx context.Context, idx []int, word []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+//
+// A server that was killed may have forgotten what it had delivered last. It
+// answers no acknowledgement of that, however often it is said, and delivers it
+// again only to who asks for more: so the lease is given up, though its
+// extensions are still answered.
+func (l *lease) settle(caller context.Context, idx []int, word []byte) error {
+	ctx, cancel := context.WithTimeout(caller, settleTimeout)
 	defer cancel()
 	link := l.consumer.link
 	for {
@@ -115,6 +121,10 @@ func (l *lease) settle(ctx context.Context, idx []int, word []byte) error {
 			return nil
 		}
 		if err := l.reconnected(ctx); err != nil {
+			if ctx.Err() != nil && caller.Err() == nil && link.epoch() == epoch && link.nc.IsConnected() && !bytes.Equal(word, ackProgress) {
+				l.lose()
+				return broker.ErrLeaseLost
+			}
 			return err
 		}
 	}
@@ -174,8 +184,8 @@ func (l *lease) abandon() {
 // end frees the slot, once.
 func (l *lease) end() {
 	l.free.Do(func() {
-		l.timer.Stop()
 		l.consumer.mu.Lock()
+		l.timer.Stop() // under the lock, as it may fire before it is set
 		delete(l.consumer.leases, l)
 		l.consumer.mu.Unlock()
 		<-l.consumer.slots
