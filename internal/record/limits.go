@@ -1,6 +1,9 @@
 package record
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Limits bounds what a door takes in. Zero fields take the defaults.
 type Limits struct {
@@ -22,21 +25,13 @@ const year = 365 * 24 * time.Hour
 
 // WithDefaults returns the limits with their zero fields filled in.
 func (l Limits) WithDefaults() Limits {
-	l.MaxRecords = or(l.MaxRecords, 100_000)
-	l.MaxAge = or(l.MaxAge, 9*year)
-	l.MaxAhead = or(l.MaxAhead, 24*time.Hour)
-	l.MaxContext = or(l.MaxContext, 1<<20)
-	l.MaxText = or(l.MaxText, 64<<10)
-	l.MaxMetrics = or(l.MaxMetrics, 1000)
+	l.MaxRecords = cmp.Or(l.MaxRecords, 100_000)
+	l.MaxAge = cmp.Or(l.MaxAge, 9*year)
+	l.MaxAhead = cmp.Or(l.MaxAhead, 24*time.Hour)
+	l.MaxContext = cmp.Or(l.MaxContext, 1<<20)
+	l.MaxText = cmp.Or(l.MaxText, 64<<10)
+	l.MaxMetrics = cmp.Or(l.MaxMetrics, 1000)
 	return l
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // MessageBytes is where batches are cut into messages.
@@ -53,5 +48,5 @@ const unknownMessage = 1 << 20
 // MaxRecord is the largest record that fits into a message of a broker that
 // takes maxMessage bytes, 0 for unknown as yet.
 func MaxRecord(maxMessage int) int {
-	return max(or(max(maxMessage, 0), unknownMessage)-envelopeRoom, 1)
+	return max(cmp.Or(max(maxMessage, 0), unknownMessage)-envelopeRoom, 1)
 }

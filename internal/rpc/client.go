@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -39,11 +40,11 @@ func Dial(cfg ClientConfig) (*grpc.ClientConn, error) {
 	if cfg.Transport == nil {
 		cfg.Transport = insecure.NewCredentials()
 	}
-	timeout := or(cfg.CallTimeout, 10*time.Second)
+	timeout := cmp.Or(cfg.CallTimeout, 10*time.Second)
 	options := append([]grpc.DialOption{
 		grpc.WithTransportCredentials(cfg.Transport),
 		grpc.WithDefaultServiceConfig(balanced),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(or(cfg.MaxResponse, 64<<20))),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(cmp.Or(cfg.MaxResponse, 64<<20))),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second},
 			MinConnectTimeout: 3 * time.Second,

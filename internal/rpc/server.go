@@ -5,6 +5,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,20 +96,12 @@ func NewServer(cfg ServerConfig, deps ServerDeps) (*Server, error) {
 }
 
 func (c ServerConfig) withDefaults() ServerConfig {
-	c.MaxRequest = or(c.MaxRequest, 16<<20)
-	c.CallTimeout = or(c.CallTimeout, 30*time.Second)
-	c.DrainTimeout = or(c.DrainTimeout, 10*time.Second)
-	c.MaxStreams = or(c.MaxStreams, 1024)
-	c.MaxIdle = or(c.MaxIdle, 15*time.Minute)
+	c.MaxRequest = cmp.Or(c.MaxRequest, 16<<20)
+	c.CallTimeout = cmp.Or(c.CallTimeout, 30*time.Second)
+	c.DrainTimeout = cmp.Or(c.DrainTimeout, 10*time.Second)
+	c.MaxStreams = cmp.Or(c.MaxStreams, 1024)
+	c.MaxIdle = cmp.Or(c.MaxIdle, 15*time.Minute)
 	return c
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // RegisterService implements grpc.ServiceRegistrar and reports the service as

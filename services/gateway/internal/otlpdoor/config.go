@@ -1,6 +1,7 @@
 package otlpdoor
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/otlp"
@@ -24,23 +25,15 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.MaxRequest = or(c.MaxRequest, 64<<20)
-	c.RetryDelay = or(c.RetryDelay, time.Second)
-	c.MaxAttributes = or(c.MaxAttributes, otlp.DefaultMaxAttributes)
-	c.MaxAttributeBytes = or(c.MaxAttributeBytes, otlp.DefaultMaxAttributeBytes)
-	c.MaxStreams = or(c.MaxStreams, 256)
-	c.MaxIdle = or(c.MaxIdle, 15*time.Minute)
-	c.ReadTimeout = or(c.ReadTimeout, time.Minute)
-	c.DrainTimeout = or(c.DrainTimeout, 10*time.Second)
+	c.MaxRequest = cmp.Or(c.MaxRequest, 64<<20)
+	c.RetryDelay = cmp.Or(c.RetryDelay, time.Second)
+	c.MaxAttributes = cmp.Or(c.MaxAttributes, otlp.DefaultMaxAttributes)
+	c.MaxAttributeBytes = cmp.Or(c.MaxAttributeBytes, otlp.DefaultMaxAttributeBytes)
+	c.MaxStreams = cmp.Or(c.MaxStreams, 256)
+	c.MaxIdle = cmp.Or(c.MaxIdle, 15*time.Minute)
+	c.ReadTimeout = cmp.Or(c.ReadTimeout, time.Minute)
+	c.DrainTimeout = cmp.Or(c.DrainTimeout, 10*time.Second)
 	return c
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // limits are the rules for spans; maxMessage is the broker's limit, 0 for none.
