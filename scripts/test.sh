@@ -6,7 +6,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-flags=(-timeout 30m)
+flags=(-timeout 50m)
 if [ "${1:-}" = short ]; then
   flags+=(-short)
 elif [ "$(go env CGO_ENABLED)" = 1 ] && command -v "$(go env CC | cut -d' ' -f1)" >/dev/null; then

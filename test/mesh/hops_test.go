@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -31,7 +32,8 @@ func wine(t *testing.T) string {
 // on its behalf.
 func getTrace(t *testing.T, m mesh.Addresses, token, id string) []*tracepb.Span {
 	t.Helper()
-	stream, err := tracev1.NewTraceServiceClient(m.Conn(t)).GetTrace(bearer(t.Context(), token), &tracev1.GetTraceRequest{TraceId: id})
+	stream, err := tracev1.NewTraceServiceClient(m.Conn(t)).GetTrace(bearer(t.Context(), token), &tracev1.GetTraceRequest{TraceId: id},
+		grpc.MaxCallRecvMsgSize(64<<20)) // a span alone can be larger than the usual limit
 	require.NoError(t, err)
 	var spans []*tracepb.Span
 	for {
