@@ -164,9 +164,9 @@ func keyOrder(e *env) {
 func twoGroups(e *env) {
 	e.provision(broker.TopicSpec{}, broker.GroupSpec{Name: "g"}, broker.GroupSpec{Name: "h"})
 	e.publish(e.messages("m", 20)...)
-	g := e.consumer(e.b, broker.ConsumerConfig{Group: "g"})
+	g := e.consumer(e.b, broker.ConsumerConfig{Group: "g", MaxMessages: 20, Linger: 5 * time.Second})
 	h := e.consumer(e.b, broker.ConsumerConfig{Group: "h"})
-	b := e.receive(g, 5*time.Second)
+	b := e.receive(g, 20*time.Second)
 	require.Len(e, b.Deliveries, 20)
 	require.Len(e, e.drain(h, 20, 5*time.Second), 20)
 	lag, err := e.b.Admin().Lag(e.ctx, e.topic, "h")

@@ -23,7 +23,7 @@ import (
 
 func parkCases() []testCase {
 	return []testCase{
-		{name: "ParksWhateverComes", run: parksWhateverComes},
+		{name: "ParksWhateverComes", alone: true, run: parksWhateverComes},
 		{name: "OutageIsNoAttempt", slow: true, run: outageIsNoAttempt},
 	}
 }

@@ -83,7 +83,7 @@ type testCase struct {
 	name  string
 	slow  bool // skipped with -short
 	fault bool // kills the server
-	alone bool // measures the process, so nothing runs beside it
+	alone bool // measures or fills the process or the server, so nothing runs beside it
 	run   func(e *env)
 }
 
