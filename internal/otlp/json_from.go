@@ -1,15 +1,16 @@
 package otlp
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
 	"math"
 	"math/big"
 	"slices"
 	"strconv"
-	"strings"
-
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // FromJSON turns an OTLP/JSON request into OTLP protobuf, by the rules of the
@@ -24,15 +25,13 @@ func FromJSON(b []byte) ([]byte, error) { return fromJSON(&schema.request, b) }
 func ValueFromJSON(b []byte) ([]byte, error) { return fromJSON(&schema.anyValue, b) }
 
 func fromJSON(m *message, b []byte) ([]byte, error) {
-	c := converter{lexer: lexer{in: b}, out: make([]byte, 0, len(b)/2)}
-	p := c.message(m)
-	if p == nil && c.peek() != 0 {
-		p = c.invalid("the end")
+	// Protobuf is about half as long as JSON without white space.
+	c := converter{lexer: lexer{in: b}, out: make([]byte, 0, len(b)/8*5)}
+	c.message(m)
+	if c.peek(); c.pos < len(c.in) {
+		c.invalid("the end")
 	}
-	if p == nil && c.pos < len(c.in) {
-		p = c.invalid("the end") // a zero byte
-	}
-	if p != nil {
+	if p := c.problem; p != nil {
 		return nil, &MalformedError{Field: p.path, Problem: p.rule}
 	}
 	return c.out, nil
@@ -41,181 +40,144 @@ func fromJSON(m *message, b []byte) ([]byte, error) {
 // converter appends protobuf to out as it reads JSON.
 type converter struct {
 	lexer
-	out     []byte
-	scratch []byte
+	out []byte
 }
 
 // message reads an object and writes the body of m.
-func (c *converter) message(m *message) *problem {
-	return c.object(func(key []byte) *problem {
-		f := m.byJSON[string(key)]
-		if f == nil {
-			return c.skipValue()
+func (c *converter) message(m *message) {
+	for more := c.open(object); more; more = c.more(object) {
+		f := m.named(c.key())
+		switch {
+		case c.problem != nil:
+		case f == nil:
+			c.skip()
+		case !c.literal("null"):
+			c.field(f)
 		}
-		if c.word("null") {
-			return nil
-		}
-		if !f.repeated {
-			return c.named(f, c.value(f))
-		}
-		return c.named(f, c.list('[', ']', "an array", func(index int) *problem {
-			if p := c.value(f); p != nil {
-				return elementProblem(p, index)
+	}
+}
+
+// field reads the value of f, or the array of its values.
+func (c *converter) field(f *field) {
+	if !f.repeated {
+		c.value(f)
+	} else {
+		index := 0
+		for more := c.open(array); more; more = c.more(array) {
+			if c.value(f); c.problem != nil {
+				c.problem.at(f.json, index)
+				return
 			}
-			return nil
-		}))
-	})
-}
-
-// elementProblem puts the index before the path; named completes it.
-func elementProblem(p *problem, index int) *problem {
-	at := "[" + strconv.Itoa(index) + "]"
-	if p.path != "" {
-		at += "."
+			index++
+		}
 	}
-	p.path = at + p.path
-	return p
-}
-
-func (c *converter) named(f *field, p *problem) *problem {
-	switch {
-	case p == nil:
-	case strings.HasPrefix(p.path, "["):
-		p.path = f.json + p.path
-	case p.path == "":
-		p.path = f.json
-	default:
-		p.path = f.json + "." + p.path
+	if c.problem != nil {
+		c.problem.in(f.json)
 	}
-	return p
 }
 
 // value reads one value of f and writes it with its tag.
-func (c *converter) value(f *field) *problem {
-	c.out = protowire.AppendTag(c.out, protowire.Number(f.num), protowire.Type(f.kind.wire()))
+func (c *converter) value(f *field) {
+	c.varint(uint64(f.num)<<3 | f.kind.wire())
 	switch f.kind {
-	case kindMessage:
-		start := len(c.out)
-		if p := c.message(f.msg); p != nil {
-			return p
-		}
-		c.insertLength(start)
-	case kindString:
-		start := len(c.out)
-		out, p := c.text(c.out)
-		if p != nil {
-			return p
-		}
-		c.out = out
-		c.insertLength(start)
-	case kindID, kindBytes:
-		return c.binary(f.kind)
+	case kindMessage, kindString, kindID, kindBytes:
+		c.framed(f)
 	case kindBool:
 		switch {
-		case c.word("true"):
+		case c.literal("true"):
 			c.out = append(c.out, 1)
-		case c.word("false"):
+		case c.literal("false"):
 			c.out = append(c.out, 0)
 		default:
-			return malformed("must be true or false")
+			c.fail("must be true or false")
 		}
 	case kindDouble:
-		return c.double()
+		c.double()
 	default:
-		return c.integer(f.kind)
+		c.integer(f.kind)
 	}
-	return nil
 }
 
-// insertLength puts the length of out[start:] before it.
-func (c *converter) insertLength(start int) {
+// framed writes a value and its length before it. Room is left for a length
+// below 128, which nearly all have.
+func (c *converter) framed(f *field) {
+	c.out = append(c.out, 0)
+	start := len(c.out)
+	switch f.kind {
+	case kindMessage:
+		c.message(f.msg)
+	case kindString:
+		c.text(&c.out)
+	default:
+		c.binary(f.kind)
+	}
 	n := len(c.out) - start
-	var prefix [binary.MaxVarintLen64]byte
-	c.out = slices.Insert(c.out, start, binary.AppendUvarint(prefix[:0], uint64(n))...)
+	c.out[start-1] = byte(n)
+	if n >= 0x80 {
+		var room [binary.MaxVarintLen64]byte
+		length := binary.AppendUvarint(room[:0], uint64(n))
+		c.out[start-1] = length[0]
+		c.out = slices.Insert(c.out, start, length[1:]...)
+	}
+}
+
+// varint is binary.AppendUvarint, but only ever assigns append(c.out, …) to
+// c.out: then the compiler writes no pointer, which the collector would watch.
+func (c *converter) varint(v uint64) {
+	for ; v >= 0x80; v >>= 7 {
+		c.out = append(c.out, byte(v)|0x80)
+	}
+	c.out = append(c.out, byte(v))
 }
 
 // binary reads an id in hex or bytes in base64.
-func (c *converter) binary(k kind) *problem {
-	s, p := c.text(c.scratch[:0])
-	if p != nil {
-		return p
-	}
-	c.scratch = s
-	start := len(c.out)
+func (c *converter) binary(k kind) {
+	s := c.word()
+	var err error
 	if k == kindID {
 		if len(s)%2 != 0 {
-			return malformed("must be hex, has an odd number of digits")
+			c.fail("must be hex, has an odd number of digits")
+		} else if c.out, err = hex.AppendDecode(c.out, s); err != nil {
+			c.fail("must be hex")
 		}
-		for i := 0; i < len(s); i += 2 {
-			high, ok1 := hexDigit(s[i])
-			low, ok2 := hexDigit(s[i+1])
-			if !ok1 || !ok2 {
-				return malformed("must be hex")
-			}
-			c.out = append(c.out, high<<4|low)
-		}
-	} else {
-		// Standard or URL alphabet, with or without padding, as protobuf says.
-		text := strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(string(s), "="))
-		raw, err := base64.RawStdEncoding.DecodeString(text)
-		if err != nil {
-			return malformed("must be base64")
-		}
-		c.out = append(c.out, raw...)
+		return
 	}
-	c.insertLength(start)
-	return nil
+	// Standard or URL alphabet, with or without padding, as protobuf says.
+	alphabet := base64.RawStdEncoding
+	if bytes.ContainsAny(s, "-_") {
+		alphabet = base64.RawURLEncoding
+	}
+	if c.out, err = alphabet.AppendDecode(c.out, bytes.TrimRight(s, "=")); err != nil {
+		c.fail("must be base64")
+	}
 }
 
 // numeral reads a number, or a string that should hold one.
-func (c *converter) numeral(quotes bool) ([]byte, *problem) {
-	if c.peek() != '"' {
-		return c.number()
+func (c *converter) numeral() []byte {
+	if c.peek() == '"' {
+		return c.word()
 	}
-	if !quotes {
-		return nil, malformed("must be an integer, is a string")
-	}
-	s, p := c.text(c.scratch[:0])
-	c.scratch = s
-	return s, p
+	return c.number()
 }
 
-func (c *converter) double() *problem {
-	quoted := c.peek() == '"'
-	s, p := c.numeral(true)
-	if p != nil {
-		return p
-	}
+func (c *converter) double() {
+	s := c.numeral()
 	v, err := strconv.ParseFloat(string(s), 64)
-	if word := string(s); quoted && (word == "NaN" || word == "Infinity" || word == "-Infinity") {
-		err = nil // ParseFloat knows these, and more that JSON does not
-	} else if err == nil && (math.IsInf(v, 0) || math.IsNaN(v) || strings.ContainsAny(word, "xXpP_")) {
-		return malformed("must be a number")
-	}
-	if err != nil {
-		return malformed("must be a number that fits a double")
+	// ParseFloat knows more words and ways to write a number than JSON does.
+	if err != nil || !isNumber(s) && !slices.Contains([]string{"NaN", "Infinity", "-Infinity"}, string(s)) {
+		c.fail("must be a number that fits a double")
 	}
 	c.out = binary.LittleEndian.AppendUint64(c.out, math.Float64bits(v))
-	return nil
 }
 
 // integer reads an integer of any kind and writes it as that kind.
-func (c *converter) integer(k kind) *problem {
-	s, p := c.numeral(k != kindInt32)
-	if p != nil {
-		return p
+func (c *converter) integer(k kind) {
+	if k == kindInt32 && c.peek() == '"' {
+		c.fail("must be an integer, is a string")
 	}
-	v, ok := parseInteger(string(s))
+	bits, ok := parseInteger(c.numeral(), k)
 	if !ok {
-		return malformed("must be an integer")
-	}
-	low, high := integerRange(k)
-	if v.Cmp(low) < 0 || v.Cmp(high) > 0 {
-		return malformed("must be an integer from " + low.String() + " to " + high.String())
-	}
-	bits := v.Uint64()
-	if v.Sign() < 0 {
-		bits = uint64(v.Int64())
+		c.fail("must be an integer from " + integerRange(k))
 	}
 	switch k {
 	case kindFixed64:
@@ -223,40 +185,60 @@ func (c *converter) integer(k kind) *problem {
 	case kindFixed32:
 		c.out = binary.LittleEndian.AppendUint32(c.out, uint32(bits))
 	default:
-		c.out = binary.AppendUvarint(c.out, bits)
+		c.varint(bits)
+	}
+}
+
+// parseInteger gives the bits of an integer that k can hold, also of one
+// written as 1.5e3 or 2.0.
+func parseInteger(s []byte, k kind) (bits uint64, ok bool) {
+	var err error
+	if k.signed() {
+		var v int64
+		v, err = strconv.ParseInt(string(s), 10, k.bits())
+		bits = uint64(v)
+	} else {
+		bits, err = strconv.ParseUint(string(s), 10, k.bits())
+	}
+	if errors.Is(err, strconv.ErrSyntax) {
+		if i := exactInteger(s); i != nil {
+			return parseInteger(i.Append(nil, 10), k)
+		}
+	}
+	return bits, err == nil
+}
+
+// exactInteger reads an integer that is not written as one, or gives nil.
+func exactInteger(s []byte) *big.Int {
+	const longest, precision = 40, 256 // bytes, and the bits that tell them from an integer
+	if len(s) > longest || !bytes.ContainsAny(s, ".eE") || !isNumber(s) {
+		return nil
+	}
+	f, _, err := big.ParseFloat(string(s), 10, precision, big.ToZero)
+	if err != nil || f.MantExp(nil) > 64 { // the Int of 1e1000000 is long
+		return nil
+	}
+	if i, accuracy := f.Int(nil); accuracy == big.Exact {
+		return i
 	}
 	return nil
 }
 
-// parseInteger reads an integer, also one written as 1.5e3 or 2.0.
-func parseInteger(s string) (*big.Int, bool) {
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil && s[0] != '+' {
-		return big.NewInt(n), true
+// integerRange is what an integer of kind k may be.
+func integerRange(k kind) string {
+	unused := 64 - k.bits()
+	if k.signed() {
+		return fmt.Sprintf("%d to %d", math.MinInt64>>unused, math.MaxInt64>>unused)
 	}
-	if len(s) > 40 || strings.ContainsAny(s, "xXpPiInN_+/") {
-		return nil, false
-	}
-	if e := strings.IndexAny(s, "eE"); e >= 0 {
-		if exp, err := strconv.Atoi(s[e+1:]); err != nil || exp > 20 || exp < -20 {
-			return nil, false
-		}
-	}
-	r, ok := new(big.Rat).SetString(s)
-	if !ok || !r.IsInt() {
-		return nil, false
-	}
-	return r.Num(), true
+	return fmt.Sprintf("0 to %d", uint64(math.MaxUint64)>>unused)
 }
 
-func integerRange(k kind) (low, high *big.Int) {
-	switch k {
-	case kindInt64:
-		return big.NewInt(math.MinInt64), big.NewInt(math.MaxInt64)
-	case kindFixed64:
-		return new(big.Int), new(big.Int).SetUint64(math.MaxUint64)
-	case kindInt32:
-		return big.NewInt(math.MinInt32), big.NewInt(math.MaxInt32)
-	default:
-		return new(big.Int), big.NewInt(math.MaxUint32)
+// bits is the size of an integer of kind k.
+func (k kind) bits() int {
+	if k == kindInt64 || k == kindFixed64 {
+		return 64
 	}
+	return 32
 }
+
+func (k kind) signed() bool { return k == kindInt64 || k == kindInt32 }

@@ -33,7 +33,7 @@ func TestFromJSONRules(t *testing.T) {
 			"status": {"code": 2}, "flags": 257,
 			"attributes": [
 				{"key": "s", "value": {"intValue": "-9223372036854775808"}}, {"key": "n", "value": {"intValue": 9223372036854775807}},
-				{"key": "e", "value": {"intValue": 12e2}}, {"key": "d", "value": {"doubleValue": 1}}, {"key": "q", "value": {"doubleValue": "1.5"}},
+				{"key": "e", "value": {"intValue": 12e2}}, {"key": "g", "value": {"intValue": "-9.223372036854775808e+18"}}, {"key": "d", "value": {"doubleValue": 1}}, {"key": "q", "value": {"doubleValue": "1.5"}},
 				{"key": "nan", "value": {"doubleValue": "NaN"}}, {"key": "inf", "value": {"doubleValue": "-Infinity"}},
 				{"key": "f", "value": {"boolValue": false}}, {"key": "b", "value": {"bytesValue": "-_8"}},
 				{"key": "a", "value": {"arrayValue": {"values": [{"stringValue": ""}, {}]}}},
@@ -56,14 +56,15 @@ func TestFromJSONRules(t *testing.T) {
 	require.Equal(t, int64(math.MinInt64), value(0).GetIntValue())
 	require.Equal(t, int64(math.MaxInt64), value(1).GetIntValue())
 	require.Equal(t, int64(1200), value(2).GetIntValue())
-	require.InDelta(t, 1.0, value(3).GetDoubleValue(), 0)
-	require.InDelta(t, 1.5, value(4).GetDoubleValue(), 0)
-	require.True(t, math.IsNaN(value(5).GetDoubleValue()))
-	require.True(t, math.IsInf(value(6).GetDoubleValue(), -1))
-	require.IsType(t, &commonpb.AnyValue_BoolValue{}, value(7).Value)
-	require.Equal(t, []byte{0xfb, 0xff}, value(8).GetBytesValue())
-	require.Len(t, value(9).GetArrayValue().Values, 2)
-	require.True(t, value(10).GetKvlistValue().Values[0].Value.GetBoolValue())
+	require.Equal(t, int64(math.MinInt64), value(3).GetIntValue())
+	require.InDelta(t, 1.0, value(4).GetDoubleValue(), 0)
+	require.InDelta(t, 1.5, value(5).GetDoubleValue(), 0)
+	require.True(t, math.IsNaN(value(6).GetDoubleValue()))
+	require.True(t, math.IsInf(value(7).GetDoubleValue(), -1))
+	require.IsType(t, &commonpb.AnyValue_BoolValue{}, value(8).Value)
+	require.Equal(t, []byte{0xfb, 0xff}, value(9).GetBytesValue())
+	require.Len(t, value(10).GetArrayValue().Values, 2)
+	require.True(t, value(11).GetKvlistValue().Values[0].Value.GetBoolValue())
 	rep, err := otlp.Scan(b, otlp.Limits{})
 	require.NoError(t, err)
 	require.Zero(t, rep.Rejected, rep.Message())
@@ -88,8 +89,15 @@ func TestFromJSONErrorsNameTheField(t *testing.T) {
 		{wrap(`{"startTimeUnixNano":"18446744073709551616"}`), "spans[0].startTimeUnixNano: must be an integer from 0"},
 		{wrap(`{"startTimeUnixNano":"soon"}`), "spans[0].startTimeUnixNano: must be an integer"},
 		{wrap(`{"startTimeUnixNano":1e400}`), "spans[0].startTimeUnixNano: must be an integer"},
+		{wrap(`{"startTimeUnixNano":1e1000000000}`), "spans[0].startTimeUnixNano: must be an integer"},
+		{wrap(`{"startTimeUnixNano":"0x10"}`), "spans[0].startTimeUnixNano: must be an integer"},
+		{wrap(`{"startTimeUnixNano":"1_0.0"}`), "spans[0].startTimeUnixNano: must be an integer"},
+		{wrap(`{"startTimeUnixNano":1.00000000000000000000000000000000000001}`), "spans[0].startTimeUnixNano: must be an integer"},
+		{wrap(`{"startTimeUnixNano":1` + strings.Repeat("0", 1_000_000) + `}`), "spans[0].startTimeUnixNano: must be an integer"},
 		{wrap(`{"attributes":[{"key":"k"},{"value":{"boolValue":1}}]}`), "attributes[1].value.boolValue: must be true or false"},
 		{wrap(`{"attributes":[{"value":{"doubleValue":"nan"}}]}`), "attributes[0].value.doubleValue: must be a number"},
+		{wrap(`{"attributes":[{"value":{"doubleValue":"0x1p4"}}]}`), "attributes[0].value.doubleValue: must be a number"},
+		{wrap(`{"attributes":[{"value":{"doubleValue":"+1"}}]}`), "attributes[0].value.doubleValue: must be a number"},
 		{wrap(`{"attributes":[{"value":{"doubleValue":1e999}}]}`), "attributes[0].value.doubleValue: must be a number"},
 		{wrap(`{"attributes":[{"value":{"bytesValue":"*"}}]}`), "attributes[0].value.bytesValue: must be base64"},
 		{wrap(`{"events":[{"name":7}]}`), "events[0].name: is not valid JSON"},

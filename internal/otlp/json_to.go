@@ -1,12 +1,14 @@
 package otlp
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"math"
+	"slices"
 	"strconv"
-	"unicode/utf8"
 )
 
 // ToJSON turns an OTLP protobuf request into OTLP/JSON: ids in hex, 64-bit
@@ -30,40 +32,39 @@ func appendJSON(dst []byte, m *message, b []byte) ([]byte, error) {
 	return out, nil
 }
 
-// slot is what a message holds for one field: the value of a singular one, or
-// how often a repeated one occurs.
-type slot struct {
-	bits  uint64
-	bytes []byte
-	count int
-}
-
 // writeMessage writes the object of a message of type m.
 func writeMessage(dst []byte, m *message, b []byte, depth int) ([]byte, *problem) {
 	if depth > maxJSONDepth {
 		return dst, malformed("is nested too deep")
 	}
-	slots, p := collect(m, b)
+	var found [SpanFlags + 1]occurrences
+	p := find(&found, m, b)
 	if p != nil {
 		return dst, p
 	}
 	dst = append(dst, '{')
-	first := true
-	for num, f := range m.byNum {
-		if f == nil || slots[num].count == 0 || !f.oneof && slots[num].empty(f) {
+	start := len(dst)
+	for i := range m.fields {
+		f := &m.fields[i]
+		at := found[f.num]
+		if at.last == 0 {
 			continue
 		}
-		if !first {
+		var v value
+		if !f.repeated {
+			v = at.read(f, b)
+			if v.bits == 0 && len(v.body) == 0 && !f.oneof && f.kind != kindMessage {
+				continue
+			}
+		}
+		if len(dst) > start {
 			dst = append(dst, ',')
 		}
-		first = false
-		dst = append(dst, '"')
-		dst = append(dst, f.json...)
-		dst = append(dst, '"', ':')
+		dst = append(append(append(dst, '"'), f.json...), '"', ':')
 		if f.repeated {
-			dst, p = writeList(dst, f, b, depth)
+			dst, p = writeList(dst, f, b[at.first:], depth)
 		} else {
-			dst, p = writeValue(dst, f, slots[num], depth)
+			dst, p = writeValue(dst, f, v, depth)
 		}
 		if p != nil {
 			return dst, fieldProblem(f, 0, p)
@@ -72,108 +73,106 @@ func writeMessage(dst []byte, m *message, b []byte, depth int) ([]byte, *problem
 	return append(dst, '}'), nil
 }
 
-// empty reports whether proto3 leaves the value out.
-func (s *slot) empty(f *field) bool {
-	if f.repeated || f.kind == kindMessage {
-		return false
-	}
-	return s.bits == 0 && len(s.bytes) == 0
-}
+// occurrences is where a field stands in a message: its first tag and its last
+// value, which is 0 if there is none.
+type occurrences struct{ first, last int }
 
-// collect reads the fields of m: of a singular one the last value (messages
-// merge, and bodies merge by standing behind each other), of a oneof the last.
-func collect(m *message, b []byte) ([SpanFlags + 1]slot, *problem) {
-	var slots [SpanFlags + 1]slot
-	last := 0 // member of the oneof
+// find looks for the fields of m. Of a oneof only the last member counts.
+func find(found *[SpanFlags + 1]occurrences, m *message, b []byte) *problem {
+	member := 0
 	for i := 0; i < len(b); {
 		tag, next := readTag(b, i)
 		if next == bad {
-			return slots, malformed(truncated)
+			return malformed(truncated)
 		}
 		end := skip(b, next, tag)
 		f := m.lookup(tag)
 		if end == bad {
-			return slots, fieldProblem(f, 0, malformed(truncated))
+			return fieldProblem(f, 0, malformed(truncated))
+		}
+		if f != nil {
+			if f.oneof && member != f.num {
+				found[member] = occurrences{}
+				member = f.num
+			}
+			at := &found[f.num]
+			if at.last == 0 {
+				at.first = i
+			}
+			at.last = next
 		}
 		i = end
-		if f == nil {
-			continue
-		}
-		if f.oneof {
-			if last != f.num {
-				slots[last] = slot{}
+	}
+	return nil
+}
+
+// value is what a field holds: bits, or the body of a text or message.
+type value struct {
+	bits uint64
+	body []byte
+}
+
+// read gives the last value of f, which is not repeated. Messages merge, and
+// they merge by standing behind each other.
+func (at occurrences) read(f *field, b []byte) (v value) {
+	switch f.kind {
+	case kindMessage:
+		for o := range fields(b[at.first:], uint64(f.num)) {
+			if v.body == nil {
+				v.body = slices.Clip(o.body)
+			} else {
+				v.body = append(v.body, o.body...)
 			}
-			last = f.num
 		}
-		slots[f.num].set(f, tag, b[next:end])
+	case kindString, kindBytes, kindID:
+		start, end := readBytes(b, at.last)
+		v.body = b[start:end]
+	case kindFixed64, kindDouble:
+		v.bits = binary.LittleEndian.Uint64(b[at.last:])
+	case kindFixed32:
+		v.bits = uint64(binary.LittleEndian.Uint32(b[at.last:]))
+	default:
+		v.bits, _ = readVarint(b, at.last)
 	}
-	return slots, nil
+	return v
 }
 
-// set takes the encoded value v, which is known to be readable.
-func (s *slot) set(f *field, tag uint64, v []byte) {
-	s.count++
-	switch tag & 7 {
-	case wireVarint:
-		s.bits, _ = readVarint(v, 0)
-		switch f.kind {
-		case kindBool:
-			s.bits = min(s.bits, 1)
-		case kindUint32, kindInt32:
-			s.bits = uint64(uint32(s.bits))
-		default:
-		}
-	case wireFixed64:
-		s.bits = binary.LittleEndian.Uint64(v)
-	case wireFixed32:
-		s.bits = uint64(binary.LittleEndian.Uint32(v))
-	case wireBytes:
-		start, _ := readBytes(v, 0)
-		if v = v[start:]; f.kind == kindMessage && s.count > 1 && !f.repeated {
-			v = append(s.bytes[:len(s.bytes):len(s.bytes)], v...)
-		}
-		s.bytes = v
-	}
-}
-
-func writeList(dst []byte, f *field, b []byte, depth int) ([]byte, *problem) {
+func writeList(dst []byte, f *field, b []byte, depth int) (_ []byte, p *problem) {
 	dst = append(dst, '[')
-	index := 0
-	for v := range fields(b, uint64(f.num)) {
-		if index > 0 {
+	start := len(dst)
+	for o := range fields(b, uint64(f.num)) {
+		if len(dst) > start {
 			dst = append(dst, ',')
 		}
-		var p *problem
-		if dst, p = writeValue(dst, f, slot{bytes: v.body}, depth); p != nil {
+		if dst, p = writeValue(dst, f, value{body: o.body}, depth); p != nil {
 			return dst, p
 		}
-		index++
 	}
 	return append(dst, ']'), nil
 }
 
-func writeValue(dst []byte, f *field, s slot, depth int) ([]byte, *problem) {
+func writeValue(dst []byte, f *field, v value, depth int) ([]byte, *problem) {
 	switch f.kind {
 	case kindMessage:
-		return writeMessage(dst, f.msg, s.bytes, depth+1)
+		return writeMessage(dst, f.msg, v.body, depth+1)
 	case kindString:
-		return writeString(dst, s.bytes), nil
+		return writeString(dst, v.body), nil
 	case kindID:
-		return append(hex.AppendEncode(append(dst, '"'), s.bytes), '"'), nil
+		return append(hex.AppendEncode(append(dst, '"'), v.body), '"'), nil
 	case kindBytes:
-		return append(base64.StdEncoding.AppendEncode(append(dst, '"'), s.bytes), '"'), nil
+		return append(base64.StdEncoding.AppendEncode(append(dst, '"'), v.body), '"'), nil
 	case kindBool:
-		return strconv.AppendBool(dst, s.bits != 0), nil
+		return strconv.AppendBool(dst, v.bits != 0), nil
 	case kindInt64:
-		return append(strconv.AppendInt(append(dst, '"'), int64(s.bits), 10), '"'), nil
+		return append(strconv.AppendInt(append(dst, '"'), int64(v.bits), 10), '"'), nil
 	case kindFixed64:
-		return append(strconv.AppendUint(append(dst, '"'), s.bits, 10), '"'), nil
+		return append(strconv.AppendUint(append(dst, '"'), v.bits, 10), '"'), nil
 	case kindInt32:
-		return strconv.AppendInt(dst, int64(int32(uint32(s.bits))), 10), nil
+		return strconv.AppendInt(dst, int64(int32(uint32(v.bits))), 10), nil
 	case kindDouble:
-		return writeDouble(dst, math.Float64frombits(s.bits)), nil
+		return writeDouble(dst, math.Float64frombits(v.bits)), nil
 	default:
-		return strconv.AppendUint(dst, s.bits, 10), nil
+		return strconv.AppendUint(dst, uint64(uint32(v.bits)), 10), nil
 	}
 }
 
@@ -189,27 +188,23 @@ func writeDouble(dst []byte, v float64) []byte {
 	return strconv.AppendFloat(dst, v, 'g', -1, 64)
 }
 
-// writeString writes a JSON string; bytes that are not UTF-8 become U+FFFD.
+// writeString writes a JSON string; what is not UTF-8 becomes U+FFFD.
 func writeString(dst, s []byte) []byte {
-	const digits = "0123456789abcdef"
-	dst = append(dst, '"')
-	for i := 0; i < len(s); {
-		c := s[i]
-		switch {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-			i++
-		case c < ' ':
-			dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
-			i++
-		case c < utf8.RuneSelf:
-			dst = append(dst, c)
-			i++
-		default:
-			r, n := utf8.DecodeRune(s[i:])
-			dst = utf8.AppendRune(dst, r)
-			i += n
-		}
+	if !text(s) {
+		s = bytes.ToValidUTF8(s, []byte("\uFFFD"))
 	}
-	return append(dst, '"')
+	dst = append(dst, '"')
+	for {
+		n := plain(s)
+		dst = append(dst, s[:n]...)
+		if n == len(s) {
+			return append(dst, '"')
+		}
+		if c := s[n]; c < ' ' {
+			dst = fmt.Appendf(dst, `\u%04x`, c)
+		} else {
+			dst = append(dst, '\\', c)
+		}
+		s = s[n+1:]
+	}
 }

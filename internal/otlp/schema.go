@@ -44,19 +44,16 @@ type field struct {
 
 // message describes a message; fields are found by number and by JSON name.
 type message struct {
+	fields []field
 	byNum  [SpanFlags + 1]*field
-	byJSON map[string]*field
 }
 
 func (m *message) add(fields ...field) {
-	if m.byJSON == nil {
-		m.byJSON = make(map[string]*field, len(fields))
-	}
+	m.fields = fields
 	for i := range fields {
 		f := &fields[i]
 		f.name = snake(f.json)
 		m.byNum[f.num] = f
-		m.byJSON[f.json] = f
 	}
 }
 
@@ -72,6 +69,17 @@ func (m *message) lookup(tag uint64) *field {
 		return nil
 	}
 	return f
+}
+
+// named is the field of a JSON key, or nil. There are so few that looking at
+// each is quicker than a map.
+func (m *message) named(key []byte) *field {
+	for i := range m.fields {
+		if f := &m.fields[i]; f.json == string(key) {
+			return f
+		}
+	}
+	return nil
 }
 
 // snake turns lowerCamelCase into snake_case.
