@@ -72,7 +72,7 @@ const truncated = "is truncated or not valid protobuf"
 
 // attribute checks one KeyValue. depth counts the arrays and maps around it.
 func (c *checker) attribute(kv []byte, depth int) *problem {
-	if len(kv) > c.lim.MaxAttributeBytes {
+	if len(kv) > int(c.lim.MaxAttributeBytes) {
 		c.mend(AttributeCut)
 	}
 	if plainAttribute(kv) {
@@ -85,7 +85,7 @@ func (c *checker) attribute(kv []byte, depth int) *problem {
 // of it has to be mended.
 func (c *checker) message(m *message, b []byte, depth int) *problem {
 	if m == &schema.array || m == &schema.kvlist {
-		if depth++; depth > c.lim.MaxDepth {
+		if depth++; depth > MaxDepth {
 			c.mend(NestingCut)
 			return nil // nobody looks into what is left out
 		}

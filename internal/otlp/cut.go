@@ -80,7 +80,7 @@ func cutList(list []byte, kind, room, depth int) []byte {
 			out = append(out, v.framed...)
 			continue
 		}
-		if left < minItem || depth > DefaultMaxDepth {
+		if left < minItem || depth > MaxDepth {
 			break
 		}
 		item := v.body

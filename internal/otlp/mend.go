@@ -18,7 +18,7 @@ const (
 	TextReplaced      Mend = iota // what is not UTF-8 in a string became U+FFFD
 	AttributesDropped             // attributes beyond Limits.MaxAttributes left out, and counted as OTLP counts them
 	AttributeCut                  // an attribute cut to Limits.MaxAttributeBytes, or to what a message holds
-	NestingCut                    // arrays and maps deeper than Limits.MaxDepth left out
+	NestingCut                    // arrays and maps deeper than MaxDepth left out
 	LinkDropped                   // a link whose ids cannot be ids left out, and counted
 
 	mendCount
@@ -169,7 +169,7 @@ func (w *mender) field(dst []byte, f *field, v []byte, index, depth int) ([]byte
 		}
 		return w.attribute(dst, f, v, depth), true
 	case f.msg == &schema.array || f.msg == &schema.kvlist:
-		if depth >= w.lim.MaxDepth {
+		if depth >= MaxDepth {
 			w.mends |= 1 << NestingCut
 			return dst, false
 		}
@@ -226,7 +226,7 @@ func (w *mender) mark(dst []byte, attributes int) []byte {
 	for m, text := range [mendCount]string{
 		TextReplaced:      "text that is not UTF-8 replaced",
 		AttributesDropped: fmt.Sprintf("attributes beyond %d dropped", w.lim.MaxAttributes),
-		NestingCut:        fmt.Sprintf("values nested deeper than %d dropped", w.lim.MaxDepth),
+		NestingCut:        fmt.Sprintf("values nested deeper than %d dropped", MaxDepth),
 		LinkDropped:       "links without valid ids dropped",
 	} {
 		if text != "" && w.mends>>m&1 == 1 {
@@ -249,7 +249,7 @@ func appendText[T ~string | ~[]byte](dst []byte, field int, text T) []byte {
 // fit mends the body b of m so that it takes at most room bytes: attributes are
 // cut harder until it does. It returns false when no cut is enough.
 func (c *checker) fit(m *message, b []byte, room int) (out []byte, mends uint8, ok bool) {
-	for most := c.lim.MaxAttributeBytes; ; most = max(most/4, minAttribute) {
+	for most := int(c.lim.MaxAttributeBytes); ; most = max(most/4, minAttribute) {
 		w := mender{lim: c.lim, most: most, room: room}
 		if out = w.message(nil, m, b, 0); len(out) <= room {
 			return slices.Clip(out), w.mends | w.told, true

@@ -161,8 +161,8 @@ func TestLargeAttributesAreCutAndSayHowLongTheyWere(t *testing.T) {
 		attrs, mark := takeMark(t, got.Attributes)
 		kept := proto.Size(attrs[10])
 		require.Equal(t, fmt.Sprintf("attribute gen_ai.prompt cut from %d to %d bytes", was, kept), mark, name)
-		require.LessOrEqual(t, kept, otlp.DefaultMaxAttributeBytes)
-		require.Greater(t, kept, otlp.DefaultMaxAttributeBytes-2000, name)
+		require.LessOrEqual(t, kept, 1<<20)
+		require.Greater(t, kept, 1<<20-2000, name)
 		require.Equal(t, "it", attrs[11].Value.GetStringValue())
 		tc.check(attrs[10].Value)
 	}
@@ -235,6 +235,6 @@ func TestWhatIsTooManyOrTooDeepIsLeftOutAndCounted(t *testing.T) {
 	for ; len(v.GetArrayValue().GetValues()) > 0; levels++ {
 		v = v.GetArrayValue().Values[0]
 	}
-	require.Equal(t, otlp.DefaultMaxDepth, levels)
+	require.Equal(t, otlp.MaxDepth, levels)
 	mend(t, b, otlp.Limits{}, 1, otlp.LinkDropped)
 }

@@ -5,34 +5,35 @@ import (
 	"strings"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/settings"
 )
 
-// Defaults of Limits.
-const (
-	DefaultMaxAttributes     = 10_000
-	DefaultMaxAttributeBytes = 1 << 20
-	DefaultMaxDepth          = 32
-)
+// MaxDepth is how many arrays and maps may be inside each other; what is deeper
+// is cut.
+const MaxDepth = 32
 
-// Limits are the rules of Scan that are settings. The zero value of a field
-// means its default, except for MaxMessage. What is above MaxMessage by itself
-// is refused; what is above the others is cut.
+// Limits are the rules of Scan that are settings. What is above MaxMessage by
+// itself is refused; what is above the others is cut.
 type Limits struct {
-	MaxMessage        int // the broker's largest message, bytes; 0: any
-	MaxAttributes     int // attributes in one list
-	MaxAttributeBytes int // one attribute, key and value
-	MaxDepth          int // arrays and maps inside each other
+	MaxMessage int // the broker's largest message, bytes; 0: any
+	Attributes
 }
+
+// Attributes bounds attributes, and is part of the door's settings. Zero fields
+// take the defaults.
+type Attributes struct {
+	MaxAttributes     int           `help:"Most attributes of one span, event, link, resource or scope; further ones are dropped, and the span says so." default:"10000"`
+	MaxAttributeBytes settings.Size `help:"Largest attribute, key and value; a larger one is cut, and the span says so." default:"1MiB"`
+}
+
+var usual = settings.Filled(Attributes{})
 
 func (l Limits) withDefaults() Limits {
 	if l.MaxAttributes <= 0 {
-		l.MaxAttributes = DefaultMaxAttributes
+		l.MaxAttributes = usual.MaxAttributes
 	}
 	if l.MaxAttributeBytes <= 0 {
-		l.MaxAttributeBytes = DefaultMaxAttributeBytes
-	}
-	if l.MaxDepth <= 0 {
-		l.MaxDepth = DefaultMaxDepth
+		l.MaxAttributeBytes = usual.MaxAttributeBytes
 	}
 	return l
 }

@@ -32,7 +32,7 @@ func (s *scanner) span(b []byte) *problem {
 		} else if start, end = readBytes(b, next); start == bad {
 			return fieldProblem(schema.span.lookup(tag), 0, malformed(truncated))
 		}
-		if tag == SpanAttributes<<3|wireBytes && end-start <= s.lim.MaxAttributeBytes &&
+		if tag == SpanAttributes<<3|wireBytes && end-start <= int(s.lim.MaxAttributeBytes) &&
 			facts.attributes < s.lim.MaxAttributes && plainAttribute(b[start:end]) {
 			facts.attributes++
 		} else if p := s.spanField(&facts, tag>>3, b[start:end]); p != nil {

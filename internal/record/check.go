@@ -159,8 +159,8 @@ func (c checker) value(i int, v *ingestv1.Feature, kind Kind) *refusal {
 		got, fits = "bool", kind == Bool || kind == Category
 	case *ingestv1.Feature_String_:
 		got, fits = "string", kind == Text || kind == Category
-		if len(x.String_) > c.limits.MaxText {
-			return refuse(at("features", i, got), ReasonTooLarge, "has %d bytes, at most %d are allowed", len(x.String_), c.limits.MaxText)
+		if len(x.String_) > maxText {
+			return refuse(at("features", i, got), ReasonTooLarge, "has %d bytes, at most %d are allowed", len(x.String_), maxText)
 		}
 	}
 	if !fits {
@@ -173,8 +173,8 @@ func (c checker) metrics(m *ingestv1.Metrics) *refusal {
 	switch n := len(m.GetValues()); {
 	case n == 0:
 		return refuse("metrics.values", ReasonEmpty, "is empty")
-	case n > c.limits.MaxMetrics:
-		return refuse("metrics.values", ReasonTooLarge, "has %d values, at most %d are allowed", n, c.limits.MaxMetrics)
+	case n > maxMetrics:
+		return refuse("metrics.values", ReasonTooLarge, "has %d values, at most %d are allowed", n, maxMetrics)
 	}
 	clear(c.names)
 	for i, v := range m.GetValues() {
@@ -196,8 +196,8 @@ func (c checker) metrics(m *ingestv1.Metrics) *refusal {
 
 func (c checker) context(x *ingestv1.Context) *refusal {
 	raw := []byte(x.GetJson())
-	if len(raw) > c.limits.MaxContext {
-		return refuse("context.json", ReasonTooLarge, "has %d bytes, at most %d are allowed", len(raw), c.limits.MaxContext)
+	if most := int(c.limits.MaxContext); len(raw) > most {
+		return refuse("context.json", ReasonTooLarge, "has %d bytes, at most %d are allowed", len(raw), most)
 	}
 	if !utf8.Valid(raw) {
 		return refuse("context.json", ReasonUTF8, "the text is not valid UTF-8")

@@ -3,34 +3,38 @@ package record
 import (
 	"cmp"
 	"time"
+
+	"github.com/driftmesh/driftmesh/internal/settings"
 )
 
-// Limits bounds what a door takes in. Zero fields take the defaults.
+// Limits bounds what a door takes in, and is part of its settings. Zero fields
+// take the defaults.
 type Limits struct {
-	// MaxRecords of one batch; further ones are refused. Default 100,000.
-	MaxRecords int
-	// MaxAge is how far back an event time may lie. Default 9 years.
-	MaxAge time.Duration
-	// MaxAhead is how far ahead an event time may lie. Default 24 h.
-	MaxAhead time.Duration
-	// MaxContext is the size of a context's JSON. Default 1 MiB.
-	MaxContext int
-	// MaxText is the size of a text value or of a name. Default 64 KiB.
-	MaxText int
-	// MaxMetrics of one record. Default 1,000.
-	MaxMetrics int
+	MaxRecords int `help:"Most records of one batch; further ones are refused." default:"100000"`
+	EventTimes `embed:""`
+	MaxContext settings.Size `help:"Largest JSON context of a record." default:"1MiB"`
 }
 
-const year = 365 * 24 * time.Hour
+// EventTimes bounds the event times that a door takes in: by default nine years
+// back, and clocks that are a day fast.
+type EventTimes struct {
+	MaxAge   time.Duration `help:"How far back the event time of a record may lie." default:"78840h"`
+	MaxAhead time.Duration `help:"How far ahead the event time of a record may lie." default:"24h"`
+}
+
+const (
+	maxText    = 64 << 10 // bytes of a text value or of a name
+	maxMetrics = 1000     // of one record
+)
+
+var usual = settings.Filled(Limits{})
 
 // WithDefaults returns the limits with their zero fields filled in.
 func (l Limits) WithDefaults() Limits {
-	l.MaxRecords = cmp.Or(l.MaxRecords, 100_000)
-	l.MaxAge = cmp.Or(l.MaxAge, 9*year)
-	l.MaxAhead = cmp.Or(l.MaxAhead, 24*time.Hour)
-	l.MaxContext = cmp.Or(l.MaxContext, 1<<20)
-	l.MaxText = cmp.Or(l.MaxText, 64<<10)
-	l.MaxMetrics = cmp.Or(l.MaxMetrics, 1000)
+	l.MaxRecords = cmp.Or(l.MaxRecords, usual.MaxRecords)
+	l.MaxAge = cmp.Or(l.MaxAge, usual.MaxAge)
+	l.MaxAhead = cmp.Or(l.MaxAhead, usual.MaxAhead)
+	l.MaxContext = cmp.Or(l.MaxContext, usual.MaxContext)
 	return l
 }
 

@@ -100,6 +100,15 @@ func Defaults(cfg any) error {
 	return nil
 }
 
+// Filled is cfg with its default in every field that is zero. It panics where
+// the tags of T are wrong, which is a mistake in the program.
+func Filled[T any](cfg T) T {
+	if err := kong.ApplyDefaults(&cfg); err != nil {
+		panic(err)
+	}
+	return cfg
+}
+
 // fromEnvironment lets a variable beat the file: of several resolvers kong
 // takes the last that knows the flag.
 func fromEnvironment(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {

@@ -91,6 +91,19 @@ func TestBadValuesStopTheStart(t *testing.T) {
 	}
 }
 
+func TestFilledKeepsWhatIsSet(t *testing.T) {
+	type part struct {
+		Wait time.Duration `default:"2s"`
+	}
+	type config struct {
+		part   `embed:""`
+		Size   settings.Size `default:"1MiB"`
+		Name   string        `default:"usual"`
+		Inside int           `kong:"-"`
+	}
+	require.Equal(t, config{part: part{2 * time.Second}, Size: 1 << 20, Name: "mine", Inside: 7}, settings.Filled(config{Name: "mine", Inside: 7}))
+}
+
 func TestASecretNeverShows(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
 	require.NoError(t, os.WriteFile(path, []byte("hunter2\n"), 0o600))

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/origin"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
@@ -39,28 +38,10 @@ type Config struct {
 	Hosts       []string      `help:"Names under which browsers and others reach the HTTP addresses, besides localhost and IP addresses; * is any. Checked where callers without credentials are let in, or when set: a web page that has its own name resolve to this machine would else speak as its user." placeholder:"HOST"`
 
 	OTLP    otlpdoor.Config `embed:"" prefix:"otlp."`
-	Records RecordsConfig   `embed:"" prefix:"records."`
+	Records records.Limits  `embed:"" prefix:"records."`
 }
 
-// RecordsConfig bounds what the door for records takes in.
-type RecordsConfig struct {
-	MaxRecords  int           `help:"Most records of one batch; further ones are refused." default:"100000"`
-	MaxAge      time.Duration `help:"How far back an event time may lie." default:"78840h"`
-	MaxAhead    time.Duration `help:"How far ahead an event time may lie." default:"24h"`
-	MaxContext  settings.Size `help:"Largest JSON context of a record." default:"1MiB"`
-	Outstanding int           `help:"Unanswered batches of one stream; no further one is read meanwhile." default:"16"`
-}
-
-func (c RecordsConfig) limits() records.Limits {
-	return records.Limits{
-		Rules: record.Limits{
-			MaxRecords: c.MaxRecords, MaxAge: c.MaxAge, MaxAhead: c.MaxAhead, MaxContext: int(c.MaxContext),
-		},
-		Outstanding: c.Outstanding,
-	}
-}
-
-// maxDepth of a stream that still is a bound.
+// maxOutstanding batches of a stream are what still is a bound.
 const maxOutstanding = 1024
 
 // Validate reports every setting that cannot work.
@@ -72,6 +53,7 @@ func (c Config) Validate() error {
 	for name, n := range map[string]int64{
 		"gateway.max-request": int64(c.MaxRequest), "gateway.max-requests": int64(c.MaxRequests),
 		"gateway.max-tails": int64(c.MaxTails), "gateway.records.max-records": int64(c.Records.MaxRecords),
+		"gateway.records.max-age": int64(c.Records.MaxAge), "gateway.records.max-ahead": int64(c.Records.MaxAhead),
 		"gateway.max-in-flight": int64(c.MaxInFlight),
 	} {
 		if n < 0 {

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -30,7 +31,10 @@ func TestNobodyListensToTheWorldByAccident(t *testing.T) {
 
 func TestBadSettingsAreAllNamed(t *testing.T) {
 	t.Parallel()
-	err := gateway.Config{MaxTails: -1, Records: gateway.RecordsConfig{Outstanding: 5000}}.Validate()
+	cfg := gateway.Config{MaxTails: -1}
+	cfg.Records.Outstanding, cfg.Records.MaxAge = 5000, -time.Hour
+	err := cfg.Validate()
 	require.ErrorContains(t, err, "gateway.max-tails")
+	require.ErrorContains(t, err, "gateway.records.max-age")
 	require.ErrorContains(t, err, "gateway.records.outstanding")
 }

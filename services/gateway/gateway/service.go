@@ -95,7 +95,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 			Topic: topic, Type: valueType, Receipts: receipts, Timeout: cfg.PublishTimeout, Count: items.of(signal),
 		}, deps.Instance, publisher)
 	}
-	s.records = records.New(cfg.Records.limits(), records.Deps{
+	s.records = records.New(cfg.Records, records.Deps{
 		Intake: intake(event.Records, event.TypeRecords, event.RecordReceipts, event.SignalRecords), Budget: budget, MaxMessage: s.maxMessage,
 		Profiles: record.NewCache(driftv1.NewDriftServiceClient(deps.Drift), nil),
 		Tracer:   deps.Traces.Tracer("github.com/driftmesh/driftmesh/services/gateway"),

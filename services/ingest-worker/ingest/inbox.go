@@ -43,7 +43,7 @@ func (s *Service) newInbox(publisher broker.Publisher) (*inbox, error) {
 	return &inbox{
 		admitter: admit.New(admit.Config{
 			Service: name, Caller: sealer.Caller(caller), Profiles: record.NewCache(s.deps.Drift, nil),
-			Records:    record.Limits{MaxAge: s.cfg.Inbox.MaxAge, MaxAhead: s.cfg.Inbox.MaxAhead},
+			Records:    record.Limits{EventTimes: s.cfg.Inbox.EventTimes},
 			MaxMessage: func() int { return s.deps.Broker.Capabilities().MaxMessageBytes },
 		}),
 		sealer: sealer, store: s.store, publisher: publisher, metrics: s.metrics,

@@ -3,10 +3,10 @@ package ingest
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/admit"
 )
 
@@ -19,10 +19,9 @@ const (
 
 // InboxConfig is what can be set about the topic inbox.
 type InboxConfig struct {
-	Auth     string        `help:"Who may publish to the topic inbox: token asks for a token or an API key in the message's headers; broker believes the broker, which has to verify its users (RabbitMQ alone does); anonymous is token, and takes messages without credentials too, as tenant default. Empty is token; driftmesh up makes it anonymous where its gateway lets anonymous callers in and its broker is its own, on loopback." enum:",token,broker,anonymous" default:""`
-	Users    []string      `help:"The broker's users who may publish to the topic inbox, where inbox-auth is broker." placeholder:"USER=TENANT"`
-	MaxAge   time.Duration `help:"How far in the past the event time of a record may lie that comes in by the topic inbox." default:"78840h"`
-	MaxAhead time.Duration `help:"How far in the future the event time of a record may lie that comes in by the topic inbox." default:"24h"`
+	Auth              string   `help:"Who may publish to the topic inbox: token asks for a token or an API key in the message's headers; broker believes the broker, which has to verify its users (RabbitMQ alone does); anonymous is token, and takes messages without credentials too, as tenant default. Empty is token; driftmesh up makes it anonymous where its gateway lets anonymous callers in and its broker is its own, on loopback." enum:",token,broker,anonymous" default:""`
+	Users             []string `help:"The broker's users who may publish to the topic inbox, where inbox-auth is broker." placeholder:"USER=TENANT"`
+	record.EventTimes `embed:""`
 }
 
 // check reports every setting that cannot work.

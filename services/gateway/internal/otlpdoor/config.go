@@ -1,20 +1,18 @@
 package otlpdoor
 
 import (
-	"cmp"
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/otlp"
 	"github.com/driftmesh/driftmesh/internal/settings"
 )
 
-// Config bounds the door. Zero values mean the defaults given.
+// Config bounds the door. Zero values mean the defaults.
 type Config struct {
 	MaxRequest settings.Size `help:"Largest request, counted after decompression." default:"64MiB"`
 	RetryDelay time.Duration `help:"When callers that are told to try again should do so." default:"1s"`
 
-	MaxAttributes     int           `help:"Most attributes of one span, event, link, resource or scope; further ones are dropped, and the span says so." default:"10000"`
-	MaxAttributeBytes settings.Size `help:"Largest attribute, key and value; a larger one is cut, and the span says so." default:"1MiB"`
+	otlp.Attributes `embed:""`
 
 	MaxStreams   uint32        `help:"Concurrent calls of one gRPC connection." default:"256"`
 	MaxIdle      time.Duration `help:"A connection without calls is closed after this." default:"15m"`
@@ -24,26 +22,12 @@ type Config struct {
 	CORSOrigins  []string      `name:"cors-origins" help:"Origins of web pages that may send traces over HTTP; * is any."`
 }
 
-func (c Config) withDefaults() Config {
-	c.MaxRequest = cmp.Or(c.MaxRequest, 64<<20)
-	c.RetryDelay = cmp.Or(c.RetryDelay, time.Second)
-	c.MaxAttributes = cmp.Or(c.MaxAttributes, otlp.DefaultMaxAttributes)
-	c.MaxAttributeBytes = cmp.Or(c.MaxAttributeBytes, otlp.DefaultMaxAttributeBytes)
-	c.MaxStreams = cmp.Or(c.MaxStreams, 256)
-	c.MaxIdle = cmp.Or(c.MaxIdle, 15*time.Minute)
-	c.ReadTimeout = cmp.Or(c.ReadTimeout, time.Minute)
-	c.DrainTimeout = cmp.Or(c.DrainTimeout, 10*time.Second)
-	return c
-}
-
 // limits are the rules for spans; maxMessage is the broker's limit, 0 for none.
 func (c Config) limits(maxMessage int) otlp.Limits {
 	if maxMessage > 0 {
 		maxMessage = max(maxMessage-headroom, 1)
 	}
-	return otlp.Limits{
-		MaxMessage: maxMessage, MaxAttributes: c.MaxAttributes, MaxAttributeBytes: int(c.MaxAttributeBytes),
-	}
+	return otlp.Limits{MaxMessage: maxMessage, Attributes: c.Attributes}
 }
 
 // headroom is what id and headers of a message take at most: void numbers 1

@@ -20,6 +20,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/otlp"
+	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/origin"
@@ -56,7 +57,7 @@ type Door struct {
 
 // New makes the door. It starts nothing.
 func New(cfg Config, deps Deps) (*Door, error) {
-	cfg = cfg.withDefaults()
+	cfg = settings.Filled(cfg)
 	d := &Door{
 		cfg: cfg, deps: deps, now: time.Now,
 		tracer:  deps.Traces.Tracer("github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"),

@@ -262,7 +262,7 @@ func TestAllBadPublishesNothing(t *testing.T) {
 
 func TestLimitsOfAttributesAreSettings(t *testing.T) {
 	t.Parallel()
-	b := start(t, otlpdoor.Config{MaxAttributes: 12, MaxAttributeBytes: 100})
+	b := start(t, otlpdoor.Config{Attributes: otlp.Attributes{MaxAttributes: 12, MaxAttributeBytes: 100}})
 	req := sample(4)
 	span := req.ResourceSpans[0].ScopeSpans[0].Spans[0]
 	span.Attributes = []*commonpb.KeyValue{str("k", strings.Repeat("x", 101))}

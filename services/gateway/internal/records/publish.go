@@ -16,7 +16,7 @@ const retryLater = 2 * time.Second
 // refuses for good join the rejected ones. With an error the caller may send
 // the whole batch again.
 func (s *Service) publish(ctx context.Context, tenant string, v *record.Verdict) (accepted int, err error) {
-	chunks, err := record.Cut(v.Good, s.limits.MessageBytes)
+	chunks, err := record.Cut(v.Good, record.MessageBytes)
 	if err != nil {
 		return 0, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/record"
+	"github.com/driftmesh/driftmesh/internal/settings"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 )
@@ -44,8 +45,8 @@ type Service struct {
 // New makes the service. Stop it.
 func New(limits Limits, deps Deps) *Service {
 	s := &Service{
-		limits: limits.withDefaults(), intake: deps.Intake, budget: deps.Budget, maxMessage: deps.MaxMessage,
-		sieve:  record.NewSieve(limits.Rules, deps.Profiles),
+		limits: settings.Filled(limits), intake: deps.Intake, budget: deps.Budget, maxMessage: deps.MaxMessage,
+		sieve:  record.NewSieve(limits.Limits, deps.Profiles),
 		tracer: deps.Tracer, now: deps.Now, stop: make(chan struct{}),
 	}
 	if s.now == nil {
