@@ -1283,6 +1283,248 @@ func (x *Dependency) GetCalls() uint64 {
 	return 0
 }
 
+// MeasureServicesRequest says what is measured, and at which times. An answer
+// has at most 11,000 points a series and 1,000,000 in all, and looks at no more
+// than 366 days.
+type MeasureServicesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The services; from 1 to 100.
+	Services []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	// Which spans are calls: those of these kinds, such as "server"; empty for all.
+	SpanKinds []string `protobuf:"bytes,2,rep,name=span_kinds,json=spanKinds,proto3" json:"span_kinds,omitempty"`
+	// One series for each operation of a service, not one for the service.
+	ByOperation bool `protobuf:"varint,3,opt,name=by_operation,json=byOperation,proto3" json:"by_operation,omitempty"`
+	// Time of the first point.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// No point is after this.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// From one point to the next.
+	Step *durationpb.Duration `protobuf:"bytes,6,opt,name=step,proto3" json:"step,omitempty"`
+	// How far a point looks back: at the spans that start in so long a time
+	// before it.
+	Window *durationpb.Duration `protobuf:"bytes,7,opt,name=window,proto3" json:"window,omitempty"`
+	// Which quantile of the durations is asked for, from 0 to 1. Absent for none.
+	Quantile      *float64 `protobuf:"fixed64,8,opt,name=quantile,proto3,oneof" json:"quantile,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MeasureServicesRequest) Reset() {
+	*x = MeasureServicesRequest{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MeasureServicesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MeasureServicesRequest) ProtoMessage() {}
+
+func (x *MeasureServicesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MeasureServicesRequest.ProtoReflect.Descriptor instead.
+func (*MeasureServicesRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *MeasureServicesRequest) GetServices() []string {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *MeasureServicesRequest) GetSpanKinds() []string {
+	if x != nil {
+		return x.SpanKinds
+	}
+	return nil
+}
+
+func (x *MeasureServicesRequest) GetByOperation() bool {
+	if x != nil {
+		return x.ByOperation
+	}
+	return false
+}
+
+func (x *MeasureServicesRequest) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *MeasureServicesRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *MeasureServicesRequest) GetStep() *durationpb.Duration {
+	if x != nil {
+		return x.Step
+	}
+	return nil
+}
+
+func (x *MeasureServicesRequest) GetWindow() *durationpb.Duration {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+func (x *MeasureServicesRequest) GetQuantile() float64 {
+	if x != nil && x.Quantile != nil {
+		return *x.Quantile
+	}
+	return 0
+}
+
+// MeasureServicesResponse has the series with a call in at least one window.
+type MeasureServicesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sorted by service, then operation.
+	Series        []*ServiceSeries `protobuf:"bytes,1,rep,name=series,proto3" json:"series,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MeasureServicesResponse) Reset() {
+	*x = MeasureServicesResponse{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MeasureServicesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MeasureServicesResponse) ProtoMessage() {}
+
+func (x *MeasureServicesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MeasureServicesResponse.ProtoReflect.Descriptor instead.
+func (*MeasureServicesResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *MeasureServicesResponse) GetSeries() []*ServiceSeries {
+	if x != nil {
+		return x.Series
+	}
+	return nil
+}
+
+// ServiceSeries is a service, or one operation of it, over time.
+type ServiceSeries struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The service.
+	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// The operation, where series are by operation.
+	Operation string `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	// How many calls; one number a point.
+	Calls []uint64 `protobuf:"varint,3,rep,packed,name=calls,proto3" json:"calls,omitempty"`
+	// How many of them have the status ERROR; one number a point.
+	Errors []uint64 `protobuf:"varint,4,rep,packed,name=errors,proto3" json:"errors,omitempty"`
+	// The quantile of their durations in nanoseconds, interpolated between the two
+	// nearest; one number a point, NaN where there is no call. Empty when no
+	// quantile was asked for.
+	Durations     []float64 `protobuf:"fixed64,5,rep,packed,name=durations,proto3" json:"durations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceSeries) Reset() {
+	*x = ServiceSeries{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceSeries) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceSeries) ProtoMessage() {}
+
+func (x *ServiceSeries) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceSeries.ProtoReflect.Descriptor instead.
+func (*ServiceSeries) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ServiceSeries) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *ServiceSeries) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
+}
+
+func (x *ServiceSeries) GetCalls() []uint64 {
+	if x != nil {
+		return x.Calls
+	}
+	return nil
+}
+
+func (x *ServiceSeries) GetErrors() []uint64 {
+	if x != nil {
+		return x.Errors
+	}
+	return nil
+}
+
+func (x *ServiceSeries) GetDurations() []float64 {
+	if x != nil {
+		return x.Durations
+	}
+	return nil
+}
+
 // QuerySQLRequest is a statement.
 type QuerySQLRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1294,7 +1536,7 @@ type QuerySQLRequest struct {
 
 func (x *QuerySQLRequest) Reset() {
 	*x = QuerySQLRequest{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[18]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1306,7 +1548,7 @@ func (x *QuerySQLRequest) String() string {
 func (*QuerySQLRequest) ProtoMessage() {}
 
 func (x *QuerySQLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[18]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1319,7 +1561,7 @@ func (x *QuerySQLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySQLRequest.ProtoReflect.Descriptor instead.
 func (*QuerySQLRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{18}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *QuerySQLRequest) GetQuery() string {
@@ -1344,7 +1586,7 @@ type QuerySQLResponse struct {
 
 func (x *QuerySQLResponse) Reset() {
 	*x = QuerySQLResponse{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[19]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1356,7 +1598,7 @@ func (x *QuerySQLResponse) String() string {
 func (*QuerySQLResponse) ProtoMessage() {}
 
 func (x *QuerySQLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[19]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1369,7 +1611,7 @@ func (x *QuerySQLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySQLResponse.ProtoReflect.Descriptor instead.
 func (*QuerySQLResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{19}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *QuerySQLResponse) GetColumns() []*SQLColumn {
@@ -1406,7 +1648,7 @@ type SQLColumn struct {
 
 func (x *SQLColumn) Reset() {
 	*x = SQLColumn{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[20]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1660,7 @@ func (x *SQLColumn) String() string {
 func (*SQLColumn) ProtoMessage() {}
 
 func (x *SQLColumn) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[20]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +1673,7 @@ func (x *SQLColumn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SQLColumn.ProtoReflect.Descriptor instead.
 func (*SQLColumn) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{20}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SQLColumn) GetName() string {
@@ -1544,7 +1786,27 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"Dependency\x12\x16\n" +
 	"\x06parent\x18\x01 \x01(\tR\x06parent\x12\x14\n" +
 	"\x05child\x18\x02 \x01(\tR\x05child\x12\x14\n" +
-	"\x05calls\x18\x03 \x01(\x04R\x05calls\"'\n" +
+	"\x05calls\x18\x03 \x01(\x04R\x05calls\"\xf8\x02\n" +
+	"\x16MeasureServicesRequest\x12\x1a\n" +
+	"\bservices\x18\x01 \x03(\tR\bservices\x12\x1d\n" +
+	"\n" +
+	"span_kinds\x18\x02 \x03(\tR\tspanKinds\x12!\n" +
+	"\fby_operation\x18\x03 \x01(\bR\vbyOperation\x129\n" +
+	"\n" +
+	"start_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12-\n" +
+	"\x04step\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x04step\x121\n" +
+	"\x06window\x18\a \x01(\v2\x19.google.protobuf.DurationR\x06window\x12\x1f\n" +
+	"\bquantile\x18\b \x01(\x01H\x00R\bquantile\x88\x01\x01B\v\n" +
+	"\t_quantile\"T\n" +
+	"\x17MeasureServicesResponse\x129\n" +
+	"\x06series\x18\x01 \x03(\v2!.driftmesh.trace.v1.ServiceSeriesR\x06series\"\x93\x01\n" +
+	"\rServiceSeries\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1c\n" +
+	"\toperation\x18\x02 \x01(\tR\toperation\x12\x14\n" +
+	"\x05calls\x18\x03 \x03(\x04R\x05calls\x12\x16\n" +
+	"\x06errors\x18\x04 \x03(\x04R\x06errors\x12\x1c\n" +
+	"\tdurations\x18\x05 \x03(\x01R\tdurations\"'\n" +
 	"\x0fQuerySQLRequest\x12\x14\n" +
 	"\x05query\x18\x01 \x01(\tR\x05query\"}\n" +
 	"\x10QuerySQLResponse\x127\n" +
@@ -1560,7 +1822,7 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"\x11ODDITY_CLOCK_SKEW\x10\x02\x12\x1b\n" +
 	"\x17ODDITY_END_BEFORE_START\x10\x03\x12\x14\n" +
 	"\x10ODDITY_SHARED_ID\x10\x04\x12\x10\n" +
-	"\fODDITY_CYCLE\x10\x052\xbd\x05\n" +
+	"\fODDITY_CYCLE\x10\x052\xa9\x06\n" +
 	"\fTraceService\x12W\n" +
 	"\bGetTrace\x12#.driftmesh.trace.v1.GetTraceRequest\x1a$.driftmesh.trace.v1.GetTraceResponse0\x01\x12]\n" +
 	"\n" +
@@ -1568,7 +1830,8 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"\fSearchTraces\x12'.driftmesh.trace.v1.SearchTracesRequest\x1a(.driftmesh.trace.v1.SearchTracesResponse\x12a\n" +
 	"\fListServices\x12'.driftmesh.trace.v1.ListServicesRequest\x1a(.driftmesh.trace.v1.ListServicesResponse\x12g\n" +
 	"\x0eListOperations\x12).driftmesh.trace.v1.ListOperationsRequest\x1a*.driftmesh.trace.v1.ListOperationsResponse\x12m\n" +
-	"\x10ListDependencies\x12+.driftmesh.trace.v1.ListDependenciesRequest\x1a,.driftmesh.trace.v1.ListDependenciesResponse\x12W\n" +
+	"\x10ListDependencies\x12+.driftmesh.trace.v1.ListDependenciesRequest\x1a,.driftmesh.trace.v1.ListDependenciesResponse\x12j\n" +
+	"\x0fMeasureServices\x12*.driftmesh.trace.v1.MeasureServicesRequest\x1a+.driftmesh.trace.v1.MeasureServicesResponse\x12W\n" +
 	"\bQuerySQL\x12#.driftmesh.trace.v1.QuerySQLRequest\x1a$.driftmesh.trace.v1.QuerySQLResponse0\x01BAZ?github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1;tracev1b\x06proto3"
 
 var (
@@ -1584,7 +1847,7 @@ func file_driftmesh_trace_v1_trace_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_trace_v1_trace_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_driftmesh_trace_v1_trace_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_driftmesh_trace_v1_trace_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_driftmesh_trace_v1_trace_proto_goTypes = []any{
 	(Oddity)(0),                      // 0: driftmesh.trace.v1.Oddity
 	(*GetTraceRequest)(nil),          // 1: driftmesh.trace.v1.GetTraceRequest
@@ -1605,53 +1868,63 @@ var file_driftmesh_trace_v1_trace_proto_goTypes = []any{
 	(*ListDependenciesRequest)(nil),  // 16: driftmesh.trace.v1.ListDependenciesRequest
 	(*ListDependenciesResponse)(nil), // 17: driftmesh.trace.v1.ListDependenciesResponse
 	(*Dependency)(nil),               // 18: driftmesh.trace.v1.Dependency
-	(*QuerySQLRequest)(nil),          // 19: driftmesh.trace.v1.QuerySQLRequest
-	(*QuerySQLResponse)(nil),         // 20: driftmesh.trace.v1.QuerySQLResponse
-	(*SQLColumn)(nil),                // 21: driftmesh.trace.v1.SQLColumn
-	nil,                              // 22: driftmesh.trace.v1.TraceQuery.AttributesEntry
-	(*timestamppb.Timestamp)(nil),    // 23: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 24: google.protobuf.Duration
+	(*MeasureServicesRequest)(nil),   // 19: driftmesh.trace.v1.MeasureServicesRequest
+	(*MeasureServicesResponse)(nil),  // 20: driftmesh.trace.v1.MeasureServicesResponse
+	(*ServiceSeries)(nil),            // 21: driftmesh.trace.v1.ServiceSeries
+	(*QuerySQLRequest)(nil),          // 22: driftmesh.trace.v1.QuerySQLRequest
+	(*QuerySQLResponse)(nil),         // 23: driftmesh.trace.v1.QuerySQLResponse
+	(*SQLColumn)(nil),                // 24: driftmesh.trace.v1.SQLColumn
+	nil,                              // 25: driftmesh.trace.v1.TraceQuery.AttributesEntry
+	(*timestamppb.Timestamp)(nil),    // 26: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 27: google.protobuf.Duration
 }
 var file_driftmesh_trace_v1_trace_proto_depIdxs = []int32{
-	23, // 0: driftmesh.trace.v1.GetTraceRequest.start_time:type_name -> google.protobuf.Timestamp
-	23, // 1: driftmesh.trace.v1.GetTraceRequest.end_time:type_name -> google.protobuf.Timestamp
+	26, // 0: driftmesh.trace.v1.GetTraceRequest.start_time:type_name -> google.protobuf.Timestamp
+	26, // 1: driftmesh.trace.v1.GetTraceRequest.end_time:type_name -> google.protobuf.Timestamp
 	3,  // 2: driftmesh.trace.v1.GetTraceResponse.warnings:type_name -> driftmesh.trace.v1.SpanWarning
 	0,  // 3: driftmesh.trace.v1.SpanWarning.oddity:type_name -> driftmesh.trace.v1.Oddity
-	22, // 4: driftmesh.trace.v1.TraceQuery.attributes:type_name -> driftmesh.trace.v1.TraceQuery.AttributesEntry
-	23, // 5: driftmesh.trace.v1.TraceQuery.start_time:type_name -> google.protobuf.Timestamp
-	23, // 6: driftmesh.trace.v1.TraceQuery.end_time:type_name -> google.protobuf.Timestamp
-	24, // 7: driftmesh.trace.v1.TraceQuery.min_duration:type_name -> google.protobuf.Duration
-	24, // 8: driftmesh.trace.v1.TraceQuery.max_duration:type_name -> google.protobuf.Duration
+	25, // 4: driftmesh.trace.v1.TraceQuery.attributes:type_name -> driftmesh.trace.v1.TraceQuery.AttributesEntry
+	26, // 5: driftmesh.trace.v1.TraceQuery.start_time:type_name -> google.protobuf.Timestamp
+	26, // 6: driftmesh.trace.v1.TraceQuery.end_time:type_name -> google.protobuf.Timestamp
+	27, // 7: driftmesh.trace.v1.TraceQuery.min_duration:type_name -> google.protobuf.Duration
+	27, // 8: driftmesh.trace.v1.TraceQuery.max_duration:type_name -> google.protobuf.Duration
 	4,  // 9: driftmesh.trace.v1.FindTracesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
 	4,  // 10: driftmesh.trace.v1.SearchTracesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
 	9,  // 11: driftmesh.trace.v1.SearchTracesResponse.traces:type_name -> driftmesh.trace.v1.TraceSummary
-	23, // 12: driftmesh.trace.v1.TraceSummary.start_time:type_name -> google.protobuf.Timestamp
-	24, // 13: driftmesh.trace.v1.TraceSummary.duration:type_name -> google.protobuf.Duration
+	26, // 12: driftmesh.trace.v1.TraceSummary.start_time:type_name -> google.protobuf.Timestamp
+	27, // 13: driftmesh.trace.v1.TraceSummary.duration:type_name -> google.protobuf.Duration
 	10, // 14: driftmesh.trace.v1.TraceSummary.service_counts:type_name -> driftmesh.trace.v1.ServiceCount
 	15, // 15: driftmesh.trace.v1.ListOperationsResponse.operations:type_name -> driftmesh.trace.v1.Operation
-	23, // 16: driftmesh.trace.v1.ListDependenciesRequest.start_time:type_name -> google.protobuf.Timestamp
-	23, // 17: driftmesh.trace.v1.ListDependenciesRequest.end_time:type_name -> google.protobuf.Timestamp
+	26, // 16: driftmesh.trace.v1.ListDependenciesRequest.start_time:type_name -> google.protobuf.Timestamp
+	26, // 17: driftmesh.trace.v1.ListDependenciesRequest.end_time:type_name -> google.protobuf.Timestamp
 	18, // 18: driftmesh.trace.v1.ListDependenciesResponse.dependencies:type_name -> driftmesh.trace.v1.Dependency
-	21, // 19: driftmesh.trace.v1.QuerySQLResponse.columns:type_name -> driftmesh.trace.v1.SQLColumn
-	1,  // 20: driftmesh.trace.v1.TraceService.GetTrace:input_type -> driftmesh.trace.v1.GetTraceRequest
-	5,  // 21: driftmesh.trace.v1.TraceService.FindTraces:input_type -> driftmesh.trace.v1.FindTracesRequest
-	7,  // 22: driftmesh.trace.v1.TraceService.SearchTraces:input_type -> driftmesh.trace.v1.SearchTracesRequest
-	11, // 23: driftmesh.trace.v1.TraceService.ListServices:input_type -> driftmesh.trace.v1.ListServicesRequest
-	13, // 24: driftmesh.trace.v1.TraceService.ListOperations:input_type -> driftmesh.trace.v1.ListOperationsRequest
-	16, // 25: driftmesh.trace.v1.TraceService.ListDependencies:input_type -> driftmesh.trace.v1.ListDependenciesRequest
-	19, // 26: driftmesh.trace.v1.TraceService.QuerySQL:input_type -> driftmesh.trace.v1.QuerySQLRequest
-	2,  // 27: driftmesh.trace.v1.TraceService.GetTrace:output_type -> driftmesh.trace.v1.GetTraceResponse
-	6,  // 28: driftmesh.trace.v1.TraceService.FindTraces:output_type -> driftmesh.trace.v1.FindTracesResponse
-	8,  // 29: driftmesh.trace.v1.TraceService.SearchTraces:output_type -> driftmesh.trace.v1.SearchTracesResponse
-	12, // 30: driftmesh.trace.v1.TraceService.ListServices:output_type -> driftmesh.trace.v1.ListServicesResponse
-	14, // 31: driftmesh.trace.v1.TraceService.ListOperations:output_type -> driftmesh.trace.v1.ListOperationsResponse
-	17, // 32: driftmesh.trace.v1.TraceService.ListDependencies:output_type -> driftmesh.trace.v1.ListDependenciesResponse
-	20, // 33: driftmesh.trace.v1.TraceService.QuerySQL:output_type -> driftmesh.trace.v1.QuerySQLResponse
-	27, // [27:34] is the sub-list for method output_type
-	20, // [20:27] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	26, // 19: driftmesh.trace.v1.MeasureServicesRequest.start_time:type_name -> google.protobuf.Timestamp
+	26, // 20: driftmesh.trace.v1.MeasureServicesRequest.end_time:type_name -> google.protobuf.Timestamp
+	27, // 21: driftmesh.trace.v1.MeasureServicesRequest.step:type_name -> google.protobuf.Duration
+	27, // 22: driftmesh.trace.v1.MeasureServicesRequest.window:type_name -> google.protobuf.Duration
+	21, // 23: driftmesh.trace.v1.MeasureServicesResponse.series:type_name -> driftmesh.trace.v1.ServiceSeries
+	24, // 24: driftmesh.trace.v1.QuerySQLResponse.columns:type_name -> driftmesh.trace.v1.SQLColumn
+	1,  // 25: driftmesh.trace.v1.TraceService.GetTrace:input_type -> driftmesh.trace.v1.GetTraceRequest
+	5,  // 26: driftmesh.trace.v1.TraceService.FindTraces:input_type -> driftmesh.trace.v1.FindTracesRequest
+	7,  // 27: driftmesh.trace.v1.TraceService.SearchTraces:input_type -> driftmesh.trace.v1.SearchTracesRequest
+	11, // 28: driftmesh.trace.v1.TraceService.ListServices:input_type -> driftmesh.trace.v1.ListServicesRequest
+	13, // 29: driftmesh.trace.v1.TraceService.ListOperations:input_type -> driftmesh.trace.v1.ListOperationsRequest
+	16, // 30: driftmesh.trace.v1.TraceService.ListDependencies:input_type -> driftmesh.trace.v1.ListDependenciesRequest
+	19, // 31: driftmesh.trace.v1.TraceService.MeasureServices:input_type -> driftmesh.trace.v1.MeasureServicesRequest
+	22, // 32: driftmesh.trace.v1.TraceService.QuerySQL:input_type -> driftmesh.trace.v1.QuerySQLRequest
+	2,  // 33: driftmesh.trace.v1.TraceService.GetTrace:output_type -> driftmesh.trace.v1.GetTraceResponse
+	6,  // 34: driftmesh.trace.v1.TraceService.FindTraces:output_type -> driftmesh.trace.v1.FindTracesResponse
+	8,  // 35: driftmesh.trace.v1.TraceService.SearchTraces:output_type -> driftmesh.trace.v1.SearchTracesResponse
+	12, // 36: driftmesh.trace.v1.TraceService.ListServices:output_type -> driftmesh.trace.v1.ListServicesResponse
+	14, // 37: driftmesh.trace.v1.TraceService.ListOperations:output_type -> driftmesh.trace.v1.ListOperationsResponse
+	17, // 38: driftmesh.trace.v1.TraceService.ListDependencies:output_type -> driftmesh.trace.v1.ListDependenciesResponse
+	20, // 39: driftmesh.trace.v1.TraceService.MeasureServices:output_type -> driftmesh.trace.v1.MeasureServicesResponse
+	23, // 40: driftmesh.trace.v1.TraceService.QuerySQL:output_type -> driftmesh.trace.v1.QuerySQLResponse
+	33, // [33:41] is the sub-list for method output_type
+	25, // [25:33] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_trace_v1_trace_proto_init() }
@@ -1659,13 +1932,14 @@ func file_driftmesh_trace_v1_trace_proto_init() {
 	if File_driftmesh_trace_v1_trace_proto != nil {
 		return
 	}
+	file_driftmesh_trace_v1_trace_proto_msgTypes[18].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_trace_v1_trace_proto_rawDesc), len(file_driftmesh_trace_v1_trace_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,7 @@ const (
 	TraceService_ListServices_FullMethodName     = "/driftmesh.trace.v1.TraceService/ListServices"
 	TraceService_ListOperations_FullMethodName   = "/driftmesh.trace.v1.TraceService/ListOperations"
 	TraceService_ListDependencies_FullMethodName = "/driftmesh.trace.v1.TraceService/ListDependencies"
+	TraceService_MeasureServices_FullMethodName  = "/driftmesh.trace.v1.TraceService/MeasureServices"
 	TraceService_QuerySQL_FullMethodName         = "/driftmesh.trace.v1.TraceService/QuerySQL"
 )
 
@@ -56,6 +57,9 @@ type TraceServiceClient interface {
 	ListOperations(ctx context.Context, in *ListOperationsRequest, opts ...grpc.CallOption) (*ListOperationsResponse, error)
 	// ListDependencies counts the calls from service to service.
 	ListDependencies(ctx context.Context, in *ListDependenciesRequest, opts ...grpc.CallOption) (*ListDependenciesResponse, error)
+	// MeasureServices gives how often services were called, how often that failed
+	// and how long it took, over time.
+	MeasureServices(ctx context.Context, in *MeasureServicesRequest, opts ...grpc.CallOption) (*MeasureServicesResponse, error)
 	// QuerySQL runs one SELECT of ClickHouse's SQL over the tables otel_traces and
 	// otel_traces_trace_id_ts, which show the caller's spans alone.
 	QuerySQL(ctx context.Context, in *QuerySQLRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[QuerySQLResponse], error)
@@ -147,6 +151,16 @@ func (c *traceServiceClient) ListDependencies(ctx context.Context, in *ListDepen
 	return out, nil
 }
 
+func (c *traceServiceClient) MeasureServices(ctx context.Context, in *MeasureServicesRequest, opts ...grpc.CallOption) (*MeasureServicesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MeasureServicesResponse)
+	err := c.cc.Invoke(ctx, TraceService_MeasureServices_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *traceServiceClient) QuerySQL(ctx context.Context, in *QuerySQLRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[QuerySQLResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &TraceService_ServiceDesc.Streams[2], TraceService_QuerySQL_FullMethodName, cOpts...)
@@ -192,6 +206,9 @@ type TraceServiceServer interface {
 	ListOperations(context.Context, *ListOperationsRequest) (*ListOperationsResponse, error)
 	// ListDependencies counts the calls from service to service.
 	ListDependencies(context.Context, *ListDependenciesRequest) (*ListDependenciesResponse, error)
+	// MeasureServices gives how often services were called, how often that failed
+	// and how long it took, over time.
+	MeasureServices(context.Context, *MeasureServicesRequest) (*MeasureServicesResponse, error)
 	// QuerySQL runs one SELECT of ClickHouse's SQL over the tables otel_traces and
 	// otel_traces_trace_id_ts, which show the caller's spans alone.
 	QuerySQL(*QuerySQLRequest, grpc.ServerStreamingServer[QuerySQLResponse]) error
@@ -222,6 +239,9 @@ func (UnimplementedTraceServiceServer) ListOperations(context.Context, *ListOper
 }
 func (UnimplementedTraceServiceServer) ListDependencies(context.Context, *ListDependenciesRequest) (*ListDependenciesResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method ListDependencies not implemented")
+}
+func (UnimplementedTraceServiceServer) MeasureServices(context.Context, *MeasureServicesRequest) (*MeasureServicesResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method MeasureServices not implemented")
 }
 func (UnimplementedTraceServiceServer) QuerySQL(*QuerySQLRequest, grpc.ServerStreamingServer[QuerySQLResponse]) error {
 	return status.Errorf(codes.Unimplemented, "method QuerySQL not implemented")
@@ -341,6 +361,24 @@ func _TraceService_ListDependencies_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TraceService_MeasureServices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MeasureServicesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TraceServiceServer).MeasureServices(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TraceService_MeasureServices_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TraceServiceServer).MeasureServices(ctx, req.(*MeasureServicesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _TraceService_QuerySQL_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(QuerySQLRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -374,6 +412,10 @@ var TraceService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListDependencies",
 			Handler:    _TraceService_ListDependencies_Handler,
+		},
+		{
+			MethodName: "MeasureServices",
+			Handler:    _TraceService_MeasureServices_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

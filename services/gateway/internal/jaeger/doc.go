@@ -12,6 +12,10 @@
 //	/api/traces/{id}                     one trace
 //	/api/traces?service&…                search, or traceID= once or more
 //	/api/dependencies?endTs&lookback     how often services call one another
+//	/api/metrics/calls?service&…         calls a second, as are …
+//	/api/metrics/errors?service&…        the share that failed
+//	/api/metrics/latencies?service&…     a quantile of how long they took
+//	/api/metrics/minstep                 the shortest step between points
 //	/api/transform                       a posted OTLP/JSON document as Jaeger's
 //	/api/v3/…                            the same in OTLP's own JSON
 //

@@ -14,8 +14,9 @@ func FuzzSearch(f *testing.F) {
 	f.Add("service=s&tags=%7B%22a%22%3A1%7D&limit=5&lookback=2d")
 	f.Add("service=s&tag=a:b&minDuration=1ms&start=1&end=2&traceID=ff")
 	f.Add("query.startTimeMin=2026-01-01T00:00:00+01:00&query.startTimeMax=2027-01-01T00:00:00Z")
+	f.Add("service=s&quantile=.5&endTs=1&lookback=2&step=3&ratePer=4&spanKind=client&groupByOperation=1")
 	f.Fuzz(func(t *testing.T, query string) {
-		for _, path := range []string{"/api/traces", "/api/v3/traces", "/api/dependencies", "/api/traces/7"} {
+		for _, path := range []string{"/api/traces", "/api/v3/traces", "/api/dependencies", "/api/traces/7", "/api/metrics/latencies"} {
 			r := httptest.NewRequest(http.MethodGet, path, nil)
 			r.URL = &url.URL{Path: path, RawQuery: query}
 			w := httptest.NewRecorder()

@@ -44,6 +44,7 @@ type store struct {
 	parts                      []*tracev1.FindTracesResponse
 	summaries                  *tracev1.SearchTracesResponse
 	dependencies               []*tracev1.Dependency
+	measures                   *tracev1.MeasureServicesResponse
 	err                        error // after the parts
 
 	found  *tracev1.FindTracesRequest
@@ -51,6 +52,8 @@ type store struct {
 	listed *tracev1.ListOperationsRequest
 	asked  *tracev1.ListDependenciesRequest
 	search *tracev1.SearchTracesRequest
+
+	measured *tracev1.MeasureServicesRequest
 }
 
 func (s *store) ListServices(context.Context, *tracev1.ListServicesRequest, ...grpc.CallOption) (*tracev1.ListServicesResponse, error) {
@@ -70,6 +73,11 @@ func (s *store) ListDependencies(_ context.Context, req *tracev1.ListDependencie
 func (s *store) SearchTraces(_ context.Context, req *tracev1.SearchTracesRequest, _ ...grpc.CallOption) (*tracev1.SearchTracesResponse, error) {
 	s.search = req
 	return s.summaries, s.err
+}
+
+func (s *store) MeasureServices(_ context.Context, req *tracev1.MeasureServicesRequest, _ ...grpc.CallOption) (*tracev1.MeasureServicesResponse, error) {
+	s.measured = req
+	return s.measures, s.err
 }
 
 // stream gives its items, then its error or the end.

@@ -48,7 +48,8 @@ var (
 		"ListAlerts", "AcknowledgeAlert",
 	}}
 	Trace = Route{"trace-store", &tracev1.TraceService_ServiceDesc, []string{
-		"GetTrace", "FindTraces", "SearchTraces", "ListServices", "ListOperations", "ListDependencies", "QuerySQL",
+		"GetTrace", "FindTraces", "SearchTraces", "ListServices", "ListOperations", "ListDependencies", "MeasureServices",
+		"QuerySQL",
 	}}
 	DeadLetters = Route{"ingest-worker", &deadletterv1.DeadLetterService_ServiceDesc, []string{
 		"ListDeadLetters", "GetDeadLetter", "RedriveDeadLetters",

@@ -1,6 +1,7 @@
 package query_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"flag"
@@ -279,6 +280,25 @@ func (l *loader) lookups() {
 		_, _, err := l.reader.Dependencies(ctx, "acme", query.Range{Start: time.Unix(0, scaleBase), End: time.Unix(0, scaleBase).Add(48 * time.Hour)})
 		require.NoError(l.t, err)
 	})
+	for name, m := range map[string]query.Measure{
+		"hour, server":            {Kinds: []string{"server"}},
+		"hour, p95":               {Quantile: new(0.95)},
+		"day, p95":                {Quantile: new(0.95), Step: time.Minute * 5},
+		"day, p95, by operation":  {Quantile: new(0.95), Step: time.Minute * 5, ByOperation: true},
+		"hour, p95, by operation": {Quantile: new(0.95), ByOperation: true},
+	} {
+		m.Services, m.Window, m.Step = []string{service()}, 10*time.Minute, cmp.Or(m.Step, time.Minute)
+		within := hour()
+		m.From, m.Until = within.Start, within.End
+		if strings.HasPrefix(name, "day") {
+			m.From, m.Until = time.Unix(0, scaleBase), time.Unix(0, scaleBase).Add(24*time.Hour)
+		}
+		l.measure("measure: "+name, func() {
+			series, err := l.reader.Measure(ctx, "acme", m)
+			require.NoError(l.t, err)
+			require.NotEmpty(l.t, series)
+		})
+	}
 	l.measure("ledger", func() {
 		var pending int64
 		_, err := l.newBook(&pending).Settled(ctx, "acme")

@@ -44,13 +44,14 @@ func (l Limits) withDefaults() Limits {
 
 // Reader answers questions about stored spans. It is safe for concurrent use.
 type Reader struct {
-	db     *clickhouse.DB
-	limits Limits
+	db        *clickhouse.DB
+	limits    Limits
+	measuring chan struct{} // holds one for each measure at work
 }
 
 // New makes a reader on db, which the caller closes.
 func New(db *clickhouse.DB, limits Limits) *Reader {
-	return &Reader{db: db, limits: limits.withDefaults()}
+	return &Reader{db: db, limits: limits.withDefaults(), measuring: make(chan struct{}, maxMeasures)}
 }
 
 // TraceID is the id of a trace.

@@ -64,6 +64,16 @@ func (w *where) service(name string) {
 	w.arg("service", name)
 }
 
+// services selects the spans of some services, by the names that answers give
+// them.
+func (w *where) services(names []string) {
+	if slices.Contains(names, MissingService) {
+		names = append(slices.Clone(names), "")
+	}
+	w.add("ServiceName IN {services:Array(String)}")
+	w.arg("services", names)
+}
+
 func (w *where) traceIDs(ids []TraceID) {
 	hexes := make([]string, len(ids))
 	for i, id := range ids {

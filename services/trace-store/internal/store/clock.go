@@ -13,8 +13,9 @@ import (
 // How far from when the door accepted it a span may start, and how long it may
 // take, to stand in the columns as it says.
 const (
-	maxAge   = 9 * 365 * 24 * time.Hour
-	maxAhead = 24 * time.Hour
+	maxAge = 9 * 365 * 24 * time.Hour
+	// MaxAhead is how long after it was accepted a stored span starts at most.
+	MaxAhead = 24 * time.Hour
 )
 
 // Values of the attribute otlp.MarkTime: what is wrong with a span's times.
@@ -37,7 +38,7 @@ func (s *span) settleTimes(received time.Time) {
 	case s.start == 0:
 		fault = StartMissing
 		start = uint64(at)
-	case int64(s.start) < at-int64(maxAge) || int64(s.start) > at+int64(maxAhead): // beyond int64 is before
+	case int64(s.start) < at-int64(maxAge) || int64(s.start) > at+int64(MaxAhead): // beyond int64 is before
 		fault = StartOutOfRange
 		start = uint64(at)
 	}

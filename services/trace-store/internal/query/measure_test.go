@@ -1,0 +1,289 @@
+package query_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/services/trace-store/internal/query"
+	"github.com/driftmesh/driftmesh/services/trace-store/internal/store"
+	"github.com/driftmesh/driftmesh/services/trace-store/internal/tracetest"
+)
+
+// sentSpan is a span as a test sent it, the last time.
+type sentSpan struct {
+	service string
+	*tracev1.Span
+}
+
+// slowly is the plain meaning of a Measure: at each point, look at every span.
+func slowly(m query.Measure, spans []sentSpan) []query.Series {
+	var out []query.Series
+	for _, s := range spans {
+		service, operation := cmp.Or(s.service, query.MissingService), ""
+		if m.ByOperation {
+			operation = s.Name
+		}
+		known := slices.ContainsFunc(out, func(have query.Series) bool { return have.Service == service && have.Operation == operation })
+		if known || !slices.Contains(m.Services, service) {
+			continue
+		}
+		series := query.Series{Service: service, Operation: operation}
+		called := false
+		for at := m.From; !at.After(m.Until); at = at.Add(m.Step) {
+			var calls, errors uint64
+			var durations []float64
+			for _, c := range spans {
+				start := time.Unix(0, int64(c.StartTimeUnixNano))
+				if cmp.Or(c.service, query.MissingService) != service || m.ByOperation && c.Name != operation ||
+					len(m.Kinds) > 0 && !slices.Contains(m.Kinds, query.KindName(int32(c.Kind))) ||
+					start.Before(at.Add(-m.Window)) || !start.Before(at) {
+					continue
+				}
+				calls++
+				if c.GetStatus().GetCode() == tracev1.Status_STATUS_CODE_ERROR {
+					errors++
+				}
+				durations = append(durations, float64(c.EndTimeUnixNano-c.StartTimeUnixNano))
+			}
+			called = called || calls > 0
+			series.Calls, series.Errors = append(series.Calls, calls), append(series.Errors, errors)
+			if m.Quantile != nil {
+				series.Durations = append(series.Durations, slowQuantile(durations, *m.Quantile))
+			}
+		}
+		if called {
+			out = append(out, series)
+		}
+	}
+	slices.SortFunc(out, func(a, b query.Series) int {
+		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Operation, b.Operation))
+	})
+	return out
+}
+
+func slowQuantile(values []float64, q float64) float64 {
+	if len(values) == 0 {
+		return math.NaN()
+	}
+	slices.Sort(values)
+	at := q * float64(len(values)-1)
+	low, high := values[int(math.Floor(at))], values[int(math.Ceil(at))]
+	return low + (high-low)*(at-math.Floor(at))
+}
+
+func requireSeries(t *testing.T, want, got []query.Series) {
+	t.Helper()
+	require.Len(t, got, len(want))
+	for i, w := range want {
+		g := got[i]
+		require.Equal(t, w.Service, g.Service)
+		require.Equal(t, w.Operation, g.Operation)
+		require.Equal(t, w.Calls, g.Calls, "calls of %s %s", w.Service, w.Operation)
+		require.Equal(t, w.Errors, g.Errors, "errors of %s %s", w.Service, w.Operation)
+		require.Len(t, g.Durations, len(w.Durations))
+		for k, d := range w.Durations {
+			if math.IsNaN(d) {
+				require.True(t, math.IsNaN(g.Durations[k]), "point %d of %s", k, w.Service)
+			} else {
+				require.InEpsilon(t, d, g.Durations[k], 1e-12, "point %d of %s", k, w.Service)
+			}
+		}
+	}
+}
+
+// oddNames are services whose names ClickHouse must be given with care.
+var oddNames = []string{"shop", "it's", `back\slash`, "tab\tand\nline", "a, b", "größe {x:String}", ""}
+
+// TestMeasure: every number is that of the plain meaning, for spans of several
+// services and kinds, some of them on the edges of windows, that come twice,
+// come again otherwise, and share their ids.
+func TestMeasure(t *testing.T) {
+	f := setup(t, query.Limits{})
+	r := rand.New(rand.NewPCG(3, 9))
+	for _, table := range []string{"spans", "span_index"} {
+		require.NoError(t, f.db.Exec(t.Context(), "SYSTEM STOP MERGES "+table))
+	}
+	const minute = uint64(time.Minute)
+	var last []sentSpan
+	send := func(spans []sentSpan) {
+		msgs := make([]store.Message, len(spans))
+		for i, s := range spans {
+			msgs[i] = f.message("acme", spansOf(s.service, s.Span))
+		}
+		f.write(msgs...)
+	}
+	for i := range 150 {
+		s := newSpan(fmt.Sprintf("span%04d", i), "", fmt.Sprintf("op %d", r.IntN(3)), tracev1.Span_SpanKind(r.IntN(6)), 0)
+		s.StartTimeUnixNano = scaleBase - 20*minute + r.Uint64N(40)*minute // on the edges
+		if r.IntN(2) == 0 {
+			s.StartTimeUnixNano += r.Uint64N(minute)
+		}
+		s.EndTimeUnixNano = s.StartTimeUnixNano + 1 + r.Uint64N(1e9)
+		s.Status = &tracev1.Status{Code: tracev1.Status_StatusCode(r.IntN(3))}
+		last = append(last, sentSpan{oddNames[r.IntN(len(oddNames))], s})
+	}
+	first := make([]sentSpan, len(last))
+	for i, s := range last { // as they were sent at first: now and then otherwise
+		first[i] = sentSpan{s.service, &tracev1.Span{
+			TraceId: s.TraceId, SpanId: s.SpanId, Name: s.Name, Kind: s.Kind, Status: s.Status,
+			StartTimeUnixNano: s.StartTimeUnixNano, EndTimeUnixNano: s.EndTimeUnixNano,
+		}}
+		switch v := first[i].Span; r.IntN(6) {
+		case 0:
+			v.Name, v.Status, v.EndTimeUnixNano = "before", nil, v.StartTimeUnixNano+5
+		case 1:
+			v.StartTimeUnixNano += 7 * minute
+			v.EndTimeUnixNano += 7 * minute
+		case 2:
+			v.StartTimeUnixNano -= 300 * minute
+		case 3:
+			v.StartTimeUnixNano += 300 * minute
+			v.EndTimeUnixNano += 300 * minute
+		}
+	}
+	twin := newSpan("span0000", "", "twin", asServer, 0) // of another service
+	last = append(last, sentSpan{"twin", twin})
+	send(first)
+	send(last)
+	send(last)
+	f.write(f.message("other", spansOf("shop", newSpan("foreign1", "", "foreign", asServer, 0))))
+
+	all := append([]string{query.MissingService, "twin", "nobody"}, oddNames[:len(oddNames)-1]...)
+	at := func(minutes int) time.Time { return time.Unix(0, scaleBase).Add(time.Duration(minutes) * time.Minute) }
+	half := 0.5
+	for name, m := range map[string]query.Measure{
+		"a window of ten steps":       {From: at(-10), Until: at(10), Step: time.Minute, Window: 10 * time.Minute},
+		"a window of less than one":   {From: at(-10), Until: at(10), Step: time.Minute, Window: time.Second},
+		"a window of three halves":    {From: at(-10), Until: at(10), Step: 2 * time.Minute, Window: 3 * time.Minute},
+		"an odd step":                 {From: at(-10), Until: at(10), Step: 7777777 * time.Microsecond, Window: 13 * time.Minute},
+		"one point":                   {From: at(3), Until: at(3), Step: time.Hour, Window: time.Hour},
+		"an end between two points":   {From: at(-3), Until: at(4), Step: 3 * time.Minute, Window: 5 * time.Minute},
+		"longer than there are spans": {From: at(-2000), Until: at(2000), Step: time.Hour, Window: 48 * time.Hour},
+		"by operation":                {From: at(-10), Until: at(10), Step: time.Minute, Window: 5 * time.Minute, ByOperation: true},
+		"one kind":                    {From: at(-10), Until: at(10), Step: time.Minute, Window: 5 * time.Minute, Kinds: []string{"server"}},
+		"two kinds, by operation":     {From: at(-10), Until: at(10), Step: time.Minute, Window: 5 * time.Minute, Kinds: []string{"client", "unspecified"}, ByOperation: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m.Services = all
+			for _, q := range []*float64{nil, new(float64), &half, func() *float64 { q := 0.95; return &q }(), func() *float64 { q := 1.0; return &q }()} {
+				m.Quantile = q
+				got, err := f.reader.Measure(t.Context(), "acme", m)
+				require.NoError(t, err)
+				want := slowly(m, last)
+				require.NotEmpty(t, want)
+				requireSeries(t, want, got)
+			}
+			for _, service := range all { // alone as well as together
+				m.Services = []string{service}
+				got, err := f.reader.Measure(t.Context(), "acme", m)
+				require.NoError(t, err)
+				requireSeries(t, slowly(m, last), got)
+			}
+		})
+	}
+}
+
+// TestMeasureManyTimes: at random times, steps and windows.
+func TestMeasureManyTimes(t *testing.T) {
+	f := setup(t, query.Limits{})
+	r := rand.New(rand.NewPCG(4, 4))
+	data := tracetest.Realistic(r, scaleBase)
+	var spans []sentSpan
+	for i, rs := range data.ResourceSpans {
+		for _, s := range rs.ScopeSpans[0].Spans {
+			spans = append(spans, sentSpan{fmt.Sprintf("service-%d", i), s})
+		}
+	}
+	f.write(f.message("acme", data), f.message("acme", data))
+	for range 40 {
+		q := r.Float64()
+		from := time.Unix(0, scaleBase+r.Int64N(2e9)-1e9)
+		m := query.Measure{
+			Services: []string{"service-1", "service-3"}, ByOperation: r.IntN(2) == 0, From: from, Until: from.Add(time.Duration(r.Int64N(2e9))),
+			Step: time.Duration(1e7 + r.Int64N(3e8)), Window: time.Duration(1 + r.Int64N(5e8)), Quantile: &q,
+		}
+		got, err := f.reader.Measure(t.Context(), "acme", m)
+		require.NoError(t, err)
+		requireSeries(t, slowly(m, spans), got)
+	}
+}
+
+// TestMeasureBounds: what is too much is refused with the reason, and an empty
+// store has no series.
+func TestMeasureBounds(t *testing.T) {
+	f := setup(t, query.Limits{})
+	now := time.Unix(0, scaleBase)
+	fine := query.Measure{Services: []string{"a"}, From: now.Add(-time.Hour), Until: now, Step: time.Minute, Window: time.Minute}
+	got, err := f.reader.Measure(t.Context(), "acme", fine)
+	require.NoError(t, err)
+	require.Empty(t, got)
+	nan, above := math.NaN(), 1.1
+	for name, tt := range map[string]struct {
+		change func(*query.Measure)
+		says   string
+	}{
+		"no service":        {func(m *query.Measure) { m.Services = nil }, "services must be from 1 to 100, not 0"},
+		"many services":     {func(m *query.Measure) { m.Services = make([]string, 101) }, "not 101"},
+		"a nameless one":    {func(m *query.Measure) { m.Services = []string{"a", ""} }, "has no name"},
+		"no step":           {func(m *query.Measure) { m.Step = 0 }, "more than 0"},
+		"no window":         {func(m *query.Measure) { m.Window = 0 }, "more than 0"},
+		"backwards":         {func(m *query.Measure) { m.Until = m.From.Add(-1) }, "before start_time"},
+		"years":             {func(m *query.Measure) { m.From, m.Step = now.AddDate(-2, 0, 0), 24*time.Hour }, "366 days"},
+		"a window of years": {func(m *query.Measure) { m.Window = math.MaxInt64 }, "366 days"},
+		"beyond time":       {func(m *query.Measure) { m.Until = time.Date(9000, 1, 1, 0, 0, 0, 0, time.UTC) }, "1800 to 2261"},
+		"many points":       {func(m *query.Measure) { m.Step = time.Millisecond }, "11000 points"},
+		"a strange kind":    {func(m *query.Measure) { m.Kinds = []string{"odd"} }, "span_kind"},
+		"no number":         {func(m *query.Measure) { m.Quantile = &nan }, "quantile"},
+		"above 1":           {func(m *query.Measure) { m.Quantile = &above }, "quantile"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := fine
+			tt.change(&m)
+			_, err := f.reader.Measure(t.Context(), "acme", m)
+			require.ErrorIs(t, err, fault.Invalid)
+			require.ErrorContains(t, err, tt.says)
+		})
+	}
+	t.Run("before 1970 and after all", func(t *testing.T) {
+		for _, at := range []time.Time{time.Unix(0, 0), time.Date(1850, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2261, 12, 31, 0, 0, 0, 0, time.UTC)} {
+			m := fine
+			m.From, m.Until = at.Add(-time.Minute), at
+			got, err := f.reader.Measure(t.Context(), "acme", m)
+			require.NoError(t, err)
+			require.Empty(t, got)
+		}
+	})
+	t.Run("too many series", func(t *testing.T) {
+		data := spansOf("a")
+		for i := range 95 {
+			data.ResourceSpans[0].ScopeSpans[0].Spans = append(data.ResourceSpans[0].ScopeSpans[0].Spans,
+				newSpan(fmt.Sprintf("span%04d", i), "", fmt.Sprintf("operation %d", i), asServer, 0))
+		}
+		f.write(f.message("acme", data))
+		m := fine
+		m.ByOperation, m.From, m.Until, m.Step = true, now.Add(-10_000*time.Second), now.Add(999*time.Second), time.Second
+		_, err := f.reader.Measure(t.Context(), "acme", m)
+		require.ErrorIs(t, err, fault.Invalid)
+		require.ErrorContains(t, err, "1000000 points in all")
+		m.Step = time.Minute
+		got, err := f.reader.Measure(t.Context(), "acme", m)
+		require.NoError(t, err)
+		require.Len(t, got, 95)
+	})
+	t.Run("given up", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := f.reader.Measure(ctx, "acme", fine)
+		require.ErrorIs(t, err, fault.Canceled)
+	})
+}
