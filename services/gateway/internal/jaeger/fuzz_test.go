@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/driftmesh/driftmesh/services/gateway/internal/jaeger"
@@ -23,6 +24,21 @@ func FuzzSearch(f *testing.F) {
 			jaeger.New(jaeger.Config{}, &store{}, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
 			if w.Code != http.StatusOK && w.Code != http.StatusBadRequest && w.Code != http.StatusNotFound {
 				t.Fatalf("%s?%q: status %d: %s", path, query, w.Code, w.Body)
+			}
+		}
+	})
+}
+
+func FuzzSearchBody(f *testing.F) {
+	f.Add(`{"query":{"service_name":"s","startTimeMin":"2026-01-01T00:00:00Z","startTimeMax":"2027-01-01T00:00:00Z","searchDepth":"3","attributes":{"a":"b"}}}`)
+	f.Add(`{"query":null}`)
+	f.Add(`{"query":{"_":[],"raw_traces":true,"duration_min":"1s"}} `)
+	f.Fuzz(func(t *testing.T, body string) {
+		for _, path := range []string{"/api/v3/traces", "/api/v3/trace-summaries"} {
+			w := httptest.NewRecorder()
+			jaeger.New(jaeger.Config{}, &store{}, slog.New(slog.DiscardHandler)).ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, strings.NewReader(body)))
+			if w.Code != http.StatusOK && w.Code != http.StatusBadRequest && w.Code != http.StatusNotFound {
+				t.Fatalf("%s: status %d: %s", body, w.Code, w.Body)
 			}
 		}
 	})

@@ -50,8 +50,11 @@ func New(cfg Config, traces tracev1.TraceServiceClient, log *slog.Logger) *Handl
 	h.mux.HandleFunc("GET /api/v3/services", h.servicesV3)
 	h.mux.HandleFunc("GET /api/v3/operations", h.operationsV3)
 	h.mux.HandleFunc("GET /api/v3/traces", h.searchV3)
+	h.mux.HandleFunc("POST /api/v3/traces", h.searchV3)
+	h.mux.HandleFunc("GET /api/v3/dependencies", h.dependenciesV3)
 	h.mux.HandleFunc("GET /api/v3/traces/{id}", h.traceV3)
 	h.mux.HandleFunc("GET /api/v3/trace-summaries", h.summariesV3)
+	h.mux.HandleFunc("POST /api/v3/trace-summaries", h.summariesV3)
 	return h
 }
 

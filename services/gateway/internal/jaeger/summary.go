@@ -48,7 +48,7 @@ func nanos(t *timestamppb.Timestamp) string { return strconv.FormatInt(t.AsTime(
 
 // summariesV3 gives the store's own summaries of the matching traces.
 func (h *Handler) summariesV3(w http.ResponseWriter, r *http.Request) {
-	q, err := parseSearchV3(r.URL.Query())
+	q, err := searchOfV3(r)
 	if err != nil {
 		h.failV3(w, r, err)
 		return

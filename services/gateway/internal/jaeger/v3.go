@@ -7,6 +7,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,9 +47,64 @@ func (h *Handler) operationsV3(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string][]jsonOperation{"operations": ops})
 }
 
+// dependenciesV3 counts who called whom from startTime to before endTime.
+func (h *Handler) dependenciesV3(w http.ResponseWriter, r *http.Request) {
+	req, err := parseDependenciesV3(r.URL.Query())
+	if err != nil {
+		h.failV3(w, r, err)
+		return
+	}
+	ctx, cancel := h.bounded(r.Context())
+	defer cancel()
+	resp, err := h.traces.ListDependencies(ctx, req)
+	if err != nil {
+		h.failV3(w, r, err)
+		return
+	}
+	list := make([]dependencyV3, 0, len(resp.GetDependencies()))
+	for _, d := range resp.GetDependencies() {
+		list = append(list, dependencyV3{d.GetParent(), d.GetChild(), d.GetCalls()})
+	}
+	answer := map[string]any{"dependencies": list}
+	if resp.GetTruncated() {
+		answer["more"] = true // ours: there are more than these
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+type dependencyV3 struct {
+	Parent    string `json:"parent"`
+	Child     string `json:"child"`
+	CallCount uint64 `json:"callCount,string"`
+}
+
+func parseDependenciesV3(v url.Values) (*tracev1.ListDependenciesRequest, error) {
+	start, err := parseTime(v, "startTime", "start_time")
+	if err != nil {
+		return nil, err
+	}
+	end, err := parseTime(v, "endTime", "end_time")
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case start.IsZero():
+		return nil, badParam("startTime", "is required")
+	case end.IsZero():
+		return nil, badParam("endTime", "is required")
+	case !start.Before(end):
+		return nil, badParam("endTime", "must be after 'startTime'")
+	}
+	return &tracev1.ListDependenciesRequest{StartTime: timestamppb.New(start), EndTime: timestamppb.New(end)}, nil
+}
+
 func (h *Handler) traceV3(w http.ResponseWriter, r *http.Request) {
 	id, err := parseTraceID(r.PathValue("id"))
 	if err != nil {
+		h.failV3(w, r, err)
+		return
+	}
+	if err := checkRaw(r.URL.Query(), "rawTraces", "raw_traces"); err != nil {
 		h.failV3(w, r, err)
 		return
 	}
@@ -80,7 +136,7 @@ func (h *Handler) traceV3(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) searchV3(w http.ResponseWriter, r *http.Request) {
-	q, err := parseSearchV3(r.URL.Query())
+	q, err := searchOfV3(r)
 	if err != nil {
 		h.failV3(w, r, err)
 		return
@@ -93,6 +149,14 @@ func (h *Handler) searchV3(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.streamOTLP(w, r, partsOf(stream.Recv))
+}
+
+func searchOfV3(r *http.Request) (*searchQuery, error) {
+	v, err := parametersV3(r)
+	if err != nil {
+		return nil, err
+	}
+	return parseSearchV3(v)
 }
 
 // parseSearchV3 reads the parameters of GET /api/v3/traces, in either
@@ -133,6 +197,9 @@ func parseSearchV3(v url.Values) (*searchQuery, error) {
 	if q.minDuration > 0 && q.maxDuration > 0 && q.maxDuration < q.minDuration {
 		return nil, badParam("query.durationMax", "must not be less than 'query.durationMin'")
 	}
+	if err := checkRaw(v, "query.rawTraces", "query.raw_traces"); err != nil {
+		return nil, err
+	}
 	for _, name := range []string{"query.searchDepth", "query.search_depth", "query.num_traces"} {
 		if v.Get(name) != "" {
 			q.limit, err = parseLimit(v, name)
@@ -140,6 +207,17 @@ func parseSearchV3(v url.Values) (*searchQuery, error) {
 		}
 	}
 	return q, nil
+}
+
+// checkRaw accepts that traces are asked for as they are stored: they always
+// are.
+func checkRaw(v url.Values, canonical, deprecated string) error {
+	if s := either(v, canonical, deprecated); s != "" {
+		if _, err := strconv.ParseBool(s); err != nil {
+			return badParam(given(v, canonical, deprecated), "must be true or false, got %q", clip(s))
+		}
+	}
+	return nil
 }
 
 func either(v url.Values, canonical, deprecated string) string {
