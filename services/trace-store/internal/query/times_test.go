@@ -13,6 +13,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/otlp"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/query"
+	"github.com/driftmesh/driftmesh/services/trace-store/internal/tracetest"
 )
 
 // TestAbsurdTimesAreKeptAndMarked: a span keeps the times it came with, however
@@ -84,4 +85,38 @@ func TestAbsurdTimesAreKeptAndMarked(t *testing.T) {
 	var partitions uint64
 	require.NoError(t, f.db.QueryRow(t.Context(), "SELECT uniqExact(partition) FROM system.parts WHERE database = currentDatabase() AND table IN ('spans', 'span_index')").Scan(&partitions))
 	require.EqualValues(t, 1, partitions)
+}
+
+// TestMarkedOnce: a span with an absurd time that was exported as OTLP/JSON and
+// is sent again, also more than once, has its mark once, and is the same span.
+func TestMarkedOnce(t *testing.T) {
+	f := setup(t, query.Limits{})
+	sent := newSpan("01234567", "", "device", asServer, 0)
+	sent.StartTimeUnixNano, sent.EndTimeUnixNano = 7, 12
+	sent.Attributes = []*commonv1.KeyValue{text("a", "1"), text("z", "2")}
+	f.write(f.message("acme", spansOf("clock", sent)))
+	first := f.trace("acme", sent.TraceId)
+	for range 3 {
+		exported, err := otlp.ToJSON(tracetest.Marshal(f.trace("acme", sent.TraceId)))
+		require.NoError(t, err)
+		posted, err := otlp.FromJSON(exported)
+		require.NoError(t, err)
+		again := &tracev1.TracesData{}
+		require.NoError(t, proto.Unmarshal(posted, again))
+		f.write(f.message("acme", again))
+		got := f.trace("acme", sent.TraceId)
+		require.True(t, proto.Equal(first, got), "want %v\ngot  %v", first, got)
+	}
+	require.Len(t, first.ResourceSpans[0].ScopeSpans[0].Spans[0].Attributes, 3)
+
+	// One that was stored with two of them is mended when it comes again, and
+	// what is wrong now is what is said.
+	twice := first.ResourceSpans[0].ScopeSpans[0].Spans[0]
+	twice.Attributes = append([]*commonv1.KeyValue{text(otlp.MarkTime, "end_missing")}, twice.Attributes...)
+	f.write(f.message("acme", spansOf("clock", twice)))
+	got := f.trace("acme", sent.TraceId).ResourceSpans[0].ScopeSpans[0].Spans[0]
+	require.Len(t, got.Attributes, 3)
+	require.Equal(t, "start_out_of_range", attribute(got.Attributes, otlp.MarkTime))
+	require.Equal(t, "1", attribute(got.Attributes, "a"))
+	require.Equal(t, "2", attribute(got.Attributes, "z"))
 }

@@ -59,8 +59,28 @@ func (s *span) settleTimes(received time.Time) {
 	s.rest = appendTime(s.rest, otlp.SpanStartTimeUnixNano, s.start)
 	s.rest = appendTime(s.rest, otlp.SpanEndTimeUnixNano, s.end)
 	s.start, s.end = start, start+duration
-	s.attrs.attrs = append(s.attrs.attrs, attr{key: []byte(otlp.MarkTime), text: []byte(fault), letter: value.String})
-	s.attrs.letters = append(s.attrs.letters, value.String)
+	s.attrs.mark(otlp.MarkTime, fault)
+}
+
+// mark makes the attribute of that key the text, and the only one: a span that
+// was stored, exported and sent again has one already.
+func (l *list) mark(key, text string) {
+	kept := attr{key: []byte(key), text: []byte(text), letter: value.String}
+	n, done := 0, false
+	for i, a := range l.attrs {
+		if string(a.key) == key {
+			if done {
+				continue
+			}
+			l.attrs[i], l.letters[i], done = kept, value.String, true
+		}
+		l.attrs[n], l.letters[n] = l.attrs[i], l.letters[i]
+		n++
+	}
+	l.attrs, l.letters = l.attrs[:n], l.letters[:n]
+	if !done {
+		l.attrs, l.letters = append(l.attrs, kept), append(l.letters, value.String)
+	}
 }
 
 // appendTime writes the field also when it is zero: it stands for another.

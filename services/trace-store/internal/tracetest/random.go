@@ -191,7 +191,10 @@ func Canonical(all ...*tracev1.TracesData) []*tracev1.ResourceSpans {
 		for _, rs := range data.ResourceSpans {
 			for _, ss := range rs.ScopeSpans {
 				for _, s := range ss.Spans {
-					s.Attributes = slices.DeleteFunc(s.Attributes, func(kv *commonv1.KeyValue) bool { return kv.Key == otlp.MarkTime })
+					if marked := func(kv *commonv1.KeyValue) bool { return kv.Key == otlp.MarkTime }; slices.ContainsFunc(s.Attributes, marked) {
+						s = proto.CloneOf(s)
+						s.Attributes = slices.DeleteFunc(s.Attributes, marked)
+					}
 					out = append(out, &tracev1.ResourceSpans{
 						Resource: rs.Resource, SchemaUrl: rs.SchemaUrl,
 						ScopeSpans: []*tracev1.ScopeSpans{{Scope: ss.Scope, SchemaUrl: ss.SchemaUrl, Spans: []*tracev1.Span{s}}},
