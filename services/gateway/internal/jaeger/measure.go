@@ -17,6 +17,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/plain"
 )
 
 // Jaeger's defaults.
@@ -117,7 +118,7 @@ func parseMeasure(v url.Values, now time.Time) (*tracev1.MeasureServicesRequest,
 	}
 	if kinds, ok := v["spanKind"]; ok {
 		for _, kind := range kinds {
-			if !slices.Contains(spanKinds, kind) {
+			if !slices.Contains(plain.Kinds, kind) {
 				return nil, unparsable("spanKind", "unsupported span kind: '%s'", clip(kind))
 			}
 		}
@@ -144,9 +145,6 @@ func parseMeasure(v url.Values, now time.Time) (*tracev1.MeasureServicesRequest,
 	req.Window = durationpb.New(time.Duration(window) * time.Millisecond)
 	return req, nil
 }
-
-// spanKinds are the kinds that Jaeger knows, which are those of the store.
-var spanKinds = []string{"unspecified", "internal", "server", "client", "producer", "consumer"}
 
 func milliseconds(v url.Values, name string, otherwise, least int64) (int64, error) {
 	s := v.Get(name)

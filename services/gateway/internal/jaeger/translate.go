@@ -13,6 +13,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/otlp"
 	"github.com/driftmesh/driftmesh/internal/spantree"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/plain"
 )
 
 const (
@@ -41,7 +42,7 @@ func processOf(r *resourcepb.Resource) jsonProcess {
 	p := jsonProcess{ServiceName: spantree.MissingService, Tags: []jsonTag{}}
 	for _, kv := range r.GetAttributes() {
 		if kv.GetKey() == serviceName {
-			if name := textOf(kv.GetValue()); name != "" {
+			if name := plain.Text(kv.GetValue()); name != "" {
 				p.ServiceName = name
 			}
 			continue
@@ -83,7 +84,7 @@ func spanTags(s *tracepb.Span, scope *commonpb.InstrumentationScope) []jsonTag {
 		tags = append(tags, textTag("otel.scope.version", scope.GetVersion()))
 	}
 	tags = appendTags(tags, s.GetAttributes())
-	if kind := kindText(s.GetKind()); kind != "" {
+	if kind := plain.Kind(s.GetKind()); kind != "" {
 		tags = append(tags, textTag("span.kind", kind))
 	}
 	switch s.GetStatus().GetCode() {
@@ -108,17 +109,17 @@ func takeWarnings(tags []jsonTag, attrs []*commonpb.KeyValue) ([]jsonTag, []stri
 	var warnings []string
 	for _, kv := range attrs {
 		if strings.HasPrefix(kv.GetKey(), otlp.MarkPrefix) {
-			warnings = append(warnings, textOf(kv.GetValue()))
+			warnings = append(warnings, plain.Text(kv.GetValue()))
 		}
 		if kv.GetKey() != warningsAttribute {
 			continue
 		}
 		list := kv.GetValue().GetArrayValue()
 		if list == nil {
-			warnings = append(warnings, textOf(kv.GetValue()))
+			warnings = append(warnings, plain.Text(kv.GetValue()))
 		}
 		for _, v := range list.GetValues() {
-			warnings = append(warnings, textOf(v))
+			warnings = append(warnings, plain.Text(v))
 		}
 	}
 	if warnings == nil {
@@ -131,23 +132,6 @@ func takeWarnings(tags []jsonTag, attrs []*commonpb.KeyValue) ([]jsonTag, []stri
 		}
 	}
 	return kept, warnings
-}
-
-func kindText(k tracepb.Span_SpanKind) string {
-	switch k {
-	case tracepb.Span_SPAN_KIND_INTERNAL:
-		return "internal"
-	case tracepb.Span_SPAN_KIND_SERVER:
-		return "server"
-	case tracepb.Span_SPAN_KIND_CLIENT:
-		return "client"
-	case tracepb.Span_SPAN_KIND_PRODUCER:
-		return "producer"
-	case tracepb.Span_SPAN_KIND_CONSUMER:
-		return "consumer"
-	default:
-		return ""
-	}
 }
 
 // referencesOf lists the parent first, then the links. A link to the parent

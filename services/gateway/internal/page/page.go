@@ -12,16 +12,15 @@ import (
 	"html/template"
 	"io"
 	"net/http"
-	"strconv"
 	"time"
 
-	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/spantree"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/plain"
 )
 
 //go:embed trace.html
@@ -169,18 +168,13 @@ func show(data *tracepb.TracesData) view {
 
 func rowOf(s *tracepb.Span) row {
 	r := row{
-		Name: s.GetName(), Kind: kinds[s.GetKind()], Took: nanoseconds(s.GetStartTimeUnixNano(), s.GetEndTimeUnixNano()),
+		Name: s.GetName(), Kind: plain.Kind(s.GetKind()), Took: nanoseconds(s.GetStartTimeUnixNano(), s.GetEndTimeUnixNano()),
 		Failed: s.GetStatus().GetCode() == tracepb.Status_STATUS_CODE_ERROR,
 	}
 	for _, kv := range s.GetAttributes() {
-		r.Attributes = append(r.Attributes, attribute{kv.GetKey(), plain(kv.GetValue())})
+		r.Attributes = append(r.Attributes, attribute{kv.GetKey(), plain.Text(kv.GetValue())})
 	}
 	return r
-}
-
-var kinds = map[tracepb.Span_SpanKind]string{
-	tracepb.Span_SPAN_KIND_INTERNAL: "internal", tracepb.Span_SPAN_KIND_SERVER: "server", tracepb.Span_SPAN_KIND_CLIENT: "client",
-	tracepb.Span_SPAN_KIND_PRODUCER: "producer", tracepb.Span_SPAN_KIND_CONSUMER: "consumer",
 }
 
 // nanoseconds is the time from start to end, 0 where that is before it.
@@ -189,20 +183,4 @@ func nanoseconds(start, end uint64) time.Duration {
 		return 0
 	}
 	return time.Duration(min(end-start, 1<<63-1)) //nolint:gosec // it is within
-}
-
-func plain(v *commonpb.AnyValue) string {
-	switch x := v.GetValue().(type) {
-	case nil:
-		return ""
-	case *commonpb.AnyValue_StringValue:
-		return x.StringValue
-	case *commonpb.AnyValue_BoolValue:
-		return strconv.FormatBool(x.BoolValue)
-	case *commonpb.AnyValue_IntValue:
-		return strconv.FormatInt(x.IntValue, 10)
-	case *commonpb.AnyValue_DoubleValue:
-		return fmt.Sprint(x.DoubleValue)
-	}
-	return v.String()
 }

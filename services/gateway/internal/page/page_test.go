@@ -93,6 +93,22 @@ func TestATraceIsShown(t *testing.T) {
 	require.NotContains(t, body, "more spans")
 }
 
+// Kinds and values are in the words of package plain.
+func TestAttributesAreShown(t *testing.T) {
+	t.Parallel()
+	list := &commonpb.AnyValue{Value: &commonpb.AnyValue_ArrayValue{ArrayValue: &commonpb.ArrayValue{Values: []*commonpb.AnyValue{
+		{Value: &commonpb.AnyValue_IntValue{IntValue: 5}}, {Value: &commonpb.AnyValue_BoolValue{BoolValue: true}},
+	}}}}
+	raw := &commonpb.AnyValue{Value: &commonpb.AnyValue_BytesValue{BytesValue: []byte("raw")}}
+	_, body := get(t, &store{parts: []*tracev1.GetTraceResponse{part(t, "shop", &tracepb.Span{
+		SpanId: []byte{1, 1, 1, 1, 1, 1, 1, 1}, Name: "buy", Kind: tracepb.Span_SPAN_KIND_CONSUMER,
+		Attributes: []*commonpb.KeyValue{{Key: "list", Value: list}, {Key: "raw", Value: raw}},
+	})}})
+	require.Contains(t, body, "<td>consumer</td>")
+	require.Contains(t, body, "<td>[5,true]</td>")
+	require.Contains(t, body, "<td>cmF3</td>")
+}
+
 func TestTroubleIsShown(t *testing.T) {
 	t.Parallel()
 	status, body := get(t, &store{err: fault.NotFound.New("no span of this trace is stored")})
