@@ -27,7 +27,7 @@ type consumer struct {
 	stream  string
 	inbox   string // prefix of the reply subjects of pulls
 	sub     *nats.Subscription
-	in      chan *nats.Msg
+	in      chan *nats.Msg // what finds no room is dropped by nats.go, and comes again when its lease runs out
 	slots   chan struct{}
 	closed  context.Context //nolint:containedctx // done when Close was called
 	close   context.CancelFunc
@@ -44,7 +44,7 @@ type consumer struct {
 	joined    int // the life of the group that it is attached to
 	gap       gap
 
-	mu      sync.Mutex
+	mu      sync.Mutex // taken under receiving; leases are ended outside of it, as their end takes it
 	ackWait time.Duration
 	leases  map[*lease]struct{}
 	life    int           // how often the group was deleted
@@ -110,6 +110,9 @@ func (k *consumer) Receive(ctx context.Context) (*broker.Batch, error) {
 // collect fills one batch; k.since is when its first message came. On an error
 // what was received stays in carry for the next call.
 func (k *consumer) collect(ctx context.Context) ([]*nats.Msg, error) {
+	if k.closed.Err() != nil {
+		return nil, broker.ErrClosed
+	}
 	for len(k.carry) == 0 {
 		if err := k.attach(ctx); err != nil {
 			return nil, err

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"bytes"
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 )
 
 func TestParseURL(t *testing.T) {
@@ -91,6 +93,24 @@ func TestStoresAll(t *testing.T) {
 	} {
 		require.Equal(t, want, storesAll(version), version)
 	}
+}
+
+// Close loses the leases that there are. A batch that Receive has ready at that
+// very moment must not get one after it: nobody would take it back.
+func TestNothingIsLeasedOnceClosed(t *testing.T) {
+	t.Parallel()
+	k := &consumer{
+		conn: &conn{cfg: connect.Config{}.WithDefaults()}, leases: map[*lease]struct{}{}, slots: make(chan struct{}, 1),
+		ackWait: time.Minute, since: time.Now(),
+	}
+	k.closed, k.close = context.WithCancel(t.Context())
+	msgs := []*nats.Msg{{Subject: "x", Reply: "$JS.ACK.driftmesh_spans.g.1.7.7.1700000000000000000.0"}}
+	k.close()
+	require.Empty(t, k.lease(msgs).Deliveries)
+	require.Empty(t, k.leases)
+	require.Equal(t, msgs, k.carry, "to be given back")
+	_, err := k.collect(t.Context())
+	require.ErrorIs(t, err, broker.ErrClosed)
 }
 
 func TestGap(t *testing.T) {

@@ -37,7 +37,8 @@ type lease struct {
 var _ broker.Settler = (*lease)(nil)
 
 // lease makes a batch of messages. It is empty when none of them is a delivery,
-// or the group they came from is no more, and then not leased.
+// the group they came from is no more, or the consumer is closed, and then not
+// leased.
 func (k *consumer) lease(msgs []*nats.Msg) *broker.Batch {
 	l := &lease{consumer: k, replies: make([]string, 0, len(msgs))}
 	l.ctx, l.cancel = context.WithCancelCause(context.Background())
@@ -56,12 +57,17 @@ func (k *consumer) lease(msgs []*nats.Msg) *broker.Batch {
 		ds, l.replies = append(ds, d), append(l.replies, m.Reply)
 	}
 	k.mu.Lock()
-	gone := k.life != k.joined
-	if len(ds) == 0 || gone {
+	// forsake and Close say so first and then, under mu, take the leases that
+	// there are: a lease either is among those or is not made.
+	gone, closed := k.life != k.joined, k.closed.Err() != nil
+	if len(ds) == 0 || gone || closed {
 		k.mu.Unlock()
 		l.cancel(broker.ErrLeaseLost)
-		if gone {
+		switch {
+		case gone:
 			k.forget()
+		case closed:
+			k.carry = msgs // for release, which waits for this Receive
 		}
 		return &broker.Batch{}
 	}
@@ -181,7 +187,8 @@ func (l *lease) abandon() {
 	l.end()
 }
 
-// end frees the slot, once.
+// end frees the slot, once. Taking from slots never waits: Receive has put in
+// there what this lease takes out.
 func (l *lease) end() {
 	l.free.Do(func() {
 		l.consumer.mu.Lock()

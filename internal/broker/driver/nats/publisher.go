@@ -182,7 +182,8 @@ func (p *publisher) resolve(id uint64, err error) {
 	}
 }
 
-// settle is called with mu held.
+// settle is called with mu held. It never waits on done: the last message of a
+// flight that is sent happens once, and done has room for that.
 func (p *publisher) settle(id uint64, s slot, err error) {
 	delete(p.pending, id)
 	p.window.Release(s.weight)
@@ -214,7 +215,9 @@ func (p *publisher) wait(ctx context.Context, f *flight) {
 
 var errNoAck = errors.New("no acknowledgement within the publish timeout")
 
-// abandon gives up on what is left of a flight.
+// abandon gives up on what is left of a flight. Under mu either all of it was
+// settled, or this settles all of it: done holds its word, which is taken out for
+// the next who gets the flight from the pool.
 func (p *publisher) abandon(f *flight, cause error) {
 	err := fmt.Errorf("%w: %w", broker.ErrUnknownOutcome, cause)
 	p.mu.Lock()

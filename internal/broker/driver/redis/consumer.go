@@ -48,7 +48,7 @@ type consumer struct {
 	suspect   time.Time // until then, we may hold entries that we never heard of
 	told      bool      // that the group cannot be joined yet
 
-	mu      sync.Mutex
+	mu      sync.Mutex // taken under receiving; leases are ended outside of it, as their end takes it
 	leases  map[*lease]struct{}
 	due     time.Time // when to claim again
 	settled int64     // of pending, acknowledged by us since it was last brought up to date

@@ -151,6 +151,22 @@ func FuzzParseURL(f *testing.F) {
 	})
 }
 
+// Close loses the leases that there are. A batch that Receive has ready at that
+// very moment must not get one after it: nobody would take it back.
+func TestNothingIsLeasedOnceClosed(t *testing.T) {
+	t.Parallel()
+	k := newConsumer(nil, broker.ConsumerConfig{Topic: "spans", Group: "g", MaxInFlight: 1})
+	k.group.ackWait = time.Minute
+	es := []entry{{id: "1-0", since: time.Now()}, {id: "2-0", since: time.Now()}}
+	k.carry = []entry{{id: "3-0", since: time.Now()}}
+	k.close()
+	require.Nil(t, k.lease(es))
+	require.Empty(t, k.leases)
+	require.Len(t, k.carry, 3, "to be given back")
+	_, err := k.Receive(t.Context())
+	require.ErrorIs(t, err, broker.ErrClosed)
+}
+
 func TestEntryID(t *testing.T) {
 	t.Parallel()
 	ascending := []string{"0-0", "0-1", "4-18446744073709551615", "5-0", "5-3", "18446744073709551615-0"}

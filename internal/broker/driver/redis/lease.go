@@ -32,7 +32,7 @@ type lease struct {
 var _ broker.Settler = (*lease)(nil)
 
 // lease makes a batch of entries. It returns nil when the lease on them is over
-// already.
+// already, or the consumer is closed.
 func (k *consumer) lease(es []entry) *broker.Batch {
 	hold := safe(k.group.ackWait)
 	since := es[0].since
@@ -54,6 +54,12 @@ func (k *consumer) lease(es []entry) *broker.Batch {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	// Close says so first and then, under mu, takes the leases that there are: this
+	// one either is among those or is not made.
+	if k.closed.Err() != nil {
+		k.carry = append(es, k.carry...) // for leave, which waits for this Receive
+		return nil
+	}
 	k.leases[l] = struct{}{}
 	l.timer = time.AfterFunc(left, l.lose)
 	return broker.NewBatch(l.ctx, ds, hold, l)
@@ -225,7 +231,8 @@ func (l *lease) lose() {
 	l.end()
 }
 
-// end frees the slot, once.
+// end frees the slot, once. Taking from slots never waits: Receive has put in
+// there what this lease takes out.
 func (l *lease) end() {
 	l.free.Do(func() {
 		k := l.consumer
