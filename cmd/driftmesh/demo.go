@@ -10,6 +10,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/cmd/driftmesh/internal/demo"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+	"github.com/driftmesh/driftmesh/services/drift/drift"
 )
 
 // demoCmd is upCmd with a load: every setting of up is one of demo.
@@ -46,12 +47,12 @@ func (d *demoCmd) load(ctx context.Context, con console) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }() // nothing is lost with it
-	drift := driftv1.NewDriftServiceClient(conn)
+	client := driftv1.NewDriftServiceClient(conn)
 	// Every start has a version of its own: what drifted at the end of the one
 	// before would be in the past of this one.
-	request := &driftv1.CreateProfileRequest{Profile: registration(made)}
+	request := &driftv1.CreateProfileRequest{Profile: drift.ProfileMessage(made)}
 	request.Profile.Active = true
-	registered, err := drift.CreateProfile(ctx, request)
+	registered, err := client.CreateProfile(ctx, request)
 	if err != nil {
 		return fmt.Errorf("register profile: %w", err)
 	}
@@ -59,7 +60,7 @@ func (d *demoCmd) load(ctx context.Context, con console) error {
 	fmt.Fprintf(con.out, "The mesh is ready on http://%s and knows the profile %s/%s/%s: %d features of %d wines.\n\n",
 		d.Gateway.HTTP, p.GetSpace(), p.GetName(), p.GetVersion(), len(p.GetFeatures()), p.GetReferenceRows())
 	return demo.Load{
-		Config: d.Load, Data: data, Profile: p, Drift: drift, GRPC: d.Gateway.GRPC, OTLP: d.Gateway.OTLPGRPC, Out: con.out,
+		Config: d.Load, Data: data, Profile: p, Drift: client, GRPC: d.Gateway.GRPC, OTLP: d.Gateway.OTLPGRPC, Out: con.out,
 		Guide: demo.Guide{HTTP: d.Gateway.HTTP, Program: programName(), Flags: d.findFlags()},
 	}.Run(ctx)
 }

@@ -6,11 +6,10 @@ import (
 	"io"
 	"time"
 
-	"google.golang.org/protobuf/types/known/durationpb"
-
 	"github.com/driftmesh/driftmesh/cmd/driftmesh/internal/reference"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	"github.com/driftmesh/driftmesh/sdk/profile"
+	"github.com/driftmesh/driftmesh/services/drift/drift"
 )
 
 type profileCmd struct {
@@ -60,7 +59,7 @@ func (c profileCreateCmd) Run(ctx context.Context, con console) error {
 	if err != nil {
 		return fmt.Errorf("make profile: %w", err)
 	}
-	req := &driftv1.CreateProfileRequest{Profile: registration(made)}
+	req := &driftv1.CreateProfileRequest{Profile: drift.ProfileMessage(made)}
 	req.Profile.Active = !c.Inactive
 	return call(ctx, con, c.clientFlags, driftv1.NewDriftServiceClient, driftv1.DriftServiceClient.CreateProfile,
 		req, func(w io.Writer, r *driftv1.CreateProfileResponse) { profileTable(w, r.GetProfile()) })
@@ -76,52 +75,6 @@ func (c profileCreateCmd) threshold() profile.Threshold {
 		return profile.Threshold{Limit: profile.ChiSquare, Alpha: *c.ChiSquare}
 	}
 	return profile.Threshold{}
-}
-
-// registration is the profile as the service takes it.
-func registration(p *profile.Profile) *driftv1.Profile {
-	out := &driftv1.Profile{
-		Space: p.Space, Name: p.Name, Version: p.Version,
-		Schedule: p.Alert.Schedule, OnWindowClose: p.Alert.OnClose, MinSample: p.Alert.MinSample,
-		Threshold: thresholdMessage(p.Alert.Threshold), Features: make([]*driftv1.FeatureProfile, len(p.Features)),
-	}
-	if p.Alert.Lookback > 0 {
-		out.Lookback = durationpb.New(p.Alert.Lookback)
-	}
-	for i := range p.Features {
-		f := &p.Features[i]
-		out.ReferenceRows = max(out.ReferenceRows, f.Baseline.Rows)
-		out.Features[i] = featureMessage(f)
-	}
-	return out
-}
-
-func featureMessage(f *profile.Feature) *driftv1.FeatureProfile {
-	kind := driftv1.FeatureKind_FEATURE_KIND_NUMERIC
-	if f.Kind == profile.Category {
-		kind = driftv1.FeatureKind_FEATURE_KIND_CATEGORY
-	}
-	special := f.Baseline.Special
-	out := &driftv1.FeatureProfile{
-		Name: f.Name, Kind: kind, Type: string(f.Type), Edges: f.Edges(), Categories: f.Categories(),
-		Missing:   special[profile.Missing],
-		NotFinite: special[profile.NaN] + special[profile.PosInf] + special[profile.NegInf],
-	}
-	for _, b := range f.Bins {
-		out.Counts = append(out.Counts, b.Count)
-	}
-	return out
-}
-
-func thresholdMessage(t profile.Threshold) *driftv1.Threshold {
-	switch t.Limit {
-	case profile.Fixed:
-		return &driftv1.Threshold{Kind: &driftv1.Threshold_Fixed{Fixed: t.Value}}
-	case profile.Normal:
-		return &driftv1.Threshold{Kind: &driftv1.Threshold_NormalAlpha{NormalAlpha: t.Alpha}}
-	default: // ChiSquare, also what none means
-		return &driftv1.Threshold{Kind: &driftv1.Threshold_ChiSquareAlpha{ChiSquareAlpha: t.Alpha}}
-	}
 }
 
 func profileTable(w io.Writer, p *driftv1.Profile) {

@@ -187,3 +187,19 @@ func away(err error) bool {
 	text := err.Error()
 	return strings.Contains(text, "server closed idle connection") || strings.Contains(text, "connection reset")
 }
+
+// Blameless is an error of a write that says nothing against the messages whose
+// rows were written: the rows are of the right form by construction. Where it is
+// about us, our access or our tables, it is waited out, or a wrong password would
+// park everything; where it may be about a row after all, it is retried, and then
+// its message is singled out.
+func Blameless(err error) error {
+	switch fault.KindOf(err) {
+	case fault.Unauthenticated, fault.Denied, fault.NotFound, fault.Precondition, fault.Unsupported:
+		return fault.Unavailable.Wrap(err, "the store is not ready for us")
+	case fault.Invalid, fault.Exists:
+		return fault.Internal.Wrap(err, "the store refuses a block")
+	default:
+		return err
+	}
+}

@@ -156,7 +156,7 @@ func writeValue(dst []byte, f *field, v value, depth int) ([]byte, *problem) {
 	case kindMessage:
 		return writeMessage(dst, f.msg, v.body, depth+1)
 	case kindString:
-		return writeString(dst, v.body), nil
+		return AppendTextJSON(dst, v.body), nil
 	case kindID:
 		return append(hex.AppendEncode(append(dst, '"'), v.body), '"'), nil
 	case kindBytes:
@@ -188,8 +188,8 @@ func writeDouble(dst []byte, v float64) []byte {
 	return strconv.AppendFloat(dst, v, 'g', -1, 64)
 }
 
-// writeString writes a JSON string; what is not UTF-8 becomes U+FFFD.
-func writeString(dst, s []byte) []byte {
+// AppendTextJSON appends s as a JSON string; what is not UTF-8 becomes U+FFFD.
+func AppendTextJSON(dst, s []byte) []byte {
 	if !text(s) {
 		s = bytes.ToValidUTF8(s, []byte("\uFFFD"))
 	}
@@ -200,9 +200,12 @@ func writeString(dst, s []byte) []byte {
 		if n == len(s) {
 			return append(dst, '"')
 		}
-		if c := s[n]; c < ' ' {
+		switch c := s[n]; {
+		case c == '\n':
+			dst = append(dst, '\\', 'n')
+		case c < ' ':
 			dst = fmt.Appendf(dst, `\u%04x`, c)
-		} else {
+		default:
 			dst = append(dst, '\\', c)
 		}
 		s = s[n+1:]

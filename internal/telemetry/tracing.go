@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"golang.org/x/time/rate"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -158,43 +160,27 @@ func (c sinkClient) UploadTraces(ctx context.Context, spans []*tracepb.ResourceS
 
 // rateSampler lets a steady number of traces begin per second: enough to see
 // every call on a laptop, and a bounded cost under load.
-type rateSampler struct {
-	mu      sync.Mutex
-	rate    float64
-	credit  float64
-	updated time.Time
+type rateSampler struct{ *rate.Limiter }
+
+func newRateSampler(perSecond float64) rateSampler {
+	burst := 0 // nothing at all
+	if perSecond > 0 {
+		burst = int(math.Ceil(perSecond))
+	}
+	return rateSampler{rate.NewLimiter(rate.Limit(perSecond), burst)}
 }
 
-func newRateSampler(rate float64) *rateSampler {
-	return &rateSampler{rate: rate, credit: max(rate, 1), updated: time.Now()}
-}
-
-// ShouldSample spends one credit per root.
-func (s *rateSampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
+// ShouldSample takes one of the limit per root.
+func (s rateSampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
 	result := sdktrace.SamplingResult{Tracestate: trace.SpanContextFromContext(p.ParentContext).TraceState()}
-	if s.allow(time.Now()) {
+	if s.Allow() {
 		result.Decision = sdktrace.RecordAndSample
 	}
 	return result
 }
 
-func (s *rateSampler) allow(now time.Time) bool {
-	if s.rate <= 0 {
-		return false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.credit = min(s.credit+now.Sub(s.updated).Seconds()*s.rate, max(s.rate, 1))
-	s.updated = now
-	if s.credit < 1 {
-		return false
-	}
-	s.credit--
-	return true
-}
-
 // Description names the sampler.
-func (s *rateSampler) Description() string { return fmt.Sprintf("RateLimited{%g/s}", s.rate) }
+func (s rateSampler) Description() string { return fmt.Sprintf("RateLimited{%g/s}", s.Limit()) }
 
 // ErrorHandler logs what the OpenTelemetry SDK cannot return to anybody.
 func ErrorHandler(log *slog.Logger) func(error) {

@@ -27,9 +27,9 @@ type Engine struct {
 	done     chan struct{} // closed when the supervisor has ended
 
 	mu       sync.Mutex
-	pid      int           // 0 while no child runs
+	child    *os.Process   // nil while none runs
 	version  string        // of the engine, once it has run
-	ready    chan struct{} // closed while the child answers
+	ready    chan struct{} // closed while the child answers; replaced when that child has ended
 	isReady  bool
 	restarts int
 	failure  error // why the last child ended
@@ -91,7 +91,10 @@ func (e *Engine) URL() string {
 func (e *Engine) PID() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.pid
+	if e.child == nil {
+		return 0
+	}
+	return e.child.Pid
 }
 
 // Restarts is how many children have died since Start.
@@ -154,15 +157,13 @@ func (e *Engine) Stop(ctx context.Context) error {
 	}
 }
 
+// kill ends the child, if there is one. Between two there is nothing to do: Stop
+// has cancelled the supervisor, which starts no other.
 func (e *Engine) kill() {
 	e.mu.Lock()
-	pid := e.pid
-	e.mu.Unlock()
-	if pid == 0 {
-		return
-	}
-	if process, err := os.FindProcess(pid); err == nil {
-		_ = process.Kill()
+	defer e.mu.Unlock()
+	if e.child != nil {
+		_ = e.child.Kill() // the handle, not the number: another process may have that by now
 	}
 }
 

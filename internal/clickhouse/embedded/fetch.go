@@ -3,6 +3,7 @@ package embedded
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha512"
 	"encoding/base64"
@@ -50,7 +51,7 @@ func Fetch(ctx context.Context, src Source) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	npm, err := exec.LookPath(first(src.NPM, "npm"))
+	npm, err := exec.LookPath(cmp.Or(src.NPM, "npm"))
 	if err != nil {
 		return "", fault.Unavailable.Wrap(err, "the engine library has to be fetched once, and npm, which does it, is not installed; install npm, or %s", waysOut)
 	}

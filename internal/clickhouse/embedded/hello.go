@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -32,7 +33,7 @@ func newHello(conn *chdb.Conn) (hello, error) {
 }
 
 func (h hello) asked(req *request) bool {
-	return req.kind == selecting && strings.EqualFold(first(req.statement.format, req.format), "Native") &&
+	return req.kind == selecting && strings.EqualFold(cmp.Or(req.statement.format, req.format), "Native") &&
 		strings.TrimSpace(req.text) == helloQuery
 }
 

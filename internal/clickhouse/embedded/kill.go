@@ -30,7 +30,7 @@ func (s *server) killOnLeave(ctx context.Context, req *request, serial uint64) (
 	return func() {
 		close(finished)
 		if !stop() {
-			<-stopped
+			<-stopped // an order under way ends before the slot of the statement is free
 		}
 	}
 }

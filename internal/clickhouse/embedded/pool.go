@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -41,20 +42,10 @@ type setup struct {
 func (s setup) key() string {
 	var b strings.Builder
 	b.WriteString(s.database + "\x00" + s.role)
-	for _, name := range slices.Sorted(mapKeys(s.settings)) {
+	for _, name := range slices.Sorted(maps.Keys(s.settings)) {
 		fmt.Fprintf(&b, "\x00%s=%s", name, s.settings[name])
 	}
 	return b.String()
-}
-
-func mapKeys(m map[string]string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
 
 // statements bring a fresh session into the state. Once it is readonly nothing
@@ -62,7 +53,7 @@ func mapKeys(m map[string]string) func(func(string) bool) {
 func (s setup) statements() []string {
 	const readonly = "readonly"
 	var out, parts []string
-	for _, name := range slices.Sorted(mapKeys(s.settings)) {
+	for _, name := range slices.Sorted(maps.Keys(s.settings)) {
 		if name != readonly {
 			parts = append(parts, sqltext.Identifier(name)+" = "+sqltext.Quote(s.settings[name]))
 		}

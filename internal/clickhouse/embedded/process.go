@@ -37,7 +37,7 @@ func (e *Engine) runChild(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start the engine process: %w", err)
 	}
-	e.began(cmd.Process.Pid)
+	e.began(cmd.Process)
 	defer e.ended()
 
 	var reading sync.WaitGroup
@@ -49,7 +49,7 @@ func (e *Engine) runChild(ctx context.Context) error {
 	exited := make(chan struct{})
 	var ending sync.WaitGroup
 	ending.Go(func() { endChild(ctx, exited, stdin, cmd.Process) })
-	reading.Wait() // stdout ends with the process
+	reading.Wait() // stdout ends with the process, and its last word may be why
 	err = cmd.Wait()
 	close(exited)
 	ending.Wait()
@@ -101,24 +101,24 @@ func (e *Engine) listen(reports io.Reader) (last report) {
 	return last
 }
 
-func (e *Engine) began(pid int) {
+func (e *Engine) began(child *os.Process) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.pid = pid
+	e.child = child
 }
 
 func (e *Engine) answering(version string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.version, e.isReady, e.failure = version, true, nil
-	close(e.ready)
-	e.cfg.Log.Info("engine is ready", "version", version, "pid", e.pid, "address", e.listener.Addr().String())
+	close(e.ready) // once: a child says that it is ready once, and ended makes a new one
+	e.cfg.Log.Info("engine is ready", "version", version, "pid", e.child.Pid, "address", e.listener.Addr().String())
 }
 
 func (e *Engine) ended() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.pid = 0
+	e.child = nil
 	if e.isReady {
 		e.isReady, e.ready = false, make(chan struct{})
 	}

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"bytes"
+	"cmp"
 	"compress/zlib"
 	"errors"
 	"io"
@@ -57,8 +58,8 @@ func parse(r *http.Request) (*request, error) {
 	req.compress = values.Get("compress") == "1"
 	req.id = values.Get("query_id")
 	req.setup.role = values.Get("role")
-	req.setup.database = first(values.Get("database"), r.Header.Get("X-ClickHouse-Database"))
-	req.format = first(values.Get("default_format"), r.Header.Get("X-ClickHouse-Format"), "TabSeparated")
+	req.setup.database = cmp.Or(values.Get("database"), r.Header.Get("X-ClickHouse-Database"))
+	req.format = cmp.Or(values.Get("default_format"), r.Header.Get("X-ClickHouse-Format"), "TabSeparated")
 	for name, all := range values {
 		value := all[len(all)-1]
 		switch {
@@ -172,15 +173,6 @@ func (u *unframe) Read(p []byte) (int, error) {
 
 func bodyError(err error) error {
 	return refuse(codeCannotDecompress, "CANNOT_DECOMPRESS", "read the request body: %v", err)
-}
-
-func first(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }
 
 func number(text string) int {

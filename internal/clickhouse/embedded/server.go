@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -93,7 +94,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, req *request, ser
 	}
 	done := s.killOnLeave(r.Context(), req, serial)
 	defer done()
-	if req.kind == selecting && streams(first(req.statement.format, req.format)) {
+	if req.kind == selecting && streams(cmp.Or(req.statement.format, req.format)) {
 		clean, err = s.stream(w, req, session)
 	} else {
 		clean, err = s.whole(w, req, session)
@@ -143,7 +144,7 @@ func fill(body io.Reader, buf []byte) (n int, err error) {
 
 // stream hands a result to the client block by block.
 func (s *server) stream(w http.ResponseWriter, req *request, session *session) (clean bool, err error) {
-	format := first(req.statement.format, req.format)
+	format := cmp.Or(req.statement.format, req.format)
 	stream, err := session.Stream(req.text, format, req.params)
 	if err != nil {
 		if strings.Contains(err.Error(), "Streaming query is not supported") {
@@ -177,7 +178,7 @@ func (s *server) whole(w http.ResponseWriter, req *request, session *session) (c
 		return false, engineError(err)
 	}
 	summary(w, stats)
-	out := &output{w: w, format: first(req.statement.format, req.format), framed: req.compress}
+	out := &output{w: w, format: cmp.Or(req.statement.format, req.format), framed: req.compress}
 	if len(data) > 0 {
 		_ = out.write(data)
 	}

@@ -102,21 +102,37 @@ func featureOf(m *driftv1.FeatureProfile, rows uint64) profile.Feature {
 	return f
 }
 
-// profileMessage puts a profile on the wire, with its features or without.
+// profileMessage puts a registered profile on the wire, with its features or
+// without.
 func profileMessage(r *store.Registered, whole bool) *driftv1.Profile {
+	m := headMessage(r.Profile)
+	if whole {
+		m = ProfileMessage(r.Profile)
+	}
+	m.Uid, m.CreateTime, m.Active = r.UID, timestamppb.New(r.Created), r.Active
+	return m
+}
+
+// ProfileMessage puts a profile on the wire, as CreateProfile takes it.
+func ProfileMessage(p *profile.Profile) *driftv1.Profile {
+	m := headMessage(p)
+	for i := range p.Features {
+		m.Features = append(m.Features, featureMessage(&p.Features[i]))
+	}
+	return m
+}
+
+// headMessage is a profile without its features.
+func headMessage(p *profile.Profile) *driftv1.Profile {
 	m := &driftv1.Profile{
-		Uid: r.UID, Space: r.Space, Name: r.Name, Version: r.Version, CreateTime: timestamppb.New(r.Created), Active: r.Active,
-		Schedule: r.Alert.Schedule, OnWindowClose: r.Alert.OnClose, MinSample: r.Alert.MinSample, Threshold: thresholdMessage(r.Alert.Threshold),
+		Space: p.Space, Name: p.Name, Version: p.Version, Schedule: p.Alert.Schedule, OnWindowClose: p.Alert.OnClose,
+		MinSample: p.Alert.MinSample, Threshold: thresholdMessage(p.Alert.Threshold),
 	}
-	if r.Alert.Lookback > 0 {
-		m.Lookback = durationpb.New(r.Alert.Lookback)
+	if p.Alert.Lookback > 0 {
+		m.Lookback = durationpb.New(p.Alert.Lookback)
 	}
-	for i := range r.Features {
-		f := &r.Features[i]
-		m.ReferenceRows = max(m.ReferenceRows, f.Baseline.Rows)
-		if whole {
-			m.Features = append(m.Features, featureMessage(f))
-		}
+	for i := range p.Features {
+		m.ReferenceRows = max(m.ReferenceRows, p.Features[i].Baseline.Rows)
 	}
 	return m
 }

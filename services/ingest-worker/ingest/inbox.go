@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/record"
@@ -154,7 +155,7 @@ func (x *inbox) enter(ctx context.Context, admitted []taken) error {
 		return nil
 	}
 	ctx, end := broker.Step(ctx, "enter inbox ledger")
-	err := blameless(x.store.Admit(ctx, list))
+	err := clickhouse.Blameless(x.store.Admit(ctx, list))
 	end(err)
 	return err
 }
@@ -251,7 +252,7 @@ func (x *inbox) parked(ctx context.Context, d *broker.Delivery, p broker.Park) e
 	case err != nil:
 		return nil //nolint:nilerr // nobody proves to have sent it
 	}
-	err = blameless(x.store.Admit(ctx, []store.Admission{{
+	err = clickhouse.Blameless(x.store.Admit(ctx, []store.Admission{{
 		Tenant: tenant, ID: id, Signal: admit.SignalOf(valueType), Accepted: 1,
 		DeadLettered: map[string]int{string(p.Reason): 1}, Received: d.Time,
 	}}))

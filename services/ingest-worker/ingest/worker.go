@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -163,23 +164,7 @@ func (w *worker) write(ctx context.Context, b *store.Block) error {
 	err := w.store.Write(ctx, b)
 	w.metrics.insertTime.Observe(time.Since(start).Seconds())
 	end(err)
-	return blameless(err)
-}
-
-// blameless is an error of the store that says nothing against the messages:
-// their rows are of the right form by construction. Where it is about us, our
-// access or our tables, it is waited out, or a wrong password would park
-// everything; where it may be about a row after all, it is retried, and then
-// its message is singled out.
-func blameless(err error) error {
-	switch fault.KindOf(err) {
-	case fault.Unauthenticated, fault.Denied, fault.NotFound, fault.Precondition, fault.Unsupported:
-		return fault.Unavailable.Wrap(err, "the store is not ready for us")
-	case fault.Invalid, fault.Exists:
-		return fault.Internal.Wrap(err, "the store refuses a block")
-	default:
-		return err
-	}
+	return clickhouse.Blameless(err)
 }
 
 // maxMinutes bounds one announcement; a minute takes at most five bytes.
@@ -239,7 +224,7 @@ func (w *worker) parked(ctx context.Context, d *broker.Delivery, p broker.Park) 
 	b := store.NewBlock(0)
 	m := messageOf(d, &stamp) //nolint:contextcheck // it only reads headers
 	b.Dead(m, max(stamp.Count, 0), string(p.Reason))
-	if err := blameless(w.store.Write(ctx, b)); err != nil {
+	if err := clickhouse.Blameless(w.store.Write(ctx, b)); err != nil {
 		return fmt.Errorf("enter the parked message into the ledger: %w", err)
 	}
 	w.metrics.records.WithLabelValues("dead_lettered").Add(float64(max(stamp.Count, 0)))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -33,7 +34,7 @@ func (w *worker) handle(ctx context.Context, ds []broker.Delivery) ([]broker.Ver
 	}
 	entries, err := w.writer.Write(ctx, msgs)
 	if err != nil {
-		return nil, blameless(err)
+		return nil, clickhouse.Blameless(err)
 	}
 	for i, e := range entries {
 		if e.Stored == 0 && e.Rejected[store.Malformed] > 0 && len(e.Rejected) == 1 {
@@ -67,22 +68,6 @@ func messageOf(d *broker.Delivery) (store.Message, error) {
 	return m, nil
 }
 
-// blameless is an error of the store that says nothing against the messages:
-// their rows are of the right form by construction. Where it is about us, our
-// access or our tables, it is waited out, or a wrong password would park
-// everything; where it may be about a row after all, it is retried, and then
-// its message is singled out.
-func blameless(err error) error {
-	switch fault.KindOf(err) {
-	case fault.Unauthenticated, fault.Denied, fault.NotFound, fault.Precondition, fault.Unsupported:
-		return fault.Unavailable.Wrap(err, "the store is not ready for us")
-	case fault.Invalid, fault.Exists:
-		return fault.Internal.Wrap(err, "the store refuses a block")
-	default:
-		return err
-	}
-}
-
 // parked implements broker.RunnerConfig.OnPark: the ledger learns of a message
 // in the dead letters before it is acknowledged.
 func (w *worker) parked(ctx context.Context, d *broker.Delivery, p broker.Park) error {
@@ -92,7 +77,7 @@ func (w *worker) parked(ctx context.Context, d *broker.Delivery, p broker.Park) 
 	}
 	entry := store.Entry{Message: &m, Accepted: m.Count, DeadLettered: map[string]int{string(p.Reason): m.Count}}
 	if err := w.writer.Settle(ctx, []store.Entry{entry}); err != nil {
-		return fmt.Errorf("enter the parked message into the ledger: %w", blameless(err))
+		return fmt.Errorf("enter the parked message into the ledger: %w", clickhouse.Blameless(err))
 	}
 	w.metrics.parked(m.Count)
 	return nil

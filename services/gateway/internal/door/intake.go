@@ -218,13 +218,3 @@ func unknown(failed []error) bool {
 	}
 	return false
 }
-
-// firstOf is the first error of several.
-func firstOf(errs []error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}

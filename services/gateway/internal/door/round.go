@@ -1,6 +1,7 @@
 package door
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -40,7 +41,7 @@ func (r *Receipts) begin() {
 	}
 	r.running++
 	r.next.led = true
-	r.next.lead <- struct{}{}
+	r.next.lead <- struct{}{} // never blocks: it has room for one, and led lets nobody here again
 }
 
 // wait waits for the end of a round, and publishes it if told to.
@@ -60,7 +61,7 @@ func (r *Receipts) wait(ctx context.Context, joined *round) error {
 // have said is said by the next.
 func (r *Receipts) publish(ctx context.Context, current *round) {
 	r.mu.Lock()
-	r.next = nil
+	r.next = nil // it is current: whoever enters from here on is too late for it
 	changed := r.changed
 	r.changed = nil
 	lanes := make([][]*lane, len(changed))
@@ -73,7 +74,7 @@ func (r *Receipts) publish(ctx context.Context, current *round) {
 
 	msgs, err := r.messages(accounts)
 	if err == nil {
-		err = firstOf(send(ctx, r.publisher, msgs))
+		err = cmp.Or(send(ctx, r.publisher, msgs)...)
 	}
 
 	r.mu.Lock()

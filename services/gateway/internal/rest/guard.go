@@ -188,17 +188,10 @@ type failer struct {
 func (f failer) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.handle(w, r) }
 
 func caller(r *http.Request, authenticate Authenticate) (identity.Identity, error) {
-	authorization, apiKey := r.Header.Values("Authorization"), r.Header.Values("X-Api-Key")
-	if len(authorization) > 1 || len(apiKey) > 1 {
+	const authorization, apiKey = "Authorization", "X-Api-Key"
+	if len(r.Header[authorization]) > 1 || len(r.Header[apiKey]) > 1 {
 		return identity.Identity{}, fault.Unauthenticated.New("credentials were sent more than once").
 			WithReason(identity.ReasonAmbiguous)
 	}
-	return authenticate(r.Context(), first(authorization), first(apiKey))
-}
-
-func first(list []string) string {
-	if len(list) == 0 {
-		return ""
-	}
-	return list[0]
+	return authenticate(r.Context(), r.Header.Get(authorization), r.Header.Get(apiKey))
 }

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"math"
 	"strconv"
-	"unicode/utf8"
 
+	"github.com/driftmesh/driftmesh/internal/otlp"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/wire"
 )
 
@@ -22,7 +22,7 @@ func appendJSON(buf, anyValue []byte, depth int) ([]byte, bool) {
 	}
 	switch {
 	case c.Is(anyString, wire.Bytes):
-		return appendQuoted(buf, c.V), true
+		return otlp.AppendTextJSON(buf, c.V), true
 	case c.Is(anyInt, wire.Varint):
 		return strconv.AppendInt(buf, int64(c.U), 10), true
 	case c.Is(anyBool, wire.Varint):
@@ -30,9 +30,9 @@ func appendJSON(buf, anyValue []byte, depth int) ([]byte, bool) {
 	case c.Is(anyDouble, wire.Fixed64):
 		return appendJSONDouble(buf, math.Float64frombits(c.U))
 	case c.Is(anyArray, wire.Bytes):
-		return appendArray(buf, c.V, depth)
+		return appendList(buf, c.V, "[]", depth+1, appendJSON)
 	case c.Is(anyKVList, wire.Bytes):
-		return appendObject(buf, c.V, depth)
+		return appendList(buf, c.V, "{}", depth+1, appendMember)
 	}
 	return buf, false
 }
@@ -49,8 +49,9 @@ func appendJSONDouble(buf []byte, f float64) ([]byte, bool) {
 	return buf, true
 }
 
-func appendArray(buf, list []byte, depth int) ([]byte, bool) {
-	buf = append(buf, '[')
+// appendList writes the values of a list, each with item, between brackets.
+func appendList(buf, list []byte, brackets string, depth int, item func(buf, v []byte, depth int) ([]byte, bool)) ([]byte, bool) {
+	buf = append(buf, brackets[0])
 	l := wire.Of(list)
 	var ok bool
 	for first := true; l.Next(); first = false {
@@ -60,29 +61,11 @@ func appendArray(buf, list []byte, depth int) ([]byte, bool) {
 		if !first {
 			buf = append(buf, ',')
 		}
-		if buf, ok = appendJSON(buf, l.V, depth+1); !ok {
+		if buf, ok = item(buf, l.V, depth); !ok {
 			return buf, false
 		}
 	}
-	return append(buf, ']'), !l.Bad()
-}
-
-func appendObject(buf, list []byte, depth int) ([]byte, bool) {
-	buf = append(buf, '{')
-	l := wire.Of(list)
-	var ok bool
-	for first := true; l.Next(); first = false {
-		if !l.Is(listValues, wire.Bytes) {
-			return buf, false
-		}
-		if !first {
-			buf = append(buf, ',')
-		}
-		if buf, ok = appendMember(buf, l.V, depth); !ok {
-			return buf, false
-		}
-	}
-	return append(buf, '}'), !l.Bad()
+	return append(buf, brackets[1]), !l.Bad()
 }
 
 // appendMember writes "key":value. A member without a value, or with fields
@@ -104,35 +87,6 @@ func appendMember(buf, keyValue []byte, depth int) ([]byte, bool) {
 	if c.Bad() || !hasValue {
 		return buf, false
 	}
-	buf = append(appendQuoted(buf, key), ':')
-	return appendJSON(buf, val, depth+1)
-}
-
-const hexDigits = "0123456789abcdef"
-
-// appendQuoted writes a JSON string; invalid UTF-8 becomes U+FFFD.
-func appendQuoted(buf, s []byte) []byte {
-	buf = append(buf, '"')
-	for i := 0; i < len(s); {
-		b := s[i]
-		switch {
-		case b == '"' || b == '\\':
-			buf = append(buf, '\\', b)
-			i++
-		case b == '\n':
-			buf = append(buf, '\\', 'n')
-			i++
-		case b < 0x20:
-			buf = append(buf, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&15])
-			i++
-		case b < utf8.RuneSelf:
-			buf = append(buf, b)
-			i++
-		default:
-			r, n := utf8.DecodeRune(s[i:])
-			buf = utf8.AppendRune(buf, r)
-			i += n
-		}
-	}
-	return append(buf, '"')
+	buf = append(otlp.AppendTextJSON(buf, key), ':')
+	return appendJSON(buf, val, depth)
 }

@@ -28,6 +28,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/otlp"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/wire"
 )
 
@@ -214,6 +215,6 @@ func Valid(keyValue []byte) bool { return wellFormedMember(keyValue, 0) }
 // AppendPair appends ["key","text"] in JSON, the form in which the attributes
 // of resources are kept for SQL.
 func AppendPair(dst, key, text []byte) []byte {
-	dst = append(appendQuoted(append(dst, '['), key), ',')
-	return append(appendQuoted(dst, text), ']')
+	dst = append(otlp.AppendTextJSON(append(dst, '['), key), ',')
+	return append(otlp.AppendTextJSON(dst, text), ']')
 }
