@@ -68,9 +68,9 @@ type Server struct {
 
 var _ server.Broker = (*Server)(nil)
 
-// Start runs a server until the test ends. It skips the test where RabbitMQ is
-// not installed.
-func Start(t server.T, opts Options) *Server {
+// Require skips the test where RabbitMQ is not installed, or fails it, as
+// server.Missing says. It returns Erlang's port mapper.
+func Require(t server.T) (epmd string) {
 	t.Helper()
 	epmd, err := exec.LookPath("epmd")
 	if err == nil {
@@ -79,6 +79,13 @@ func Start(t server.T, opts Options) *Server {
 	if err != nil {
 		server.Missing(t, suite, "rabbitmq-server is not installed: "+err.Error())
 	}
+	return epmd
+}
+
+// Start runs a server until the test ends, where Require finds one.
+func Start(t server.T, opts Options) *Server {
+	t.Helper()
+	epmd := Require(t)
 	s := &Server{t: t, opts: opts, dir: t.TempDir(), port: server.FreePort(t), users: opts.Users}
 	if len(s.users) == 0 {
 		s.users = map[string]User{"guest": {Password: "guest", Configure: ".*", Write: ".*", Read: ".*", Tags: "administrator"}}

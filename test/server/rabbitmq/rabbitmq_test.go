@@ -88,6 +88,7 @@ func TestNothingOutlivesTheTest(t *testing.T) {
 	if os.Getenv("DRIFTMESH_TEST_RABBITMQ_CHILD") != "" {
 		t.Skip("the child")
 	}
+	rabbitmq.Require(t)
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestServer$", "-test.v")
 	cmd.Env = append(os.Environ(), "DRIFTMESH_TEST_RABBITMQ_CHILD=1", "TMPDIR="+t.TempDir())
 	out := &output{got: make(chan struct{})}
@@ -97,8 +98,8 @@ func TestNothingOutlivesTheTest(t *testing.T) {
 	go func() { ended <- cmd.Wait() }()
 	select {
 	case <-out.got:
-	case <-ended:
-		server.Missing(t, "rabbitmq", "the child could not start a server")
+	case err := <-ended:
+		t.Fatalf("the child could not start a server: %v", err)
 	case <-time.After(time.Minute):
 		t.Fatal("no server within a minute")
 	}
