@@ -92,7 +92,7 @@ func (s *session) keep(finish <-chan struct{}) {
 			s.k.mu.Unlock()
 			s.flush(false)
 			s.k.mu.Lock()
-			s.ended = true
+			s.ended = true // whoever began to wait since that commit is told here, and nobody begins any more
 			waiters := s.waiters
 			s.waiters = nil
 			s.k.mu.Unlock()
@@ -138,6 +138,8 @@ func (s *session) flush(open bool) {
 	answer(waiters, err)
 }
 
+// answer tells waiters, which were taken off the session's list: each is told
+// once, and has room for that.
 func answer(waiters []chan error, err error) {
 	for _, w := range waiters {
 		w <- err

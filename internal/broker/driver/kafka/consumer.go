@@ -26,7 +26,7 @@ type consumer struct {
 	seed    maphash.Seed
 	leaving sync.WaitGroup // members that go
 
-	receiving sync.Mutex // held by Receive
+	receiving sync.Mutex // held by Receive, which takes mu under it
 
 	mu      sync.Mutex // guards what follows, and all sessions, partitions and leases
 	active  bool       // a Receive is running

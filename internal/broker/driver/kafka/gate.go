@@ -37,7 +37,7 @@ type gate struct {
 	conn  *conn
 	topic string
 
-	mu   sync.Mutex
+	mu   sync.Mutex    // not held while the brokers are asked; consumer.mu may be held, and is never taken under it
 	used bool          // since the janitor came by
 	look chan struct{} // of the look under way, closed when it ends; nil when there is none
 	at   time.Time     // when the last look ended
@@ -51,8 +51,8 @@ type gate struct {
 	admitted, landed, before int64
 
 	sizes  average
-	groups []string
-	listed time.Time
+	groups []string  // as the brokers listed them; replaced, never changed
+	listed time.Time // when
 }
 
 // room is what a look sees. A limit that is not positive is none.
@@ -149,7 +149,7 @@ func (g *gate) decide(n int64, called time.Time) (decided bool, err error) {
 		return true, nil // there was room when we last saw
 	case g.err != nil:
 		return true, classify(g.err)
-	case g.room.free(unseen) >= n+g.room.limit/slack, g.room.backlog+unseen == 0:
+	case g.room.free(unseen) >= n+g.room.limit/slack, g.room.backlog+unseen == 0: // an empty topic takes anything, or what is larger than it never went
 		g.setFull(false)
 		return true, nil
 	}
@@ -170,6 +170,7 @@ func (g *gate) start() <-chan struct{} {
 	if g.look != nil {
 		return g.look
 	}
+	// What has landed by now is in whatever the look sees; what lands later may be.
 	done, landed := make(chan struct{}), g.landed
 	g.look = done
 	go func() { // ends with the connection

@@ -134,6 +134,7 @@ func (le *lease) expire() {
 }
 
 // lose ends the lease and gives back what it holds, to come again at due.
+// consumer.mu is held; whatever waits for the end of the context runs elsewhere.
 func (le *lease) lose(due time.Time, giveBack func(*frontier.Lane, *frontier.Message, time.Time)) {
 	le.cancel(broker.ErrLeaseLost)
 	for _, m := range le.msgs {
@@ -154,7 +155,8 @@ func (le *lease) undo() {
 	}
 }
 
-// end frees the slot, once.
+// end frees the slot, once; consumer.mu is held. Taking from slots never waits:
+// Receive has put in there what this lease takes out.
 func (le *lease) end() {
 	if le.ended {
 		return

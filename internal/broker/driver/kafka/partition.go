@@ -22,7 +22,7 @@ type partition struct {
 	pos     int64 // where the next fetch begins
 	fetched time.Time
 	end     int64         // where the partition ended then
-	epoch   int           // grows when pos is moved, and makes what is being fetched void
+	epoch   int           // grows when pos is moved other than by what was fetched, which makes a fetch under way void
 	more    chan struct{} // capacity 1: buf was used up, or pos was moved
 }
 

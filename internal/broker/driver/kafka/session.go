@@ -13,7 +13,8 @@ import (
 
 // session is one generation of the Kafka group: the time between two
 // rebalances, in which some partitions are ours. Its fields are guarded by
-// consumer.mu where they change.
+// consumer.mu where they change; no request is made and nothing waited for under
+// that.
 type session struct {
 	k      *consumer
 	gen    *kafkago.Generation
@@ -23,11 +24,11 @@ type session struct {
 	parts  []*partition
 	turn   int // the partition to begin the next batch with
 	leases map[*lease]struct{}
-	idle   chan struct{} // capacity 1: the last lease has ended
+	idle   chan struct{} // capacity 1: the last lease has ended; perhaps there is another by now (see free)
 	redo   chan struct{} // capacity 1: something was given back
 
-	fenced  bool // the group has moved on without us
-	gone    chan struct{}
+	fenced  bool          // the group has moved on without us
+	gone    chan struct{} // closed when fenced is set
 	kick    chan struct{} // capacity 1: commit now
 	armed   bool          // commit soon
 	waiters []chan error
@@ -68,6 +69,9 @@ func (s *session) run(over, quit context.Context) {
 		s.begin()
 		<-either.Done()
 	}
+	// In this order: no delivery is made while workers end what they have, what
+	// they did not end is given back before the last commit, and that commit says
+	// so to whoever has the partitions next. Only then does the generation end.
 	s.cancel() // nothing is read any more
 	s.stop()
 	if quit.Err() == nil {

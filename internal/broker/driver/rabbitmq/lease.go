@@ -109,7 +109,8 @@ func (l *lease) open() []uint64 {
 	})
 }
 
-// end frees the slot, once.
+// end frees the slot, once. Taking from slots never waits: Receive has put in
+// there what this lease takes out.
 func (l *lease) end() {
 	l.free.Do(func() {
 		l.cancel(broker.ErrLeaseLost)

@@ -25,16 +25,18 @@ type session struct {
 	ch     *amqp.Channel
 	ctx    context.Context //nolint:containedctx // done when the session is over, with the cause ErrLeaseLost
 	cancel context.CancelCauseFunc
-	resume chan struct{} // capacity 1: a suspended session is wanted again
-	closes chan *amqp.Error
+	resume chan struct{}    // capacity 1: a suspended session is wanted again
+	closes chan *amqp.Error // capacity 1: the library would wait to say why
 
-	// Guards what follows and the order of writes to the channel.
+	// Guards what follows and the order of writes to the channel. It is held while
+	// the broker answers, but only within call, which ends the connection of one
+	// that does not. consumer.mu is taken under it, never the other way.
 	write      sync.Mutex
 	tags       tags
 	told       int // settlements that the queue may not have applied yet
 	holds      map[*hold]struct{}
 	over       bool
-	prefetch   int
+	prefetch   int    // of the consumer; it changes only while pump waits for that
 	tag        string // of the consumer; "" while suspended
 	deliveries <-chan amqp.Delivery
 	retired    []uint64 // last deliveries of consumers before it
@@ -222,6 +224,9 @@ func (s *session) end() {
 }
 
 // finish loses the leases and forgets the buffer.
+//
+// The leases end before write is waited for: a settlement may hold it until the
+// broker has answered.
 func (s *session) finish() {
 	s.cancel(broker.ErrLeaseLost)
 	lost := s.consumer.forget(s)

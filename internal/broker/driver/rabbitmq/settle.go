@@ -151,7 +151,7 @@ func (s *session) refuse(tag uint64) {
 // retune starts a consumer with another prefetch; the deliveries of the old one
 // still come first. It returns false when it could not.
 func (s *session) retune(prefetch int) (done bool) {
-	tuned := make(chan bool, 1)
+	tuned := make(chan bool, 1) // with room: do may have given up on its function, which goes on
 	s.do(func() error {
 		err := s.consume(prefetch)
 		tuned <- err == nil

@@ -55,6 +55,7 @@ func (l *Lease) take(more, limit int64) bool {
 	if more <= 0 {
 		return true
 	}
+	// Added before it is compared: of two who only looked, both would fit.
 	if l.from.used.Add(more) > limit {
 		l.from.used.Add(-more)
 		return false

@@ -37,11 +37,11 @@ type Receipts struct {
 
 	mu       sync.Mutex
 	accounts map[accountKey]*account
-	day      uint32 // the newest
-	lanes    uint32 // given out so far
-	changed  []*account
-	running  int    // rounds under way
-	next     *round // joined, not begun; nil when nobody waits
+	day      uint32     // the newest
+	lanes    uint32     // given out so far
+	changed  []*account // to say something about, each once (account.listed)
+	running  int        // rounds under way
+	next     *round     // joined, not begun; nil when nobody waits
 }
 
 type accountKey struct {
@@ -113,7 +113,7 @@ func (r *Receipts) Open(tenant string, at time.Time, tickets int) *Entry {
 		e.Tickets[i].lane = r.lane(e.account)
 	}
 	r.mu.Unlock()
-	for i := range e.Tickets {
+	for i := range e.Tickets { // without the mutex: a lane that is out is its ticket's alone
 		e.Tickets[i].Seq = r.seq(e.Tickets[i].lane)
 	}
 	return e
@@ -140,7 +140,7 @@ func (r *Receipts) account(k accountKey) *account {
 	if k.day > r.day {
 		r.day = k.day
 		for old := range r.accounts {
-			if old.day+1 < k.day { // nothing new comes for it
+			if old.day+1 < k.day { // nothing new comes for it; entries that are out hold it themselves
 				delete(r.accounts, old)
 			}
 		}
@@ -215,6 +215,8 @@ func (r *Receipts) Commit(ctx context.Context, e *Entry) error {
 		r.mu.Unlock()
 		return nil
 	}
+	// Entered and joined under one lock: a round takes what changed when it
+	// begins, and this one has not.
 	joined := r.join()
 	r.mu.Unlock()
 	return r.wait(ctx, joined)

@@ -53,9 +53,9 @@ const (
 type Lane struct {
 	next     int64          // the first offset never delivered
 	window   []*Message     // delivered, from the oldest that is not done on, by offset
-	returned []*Message     // in no order
-	found    int            // how many are found
-	busy     map[uint64]int // keys that workers have
+	returned []*Message     // those of window in that state, in no order
+	found    int            // how many of window are in that state
+	busy     map[uint64]int // keys that workers have: messages held or acking, of each
 	changed  bool           // since the last Snapshot
 }
 
