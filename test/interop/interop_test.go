@@ -215,6 +215,37 @@ func requireEqual(t *testing.T, m *mesh.Mesh, r *interop.Receiver, service strin
 	var services struct{ Data []string }
 	require.Equal(t, 200, m.Get(t, "/jaeger/api/services", &services))
 	require.Contains(t, services.Data, service)
+	requireMonitor(t, m, service)
+}
+
+// requireMonitor asks what the tab Monitor of Jaeger's interface does: of a
+// client's spans one is of kind server, and it is no error.
+func requireMonitor(t *testing.T, m *mesh.Mesh, service string) {
+	t.Helper()
+	query := fmt.Sprintf("?service=%s&endTs=%d&lookback=3600000&quantile=0.95&ratePer=600000&spanKind=server&step=60000&groupByOperation=true",
+		service, time.Now().UnixMilli())
+	last := map[string]float64{}
+	for _, metric := range []string{"calls", "errors", "latencies"} {
+		var family struct {
+			Metrics []struct {
+				Labels       []struct{ Name, Value string }
+				MetricPoints []struct{ GaugeValue struct{ DoubleValue any } }
+			}
+		}
+		require.Equal(t, 200, m.Get(t, "/jaeger/api/metrics/"+metric+query, &family))
+		atRoot := family
+		root := m.Addresses
+		root.HTTP = m.Jaeger
+		require.Equal(t, 200, root.Get(t, "/api/metrics/"+metric+query, &atRoot))
+		require.Equal(t, family, atRoot)
+		require.Len(t, family.Metrics, 1)
+		require.Equal(t, []struct{ Name, Value string }{{"service_name", service}, {"operation", "checkout"}}, family.Metrics[0].Labels)
+		require.Len(t, family.Metrics[0].MetricPoints, 61)
+		last[metric], _ = family.Metrics[0].MetricPoints[60].GaugeValue.DoubleValue.(float64)
+	}
+	require.InDelta(t, 1.0/600, last["calls"], 1e-9)
+	require.Zero(t, last["errors"])
+	require.Positive(t, last["latencies"])
 }
 
 func requireProto(t *testing.T, want, got proto.Message) {

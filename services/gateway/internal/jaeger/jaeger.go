@@ -4,8 +4,12 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
+	"unicode/utf8"
 
+	"github.com/driftmesh/driftmesh/internal/fault"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 )
 
@@ -59,7 +63,36 @@ func New(cfg Config, traces tracev1.TraceServiceClient, log *slog.Logger) *Handl
 }
 
 // ServeHTTP answers one request, whose path begins with /api.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !validText(r.URL) {
+		h.failAs(w, r, fault.Invalid.New("the path or a parameter is not UTF-8").WithReason("BAD_PARAMETER"))
+		return
+	}
+	h.mux.ServeHTTP(w, r)
+}
+
+// validText says that nothing in a URL is other than UTF-8, which gRPC would not
+// carry.
+func validText(u *url.URL) bool {
+	if !utf8.ValidString(u.Path) {
+		return false
+	}
+	for name, values := range u.Query() {
+		if !utf8.ValidString(name) || !utf8.ValidString(strings.Join(values, "")) {
+			return false
+		}
+	}
+	return true
+}
+
+// failAs fails in the shape of the API that was called.
+func (h *Handler) failAs(w http.ResponseWriter, r *http.Request, err error) {
+	if strings.HasPrefix(r.URL.Path, "/api/v3/") {
+		h.failV3(w, r, err)
+		return
+	}
+	h.Fail(w, r, err)
+}
 
 func (h *Handler) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, h.timeout)

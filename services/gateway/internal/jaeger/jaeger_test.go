@@ -449,3 +449,18 @@ func TestTransform(t *testing.T) {
 	code, _ = (&store{}).do(t, http.MethodPost, "/api/transform", []byte("{"))
 	require.Equal(t, http.StatusBadRequest, code)
 }
+
+// TestTextThatIsNotUTF8: gRPC would not carry it, and it is the caller's fault.
+func TestTextThatIsNotUTF8(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{
+		"/api/services/%ff/operations", "/api/operations?service=%ff", "/api/traces?service=a&tag=%ff:b", "/api/metrics/calls?x=%zz&service=a&service=%ff",
+	} {
+		code, body := (&store{}).get(t, path)
+		require.Equal(t, http.StatusBadRequest, code, path)
+		require.JSONEq(t, `{"data":null,"total":0,"limit":0,"offset":0,"errors":[{"code":400,"msg":"the path or a parameter is not UTF-8"}]}`, string(body))
+	}
+	code, body := (&store{}).get(t, "/api/v3/operations?service=%ff")
+	require.Equal(t, http.StatusBadRequest, code)
+	require.JSONEq(t, `{"error":{"grpcCode":3,"httpCode":400,"message":"the path or a parameter is not UTF-8","httpStatus":"Bad Request"}}`, string(body))
+}

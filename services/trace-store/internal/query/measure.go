@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -46,9 +45,6 @@ const (
 	maxAnswer   = 1_000_000 // points of all series together
 	// maxMeasuredTime is from the start of the first window to the last point.
 	maxMeasuredTime = 366 * 24 * time.Hour
-	// measureMemory is what one measure may take of ClickHouse's: 2 million
-	// spans take about so much.
-	measureMemory = 512 << 20
 	// maxMeasures is how many are at work at a time. A page of Jaeger's interface
 	// asks for eight at once.
 	maxMeasures = 2
@@ -84,9 +80,6 @@ func (q *Reader) Measure(ctx context.Context, tenant string, m Measure) ([]Serie
 	w.arg("step", m.Step.Nanoseconds())
 	w.arg("window", m.Window.Nanoseconds())
 	w.arg("points", int64(points))
-	ctx = clickhousego.Context(ctx, clickhousego.WithSettings(clickhousego.Settings{
-		"max_execution_time": math.Ceil(q.limits.Timeout.Seconds()), "max_memory_usage": int64(measureMemory),
-	}))
 	b := &seriesSet{points: points, series: map[[2]string]*seriesSums{}}
 	if err := q.measure(ctx, m.sql(w), w.args, b); err != nil {
 		if e, ok := errors.AsType[*clickhouse.Error](err); ok && e.Code == clickhouse.CodeMemoryLimit {
@@ -166,7 +159,7 @@ GROUP BY ServiceName, Name, Since, Till`
 }
 
 func (q *Reader) measure(ctx context.Context, sql string, args []any, b *seriesSet) error {
-	rows, err := q.db.Query(ctx, sql, args...)
+	rows, err := q.queryWith(ctx, clickhousego.Settings{"max_memory_usage": q.limits.MeasureMemory}, sql, args)
 	if err != nil {
 		return err
 	}

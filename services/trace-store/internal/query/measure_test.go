@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -243,6 +244,7 @@ func TestMeasureBounds(t *testing.T) {
 		"beyond time":       {func(m *query.Measure) { m.Until = time.Date(9000, 1, 1, 0, 0, 0, 0, time.UTC) }, "1800 to 2261"},
 		"many points":       {func(m *query.Measure) { m.Step = time.Millisecond }, "11000 points"},
 		"a strange kind":    {func(m *query.Measure) { m.Kinds = []string{"odd"} }, "span_kind"},
+		"long names":        {func(m *query.Measure) { m.Services = []string{strings.Repeat("é", 200_000)} }, "at most 262144"},
 		"no number":         {func(m *query.Measure) { m.Quantile = &nan }, "quantile"},
 		"above 1":           {func(m *query.Measure) { m.Quantile = &above }, "quantile"},
 	} {
@@ -263,6 +265,15 @@ func TestMeasureBounds(t *testing.T) {
 			require.Empty(t, got)
 		}
 	})
+	t.Run("names as long as can be", func(t *testing.T) {
+		m := fine
+		m.Services = []string{strings.Repeat("é", 131_000)}
+		got, err := f.reader.Measure(t.Context(), "acme", m)
+		require.NoError(t, err)
+		require.Empty(t, got)
+		_, _, err = f.reader.Summaries(t.Context(), "acme", query.Search{Service: strings.Repeat("é", 200_000)})
+		require.ErrorIs(t, err, fault.Invalid)
+	})
 	t.Run("too many series", func(t *testing.T) {
 		data := spansOf("a")
 		for i := range 95 {
@@ -279,6 +290,17 @@ func TestMeasureBounds(t *testing.T) {
 		got, err := f.reader.Measure(t.Context(), "acme", m)
 		require.NoError(t, err)
 		require.Len(t, got, 95)
+	})
+	t.Run("too many spans", func(t *testing.T) {
+		many := spansOf("a")
+		for i := range 20_000 {
+			many.ResourceSpans[0].ScopeSpans[0].Spans = append(many.ResourceSpans[0].ScopeSpans[0].Spans, newSpan(fmt.Sprintf("%08d", i), "", "many", asServer, 0))
+		}
+		f.write(f.message("acme", many))
+		small := query.New(f.db, query.Limits{MeasureMemory: 1 << 20})
+		_, err := small.Measure(t.Context(), "acme", query.Measure{Services: []string{"a"}, From: now, Until: now.Add(time.Hour), Step: time.Minute, Window: time.Minute})
+		require.ErrorIs(t, err, fault.Exhausted)
+		require.ErrorContains(t, err, "too many spans in this time")
 	})
 	t.Run("given up", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -24,6 +24,9 @@ type Limits struct {
 	PartBytes int
 	// Timeout bounds one statement. Default 30 s.
 	Timeout time.Duration
+	// MeasureMemory is what one measure may take of ClickHouse's. Default 256
+	// MiB, which about a million spans take.
+	MeasureMemory int64
 }
 
 func (l Limits) withDefaults() Limits {
@@ -38,6 +41,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Timeout <= 0 {
 		l.Timeout = 30 * time.Second
+	}
+	if l.MeasureMemory <= 0 {
+		l.MeasureMemory = 256 << 20
 	}
 	return l
 }
@@ -149,10 +155,36 @@ func (q *Reader) parts(ctx context.Context, w *where, order string, send func(Pa
 }
 
 func (q *Reader) query(ctx context.Context, sql string, args []any) (driver.Rows, error) {
-	ctx = clickhousego.Context(ctx, clickhousego.WithSettings(clickhousego.Settings{
-		"max_execution_time": math.Ceil(q.limits.Timeout.Seconds()),
-	}))
-	return q.db.Query(ctx, sql, args...)
+	return q.queryWith(ctx, clickhousego.Settings{}, sql, args)
+}
+
+// queryWith adds the bound of time to the settings. The error is fault.Invalid
+// for texts that are longer than can be asked for.
+func (q *Reader) queryWith(ctx context.Context, settings clickhousego.Settings, sql string, args []any) (driver.Rows, error) {
+	if n := textBytes(args); n > maxText {
+		return nil, fault.Invalid.New("names and values of %d bytes are asked for, at most %d can be", n, maxText)
+	}
+	settings["max_execution_time"] = math.Ceil(q.limits.Timeout.Seconds())
+	return q.db.Query(clickhousego.Context(ctx, clickhousego.WithSettings(settings)), sql, args...)
+}
+
+// maxText is how many bytes the texts of a statement may have. ClickHouse takes
+// them as a URL of at most 1 MiB, in which a byte takes up to three.
+const maxText = 256 << 10
+
+func textBytes(args []any) (n int) {
+	for _, arg := range args {
+		named, _ := arg.(driver.NamedValue)
+		switch v := named.Value.(type) {
+		case string:
+			n += len(v)
+		case []string:
+			for _, s := range v {
+				n += len(s)
+			}
+		}
+	}
+	return n
 }
 
 // once reads every span that w selects once: the version that was accepted
