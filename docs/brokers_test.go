@@ -19,7 +19,6 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/driver"
 	"github.com/driftmesh/driftmesh/internal/event"
-	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/test/server/kafka"
 	"github.com/driftmesh/driftmesh/test/server/rabbitmq"
 	"github.com/driftmesh/driftmesh/test/server/redis"
@@ -136,14 +135,12 @@ func works(t *testing.T, url string) {
 	require.Eventually(t, func() bool { return b.Ping(t.Context()) == nil }, 10*time.Second, 50*time.Millisecond)
 	p, err := b.Publisher()
 	require.NoError(t, err)
-	for _, name := range event.Topics() {
-		for _, topic := range []string{name, broker.DLQ(name)} {
-			require.NoError(t, b.Admin().EnsureTopic(t.Context(), broker.TopicSpec{Name: topic, MaxBytes: 1 << 30}))
-			for _, group := range process.Readers(topic) {
-				require.NoError(t, b.Admin().EnsureGroup(t.Context(), broker.GroupSpec{Topic: topic, Name: group}))
-			}
-			require.NoError(t, p.Publish(t.Context(), []broker.Message{{Topic: topic, Value: []byte("1")}, {Topic: topic, Value: []byte("2")}}))
+	for _, topic := range event.All() {
+		require.NoError(t, b.Admin().EnsureTopic(t.Context(), broker.TopicSpec{Name: topic.Name, MaxBytes: 1 << 30}))
+		for _, group := range topic.Groups {
+			require.NoError(t, b.Admin().EnsureGroup(t.Context(), broker.GroupSpec{Topic: topic.Name, Name: group}))
 		}
+		require.NoError(t, p.Publish(t.Context(), []broker.Message{{Topic: topic.Name, Value: []byte("1")}, {Topic: topic.Name, Value: []byte("2")}}))
 	}
 	tail, err := b.Tail(t.Context(), event.Spans)
 	require.NoError(t, err)
@@ -188,7 +185,7 @@ func mayOnlyProduce(t *testing.T, url string) {
 		return p.Publish(ctx, []broker.Message{{Topic: topic, Value: []byte("x"), ID: "1"}})
 	}
 	require.NoError(t, publish(event.Inbox))
-	for _, topic := range []string{event.Spans, event.Records, broker.DLQ(event.Inbox)} {
+	for _, topic := range []string{event.Spans, event.Records, event.Retry(event.Inbox), broker.DLQ(event.Inbox)} {
 		require.Error(t, publish(topic), topic)
 	}
 	c, err := b.Consumer(broker.ConsumerConfig{Topic: event.Inbox, Group: event.GroupIngest})

@@ -48,7 +48,7 @@ Producers that bypass the gateway publish to the topic inbox. All other topics b
 	`whoever can publish there is believed, so let nobody else; whoever can read there sees the data of all tenants.
 
 Operations with the action send are for who publishes to a topic, those with receive for the group that reads it. ` +
-	`Topics ending in .dlq hold what could not be handled.
+	`Topics ending in .retry hold what waits for a service, those in .dlq what could not be handled.
 
 Made by "make generate" from the code that provisions the topics; do not edit.
 `
@@ -65,11 +65,9 @@ func Document() ([]byte, error) {
 		Servers:            servers(), Channels: object{}, Operations: object{},
 		Components: components{Messages: object{}, Schemas: object{}, SecuritySchemes: securitySchemes()},
 	}
-	for _, t := range event.Catalogue() {
-		for _, t := range []event.Topic{t, t.DeadLetters()} {
-			if err := doc.topic(t); err != nil {
-				return nil, err
-			}
+	for _, t := range event.All() {
+		if err := doc.topic(t); err != nil {
+			return nil, err
 		}
 	}
 	var out bytes.Buffer

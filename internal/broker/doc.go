@@ -1,6 +1,6 @@
 // Package broker is the one contract between the mesh and its message brokers,
 // and everything that is the same for all of them: the Runner (receive,
-// handle, settle, retry, park), publish instrumentation, tracing and metrics.
+// handle, settle, retry, set aside, park), publish instrumentation, tracing and metrics.
 // What differs lives in driver/{nats,memory,…}; driver.Open chooses by URL.
 //
 // # Vocabulary
@@ -10,7 +10,8 @@
 // delivery is one message handed to one worker; to settle it is to acknowledge
 // it (done) or to give it back (retry). To park a message is to publish it to
 // "<topic>.dlq" with the reason in headers, wait until that is durable, and
-// acknowledge the original.
+// acknowledge the original. To set one aside is the same with "<topic>.retry",
+// where it waits for a neighbour.
 //
 // # What every driver promises
 //

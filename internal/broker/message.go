@@ -128,7 +128,8 @@ func TimeOf(headers []Header, fallback time.Time) time.Time {
 	return fallback
 }
 
-// DLQ is the topic that holds what a topic's groups have parked.
+// DLQ is the topic that holds what a topic's groups have parked; a retry topic
+// has that of its topic.
 func DLQ(topic string) string { return event.DLQ(topic) }
 
 // IsDLQ reports whether a topic holds parked messages.

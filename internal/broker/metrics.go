@@ -18,6 +18,7 @@ type metrics struct {
 	redelivered *prometheus.CounterVec
 	retried     *prometheus.CounterVec
 	renewed     *prometheus.CounterVec
+	aside       *prometheus.CounterVec
 	parked      *prometheus.CounterVec
 	unparkable  *prometheus.CounterVec
 	lost        *prometheus.CounterVec
@@ -50,6 +51,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		redelivered: counter("redelivered_total", "Messages received that had been delivered before.", "topic", "group"),
 		retried:     counter("retried_total", "Messages given back to be delivered again.", "topic", "group"),
 		renewed:     counter("renewed_total", "Messages given back by publishing them anew, so that the broker's count of their deliveries begins again.", "topic", "group"),
+		aside:       counter("set_aside_total", "Messages put into the retry topic to wait for a neighbour; of the retry topic itself, put to its end.", "topic", "group"),
 		parked:      counter("parked_total", "Messages put into the dead-letter topic.", "topic", "group", "reason"),
 		unparkable:  counter("unparkable_total", "Messages given up because the broker refuses even a dead letter of their bare facts.", "topic", "group"),
 		lost:        counter("lost_messages_total", "Messages that retention removed before the group had read them.", "topic", "group"),

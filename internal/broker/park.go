@@ -68,7 +68,7 @@ func Parked(d *Delivery, p Park) Message {
 	}
 	m.Headers = make([]Header, 0, len(d.Headers)+10)
 	for _, h := range d.Headers {
-		if !strings.HasPrefix(h.Key, event.PrefixDLQ) && !Secret(h.Key) {
+		if !strings.HasPrefix(h.Key, event.PrefixDLQ) && !Secret(h.Key) && h.Key != event.HeaderWaiting {
 			m.Headers = append(m.Headers, h)
 		}
 	}
@@ -76,7 +76,7 @@ func Parked(d *Delivery, p Park) Message {
 	add(HeaderDLQReason, string(p.Reason))
 	add(HeaderDLQError, errorText(p.Err))
 	add(HeaderDLQAttempts, strconv.Itoa(p.Attempts))
-	add(HeaderDLQTopic, d.Topic)
+	add(HeaderDLQTopic, event.RetryOf(d.Topic))
 	add(HeaderDLQGroup, p.Group)
 	add(HeaderDLQLane, d.Lane)
 	add(HeaderDLQPosition, d.Position)

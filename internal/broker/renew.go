@@ -2,12 +2,7 @@ package broker
 
 import (
 	"context"
-	"slices"
 	"time"
-
-	"github.com/google/uuid"
-
-	"github.com/driftmesh/driftmesh/internal/event"
 )
 
 // A broker counts every delivery alike: one that ended because a neighbour was
@@ -61,16 +56,7 @@ func (w *work) renew(ctx context.Context, idx []int) (renewed, rest []int) {
 // is the same. ok is false when nobody can vouch for that now.
 func (w *work) anew(ctx context.Context, i int) (m Message, ok bool) {
 	d := &w.batch.Deliveries[i]
-	m = d.Message
-	m.ID = uuid.NewString() // brokers drop an id that they have seen
-	m.Headers = slices.DeleteFunc(slices.Clone(d.Headers), func(h Header) bool { return h.Key == HeaderBrokerUser })
-	if !m.has(event.HeaderOrigin) {
-		first := d.ID
-		if first == "" {
-			first = d.Lane + ":" + d.Position
-		}
-		m.Headers = append(m.Headers, Header{Key: event.HeaderOrigin, Value: []byte(first)})
-	}
+	m = published(d)
 	if w.cfg.Mark == nil {
 		return m, true
 	}

@@ -30,13 +30,21 @@ type RunnerConfig struct {
 	Consumer ConsumerConfig
 	// Handler decides what becomes of the deliveries.
 	Handler Handler
+	// RetryTopic is where a delivery waits whose verdict is Retry because a
+	// neighbour is away (Unavailable, Timeout, Exhausted), so that those behind it
+	// need not; event.Retry names it. A second Runner with the same Handler works
+	// that topic, and names it here too: what waits there is tried again in place
+	// with back-off, and goes to the end of it by and by. "" gives back such a
+	// delivery like any other.
+	RetryTopic string
 	// Prepare is called once for every delivery, before anything is done with it;
 	// it may give it other Headers (not change those it has), another Time, and an
 	// ID where it has none. It is for topics on which strangers publish. May be
 	// nil.
 	Prepare func(d *Delivery)
-	// Mark gives headers to add to the parked copy of a delivery, in the place of
-	// those of the same name. May be nil.
+	// Mark gives headers to add to the copy of a delivery that is parked or set
+	// aside, in the place of those of the same name. Where ctx is done, it says what
+	// it knows without asking. May be nil.
 	Mark func(ctx context.Context, d *Delivery) []Header
 	// OnPark is called after a delivery is durable in the DLQ and before it is
 	// acknowledged, to keep books. On an error the delivery is not acknowledged,

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,7 +54,7 @@ func (b *bundle) publish(values ...string) {
 func (b *bundle) run(cfg broker.RunnerConfig) (stop func() error) {
 	b.Helper()
 	cfg.Broker = b.b
-	cfg.Consumer.Topic, cfg.Consumer.Group = "spans", "g"
+	cfg.Consumer.Topic, cfg.Consumer.Group = cmp.Or(cfg.Consumer.Topic, "spans"), "g"
 	cfg.Consumer.Linger = 20 * time.Millisecond
 	if cfg.BackoffMin == 0 {
 		cfg.BackoffMin, cfg.BackoffMax = 2*time.Millisecond, 20*time.Millisecond

@@ -25,7 +25,7 @@ const (
 	attrTries        = "driftmesh.broker.tries"    // of the handler, within this delivery
 	attrLinksDropped = "driftmesh.links.dropped"
 	attrDLQReason    = "driftmesh.dlq.reason"
-	attrOutcome      = "driftmesh.broker.outcome" // done, retry or dead
+	attrOutcome      = "driftmesh.broker.outcome" // done, retry, aside (in the retry topic) or dead
 )
 
 // maxLinks bounds the links of one span, and the messages of a batch that are

@@ -26,7 +26,7 @@ const (
 const NoDedupe time.Duration = -1
 
 // ParkRoom is how much larger than Capabilities.MaxMessageBytes a message to a
-// DLQ may be, so that whatever was delivered can be parked.
+// DLQ or a retry topic may be, so that whatever was delivered can be put there.
 const ParkRoom = 4 << 10
 
 // TopicSpec describes a topic to make. Zero fields take the defaults.

@@ -17,6 +17,7 @@ import (
 const (
 	outcomeDone  = "done"
 	outcomeRetry = "retry"
+	outcomeAside = "aside"
 	outcomeDead  = "dead"
 )
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/driftmesh/driftmesh/internal/event"
 )
 
 // Reserved is the prefix of headers that drivers use for themselves.
@@ -50,8 +52,8 @@ func plain(s string) bool {
 
 // ValidMessage returns ErrInvalid when a message breaks a rule of the
 // contract, and ErrTooLarge when it exceeds limit (0 is none), which is
-// Capabilities.MaxMessageBytes; DLQs get ParkRoom on top. It does not allocate
-// for a good message.
+// Capabilities.MaxMessageBytes; DLQs and retry topics get ParkRoom on top. It does
+// not allocate for a good message.
 func ValidMessage(m *Message, limit int) error {
 	if err := ValidName(m.Topic); err != nil {
 		return err
@@ -72,7 +74,7 @@ func ValidMessage(m *Message, limit int) error {
 			}
 		}
 	}
-	if limit > 0 && IsDLQ(m.Topic) {
+	if limit > 0 && (IsDLQ(m.Topic) || event.IsRetry(m.Topic)) {
 		limit += ParkRoom
 	}
 	if size := m.Size(); limit > 0 && size > limit {

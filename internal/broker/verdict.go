@@ -47,8 +47,9 @@ const (
 func Done() Verdict { return Verdict{} }
 
 // Retry gives the delivery back, to come again not before after (0: the
-// runner's back-off). It counts as an attempt unless err is Unavailable,
-// Timeout, Exhausted, Conflict or Canceled; after MaxAttempts it is parked.
+// runner's back-off), or puts it into the runner's retry topic when err is
+// Unavailable, Timeout or Exhausted. It counts as an attempt unless err is one of
+// these, Conflict or Canceled; after MaxAttempts it is parked.
 func Retry(after time.Duration, err error) Verdict {
 	return Verdict{kind: verdictRetry, after: after, err: err}
 }

@@ -131,8 +131,14 @@ func (w *work) try(ctx context.Context, idx []int) {
 	for n, conflicts, fails := 0, 0, 0; ctx.Err() == nil && !w.sick(); n++ {
 		verdicts, err := w.invoke(ctx, idx)
 		if err == nil {
-			w.apply(ctx, idx, verdicts)
-			return
+			var away Verdict
+			if idx, away = w.apply(ctx, idx, verdicts); len(idx) == 0 {
+				return
+			}
+			if err = away.err; !w.lingers(idx) {
+				w.setAside(ctx, idx, err)
+				return
+			}
 		}
 		wait := backoff(n, w.cfg.BackoffMin, w.cfg.BackoffMax)
 		switch reactionTo(err) {
@@ -158,7 +164,7 @@ func (w *work) try(ctx context.Context, idx []int) {
 				return
 			}
 		}
-		w.cfg.Log.Warn("batch failed, trying again", "messages", len(idx), "tries", n+1, "wait", wait, "err", err)
+		w.cfg.Log.Warn("batch failed, or waits, trying again", "messages", len(idx), "tries", n+1, "wait", wait, "err", err)
 		if !w.pause(ctx, wait) {
 			return
 		}
@@ -251,21 +257,25 @@ type failure struct {
 	err   error
 }
 
-// apply settles deliveries by their verdicts; none is done for all.
-func (w *work) apply(ctx context.Context, idx []int, verdicts []Verdict) {
+// apply settles deliveries by their verdicts; none is done for all. It leaves
+// those that wait for a neighbour, where there is a retry topic for them, and
+// returns them with the verdict on the last of them.
+func (w *work) apply(ctx context.Context, idx []int, verdicts []Verdict) (waiting []int, away Verdict) {
 	if verdicts == nil {
 		w.finish(ctx, idx)
-		return
+		return nil, away
 	}
 	var done, dead []int
 	why := map[int]Verdict{}
 	for k, i := range idx {
 		v := verdicts[k]
-		switch v.kind {
-		case verdictDone:
+		switch {
+		case v.kind == verdictDone:
 			done = append(done, i)
-		case verdictDead:
+		case v.kind == verdictDead:
 			dead, why[i] = append(dead, i), v
+		case w.cfg.RetryTopic != "" && reactionTo(v.err) == reactWait:
+			waiting, away = append(waiting, i), v
 		default:
 			if again, after := w.again(i, v); again {
 				w.retry(ctx, i, after, v.err)
@@ -280,6 +290,7 @@ func (w *work) apply(ctx context.Context, idx []int, verdicts []Verdict) {
 	if len(dead) > 0 {
 		w.park(ctx, dead, func(i int) (Reason, error) { return why[i].reason, why[i].err })
 	}
+	return waiting, away
 }
 
 // again counts a failure and decides whether the message may come again.

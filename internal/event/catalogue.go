@@ -23,6 +23,8 @@ type Topic struct {
 	Writers string
 	// Open topics take messages of producers outside the mesh.
 	Open bool
+	// Retried topics have a retry topic; see Waiting.
+	Retried bool
 	// Limits are rules of size and number, in words.
 	Limits []string
 }
@@ -62,13 +64,27 @@ const (
 	ByDriver   Setter = "driver"   // the code that talks to the broker; what others write is thrown away
 )
 
-// Catalogue lists the topics that the mesh provisions, without the dead letters
-// that each has.
+// Catalogue lists the topics of the mesh, without the dead letters that each has
+// and the retry topics that some have: All has those too.
 func Catalogue() []Topic {
 	return []Topic{
 		spansTopic(), recordsTopic(), windowsTopic(), alertsTopic(), inboxTopic(),
 		receiptsTopic(SpanReceipts, SignalSpans, GroupTraceStore), receiptsTopic(RecordReceipts, SignalRecords, GroupIngest),
 	}
+}
+
+// All lists every topic that the mesh provisions: those of the catalogue, each
+// followed by its retry topic, if it has one, and by its dead letters.
+func All() []Topic {
+	var all []Topic
+	for _, t := range Catalogue() {
+		all = append(all, t)
+		if waiting, ok := t.Waiting(); ok {
+			all = append(all, waiting)
+		}
+		all = append(all, t.DeadLetters())
+	}
+	return all
 }
 
 // Topics names the topics of the catalogue, in its order.

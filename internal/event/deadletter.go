@@ -5,8 +5,9 @@ import "strings"
 // dlqSuffix makes the name of a topic that of its dead letters.
 const dlqSuffix = ".dlq"
 
-// DLQ is the topic that holds what a topic's groups have parked.
-func DLQ(topic string) string { return topic + dlqSuffix }
+// DLQ is the topic that holds what a topic's groups have parked; a retry topic
+// has that of its topic.
+func DLQ(topic string) string { return RetryOf(topic) + dlqSuffix }
 
 // IsDLQ reports whether a topic holds parked messages.
 func IsDLQ(topic string) bool { return strings.HasSuffix(topic, dlqSuffix) }

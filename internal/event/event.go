@@ -9,6 +9,7 @@
 //	inbox            records, OTLP protobuf or OTLP/JSON        producers, bypassing      ingest-worker
 //	span-receipts    driftmesh.event.v1.Receipt                 gateway                   trace-store
 //	record-receipts  driftmesh.event.v1.Receipt                 gateway                   ingest-worker
+//	X.retry          as X, of records and inbox                 whoever reads X           as X
 //	X.dlq            as X, with the reason in headers           whoever parks             dead-letters
 //
 // A message is never changed on its way: what the door accepted is what the
@@ -54,12 +55,12 @@ const (
 	HeaderEncoding = "content-encoding" // on the topic spans: how the value is compressed; absent when it is not
 )
 
-// Headers of a message that was parked and published again. It has a new id,
-// because brokers drop an id that they have seen; for the ledger it is still
-// the message it was.
+// Headers of a message that was published again: after it was parked, or because
+// it has to wait. It has a new id, because brokers drop an id that they have
+// seen; for the ledger it is still the message it was.
 const (
 	HeaderOrigin   = "driftmesh-origin"   // the id under which the ledger knows it
-	HeaderRedriven = "driftmesh-redriven" // how often it was published again
+	HeaderRedriven = "driftmesh-redriven" // how often it was published again after it was parked
 )
 
 // Headers of a message on the topic inbox, by which its producer proves who it

@@ -44,8 +44,8 @@ func encodingHeader() Header {
 
 func redrivenHeaders() []Header {
 	return []Header{
-		{Name: HeaderOrigin, Meaning: "Of a message that was parked and published again: the id under which the ledger knows it.", Example: "0190b6a2-8f3e-7c41-9a55-3f1f0e9a7d10", SetBy: ByMesh},
-		{Name: HeaderRedriven, Meaning: "How often it was published again.", Pattern: patternNumber, Example: "1", SetBy: ByMesh},
+		{Name: HeaderOrigin, Meaning: "Of a message that was published again, because it was parked or has to wait: the id under which the ledger knows it.", Example: "0190b6a2-8f3e-7c41-9a55-3f1f0e9a7d10", SetBy: ByMesh},
+		{Name: HeaderRedriven, Meaning: "How often it was parked and published again.", Pattern: patternNumber, Example: "1", SetBy: ByMesh},
 	}
 }
 
@@ -71,7 +71,7 @@ func inboxHeaders() []Header {
 
 func sealHeader() Header {
 	return Header{
-		Name: HeaderSeal, Meaning: "On a parked message that is published again: the tenant it was found to belong to, sealed with the mesh secret together with the value. It stands for the credentials, which are not kept.",
+		Name: HeaderSeal, Meaning: "On a message that was parked, or has to wait: the tenant it was found to belong to, sealed with the mesh secret together with the value. It stands for the credentials, which are not kept.",
 		SetBy: ByMesh,
 	}
 }

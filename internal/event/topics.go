@@ -35,7 +35,7 @@ func recordsTopic() Topic {
 	return Topic{
 		Name: Records, Carries: "Records that a door has accepted: ids and event times are set, and profiles are uids.",
 		Values: []Value{recordsValue()}, Headers: stamped(TypeRecords, "records"),
-		Groups: []string{GroupIngest}, Writers: "gateway, ingest-worker",
+		Groups: []string{GroupIngest}, Retried: true, Writers: "gateway, ingest-worker",
 		Limits: []string{"512 KiB, or one record where that alone is larger."},
 	}
 }
@@ -78,7 +78,7 @@ func receiptsTopic(name, signal, group string) Topic {
 func inboxTopic() Topic {
 	traces, records := tracesValue(), recordsValue()
 	return Topic{
-		Name: Inbox, Open: true,
+		Name: Inbox, Open: true, Retried: true,
 		Carries: "Spans or records of producers that bypass the gateway. Each message is checked as at the gateway's door: who sends it, then span by span or record by record. " +
 			"What is good is forwarded to spans or records, what breaks a rule is counted in the ledger with its reason, and a message that cannot be taken at all is parked in inbox.dlq.",
 		Values: []Value{traces, {

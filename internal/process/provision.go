@@ -17,15 +17,12 @@ import (
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 )
 
-// Readers are the groups that read a topic, or the dead letters of one. They
-// exist before the first message, so that no message finds nobody to wait for
-// it.
+// Readers are the groups that read a topic of event.All. They exist before the
+// first message, so that no message finds nobody to wait for it.
 func Readers(topic string) []string {
-	for _, t := range event.Catalogue() {
-		for _, t := range []event.Topic{t, t.DeadLetters()} {
-			if t.Name == topic {
-				return t.Groups
-			}
+	for _, t := range event.All() {
+		if t.Name == topic {
+			return t.Groups
 		}
 	}
 	return nil
@@ -116,7 +113,7 @@ func (t *Topics) Run(ctx context.Context) error {
 	return t.Keep(ctx)
 }
 
-// Provision makes all topics of the mesh, their dead letters and their groups
+// Provision makes all topics of the mesh, dead letters included, and their groups
 // exist, unless the settings say that somebody else does. Every service calls it
 // at its start, in any order and at the same time. It waits while that fails for
 // a reason that may pass, and returns when ctx ends or it cannot succeed.
@@ -226,18 +223,16 @@ func (t *Topics) ensure(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, ensureTimeout)
 	defer cancel()
 	admin, set := t.broker.Admin(), t.env.Shared.Broker
-	for _, topic := range event.Catalogue() {
-		for _, one := range []event.Topic{topic, topic.DeadLetters()} {
-			err := admin.EnsureTopic(ctx, broker.TopicSpec{
-				Name: one.Name, MaxAge: set.MaxAge, MaxBytes: int64(set.MaxBytes), Replicas: set.Replicas, Dedupe: dedupe(one),
-			})
-			if err != nil {
-				return fmt.Errorf("provision topic %s: %w", one.Name, err)
-			}
-			for _, group := range one.Groups {
-				if err := admin.EnsureGroup(ctx, broker.GroupSpec{Topic: one.Name, Name: group, AckWait: ackWait}); err != nil {
-					return fmt.Errorf("provision group %s of topic %s: %w", group, one.Name, err)
-				}
+	for _, topic := range event.All() {
+		err := admin.EnsureTopic(ctx, broker.TopicSpec{
+			Name: topic.Name, MaxAge: set.MaxAge, MaxBytes: int64(set.MaxBytes), Replicas: set.Replicas, Dedupe: dedupe(topic),
+		})
+		if err != nil {
+			return fmt.Errorf("provision topic %s: %w", topic.Name, err)
+		}
+		for _, group := range topic.Groups {
+			if err := admin.EnsureGroup(ctx, broker.GroupSpec{Topic: topic.Name, Name: group, AckWait: ackWait}); err != nil {
+				return fmt.Errorf("provision group %s of topic %s: %w", group, topic.Name, err)
 			}
 		}
 	}

@@ -57,11 +57,12 @@ func TestProvisionMakesEveryTopicItsDeadLettersAndGroups(t *testing.T) {
 		require.NoError(t, topics.Provision(t.Context()))
 	}
 	require.NoError(t, topics.Ready(t.Context()))
-	for _, topic := range event.Topics() {
-		for _, name := range []string{topic, broker.DLQ(topic)} {
-			require.NotEmpty(t, process.Readers(name), name)
-			require.NoError(t, r.broker.Admin().Check(t.Context(), name, process.Readers(name)...))
-		}
+	for _, topic := range event.All() {
+		require.NotEmpty(t, process.Readers(topic.Name), topic.Name)
+		require.NoError(t, r.broker.Admin().Check(t.Context(), topic.Name, process.Readers(topic.Name)...))
+	}
+	for _, topic := range []string{"records.retry", "inbox.retry"} {
+		require.NoError(t, r.broker.Admin().Check(t.Context(), topic, event.GroupIngest))
 	}
 }
 

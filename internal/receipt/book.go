@@ -10,6 +10,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
+	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 )
@@ -18,6 +19,7 @@ import (
 type Config struct {
 	Signal       string // spans or records
 	Topic, Group string // of the messages that are settled; the group reads the receipts too
+	Retry        string // the topic's retry topic; "" where it has none
 	Source       string // the topic of receipts
 	Receipts     string // the table of receipts
 	Settled      string // the table of settled messages
@@ -146,7 +148,7 @@ func (b *Book) look(ctx context.Context, tenant string, since time.Time) (*ledge
 	// What is on record, then what is pending, then what is settled: see the
 	// package. Receipts that wait come before all: where there are none, all
 	// that was acknowledged until now is on record.
-	receipts, err := b.pending(ctx, b.cfg.Source)
+	receipts, err := b.lag.Pending(ctx, b.cfg.Group, b.cfg.Source)
 	if err != nil {
 		return nil, err
 	}
@@ -154,12 +156,16 @@ func (b *Book) look(ctx context.Context, tenant string, since time.Time) (*ledge
 	if err != nil {
 		return nil, err
 	}
-	messages, err := b.pending(ctx, b.cfg.Topic)
+	topics := []string{b.cfg.Topic}
+	if b.cfg.Retry != "" {
+		topics = append(topics, b.cfg.Retry)
+	}
+	messages, err := b.lag.Pending(ctx, b.cfg.Group, topics...)
 	if err != nil {
 		return nil, err
 	}
-	resp.PendingMessages, resp.PendingUnknown = messages.n, messages.unknown || receipts.unknown
-	resp.Unsettled.PendingReceipts = receipts.n
+	resp.PendingMessages, resp.PendingUnknown = messages.Messages, messages.Unknown || receipts.Unknown
+	resp.Unsettled.PendingReceipts = receipts.Messages
 	after, err := b.readSettled(ctx, tenant, since, resp)
 	if err != nil {
 		return nil, err
@@ -168,18 +174,31 @@ func (b *Book) look(ctx context.Context, tenant string, since time.Time) (*ledge
 	return resp, b.readRefused(ctx, tenant, since, resp.GetUnsettled())
 }
 
-// count is how many messages are pending; there may be more if unknown.
-type count struct {
-	n       uint64
-	unknown bool
+// Pending is how many messages a group has still to settle; there may be more if
+// Unknown.
+type Pending struct {
+	Messages uint64
+	Unknown  bool
 }
 
-func (b *Book) pending(ctx context.Context, topic string) (count, error) {
-	lag, err := b.lag(ctx, topic, b.cfg.Group)
-	if err != nil {
-		return count{}, fault.Unavailable.Wrap(err, "pending messages cannot be counted now")
+// Pending counts what is pending for a group in some topics. Where messages move
+// from one topic to another, as to a retry topic, that one comes first: a message
+// is there before it is gone from here, so it is counted at least once. In a retry
+// topic that does not exist nothing waits. It is fault.Unavailable while the broker
+// cannot say.
+func (l Lag) Pending(ctx context.Context, group string, topics ...string) (sum Pending, err error) {
+	for _, topic := range topics {
+		lag, err := l(ctx, topic, group)
+		switch {
+		case event.IsRetry(topic) && errors.Is(err, broker.ErrNoGroup):
+		case err != nil:
+			return Pending{}, fault.Unavailable.Wrap(err, "pending messages cannot be counted now")
+		default:
+			sum.Messages += uint64(max(lag.Total(), 0))
+			sum.Unknown = sum.Unknown || !lag.Known
+		}
 	}
-	return count{uint64(max(lag.Total(), 0)), !lag.Known}, nil
+	return sum, nil
 }
 
 // onRecord is how many messages are acknowledged by receipts.

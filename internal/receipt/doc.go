@@ -12,7 +12,8 @@
 // broker, or lost:
 //
 //  1. read what is on record; every message of it was with the broker by then;
-//  2. count what is pending with the broker;
+//  2. count what is pending with the broker: in the topic, then in its retry
+//     topic, to which messages move from it;
 //  3. read what is settled.
 //
 // A message of step 1 that is not lost is pending in step 2 or settled in step

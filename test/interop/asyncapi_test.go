@@ -29,7 +29,7 @@ func TestAsyncAPIsParserTakesTheDocument(t *testing.T) {
 	require.NoError(t, err)
 	faults, addresses := parseAsyncAPI(t, document)
 	require.Empty(t, faults)
-	topics := 2 * len(event.Catalogue()) // with their dead letters
+	topics := len(event.All())
 	require.Len(t, addresses, 2*topics, "one for Redis, one for the others")
 	require.Contains(t, addresses, "driftmesh."+event.Inbox)
 

@@ -200,7 +200,7 @@ func requireAccount(t *testing.T, f *mesh.Five, signal string, accepted, stored,
 func requireLag(t *testing.T, f *mesh.Five, gatewayKnows bool) {
 	t.Helper()
 	text := f.MustCLI(t, "topics", "lag")
-	for _, want := range []string{"spans trace-store", "records ingest-worker", "windows drift", "alerts drift-notifier", "spans.dlq dead-letters", "records.dlq dead-letters"} {
+	for _, want := range []string{"spans trace-store", "records ingest-worker", "records.retry ingest-worker", "windows drift", "alerts drift-notifier", "spans.dlq dead-letters", "records.dlq dead-letters"} {
 		topic, group, _ := strings.Cut(want, " ")
 		row, gauge := `0 +0 +0 `, `0`
 		if topic == event.Spans {
@@ -225,7 +225,7 @@ func exporters(topic string) []string {
 	if broker.IsDLQ(topic) {
 		return []string{"gateway", "ingest-worker"}
 	}
-	return []string{"gateway", workers[topic]}
+	return []string{"gateway", workers[event.RetryOf(topic)]}
 }
 
 // lagIs reads a gauge; want is a regular expression.

@@ -7,10 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/driver"
 	"github.com/driftmesh/driftmesh/internal/event"
-	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/test/mesh"
 	"github.com/driftmesh/driftmesh/test/server"
 	"github.com/driftmesh/driftmesh/test/server/rabbitmq"
@@ -70,23 +68,21 @@ func startWithLag(t *testing.T, name string) server.Broker {
 }
 
 // requireDrained waits until no group has anything to do on a broker, of any
-// topic or its dead letters.
+// topic, dead letters included.
 func requireDrained(t *testing.T, on server.Broker) {
 	t.Helper()
 	b, err := driver.Open(t.Context(), driver.Config{URL: on.URL()})
 	require.NoError(t, err)
 	defer b.Close(t.Context())
 	mesh.Await(t, time.Minute, func() error {
-		for _, name := range event.Topics() {
-			for _, topic := range []string{name, broker.DLQ(name)} {
-				for _, group := range process.Readers(topic) {
-					lag, err := b.Admin().Lag(t.Context(), topic, group)
-					if err != nil {
-						return err
-					}
-					if !lag.Known || lag.Total() > 0 {
-						return fmt.Errorf("group %s of topic %s: %+v", group, topic, lag)
-					}
+		for _, topic := range event.All() {
+			for _, group := range topic.Groups {
+				lag, err := b.Admin().Lag(t.Context(), topic.Name, group)
+				if err != nil {
+					return err
+				}
+				if !lag.Known || lag.Total() > 0 {
+					return fmt.Errorf("group %s of topic %s: %+v", group, topic.Name, lag)
 				}
 			}
 		}

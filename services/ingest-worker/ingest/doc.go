@@ -2,7 +2,7 @@
 // metrics and contexts that came through the door. It is also the door of those
 // who publish past the gateway.
 //
-//	consumes  topic records and topic inbox (group ingest-worker)
+//	consumes  topic records and topic inbox, with their retry topics (group ingest-worker)
 //	produces  topic windows: which minutes of which profiles have new rows;
 //	          topics spans and records: what is good of the inbox
 //	calls     drift: GetProfile, once per profile; auth: ListKeys, CheckAPIKey
@@ -16,12 +16,14 @@
 //
 // Each arrow is durable before the next begins, and each can be repeated: a
 // crash anywhere means that the batch comes again and changes nothing. A
-// message that is no batch of records is parked.
+// message that is no batch of records is parked. One whose profile drift cannot
+// be asked for now moves to the topic records.retry, where another runner of the
+// same handler tries it again: for the store all wait, for drift nobody else does.
 //
 // Package normalize decides, package store writes; this package only connects
 // them.
 //
-// A second runner works the inbox, by the same rule:
+// The inbox is worked by the same rules; there auth may be away too:
 //
 //	inbox ──▶ admit ──▶ inbox ledger ──▶ spans, records ──▶ acknowledge
 //	            │ auth: who sent it; drift: profile

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/receipt"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
@@ -39,9 +41,11 @@ import (
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/ingest"
+	natsserver "github.com/driftmesh/driftmesh/test/server/nats"
 )
 
 func TestMain(m *testing.M) {
+	natsserver.Child()
 	clickhousetest.Main(m, func() error { return goleak.Find() })
 }
 
@@ -100,7 +104,8 @@ func (d *drift) setSick(err error) {
 type mesh struct {
 	t      testing.TB
 	db     *clickhouse.DB
-	server *memory.Server
+	server *memory.Server                  // nil where another broker is chosen
+	open   func(name string) broker.Broker // a connection
 	broker broker.Broker
 	drift  *drift
 	spans  *tracetest.InMemoryExporter
@@ -114,19 +119,36 @@ type mesh struct {
 }
 
 func newMesh(t testing.TB) *mesh {
-	m := &mesh{t: t, db: clickhousetest.Open(t), server: memory.NewServer(), drift: &drift{}, spans: tracetest.NewInMemoryExporter()}
+	server := memory.NewServer()
+	m := newMeshOn(t, time.Millisecond, func(name string) broker.Broker { return server.Open(memory.Options{Name: name}) })
+	m.server = server
+	return m
+}
+
+// newMeshOn is a mesh on any broker; dedupe is the window of what comes in.
+func newMeshOn(t testing.TB, dedupe time.Duration, open func(name string) broker.Broker) *mesh {
+	m := &mesh{t: t, db: clickhousetest.Open(t), open: open, drift: &drift{}, spans: tracetest.NewInMemoryExporter()}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(m.spans))
 	t.Cleanup(func() { _ = provider.Shutdown(context.Background()) })
 	m.traces = provider
 	m.wrap = func(b broker.Broker) broker.Broker { return b }
-	m.broker = m.server.Open(memory.Options{})
+	m.broker = open("test")
 	t.Cleanup(func() { require.NoError(t, m.broker.Close(context.Background())) })
 	ctx := t.Context()
-	require.NoError(t, broker.Provision(ctx, m.broker.Admin(), broker.TopicSpec{Name: event.Records, Dedupe: time.Millisecond}, broker.GroupSpec{Name: event.GroupIngest}))
-	require.NoError(t, broker.Provision(ctx, m.broker.Admin(), broker.TopicSpec{Name: event.RecordReceipts}, broker.GroupSpec{Name: event.GroupIngest}))
-	require.NoError(t, broker.Provision(ctx, m.broker.Admin(), broker.TopicSpec{Name: event.Windows}, broker.GroupSpec{Name: event.GroupDrift}))
-	require.NoError(t, broker.Provision(ctx, m.broker.Admin(), broker.TopicSpec{Name: event.Inbox, Dedupe: time.Millisecond}, broker.GroupSpec{Name: event.GroupIngest}))
-	require.NoError(t, broker.Provision(ctx, m.broker.Admin(), broker.TopicSpec{Name: event.Spans}, broker.GroupSpec{Name: event.GroupTraceStore}))
+	for _, topic := range []struct {
+		name, group string
+		dedupe      time.Duration
+	}{
+		{event.Records, event.GroupIngest, dedupe},
+		{event.Retry(event.Records), event.GroupIngest, 0},
+		{event.RecordReceipts, event.GroupIngest, 0},
+		{event.Windows, event.GroupDrift, 0},
+		{event.Inbox, event.GroupIngest, dedupe},
+		{event.Retry(event.Inbox), event.GroupIngest, 0},
+		{event.Spans, event.GroupTraceStore, 0},
+	} {
+		require.NoError(t, broker.Provision(ctx, m.broker.Admin(), broker.TopicSpec{Name: topic.name, Dedupe: topic.dedupe}, broker.GroupSpec{Name: topic.group}))
+	}
 	return m
 }
 
@@ -151,7 +173,7 @@ func (m *mesh) run() *running {
 		cfg.Bytes = m.bytes
 	}
 	cfg.Inbox.Auth, cfg.Inbox.Users = m.inbox.Auth, m.inbox.Users
-	r := &running{t: m.t, done: make(chan error, 1), Stats: prometheus.NewRegistry(), broker: m.server.Open(memory.Options{Name: "ingest"})}
+	r := &running{t: m.t, done: make(chan error, 1), Stats: prometheus.NewRegistry(), broker: m.open("ingest")}
 	listener := bufconn.Listen(1 << 20)
 	server, err := rpc.NewServer(rpc.ServerConfig{}, rpc.ServerDeps{
 		Log: slog.New(slog.DiscardHandler), Stats: r.Stats, Traces: noop.NewTracerProvider(),
@@ -208,13 +230,20 @@ func (r *running) settled(tenant string) *ledgerv1.GetSettledResponse {
 	return resp
 }
 
-// await waits until the group has nothing to do.
+// await waits until the group has nothing to do, nor anything that waits.
 func (m *mesh) await() {
 	m.t.Helper()
-	require.Eventually(m.t, func() bool {
-		lag, err := m.broker.Admin().Lag(m.t.Context(), event.Records, event.GroupIngest)
-		return err == nil && lag.Known && lag.Total() == 0
-	}, patience, tick)
+	require.Eventually(m.t, func() bool { return m.pending(event.Records) == 0 }, patience, tick)
+}
+
+// pending is how many messages of a topic are with the broker, those that wait
+// included.
+func (m *mesh) pending(topic string) uint64 {
+	p, err := receipt.Lag(m.broker.Admin().Lag).Pending(m.t.Context(), event.GroupIngest, topic, event.Retry(topic))
+	if err != nil || p.Unknown {
+		return math.MaxUint64
+	}
+	return p.Messages
 }
 
 // message makes a numbered message of records, as the gateway does.

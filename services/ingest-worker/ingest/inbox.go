@@ -43,7 +43,7 @@ func (s *Service) newInbox(publisher broker.Publisher) (*inbox, error) {
 	}
 	return &inbox{
 		admitter: admit.New(admit.Config{
-			Service: name, Caller: sealer.Caller(caller), Profiles: record.NewCache(s.deps.Drift, nil),
+			Service: name, Caller: sealer.Caller(caller), Profiles: admit.Remembering(record.NewCache(s.deps.Drift, nil)),
 			Records:    record.Limits{EventTimes: s.cfg.Inbox.EventTimes},
 			MaxMessage: func() int { return s.deps.Broker.Capabilities().MaxMessageBytes },
 		}),
@@ -51,14 +51,14 @@ func (s *Service) newInbox(publisher broker.Publisher) (*inbox, error) {
 	}, nil
 }
 
-// inboxRunner makes the runner of the topic inbox, which publishes through
-// publisher.
-func (s *Service) inboxRunner(publisher broker.Publisher) (*broker.Runner, error) {
+// inboxRunners makes the runners of the topic inbox and of its retry topic, which
+// publish through publisher.
+func (s *Service) inboxRunners(publisher broker.Publisher) ([]*broker.Runner, error) {
 	x, err := s.newInbox(publisher)
 	if err != nil {
 		return nil, err
 	}
-	return broker.NewRunner(broker.RunnerConfig{
+	return withRetry(broker.RunnerConfig{
 		Broker: s.deps.Broker,
 		Consumer: broker.ConsumerConfig{
 			Topic: event.Inbox, Group: event.GroupIngest, Member: name,
@@ -82,10 +82,7 @@ type taken struct {
 // between brings the message again, and the entry is written anew.
 func (x *inbox) handle(ctx context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
 	verdicts := make([]broker.Verdict, len(ds))
-	admitted, away := x.admitAll(ctx, ds, verdicts)
-	if len(away) == len(ds) { // waiting is all there is to do
-		return nil, away[0]
-	}
+	admitted := x.admitAll(ctx, ds, verdicts)
 	if err := x.enter(ctx, admitted); err != nil {
 		return nil, err
 	}
@@ -95,35 +92,23 @@ func (x *inbox) handle(ctx context.Context, ds []broker.Delivery) ([]broker.Verd
 	return verdicts, nil
 }
 
-// maxAway is how many deliveries of a call may find a neighbour away before the
-// others are given back unasked: each question takes seconds then.
-const maxAway = 3
-
-// admitAll admits what it can; the verdicts on the others are in verdicts. away
-// has an error for each delivery that must wait for a neighbour.
-func (x *inbox) admitAll(ctx context.Context, ds []broker.Delivery, verdicts []broker.Verdict) (admitted []taken, away []error) {
-	for i := range ds {
-		if len(away) >= maxAway {
-			verdicts[i] = broker.Retry(0, away[0])
-			away = append(away, away[0])
+// admitAll admits what it can; the verdicts on the others are in verdicts.
+func (x *inbox) admitAll(ctx context.Context, ds []broker.Delivery, verdicts []broker.Verdict) (admitted []taken) {
+	asking, stop := asking(ctx, ds)
+	defer stop()
+	for i := range inTurn(ds) {
+		a, err := x.admitter.Admit(asking, &ds[i])
+		if err != nil {
+			verdicts[i] = verdictOn(err)
 			continue
 		}
-		a, err := x.admitter.Admit(ctx, &ds[i])
-		switch {
-		case err == nil:
-			broker.Belongs(ctx, i, a.Tenant)
-			admitted = append(admitted, taken{i, a})
-		case fault.KindOf(err).Retryable():
-			verdicts[i] = broker.Retry(0, err)
-			away = append(away, err)
-		default:
-			verdicts[i] = verdictOn(err)
-		}
+		broker.Belongs(ctx, i, a.Tenant)
+		admitted = append(admitted, taken{i, a})
 	}
-	return admitted, away
+	return admitted
 }
 
-// verdictOn is the verdict on a message that cannot be taken, for ever.
+// verdictOn is the verdict on a message that cannot be taken.
 func verdictOn(err error) broker.Verdict {
 	switch fault.KindOf(err) {
 	case fault.Unauthenticated, fault.Denied:
@@ -161,7 +146,8 @@ func (x *inbox) enter(ctx context.Context, admitted []taken) error {
 }
 
 // forward publishes what is good, by topic, and sets the verdicts. It returns an
-// error when nothing at all can be published now.
+// error when nothing at all can be published now, because the broker is away; a
+// topic that is full is not the other's fault.
 func (x *inbox) forward(ctx context.Context, admitted []taken, verdicts []broker.Verdict) error {
 	if len(admitted) == 0 {
 		return nil
@@ -183,7 +169,8 @@ func (x *inbox) forward(ctx context.Context, admitted []taken, verdicts []broker
 		}
 		sent += x.publish(ctx, topic, msgs, func(k int, err error) { failed[owners[k]] = err })
 	}
-	if err := failed[admitted[0].index]; sent == 0 && len(failed) == len(admitted) && fault.KindOf(err).Retryable() {
+	err := failed[admitted[0].index]
+	if sent == 0 && len(failed) == len(admitted) && fault.KindOf(err).Retryable() && !errors.Is(err, broker.ErrBackpressure) {
 		return err
 	}
 	for _, t := range admitted {

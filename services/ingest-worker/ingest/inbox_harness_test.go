@@ -142,10 +142,7 @@ func (m *mesh) dead() []broker.Delivery {
 // awaitInbox waits until the inbox is empty, and the records are.
 func (m *mesh) awaitInbox() {
 	m.t.Helper()
-	require.Eventually(m.t, func() bool {
-		lag, err := m.broker.Admin().Lag(m.t.Context(), event.Inbox, event.GroupIngest)
-		return err == nil && lag.Known && lag.Total() == 0
-	}, patience, tick)
+	require.Eventually(m.t, func() bool { return m.pending(event.Inbox) == 0 }, patience, tick)
 	m.await()
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/event"
-	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/receipt"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
@@ -50,13 +49,11 @@ func (s *server) GetAdmitted(ctx context.Context, req *ledgerv1.GetAdmittedReque
 	if err != nil {
 		return nil, err
 	}
-	lag, err := s.lag(ctx, event.Inbox, event.GroupIngest)
+	pending, err := s.lag.Pending(ctx, event.GroupIngest, event.Inbox, event.Retry(event.Inbox))
 	if err != nil && !errors.Is(err, broker.ErrNoGroup) { // no topic, nothing pending
-		return nil, fault.Unavailable.Wrap(err, "pending messages cannot be counted now")
+		return nil, err
 	}
-	resp := &ledgerv1.GetAdmittedResponse{
-		PendingMessages: uint64(max(lag.Total(), 0)), PendingUnknown: err == nil && !lag.Known,
-	}
+	resp := &ledgerv1.GetAdmittedResponse{PendingMessages: pending.Messages, PendingUnknown: pending.Unknown}
 	for _, a := range admitted {
 		resp.Signals = append(resp.Signals, &ledgerv1.Admitted{
 			Signal: a.Signal, Accepted: a.Accepted, Messages: a.Forwarded, Rejected: a.Rejected, DeadLettered: a.DeadLettered, Day: a.Day,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -37,7 +38,7 @@ const name = "ingest-worker"
 type Config struct {
 	Listen   string        `help:"Address for other services." default:"127.0.0.1:50064" placeholder:"HOST:PORT"`
 	Messages int           `help:"Most messages in one insert." default:"2000"`
-	Bytes    settings.Size `help:"Most bytes of messages in one insert. The service's memory is up to ten times this, times parallel." default:"8MiB"`
+	Bytes    settings.Size `help:"Most bytes of messages in one insert. The service's memory is up to ten times this, times parallel and one." default:"8MiB"`
 	Linger   time.Duration `help:"How long the first message of an insert waits for others." default:"200ms"`
 	Parallel int           `help:"Inserts at a time." default:"2"`
 	Drain    time.Duration `help:"How long inserts may run on when the service stops." default:"15s"`
@@ -163,7 +164,8 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 		return err
 	}
 	env.Ready(name, service.Ready)
-	topics := env.Topics(b, event.Inbox, event.Records, event.RecordReceipts, event.Spans, event.Windows)
+	topics := env.Topics(b, event.Inbox, event.Retry(event.Inbox), event.Records, event.Retry(event.Records),
+		event.RecordReceipts, event.Spans, event.Windows)
 	if err := topics.Provision(ctx); err != nil {
 		return process.UnlessStopped(ctx, err)
 	}
@@ -192,16 +194,16 @@ func (s *Service) Run(ctx context.Context) error {
 	if err := s.migrate(ctx); err != nil {
 		return process.UnlessStopped(ctx, err)
 	}
-	runner, publisher, err := s.runner()
+	runners, publisher, err := s.runners()
 	if err != nil {
 		return err
 	}
-	inbox, err := s.inboxRunner(publisher)
+	inbox, err := s.inboxRunners(publisher)
 	if err != nil {
 		return err
 	}
 	book := receipt.New(receipt.Config{
-		Signal: event.SignalRecords, Topic: event.Records, Group: event.GroupIngest,
+		Signal: event.SignalRecords, Topic: event.Records, Retry: event.Retry(event.Records), Group: event.GroupIngest,
 		Source: event.RecordReceipts, Receipts: store.ReceiptsTable, Settled: store.LedgerTable, Written: store.LedgerWritten,
 	}, s.deps.ClickHouse, s.deps.Broker.Admin().Lag)
 	ledgerv1.RegisterLedgerServiceServer(s.deps.Server, &server{store: s.store, book: book, lag: s.deps.Broker.Admin().Lag})
@@ -210,8 +212,9 @@ func (s *Service) Run(ctx context.Context) error {
 	defer s.ready.Store(false)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.deps.Server.Serve(ctx, s.deps.Listener) })
-	group.Go(func() error { return runner.Run(ctx) })
-	group.Go(func() error { return inbox.Run(ctx) })
+	for _, r := range slices.Concat(runners, inbox) {
+		group.Go(func() error { return r.Run(ctx) })
+	}
 	group.Go(func() error {
 		return book.Run(ctx, receipt.Work{
 			Broker: s.deps.Broker, Member: name, Drain: s.cfg.Drain, Log: s.deps.Log, Stats: s.deps.Stats,
@@ -241,9 +244,9 @@ const absentFor = 2 * time.Second
 // names few of a profile's many features takes room for all of them.
 const swell = 4
 
-// runner makes the runner of the topic records, and the publisher that its
-// handler announces windows with.
-func (s *Service) runner() (*broker.Runner, broker.Publisher, error) {
+// runners makes the runners of the topic records and of its retry topic, and the
+// publisher that their handler announces windows with.
+func (s *Service) runners() ([]*broker.Runner, broker.Publisher, error) {
 	publisher, err := s.deps.Broker.Publisher()
 	if err != nil {
 		return nil, nil, fmt.Errorf("open publisher: %w", err)
@@ -253,7 +256,7 @@ func (s *Service) runner() (*broker.Runner, broker.Publisher, error) {
 		profiles: profiles.New(profiles.Config{Size: s.cfg.Profiles, Absent: absentFor}, loadFrom(s.deps.Drift)),
 	}
 	w.units.New = func() any { return newUnit(swell * int(s.cfg.Bytes)) }
-	runner, err := broker.NewRunner(broker.RunnerConfig{
+	runners, err := withRetry(broker.RunnerConfig{
 		Broker: s.deps.Broker,
 		Consumer: broker.ConsumerConfig{
 			Topic: event.Records, Group: event.GroupIngest, Member: name,
@@ -264,5 +267,5 @@ func (s *Service) runner() (*broker.Runner, broker.Publisher, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return runner, publisher, nil
+	return runners, publisher, nil
 }

@@ -49,11 +49,8 @@ func (w *worker) handle(ctx context.Context, ds []broker.Delivery) ([]broker.Ver
 	defer w.units.Put(u)
 	u.block.Reset()
 	verdicts, taken, err := w.gather(ctx, u, ds)
-	if err != nil {
-		return nil, err
-	}
-	if len(taken) == 0 {
-		return verdicts, nil
+	if err != nil || len(taken) == 0 {
+		return verdicts, err
 	}
 	if err := w.write(ctx, u.block); err != nil {
 		return nil, err
@@ -66,15 +63,15 @@ func (w *worker) handle(ctx context.Context, ds []broker.Delivery) ([]broker.Ver
 }
 
 // gather puts every message that it can into the block; taken are those. It
-// returns an error when a full block could not be written, and when no message
-// could be taken because a neighbour is away: then waiting is all there is to
-// do.
+// returns an error only when a full block could not be written: a message whose
+// profile cannot be asked for waits by itself.
 func (w *worker) gather(ctx context.Context, u *unit, ds []broker.Delivery) (verdicts []broker.Verdict, taken []*broker.Delivery, err error) {
 	verdicts = make([]broker.Verdict, len(ds))
-	var away error
-	for i := range ds {
+	asking, stop := asking(ctx, ds)
+	defer stop()
+	for i := range inTurn(ds) {
 		stamp := envelope.Of(&ds[i].Message)
-		switch err := w.prepare(ctx, u, &stamp, ds[i].Value); {
+		switch err := w.prepare(asking, u, &stamp, ds[i].Value); {
 		case err == nil:
 			taken = append(taken, &ds[i])
 			m := messageOf(&ds[i], &stamp) //nolint:contextcheck // it only reads headers
@@ -85,13 +82,7 @@ func (w *worker) gather(ctx context.Context, u *unit, ds []broker.Delivery) (ver
 			verdicts[i] = broker.Dead(broker.ReasonDecode, err)
 		default:
 			verdicts[i] = broker.FromError(err)
-			if fault.KindOf(err).Retryable() {
-				away = err
-			}
 		}
-	}
-	if len(taken) == 0 && away != nil {
-		return nil, nil, away
 	}
 	return verdicts, taken, nil
 }

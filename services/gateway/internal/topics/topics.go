@@ -1,5 +1,5 @@
-// Package topics tells how far the readers of every topic are behind, dead
-// letters included: over the API, and as the same gauge that each worker has
+// Package topics tells how far the readers of every topic are behind, retry
+// topics and dead letters included: over the API, and as the same gauge that each worker has
 // for its own groups. The gateway tells it too because a worker that does not
 // run tells nothing, and then is when somebody must be told.
 package topics
@@ -21,7 +21,7 @@ import (
 
 // Config says what is told to whom.
 type Config struct {
-	// Readers are the groups that read a topic, or the dead letters of one.
+	// Readers are the groups that read a topic.
 	Readers func(topic string) []string
 	// Anonymous lets callers without credentials in; it is for a gateway that
 	// only this machine can reach.
@@ -40,11 +40,11 @@ var _ topicv1.TopicServiceServer = (*Service)(nil)
 // New makes the service; the broker stays the caller's.
 func New(cfg Config, b broker.Broker) *Service { return &Service{cfg: cfg, broker: b} }
 
-// names lists all topics, each followed by its dead letters.
+// names lists all topics, each followed by its retry topic and its dead letters.
 func names() []string {
 	var all []string
-	for _, topic := range event.Topics() {
-		all = append(all, topic, broker.DLQ(topic))
+	for _, topic := range event.All() {
+		all = append(all, topic.Name)
 	}
 	return all
 }

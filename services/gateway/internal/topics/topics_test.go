@@ -33,13 +33,11 @@ func newBroker(t *testing.T, stats prometheus.Registerer) (broker.Broker, *memor
 	server := memory.NewServer()
 	b := broker.NewTelemetry(nil, stats).Instrument(server.Open(memory.Options{}))
 	t.Cleanup(func() { require.NoError(t, b.Close(context.Background())) })
-	for _, topic := range event.Topics() {
-		for _, name := range []string{topic, broker.DLQ(topic)} {
-			require.NoError(t, b.Admin().EnsureTopic(t.Context(), broker.TopicSpec{Name: name}))
-			require.NotEmpty(t, process.Readers(name), name)
-			for _, group := range process.Readers(name) {
-				require.NoError(t, b.Admin().EnsureGroup(t.Context(), broker.GroupSpec{Topic: name, Name: group}))
-			}
+	for _, topic := range event.All() {
+		require.NoError(t, b.Admin().EnsureTopic(t.Context(), broker.TopicSpec{Name: topic.Name}))
+		require.NotEmpty(t, topic.Groups, topic.Name)
+		for _, group := range topic.Groups {
+			require.NoError(t, b.Admin().EnsureGroup(t.Context(), broker.GroupSpec{Topic: topic.Name, Name: group}))
 		}
 	}
 	return b, server
@@ -71,10 +69,11 @@ func TestLagHasOneMeaning(t *testing.T) {
 	b, _ := newBroker(t, stats)
 	fill(t, b, event.Spans, event.GroupTraceStore, 10, 3)
 	fill(t, b, broker.DLQ(event.Records), event.GroupDeadLetters, 5, 5)
+	fill(t, b, event.Retry(event.Records), event.GroupIngest, 4, 1)
 	s := topics.New(topics.Config{Readers: process.Readers}, b)
 	resp, err := s.ListTopics(as(meshAdmin), &topicv1.ListTopicsRequest{})
 	require.NoError(t, err)
-	require.Len(t, resp.GetTopics(), 2*len(event.Topics()))
+	require.Len(t, resp.GetTopics(), len(event.All()))
 	lags := map[string]*topicv1.GroupLag{}
 	for _, topic := range resp.GetTopics() {
 		require.Equal(t, broker.IsDLQ(topic.GetName()), topic.GetDeadLetters())
@@ -88,6 +87,7 @@ func TestLagHasOneMeaning(t *testing.T) {
 	require.Equal(t, []uint64{7, 3, 10}, []uint64{spans.GetPending(), spans.GetInFlight(), spans.GetTotal()})
 	require.Positive(t, spans.GetOldestAge().AsDuration())
 	require.Equal(t, []uint64{0, 5, 5}, []uint64{dead.GetPending(), dead.GetInFlight(), dead.GetTotal()})
+	require.EqualValues(t, 4, lags["records.retry/ingest-worker"].GetTotal())
 	require.Zero(t, lags["windows/drift"].GetTotal())
 	require.Nil(t, lags["windows/drift"].GetOldestAge())
 

@@ -12,6 +12,8 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/record"
+	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/away"
 )
 
 // Caller tells whose a message is. The error is fault.Unauthenticated when its
@@ -24,12 +26,39 @@ type Caller func(ctx context.Context, m *broker.Message) (tenant string, err err
 type Identify func(ctx context.Context, authorization, apiKey string) (identity.Identity, error)
 
 // ByCredentials believes the credentials that a message carries in its headers,
-// as the gateway's door does.
+// as the gateway's door does. Who cannot be identified now is not asked about
+// again for a moment.
 func ByCredentials(identify Identify) Caller {
-	return func(ctx context.Context, m *broker.Message) (string, error) {
-		id, err := identify(ctx, m.Header(event.HeaderAuthorization), m.Header(event.HeaderAPIKey))
-		return id.Tenant, err
+	var failed away.Memory[[sha256.Size]byte] // by hash: no credentials lie about in memory
+	return func(ctx context.Context, m *broker.Message) (tenant string, err error) {
+		authorization, apiKey := m.Header(event.HeaderAuthorization), m.Header(event.HeaderAPIKey)
+		h := sha256.New()
+		writeParts(h, []byte(authorization), []byte(apiKey))
+		err = failed.Ask(ctx, [sha256.Size]byte(h.Sum(nil)), func() error {
+			id, err := identify(ctx, authorization, apiKey)
+			tenant = id.Tenant
+			return err
+		})
+		return tenant, err
 	}
+}
+
+// Remembering are profiles of which one that cannot be looked up now is not asked
+// for again for a moment.
+func Remembering(next record.Profiles) record.Profiles { return &remembering{next: next} }
+
+type remembering struct {
+	next   record.Profiles
+	failed away.Memory[[2]string] // tenant and name
+}
+
+// Profile implements record.Profiles.
+func (r *remembering) Profile(ctx context.Context, tenant, name string) (p *record.Profile, err error) {
+	err = r.failed.Ask(ctx, [2]string{tenant, name}, func() error {
+		p, err = r.next.Profile(ctx, tenant, name)
+		return err
+	})
+	return p, err
 }
 
 // ByBroker believes the broker, which has verified its users; tenants says to

@@ -20,7 +20,9 @@ const maxAhead = time.Minute
 // Prepare takes from a delivery what only the mesh may say, and a time that
 // cannot be when it came in: what stands in the store under a time of its
 // sender's choice would live as long as that one likes. That it was here before,
-// and under which id, is believed of a message with a good seal.
+// and under which id, is believed of a message with a good seal, and of one in the
+// retry topic: who forged it there would still have to prove who they are, and the
+// id means nothing outside their tenant.
 //
 // A broker that has no places leaves a message without an id nameless: it gets
 // an id, another one whenever it comes, because to store data twice is better
@@ -35,10 +37,11 @@ func (s *Sealer) Prepare(now time.Time, d *broker.Delivery) {
 	if !slices.ContainsFunc(d.Headers, foreign) {
 		return
 	}
-	_, sealed := s.sealed(&d.Message)
+	_, ours := s.sealed(&d.Message)
+	ours = ours || event.IsRetry(d.Topic)
 	kept := make([]broker.Header, 0, len(d.Headers))
 	for _, h := range d.Headers {
-		if !foreign(h) || sealed && again(h) {
+		if !foreign(h) || ours && again(h) {
 			kept = append(kept, h)
 		}
 	}

@@ -1,6 +1,6 @@
 // Package profiles keeps the profiles that records name at hand. A profile
 // never changes, so what was read once is good for ever; only that there is
-// none is forgotten after a moment.
+// none, or that its owner could not say, is forgotten after a moment.
 package profiles
 
 import (
@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/away"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/normalize"
 )
 
@@ -32,6 +33,7 @@ type Cache struct {
 	cfg    Config
 	load   Load
 	flight singleflight.Group
+	failed away.Memory[key]
 
 	mu      sync.Mutex
 	entries map[key]entry
@@ -53,14 +55,26 @@ func New(cfg Config, load Load) *Cache {
 }
 
 // Get returns the profile, or nil when the tenant has none of that uid. An
-// error means that its owner could not say.
-func (c *Cache) Get(ctx context.Context, tenant string, uid uuid.UUID) (*normalize.Profile, error) {
+// error means that its owner could not say, now or a moment ago. When ctx is
+// done, it tells what it knows.
+func (c *Cache) Get(ctx context.Context, tenant string, uid uuid.UUID) (p *normalize.Profile, err error) {
 	k := key{tenant, uid}
 	if p, ok := c.known(k); ok {
 		return p, nil
 	}
+	err = c.failed.Ask(ctx, k, func() (err error) {
+		p, err = c.ask(ctx, k)
+		return err
+	})
+	return p, err
+}
+
+func (c *Cache) ask(ctx context.Context, k key) (*normalize.Profile, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	// The first caller's context must not fail the others.
-	done := c.flight.DoChan(tenant+"/"+uid.String(), func() (any, error) {
+	done := c.flight.DoChan(k.tenant+"/"+k.uid.String(), func() (any, error) {
 		return c.fetch(context.WithoutCancel(ctx), k)
 	})
 	select {

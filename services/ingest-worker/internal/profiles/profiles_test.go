@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/away"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/normalize"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/profiles"
 )
@@ -68,20 +69,36 @@ func TestAbsenceIsForgotten(t *testing.T) {
 	})
 }
 
-func TestAFailureIsNotRemembered(t *testing.T) {
-	t.Parallel()
-	uid, loads := uuid.New(), 0
-	c := profiles.New(limits, func(context.Context, string, uuid.UUID) (*normalize.Profile, error) {
-		if loads++; loads == 1 {
-			return nil, fault.Unavailable.New("drift is away")
+// While its owner is away it is asked now and then, not at every message, and
+// what is known stays known.
+func TestAFailureIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		uid, known, loads := uuid.New(), uuid.New(), 0
+		c := profiles.New(limits, func(_ context.Context, _ string, asked uuid.UUID) (*normalize.Profile, error) {
+			if loads++; loads == 2 {
+				return nil, fault.Unavailable.New("drift is away")
+			}
+			return profile(t, asked), nil
+		})
+		_, err := c.Get(t.Context(), "a", known)
+		require.NoError(t, err)
+		for range 3 {
+			_, err = c.Get(t.Context(), "a", uid)
+			require.ErrorIs(t, err, fault.Unavailable)
 		}
-		return profile(t, uid), nil
+		require.Equal(t, 2, loads)
+		done, cancel := context.WithCancel(t.Context())
+		cancel()
+		p, err := c.Get(done, "a", known)
+		require.NoError(t, err)
+		require.Equal(t, known, p.UID())
+		time.Sleep(away.For + time.Millisecond)
+		_, err = c.Get(done, "a", uid)
+		require.ErrorIs(t, err, context.Canceled, "nobody is asked any more")
+		p, err = c.Get(t.Context(), "a", uid)
+		require.NoError(t, err)
+		require.Equal(t, uid, p.UID())
 	})
-	_, err := c.Get(t.Context(), "a", uid)
-	require.ErrorIs(t, err, fault.Unavailable)
-	p, err := c.Get(t.Context(), "a", uid)
-	require.NoError(t, err)
-	require.Equal(t, uid, p.UID())
 }
 
 func TestTheCacheIsBounded(t *testing.T) {
