@@ -182,12 +182,12 @@ func goodLink(b []byte) bool {
 	if len(trace) != 0 && len(trace) != TraceIDSize || len(span) != 0 && len(span) != SpanIDSize {
 		return false
 	}
-	return says || !zero(trace) && !zero(span)
+	return says || !Zero(trace) && !Zero(span)
 }
 
-// zero reports whether all of b is zero; the empty slice is.
-func zero(b []byte) bool {
-	for _, c := range b {
+// Zero reports whether all of an id is zero; the empty one is.
+func Zero(id []byte) bool {
+	for _, c := range id {
 		if c != 0 {
 			return false
 		}

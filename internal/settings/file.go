@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -72,7 +71,7 @@ func (f *file) Validate(app *kong.Application) error {
 	if len(unknown) == 0 {
 		return nil
 	}
-	sort.Strings(unknown)
+	slices.Sort(unknown)
 	return fmt.Errorf("%s: unknown settings: %s", f.path, strings.Join(unknown, ", "))
 }
 

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"sort"
@@ -167,11 +168,7 @@ func (f *Feature) fillCategories(c *Column, text func(row int) string) error {
 	if total == 0 {
 		return &Error{Column: c.Name, Rule: "EMPTY_COLUMN", Detail: "there is no value to make categories from"}
 	}
-	texts := make([]string, 0, len(counts))
-	for t := range counts {
-		texts = append(texts, t)
-	}
-	sort.Strings(texts)
+	texts := slices.Sorted(maps.Keys(counts))
 	f.Bins = make([]Bin, len(texts))
 	for i, t := range texts {
 		f.Bins[i] = Bin{ID: i, Category: t, Count: counts[t]}

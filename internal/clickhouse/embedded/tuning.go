@@ -2,9 +2,10 @@ package embedded
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -124,21 +125,16 @@ func engineArgs(path string, limits Limits) ([]string, error) {
 	for name, value := range sessionSettings(limits) {
 		args = append(args, "--"+name+"="+value)
 	}
-	sort.Strings(args)
+	slices.Sort(args)
 	return args, nil
 }
 
 // configXML writes settings as ClickHouse's configuration: a dot in a name is
 // one element within another.
 func configXML(settings map[string]string) string {
-	names := make([]string, 0, len(settings))
-	for name := range settings {
-		names = append(names, name)
-	}
-	sort.Strings(names)
 	var b strings.Builder
 	b.WriteString("<clickhouse>\n")
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		path := strings.Split(name, ".")
 		for _, element := range path {
 			fmt.Fprintf(&b, "<%s>", element)

@@ -191,7 +191,7 @@ func has(attrs []*commonpb.KeyValue, key string) bool {
 
 // traceText writes an id as Jaeger does: 16 digits when the upper half is zero.
 func traceText(id []byte) string {
-	if len(id) == 16 && zero(id[:8]) {
+	if len(id) == 16 && otlp.Zero(id[:8]) {
 		return hex.EncodeToString(id[8:])
 	}
 	return hex.EncodeToString(id)
@@ -201,13 +201,4 @@ func spanText(id []byte) string {
 	var b [8]byte
 	copy(b[max(0, 8-len(id)):], id)
 	return hex.EncodeToString(b[:])
-}
-
-func zero(id []byte) bool {
-	for _, c := range id {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
 }

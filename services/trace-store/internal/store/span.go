@@ -210,25 +210,16 @@ func checkIDs(s *span) string {
 	switch {
 	case len(s.traceID) != otlp.TraceIDSize:
 		return otlp.TraceIDLength.String()
-	case zero(s.traceID):
+	case otlp.Zero(s.traceID):
 		return otlp.TraceIDZero.String()
 	case len(s.spanID) != otlp.SpanIDSize:
 		return otlp.SpanIDLength.String()
-	case zero(s.spanID):
+	case otlp.Zero(s.spanID):
 		return otlp.SpanIDZero.String()
 	case len(s.parentID) != 0 && len(s.parentID) != otlp.SpanIDSize:
 		return otlp.ParentIDLength.String()
 	}
 	return ""
-}
-
-func zero(b []byte) bool {
-	for _, v := range b {
-		if v != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 func (p *parser) status(s *span, b []byte) bool {

@@ -3,7 +3,11 @@
 // and the appenders that write the few fields we rebuild.
 package wire
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"encoding/binary"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // Wire types of a field.
 const (
@@ -70,12 +74,12 @@ func (c *Cursor) Next() bool {
 		if len(b)-n < 8 {
 			return c.fail()
 		}
-		c.U, end = le64(b[n:]), n+8
+		c.U, end = binary.LittleEndian.Uint64(b[n:]), n+8
 	case Fixed32:
 		if len(b)-n < 4 {
 			return c.fail()
 		}
-		c.U, end = uint64(le32(b[n:])), n+4
+		c.U, end = uint64(binary.LittleEndian.Uint32(b[n:])), n+4
 	default:
 		m := protowire.ConsumeFieldValue(protowire.Number(c.Num), protowire.Type(c.Type), b[n:])
 		if m < 0 {
@@ -101,17 +105,6 @@ func uvarint(b []byte) (uint64, int) {
 		return uint64(b[0]), 1
 	}
 	return protowire.ConsumeVarint(b)
-}
-
-func le64(b []byte) uint64 {
-	_ = b[7]
-	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
-		uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
-}
-
-func le32(b []byte) uint32 {
-	_ = b[3]
-	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
 }
 
 // AppendBytes appends a length-delimited field, also an empty one.
