@@ -159,7 +159,12 @@ GROUP BY ServiceName, Name, Since, Till`
 }
 
 func (q *Reader) measure(ctx context.Context, sql string, args []any, b *seriesSet) error {
-	rows, err := q.queryWith(ctx, clickhousego.Settings{"max_memory_usage": q.limits.MeasureMemory}, sql, args)
+	rows, err := q.queryWith(ctx, clickhousego.Settings{
+		"max_memory_usage": q.limits.MeasureMemory,
+		// What is sorted may lie on disk: twice as many spans have room, at no
+		// more CPU time.
+		"max_bytes_before_external_sort": q.limits.MeasureMemory / 5,
+	}, sql, args)
 	if err != nil {
 		return err
 	}

@@ -286,12 +286,16 @@ func (l *loader) lookups() {
 		"day, p95":                {Quantile: new(0.95), Step: time.Minute * 5},
 		"day, p95, by operation":  {Quantile: new(0.95), Step: time.Minute * 5, ByOperation: true},
 		"hour, p95, by operation": {Quantile: new(0.95), ByOperation: true},
+		"day, two services, p95":  {Quantile: new(0.95), Step: time.Minute * 5},
 	} {
 		m.Services, m.Window, m.Step = []string{service()}, 10*time.Minute, cmp.Or(m.Step, time.Minute)
 		within := hour()
 		m.From, m.Until = within.Start, within.End
 		if strings.HasPrefix(name, "day") {
 			m.From, m.Until = time.Unix(0, scaleBase), time.Unix(0, scaleBase).Add(24*time.Hour)
+		}
+		if strings.HasPrefix(name, "day, two") {
+			m.Services = []string{"service-1", "service-2"}
 		}
 		l.measure("measure: "+name, func() {
 			series, err := l.reader.Measure(ctx, "acme", m)

@@ -25,7 +25,7 @@ type Limits struct {
 	// Timeout bounds one statement. Default 30 s.
 	Timeout time.Duration
 	// MeasureMemory is what one measure may take of ClickHouse's. Default 256
-	// MiB, which about a million spans take.
+	// MiB, which two million spans take.
 	MeasureMemory int64
 }
 
