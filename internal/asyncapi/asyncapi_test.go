@@ -13,6 +13,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/asyncapi"
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/event"
 )
 
@@ -188,21 +189,21 @@ func TestDocumentHasEveryTopic(t *testing.T) {
 	}
 }
 
-// The catalogue's words for dead letters are those of package broker.
-func TestDeadLettersAreAsPackageBrokerWritesThem(t *testing.T) {
+// The catalogue's words for dead letters are those of package runner.
+func TestDeadLettersAreAsTheRunnerWritesThem(t *testing.T) {
 	t.Parallel()
 	inbox, ok := event.Lookup(event.Inbox)
 	require.True(t, ok)
 	require.Equal(t, broker.DLQ(event.Inbox), inbox.DeadLetters().Name)
 	described := map[string]bool{}
 	for _, h := range inbox.DeadLetters().Headers {
-		require.False(t, broker.Secret(h.Name), h.Name)
+		require.False(t, runner.Secret(h.Name), h.Name)
 		require.False(t, described[h.Name], "%s twice", h.Name)
 		described[h.Name] = true
 	}
-	parked := broker.Parked(&broker.Delivery{Message: broker.Message{Topic: event.Inbox, Headers: []broker.Header{
+	parked := runner.Parked(&broker.Delivery{Message: broker.Message{Topic: event.Inbox, Headers: []broker.Header{
 		{Key: event.HeaderAuthorization, Value: []byte("Bearer x")}, {Key: event.HeaderAPIKey, Value: []byte("dm_x")},
-	}}}, broker.Park{})
+	}}}, runner.Park{})
 	for _, h := range parked.Headers {
 		require.True(t, described[h.Key], h.Key)
 	}

@@ -122,13 +122,7 @@ func (b *Batch) Extend(ctx context.Context) error {
 	if b.ctx.Err() != nil {
 		return ErrLeaseLost
 	}
-	idx := make([]int, 0, b.left)
-	for i, done := range b.done {
-		if !done {
-			idx = append(idx, i)
-		}
-	}
-	return b.settler.Extend(ctx, idx)
+	return b.settler.Extend(ctx, b.rest())
 }
 
 // open keeps the indexes that are not settled yet.
@@ -159,10 +153,15 @@ func (b *Batch) close(idx []int) {
 	}
 }
 
-// rest are the indexes not yet settled.
-func (b *Batch) rest() []int {
+// Unsettled are the indexes not yet settled, in order.
+func (b *Batch) Unsettled() []int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.rest()
+}
+
+// rest is Unsettled, called with mu held.
+func (b *Batch) rest() []int {
 	idx := make([]int, 0, b.left)
 	for i, done := range b.done {
 		if !done {
@@ -170,10 +169,4 @@ func (b *Batch) rest() []int {
 		}
 	}
 	return idx
-}
-
-func (b *Batch) unsettled() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.left
 }

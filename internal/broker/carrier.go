@@ -57,7 +57,7 @@ func (c Carrier) Keys() []string {
 // SpanContext is the trace context a message carries; it is not valid when
 // there is none.
 func SpanContext(m *Message) trace.SpanContext {
-	if !m.has(HeaderTraceParent) {
+	if _, has := m.Find(HeaderTraceParent); !has {
 		return trace.SpanContext{}
 	}
 	ctx := propagation.TraceContext{}.Extract(context.Background(), Carrier{&m.Headers})

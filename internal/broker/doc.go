@@ -1,7 +1,8 @@
 // Package broker is the one contract between the mesh and its message brokers,
-// and everything that is the same for all of them: the Runner (receive,
-// handle, settle, retry, set aside, park), publish instrumentation, tracing and metrics.
-// What differs lives in driver/{nats,memory,…}; driver.Open chooses by URL.
+// with what is the same for all of them on the way in: validation, publish
+// instrumentation, provisioning, lag. What is the same on the way out, how a
+// worker handles what it receives, is package runner. What differs lives in
+// driver/{nats,memory,…}; driver.Open chooses by URL.
 //
 // # Vocabulary
 //

@@ -10,5 +10,8 @@ package broker
 // exports the same number, so take the maximum over processes, not the sum. It
 // is absent while the number is not known.
 func WatchLag(b Broker, topic, group string) (stop func()) {
-	return telemetryOf(b).metrics.lag.watch(topic, group, b.Admin().Lag)
+	if i, ok := b.(*instrumented); ok {
+		return i.telemetry.metrics.lag.watch(topic, group, b.Admin().Lag)
+	}
+	return func() {}
 }

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"slices"
 	"strconv"
 	"time"
 
@@ -53,42 +52,25 @@ type Message struct {
 
 // Header returns the value of a header as text, "" when it is absent.
 func (m *Message) Header(key string) string {
-	for i := range m.Headers {
-		if m.Headers[i].Key == key {
-			return string(m.Headers[i].Value)
-		}
-	}
-	return ""
+	value, _ := m.Find(key)
+	return string(value)
 }
 
-// has reports whether a header is present, without allocating.
-func (m *Message) has(key string) bool {
+// Find returns the value of a header, which is the message's, and whether it is
+// there. It does not allocate.
+func (m *Message) Find(key string) (value []byte, ok bool) {
 	for i := range m.Headers {
 		if m.Headers[i].Key == key {
-			return true
+			return m.Headers[i].Value, true
 		}
 	}
-	return false
+	return nil, false
 }
 
-// headerIs reports whether a header is present with this value, without
-// allocating.
-func (m *Message) headerIs(key, value string) bool {
-	for i := range m.Headers {
-		if m.Headers[i].Key == key {
-			return string(m.Headers[i].Value) == value
-		}
-	}
-	return false
-}
-
-// mark adds headers in the place of those of the same name. m has headers of
-// its own.
-func (m *Message) mark(headers []Header) {
-	for _, h := range headers {
-		m.Headers = slices.DeleteFunc(m.Headers, func(old Header) bool { return old.Key == h.Key })
-		m.Headers = append(m.Headers, h)
-	}
+// Is reports whether a header is there with this value. It does not allocate.
+func (m *Message) Is(key, value string) bool {
+	have, ok := m.Find(key)
+	return ok && string(have) == value
 }
 
 // Size is the number of bytes of value, key, id and headers: what limits of

@@ -2,81 +2,31 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/driftmesh/driftmesh/internal/broker/internal/instrument"
 )
 
-// metrics are the collectors of one process; every runner and publisher of it
-// shares them.
+// metrics are the collectors of one process; every publisher of it shares them.
+// Those of what is consumed are the Runner's.
 type metrics struct {
 	published   *prometheus.CounterVec
 	publishTime *prometheus.HistogramVec
-	consumed    *prometheus.CounterVec
-	redelivered *prometheus.CounterVec
-	retried     *prometheus.CounterVec
-	renewed     *prometheus.CounterVec
-	aside       *prometheus.CounterVec
-	parked      *prometheus.CounterVec
-	unparkable  *prometheus.CounterVec
 	lost        *prometheus.CounterVec
-	leasesLost  *prometheus.CounterVec
-	inFlight    *prometheus.GaugeVec
-	dwell       *prometheus.HistogramVec
-	processTime *prometheus.HistogramVec
 	lag         *lagCollector
 }
 
-var (
-	latencyBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
-	dwellBuckets   = []float64{.001, .005, .01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200}
-)
-
-// newMetrics makes the collectors and registers them; those a former call
-// registered with the same registerer are used again. reg may be nil.
-func newMetrics(reg prometheus.Registerer) *metrics {
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "driftmesh_broker_" + name, Help: help}, labels))
-	}
-	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-		opts := prometheus.HistogramOpts{Name: "driftmesh_broker_" + name, Help: help, Buckets: buckets}
-		return register(reg, prometheus.NewHistogramVec(opts, labels))
-	}
+// newMetrics makes the collectors and registers them.
+func newMetrics(with instrument.Instruments) *metrics {
 	return &metrics{
-		published:   counter("published_total", "Messages published, by outcome: ok, refused (for good), failed (for now), unknown.", "topic", "outcome"),
-		publishTime: histogram("publish_seconds", "Time until the broker confirmed a publish call.", latencyBuckets, "topic"),
-		consumed:    counter("consumed_total", "Messages settled as done.", "topic", "group"),
-		redelivered: counter("redelivered_total", "Messages received that had been delivered before.", "topic", "group"),
-		retried:     counter("retried_total", "Messages given back to be delivered again.", "topic", "group"),
-		renewed:     counter("renewed_total", "Messages given back by publishing them anew, so that the broker's count of their deliveries begins again.", "topic", "group"),
-		aside:       counter("set_aside_total", "Messages put into the retry topic to wait for a neighbour; of the retry topic itself, put to its end.", "topic", "group"),
-		parked:      counter("parked_total", "Messages put into the dead-letter topic.", "topic", "group", "reason"),
-		unparkable:  counter("unparkable_total", "Messages given up because the broker refuses even a dead letter of their bare facts.", "topic", "group"),
-		lost:        counter("lost_messages_total", "Messages that retention removed before the group had read them.", "topic", "group"),
-		leasesLost:  counter("leases_lost_total", "Batches whose lease ran out before they were settled.", "topic", "group"),
-		inFlight: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "driftmesh_broker_in_flight_messages", Help: "Messages received and not settled.",
-		}, []string{"topic", "group"})),
-		dwell:       histogram("dwell_seconds", "Time from the door to the worker.", dwellBuckets, "topic", "group"),
-		processTime: histogram("process_seconds", "Time from receiving a batch to settling it.", latencyBuckets, "topic", "group"),
-		lag:         register(reg, newLagCollector()),
+		published:   with.Counter("published_total", "Messages published, by outcome: ok, refused (for good), failed (for now), unknown.", "topic", "outcome"),
+		publishTime: with.Histogram("publish_seconds", "Time until the broker confirmed a publish call.", instrument.LatencyBuckets, "topic"),
+		lost:        with.Counter("lost_messages_total", "Messages that retention removed before the group had read them.", "topic", "group"),
+		lag:         instrument.Register(with.Stats, newLagCollector()),
 	}
-}
-
-// register registers c, or returns the equal collector that is registered.
-func register[C prometheus.Collector](reg prometheus.Registerer, c C) C {
-	if reg == nil {
-		return c
-	}
-	err := reg.Register(c)
-	if are, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
-		if have, ok := are.ExistingCollector.(C); ok {
-			return have
-		}
-	}
-	return c
 }
 
 // How often a group's lag is asked for at most, and how long that may take.

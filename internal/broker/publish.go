@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/driftmesh/driftmesh/internal/broker/internal/instrument"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 )
 
@@ -33,7 +34,7 @@ func (p *tracedPublisher) Publish(ctx context.Context, msgs []Message) error {
 	p.fates.note(msgs, err)
 	if span != nil {
 		if err != nil {
-			span.SetAttributes(attribute.String(attrErrorType, outcomeOf(err)))
+			span.SetAttributes(attribute.String(instrument.AttrErrorType, outcomeOf(err)))
 			span.SetStatus(codes.Error, err.Error())
 		}
 		span.End()
@@ -50,16 +51,16 @@ func (t *Telemetry) startSend(ctx context.Context, msgs []Message) (context.Cont
 	foreign := 0 // messages that bring a trace context
 	ours := 0    // messages about the mesh itself
 	for i := range msgs {
-		if msgs[i].headerIs(HeaderTenant, MeshTenant) {
+		if msgs[i].Is(HeaderTenant, MeshTenant) {
 			ours++
-		} else if msgs[i].has(HeaderTraceParent) {
+		} else if _, has := msgs[i].Find(HeaderTraceParent); has {
 			foreign++
 		}
 	}
 	if ours == len(msgs) {
 		return ctx, nil
 	}
-	ctx, span := t.tracer.Start(ctx, "send "+msgs[0].Topic, trace.WithSpanKind(trace.SpanKindProducer))
+	ctx, span := t.with.Tracer.Start(ctx, "send "+msgs[0].Topic, trace.WithSpanKind(trace.SpanKindProducer))
 	if span.IsRecording() {
 		span.SetAttributes(t.sendAttributes(msgs)...)
 		if foreign > 0 {
@@ -70,23 +71,23 @@ func (t *Telemetry) startSend(ctx context.Context, msgs []Message) (context.Cont
 }
 
 func (t *Telemetry) sendAttributes(msgs []Message) []attribute.KeyValue {
-	attrs := t.attributes("send", "send", msgs[0].Topic)
+	attrs := t.with.Attributes("send", "send", msgs[0].Topic)
 	if tenant := msgs[0].Header(HeaderTenant); oneTenant(msgs, tenant) {
 		attrs = append(attrs, attribute.String(telemetry.AttrTenant, tenant))
 	}
 	if len(msgs) > 1 {
-		return append(attrs, attribute.Int(attrBatchCount, len(msgs)))
+		return append(attrs, attribute.Int(instrument.AttrBatchCount, len(msgs)))
 	}
-	attrs = append(attrs, attribute.Int(attrBodySize, len(msgs[0].Value)))
+	attrs = append(attrs, attribute.Int(instrument.AttrBodySize, len(msgs[0].Value)))
 	if msgs[0].ID != "" {
-		attrs = append(attrs, attribute.String(attrMessageID, msgs[0].ID))
+		attrs = append(attrs, attribute.String(instrument.AttrMessageID, msgs[0].ID))
 	}
 	return attrs
 }
 
 func oneTenant(msgs []Message, tenant string) bool {
 	for i := range msgs {
-		if !msgs[i].headerIs(HeaderTenant, tenant) {
+		if !msgs[i].Is(HeaderTenant, tenant) {
 			return false
 		}
 	}
@@ -99,8 +100,8 @@ func addLinks(span trace.Span, msgs []Message) {
 	for i := range msgs {
 		sc := SpanContext(&msgs[i])
 		switch {
-		case !sc.IsValid() || msgs[i].headerIs(HeaderTenant, MeshTenant):
-		case n == maxLinks:
+		case !sc.IsValid() || msgs[i].Is(HeaderTenant, MeshTenant):
+		case n == instrument.MaxLinks:
 			dropped++
 		default:
 			n++
@@ -108,7 +109,7 @@ func addLinks(span trace.Span, msgs []Message) {
 		}
 	}
 	if dropped > 0 {
-		span.SetAttributes(attribute.Int(attrLinksDropped, dropped))
+		span.SetAttributes(attribute.Int(instrument.AttrLinksDropped, dropped))
 	}
 }
 
@@ -122,7 +123,7 @@ func inject(ctx context.Context, msgs []Message) []Message {
 	out := slices.Clone(msgs)
 	for i := range out {
 		m := &out[i]
-		if m.has(HeaderTraceParent) || m.headerIs(HeaderTenant, MeshTenant) {
+		if _, has := m.Find(HeaderTraceParent); has || m.Is(HeaderTenant, MeshTenant) {
 			continue
 		}
 		hs := make([]Header, len(m.Headers), len(m.Headers)+3)

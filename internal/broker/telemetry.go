@@ -3,27 +3,22 @@ package broker
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
-	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/driftmesh/driftmesh/internal/broker/internal/instrument"
 )
 
 // Telemetry is the tracing and the metrics of all brokers, publishers and
 // runners of one process. Make it with NewTelemetry.
 type Telemetry struct {
-	tracer  trace.Tracer
+	with    instrument.Instruments
 	metrics *metrics
-	system  string
 }
 
 // NewTelemetry makes the telemetry; both arguments may be nil. It may be called
 // several times with one registerer.
 func NewTelemetry(tp trace.TracerProvider, reg prometheus.Registerer) *Telemetry {
-	if tp == nil {
-		tp = noop.NewTracerProvider()
-	}
-	return &Telemetry{
-		tracer:  tp.Tracer("github.com/driftmesh/driftmesh/internal/broker"),
-		metrics: newMetrics(reg),
-	}
+	with := instrument.New(tp, reg)
+	return &Telemetry{with: with, metrics: newMetrics(with)}
 }
 
 // Lost counts messages that retention removed before a group read them.
@@ -36,7 +31,7 @@ func (t *Telemetry) Lost(topic, group string, n int64) {
 // on it finds the telemetry by itself.
 func (t *Telemetry) Instrument(b Broker) Broker {
 	own := *t
-	own.system = b.Capabilities().System
+	own.with = t.with.Named(b.Capabilities().System)
 	return &instrumented{Broker: b, telemetry: &own}
 }
 
@@ -55,13 +50,5 @@ func (b *instrumented) Publisher() (Publisher, error) {
 	return &tracedPublisher{Publisher: p, telemetry: b.telemetry, fates: &b.fates}, nil
 }
 
-// telemetryOf is the telemetry of an instrumented broker, else one that goes
-// nowhere.
-func telemetryOf(b Broker) *Telemetry {
-	if i, ok := b.(*instrumented); ok {
-		return i.telemetry
-	}
-	t := NewTelemetry(nil, nil)
-	t.system = b.Capabilities().System
-	return t
-}
+// Instruments implements instrument.Instrumented, for the Runner.
+func (b *instrumented) Instruments() instrument.Instruments { return b.telemetry.with }

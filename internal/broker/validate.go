@@ -58,7 +58,7 @@ func ValidMessage(m *Message, limit int) error {
 	if err := ValidName(m.Topic); err != nil {
 		return err
 	}
-	if err := validID(m.ID); err != nil {
+	if err := ValidID(m.ID); err != nil {
 		return err
 	}
 	if len(m.Headers) > maxHeaders {
@@ -83,7 +83,8 @@ func ValidMessage(m *Message, limit int) error {
 	return nil
 }
 
-func validID(id string) error {
+// ValidID returns ErrInvalid when a message's id breaks a rule of the contract.
+func ValidID(id string) error {
 	if strings.ContainsAny(id, "\r\n\x00") || strings.TrimSpace(id) != id || !utf8.ValidString(id) {
 		return fmt.Errorf("%w: id %q", ErrInvalid, id)
 	}

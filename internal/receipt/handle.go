@@ -8,6 +8,7 @@ import (
 	pb "google.golang.org/protobuf/proto"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -22,14 +23,14 @@ type entry struct {
 
 type numbers struct{ messages, items uint64 }
 
-// Handle implements broker.Handler for a topic of receipts: what they say is
+// Handle implements runner.Handler for a topic of receipts: what they say is
 // durable before they are acknowledged. A message that is no receipt is parked.
-func (b *Book) Handle(ctx context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
-	verdicts := make([]broker.Verdict, len(ds))
+func (b *Book) Handle(ctx context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
+	verdicts := make([]runner.Verdict, len(ds))
 	rows := map[entry]numbers{}
 	for i := range ds {
 		if err := read(&ds[i].Message, rows); err != nil {
-			verdicts[i] = broker.Dead(broker.ReasonDecode, err)
+			verdicts[i] = runner.Dead(runner.ReasonDecode, err)
 		}
 	}
 	if err := b.db.Insert(ctx, b.cfg.Receipts, columns(rows)); err != nil {

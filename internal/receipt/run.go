@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 )
 
@@ -37,7 +38,7 @@ const checkEvery = time.Minute
 // Run keeps the books, and a gauge of what is missing, until ctx ends. It
 // returns nil after a clean stop.
 func (b *Book) Run(ctx context.Context, w Work) error {
-	runner, err := broker.NewRunner(broker.RunnerConfig{
+	receipts, err := runner.New(runner.Config{
 		Broker: w.Broker,
 		Consumer: broker.ConsumerConfig{
 			Topic: b.cfg.Source, Group: b.cfg.Group, Member: w.Member,
@@ -54,7 +55,7 @@ func (b *Book) Run(ctx context.Context, w Work) error {
 	}
 	defer w.Stats.Unregister(m)
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return runner.Run(ctx) })
+	group.Go(func() error { return receipts.Run(ctx) })
 	group.Go(func() error {
 		b.check(ctx, m, w.Log)
 		return nil

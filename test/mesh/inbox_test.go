@@ -176,7 +176,7 @@ func requireInboxParks(t *testing.T, p *producer, key string) {
 	for len(reasons) < 4 {
 		d, err := tail.Next(ctx)
 		require.NoError(t, err, "dead letters so far: %v", reasons)
-		reasons[d.ID] = d.Header(broker.HeaderDLQReason)
+		reasons[d.ID] = d.Header(event.HeaderDLQReason)
 		for _, h := range d.Headers {
 			require.NotContains(t, string(h.Value), key[:len(key)-4], "%s holds the key", h.Key)
 			require.NotContains(t, string(h.Value), "eyJ0ZW5hbnQi", "%s holds the token", h.Key)

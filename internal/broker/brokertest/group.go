@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 )
 
 func groupCases() []testCase {
@@ -57,10 +58,10 @@ func (e *env) load() (stop func() int) {
 // member works the group until stopped.
 func (e *env) member(all *tally) (own *tally, stop func() error) {
 	own = &tally{}
-	return own, e.runner(broker.RunnerConfig{
+	return own, e.runner(runner.Config{
 		Broker:   e.dial(),
 		Consumer: broker.ConsumerConfig{MaxMessages: 20, Linger: 10 * time.Millisecond},
-		Handler: func(_ context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+		Handler: func(_ context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 			own.add(ds...)
 			all.add(ds...)
 			return nil, nil
@@ -130,10 +131,10 @@ func keyOrder(e *env) {
 	last := make([]atomic.Int64, 100)
 	var wrong atomic.Int64
 	for range 2 {
-		e.runner(broker.RunnerConfig{
+		e.runner(runner.Config{
 			Broker:   e.dial(),
 			Consumer: broker.ConsumerConfig{MaxMessages: 50, Linger: 10 * time.Millisecond},
-			Handler: func(_ context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+			Handler: func(_ context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 				for _, d := range ds {
 					var key int
 					var n int64

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 )
@@ -68,12 +69,12 @@ func parksWhateverComes(e *env) {
 	e.publish(e.messages("after", 5)...)
 	var good tally
 	all := maps.Clone(want) // the handler's own: want loses what came
-	stop := e.runner(broker.RunnerConfig{
-		Handler: func(_ context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
-			vs := make([]broker.Verdict, len(ds))
+	stop := e.runner(runner.Config{
+		Handler: func(_ context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
+			vs := make([]runner.Verdict, len(ds))
 			for i, d := range ds {
 				if _, bad := all[d.ID]; bad {
-					vs[i] = broker.Dead(broker.ReasonSchema, errors.New(strings.Repeat("why ", 300)))
+					vs[i] = runner.Dead(runner.ReasonSchema, errors.New(strings.Repeat("why ", 300)))
 				} else {
 					good.add(d)
 				}
@@ -100,10 +101,10 @@ func (e *env) parkedRight(published map[string]broker.Message, d *broker.Deliver
 	e.Helper()
 	m, ok := published[d.ID]
 	require.True(e, ok, "parked %q", d.ID)
-	require.Equal(e, "schema", d.Header(broker.HeaderDLQReason))
-	require.Equal(e, e.topic, d.Header(broker.HeaderDLQTopic))
+	require.Equal(e, "schema", d.Header(event.HeaderDLQReason))
+	require.Equal(e, e.topic, d.Header(event.HeaderDLQTopic))
 	require.True(e, bytes.HasPrefix(m.Value, d.Value), "%s: another value", d.ID)
-	_, parking := broker.Unpark(&d.Message)
+	_, parking := runner.Unpark(&d.Message)
 	if len(parking.Cut) == 0 {
 		require.Len(e, d.Value, len(m.Value), "%s: it says that it is whole", d.ID)
 		return
@@ -132,9 +133,9 @@ func outageIsNoAttempt(e *env) {
 	away.Store(true)
 	var tries, done, ids tally
 	worker := func() (stop func() error) {
-		return e.runner(broker.RunnerConfig{
+		return e.runner(runner.Config{
 			Broker: e.dial(), MaxAttempts: attempts, MaxCrashes: crashes,
-			Handler: func(_ context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+			Handler: func(_ context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 				if !away.Load() {
 					done.add(ds...)
 					for _, d := range ds {
@@ -143,13 +144,13 @@ func outageIsNoAttempt(e *env) {
 					return nil, nil
 				}
 				tries.add(ds...)
-				vs := make([]broker.Verdict, len(ds))
+				vs := make([]runner.Verdict, len(ds))
 				for i := range vs {
-					vs[i] = broker.Retry(5*time.Millisecond, fault.Unavailable.New("the neighbour is away"))
+					vs[i] = runner.Retry(5*time.Millisecond, fault.Unavailable.New("the neighbour is away"))
 				}
 				return vs, nil
 			},
-			OnPark: func(_ context.Context, d *broker.Delivery, p broker.Park) error {
+			OnPark: func(_ context.Context, d *broker.Delivery, p runner.Park) error {
 				e.Errorf("parked %q after %d attempts for %s", d.Value, p.Attempts, p.Reason)
 				return nil
 			},

@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
+	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 )
 
@@ -27,7 +29,7 @@ func runnerCases() []testCase {
 
 // runner runs a handler until the returned function is called, which returns
 // what Run returned.
-func (e *env) runner(cfg broker.RunnerConfig) (stop func() error) {
+func (e *env) runner(cfg runner.Config) (stop func() error) {
 	e.Helper()
 	if cfg.Broker == nil {
 		cfg.Broker = e.b
@@ -39,7 +41,7 @@ func (e *env) runner(cfg broker.RunnerConfig) (stop func() error) {
 	if cfg.BackoffMin == 0 {
 		cfg.BackoffMin, cfg.BackoffMax = 10*time.Millisecond, 100*time.Millisecond
 	}
-	r, err := broker.NewRunner(cfg)
+	r, err := runner.New(cfg)
 	require.NoError(e, err)
 	ctx, cancel := context.WithCancel(e.ctx)
 	ended := make(chan error, 1)
@@ -104,10 +106,10 @@ func poisonToDLQ(e *env) {
 	e.publish(msgs...)
 	var good, bad tally
 	var parked atomic.Int32
-	stop := e.runner(broker.RunnerConfig{
+	stop := e.runner(runner.Config{
 		MaxAttempts: 3,
 		Consumer:    broker.ConsumerConfig{Member: "worker-1"},
-		Handler: func(_ context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+		Handler: func(_ context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 			for _, d := range ds {
 				if string(d.Value) == "m7" {
 					bad.add(d)
@@ -117,8 +119,8 @@ func poisonToDLQ(e *env) {
 			good.add(ds...)
 			return nil, nil
 		},
-		OnPark: func(_ context.Context, d *broker.Delivery, p broker.Park) error {
-			if string(d.Value) != "m7" || p.Reason != broker.ReasonMaxDeliveries {
+		OnPark: func(_ context.Context, d *broker.Delivery, p runner.Park) error {
+			if string(d.Value) != "m7" || p.Reason != runner.ReasonMaxDeliveries {
 				return fmt.Errorf("parked %q for %s", d.Value, p.Reason)
 			}
 			parked.Add(1)
@@ -132,13 +134,13 @@ func poisonToDLQ(e *env) {
 	require.Equal(e, "m7", d.ID)
 	require.Equal(e, "key", string(d.Key))
 	for key, want := range map[string]string{
-		"own": "kept", broker.HeaderDLQReason: "max_deliveries", broker.HeaderDLQError: "boom with a second line",
-		broker.HeaderDLQTopic: e.topic, broker.HeaderDLQGroup: e.group, broker.HeaderDLQAttempts: "3",
-		broker.HeaderDLQWorker: "worker-1",
+		"own": "kept", event.HeaderDLQReason: "max_deliveries", event.HeaderDLQError: "boom with a second line",
+		event.HeaderDLQTopic: e.topic, event.HeaderDLQGroup: e.group, event.HeaderDLQAttempts: "3",
+		event.HeaderDLQWorker: "worker-1",
 	} {
 		require.Equal(e, want, d.Header(key), key)
 	}
-	for _, key := range []string{broker.HeaderDLQFirstSeen, broker.HeaderDLQDeadAt} {
+	for _, key := range []string{event.HeaderDLQFirstSeen, event.HeaderDLQDeadAt} {
 		at, err := time.Parse(time.RFC3339Nano, d.Header(key))
 		require.NoError(e, err, key)
 		require.WithinDuration(e, time.Now(), at, time.Minute)
@@ -177,14 +179,14 @@ func dlqUnavailable(e *env) {
 	var refuse atomic.Bool
 	refuse.Store(true)
 	var seen tally
-	stop := e.runner(broker.RunnerConfig{
+	stop := e.runner(runner.Config{
 		Broker: noDLQ{e.b, &refuse},
-		Handler: func(_ context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+		Handler: func(_ context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 			seen.add(ds...)
-			vs := make([]broker.Verdict, len(ds))
+			vs := make([]runner.Verdict, len(ds))
 			for i, d := range ds {
 				if string(d.Value) == "m1" {
-					vs[i] = broker.Dead(broker.ReasonDecode, fault.Invalid.New("no sense in it"))
+					vs[i] = runner.Dead(runner.ReasonDecode, fault.Invalid.New("no sense in it"))
 				}
 			}
 			return vs, nil
@@ -199,7 +201,7 @@ func dlqUnavailable(e *env) {
 	refuse.Store(false)
 	b := e.receive(e.dlqGroup(), 20*time.Second)
 	require.Equal(e, []string{"m1"}, values(b))
-	require.Equal(e, "decode", b.Deliveries[0].Header(broker.HeaderDLQReason))
+	require.Equal(e, "decode", b.Deliveries[0].Header(event.HeaderDLQReason))
 	e.lag(0, 0)
 	require.NoError(e, stop())
 }
@@ -219,9 +221,9 @@ func slowConsumerBackpressure(e *env) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	var inFlight, most, again atomic.Int64
-	stop := e.runner(broker.RunnerConfig{
+	stop := e.runner(runner.Config{
 		Consumer: broker.ConsumerConfig{MaxMessages: limit / 2, MaxInFlight: 2},
-		Handler: func(ctx context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+		Handler: func(ctx context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 			now := inFlight.Add(int64(len(ds)))
 			defer inFlight.Add(-int64(len(ds)))
 			most.Store(max(most.Load(), now))
@@ -254,9 +256,9 @@ func drainOnShutdown(e *env) {
 	e.publish(e.messages("m", 200)...)
 	var started, done tally
 	gate := make(chan struct{})
-	stop := e.runner(broker.RunnerConfig{
+	stop := e.runner(runner.Config{
 		Consumer: broker.ConsumerConfig{MaxMessages: 10, MaxInFlight: 4},
-		Handler: func(_ context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+		Handler: func(_ context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 			started.add(ds...)
 			<-gate
 			done.add(ds...)

@@ -15,6 +15,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
+	"github.com/driftmesh/driftmesh/internal/event"
 )
 
 const workerEnv = "DRIFTMESH_TEST_BROKER_WORKER"
@@ -55,10 +57,10 @@ func (o workerOrder) work(open Open) error {
 		return err
 	}
 	if o.Mode == modeCrash {
-		r, err := broker.NewRunner(broker.RunnerConfig{
+		r, err := runner.New(runner.Config{
 			Broker: b, MaxAttempts: o.MaxAttempts, MaxCrashes: o.MaxCrashes,
 			Consumer: broker.ConsumerConfig{Topic: o.Topic, Group: o.Group, Linger: 50 * time.Millisecond},
-			Handler: func(_ context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+			Handler: func(_ context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 				for _, d := range ds {
 					if string(d.Value) == "poison" {
 						os.Exit(3)
@@ -168,7 +170,7 @@ func poisonCrashLoop(e *env) {
 			continue
 		case b := <-parked:
 			require.Equal(e, []string{"poison"}, values(b))
-			require.Equal(e, "max_deliveries", b.Deliveries[0].Header(broker.HeaderDLQReason))
+			require.Equal(e, "max_deliveries", b.Deliveries[0].Header(event.HeaderDLQReason))
 		case <-e.ctx.Done():
 			e.Fatal("not dead-lettered in time")
 		}

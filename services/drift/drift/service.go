@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -167,7 +168,7 @@ const (
 )
 
 // work runs everything until ctx ends or a part fails.
-func (s *Service) work(ctx context.Context, windows, alerts *broker.Runner, publisher *publisher) error {
+func (s *Service) work(ctx context.Context, windows, alerts *runner.Runner, publisher *publisher) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.deps.Server.Serve(ctx, s.deps.Listener) })
 	group.Go(func() error { return windows.Run(ctx) })
@@ -190,8 +191,8 @@ func (s *Service) work(ctx context.Context, windows, alerts *broker.Runner, publ
 	return group.Wait()
 }
 
-func (s *Service) runner(topic, groupName string, handler broker.Handler) (*broker.Runner, error) {
-	return broker.NewRunner(broker.RunnerConfig{
+func (s *Service) runner(topic, groupName string, handler runner.Handler) (*runner.Runner, error) {
+	return runner.New(runner.Config{
 		Broker:   s.deps.Broker,
 		Consumer: broker.ConsumerConfig{Topic: topic, Group: groupName, Member: name, MaxInFlight: s.cfg.Parallel},
 		Handler:  handler, Drain: s.cfg.Drain, Log: s.deps.Log,

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -20,10 +21,10 @@ import (
 // maxMinutes bounds the windows that one message may touch.
 const maxMinutes = 100_000
 
-// onWindows implements broker.Handler for the topic windows: what was touched is
+// onWindows implements runner.Handler for the topic windows: what was touched is
 // written down before it is acknowledged.
-func (e *engine) onWindows(ctx context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
-	verdicts := make([]broker.Verdict, len(ds))
+func (e *engine) onWindows(ctx context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
+	verdicts := make([]runner.Verdict, len(ds))
 	type window struct {
 		profileKey
 		minute int64
@@ -35,7 +36,7 @@ func (e *engine) onWindows(ctx context.Context, ds []broker.Delivery) ([]broker.
 			if fault.KindOf(err).Retryable() {
 				return nil, err
 			}
-			verdicts[i] = broker.FromError(err)
+			verdicts[i] = runner.FromError(err)
 			continue
 		}
 		for _, minute := range minutes {
@@ -50,7 +51,7 @@ func (e *engine) onWindows(ctx context.Context, ds []broker.Delivery) ([]broker.
 	for w := range touched {
 		touches = append(touches, store.Touch{Tenant: w.tenant, Profile: w.uid, Minute: w.minute, Due: due})
 	}
-	ctx, end := broker.Step(ctx, "store windows")
+	ctx, end := runner.Step(ctx, "store windows")
 	err := e.state.Touch(ctx, touches)
 	end(err)
 	return verdicts, err
@@ -157,12 +158,12 @@ type notify struct {
 	now      func() time.Time
 }
 
-// onAlerts implements broker.Handler.
-func (n *notify) onAlerts(ctx context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
-	verdicts := make([]broker.Verdict, len(ds))
+// onAlerts implements runner.Handler.
+func (n *notify) onAlerts(ctx context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
+	verdicts := make([]runner.Verdict, len(ds))
 	for i := range ds {
 		if err := n.one(ctx, &ds[i]); err != nil {
-			verdicts[i] = broker.FromError(err)
+			verdicts[i] = runner.FromError(err)
 		}
 	}
 	return verdicts, nil
@@ -181,7 +182,7 @@ func (n *notify) one(ctx context.Context, d *broker.Delivery) error {
 	if err != nil {
 		return err
 	}
-	ctx, end := broker.Step(ctx, "notify")
+	ctx, end := runner.Step(ctx, "notify")
 	err = n.notifier.Notify(ctx, e, n.now())
 	end(err)
 	if err == nil {

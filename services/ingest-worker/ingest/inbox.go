@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -15,10 +16,10 @@ import (
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/store"
 )
 
-// Reasons to park a message of the inbox, beside those of package broker.
+// Reasons to park a message of the inbox, beside those of package runner.
 const (
-	reasonUnauthenticated broker.Reason = "unauthenticated"  // its sender does not prove to be anybody
-	reasonUnsupported     broker.Reason = "unsupported_type" // the topic does not take such values
+	reasonUnauthenticated runner.Reason = "unauthenticated"  // its sender does not prove to be anybody
+	reasonUnsupported     runner.Reason = "unsupported_type" // the topic does not take such values
 )
 
 // inbox handles batches of the topic inbox: it admits each message, enters it
@@ -53,12 +54,12 @@ func (s *Service) newInbox(publisher broker.Publisher) (*inbox, error) {
 
 // inboxRunners makes the runners of the topic inbox and of its retry topic, which
 // publish through publisher.
-func (s *Service) inboxRunners(publisher broker.Publisher) ([]*broker.Runner, error) {
+func (s *Service) inboxRunners(publisher broker.Publisher) ([]*runner.Runner, error) {
 	x, err := s.newInbox(publisher)
 	if err != nil {
 		return nil, err
 	}
-	return withRetry(broker.RunnerConfig{
+	return withRetry(runner.Config{
 		Broker: s.deps.Broker,
 		Consumer: broker.ConsumerConfig{
 			Topic: event.Inbox, Group: event.GroupIngest, Member: name,
@@ -76,12 +77,12 @@ type taken struct {
 	*admit.Admission
 }
 
-// handle implements broker.Handler: a delivery is done when its entry in the
+// handle implements runner.Handler: a delivery is done when its entry in the
 // ledger and everything that is forwarded of it are durable. The ledger comes
 // first, so that it never knows less than the services behind: a crash in
 // between brings the message again, and the entry is written anew.
-func (x *inbox) handle(ctx context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
-	verdicts := make([]broker.Verdict, len(ds))
+func (x *inbox) handle(ctx context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
+	verdicts := make([]runner.Verdict, len(ds))
 	admitted := x.admitAll(ctx, ds, verdicts)
 	if err := x.enter(ctx, admitted); err != nil {
 		return nil, err
@@ -93,7 +94,7 @@ func (x *inbox) handle(ctx context.Context, ds []broker.Delivery) ([]broker.Verd
 }
 
 // admitAll admits what it can; the verdicts on the others are in verdicts.
-func (x *inbox) admitAll(ctx context.Context, ds []broker.Delivery, verdicts []broker.Verdict) (admitted []taken) {
+func (x *inbox) admitAll(ctx context.Context, ds []broker.Delivery, verdicts []runner.Verdict) (admitted []taken) {
 	asking, stop := asking(ctx, ds)
 	defer stop()
 	for i := range inTurn(ds) {
@@ -102,26 +103,26 @@ func (x *inbox) admitAll(ctx context.Context, ds []broker.Delivery, verdicts []b
 			verdicts[i] = verdictOn(err)
 			continue
 		}
-		broker.Belongs(ctx, i, a.Tenant)
+		runner.Belongs(ctx, i, a.Tenant)
 		admitted = append(admitted, taken{i, a})
 	}
 	return admitted
 }
 
 // verdictOn is the verdict on a message that cannot be taken.
-func verdictOn(err error) broker.Verdict {
+func verdictOn(err error) runner.Verdict {
 	switch fault.KindOf(err) {
 	case fault.Unauthenticated, fault.Denied:
-		return broker.Dead(reasonUnauthenticated, err)
+		return runner.Dead(reasonUnauthenticated, err)
 	case fault.Unsupported:
-		return broker.Dead(reasonUnsupported, err)
+		return runner.Dead(reasonUnsupported, err)
 	case fault.Invalid:
 		if errors.Is(err, broker.ErrTooLarge) {
-			return broker.Dead(broker.ReasonTooLarge, err)
+			return runner.Dead(runner.ReasonTooLarge, err)
 		}
-		return broker.Dead(broker.ReasonDecode, err)
+		return runner.Dead(runner.ReasonDecode, err)
 	default:
-		return broker.FromError(err)
+		return runner.FromError(err)
 	}
 }
 
@@ -139,7 +140,7 @@ func (x *inbox) enter(ctx context.Context, admitted []taken) error {
 	if len(list) == 0 {
 		return nil
 	}
-	ctx, end := broker.Step(ctx, "enter inbox ledger")
+	ctx, end := runner.Step(ctx, "enter inbox ledger")
 	err := clickhouse.Blameless(x.store.Admit(ctx, list))
 	end(err)
 	return err
@@ -148,7 +149,7 @@ func (x *inbox) enter(ctx context.Context, admitted []taken) error {
 // forward publishes what is good, by topic, and sets the verdicts. It returns an
 // error when nothing at all can be published now, because the broker is away; a
 // topic that is full is not the other's fault.
-func (x *inbox) forward(ctx context.Context, admitted []taken, verdicts []broker.Verdict) error {
+func (x *inbox) forward(ctx context.Context, admitted []taken, verdicts []runner.Verdict) error {
 	if len(admitted) == 0 {
 		return nil
 	}
@@ -178,9 +179,9 @@ func (x *inbox) forward(ctx context.Context, admitted []taken, verdicts []broker
 		case err == nil:
 			x.metrics.admitted(t.Signal, t.Accepted, t.Rejected)
 		case errors.Is(err, broker.ErrTooLarge):
-			verdicts[t.index] = broker.Dead(broker.ReasonTooLarge, err)
+			verdicts[t.index] = runner.Dead(runner.ReasonTooLarge, err)
 		default:
-			verdicts[t.index] = broker.FromError(err)
+			verdicts[t.index] = runner.FromError(err)
 		}
 	}
 	return nil
@@ -189,7 +190,7 @@ func (x *inbox) forward(ctx context.Context, admitted []taken, verdicts []broker
 // publish makes the messages of one topic durable and returns how many are; it
 // tells of each that is not.
 func (x *inbox) publish(ctx context.Context, topic string, msgs []broker.Message, failed func(k int, err error)) int {
-	ctx, end := broker.Step(ctx, "forward "+topic)
+	ctx, end := runner.Step(ctx, "forward "+topic)
 	err := x.publisher.Publish(ctx, msgs)
 	end(err)
 	if err == nil {
@@ -208,7 +209,7 @@ func (x *inbox) publish(ctx context.Context, topic string, msgs []broker.Message
 	return len(msgs) - len(partly.Failed)
 }
 
-// mark implements broker.RunnerConfig.Mark: a parked message no longer has the
+// mark implements runner.Config.Mark: a parked message no longer has the
 // credentials of its sender; a seal stands for them, so that it can be published
 // again. One that nobody proved to have sent gets none.
 func (x *inbox) mark(ctx context.Context, d *broker.Delivery) []broker.Header {
@@ -223,10 +224,10 @@ func (x *inbox) mark(ctx context.Context, d *broker.Delivery) []broker.Header {
 	}
 }
 
-// parked implements broker.RunnerConfig.OnPark: the ledger learns of a message
+// parked implements runner.Config.OnPark: the ledger learns of a message
 // in the dead letters before it is acknowledged. What it held is not known, so
 // it counts as one; one of an unknown sender is on nobody's account.
-func (x *inbox) parked(ctx context.Context, d *broker.Delivery, p broker.Park) error {
+func (x *inbox) parked(ctx context.Context, d *broker.Delivery, p runner.Park) error {
 	x.metrics.inboxParked.WithLabelValues(string(p.Reason)).Inc()
 	valueType, err := admit.TypeOf(&d.Message)
 	if err != nil {

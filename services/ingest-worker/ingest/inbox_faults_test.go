@@ -153,7 +153,7 @@ func TestInboxTakesParkedMessagesAgain(t *testing.T) {
 	again(parked[0], func(msg *broker.Message) { msg.Value = batchOf(t, record("2", 0, 1)) })
 	tampered := m.dead()
 	require.Len(t, tampered, 1)
-	require.Equal(t, "unauthenticated", tampered[0].Header(broker.HeaderDLQReason), "a seal is good for its value alone")
+	require.Equal(t, "unauthenticated", tampered[0].Header(event.HeaderDLQReason), "a seal is good for its value alone")
 }
 
 func TestInboxAnonymous(t *testing.T) {
@@ -194,7 +194,7 @@ func TestInboxByTheBrokersWord(t *testing.T) {
 	parked := m.dead()
 	require.Len(t, parked, 2)
 	for i := range parked {
-		require.Equal(t, "unauthenticated", parked[i].Header(broker.HeaderDLQReason))
+		require.Equal(t, "unauthenticated", parked[i].Header(event.HeaderDLQReason))
 	}
 }
 

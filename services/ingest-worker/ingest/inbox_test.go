@@ -10,7 +10,6 @@ import (
 	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/memory"
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
@@ -109,8 +108,8 @@ func TestInboxParksWhatCannotBeTaken(t *testing.T) {
 		d := &parked[i]
 		tt, known := tests[d.ID]
 		require.True(t, known, d.ID)
-		require.Equal(t, tt.reason, d.Header(broker.HeaderDLQReason), d.ID)
-		require.NotEmpty(t, d.Header(broker.HeaderDLQError), d.ID)
+		require.Equal(t, tt.reason, d.Header(event.HeaderDLQReason), d.ID)
+		require.NotEmpty(t, d.Header(event.HeaderDLQError), d.ID)
 		require.Equal(t, tt.value, d.Value)
 		require.Equal(t, "yes", d.Header("kept"))
 		for _, h := range d.Headers {

@@ -10,7 +10,7 @@ import (
 )
 
 // metrics are the collectors of this service. Those of the topic, its lag,
-// dwell, redeliveries and dead letters, belong to the broker package.
+// dwell, redeliveries and dead letters, belong to the broker layer.
 type metrics struct {
 	records    *prometheus.CounterVec
 	rejected   *prometheus.CounterVec

@@ -7,17 +7,18 @@ import (
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/event"
 )
 
 // withRetry makes the runner of a topic and that of its retry topic, which have
 // the handler in common.
-func withRetry(cfg broker.RunnerConfig) (runners []*broker.Runner, err error) {
+func withRetry(cfg runner.Config) (runners []*runner.Runner, err error) {
 	cfg.RetryTopic = event.Retry(cfg.Consumer.Topic)
 	waiting := cfg
 	waiting.Consumer.Topic, waiting.Consumer.MaxInFlight = cfg.RetryTopic, 1
-	for _, cfg := range []broker.RunnerConfig{cfg, waiting} {
-		r, err := broker.NewRunner(cfg)
+	for _, cfg := range []runner.Config{cfg, waiting} {
+		r, err := runner.New(cfg)
 		if err != nil {
 			return nil, err
 		}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -246,7 +247,7 @@ const swell = 4
 
 // runners makes the runners of the topic records and of its retry topic, and the
 // publisher that their handler announces windows with.
-func (s *Service) runners() ([]*broker.Runner, broker.Publisher, error) {
+func (s *Service) runners() ([]*runner.Runner, broker.Publisher, error) {
 	publisher, err := s.deps.Broker.Publisher()
 	if err != nil {
 		return nil, nil, fmt.Errorf("open publisher: %w", err)
@@ -256,7 +257,7 @@ func (s *Service) runners() ([]*broker.Runner, broker.Publisher, error) {
 		profiles: profiles.New(profiles.Config{Size: s.cfg.Profiles, Absent: absentFor}, loadFrom(s.deps.Drift)),
 	}
 	w.units.New = func() any { return newUnit(swell * int(s.cfg.Bytes)) }
-	runners, err := withRetry(broker.RunnerConfig{
+	runners, err := withRetry(runner.Config{
 		Broker: s.deps.Broker,
 		Consumer: broker.ConsumerConfig{
 			Topic: event.Records, Group: event.GroupIngest, Member: name,

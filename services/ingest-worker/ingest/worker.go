@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
@@ -42,9 +43,9 @@ func newUnit(limit int) *unit {
 	return &unit{block: store.NewBlock(limit), profiles: map[uuid.UUID]*normalize.Profile{}}
 }
 
-// handle implements broker.Handler: nothing is done until the rows, the ledger
+// handle implements runner.Handler: nothing is done until the rows, the ledger
 // and the announcement of windows are durable.
-func (w *worker) handle(ctx context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+func (w *worker) handle(ctx context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 	u := w.units.Get().(*unit)
 	defer w.units.Put(u)
 	u.block.Reset()
@@ -65,8 +66,8 @@ func (w *worker) handle(ctx context.Context, ds []broker.Delivery) ([]broker.Ver
 // gather puts every message that it can into the block; taken are those. It
 // returns an error only when a full block could not be written: a message whose
 // profile cannot be asked for waits by itself.
-func (w *worker) gather(ctx context.Context, u *unit, ds []broker.Delivery) (verdicts []broker.Verdict, taken []*broker.Delivery, err error) {
-	verdicts = make([]broker.Verdict, len(ds))
+func (w *worker) gather(ctx context.Context, u *unit, ds []broker.Delivery) (verdicts []runner.Verdict, taken []*broker.Delivery, err error) {
+	verdicts = make([]runner.Verdict, len(ds))
 	asking, stop := asking(ctx, ds)
 	defer stop()
 	for i := range inTurn(ds) {
@@ -79,9 +80,9 @@ func (w *worker) gather(ctx context.Context, u *unit, ds []broker.Delivery) (ver
 				return nil, nil, err
 			}
 		case errors.Is(err, normalize.ErrDecode):
-			verdicts[i] = broker.Dead(broker.ReasonDecode, err)
+			verdicts[i] = runner.Dead(runner.ReasonDecode, err)
 		default:
-			verdicts[i] = broker.FromError(err)
+			verdicts[i] = runner.FromError(err)
 		}
 	}
 	return verdicts, taken, nil
@@ -150,7 +151,7 @@ func messageOf(d *broker.Delivery, stamp *envelope.Stamp) store.Message {
 }
 
 func (w *worker) write(ctx context.Context, b *store.Block) error {
-	ctx, end := broker.Step(ctx, "store observations")
+	ctx, end := runner.Step(ctx, "store observations")
 	start := time.Now()
 	err := w.store.Write(ctx, b)
 	w.metrics.insertTime.Observe(time.Since(start).Seconds())
@@ -167,7 +168,7 @@ func (w *worker) announce(ctx context.Context, taken []*broker.Delivery, touched
 	if len(touched) == 0 {
 		return nil
 	}
-	ctx, end := broker.Step(ctx, "announce windows")
+	ctx, end := runner.Step(ctx, "announce windows")
 	var msgs []broker.Message
 	for _, t := range touched {
 		for minutes := t.Minutes; len(minutes) > 0; {
@@ -208,9 +209,9 @@ func carryOn(m, from *broker.Message) {
 	}
 }
 
-// parked implements broker.RunnerConfig.OnPark: the ledger learns of a message
+// parked implements runner.Config.OnPark: the ledger learns of a message
 // in the dead letters before it is acknowledged.
-func (w *worker) parked(ctx context.Context, d *broker.Delivery, p broker.Park) error {
+func (w *worker) parked(ctx context.Context, d *broker.Delivery, p runner.Park) error {
 	stamp := envelope.Of(&d.Message)
 	b := store.NewBlock(0)
 	m := messageOf(d, &stamp) //nolint:contextcheck // it only reads headers

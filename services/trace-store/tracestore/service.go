@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -160,7 +161,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	if err := s.migrate(ctx); err != nil {
 		return process.UnlessStopped(ctx, err)
 	}
-	runner, err := s.runner()
+	spans, err := s.runner()
 	if err != nil {
 		return err
 	}
@@ -182,7 +183,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	defer s.ready.Store(false)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.deps.Server.Serve(ctx, s.deps.Listener) })
-	group.Go(func() error { return runner.Run(ctx) })
+	group.Go(func() error { return spans.Run(ctx) })
 	group.Go(func() error {
 		return book.Run(ctx, receipt.Work{
 			Broker: s.deps.Broker, Member: name, Drain: s.cfg.Drain, Log: s.deps.Log, Stats: s.deps.Stats,
@@ -204,14 +205,14 @@ func (s *Service) migrate(ctx context.Context) error {
 	})
 }
 
-func (s *Service) runner() (*broker.Runner, error) {
+func (s *Service) runner() (*runner.Runner, error) {
 	w := &worker{
 		metrics: s.metrics,
 		writer: store.NewWriter(s.deps.ClickHouse, store.WriterConfig{
-			Blocks: s.cfg.Parallel, MaxBlock: int(s.cfg.Block), Step: broker.Step, Flushed: s.metrics.flushed,
+			Blocks: s.cfg.Parallel, MaxBlock: int(s.cfg.Block), Step: runner.Step, Flushed: s.metrics.flushed,
 		}),
 	}
-	return broker.NewRunner(broker.RunnerConfig{
+	return runner.New(runner.Config{
 		Broker: s.deps.Broker,
 		Consumer: broker.ConsumerConfig{
 			Topic: event.Spans, Group: event.GroupTraceStore, Member: name,

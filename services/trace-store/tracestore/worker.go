@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
@@ -18,16 +19,16 @@ type worker struct {
 	metrics *metrics
 }
 
-// handle implements broker.Handler: nothing is done until the rows and the
+// handle implements runner.Handler: nothing is done until the rows and the
 // ledger are durable.
-func (w *worker) handle(ctx context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
-	verdicts := make([]broker.Verdict, len(ds))
+func (w *worker) handle(ctx context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
+	verdicts := make([]runner.Verdict, len(ds))
 	msgs := make([]store.Message, 0, len(ds))
 	places := make([]int, 0, len(ds)) // of msgs in ds
 	for i := range ds {
 		m, err := messageOf(&ds[i])
 		if err != nil {
-			verdicts[i] = broker.FromError(err)
+			verdicts[i] = runner.FromError(err)
 			continue
 		}
 		msgs, places = append(msgs, m), append(places, i)
@@ -40,7 +41,7 @@ func (w *worker) handle(ctx context.Context, ds []broker.Delivery) ([]broker.Ver
 		if e.Stored == 0 && e.Rejected[store.Malformed] > 0 && len(e.Rejected) == 1 {
 			// Nothing in it can be read: somebody should look at it. The ledger
 			// counts it as parked from then on (see parked).
-			verdicts[places[i]] = broker.Dead(broker.ReasonDecode, fault.Invalid.New("the message is not an OTLP request"))
+			verdicts[places[i]] = runner.Dead(runner.ReasonDecode, fault.Invalid.New("the message is not an OTLP request"))
 			continue
 		}
 		w.metrics.settled(e.Stored, e.Rejected)
@@ -68,9 +69,9 @@ func messageOf(d *broker.Delivery) (store.Message, error) {
 	return m, nil
 }
 
-// parked implements broker.RunnerConfig.OnPark: the ledger learns of a message
+// parked implements runner.Config.OnPark: the ledger learns of a message
 // in the dead letters before it is acknowledged.
-func (w *worker) parked(ctx context.Context, d *broker.Delivery, p broker.Park) error {
+func (w *worker) parked(ctx context.Context, d *broker.Delivery, p runner.Park) error {
 	m, _ := messageOf(d)
 	if m.Tenant == "" {
 		return nil // on nobody's account

@@ -12,6 +12,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 )
 
 func TestParseURL(t *testing.T) {
@@ -147,7 +148,7 @@ func FuzzDecode(f *testing.F) {
 		d := broker.Delivery{}
 		decode(in, &d.Message, time.Now())
 		d.Topic, d.ID = "spans", ""
-		parked := broker.Parked(&d, broker.Park{Reason: broker.ReasonDecode})
+		parked := runner.Parked(&d, runner.Park{Reason: runner.ReasonDecode})
 		require.NoError(t, broker.ValidMessage(&parked, 0))
 	})
 }

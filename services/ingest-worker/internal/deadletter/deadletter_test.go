@@ -16,6 +16,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/memory"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/clickhouse/clickhousetest"
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
@@ -104,8 +105,8 @@ func TestStandInsAreShownAndStay(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, drivers["memory"](t))
 	m := message("acme", bytes.Repeat([]byte("x"), 5000))
-	whole := broker.Parked(&broker.Delivery{Message: m}, broker.Park{Reason: broker.ReasonTooLarge, Err: errBroken, Group: event.GroupTraceStore})
-	w.publish(broker.StandIn(&whole, 4096), broker.Parked(&broker.Delivery{Message: message("acme", []byte("fits"))}, broker.Park{Reason: broker.ReasonTooLarge}))
+	whole := runner.Parked(&broker.Delivery{Message: m}, runner.Park{Reason: runner.ReasonTooLarge, Err: errBroken, Group: event.GroupTraceStore})
+	w.publish(runner.StandIn(&whole, 4096), runner.Parked(&broker.Delivery{Message: message("acme", []byte("fits"))}, runner.Park{Reason: runner.ReasonTooLarge}))
 	letters := w.parked("acme", 2)
 	cut, fits := letters[0], letters[1]
 	if cut.GetValueBytes() < fits.GetValueBytes() {
@@ -122,7 +123,7 @@ func TestStandInsAreShownAndStay(t *testing.T) {
 
 	require.Equal(t, []string{"REFUSED"}, w.redrive("acme", cut.GetId()))
 	resp, err := w.RedriveDeadLetters(as("acme"), &deadletterv1.RedriveDeadLettersRequest{
-		Filter: &deadletterv1.DeadLetterFilter{Reason: string(broker.ReasonTooLarge)}, Limit: 1,
+		Filter: &deadletterv1.DeadLetterFilter{Reason: string(runner.ReasonTooLarge)}, Limit: 1,
 	})
 	require.NoError(t, err)
 	require.Len(t, resp.GetResults(), 1)
@@ -217,7 +218,7 @@ func TestPagesAndFilters(t *testing.T) {
 	at := time.Now().Add(-time.Hour).Truncate(time.Second)
 	var msgs []broker.Message
 	for i := range 57 {
-		topic, reason := event.Spans, broker.ReasonDecode
+		topic, reason := event.Spans, runner.ReasonDecode
 		if i%3 == 0 {
 			topic = event.Records
 		}
@@ -226,7 +227,7 @@ func TestPagesAndFilters(t *testing.T) {
 		}
 		m := message("acme", fmt.Appendf(nil, "%d", i))
 		m.Topic = topic
-		msgs = append(msgs, broker.Parked(&broker.Delivery{Message: m, Position: fmt.Sprint(i)}, broker.Park{
+		msgs = append(msgs, runner.Parked(&broker.Delivery{Message: m, Position: fmt.Sprint(i)}, runner.Park{
 			Reason: reason, Attempts: 1, Group: "g", At: at.Add(time.Duration(i/5) * time.Minute),
 		}))
 	}
@@ -434,8 +435,8 @@ func TestOldCopiesChangeNothing(t *testing.T) {
 	w.settled(dlq, event.GroupDeadLetters)
 	require.Empty(t, w.list("acme", &deadletterv1.ListDeadLettersRequest{}))
 
-	anew := broker.Parked(&broker.Delivery{Message: m, Position: "9"}, broker.Park{
-		Reason: broker.ReasonDecode, Group: event.GroupTraceStore, At: time.Now().Add(time.Minute),
+	anew := runner.Parked(&broker.Delivery{Message: m, Position: "9"}, runner.Park{
+		Reason: runner.ReasonDecode, Group: event.GroupTraceStore, At: time.Now().Add(time.Minute),
 	})
 	require.Eventually(t, func() bool { // until the broker has forgotten the id
 		w.publish(anew)

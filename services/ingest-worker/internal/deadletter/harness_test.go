@@ -17,6 +17,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/memory"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/nats"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/clickhouse/clickhousetest"
 	"github.com/driftmesh/driftmesh/internal/envelope"
@@ -78,7 +79,7 @@ func newWorld(t testing.TB, b broker.Broker) *world {
 	require.NoError(t, err)
 	require.NoError(t, service.Migrate(t.Context()))
 	service.Register(w)
-	runner, err := broker.NewRunner(broker.RunnerConfig{
+	worker, err := runner.New(runner.Config{
 		Broker: b, Handler: w.handle, Drain: time.Second,
 		Consumer: broker.ConsumerConfig{Topic: event.Spans, Group: event.GroupTraceStore, Member: "worker", Linger: time.Millisecond},
 	})
@@ -86,7 +87,7 @@ func newWorld(t testing.TB, b broker.Broker) *world {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { require.NoError(t, service.Run(ctx)) })
-	running.Go(func() { require.NoError(t, runner.Run(ctx)) })
+	running.Go(func() { require.NoError(t, worker.Run(ctx)) })
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()
@@ -99,14 +100,14 @@ func (w *world) RegisterService(_ *grpc.ServiceDesc, impl any) {
 	w.DeadLetterServiceServer = impl.(deadletterv1.DeadLetterServiceServer)
 }
 
-func (w *world) handle(_ context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+func (w *world) handle(_ context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	verdicts := make([]broker.Verdict, len(ds))
+	verdicts := make([]runner.Verdict, len(ds))
 	for i := range ds {
 		stamp := envelope.Of(&ds[i].Message)
 		if w.broken != nil {
-			verdicts[i] = broker.Dead("not_today", w.broken)
+			verdicts[i] = runner.Dead("not_today", w.broken)
 			continue
 		}
 		w.good[stamp.Tenant] = append(w.good[stamp.Tenant], stamp.Identity(&ds[i]))

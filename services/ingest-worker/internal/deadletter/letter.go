@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -65,7 +66,7 @@ type Letter struct {
 	Type      string
 	Count     int // of spans or records
 	Bytes     int // of the value
-	broker.Parking
+	runner.Parking
 
 	State      State
 	RedrivenAt time.Time // zero when it never was
@@ -81,7 +82,7 @@ type Content struct {
 // letterOf reads a delivery from a DLQ. The content shares its memory. A packed
 // message is unpacked, unless that is what is wrong with it.
 func letterOf(d *broker.Delivery) (Letter, Content) {
-	message, parking := broker.Unpark(&d.Message)
+	message, parking := runner.Unpark(&d.Message)
 	_ = envelope.Open(&message)
 	stamp := envelope.Of(&message)
 	l := Letter{

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/event"
 	deadletterv1 "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
 	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
@@ -75,9 +76,9 @@ func TestVersionsGrow(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
 	version := func(redriven int, dead time.Time) uint64 {
-		m := broker.Parked(&broker.Delivery{Message: broker.Message{Topic: "spans", ID: "x", Headers: []broker.Header{
+		m := runner.Parked(&broker.Delivery{Message: broker.Message{Topic: "spans", ID: "x", Headers: []broker.Header{
 			{Key: event.HeaderRedriven, Value: fmt.Append(nil, redriven)},
-		}}}, broker.Park{At: dead})
+		}}}, runner.Park{At: dead})
 		l, _ := letterOf(&broker.Delivery{Message: m})
 		return l.Version
 	}
@@ -94,9 +95,9 @@ func TestVersionsGrow(t *testing.T) {
 func TestNamesOfLetters(t *testing.T) {
 	t.Parallel()
 	letter := func(id, position, value string) Letter {
-		m := broker.Parked(&broker.Delivery{
+		m := runner.Parked(&broker.Delivery{
 			Message: broker.Message{Topic: "spans", ID: id, Value: []byte(value)}, Lane: "7", Position: position,
-		}, broker.Park{Group: "g"})
+		}, runner.Park{Group: "g"})
 		l, _ := letterOf(&broker.Delivery{Message: m})
 		return l
 	}
@@ -129,8 +130,8 @@ func FuzzLetter(f *testing.F) {
 		l, c := letterOf(&broker.Delivery{Message: broker.Message{Topic: "spans.dlq", Value: value, Headers: []broker.Header{
 			{Key: event.HeaderTenant, Value: []byte(tenant)}, {Key: event.HeaderType, Value: []byte(kind)},
 			{Key: event.HeaderRedriven, Value: []byte(redriven)}, {Key: event.HeaderCount, Value: []byte(redriven)},
-			{Key: broker.HeaderDLQDeadAt, Value: []byte(dead)}, {Key: broker.HeaderDLQFirstSeen, Value: []byte(dead)},
-			{Key: broker.HeaderDLQReason, Value: []byte(kind)},
+			{Key: event.HeaderDLQDeadAt, Value: []byte(dead)}, {Key: event.HeaderDLQFirstSeen, Value: []byte(dead)},
+			{Key: event.HeaderDLQReason, Value: []byte(kind)},
 		}}})
 		require.NotEmpty(t, l.Tenant)
 		require.Equal(t, "spans", l.Topic)

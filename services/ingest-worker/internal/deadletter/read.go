@@ -12,6 +12,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -178,7 +179,7 @@ func scan(rows driver.Rows, l *Letter, more ...any) error {
 	if l.ID, err = ParseID(id); err != nil {
 		return fmt.Errorf("read dead letter: %w", err)
 	}
-	l.Reason, l.Redrives, l.Attempts, l.Count, l.Bytes = broker.Reason(reason), int(redrives), int(attempts), int(count), int(size)
+	l.Reason, l.Redrives, l.Attempts, l.Count, l.Bytes = runner.Reason(reason), int(redrives), int(attempts), int(count), int(size)
 	if cut != "" {
 		l.Cut = strings.Split(cut, ",")
 	}

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
@@ -105,7 +106,7 @@ func (s *server) GetDeadLetter(ctx context.Context, req *deadletterv1.GetDeadLet
 // shown is a header's value as people may see it.
 func shown(h *broker.Header) string {
 	switch {
-	case broker.Secret(h.Key) || h.Key == event.HeaderSeal: // the seal stands for credentials
+	case runner.Secret(h.Key) || h.Key == event.HeaderSeal: // the seal stands for credentials
 		return "***"
 	case strings.HasSuffix(h.Key, "-bin"):
 		return base64.StdEncoding.EncodeToString(h.Value)

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -90,11 +91,11 @@ const closeTimeout = 5 * time.Second
 func (s *Service) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, topic := range event.Topics() {
-		runner, err := s.runner(topic)
+		letters, err := s.runner(topic)
 		if err != nil {
 			return errors.Join(err, s.publisher.Close(ctx))
 		}
-		group.Go(func() error { return runner.Run(ctx) })
+		group.Go(func() error { return letters.Run(ctx) })
 	}
 	err := group.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
@@ -111,8 +112,8 @@ const (
 
 // runner makes the runner of a topic's DLQ. Nothing is ever parked from there:
 // there is no further place to go.
-func (s *Service) runner(topic string) (*broker.Runner, error) {
-	return broker.NewRunner(broker.RunnerConfig{
+func (s *Service) runner(topic string) (*runner.Runner, error) {
+	return runner.New(runner.Config{
 		Broker: s.deps.Broker,
 		Consumer: broker.ConsumerConfig{
 			Topic: broker.DLQ(topic), Group: event.GroupDeadLetters, Member: s.deps.Member,
@@ -127,10 +128,10 @@ func (s *Service) runner(topic string) (*broker.Runner, error) {
 // attempt.
 const retryRefused = time.Minute
 
-// handle implements broker.Handler: letters are durable in the table before
+// handle implements runner.Handler: letters are durable in the table before
 // they leave the DLQ. An error that has nothing to do with one letter is waited
 // out; a letter that the store refuses does not hold up its neighbours.
-func (s *Service) handle(ctx context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+func (s *Service) handle(ctx context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 	letters, contents := make([]Letter, len(ds)), make([]Content, len(ds))
 	for i := range ds {
 		letters[i], contents[i] = letterOf(&ds[i])
@@ -139,10 +140,10 @@ func (s *Service) handle(ctx context.Context, ds []broker.Delivery) ([]broker.Ve
 	if err == nil || fault.KindOf(err).Retryable() {
 		return nil, err
 	}
-	verdicts, refused := make([]broker.Verdict, len(ds)), 0
+	verdicts, refused := make([]runner.Verdict, len(ds)), 0
 	for i := range ds {
 		if err := s.write(ctx, letters[i:i+1], contents[i:i+1]); err != nil {
-			verdicts[i] = broker.Retry(retryRefused, fault.Unavailable.Wrap(err, "the dead letter cannot be stored"))
+			verdicts[i] = runner.Retry(retryRefused, fault.Unavailable.Wrap(err, "the dead letter cannot be stored"))
 			refused++
 		}
 	}
@@ -153,7 +154,7 @@ func (s *Service) handle(ctx context.Context, ds []broker.Delivery) ([]broker.Ve
 }
 
 func (s *Service) write(ctx context.Context, letters []Letter, contents []Content) error {
-	ctx, end := broker.Step(ctx, "store "+lettersTable)
+	ctx, end := runner.Step(ctx, "store "+lettersTable)
 	err := s.store.Write(ctx, letters, contents)
 	end(err)
 	if err == nil {

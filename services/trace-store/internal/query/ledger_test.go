@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/receipt"
@@ -96,7 +97,7 @@ func TestMissing(t *testing.T) {
 	}
 	verdicts, err := book.Handle(t.Context(), r)
 	require.NoError(t, err)
-	require.Equal(t, []broker.Verdict{broker.Done(), broker.Done()}, verdicts)
+	require.Equal(t, []runner.Verdict{runner.Done(), runner.Done()}, verdicts)
 	for held, want := range map[int64]uint64{0: 9, 4: 5, 9: 0, 100: 0} { // none of the lanes on record was settled
 		pending = held
 		n, err := book.Missing(t.Context())

@@ -40,7 +40,7 @@ type WriterConfig struct {
 	// MaxBlock is how many bytes a block may hold as it is sent. Default 32 MiB.
 	MaxBlock int
 	// Step, if set, names a part of the work for tracing and returns the function
-	// that ends it; see broker.Step.
+	// that ends it; see runner.Step.
 	Step func(ctx context.Context, name string) (context.Context, func(error))
 	// Flushed, if set, is told of every block of spans that was stored. It is
 	// called by the goroutine that wrote it.

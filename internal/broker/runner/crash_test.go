@@ -1,4 +1,4 @@
-package broker_test
+package runner_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/memory"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 )
 
 // A bad release dies again and again, more often than anything may be tried, of
@@ -46,7 +47,7 @@ func TestABadReleaseParksOnlyWhatKillsIt(t *testing.T) {
 	}
 	require.Equal(t, map[string]string{"poison": "max_deliveries"}, b.parked())
 	require.Len(t, done, len(want))
-	require.Greater(t, deaths, broker.DefaultMaxCrashes, "a message is not given up easily")
+	require.Greater(t, deaths, runner.DefaultMaxCrashes, "a message is not given up easily")
 }
 
 // life is a worker process from its start until its handler dies, which takes
@@ -56,10 +57,10 @@ func (b *bundle) life(handle func([]broker.Delivery) (dies bool)) {
 	conn := b.server.Open(memory.Options{})
 	dead := make(chan struct{})
 	die := sync.OnceFunc(func() { close(dead) })
-	r, err := broker.NewRunner(broker.RunnerConfig{
+	r, err := runner.New(runner.Config{
 		Broker: conn, BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, Drain: time.Millisecond,
 		Consumer: broker.ConsumerConfig{Topic: "spans", Group: "g", MaxMessages: 16, Linger: 2 * time.Millisecond},
-		Handler: func(ctx context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+		Handler: func(ctx context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 			if handle(ds) {
 				die()
 				<-ctx.Done() // nothing is heard of it any more

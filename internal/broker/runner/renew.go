@@ -1,8 +1,10 @@
-package broker
+package runner
 
 import (
 	"context"
 	"time"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
 )
 
 // A broker counts every delivery alike: one that ended because a neighbour was
@@ -24,10 +26,10 @@ func (w *work) handBack(ctx context.Context, idx []int, after time.Duration) boo
 // is among the rest: then the count goes on, and the next worker tries.
 func (w *work) renew(ctx context.Context, idx []int) (renewed, rest []int) {
 	var old []int
-	var msgs []Message
+	var msgs []broker.Message
 	vouched := true
 	for _, i := range idx {
-		var m Message
+		var m broker.Message
 		if vouched && w.batch.Deliveries[i].Attempt > w.cfg.MaxAttempts {
 			// Who vouches for one message and not for the next is away.
 			if m, vouched = w.anew(ctx, i); vouched {
@@ -54,13 +56,13 @@ func (w *work) renew(ctx context.Context, idx []int) (renewed, rest []int) {
 
 // anew is the message to publish in the place of a delivery: for the ledger it
 // is the same. ok is false when nobody can vouch for that now.
-func (w *work) anew(ctx context.Context, i int) (m Message, ok bool) {
+func (w *work) anew(ctx context.Context, i int) (m broker.Message, ok bool) {
 	d := &w.batch.Deliveries[i]
 	m = published(d)
 	if w.cfg.Mark == nil {
 		return m, true
 	}
 	marks := w.cfg.Mark(ctx, d)
-	m.mark(marks)
+	mark(&m, marks)
 	return m, len(marks) > 0
 }

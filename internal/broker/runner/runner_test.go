@@ -1,4 +1,4 @@
-package broker_test
+package runner_test
 
 import (
 	"cmp"
@@ -14,6 +14,8 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/memory"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
+	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 )
 
@@ -51,7 +53,7 @@ func (b *bundle) publish(values ...string) {
 }
 
 // run runs a handler until stop.
-func (b *bundle) run(cfg broker.RunnerConfig) (stop func() error) {
+func (b *bundle) run(cfg runner.Config) (stop func() error) {
 	b.Helper()
 	cfg.Broker = b.b
 	cfg.Consumer.Topic, cfg.Consumer.Group = cmp.Or(cfg.Consumer.Topic, "spans"), "g"
@@ -59,7 +61,7 @@ func (b *bundle) run(cfg broker.RunnerConfig) (stop func() error) {
 	if cfg.BackoffMin == 0 {
 		cfg.BackoffMin, cfg.BackoffMax = 2*time.Millisecond, 20*time.Millisecond
 	}
-	r, err := broker.NewRunner(cfg)
+	r, err := runner.New(cfg)
 	require.NoError(b, err)
 	ctx, cancel := context.WithCancel(b.Context())
 	ended := make(chan error, 1)
@@ -92,7 +94,7 @@ func (b *bundle) parked() map[string]string {
 			return out
 		}
 		for _, d := range batch.Deliveries {
-			out[string(d.Value)] = d.Header(broker.HeaderDLQReason)
+			out[string(d.Value)] = d.Header(event.HeaderDLQReason)
 		}
 		require.NoError(b, batch.Ack(b.Context()))
 	}
@@ -110,7 +112,7 @@ func newScript(errs func(value string, n int) error) *script {
 	return &script{seen: map[string]int{}, done: map[string]int{}, errs: errs}
 }
 
-func (s *script) handle(_ context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+func (s *script) handle(_ context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, d := range ds {
@@ -178,7 +180,7 @@ func TestRunnerByKind(t *testing.T) {
 				return nil
 			})
 			b.publish("a", "b", "bad", "c", "d")
-			stop := b.run(broker.RunnerConfig{Handler: s.handle, MaxAttempts: 3})
+			stop := b.run(runner.Config{Handler: s.handle, MaxAttempts: 3})
 			eventually(t, b.settled, "everything is settled")
 			require.NoError(t, stop())
 			want := map[string]string{}
@@ -205,24 +207,24 @@ func TestRunnerVerdicts(t *testing.T) {
 	b.publish("done", "dead", "later", "never", "outage")
 	var mu sync.Mutex
 	seen := map[string]int{}
-	stop := b.run(broker.RunnerConfig{
+	stop := b.run(runner.Config{
 		MaxAttempts: 3,
-		Handler: func(_ context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+		Handler: func(_ context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 			mu.Lock()
 			defer mu.Unlock()
-			vs := make([]broker.Verdict, len(ds))
+			vs := make([]runner.Verdict, len(ds))
 			for i, d := range ds {
 				v := string(d.Value)
 				seen[v]++
 				switch {
 				case v == "dead":
-					vs[i] = broker.Dead(broker.ReasonDecode, errors.New("no sense"))
+					vs[i] = runner.Dead(runner.ReasonDecode, errors.New("no sense"))
 				case v == "later" && seen[v] < 3:
-					vs[i] = broker.Retry(time.Millisecond, errors.New("not yet"))
+					vs[i] = runner.Retry(time.Millisecond, errors.New("not yet"))
 				case v == "never":
-					vs[i] = broker.FromError(errors.New("boom"))
+					vs[i] = runner.FromError(errors.New("boom"))
 				case v == "outage" && seen[v] < 10:
-					vs[i] = broker.FromError(fault.Unavailable.New("away").WithRetryAfter(time.Millisecond))
+					vs[i] = runner.FromError(fault.Unavailable.New("away").WithRetryAfter(time.Millisecond))
 				}
 			}
 			return vs, nil
@@ -255,7 +257,7 @@ func TestRunnerSystemicFailure(t *testing.T) {
 		}
 		return nil
 	})
-	stop := b.run(broker.RunnerConfig{Handler: s.handle, MaxAttempts: 2})
+	stop := b.run(runner.Config{Handler: s.handle, MaxAttempts: 2})
 	eventually(t, func() bool {
 		mu.Lock()
 		defer mu.Unlock()
@@ -283,9 +285,9 @@ func TestRunnerPanicIsAFailure(t *testing.T) {
 		}
 		return nil
 	})
-	stop := b.run(broker.RunnerConfig{
+	stop := b.run(runner.Config{
 		MaxAttempts: 2,
-		Handler: func(ctx context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+		Handler: func(ctx context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 			return s.handle(ctx, ds)
 		},
 	})
@@ -301,7 +303,7 @@ func TestRunnerOutageAndStop(t *testing.T) {
 	b := setup(t)
 	b.publish("a", "b")
 	s := newScript(func(string, int) error { return fault.Unavailable.New("away") })
-	stop := b.run(broker.RunnerConfig{Handler: s.handle, MaxAttempts: 2, BackoffMin: 20 * time.Millisecond, BackoffMax: 50 * time.Millisecond})
+	stop := b.run(runner.Config{Handler: s.handle, MaxAttempts: 2, BackoffMin: 20 * time.Millisecond, BackoffMax: 50 * time.Millisecond})
 	require.Never(t, func() bool {
 		lag, err := b.b.Admin().Lag(t.Context(), "spans", "g")
 		return err == nil && lag.InFlight != 2 && s.count(s.seen, "a") > 0
@@ -328,7 +330,7 @@ func TestRunnerAcksAfterOutage(t *testing.T) {
 		return nil
 	})
 	b.publish("a", "b")
-	stop := b.run(broker.RunnerConfig{Handler: s.handle})
+	stop := b.run(runner.Config{Handler: s.handle})
 	eventually(t, b.settled, "everything is settled")
 	require.NoError(t, stop())
 	require.Equal(t, 1, s.count(s.seen, "a"))
@@ -339,18 +341,18 @@ func TestRunnerParkHook(t *testing.T) {
 	b := setup(t)
 	var mu sync.Mutex
 	var tries int
-	stop := b.run(broker.RunnerConfig{
+	stop := b.run(runner.Config{
 		Consumer: broker.ConsumerConfig{Member: "w"},
-		Handler: func(_ context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+		Handler: func(_ context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 			return nil, fault.Invalid.New("bad")
 		},
-		OnPark: func(_ context.Context, d *broker.Delivery, p broker.Park) error {
+		OnPark: func(_ context.Context, d *broker.Delivery, p runner.Park) error {
 			mu.Lock()
 			defer mu.Unlock()
 			if tries++; tries < 3 {
 				return errors.New("the books are closed")
 			}
-			if p.Reason != broker.ReasonSchema || p.Group != "g" || p.Worker != "w" || d.ID != "a" {
+			if p.Reason != runner.ReasonSchema || p.Group != "g" || p.Worker != "w" || d.ID != "a" {
 				return fmt.Errorf("wrong park %+v", p)
 			}
 			return nil
@@ -369,7 +371,7 @@ func TestRunnerParksTheLargest(t *testing.T) {
 	m := broker.Message{Topic: "spans", ID: "big"}
 	m.Value = make([]byte, b.b.Capabilities().MaxMessageBytes-m.Size())
 	require.NoError(t, b.pub.Publish(t.Context(), []broker.Message{m}))
-	stop := b.run(broker.RunnerConfig{Handler: func(context.Context, []broker.Delivery) ([]broker.Verdict, error) {
+	stop := b.run(runner.Config{Handler: func(context.Context, []broker.Delivery) ([]runner.Verdict, error) {
 		long := make([]byte, 5000)
 		for i := range long {
 			long[i] = 'x'

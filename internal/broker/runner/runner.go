@@ -1,6 +1,7 @@
-package broker
+package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
 )
 
 // Defaults of a runner.
@@ -20,14 +23,14 @@ const (
 	DefaultDrain       = 20 * time.Second
 )
 
-// RunnerConfig says what a Runner works on and how. Broker, Consumer.Topic,
+// Config says what a Runner works on and how. Broker, Consumer.Topic,
 // Consumer.Group and Handler are required.
-type RunnerConfig struct {
+type Config struct {
 	// Broker is where the deliveries come from, and the DLQ is.
-	Broker Broker
+	Broker broker.Broker
 	// Consumer says which group to join and how batches are cut;
 	// Consumer.MaxInFlight is how many handlers run at a time.
-	Consumer ConsumerConfig
+	Consumer broker.ConsumerConfig
 	// Handler decides what becomes of the deliveries.
 	Handler Handler
 	// RetryTopic is where a delivery waits whose verdict is Retry because a
@@ -41,15 +44,15 @@ type RunnerConfig struct {
 	// it may give it other Headers (not change those it has), another Time, and an
 	// ID where it has none. It is for topics on which strangers publish. May be
 	// nil.
-	Prepare func(d *Delivery)
+	Prepare func(d *broker.Delivery)
 	// Mark gives headers to add to the copy of a delivery that is parked or set
 	// aside, in the place of those of the same name. Where ctx is done, it says what
 	// it knows without asking. May be nil.
-	Mark func(ctx context.Context, d *Delivery) []Header
+	Mark func(ctx context.Context, d *broker.Delivery) []broker.Header
 	// OnPark is called after a delivery is durable in the DLQ and before it is
 	// acknowledged, to keep books. On an error the delivery is not acknowledged,
 	// and comes again. May be nil.
-	OnPark func(ctx context.Context, d *Delivery, p Park) error
+	OnPark func(ctx context.Context, d *broker.Delivery, p Park) error
 	// MaxAttempts is how often a message may fail before it is parked.
 	MaxAttempts int
 	// MaxCrashes is about messages that crash their workers, which the broker's
@@ -68,13 +71,13 @@ type RunnerConfig struct {
 	Log *slog.Logger
 }
 
-func (c *RunnerConfig) defaults() {
+func (c *Config) defaults() {
 	c.Consumer = c.Consumer.WithDefaults()
-	setIfZero(&c.MaxAttempts, DefaultMaxAttempts)
-	setIfZero(&c.MaxCrashes, DefaultMaxCrashes)
-	setIfZero(&c.BackoffMin, DefaultBackoffMin)
-	setIfZero(&c.BackoffMax, DefaultBackoffMax)
-	setIfZero(&c.Drain, DefaultDrain)
+	c.MaxAttempts = cmp.Or(c.MaxAttempts, DefaultMaxAttempts)
+	c.MaxCrashes = cmp.Or(c.MaxCrashes, DefaultMaxCrashes)
+	c.BackoffMin = cmp.Or(c.BackoffMin, DefaultBackoffMin)
+	c.BackoffMax = cmp.Or(c.BackoffMax, DefaultBackoffMax)
+	c.Drain = cmp.Or(c.Drain, DefaultDrain)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -88,19 +91,19 @@ func (c *RunnerConfig) defaults() {
 // settles them by its verdicts, keeps their leases, retries, parks, and traces
 // and counts all that. Run it once.
 type Runner struct {
-	cfg       RunnerConfig
-	telemetry *Telemetry
-	consumer  Consumer
-	publisher Publisher // of dead letters
+	cfg       Config
+	telemetry *instruments
+	consumer  broker.Consumer
+	publisher broker.Publisher // of dead letters
 	failures  *failures
 	suspects  sync.Mutex      // held while a message is handled that may crash us
 	stopping  <-chan struct{} // closed when no more is received
 	ran       atomic.Bool
 }
 
-// NewRunner joins the group. It starts nothing; Run must be called, and closes
-// what NewRunner opened.
-func NewRunner(cfg RunnerConfig) (*Runner, error) {
+// New joins the group. It starts nothing; Run must be called, and closes
+// what New opened.
+func New(cfg Config) (*Runner, error) {
 	if cfg.Broker == nil || cfg.Handler == nil {
 		return nil, errors.New("runner needs a broker and a handler")
 	}
@@ -114,7 +117,7 @@ func NewRunner(cfg RunnerConfig) (*Runner, error) {
 		return nil, fmt.Errorf("open publisher of dead letters: %w", err)
 	}
 	return &Runner{
-		cfg: cfg, telemetry: telemetryOf(cfg.Broker), consumer: consumer, publisher: publisher,
+		cfg: cfg, telemetry: instrumentsOf(cfg.Broker), consumer: consumer, publisher: publisher,
 		failures: newFailures(),
 	}, nil
 }
@@ -127,7 +130,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		return errors.New("a runner runs once")
 	}
 	topic, group := r.cfg.Consumer.Topic, r.cfg.Consumer.Group
-	defer r.telemetry.metrics.lag.watch(topic, group, r.cfg.Broker.Admin().Lag)()
+	defer broker.WatchLag(r.cfg.Broker, topic, group)()
 
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -168,10 +171,10 @@ func (r *Runner) close(ctx context.Context) error {
 }
 
 // handle sees one batch through to the end.
-func (r *Runner) handle(work context.Context, b *Batch) {
+func (r *Runner) handle(work context.Context, b *broker.Batch) {
 	ctx, cancel := context.WithCancelCause(work)
 	defer cancel(nil)
-	defer context.AfterFunc(b.Context(), func() { cancel(ErrLeaseLost) })() //nolint:contextcheck // the lease ends it too
+	defer context.AfterFunc(b.Context(), func() { cancel(broker.ErrLeaseLost) })() //nolint:contextcheck // the lease ends it too
 	done := make(chan struct{})
 	var extender sync.WaitGroup
 	extender.Go(func() { r.extend(ctx, b, done) })
@@ -186,10 +189,10 @@ func (r *Runner) handle(work context.Context, b *Batch) {
 	w := r.begin(ctx, b)
 	defer w.end()
 	w.run(ctx)
-	if b.Context().Err() != nil && b.unsettled() > 0 {
+	if b.Context().Err() != nil && len(b.Unsettled()) > 0 {
 		r.telemetry.metrics.leasesLost.WithLabelValues(r.cfg.Consumer.Topic, r.cfg.Consumer.Group).Inc()
-		r.cfg.Log.Warn("lease lost, the messages will be delivered again", "messages", b.unsettled())
-		for _, i := range b.rest() {
+		r.cfg.Log.Warn("lease lost, the messages will be delivered again", "messages", len(b.Unsettled()))
+		for _, i := range b.Unsettled() {
 			r.failures.add(&b.Deliveries[i], false) // we are alive: it is no crash
 		}
 		return
@@ -198,7 +201,7 @@ func (r *Runner) handle(work context.Context, b *Batch) {
 }
 
 // extend keeps the lease until done.
-func (r *Runner) extend(ctx context.Context, b *Batch, done <-chan struct{}) {
+func (r *Runner) extend(ctx context.Context, b *broker.Batch, done <-chan struct{}) {
 	if b.Lease <= 0 {
 		return
 	}

@@ -1,4 +1,4 @@
-package broker_test
+package runner_test
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/fault"
 )
 
@@ -62,13 +63,13 @@ func TestOneTraceThroughEveryHop(t *testing.T) {
 	root.End()
 
 	got := make(chan string, 2)
-	stop := b.run(broker.RunnerConfig{
+	stop := b.run(runner.Config{
 		Consumer: broker.ConsumerConfig{Member: "w1"},
-		Handler: func(ctx context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+		Handler: func(ctx context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 			for _, d := range ds {
 				got <- d.ID + " " + d.Header("traceparent")
 			}
-			stepCtx, end := broker.Step(ctx, "store spans")
+			stepCtx, end := runner.Step(ctx, "store spans")
 			require.True(t, trace.SpanFromContext(stepCtx).IsRecording())
 			end(nil)
 			return nil, nil
@@ -131,10 +132,10 @@ func TestRedeliveryAndParkingAreVisible(t *testing.T) {
 	ctx, root := tracer.Start(t.Context(), "request")
 	require.NoError(t, b.pub.Publish(ctx, []broker.Message{{Topic: "spans", ID: "a"}}))
 	root.End()
-	stop := b.run(broker.RunnerConfig{
+	stop := b.run(runner.Config{
 		MaxAttempts: 2,
-		Handler: func(ctx context.Context, _ []broker.Delivery) ([]broker.Verdict, error) {
-			_, end := broker.Step(ctx, "store spans")
+		Handler: func(ctx context.Context, _ []broker.Delivery) ([]runner.Verdict, error) {
+			_, end := runner.Step(ctx, "store spans")
 			err := fault.Internal.New("boom")
 			end(err)
 			return nil, err
@@ -185,11 +186,11 @@ func TestMeshTenantIsNotTraced(t *testing.T) {
 	require.NoError(t, b.pub.Publish(t.Context(), []broker.Message{{Topic: "spans", ID: "a", Headers: own}}))
 	require.NoError(t, b.pub.Publish(t.Context(), []broker.Message{{Topic: "spans", ID: "b", Headers: own[:1]}}))
 	ids := make(chan string, 2)
-	stop := b.run(broker.RunnerConfig{
-		Handler: func(ctx context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+	stop := b.run(runner.Config{
+		Handler: func(ctx context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 			_, child := tracer.Start(ctx, "client call")
 			child.End()
-			_, end := broker.Step(ctx, "store spans")
+			_, end := runner.Step(ctx, "store spans")
 			end(nil)
 			for _, d := range ds {
 				ids <- d.ID + d.Header("traceparent")
@@ -210,8 +211,8 @@ func TestUnsampledCallerIsNotTraced(t *testing.T) {
 	ctx := trace.ContextWithSpanContext(t.Context(), sc)
 	require.NoError(t, b.pub.Publish(ctx, []broker.Message{{Topic: "spans", ID: "a"}}))
 	got := make(chan string, 1)
-	stop := b.run(broker.RunnerConfig{
-		Handler: func(_ context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+	stop := b.run(runner.Config{
+		Handler: func(_ context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 			got <- ds[0].Header("traceparent")
 			return nil, nil
 		},
@@ -233,7 +234,7 @@ func TestSampledMessagesOfABatchAreBounded(t *testing.T) {
 	}
 	require.NoError(t, b.pub.Publish(ctx, msgs))
 	root.End()
-	stop := b.run(broker.RunnerConfig{Handler: func(context.Context, []broker.Delivery) ([]broker.Verdict, error) { return nil, nil }})
+	stop := b.run(runner.Config{Handler: func(context.Context, []broker.Delivery) ([]runner.Verdict, error) { return nil, nil }})
 	eventually(t, b.settled, "settled")
 	require.NoError(t, stop())
 	require.Len(t, named(spans, "dwell spans"), 64)
@@ -252,7 +253,7 @@ func TestLagMetric(t *testing.T) {
 	b, _, _, reg := traced(t)
 	gate := make(chan struct{})
 	b.publish("a", "b", "c")
-	stop := b.run(broker.RunnerConfig{Handler: func(context.Context, []broker.Delivery) ([]broker.Verdict, error) {
+	stop := b.run(runner.Config{Handler: func(context.Context, []broker.Delivery) ([]runner.Verdict, error) {
 		<-gate
 		return nil, nil
 	}})

@@ -1,4 +1,4 @@
-package broker
+package runner
 
 import (
 	"bytes"
@@ -8,13 +8,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/event"
 )
 
 // Bounds of what a stand-in keeps.
 const (
 	maxKeptHeaders = 16 << 10 // AMQP wants all headers in one frame
 	maxKeptID      = 512
-	markerRoom     = 256 // HeaderDLQCut, HeaderDLQSize, HeaderDLQDigest
+	markerRoom     = 256 // event.HeaderDLQCut, event.HeaderDLQSize, event.HeaderDLQDigest
 )
 
 // standInRooms are the sizes of the stand-ins that are tried, one after the
@@ -25,10 +28,10 @@ var standInRooms = []int{256 << 10, 64 << 10, 8 << 10, 0}
 // StandIn is a parked message cut to at most room bytes, with the digest and
 // the size of its value. What it must have is there even when room is less: the
 // reason, the origin, and an id.
-func StandIn(parked *Message, room int) Message {
-	m := Message{Topic: parked.Topic, Time: parked.Time, ID: parked.ID}
+func StandIn(parked *broker.Message, room int) broker.Message {
+	m := broker.Message{Topic: parked.Topic, Time: parked.Time, ID: parked.ID}
 	var cut []string
-	if len(m.ID) > maxKeptID || validID(m.ID) != nil {
+	if len(m.ID) > maxKeptID || broker.ValidID(m.ID) != nil {
 		m.ID = digest([]byte(m.ID))
 		cut = append(cut, "id")
 	}
@@ -36,7 +39,7 @@ func StandIn(parked *Message, room int) Message {
 	kept, whole := 0, true
 	for _, h := range byRank(parked.Headers) {
 		n := len(h.Key) + len(h.Value) + 4
-		if rank(&h) > 0 && (n > left || kept+n > maxKeptHeaders) || m.has(h.Key) || ValidHeader(&h) != nil {
+		if rank(&h) > 0 && (n > left || kept+n > maxKeptHeaders) || has(&m, h.Key) || broker.ValidHeader(&h) != nil {
 			whole = false
 			continue
 		}
@@ -56,9 +59,9 @@ func StandIn(parked *Message, room int) Message {
 		cut = append(cut, "value")
 	}
 	m.Headers = append(m.Headers,
-		Header{HeaderDLQCut, []byte(strings.Join(cut, ","))},
-		Header{HeaderDLQSize, strconv.AppendInt(nil, int64(len(parked.Value)), 10)},
-		Header{HeaderDLQDigest, []byte(digest(parked.Value))})
+		broker.Header{Key: event.HeaderDLQCut, Value: []byte(strings.Join(cut, ","))},
+		broker.Header{Key: event.HeaderDLQSize, Value: strconv.AppendInt(nil, int64(len(parked.Value)), 10)},
+		broker.Header{Key: event.HeaderDLQDigest, Value: []byte(digest(parked.Value))})
 	return m
 }
 
@@ -68,19 +71,19 @@ func digest(b []byte) string {
 }
 
 // byRank sorts headers by how much a stand-in needs them.
-func byRank(hs []Header) []Header {
-	return slices.SortedStableFunc(slices.Values(hs), func(a, b Header) int {
+func byRank(hs []broker.Header) []broker.Header {
+	return slices.SortedStableFunc(slices.Values(hs), func(a, b broker.Header) int {
 		return cmp.Or(cmp.Compare(rank(&a), rank(&b)), cmp.Compare(len(a.Value), len(b.Value)), strings.Compare(a.Key, b.Key))
 	})
 }
 
 // rank is 0 for what every stand-in has, 1 for what else the mesh says of the
 // message, 2 for the producer's own.
-func rank(h *Header) int {
+func rank(h *broker.Header) int {
 	switch h.Key {
-	case HeaderDLQReason, HeaderDLQAttempts, HeaderDLQTopic, HeaderDLQGroup, HeaderDLQDeadAt, HeaderDLQFirstSeen:
+	case event.HeaderDLQReason, event.HeaderDLQAttempts, event.HeaderDLQTopic, event.HeaderDLQGroup, event.HeaderDLQDeadAt, event.HeaderDLQFirstSeen:
 		return 0
-	case HeaderTraceParent:
+	case broker.HeaderTraceParent:
 		return 1
 	}
 	if bytes.HasPrefix([]byte(h.Key), []byte("driftmesh-")) {

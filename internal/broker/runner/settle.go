@@ -1,9 +1,11 @@
-package broker
+package runner
 
 import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
 )
 
 // settle repeats until the broker has heard it, or the lease is lost.
@@ -13,7 +15,7 @@ func (w *work) settle(ctx context.Context, ack, retry []int, after time.Duration
 		if err == nil {
 			return true
 		}
-		if errors.Is(err, ErrLeaseLost) || ctx.Err() != nil {
+		if errors.Is(err, broker.ErrLeaseLost) || ctx.Err() != nil {
 			return false
 		}
 		w.cfg.Log.Warn("batch could not be settled, trying again", "err", err)
@@ -38,7 +40,7 @@ func (w *work) pauseHard(ctx context.Context, d time.Duration) bool {
 
 // giveBack returns what is not settled, for others to take over at once.
 func (w *work) giveBack(ctx context.Context) {
-	idx := w.batch.rest()
+	idx := w.batch.Unsettled()
 	if len(idx) == 0 {
 		return
 	}

@@ -1,9 +1,12 @@
-package broker
+package runner
 
 import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/event"
 )
 
 // parkTries is how often the DLQ is tried in place before the message is given
@@ -14,9 +17,9 @@ const parkTries = 3
 type grave struct {
 	index int // of the delivery
 	park  Park
-	whole Message
-	next  Message // what is tried: the whole message, or a stand-in
-	rooms []int   // of the stand-ins not tried yet
+	whole broker.Message
+	next  broker.Message // what is tried: the whole message, or a stand-in
+	rooms []int          // of the stand-ins not tried yet
 	state graveState
 	err   error // why the last try failed
 }
@@ -34,11 +37,11 @@ func (w *work) dig(ctx context.Context, i int, p Park) *grave {
 	d := &w.batch.Deliveries[i]
 	g := &grave{index: i, park: p, whole: Parked(d, p)}
 	if w.cfg.Mark != nil {
-		g.whole.mark(w.cfg.Mark(ctx, d))
+		mark(&g.whole, w.cfg.Mark(ctx, d))
 	}
 	g.next = g.whole
 	if limit := w.cfg.Broker.Capabilities().MaxMessageBytes; limit > 0 {
-		g.rooms = append(g.rooms, limit+ParkRoom)
+		g.rooms = append(g.rooms, limit+broker.ParkRoom)
 	}
 	for _, room := range standInRooms {
 		if len(g.rooms) == 0 || room < g.rooms[len(g.rooms)-1] {
@@ -62,7 +65,7 @@ func (g *grave) refused() {
 func (w *work) bury(ctx context.Context, graves []*grave) {
 	ctx = untraced(ctx)
 	for tries, open := 0, graves; ; {
-		msgs := make([]Message, len(open))
+		msgs := make([]broker.Message, len(open))
 		for k, g := range open {
 			msgs[k] = g.next
 		}
@@ -74,7 +77,7 @@ func (w *work) bury(ctx context.Context, graves []*grave) {
 			case err == nil:
 				g.state = graveFull
 				continue
-			case errors.Is(err, ErrTooLarge) || errors.Is(err, ErrInvalid):
+			case errors.Is(err, broker.ErrTooLarge) || errors.Is(err, broker.ErrInvalid):
 				smaller = true
 				if g.refused(); g.state == graveRefused {
 					continue
@@ -97,7 +100,7 @@ func (w *work) bury(ctx context.Context, graves []*grave) {
 // fateOf is what Publish returned about each of n messages.
 func fateOf(err error, n int) []error {
 	errs := make([]error, n)
-	if pe, ok := errors.AsType[*PublishError](err); ok {
+	if pe, ok := errors.AsType[*broker.PublishError](err); ok {
 		for _, f := range pe.Failed {
 			errs[f.Index] = f.Err
 		}
@@ -164,8 +167,8 @@ func (w *work) tell(g *grave) {
 	case g.state == graveRefused:
 		log.Error("message lost: the broker refuses even a dead letter of its bare facts",
 			"digest", digest(d.Value), "bytes", len(d.Value), "refused", g.err, "err", g.park.Err)
-	case g.next.has(HeaderDLQCut):
-		log.Error("message parked, but not all of it", "cut", g.next.Header(HeaderDLQCut), "bytes", len(d.Value), "err", g.park.Err)
+	case has(&g.next, event.HeaderDLQCut):
+		log.Error("message parked, but not all of it", "cut", g.next.Header(event.HeaderDLQCut), "bytes", len(d.Value), "err", g.park.Err)
 	default:
 		log.Error("message parked", "err", g.park.Err)
 	}

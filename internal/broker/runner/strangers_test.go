@@ -1,4 +1,4 @@
-package broker_test
+package runner_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/fault"
 )
 
@@ -19,11 +20,11 @@ func TestRunnerOfStrangersMessages(t *testing.T) {
 	b := setup(t)
 	now := time.Now()
 	seen := make(chan broker.Delivery, 1)
-	stop := b.run(broker.RunnerConfig{
+	stop := b.run(runner.Config{
 		Prepare: func(d *broker.Delivery) {
 			d.Headers, d.Time = d.Headers[:len(d.Headers)-1:len(d.Headers)-1], now
 		},
-		Handler: func(_ context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+		Handler: func(_ context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 			seen <- ds[0]
 			return nil, fault.Invalid.New("bad")
 		},
@@ -64,10 +65,10 @@ func TestMessagesBelong(t *testing.T) {
 	require.NoError(t, b.pub.Publish(t.Context(), []broker.Message{
 		{Topic: "spans", ID: "mesh", Headers: []broker.Header{parent}}, {Topic: "spans", ID: "acme", Headers: []broker.Header{parent}},
 	}))
-	stop := b.run(broker.RunnerConfig{
-		Handler: func(ctx context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+	stop := b.run(runner.Config{
+		Handler: func(ctx context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 			for i, d := range ds {
-				broker.Belongs(ctx, i, map[string]string{"mesh": broker.MeshTenant, "acme": "acme"}[d.ID])
+				runner.Belongs(ctx, i, map[string]string{"mesh": broker.MeshTenant, "acme": "acme"}[d.ID])
 			}
 			return nil, nil
 		},
@@ -75,5 +76,5 @@ func TestMessagesBelong(t *testing.T) {
 	eventually(t, b.settled, "settled")
 	require.NoError(t, stop())
 	require.Len(t, named(spans, "dwell spans"), 1)
-	broker.Belongs(t.Context(), 0, "nobody") // outside a handler it does nothing
+	runner.Belongs(t.Context(), 0, "nobody") // outside a handler it does nothing
 }

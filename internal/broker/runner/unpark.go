@@ -1,10 +1,11 @@
-package broker
+package runner
 
 import (
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/event"
 )
 
@@ -20,7 +21,7 @@ type Parking struct {
 	DeadAt         time.Time
 	Worker         string
 
-	// Of a stand-in: what is not whole of it, in the words of HeaderDLQCut, and
+	// Of a stand-in: what is not whole of it, in the words of event.HeaderDLQCut, and
 	// the bytes and the digest of the whole value. Cut is empty otherwise.
 	Cut    []string
 	Size   int
@@ -31,10 +32,10 @@ type Parking struct {
 // which shares m's memory, and what is known about the parking. The topic is
 // that of the DLQ the message was read from, whatever its headers say. Of a
 // stand-in it is what is left of the message (Parking.Cut).
-func Unpark(m *Message) (Message, Parking) {
+func Unpark(m *broker.Message) (broker.Message, Parking) {
 	out := *m
 	out.Topic = event.Origin(m.Topic)
-	out.Headers = make([]Header, 0, len(m.Headers))
+	out.Headers = make([]broker.Header, 0, len(m.Headers))
 	p := Parking{Topic: out.Topic}
 	for _, h := range m.Headers {
 		if strings.HasPrefix(h.Key, event.PrefixDLQ) {
@@ -48,29 +49,29 @@ func Unpark(m *Message) (Message, Parking) {
 
 func (p *Parking) read(key, value string) {
 	switch key {
-	case HeaderDLQGroup:
+	case event.HeaderDLQGroup:
 		p.Group = value
-	case HeaderDLQLane:
+	case event.HeaderDLQLane:
 		p.Lane = value
-	case HeaderDLQPosition:
+	case event.HeaderDLQPosition:
 		p.Position = value
-	case HeaderDLQReason:
+	case event.HeaderDLQReason:
 		p.Reason = Reason(value)
-	case HeaderDLQError:
+	case event.HeaderDLQError:
 		p.Error = value
-	case HeaderDLQAttempts:
+	case event.HeaderDLQAttempts:
 		p.Attempts, _ = strconv.Atoi(value)
-	case HeaderDLQFirstSeen:
+	case event.HeaderDLQFirstSeen:
 		p.FirstSeen, _ = time.Parse(time.RFC3339Nano, value)
-	case HeaderDLQDeadAt:
+	case event.HeaderDLQDeadAt:
 		p.DeadAt, _ = time.Parse(time.RFC3339Nano, value)
-	case HeaderDLQWorker:
+	case event.HeaderDLQWorker:
 		p.Worker = value
-	case HeaderDLQCut:
+	case event.HeaderDLQCut:
 		p.Cut = strings.Split(value, ",")
-	case HeaderDLQSize:
+	case event.HeaderDLQSize:
 		p.Size, _ = strconv.Atoi(value)
-	case HeaderDLQDigest:
+	case event.HeaderDLQDigest:
 		p.Digest = value
 	}
 }

@@ -1,4 +1,4 @@
-package broker_test
+package runner_test
 
 import (
 	"errors"
@@ -8,6 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
+	"github.com/driftmesh/driftmesh/internal/event"
 )
 
 func TestUnparkIsTheInverseOfParked(t *testing.T) {
@@ -20,13 +22,13 @@ func TestUnparkIsTheInverseOfParked(t *testing.T) {
 		},
 		Lane: "07", Position: "42",
 	}
-	parked := broker.Parked(d, broker.Park{
-		Reason: broker.ReasonDecode, Err: errors.New("no\nsense"), Attempts: 3, Group: "g", Worker: "w", At: at.Add(time.Second),
+	parked := runner.Parked(d, runner.Park{
+		Reason: runner.ReasonDecode, Err: errors.New("no\nsense"), Attempts: 3, Group: "g", Worker: "w", At: at.Add(time.Second),
 	})
-	message, parking := broker.Unpark(&parked)
+	message, parking := runner.Unpark(&parked)
 	require.Equal(t, d.Message, message)
-	require.Equal(t, broker.Parking{
-		Topic: "spans", Group: "g", Lane: "07", Position: "42", Reason: broker.ReasonDecode, Error: "no sense", Attempts: 3,
+	require.Equal(t, runner.Parking{
+		Topic: "spans", Group: "g", Lane: "07", Position: "42", Reason: runner.ReasonDecode, Error: "no sense", Attempts: 3,
 		FirstSeen: at, DeadAt: at.Add(time.Second), Worker: "w",
 	}, parking)
 }
@@ -36,11 +38,11 @@ func TestUnparkIsTheInverseOfParked(t *testing.T) {
 func TestUnparkForeignMessage(t *testing.T) {
 	t.Parallel()
 	m := &broker.Message{Topic: "spans.dlq", Value: []byte("v"), Headers: []broker.Header{
-		{Key: broker.HeaderDLQTopic, Value: []byte("alerts")}, {Key: broker.HeaderDLQAttempts, Value: []byte("many")},
-		{Key: broker.HeaderDLQDeadAt, Value: []byte("yesterday")}, {Key: "driftmesh-dlq-colour", Value: []byte("red")},
+		{Key: event.HeaderDLQTopic, Value: []byte("alerts")}, {Key: event.HeaderDLQAttempts, Value: []byte("many")},
+		{Key: event.HeaderDLQDeadAt, Value: []byte("yesterday")}, {Key: "driftmesh-dlq-colour", Value: []byte("red")},
 	}}
-	message, parking := broker.Unpark(m)
+	message, parking := runner.Unpark(m)
 	require.Equal(t, "spans", message.Topic)
 	require.Empty(t, message.Headers)
-	require.Equal(t, broker.Parking{Topic: "spans"}, parking)
+	require.Equal(t, runner.Parking{Topic: "spans"}, parking)
 }

@@ -1,4 +1,4 @@
-package broker
+package runner
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/event"
 )
 
@@ -46,7 +47,7 @@ func (w *work) lingers(idx []int) bool {
 }
 
 // waitingSince is when a message was put into the retry topic it comes from.
-func waitingSince(m *Message) time.Time {
+func waitingSince(m *broker.Message) time.Time {
 	ns, err := strconv.ParseInt(m.Header(event.HeaderWaiting), 10, 64)
 	if err != nil {
 		return time.Time{}
@@ -60,7 +61,7 @@ func waitingSince(m *Message) time.Time {
 // setAside puts messages that wait at the end of the retry topic and
 // acknowledges them. What it refuses is given back.
 func (w *work) setAside(ctx context.Context, idx []int, why error) {
-	msgs := make([]Message, len(idx))
+	msgs := make([]broker.Message, len(idx))
 	for k, i := range idx {
 		msgs[k] = w.waiting(ctx, &w.batch.Deliveries[i])
 	}
@@ -102,34 +103,34 @@ func (w *work) setAside(ctx context.Context, idx []int, why error) {
 
 // waiting is the message to put into the retry topic for a delivery. It has its
 // credentials only while nobody knows whose they are.
-func (w *work) waiting(ctx context.Context, d *Delivery) Message {
+func (w *work) waiting(ctx context.Context, d *broker.Delivery) broker.Message {
 	m := published(d)
 	m.Topic = w.cfg.RetryTopic
 	if w.cfg.Mark != nil {
 		known, cancel := context.WithCancel(ctx)
 		cancel() // a neighbour is away, and there may be thousands of messages
 		if marks := w.cfg.Mark(known, d); len(marks) > 0 {
-			m.mark(marks)
-			m.Headers = slices.DeleteFunc(m.Headers, func(h Header) bool { return Secret(h.Key) })
+			mark(&m, marks)
+			m.Headers = slices.DeleteFunc(m.Headers, func(h broker.Header) bool { return Secret(h.Key) })
 		}
 	}
-	m.mark([]Header{{Key: event.HeaderWaiting, Value: strconv.AppendInt(nil, time.Now().UnixNano(), 10)}})
+	mark(&m, []broker.Header{{Key: event.HeaderWaiting, Value: strconv.AppendInt(nil, time.Now().UnixNano(), 10)}})
 	return m
 }
 
 // published is a delivery as a message to publish again in its topic, under
 // another id, because brokers drop one that they have seen: for the ledger it is
 // the same.
-func published(d *Delivery) Message {
+func published(d *broker.Delivery) broker.Message {
 	m := d.Message
 	m.ID = uuid.NewString()
-	m.Headers = slices.DeleteFunc(slices.Clone(d.Headers), func(h Header) bool { return h.Key == HeaderBrokerUser })
-	if !m.has(event.HeaderOrigin) {
+	m.Headers = slices.DeleteFunc(slices.Clone(d.Headers), func(h broker.Header) bool { return h.Key == broker.HeaderBrokerUser })
+	if !has(&m, event.HeaderOrigin) {
 		first := d.ID
 		if first == "" {
 			first = d.Lane + ":" + d.Position
 		}
-		m.Headers = append(m.Headers, Header{Key: event.HeaderOrigin, Value: []byte(first)})
+		m.Headers = append(m.Headers, broker.Header{Key: event.HeaderOrigin, Value: []byte(first)})
 	}
 	return m
 }

@@ -1,9 +1,11 @@
-package broker
+package runner
 
 import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/driftmesh/driftmesh/internal/broker"
 )
 
 // backoff is the wait before try n (from 0): exponential between min and max,
@@ -37,7 +39,7 @@ type count struct {
 
 func newFailures() *failures { return &failures{counts: map[place]*count{}} }
 
-func placeOf(d *Delivery) place {
+func placeOf(d *broker.Delivery) place {
 	if d.Position != "" {
 		return place{lane: d.Lane, position: d.Position}
 	}
@@ -45,7 +47,7 @@ func placeOf(d *Delivery) place {
 }
 
 // add counts a failure and returns the sums with it.
-func (f *failures) add(d *Delivery, burned bool) count {
+func (f *failures) add(d *broker.Delivery, burned bool) count {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c := f.find(d)
@@ -68,7 +70,7 @@ func (f *failures) add(d *Delivery, burned bool) count {
 }
 
 // of returns the sums of a message.
-func (f *failures) of(d *Delivery) count {
+func (f *failures) of(d *broker.Delivery) count {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if c := f.find(d); c != nil {
@@ -79,7 +81,7 @@ func (f *failures) of(d *Delivery) count {
 
 // find is called with mu held. One that was published anew is known by its id
 // until it comes.
-func (f *failures) find(d *Delivery) *count {
+func (f *failures) find(d *broker.Delivery) *count {
 	at, named := placeOf(d), place{id: d.ID}
 	c := f.counts[at]
 	if c == nil && at != named && f.counts[named] != nil {
@@ -91,7 +93,7 @@ func (f *failures) find(d *Delivery) *count {
 }
 
 // renewed is called when a message was published anew under another id.
-func (f *failures) renewed(d *Delivery, id string) {
+func (f *failures) renewed(d *broker.Delivery, id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if c := f.find(d); c != nil {
@@ -101,7 +103,7 @@ func (f *failures) renewed(d *Delivery, id string) {
 }
 
 // forget is called when a message is settled for good.
-func (f *failures) forget(d *Delivery) {
+func (f *failures) forget(d *broker.Delivery) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.counts) > 0 {

@@ -1,4 +1,4 @@
-package broker_test
+package runner_test
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/memory"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 )
@@ -36,15 +37,15 @@ func newNeighbour(away ...string) *neighbour {
 	return n
 }
 
-func (n *neighbour) handle(_ context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
+func (n *neighbour) handle(_ context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	verdicts := make([]broker.Verdict, len(ds))
+	verdicts := make([]runner.Verdict, len(ds))
 	for i := range ds {
 		v := string(ds[i].Value)
 		n.seen[v]++
 		if n.away[v] {
-			verdicts[i] = broker.FromError(fault.Unavailable.New("away for %s", v))
+			verdicts[i] = runner.FromError(fault.Unavailable.New("away for %s", v))
 			continue
 		}
 		id := ds[i].Header(event.HeaderOrigin)
@@ -72,11 +73,11 @@ func (n *neighbour) isDone(id string) bool {
 
 // lane makes the retry topic and gives the configurations of the two runners
 // that share a handler.
-func (b *bundle) lane(handle broker.Handler) (first, second broker.RunnerConfig) {
+func (b *bundle) lane(handle runner.Handler) (first, second runner.Config) {
 	b.Helper()
 	require.NoError(b, b.b.Admin().EnsureTopic(b.Context(), broker.TopicSpec{Name: retries}))
 	require.NoError(b, b.b.Admin().EnsureGroup(b.Context(), broker.GroupSpec{Topic: retries, Name: "g", AckWait: 2 * time.Second}))
-	first = broker.RunnerConfig{Handler: handle, RetryTopic: retries, MaxAttempts: 3}
+	first = runner.Config{Handler: handle, RetryTopic: retries, MaxAttempts: 3}
 	second = first
 	second.Consumer.Topic = retries
 	return first, second
@@ -151,22 +152,22 @@ func TestTheDeadOfTheRetryTopicGoHome(t *testing.T) {
 	b := setup(t)
 	var away, bad atomic.Bool
 	away.Store(true)
-	first, second := b.lane(func(_ context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
-		verdicts := make([]broker.Verdict, len(ds))
+	first, second := b.lane(func(_ context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
+		verdicts := make([]runner.Verdict, len(ds))
 		for i := range ds {
 			switch {
 			case away.Load():
-				verdicts[i] = broker.FromError(fault.Timeout.New("away"))
+				verdicts[i] = runner.FromError(fault.Timeout.New("away"))
 			case bad.Load() && ds[i].Header(event.HeaderOrigin) == "dead":
-				verdicts[i] = broker.Dead(broker.ReasonDecode, errors.New("no sense"))
+				verdicts[i] = runner.Dead(runner.ReasonDecode, errors.New("no sense"))
 			case bad.Load():
-				verdicts[i] = broker.FromError(errors.New("boom"))
+				verdicts[i] = runner.FromError(errors.New("boom"))
 			}
 		}
 		return verdicts, nil
 	})
 	var books sync.Map
-	second.OnPark = func(_ context.Context, d *broker.Delivery, p broker.Park) error {
+	second.OnPark = func(_ context.Context, d *broker.Delivery, p runner.Park) error {
 		books.Store(d.Header(event.HeaderOrigin), p.Reason)
 		return nil
 	}
@@ -179,7 +180,7 @@ func TestTheDeadOfTheRetryTopicGoHome(t *testing.T) {
 	away.Store(false)
 	eventually(t, func() bool { return b.total(retries) == 0 }, "parked")
 	reason, _ := books.Load("dead")
-	require.Equal(t, broker.ReasonDecode, reason)
+	require.Equal(t, runner.ReasonDecode, reason)
 
 	c, err := b.b.Consumer(broker.ConsumerConfig{Topic: "spans.dlq", Group: "dlq", Linger: 50 * time.Millisecond})
 	require.NoError(t, err)
@@ -187,9 +188,9 @@ func TestTheDeadOfTheRetryTopicGoHome(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, batch.Deliveries, 2)
 	for i := range batch.Deliveries {
-		m, parking := broker.Unpark(&batch.Deliveries[i].Message)
+		m, parking := runner.Unpark(&batch.Deliveries[i].Message)
 		require.Equal(t, "spans", m.Topic, "where a redrive goes")
-		require.Equal(t, "spans", batch.Deliveries[i].Header(broker.HeaderDLQTopic))
+		require.Equal(t, "spans", batch.Deliveries[i].Header(event.HeaderDLQTopic))
 		require.Equal(t, "g", parking.Group)
 		require.Equal(t, string(m.Value), m.Header(event.HeaderOrigin), "for the ledger it is what it was")
 		require.Empty(t, m.Header(event.HeaderWaiting))
@@ -239,7 +240,7 @@ func TestADeathWhileSettingAsideLosesNothing(t *testing.T) {
 	})}
 	cfg.Consumer = broker.ConsumerConfig{Topic: "spans", Group: "g", Linger: time.Millisecond}
 	cfg.Drain = time.Millisecond
-	r, err := broker.NewRunner(cfg)
+	r, err := runner.New(cfg)
 	require.NoError(t, err)
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(t.Context()) }()

@@ -1,10 +1,11 @@
-package broker
+package runner
 
 import (
 	"context"
 	"errors"
 	"time"
 
+	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/fault"
 )
 
@@ -25,7 +26,7 @@ import (
 // must be idempotent. It must not keep the slice or what it refers to after it
 // returned. ctx ends when the lease is lost or the runner's patience on
 // stopping is over. Handlers of one runner run concurrently, one per batch.
-type Handler func(ctx context.Context, ds []Delivery) ([]Verdict, error)
+type Handler func(ctx context.Context, ds []broker.Delivery) ([]Verdict, error)
 
 // Verdict is what becomes of one delivery. The zero Verdict is Done.
 type Verdict struct {
@@ -118,7 +119,7 @@ func reasonOf(err error) Reason {
 	case fault.Unauthenticated, fault.Denied:
 		return ReasonDenied
 	case fault.Invalid:
-		if errors.Is(err, ErrTooLarge) {
+		if errors.Is(err, broker.ErrTooLarge) {
 			return ReasonTooLarge
 		}
 		return ReasonSchema

@@ -1,4 +1,4 @@
-package broker
+package runner
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/internal/instrument"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 )
 
@@ -22,14 +24,14 @@ const (
 )
 
 // batchTrace traces one batch. The batch has a live span of its own, linked to
-// its messages. In the trace of each sampled message (up to maxLinks) it writes
+// its messages. In the trace of each sampled message, up to a bound, it writes
 // afterwards, with the times it noted, how long the message dwelt in the broker
 // and how it was processed, so that one trace names every hop. Nothing is
 // traced of messages about the mesh itself.
 type batchTrace struct {
-	telemetry *Telemetry
-	cfg       *ConsumerConfig
-	batch     *Batch
+	telemetry *instruments
+	cfg       *broker.ConsumerConfig
+	batch     *broker.Batch
 	received  time.Time
 	span      trace.Span            // of the batch; nil when nothing is traced
 	messages  map[int]*messageTrace // by index, of the sampled messages
@@ -64,20 +66,20 @@ type step struct {
 type callKey struct{}
 
 // startBatch begins to trace a batch.
-func (t *Telemetry) startBatch(ctx context.Context, cfg *ConsumerConfig, b *Batch, received time.Time) *batchTrace {
+func (t *instruments) startBatch(ctx context.Context, cfg *broker.ConsumerConfig, b *broker.Batch, received time.Time) *batchTrace {
 	bt := &batchTrace{telemetry: t, cfg: cfg, batch: b, received: received, messages: map[int]*messageTrace{}}
 	users, dropped := 0, 0
 	var links []trace.Link
 	for i := range b.Deliveries {
 		m := &b.Deliveries[i].Message
-		if m.headerIs(HeaderTenant, MeshTenant) {
+		if m.Is(broker.HeaderTenant, broker.MeshTenant) {
 			continue
 		}
 		users++
-		sc := SpanContext(m) //nolint:contextcheck // it reads headers only
+		sc := broker.SpanContext(m) //nolint:contextcheck // it reads headers only
 		switch {
 		case !sc.IsValid():
-		case len(links) == maxLinks:
+		case len(links) == instrument.MaxLinks:
 			dropped++
 		default:
 			links = append(links, trace.Link{SpanContext: sc})
@@ -89,12 +91,12 @@ func (t *Telemetry) startBatch(ctx context.Context, cfg *ConsumerConfig, b *Batc
 	if users == 0 {
 		return bt
 	}
-	attrs := append(t.attributes("process", "process", cfg.Topic),
-		attribute.String(attrGroup, cfg.Group), attribute.Int(attrBatchCount, len(b.Deliveries)))
+	attrs := append(t.with.Attributes("process", "process", cfg.Topic),
+		attribute.String(instrument.AttrGroup, cfg.Group), attribute.Int(instrument.AttrBatchCount, len(b.Deliveries)))
 	if dropped > 0 {
-		attrs = append(attrs, attribute.Int(attrLinksDropped, dropped))
+		attrs = append(attrs, attribute.Int(instrument.AttrLinksDropped, dropped))
 	}
-	_, bt.span = t.tracer.Start(ctx, "process "+cfg.Topic, trace.WithNewRoot(),
+	_, bt.span = t.with.Tracer.Start(ctx, "process "+cfg.Topic, trace.WithNewRoot(),
 		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(received),
 		trace.WithLinks(links...), trace.WithAttributes(attrs...))
 	return bt
@@ -135,7 +137,7 @@ func Step(ctx context.Context, name string) (_ context.Context, end func(error))
 		return ctx, func(error) {}
 	}
 	start := time.Now()
-	ctx, span := c.trace.telemetry.tracer.Start(ctx, name, trace.WithTimestamp(start))
+	ctx, span := c.trace.telemetry.with.Tracer.Start(ctx, name, trace.WithTimestamp(start))
 	return ctx, func(err error) {
 		s := step{name: name, start: start, end: time.Now(), err: err}
 		finish(span, s.end, err)
@@ -176,7 +178,7 @@ func (bt *batchTrace) verdict(ctx context.Context, i int, outcome string, reason
 	mt.written = true
 	d := &bt.batch.Deliveries[i]
 	tenant := bt.tenant(mt, d)
-	if tenant == MeshTenant {
+	if tenant == broker.MeshTenant {
 		return
 	}
 	ctx = telemetry.WithTenant(trace.ContextWithRemoteSpanContext(ctx, mt.parent), tenant)
@@ -185,12 +187,12 @@ func (bt *batchTrace) verdict(ctx context.Context, i int, outcome string, reason
 	if first.IsZero() {
 		first = bt.received // parked unseen
 	}
-	attrs := append(bt.telemetry.attributes("process", "process", bt.cfg.Topic), bt.about(d)...)
-	attrs = append(attrs, attribute.String(attrOutcome, outcome), attribute.Int(attrTries, mt.tries))
+	attrs := append(bt.telemetry.with.Attributes("process", "process", bt.cfg.Topic), bt.about(d)...)
+	attrs = append(attrs, attribute.String(instrument.AttrOutcome, outcome), attribute.Int(instrument.AttrTries, mt.tries))
 	if reason != "" {
-		attrs = append(attrs, attribute.String(attrDLQReason, string(reason)))
+		attrs = append(attrs, attribute.String(instrument.AttrDLQReason, string(reason)))
 	}
-	ctx, span := bt.telemetry.tracer.Start(ctx, "process "+bt.cfg.Topic, trace.WithSpanKind(trace.SpanKindConsumer),
+	ctx, span := bt.telemetry.with.Tracer.Start(ctx, "process "+bt.cfg.Topic, trace.WithSpanKind(trace.SpanKindConsumer),
 		trace.WithTimestamp(first), trace.WithAttributes(attrs...),
 		trace.WithLinks(trace.Link{SpanContext: bt.span.SpanContext()}))
 	bt.steps(ctx, mt.last)
@@ -200,38 +202,38 @@ func (bt *batchTrace) verdict(ctx context.Context, i int, outcome string, reason
 	finish(span, end, err)
 }
 
-func (bt *batchTrace) tenant(mt *messageTrace, d *Delivery) string {
+func (bt *batchTrace) tenant(mt *messageTrace, d *broker.Delivery) string {
 	bt.mu.Lock()
 	defer bt.mu.Unlock()
 	if mt.tenant != "" {
 		return mt.tenant
 	}
-	return d.Header(HeaderTenant)
+	return d.Header(broker.HeaderTenant)
 }
 
 // dwell writes how long the message was on its way to us.
-func (bt *batchTrace) dwell(ctx context.Context, d *Delivery) {
+func (bt *batchTrace) dwell(ctx context.Context, d *broker.Delivery) {
 	start := d.Time
 	if start.IsZero() || start.After(bt.received) { // clocks differ
 		start = bt.received
 	}
-	attrs := append(bt.telemetry.attributes("receive", "receive", bt.cfg.Topic), bt.about(d)...)
-	attrs = append(attrs, attribute.Float64(attrDwell, bt.received.Sub(start).Seconds()))
-	_, span := bt.telemetry.tracer.Start(ctx, "dwell "+bt.cfg.Topic,
+	attrs := append(bt.telemetry.with.Attributes("receive", "receive", bt.cfg.Topic), bt.about(d)...)
+	attrs = append(attrs, attribute.Float64(instrument.AttrDwell, bt.received.Sub(start).Seconds()))
+	_, span := bt.telemetry.with.Tracer.Start(ctx, "dwell "+bt.cfg.Topic,
 		trace.WithTimestamp(start), trace.WithAttributes(attrs...))
 	span.End(trace.WithTimestamp(bt.received))
 }
 
 // about are the attributes that tell one delivery from another.
-func (bt *batchTrace) about(d *Delivery) []attribute.KeyValue {
+func (bt *batchTrace) about(d *broker.Delivery) []attribute.KeyValue {
 	attrs := []attribute.KeyValue{
-		attribute.String(attrGroup, bt.cfg.Group),
-		attribute.Int(attrAttempt, d.Attempt),
-		attribute.Int(attrBodySize, len(d.Value)),
+		attribute.String(instrument.AttrGroup, bt.cfg.Group),
+		attribute.Int(instrument.AttrAttempt, d.Attempt),
+		attribute.Int(instrument.AttrBodySize, len(d.Value)),
 	}
 	for _, a := range []struct{ key, value string }{
-		{attrMessageID, d.ID}, {attrPartition, d.Lane}, {attrPosition, d.Position},
-		{attrClientID, bt.cfg.Member},
+		{instrument.AttrMessageID, d.ID}, {instrument.AttrPartition, d.Lane}, {instrument.AttrPosition, d.Position},
+		{instrument.AttrClientID, bt.cfg.Member},
 	} {
 		if a.value != "" {
 			attrs = append(attrs, attribute.String(a.key, a.value))
@@ -248,7 +250,7 @@ func (bt *batchTrace) steps(ctx context.Context, c *call) {
 	bt.mu.Lock()
 	defer bt.mu.Unlock()
 	for _, s := range c.steps {
-		_, span := bt.telemetry.tracer.Start(ctx, s.name, trace.WithTimestamp(s.start))
+		_, span := bt.telemetry.with.Tracer.Start(ctx, s.name, trace.WithTimestamp(s.start))
 		finish(span, s.end, s.err)
 	}
 }

@@ -1,4 +1,4 @@
-package broker
+package runner
 
 import (
 	"context"
@@ -7,20 +7,21 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/fault"
 )
 
 // work is one batch in a runner's hands. One goroutine uses it.
 type work struct {
 	*Runner
-	batch    *Batch
+	batch    *broker.Batch
 	received time.Time
 	trace    *batchTrace
 	stored   int       // messages done so far
 	failed   []failure // messages that failed alone so far
 }
 
-func (r *Runner) begin(ctx context.Context, b *Batch) *work {
+func (r *Runner) begin(ctx context.Context, b *broker.Batch) *work {
 	m, topic, group := r.telemetry.metrics, r.cfg.Consumer.Topic, r.cfg.Consumer.Group
 	w := &work{Runner: r, batch: b, received: time.Now()}
 	m.inFlight.WithLabelValues(topic, group).Add(float64(len(b.Deliveries)))
@@ -94,7 +95,7 @@ func (w *work) handleSuspects(ctx context.Context, suspects []int) {
 // suspicion is 0 for a message like any other, 1 for one that may crash its
 // workers, 2 for one that has done so too often. A process that is new knows
 // nothing of what was given back before; there is little of that (see renew).
-func (w *work) suspicion(d *Delivery) int {
+func (w *work) suspicion(d *broker.Delivery) int {
 	unexplained := d.Attempt - 1 - w.failures.of(d).given
 	switch {
 	case unexplained <= w.cfg.MaxAttempts:
@@ -201,11 +202,11 @@ func (w *work) invoke(ctx context.Context, idx []int) (verdicts []Verdict, err e
 	return verdicts, err
 }
 
-func (w *work) pick(idx []int) []Delivery {
+func (w *work) pick(idx []int) []broker.Delivery {
 	if len(idx) == len(w.batch.Deliveries) {
 		return w.batch.Deliveries
 	}
-	ds := make([]Delivery, len(idx))
+	ds := make([]broker.Delivery, len(idx))
 	for i, j := range idx {
 		ds[i] = w.batch.Deliveries[j]
 	}
@@ -242,7 +243,7 @@ func (w *work) conclude(ctx context.Context) {
 		w.apply(ctx, []int{f.index}, []Verdict{Retry(0, f.err)})
 	}
 	if sick {
-		if rest := w.batch.rest(); len(rest) > 0 {
+		if rest := w.batch.Unsettled(); len(rest) > 0 {
 			w.handBack(ctx, rest, backoff(4, w.cfg.BackoffMin, w.cfg.BackoffMax))
 		}
 	}

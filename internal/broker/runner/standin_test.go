@@ -1,4 +1,4 @@
-package broker_test
+package runner_test
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 )
@@ -23,9 +24,9 @@ func wild() broker.Message {
 		hs = append(hs, broker.Header{Key: fmt.Sprint("many-", i), Value: []byte("header")})
 	}
 	hs = append(hs, broker.Header{Key: event.HeaderTenant, Value: []byte("acme")})
-	return broker.Parked(&broker.Delivery{Message: broker.Message{
+	return runner.Parked(&broker.Delivery{Message: broker.Message{
 		Topic: "spans", ID: strings.Repeat("i", 4000), Key: bytes.Repeat([]byte{1}, 9000), Value: bytes.Repeat([]byte("v"), 1<<20), Headers: hs,
-	}}, broker.Park{Reason: "why", Err: errors.New(strings.Repeat("é", 1000)), Group: "g"})
+	}}, runner.Park{Reason: "why", Err: errors.New(strings.Repeat("é", 1000)), Group: "g"})
 }
 
 // A stand-in is a good message of at most the size asked for, down to the bare
@@ -35,11 +36,11 @@ func TestStandInFits(t *testing.T) {
 	m := wild()
 	require.ErrorIs(t, broker.ValidMessage(&m, 0), broker.ErrInvalid)
 	for _, room := range []int{1 << 20, 100 << 10, 20 << 10, 8 << 10, 2 << 10, 0} {
-		s := broker.StandIn(&m, room)
+		s := runner.StandIn(&m, room)
 		require.NoError(t, broker.ValidMessage(&s, 0))
 		require.LessOrEqual(t, s.Size(), max(room, 1<<10))
-		out, p := broker.Unpark(&s)
-		require.Equal(t, broker.Reason("why"), p.Reason)
+		out, p := runner.Unpark(&s)
+		require.Equal(t, runner.Reason("why"), p.Reason)
 		require.Contains(t, p.Cut, "value")
 		require.Contains(t, p.Cut, "id")
 		require.Contains(t, p.Cut, "headers")
@@ -50,10 +51,10 @@ func TestStandInFits(t *testing.T) {
 			require.NotEmpty(t, out.Value)
 		}
 	}
-	small := broker.Parked(&broker.Delivery{Message: broker.Message{Topic: "spans", ID: "x", Value: []byte("v")}}, broker.Park{})
+	small := runner.Parked(&broker.Delivery{Message: broker.Message{Topic: "spans", ID: "x", Value: []byte("v")}}, runner.Park{})
 	small.Headers = append(small.Headers, broker.Header{Key: "BAD"})
-	s := broker.StandIn(&small, 4<<10)
-	out, p := broker.Unpark(&s)
+	s := runner.StandIn(&small, 4<<10)
+	out, p := runner.Unpark(&s)
 	require.Equal(t, []string{"headers"}, p.Cut)
 	require.Equal(t, "v", string(out.Value))
 	require.Equal(t, "x", out.ID)
@@ -111,17 +112,17 @@ func TestAMessageIsParkedInWhatSizeTheBrokerTakes(t *testing.T) {
 			}))
 			b.publish("good")
 			var told atomic.Int32
-			stop := b.run(broker.RunnerConfig{
-				Handler: func(_ context.Context, ds []broker.Delivery) ([]broker.Verdict, error) {
-					vs := make([]broker.Verdict, len(ds))
+			stop := b.run(runner.Config{
+				Handler: func(_ context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
+					vs := make([]runner.Verdict, len(ds))
 					for i := range ds {
 						if ds[i].ID != "good" {
-							vs[i] = broker.Dead(broker.ReasonDecode, fault.Invalid.New("no"))
+							vs[i] = runner.Dead(runner.ReasonDecode, fault.Invalid.New("no"))
 						}
 					}
 					return vs, nil
 				},
-				OnPark: func(context.Context, *broker.Delivery, broker.Park) error {
+				OnPark: func(context.Context, *broker.Delivery, runner.Park) error {
 					told.Add(1)
 					return nil
 				},

@@ -1,4 +1,4 @@
-package broker
+package runner
 
 import (
 	"strconv"
@@ -6,24 +6,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/event"
-)
-
-// Headers of a parked message; package event says what they mean.
-const (
-	HeaderDLQReason    = event.HeaderDLQReason
-	HeaderDLQError     = event.HeaderDLQError
-	HeaderDLQAttempts  = event.HeaderDLQAttempts
-	HeaderDLQTopic     = event.HeaderDLQTopic
-	HeaderDLQGroup     = event.HeaderDLQGroup
-	HeaderDLQLane      = event.HeaderDLQLane
-	HeaderDLQPosition  = event.HeaderDLQPosition
-	HeaderDLQFirstSeen = event.HeaderDLQFirstSeen
-	HeaderDLQDeadAt    = event.HeaderDLQDeadAt
-	HeaderDLQWorker    = event.HeaderDLQWorker
-	HeaderDLQCut       = event.HeaderDLQCut
-	HeaderDLQSize      = event.HeaderDLQSize
-	HeaderDLQDigest    = event.HeaderDLQDigest
 )
 
 // Reason is why a message was parked.
@@ -56,33 +40,33 @@ type Park struct {
 // window to speak of (see Provision): what was parked, redriven and parked
 // again must be there again. Headers that hold credentials are left out: dead
 // letters lie about for long and are read by people.
-func Parked(d *Delivery, p Park) Message {
+func Parked(d *broker.Delivery, p Park) broker.Message {
 	m := d.Message
-	m.Topic = DLQ(d.Topic)
+	m.Topic = broker.DLQ(d.Topic)
 	if p.At.IsZero() {
 		p.At = time.Now()
 	}
-	first := m.Header(HeaderDLQFirstSeen)
+	first := m.Header(event.HeaderDLQFirstSeen)
 	if first == "" {
 		first = d.Time.UTC().Format(time.RFC3339Nano)
 	}
-	m.Headers = make([]Header, 0, len(d.Headers)+10)
+	m.Headers = make([]broker.Header, 0, len(d.Headers)+10)
 	for _, h := range d.Headers {
 		if !strings.HasPrefix(h.Key, event.PrefixDLQ) && !Secret(h.Key) && h.Key != event.HeaderWaiting {
 			m.Headers = append(m.Headers, h)
 		}
 	}
-	add := func(key, value string) { m.Headers = append(m.Headers, Header{Key: key, Value: []byte(value)}) }
-	add(HeaderDLQReason, string(p.Reason))
-	add(HeaderDLQError, errorText(p.Err))
-	add(HeaderDLQAttempts, strconv.Itoa(p.Attempts))
-	add(HeaderDLQTopic, event.RetryOf(d.Topic))
-	add(HeaderDLQGroup, p.Group)
-	add(HeaderDLQLane, d.Lane)
-	add(HeaderDLQPosition, d.Position)
-	add(HeaderDLQFirstSeen, first)
-	add(HeaderDLQDeadAt, p.At.UTC().Format(time.RFC3339Nano))
-	add(HeaderDLQWorker, p.Worker)
+	add := func(key, value string) { m.Headers = append(m.Headers, broker.Header{Key: key, Value: []byte(value)}) }
+	add(event.HeaderDLQReason, string(p.Reason))
+	add(event.HeaderDLQError, errorText(p.Err))
+	add(event.HeaderDLQAttempts, strconv.Itoa(p.Attempts))
+	add(event.HeaderDLQTopic, event.RetryOf(d.Topic))
+	add(event.HeaderDLQGroup, p.Group)
+	add(event.HeaderDLQLane, d.Lane)
+	add(event.HeaderDLQPosition, d.Position)
+	add(event.HeaderDLQFirstSeen, first)
+	add(event.HeaderDLQDeadAt, p.At.UTC().Format(time.RFC3339Nano))
+	add(event.HeaderDLQWorker, p.Worker)
 	return m
 }
 
