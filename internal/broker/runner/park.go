@@ -37,7 +37,7 @@ type Park struct {
 
 // Parked is the message to publish to the DLQ for a delivery. It shares the
 // delivery's memory, and keeps its id; that is why DLQ topics have no dedupe
-// window to speak of (see Provision): what was parked, redriven and parked
+// window to speak of (see broker.Provision): what was parked, redriven and parked
 // again must be there again. Headers that hold credentials are left out: dead
 // letters lie about for long and are read by people.
 func Parked(d *broker.Delivery, p Park) broker.Message {

@@ -94,7 +94,7 @@ type Runner struct {
 	cfg       Config
 	telemetry *instruments
 	consumer  broker.Consumer
-	publisher broker.Publisher // of dead letters
+	publisher broker.Publisher // of dead letters, and of what is published again
 	failures  *failures
 	suspects  sync.Mutex      // held while a message is handled that may crash us
 	stopping  <-chan struct{} // closed when no more is received

@@ -21,8 +21,9 @@ type Parking struct {
 	DeadAt         time.Time
 	Worker         string
 
-	// Of a stand-in: what is not whole of it, in the words of event.HeaderDLQCut, and
-	// the bytes and the digest of the whole value. Cut is empty otherwise.
+	// Of a stand-in: what is not whole of it, in the words of
+	// event.HeaderDLQCut, and the bytes and the digest of the whole value. Cut is
+	// empty otherwise.
 	Cut    []string
 	Size   int
 	Digest string
