@@ -56,6 +56,21 @@ func (m *Moments) Add(x float64) bool {
 	return true
 }
 
+// AddTimes adds a value so many times.
+func (m *Moments) AddTimes(x float64, times uint64) bool {
+	one := NewMoments(m.Order())
+	if !one.Add(x) {
+		return false
+	}
+	many := new(big.Int).SetUint64(times)
+	for i := range m.Order() {
+		n, _ := one.sums[i].Int()
+		m.sums[i].addInt(n.Mul(n, many), one.sums[i].low)
+	}
+	m.n += times
+	return true
+}
+
 // AddBucket adds what a database has summed of one bucket: n values, and the
 // sums of their powers in units of 2^(power·(32·bucket − 1074)), as many as the
 // order.

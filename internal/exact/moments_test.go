@@ -102,6 +102,24 @@ func TestMomentsAtTheEdges(t *testing.T) {
 	require.True(t, exact.Of(2, 0, math.Copysign(0, -1)).Constant())
 }
 
+func TestAddTimes(t *testing.T) {
+	t.Parallel()
+	one, many := exact.NewMoments(4), exact.NewMoments(4)
+	for _, x := range nasty {
+		require.True(t, many.AddTimes(x, 3))
+		for range 3 {
+			one.Add(x)
+		}
+	}
+	require.True(t, many.AddTimes(7, 0))
+	require.False(t, many.AddTimes(math.NaN(), 2))
+	want, err := one.MarshalBinary()
+	require.NoError(t, err)
+	got, err := many.MarshalBinary()
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+}
+
 func TestDifferenceOfMeans(t *testing.T) {
 	t.Parallel()
 	d, err := exact.Difference(exact.Of(1, 1e17, 1e17, 1e17), exact.Of(1, 1e17, 1e17, 1e17+16))
