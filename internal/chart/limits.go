@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/driftmesh/driftmesh/internal/exact"
 	"github.com/driftmesh/driftmesh/internal/stat"
 )
 
@@ -110,23 +111,24 @@ type XbarS struct {
 // with equal sizes this is x̄̄ and s̄/c4. Sub-groups of fewer than two are left
 // out; without any, ok is false.
 func NewXbarS(reference []Subgroup) (c XbarS, ok bool) {
-	var n, used float64
+	means, spreads := exact.NewMoments(1), exact.NewMoments(1)
 	for _, g := range reference {
 		if g.N >= 2 {
-			n += float64(g.N)
-			used++
+			means.AddTimes(g.Mean, uint64(g.N))
+			spreads.Add(g.SD / C4(g.N))
 		}
 	}
-	if used == 0 {
+	if spreads.N() == 0 {
 		return c, false
 	}
-	for _, g := range reference {
-		if g.N >= 2 {
-			c.Center += g.Mean * (float64(g.N) / n)
-			c.Sigma += g.SD / C4(g.N) / used
-		}
-	}
-	return c, true
+	return XbarS{Center: mean(means), Sigma: mean(spreads)}, true
+}
+
+// mean is exact, so that the mean of equal values is their value: with a spread
+// of 0 anything else would be beyond the limits.
+func mean(m *exact.Moments) float64 {
+	x, _ := m.Mean() // of finite values, which there are
+	return x
 }
 
 // Mean is the limits of the mean of n values: x̄̄ ± A3·s̄.
@@ -152,14 +154,12 @@ func NewIndividuals(reference []float64) (c Individuals, ok bool) {
 	if len(x) < 2 {
 		return c, false
 	}
-	var mean, moving float64
-	for i, v := range x {
-		mean += v / float64(len(x))
-		if i > 0 {
-			moving += math.Abs(v/2-x[i-1]/2) / float64(len(x)-1) * 2
-		}
+	ranges := exact.NewMoments(1)
+	for i := 1; i < len(x); i++ {
+		ranges.Add(min(math.Abs(x[i]-x[i-1]), math.MaxFloat64))
 	}
-	c.Value = around(mean, moving/d2)
+	moving := mean(ranges)
+	c.Value = around(mean(exact.Of(1, x...)), moving/d2)
 	rangeSD := math.Sqrt(2-d2*d2) / d2 * moving
 	c.Range = Limits{Center: moving, Upper: moving + sigmas*rangeSD, Sigma: rangeSD}
 	return c, true
