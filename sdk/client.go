@@ -9,15 +9,17 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 
+	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 )
 
-// Client sends records to one mesh. It is safe for concurrent use; a program
+// Client sends records to one mesh, and registers profiles there. It is safe for concurrent use; a program
 // needs one.
 type Client struct {
 	cfg   config
 	conn  *grpc.ClientConn
 	api   ingestv1.IngestServiceClient
+	drift driftv1.DriftServiceClient
 	queue *queue
 	stop  context.CancelFunc
 	done  chan struct{} // closed when the sender has ended
@@ -56,7 +58,8 @@ func New(addr string, options ...Option) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make driftmesh client: %w", err)
 	}
-	c.conn, c.api, c.queue = conn, ingestv1.NewIngestServiceClient(conn), newQueue(&c.cfg)
+	c.conn, c.queue = conn, newQueue(&c.cfg)
+	c.api, c.drift = ingestv1.NewIngestServiceClient(conn), driftv1.NewDriftServiceClient(conn)
 	ctx, cancel := context.WithCancel(context.Background())
 	c.stop = cancel
 	go func() {
@@ -129,19 +132,12 @@ func (c *Client) fitting(list []*ingestv1.Record) int {
 }
 
 // publish makes one call until it gets an answer or ctx ends.
-func (c *Client) publish(ctx context.Context, records []*ingestv1.Record) (*ingestv1.PublishRecordsResponse, error) {
-	for attempt := 0; ; attempt++ {
-		call, cancel := context.WithTimeout(ctx, c.cfg.callTimeout)
-		resp, err := c.api.PublishRecords(call, &ingestv1.PublishRecordsRequest{Records: records})
-		cancel()
-		if err == nil {
-			return resp, nil
-		}
-		wait, again := retryable(err)
-		if !again || ctx.Err() != nil || !pause(ctx, max(wait, c.backoff(attempt))) {
-			return nil, err
-		}
-	}
+func (c *Client) publish(ctx context.Context, records []*ingestv1.Record) (resp *ingestv1.PublishRecordsResponse, err error) {
+	err = c.retried(ctx, func(ctx context.Context) (err error) {
+		resp, err = c.api.PublishRecords(ctx, &ingestv1.PublishRecordsRequest{Records: records})
+		return err
+	})
+	return resp, err
 }
 
 // Stats counts what the client has sent through its queue so far.

@@ -15,6 +15,9 @@
 // so that a drift alert leads back to the trace. Each record has an id, of its
 // own or the user's, so that sending it again never counts it twice.
 //
+// Register registers a profile that package profile made of reference data, and
+// says what later records are held against.
+//
 // Errors from the mesh are gRPC statuses; see [RejectedError] and
 // [UnsentError] for what happens to single records. Package sdktest has a
 // gateway in memory for tests.

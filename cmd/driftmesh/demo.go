@@ -10,7 +10,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/cmd/driftmesh/internal/demo"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
-	"github.com/driftmesh/driftmesh/services/drift/drift"
+	"github.com/driftmesh/driftmesh/sdk/profile/wire"
 )
 
 // demoCmd is upCmd with a load: every setting of up is one of demo.
@@ -50,7 +50,7 @@ func (d *demoCmd) load(ctx context.Context, con console) error {
 	client := driftv1.NewDriftServiceClient(conn)
 	// Every start has a version of its own: what drifted at the end of the one
 	// before would be in the past of this one.
-	request := &driftv1.CreateProfileRequest{Profile: drift.ProfileMessage(made)}
+	request := &driftv1.CreateProfileRequest{Profile: wire.Message(made)}
 	request.Profile.Active = true
 	registered, err := client.CreateProfile(ctx, request)
 	if err != nil {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+	"github.com/driftmesh/driftmesh/sdk/profile"
 )
 
 type driftCmd struct {
@@ -46,31 +48,42 @@ func (c driftRunCmd) Run(ctx context.Context, con console) error {
 
 func evaluation(w io.Writer, e *driftv1.Evaluation, bins bool) {
 	fmt.Fprintf(w, "%s, %s to %s, %d records\n", e.GetProfileName(), stamp(e.GetStartTime()), stamp(e.GetEndTime()), e.GetRecords())
-	row(w, "FEATURE", "VERDICT", "DETECTOR", "VALUE", "THRESHOLD", "SAMPLE", "MISSING", "MOVED MOST")
+	row(w, "MONITOR", "FEATURE", "VERDICT", "DETECTOR", "VALUE", "THRESHOLD", "ADJUSTED P", "SAMPLE", "REFERENCE", "MISSING", "MOVED MOST")
 	for _, s := range e.GetScores() {
-		row(w, s.GetFeature(), verdict(s.GetVerdict()), s.GetDetector(), number(s.GetValue()), number(s.GetThreshold()),
-			s.GetSample(), s.GetMissing(), strongest(s))
+		row(w, s.GetMonitor(), s.GetFeature(), enumText(s.GetVerdict(), "VERDICT_"), s.GetDetector(), optional(s.Value), optional(s.Threshold),
+			optional(s.AdjustedPValue), s.GetSample(), s.GetReference(), missing(s), strongest(s))
 		if bins {
-			binTable(w, s)
+			binTable(w, s.GetBins())
+			binTable(w, s.GetStates())
 		}
 	}
 }
 
-func binTable(w io.Writer, s *driftv1.Score) {
-	for _, b := range s.GetBins() {
+func binTable(w io.Writer, bins []*driftv1.BinScore) {
+	for _, b := range bins {
 		exemplar := ""
 		if x := b.GetExemplars(); len(x) > 0 {
 			exemplar = x[0].GetTraceId()
 		}
-		row(w, "  "+b.GetLabel(), fmt.Sprintf("%.1f%% → %.1f%%", 100*b.GetExpected(), 100*b.GetObserved()), "",
-			number(b.GetContribution()), "", b.GetCount(), "", exemplar)
+		row(w, "", "  "+b.GetLabel(), fmt.Sprintf("%.1f%% → %.1f%%", 100*b.GetExpected(), 100*b.GetObserved()), "",
+			number(b.GetContribution()), "", "", b.GetCount(), "", "", exemplar)
 	}
+}
+
+// missing is how many values were missing.
+func missing(s *driftv1.Score) uint64 {
+	for _, b := range s.GetStates() {
+		if b.GetLabel() == profile.Missing.String() {
+			return b.GetCount()
+		}
+	}
+	return 0
 }
 
 // strongest is the bin that adds most, with the share it had and has.
 func strongest(s *driftv1.Score) string {
 	var top *driftv1.BinScore
-	for _, b := range s.GetBins() {
+	for _, b := range slices.Concat(s.GetBins(), s.GetStates()) {
 		if top == nil || b.GetContribution() > top.GetContribution() {
 			top = b
 		}
@@ -81,11 +94,15 @@ func strongest(s *driftv1.Score) string {
 	return fmt.Sprintf("%s: %.0f%% → %.0f%%", top.GetLabel(), 100*top.GetExpected(), 100*top.GetObserved())
 }
 
-func verdict(v driftv1.Verdict) string {
-	return strings.ToLower(strings.TrimPrefix(v.String(), "VERDICT_"))
-}
-
 func number(v float64) string { return fmt.Sprintf("%.4g", v) }
+
+// optional is a number, or a dash where there is none.
+func optional(v *float64) string {
+	if v == nil {
+		return "-"
+	}
+	return number(*v)
+}
 
 type driftScoresCmd struct {
 	clientFlags
@@ -119,17 +136,31 @@ type alertsListCmd struct {
 func (c alertsListCmd) Run(ctx context.Context, con console) error {
 	return call(ctx, con, c.clientFlags, driftv1.NewDriftServiceClient, driftv1.DriftServiceClient.ListAlerts,
 		&driftv1.ListAlertsRequest{Profile: c.Profile, OpenOnly: c.Open, PageSize: c.Limit}, func(w io.Writer, r *driftv1.ListAlertsResponse) {
-			row(w, "ID", "STATE", "PROFILE", "FEATURE", "VALUE", "THRESHOLD", "RAISED", "SEEN", "EXEMPLAR TRACE")
+			row(w, "ID", "STATE", "SEVERITY", "PROFILE", "MONITOR", "MOVED", "RAISED", "SEEN", "EXEMPLAR TRACE")
 			for _, a := range r.GetAlerts() {
 				exemplar := "-"
 				if x := a.GetExemplarTraceIds(); len(x) > 0 {
 					exemplar = x[0]
 				}
-				s := a.GetScore()
-				row(w, a.GetId(), alertState(a), a.GetProfileName(), s.GetFeature(), number(s.GetValue()), number(s.GetThreshold()),
+				row(w, a.GetId(), alertState(a), enumText(a.GetSeverity(), "SEVERITY_"), a.GetProfileName(), a.GetMonitor(), movedText(a),
 					stamp(a.GetRaiseTime()), a.GetOccurrences(), exemplar)
 			}
 		})
+}
+
+// movedShown bounds the features that a line names.
+const movedShown = 3
+
+// movedText names the features of an alert with their values, the worst first.
+func movedText(a *driftv1.Alert) string {
+	var parts []string
+	for _, s := range a.GetMoved()[:min(len(a.GetMoved()), movedShown)] {
+		parts = append(parts, s.GetFeature()+" "+optional(s.Value))
+	}
+	if more := int(a.GetMovedCount()) - len(parts); more > 0 {
+		parts = append(parts, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func alertState(a *driftv1.Alert) string {

@@ -28,13 +28,21 @@
 // elements in this order; see [Feature.Cells]. The index is computed over the
 // regular bins alone.
 //
+// # Monitors
+//
+// What is judged stands in a profile's [Monitor] values: each names a detector,
+// the features it watches, a [Threshold], and who hears. The significance of all
+// of them together is kept by a [Correction]. Schedule, correction and monitors
+// are no part of the reference; they may be given to [New] or set later, before
+// the profile is registered.
+//
 // # JSON
 //
 // A profile has a JSON form (see [Profile]); field names follow the Scouter PSI
-// profile where the meaning is the same: space, name, version, uid, drift_type,
-// features, id, bins, lower_limit, upper_limit, proportion, bin_type,
-// alert_config, schedule, features_to_monitor, threshold, dispatch_config,
-// binning_strategy. It differs in that features are an array (their order is
-// the order of values in stored records), bins also carry counts and category
-// text, and there is a format number.
+// profile where the meaning is the same: space, name, version, uid, features, id,
+// bins, lower_limit, upper_limit, proportion, bin_type, binning_strategy. It
+// differs in that features are an array (their order is the order of values in
+// stored records), bins also carry counts and category text, there is a list of
+// monitors, and a format number. Format 1, which had one threshold for all
+// features, is read as a profile with one monitor.
 package profile

@@ -5,6 +5,8 @@ import "strconv"
 // Error says which rule the input breaks, and where. Every error of this
 // package about data or settings is, or wraps, an *Error.
 type Error struct {
+	// Monitor is the monitor at fault; empty when it is none.
+	Monitor string
 	// Column is the column or feature at fault; empty when it is not one column.
 	Column string
 	// Row is the data row at fault, counted from 1 without the header; 0 when
@@ -19,6 +21,9 @@ type Error struct {
 // Error returns the place, the detail and the rule in one line.
 func (e *Error) Error() string {
 	s := ""
+	if e.Monitor != "" {
+		s += "monitor " + strconv.Quote(e.Monitor) + ": "
+	}
 	if e.Column != "" {
 		s += "column " + strconv.Quote(e.Column) + ": "
 	}

@@ -33,7 +33,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	threshold := p.Alert.Threshold.At(sample, len(age.Bins))
+	threshold := profile.IndexThreshold(0.05, age.Baseline.Rows, sample, len(age.Bins))
 	fmt.Printf("index %.4f, threshold %.4f, drift %t\n", index, threshold, index > threshold)
-	// Output: index 4.4219, threshold 0.0474, drift true
+	// Output: index 4.4219, threshold 0.1423, drift true
 }

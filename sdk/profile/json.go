@@ -11,23 +11,24 @@ import (
 	"time"
 )
 
-// Format is the number of the JSON form that this package writes, and the only
-// one it reads.
-const Format = 1
+// Format is the number of the JSON form that this package writes. It also reads
+// format 1, which had no monitors.
+const Format = 2
 
 // The JSON form. Floats are written with the shortest text that reads back to
 // the same bits, so a profile survives the trip to the last digit.
 type (
 	profileJSON struct {
-		Format    int         `json:"format"`
-		Space     string      `json:"space"`
-		Name      string      `json:"name"`
-		Version   string      `json:"version,omitempty"`
-		UID       string      `json:"uid,omitempty"`
-		DriftType string      `json:"drift_type"`
-		Features  []Feature   `json:"features"`
-		Binning   binningJSON `json:"binning_strategy"`
-		Alert     alertJSON   `json:"alert_config"`
+		Format     int          `json:"format"`
+		Space      string       `json:"space"`
+		Name       string       `json:"name"`
+		Version    string       `json:"version,omitempty"`
+		UID        string       `json:"uid,omitempty"`
+		Features   []Feature    `json:"features"`
+		Binning    binningJSON  `json:"binning_strategy"`
+		Schedule   scheduleJSON `json:"schedule"`
+		Correction Correction   `json:"correction,omitempty"`
+		Monitors   []Monitor    `json:"monitors"`
 	}
 	featureJSON struct {
 		ID       string    `json:"id"`
@@ -54,22 +55,48 @@ type (
 	binsJSON struct {
 		Bins int `json:"num_bins"`
 	}
-	alertJSON struct {
-		Schedule  string                 `json:"schedule,omitempty"`
-		Monitored []string               `json:"features_to_monitor"`
-		Threshold map[Limit]thresholdNum `json:"threshold,omitempty"`
-		MinSample uint64                 `json:"min_sample,omitempty"`
-		Lookback  string                 `json:"lookback,omitempty"`
-		OnClose   bool                   `json:"evaluate_on_close,omitempty"`
-		Routes    []routeJSON            `json:"routes,omitempty"`
+	scheduleJSON struct {
+		Cron     string `json:"cron,omitempty"`
+		Zone     string `json:"zone,omitempty"`
+		Lookback string `json:"lookback,omitempty"`
+		OnClose  bool   `json:"on_close,omitempty"`
 	}
-	thresholdNum struct {
-		Value *float64 `json:"threshold,omitempty"`
-		Alpha *float64 `json:"alpha,omitempty"`
+	monitorJSON struct {
+		Name        string             `json:"name"`
+		Detector    string             `json:"detector"`
+		Features    []string           `json:"features,omitempty"`
+		Parameters  map[string]float64 `json:"parameters,omitempty"`
+		Threshold   *thresholdJSON     `json:"threshold,omitempty"`
+		MinSample   uint64             `json:"min_sample,omitempty"`
+		Persistence *persistenceJSON   `json:"persistence,omitempty"`
+		Severity    Severity           `json:"severity,omitempty"`
+		Routes      []string           `json:"routes,omitempty"`
 	}
-	routeJSON struct {
-		Kind     string            `json:"kind"`
-		Settings map[string]string `json:"settings,omitempty"`
+	persistenceJSON struct {
+		K int `json:"k"`
+		N int `json:"n"`
+	}
+	// thresholdJSON has exactly one member.
+	thresholdJSON struct {
+		Fixed        *float64        `json:"fixed,omitempty"`
+		Significance *float64        `json:"significance,omitempty"`
+		Budget       *budgetJSON     `json:"budget,omitempty"`
+		Deviations   *deviationsJSON `json:"deviations,omitempty"`
+	}
+	budgetJSON struct {
+		Pages float64 `json:"pages"`
+		Days  float64 `json:"days"`
+	}
+	deviationsJSON struct {
+		Sigmas float64               `json:"sigmas"`
+		Chunks map[string]chunksJSON `json:"chunks"`
+	}
+	// chunksJSON has the values of chunks, or what they come to.
+	chunksJSON struct {
+		Values []float64 `json:"values,omitempty"`
+		Mean   float64   `json:"mean"`
+		StdDev float64   `json:"std_dev"`
+		Number int       `json:"number"`
 	}
 )
 
@@ -104,62 +131,191 @@ func (l *limitJSON) UnmarshalJSON(data []byte) error {
 // are refused, so that a misspelt setting is not lost. Errors are *[Error] for
 // broken rules, or those of encoding/json.
 func Parse(data []byte) (*Profile, error) {
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	var w profileJSON
-	if err := decoder.Decode(&w); err != nil {
+	var p Profile
+	if err := p.read(data, true); err != nil {
 		return nil, fmt.Errorf("read profile: %w", err)
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, &Error{Rule: "PROFILE_JSON", Detail: "there is more after the profile"}
-	}
-	p, err := w.profile()
-	if err != nil {
-		return nil, err
 	}
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	return p, nil
+	return &p, nil
+}
+
+// ParseMonitors reads a JSON list of monitors, each as in the JSON form of a
+// profile. [Profile.Validate] holds them against a profile.
+func ParseMonitors(data []byte) ([]Monitor, error) {
+	var monitors []Monitor
+	if err := decode(data, &monitors, true); err != nil {
+		return nil, fmt.Errorf("read monitors: %w", err)
+	}
+	return monitors, nil
+}
+
+// decode reads one JSON document.
+func decode(data []byte, to any, strict bool) error {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	if strict {
+		decoder.DisallowUnknownFields()
+	}
+	if err := decoder.Decode(to); err != nil {
+		return err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return &Error{Rule: "PROFILE_JSON", Detail: "there is more after the end"}
+	}
+	return nil
 }
 
 // MarshalJSON implements [json.Marshaler]; see the package comment for the form.
 func (p Profile) MarshalJSON() ([]byte, error) {
-	return json.Marshal(profileJSON{
-		Format: Format, Space: p.Space, Name: p.Name, Version: p.Version, UID: p.UID,
-		DriftType: p.DriftType, Features: p.Features,
-		Binning: p.Binning.wire(), Alert: p.Alert.wire(),
-	})
+	w := profileJSON{
+		Format: Format, Space: p.Space, Name: p.Name, Version: p.Version, UID: p.UID, Features: p.Features,
+		Binning: p.Binning.wire(), Correction: p.Correction, Monitors: p.Monitors,
+		Schedule: scheduleJSON{Cron: p.Schedule.Cron, Zone: p.Schedule.Zone, OnClose: p.Schedule.OnClose},
+	}
+	if p.Schedule.Lookback != 0 {
+		w.Schedule.Lookback = p.Schedule.Lookback.String()
+	}
+	return json.Marshal(w)
 }
 
 // UnmarshalJSON implements [json.Unmarshaler]. It does not validate; [Parse]
 // does.
-func (p *Profile) UnmarshalJSON(data []byte) error {
-	var w profileJSON
-	if err := json.Unmarshal(data, &w); err != nil {
+func (p *Profile) UnmarshalJSON(data []byte) error { return p.read(data, false) }
+
+// read reads either format; strict refuses members that it does not know.
+func (p *Profile) read(data []byte, strict bool) error {
+	var format struct {
+		Format int `json:"format"`
+	}
+	if err := json.NewDecoder(bytes.NewReader(data)).Decode(&format); err != nil {
 		return err
 	}
-	read, err := w.profile()
+	var read interface{ profile() (*Profile, error) }
+	switch format.Format {
+	case Format:
+		read = new(profileJSON)
+	case 1:
+		read = new(format1JSON)
+	default:
+		return &Error{Rule: "PROFILE_FORMAT", Detail: "format " + strconv.Itoa(format.Format) + " is not 1 or " + strconv.Itoa(Format)}
+	}
+	if err := decode(data, read, strict); err != nil {
+		return err
+	}
+	made, err := read.profile()
 	if err != nil {
 		return err
 	}
-	*p = *read
+	made.FillDefaults()
+	*p = *made
 	return nil
 }
 
 func (w *profileJSON) profile() (*Profile, error) {
-	if w.Format != Format {
-		return nil, &Error{Rule: "PROFILE_FORMAT", Detail: "format " + strconv.Itoa(w.Format) + " is not " + strconv.Itoa(Format)}
+	p := &Profile{
+		Space: w.Space, Name: w.Name, Version: w.Version, UID: w.UID, Features: w.Features, Correction: w.Correction, Monitors: w.Monitors,
+		Schedule: Schedule{Cron: w.Schedule.Cron, Zone: w.Schedule.Zone, OnClose: w.Schedule.OnClose},
 	}
-	p := &Profile{Space: w.Space, Name: w.Name, Version: w.Version, UID: w.UID, DriftType: w.DriftType, Features: w.Features}
 	var err error
 	if p.Binning, err = w.Binning.binning(); err != nil {
 		return nil, err
 	}
-	if p.Alert, err = w.Alert.alert(); err != nil {
-		return nil, err
+	p.Schedule.Lookback, err = lookback(w.Schedule.Lookback)
+	return p, err
+}
+
+func lookback(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
 	}
-	return p, nil
+	span, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, &Error{Rule: "LOOKBACK", Detail: "lookback " + strconv.Quote(text) + " is not a duration such as 24h"}
+	}
+	return span, nil
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (m Monitor) MarshalJSON() ([]byte, error) {
+	w := monitorJSON{
+		Name: m.Name, Detector: m.Detector, Features: m.Features, Parameters: m.Parameters, Threshold: m.Threshold.wire(),
+		MinSample: m.MinSample, Severity: m.Severity, Routes: m.Routes,
+	}
+	if m.Persistence != (Persistence{K: 1, N: 1}) {
+		w.Persistence = &persistenceJSON{K: m.Persistence.K, N: m.Persistence.N}
+	}
+	return json.Marshal(w)
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]: what is not there has its default.
+func (m *Monitor) UnmarshalJSON(data []byte) error {
+	var w monitorJSON
+	if err := decode(data, &w, true); err != nil {
+		return err
+	}
+	*m = Monitor{
+		Name: w.Name, Detector: w.Detector, Features: w.Features, Parameters: w.Parameters, MinSample: w.MinSample,
+		Severity: w.Severity, Routes: w.Routes,
+	}
+	if w.Persistence != nil {
+		m.Persistence = Persistence{K: w.Persistence.K, N: w.Persistence.N}
+	}
+	if w.Threshold != nil {
+		t, err := w.Threshold.threshold()
+		if err != nil {
+			err.Monitor = w.Name
+			return err
+		}
+		m.Threshold = t
+	}
+	*m = m.withDefaults()
+	return nil
+}
+
+func (t Threshold) wire() *thresholdJSON {
+	switch t.Limit {
+	case Fixed:
+		return &thresholdJSON{Fixed: &t.Value}
+	case Budget:
+		return &thresholdJSON{Budget: &budgetJSON{Pages: t.Pages, Days: t.Days}}
+	case Deviations:
+		w := &deviationsJSON{Sigmas: t.Sigmas, Chunks: make(map[string]chunksJSON, len(t.Chunks))}
+		for name, c := range t.Chunks {
+			w.Chunks[name] = chunksJSON{Mean: c.Mean, StdDev: c.StdDev, Number: c.Number}
+		}
+		return &thresholdJSON{Deviations: w}
+	case Significance:
+		return &thresholdJSON{Significance: &t.Alpha}
+	}
+	return nil
+}
+
+func (w *thresholdJSON) threshold() (t Threshold, err *Error) {
+	named := 0
+	if w.Fixed != nil {
+		t, named = Above(*w.Fixed), named+1
+	}
+	if w.Significance != nil {
+		t, named = Significant(*w.Significance), named+1
+	}
+	if w.Budget != nil {
+		t, named = AtMost(w.Budget.Pages, w.Budget.Days), named+1
+	}
+	if w.Deviations != nil {
+		t, named = Beyond(w.Deviations.Sigmas, make(map[string]Chunks, len(w.Deviations.Chunks))), named+1
+		for name, c := range w.Deviations.Chunks {
+			t.Chunks[name] = Chunks{Mean: c.Mean, StdDev: c.StdDev, Number: c.Number}
+			if len(c.Values) > 0 {
+				t.Chunks[name] = ChunksOf(c.Values)
+			}
+		}
+	}
+	if named != 1 {
+		return t, &Error{Rule: "THRESHOLD_LIMIT", Detail: "a threshold names " + strconv.Itoa(named) +
+			" of fixed, significance, budget and deviations, not one"}
+	}
+	return t, nil
 }
 
 // MarshalJSON implements [json.Marshaler].
@@ -230,56 +386,4 @@ func (w *binningJSON) binning() (Binning, error) {
 	}
 	b = b.withDefaults()
 	return b, b.Validate()
-}
-
-func (a Alert) wire() alertJSON {
-	w := alertJSON{Schedule: a.Schedule, Monitored: a.Monitored, MinSample: a.MinSample, OnClose: a.OnClose}
-	if w.Monitored == nil {
-		w.Monitored = []string{}
-	}
-	t := a.Threshold.withDefaults()
-	if t.Limit == Fixed {
-		w.Threshold = map[Limit]thresholdNum{Fixed: {Value: &t.Value}}
-	} else {
-		w.Threshold = map[Limit]thresholdNum{t.Limit: {Alpha: &t.Alpha}}
-	}
-	if a.Lookback != 0 {
-		w.Lookback = a.Lookback.String()
-	}
-	for _, r := range a.Routes {
-		w.Routes = append(w.Routes, routeJSON(r))
-	}
-	return w
-}
-
-func (w *alertJSON) alert() (Alert, error) {
-	a := Alert{Schedule: w.Schedule, MinSample: w.MinSample, OnClose: w.OnClose}
-	if len(w.Monitored) > 0 {
-		a.Monitored = w.Monitored
-	}
-	for _, r := range w.Routes {
-		a.Routes = append(a.Routes, Route(r))
-	}
-	if w.Lookback != "" {
-		span, err := time.ParseDuration(w.Lookback)
-		if err != nil {
-			return a, &Error{Rule: "LOOKBACK", Detail: "lookback " + strconv.Quote(w.Lookback) + " is not a duration such as 24h"}
-		}
-		a.Lookback = span
-	}
-	if len(w.Threshold) > 1 {
-		return a, &Error{Rule: "THRESHOLD_LIMIT", Detail: "threshold names more than one rule"}
-	}
-	a.Threshold = a.Threshold.withDefaults()
-	for limit, num := range w.Threshold {
-		switch {
-		case limit == Fixed && num.Value != nil && num.Alpha == nil:
-			a.Threshold = Threshold{Limit: limit, Value: *num.Value}
-		case limit != Fixed && num.Alpha != nil && num.Value == nil:
-			a.Threshold = Threshold{Limit: limit, Alpha: *num.Alpha}
-		default:
-			return a, &Error{Rule: "THRESHOLD_LIMIT", Detail: "a Fixed threshold has a threshold, Normal and ChiSquare have an alpha"}
-		}
-	}
-	return a, a.Threshold.Validate()
 }

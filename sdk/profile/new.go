@@ -23,8 +23,12 @@ type Options struct {
 	// Features names the columns to use, in this order; empty means all, in
 	// their own order.
 	Features []string
-	// Alert says when to evaluate and what counts as drift.
-	Alert Alert
+	// Schedule says when to evaluate; zero means daily.
+	Schedule Schedule
+	// Correction over features and monitors; empty means [BenjaminiHochberg].
+	Correction Correction
+	// Monitors say what is judged and how; none means [DefaultMonitor].
+	Monitors []Monitor
 }
 
 // New makes a profile from reference columns, which must have equal lengths. It
@@ -36,13 +40,10 @@ func New(columns []Column, opts Options) (*Profile, error) {
 	}
 	p := &Profile{
 		Space: opts.Space, Name: opts.Name, Version: opts.Version,
-		DriftType: PSIDrift, Binning: opts.Binning.withDefaults(), Alert: opts.Alert,
+		Binning: opts.Binning, Schedule: opts.Schedule, Correction: opts.Correction, Monitors: slices.Clone(opts.Monitors),
 		Features: make([]Feature, 0, len(columns)),
 	}
-	p.Alert.Threshold = p.Alert.Threshold.withDefaults()
-	if p.Alert.Schedule == "" {
-		p.Alert.Schedule = DefaultSchedule
-	}
+	p.FillDefaults()
 	if err := p.Binning.Validate(); err != nil {
 		return nil, err
 	}

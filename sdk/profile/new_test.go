@@ -162,11 +162,10 @@ func TestNewNamesWhatIsWrong(t *testing.T) {
 		{"no spread", []profile.Column{{Name: "y", Type: profile.Int, Numbers: []float64{1, 1, 1}}},
 			func(o *profile.Options) { o.Binning.Rule = profile.Scott }, "NO_SPREAD", "y"},
 		{"name", []profile.Column{good}, func(o *profile.Options) { o.Name = "a/b" }, "PROFILE_NAME", ""},
-		{"alpha", []profile.Column{good}, func(o *profile.Options) {
-			o.Alert.Threshold = profile.Threshold{Limit: profile.Normal, Alpha: 2}
-		}, "THRESHOLD_ALPHA", ""},
-		{"monitored", []profile.Column{good}, func(o *profile.Options) { o.Alert.Monitored = []string{"z"} }, "FEATURES_TO_MONITOR", "z"},
-		{"lookback", []profile.Column{good}, func(o *profile.Options) { o.Alert.Lookback = time.Second }, "LOOKBACK", ""},
+		{"monitored", []profile.Column{good}, func(o *profile.Options) {
+			o.Monitors = []profile.Monitor{{Name: "m", Detector: "psi", Features: []string{"z"}}}
+		}, "MONITOR_FEATURES", "z"},
+		{"lookback", []profile.Column{good}, func(o *profile.Options) { o.Schedule.Lookback = time.Second }, "LOOKBACK", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			opts := profile.Options{Space: "s", Name: "n"}
@@ -187,10 +186,19 @@ func TestJSONKeepsEveryDigit(t *testing.T) {
 	for _, binning := range []profile.Binning{{}, {Rule: profile.Manual, Bins: 7}, {Rule: profile.Doane}} {
 		p, err := profile.New(wine(t), profile.Options{
 			Space: "examples", Name: "wine", Version: "1.2.3", Binning: binning, Categories: []string{"quality"},
-			Alert: profile.Alert{
-				Schedule: "*/5 * * * *", Monitored: []string{"alcohol", "pH"}, MinSample: 200, Lookback: time.Hour, OnClose: true,
-				Threshold: profile.Threshold{Limit: profile.Fixed, Value: 0.2},
-				Routes:    []profile.Route{{Kind: "Slack", Settings: map[string]string{"channel": "c"}}},
+			Schedule:   profile.Schedule{Cron: "*/5 * * * *", Zone: "Europe/Rome", Lookback: time.Hour, OnClose: true},
+			Correction: profile.Holm,
+			Monitors: []profile.Monitor{
+				{Name: "psi", Detector: "psi"},
+				{
+					Name: "shape", Detector: "ks", Features: []string{"alcohol", "pH"}, Parameters: map[string]float64{"smoothing": 0.1},
+					Threshold: profile.Above(0.2), MinSample: 200, Persistence: profile.Persistence{K: 2, N: 3},
+					Severity: profile.Critical, Routes: []string{"pager"},
+				},
+				{Name: "monthly", Detector: "psi", Threshold: profile.AtMost(1, 30), Severity: profile.Info},
+				{Name: "chunks", Detector: "psi", Threshold: profile.Beyond(3, map[string]profile.Chunks{
+					"alcohol": profile.ChunksOf([]float64{0.1, 0.2, 0.4}),
+				})},
 			},
 		})
 		if err != nil {
@@ -224,7 +232,7 @@ func TestJSONForm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"format":1,"space":"ml","name":"churn","drift_type":"Psi","features":[` +
+	const want = `{"format":2,"space":"ml","name":"churn","features":[` +
 		`{"id":"age","bin_type":"Numeric","value_type":"int","bins":[` +
 		`{"id":1,"lower_limit":"-inf","upper_limit":30.5,"count":2,"proportion":0.5},` +
 		`{"id":2,"lower_limit":30.5,"upper_limit":"inf","count":2,"proportion":0.5}],` +
@@ -234,7 +242,8 @@ func TestJSONForm(t *testing.T) {
 		`{"id":1,"lower_limit":null,"upper_limit":null,"category":"red","count":3,"proportion":0.75}],` +
 		`"baseline":{"rows":4,"special":[0,0,0,0,0],"min":0,"max":0,"mean":0,"std_dev":0}}],` +
 		`"binning_strategy":{"QuantileBinning":{"num_bins":2}},` +
-		`"alert_config":{"schedule":"0 0 0 * * *","features_to_monitor":[],"threshold":{"ChiSquare":{"alpha":0.05}}}}`
+		`"schedule":{"cron":"0 0 0 * * *","zone":"UTC"},"correction":"benjamini_hochberg",` +
+		`"monitors":[{"name":"psi","detector":"psi","threshold":{"significance":0.05},"severity":"warning"}]}`
 	if string(text) != want {
 		t.Errorf("JSON form\n%s\nwant\n%s", text, want)
 	}
@@ -252,8 +261,7 @@ func TestParseRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ name, old, new, rule string }{
-		{"format", `"format":1`, `"format":2`, "PROFILE_FORMAT"},
-		{"drift type", `"drift_type":"Psi"`, `"drift_type":"Spc"`, "DRIFT_TYPE"},
+		{"format", `"format":2`, `"format":3`, "PROFILE_FORMAT"},
 		{"kind", `"bin_type":"Numeric"`, `"bin_type":"Category"`, "FEATURE_KIND"},
 		{"value type", `"value_type":"float"`, `"value_type":"complex"`, "FEATURE_TYPE"},
 		{"limits", `"upper_limit":10.5`, `"upper_limit":10.6`, "BIN_LIMITS"},
@@ -261,10 +269,15 @@ func TestParseRefuses(t *testing.T) {
 		{"share", `"proportion":0.5`, `"proportion":0.4`, "BIN_PROPORTION"},
 		{"negative share", `"proportion":0.5`, `"proportion":-0.5`, "BIN_PROPORTION"},
 		{"id", `"id":2`, `"id":3`, "BIN_ID"},
-		{"threshold", `{"ChiSquare":{"alpha":0.05}}`, `{"Fixed":{"alpha":0.05}}`, "THRESHOLD_LIMIT"},
+		{"two thresholds", `{"significance":0.05}`, `{"significance":0.05,"fixed":1}`, "THRESHOLD_LIMIT"},
+		{"no threshold", `{"significance":0.05}`, `{}`, "THRESHOLD_LIMIT"},
+		{"no monitors", `"monitors":[{"name":"psi"`, `"monitors":[{"name":""`, "MONITOR_NAME"},
+		{"zone", `"zone":"UTC"`, `"zone":"Local"`, "ZONE"},
+		{"correction", `"benjamini_hochberg"`, `"hope"`, "CORRECTION"},
+		{"misspelt in a monitor", `"severity"`, `"severeness"`, ""},
 		{"strategy", `{"QuantileBinning":{"num_bins":2}}`, `{"EqualWidthBinning":{"method":{"Knuth":null}}}`, "BINNING_RULE"},
-		{"two documents", `"0 0 0 * * *"`, `"0 0 0 * * *"`, "PROFILE_JSON"},
-		{"misspelt", `"schedule"`, `"shedule"`, ""},
+		{"two documents", "", "", "PROFILE_JSON"},
+		{"misspelt", `"cron"`, `"crown"`, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			changed := strings.Replace(string(text), c.old, c.new, 1)
@@ -296,6 +309,7 @@ func FuzzParse(f *testing.F) {
 	text, _ := json.Marshal(p)
 	f.Add(text)
 	f.Add([]byte(`{"format":1,"features":[{"id":"x","bins":[{}]}]}`))
+	f.Add([]byte(`{"format":2,"monitors":[{"threshold":{"deviations":{"chunks":{"x":{"values":[1,2]}}}}}]}`))
 	f.Add([]byte(`{"format":1,"binning_strategy":{"EqualWidthBinning":{"method":{"Doane":null}}}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := profile.Parse(data)

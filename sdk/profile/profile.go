@@ -1,13 +1,12 @@
 package profile
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
 	"regexp"
 	"slices"
-	"strconv"
-	"time"
 	"unicode/utf8"
 )
 
@@ -23,17 +22,6 @@ const (
 	MaxCategory = 1024
 )
 
-// PSIDrift is the drift type of profiles compared by the population stability
-// index, in Scouter's spelling.
-const PSIDrift = "Psi"
-
-// DefaultSchedule evaluates once a day at midnight UTC.
-const DefaultSchedule = "0 0 0 * * *"
-
-// SamplesPerBin is the multiple of the number of bins that a sample must exceed
-// to be judged when the profile names no minimum.
-const SamplesPerBin = 10
-
 // Profile fixes what later data are compared with. It is a value without
 // behaviour over time: a server gives it Version and UID, and it never changes
 // afterwards. Reading it is safe from many goroutines.
@@ -44,62 +32,46 @@ type Profile struct {
 	Version string
 	// UID is the server's id of this version; empty before registration.
 	UID string
-	// DriftType is [PSIDrift].
-	DriftType string
 	// Features in the order of the values in stored records.
 	Features []Feature
 	// Binning is how the numeric bins were chosen; for the record only.
 	Binning Binning
-	// Alert says when to evaluate and what counts as drift.
-	Alert Alert
+	// Schedule says when to evaluate, and over what.
+	Schedule Schedule
+	// Correction keeps the significance over all features and monitors. Empty
+	// means [BenjaminiHochberg].
+	Correction Correction
+	// Monitors say what is judged and how. None means [DefaultMonitor].
+	Monitors []Monitor
 }
 
-// Alert says when a profile is evaluated, what counts as drift, and who hears.
-type Alert struct {
-	// Schedule is a cron expression in UTC, with five fields, or six with
-	// seconds first. Empty means [DefaultSchedule].
-	Schedule string
-	// Monitored are the features to judge; empty means all.
-	Monitored []string
-	// Threshold is the index above which a feature has drifted.
-	Threshold Threshold
-	// MinSample is the least number of observations of a feature that is
-	// judged; below it the verdict is insufficient. 0 means more than
-	// [SamplesPerBin] for each of the feature's bins.
-	MinSample uint64
-	// Lookback is the span of event time that an evaluation covers, back from
-	// its slot. 0 means back to the slot before.
-	Lookback time.Duration
-	// OnClose also evaluates as each minute of event time closes.
-	OnClose bool
-	// Routes name where alerts go; empty means the console.
-	Routes []Route
-}
-
-// Route is one destination of alerts: a kind such as "Console", "Slack" or
-// "OpsGenie", and its settings.
-type Route struct {
-	Kind     string
-	Settings map[string]string
-}
-
-// Minimum returns the least number of observations at which feature f is
-// judged.
-func (a Alert) Minimum(f *Feature) uint64 {
-	if a.MinSample > 0 {
-		return a.MinSample
+// FillDefaults gives what is not set its default. Profiles made by [New], read
+// by [Parse] or off the wire have theirs.
+func (p *Profile) FillDefaults() {
+	p.Binning = p.Binning.withDefaults()
+	p.Schedule.Cron = cmp.Or(p.Schedule.Cron, DefaultCron)
+	p.Schedule.Zone = cmp.Or(p.Schedule.Zone, "UTC")
+	p.Correction = cmp.Or(p.Correction, BenjaminiHochberg)
+	if len(p.Monitors) == 0 {
+		p.Monitors = []Monitor{DefaultMonitor()}
 	}
-	return uint64(SamplesPerBin*len(f.Bins)) + 1
-}
-
-// Monitors reports whether the feature is judged.
-func (a Alert) Monitors(name string) bool {
-	return len(a.Monitored) == 0 || slices.Contains(a.Monitored, name)
+	for i, m := range p.Monitors {
+		p.Monitors[i] = m.withDefaults()
+	}
 }
 
 // Feature returns the index of the feature with that name, or -1.
 func (p *Profile) Feature(name string) int {
 	return slices.IndexFunc(p.Features, func(f Feature) bool { return f.Name == name })
+}
+
+// Monitor returns the monitor with that name, or nil.
+func (p *Profile) Monitor(name string) *Monitor {
+	i := slices.IndexFunc(p.Monitors, func(m Monitor) bool { return m.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &p.Monitors[i]
 }
 
 // nameRule keeps names printable in paths, metrics and SQL without quoting.
@@ -116,11 +88,12 @@ func (p *Profile) Validate() error {
 				"the %s %.50q is not 1 to %d letters, digits, dots, dashes and underscores beginning with a letter or digit", what, name, MaxName)})
 		}
 	}
-	if p.DriftType != PSIDrift {
-		problems = append(problems, &Error{Rule: "DRIFT_TYPE", Detail: "drift type " + strconv.Quote(p.DriftType) + " is not " + PSIDrift})
+	if err := p.Binning.Validate(); err != nil {
+		problems = append(problems, err)
 	}
 	problems = append(problems, p.checkFeatures()...)
-	problems = append(problems, p.checkAlert()...)
+	problems = append(problems, p.checkSchedule()...)
+	problems = append(problems, p.checkMonitors()...)
 	return errors.Join(problems...)
 }
 
@@ -138,22 +111,6 @@ func (p *Profile) checkFeatures() (problems []error) {
 			problems = append(problems, &Error{Column: f.Name, Rule: "FEATURE_NAME", Detail: "the name appears twice"})
 		}
 		seen[f.Name] = true
-	}
-	return problems
-}
-
-func (p *Profile) checkAlert() (problems []error) {
-	a := &p.Alert
-	if err := a.Threshold.Validate(); err != nil {
-		problems = append(problems, err)
-	}
-	for _, name := range a.Monitored {
-		if p.Feature(name) < 0 {
-			problems = append(problems, &Error{Column: name, Rule: "FEATURES_TO_MONITOR", Detail: "the profile has no such feature"})
-		}
-	}
-	if a.Lookback < 0 || a.Lookback%time.Minute != 0 {
-		problems = append(problems, &Error{Rule: "LOOKBACK", Detail: "lookback " + a.Lookback.String() + " is not a whole number of minutes"})
 	}
 	return problems
 }

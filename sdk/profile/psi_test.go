@@ -63,60 +63,50 @@ func TestPSIOfCounts(t *testing.T) {
 	}
 }
 
-func TestThresholdVectors(t *testing.T) {
+func TestIndexThresholdVectors(t *testing.T) {
 	t.Parallel()
-	chi := profile.Threshold{Limit: profile.ChiSquare, Alpha: 0.05}
-	normal := profile.Threshold{Limit: profile.Normal, Alpha: 0.05}
 	for _, c := range []struct {
-		m          uint64
-		bins       int
-		chi, gauss float64
+		reference, sample uint64
+		bins              int
+		want              float64
 	}{
-		{100, 10, 0.169189776, 0.159785229},
-		{200, 10, 0.084594888, 0.079892615},
-		{400, 10, 0.042297444, 0.039946307},
-		{1000, 10, 0.016918978, 0.015978523},
-		{1000, 20, 0.030143527, 0.029139559},
-		{500, 3, 0.011982929, 0.010579415},
+		{0, 100, 10, 0.169189776}, {0, 200, 10, 0.084594888}, {0, 400, 10, 0.042297444},
+		{0, 1000, 10, 0.016918978}, {0, 1000, 20, 0.030143527}, {0, 500, 3, 0.011982929},
+		{1000, 1000, 10, 2 * 0.016918978}, {100, 400, 10, 0.169189776 + 0.042297444},
 	} {
-		if got := chi.At(c.m, c.bins); math.Abs(got-c.chi) > 6e-10 {
-			t.Errorf("chi-square of %d in %d: %.12f, want %.9f", c.m, c.bins, got, c.chi)
+		got := profile.IndexThreshold(0.05, c.reference, c.sample, c.bins)
+		if math.Abs(got-c.want) > 1.2e-9 {
+			t.Errorf("%d against %d in %d: %.12f, want %.9f", c.sample, c.reference, c.bins, got, c.want)
 		}
-		if got := normal.At(c.m, c.bins); math.Abs(got-c.gauss) > 6e-10 {
-			t.Errorf("normal of %d in %d: %.12f, want %.9f", c.m, c.bins, got, c.gauss)
-		}
-		if (profile.Threshold{}).At(c.m, c.bins) != chi.At(c.m, c.bins) {
-			t.Errorf("the zero threshold is not chi-square at 0.05")
+		if p := profile.IndexSignificance(got, c.reference, c.sample, c.bins); math.Abs(p-0.05) > 1e-14 {
+			t.Errorf("%d against %d in %d: the threshold at 0.05 has significance %v", c.sample, c.reference, c.bins, p)
 		}
 	}
-	if got := (profile.Threshold{Limit: profile.ChiSquare, Alpha: 0.01}).At(100, 10); math.Abs(got-0.216659943) > 6e-10 {
-		t.Errorf("chi-square at 0.01: %.12f", got)
+	if got := profile.IndexThreshold(0.01, 0, 100, 10); math.Abs(got-0.216659943) > 6e-10 {
+		t.Errorf("at 0.01: %.12f", got)
 	}
 }
 
-func TestThresholdEdges(t *testing.T) {
+func TestIndexEdges(t *testing.T) {
 	t.Parallel()
-	if got := (profile.Threshold{Limit: profile.Fixed, Value: 0.25}).At(0, 1); got != 0.25 {
-		t.Errorf("fixed: %v", got)
+	if got := profile.IndexThreshold(0, 10, 100, 10); !math.IsInf(got, 1) {
+		t.Errorf("alpha 0: %v, want +Inf", got)
 	}
-	for _, limit := range []profile.Limit{profile.Normal, profile.ChiSquare} {
-		if got := (profile.Threshold{Limit: limit}).At(100, 10); !math.IsInf(got, 1) {
-			t.Errorf("%s at alpha 0: %v, want +Inf", limit, got)
-		}
-		if got := (profile.Threshold{Limit: limit, Alpha: 0.05}).At(100, 1); got != 0 {
-			t.Errorf("%s of one bin: %v, want 0", limit, got)
-		}
-		if got := (profile.Threshold{Limit: limit, Alpha: 0.05}).At(0, 10); !math.IsInf(got, 1) {
-			t.Errorf("%s of no sample: %v, want +Inf", limit, got)
-		}
+	if got := profile.IndexThreshold(0.05, 10, 0, 10); !math.IsInf(got, 1) {
+		t.Errorf("no sample: %v, want +Inf", got)
 	}
-	for _, bad := range []profile.Threshold{
-		{Limit: profile.Fixed, Value: -1}, {Limit: profile.Fixed, Value: math.NaN()},
-		{Limit: profile.Normal, Alpha: 1}, {Limit: profile.ChiSquare, Alpha: -0.1},
-		{Limit: profile.ChiSquare, Alpha: math.NaN()}, {Limit: "Folklore"},
+	if got := profile.IndexThreshold(0.05, 10, 100, 1); got != 0 {
+		t.Errorf("one bin: %v, want 0", got)
+	}
+	for _, p := range []float64{
+		profile.IndexSignificance(0, 10, 100, 10), profile.IndexSignificance(1, 10, 0, 10), profile.IndexSignificance(1, 10, 100, 1),
+		profile.IndexSignificance(math.NaN(), 10, 100, 10),
 	} {
-		if bad.Validate() == nil {
-			t.Errorf("%+v is accepted", bad)
+		if p != 1 {
+			t.Errorf("nothing to go by: %v, want 1", p)
 		}
+	}
+	if p := profile.IndexSignificance(20, 1000, 1000, 10); p != 0 && !(p < 1e-300) {
+		t.Errorf("a huge index has significance %v", p)
 	}
 }

@@ -5,76 +5,138 @@ import (
 	"strconv"
 )
 
-// Limit names a way to compute the threshold of the index.
+// Limit names a kind of [Threshold].
 type Limit string
 
-// The ways. Under no drift the index of M observations in B bins is about
-// chi-square with B-1 degrees of freedom over M (Yurdakul 2018).
+// The limits.
 const (
-	// Fixed is a number, whatever the sample.
-	Fixed Limit = "Fixed"
-	// Normal is (B-1)/M + z(1-α)·√(2(B-1))/M.
-	Normal Limit = "Normal"
-	// ChiSquare is the χ² quantile of 1-α with B-1 degrees of freedom, over M.
-	ChiSquare Limit = "ChiSquare"
+	// Fixed is a value of the statistic.
+	Fixed Limit = "fixed"
+	// Significance is a false alarm rate per evaluation, kept over many features
+	// and monitors by the profile's [Correction].
+	Significance Limit = "significance"
+	// Budget is a number of false pages in a time.
+	Budget Limit = "budget"
+	// Deviations is a distance from the mean of reference chunks.
+	Deviations Limit = "deviations"
 )
 
-// DefaultAlpha is the false alarm rate per feature and evaluation when none is
-// given.
+// DefaultAlpha is the significance when none is given.
 const DefaultAlpha = 0.05
 
-// Threshold is a [Limit] with its number. The zero value means ChiSquare with
-// [DefaultAlpha].
+// Threshold is what a statistic is held against: a [Limit] with its numbers; the
+// others are zero. Make it with [Above], [Significant], [AtMost] or [Beyond].
+// The zero value means Significant(DefaultAlpha).
 type Threshold struct {
 	Limit Limit
-	// Value is the threshold of Fixed; at least 0.
+	// Value is that of Fixed.
 	Value float64
-	// Alpha is the false alarm rate of Normal and ChiSquare, in [0, 1). At 0
-	// the threshold is infinite and nothing alerts.
+	// Alpha is that of Significance.
 	Alpha float64
+	// Pages in Days are those of Budget.
+	Pages, Days float64
+	// Sigmas is how many standard deviations from the mean are allowed by
+	// Deviations, and Chunks what the statistic of each feature was like.
+	Sigmas float64
+	Chunks map[string]Chunks
+}
+
+// Above is drift when the statistic is above value.
+func Above(value float64) Threshold { return Threshold{Limit: Fixed, Value: value} }
+
+// Significant is drift when a statistic like this is less likely than alpha
+// where nothing moved. At 0 nothing is drift.
+func Significant(alpha float64) Threshold { return Threshold{Limit: Significance, Alpha: alpha} }
+
+// AtMost is a significance such that, where nothing moved, no more than so many
+// alerts are raised in so many days on average, given the schedule, the
+// persistence and all features of the monitor.
+func AtMost(pages, days float64) Threshold {
+	return Threshold{Limit: Budget, Pages: pages, Days: days}
+}
+
+// Beyond is drift when the statistic of a feature is more than so many standard
+// deviations away from its mean over reference chunks. Features without chunks
+// are not judged.
+func Beyond(sigmas float64, chunks map[string]Chunks) Threshold {
+	return Threshold{Limit: Deviations, Sigmas: sigmas, Chunks: chunks}
 }
 
 func (t Threshold) withDefaults() Threshold {
 	if t.Limit == "" {
-		return Threshold{Limit: ChiSquare, Alpha: DefaultAlpha}
+		return Significant(DefaultAlpha)
 	}
 	return t
 }
 
-// Validate reports an unknown limit or a number outside its range.
-func (t Threshold) Validate() error {
-	t = t.withDefaults()
+func (t Threshold) check() *Error {
 	switch t.Limit {
 	case Fixed:
 		if t.Value >= 0 && finite(t.Value) {
 			return nil
 		}
 		return &Error{Rule: "THRESHOLD_VALUE", Detail: "a fixed threshold of " + number(t.Value) + " is not at least 0"}
-	case Normal, ChiSquare:
+	case Significance:
 		if t.Alpha >= 0 && t.Alpha < 1 {
 			return nil
 		}
-		return &Error{Rule: "THRESHOLD_ALPHA", Detail: "alpha " + number(t.Alpha) + " is not at least 0 and below 1"}
+		return &Error{Rule: "THRESHOLD_ALPHA", Detail: "significance " + number(t.Alpha) + " is not at least 0 and below 1"}
+	case Budget:
+		if t.Pages > 0 && finite(t.Pages) && t.Days > 0 && finite(t.Days) {
+			return nil
+		}
+		return &Error{Rule: "THRESHOLD_BUDGET", Detail: number(t.Pages) + " false pages in " + number(t.Days) + " days are not two positive numbers"}
+	case Deviations:
+		return t.checkChunks()
 	}
 	return &Error{Rule: "THRESHOLD_LIMIT", Detail: "unknown threshold " + strconv.Quote(string(t.Limit))}
 }
 
-// At returns the threshold for an index of sample observations in bins bins.
-// Drift means an index strictly above it. It is +Inf for an empty sample, and
-// for alpha 0. With a single bin ChiSquare is 0, which no index exceeds.
-func (t Threshold) At(sample uint64, bins int) float64 {
-	t = t.withDefaults()
-	if t.Limit == Fixed {
-		return t.Value
+func (t Threshold) checkChunks() *Error {
+	if !(t.Sigmas > 0) || !finite(t.Sigmas) || len(t.Chunks) == 0 {
+		return &Error{Rule: "THRESHOLD_CHUNKS", Detail: number(t.Sigmas) + " standard deviations over the chunks of " +
+			strconv.Itoa(len(t.Chunks)) + " features; a positive number and at least one feature are needed"}
 	}
-	if sample == 0 || t.Alpha <= 0 {
-		return math.Inf(1)
+	for name, c := range t.Chunks {
+		if c.Number < 2 || !finite(c.Mean) || !finite(c.StdDev) || c.StdDev < 0 {
+			return &Error{Column: name, Rule: "THRESHOLD_CHUNKS", Detail: strconv.Itoa(c.Number) + " chunks with mean " + number(c.Mean) +
+				" and standard deviation " + number(c.StdDev) + "; at least 2 chunks and finite numbers are needed"}
+		}
 	}
-	m, df := float64(sample), max(bins-1, 0)
-	if t.Limit == Normal {
-		return float64(df)/m + float64(normalUpper(t.Alpha)*math.Sqrt(2*float64(df)))/m
-	}
-	return chiSquareUpper(t.Alpha, df) / m
+	return nil
 }
 
 func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+
+// scale is what the index of two samples is chi-square distributed over when
+// both are from one population (Yurdakul 2018): 1/N + 1/M. A reference of which
+// only proportions are known, 0, is taken as exact.
+func scale(reference, sample uint64) float64 {
+	s := 1 / float64(sample)
+	if reference > 0 {
+		s += 1 / float64(reference)
+	}
+	return s
+}
+
+// IndexThreshold returns the index that two samples from one population exceed
+// with probability alpha: the χ² quantile with bins-1 degrees of freedom times
+// 1/N + 1/M. It is +Inf for an empty sample and for alpha 0, and 0 for a single
+// bin.
+func IndexThreshold(alpha float64, reference, sample uint64, bins int) float64 {
+	if sample == 0 || alpha <= 0 {
+		return math.Inf(1)
+	}
+	return chiSquareUpper(alpha, max(bins-1, 0)) * scale(reference, sample)
+}
+
+// IndexSignificance returns the probability of an index of at least this when
+// both samples are from one population: the inverse of [IndexThreshold]. It is 1
+// for an empty sample and for a single bin.
+func IndexSignificance(index float64, reference, sample uint64, bins int) float64 {
+	if sample == 0 || bins < 2 || !(index > 0) {
+		return 1
+	}
+	_, q, _ := gammaTails(float64(bins-1)/2, index/scale(reference, sample)/2)
+	return min(max(q, 0), 1)
+}

@@ -1,6 +1,6 @@
 // Package sdktest is a gateway in memory, for tests of programs that use the
-// sdk. It takes records as the mesh does and keeps them; it can be told to
-// refuse records and to fail.
+// sdk. It takes records and profiles as the mesh does and keeps them; it can be
+// told to refuse records and to fail.
 //
 //	gateway := sdktest.New(t)
 //	client := gateway.Client()
@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
 
+	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	"github.com/driftmesh/driftmesh/sdk"
 )
@@ -32,6 +33,7 @@ type Rule func(*ingestv1.Record) *ingestv1.Rejection
 // Gateway is a gateway in memory. It is safe for concurrent use.
 type Gateway struct {
 	ingestv1.UnimplementedIngestServiceServer
+	driftv1.UnimplementedDriftServiceServer
 
 	t        testing.TB
 	listener *bufconn.Listener
@@ -39,6 +41,7 @@ type Gateway struct {
 
 	mu      sync.Mutex
 	records []*ingestv1.Record
+	known   []*registered
 	calls   []metadata.MD
 	rule    Rule
 	fail    []error  // of the next calls and batches
@@ -50,6 +53,7 @@ type Gateway struct {
 func New(t testing.TB) *Gateway {
 	g := &Gateway{t: t, listener: bufconn.Listen(1 << 20), server: grpc.NewServer()}
 	ingestv1.RegisterIngestServiceServer(g.server, g)
+	driftv1.RegisterDriftServiceServer(g.server, g)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -231,9 +235,7 @@ func (g *Gateway) take(ctx context.Context, records []*ingestv1.Record) ([]*inge
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.fail) > 0 {
-		err := g.fail[0]
-		g.fail = g.fail[1:]
+	if err := g.failing(); err != nil {
 		return nil, err
 	}
 	var rejections []*ingestv1.Rejection

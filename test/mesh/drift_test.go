@@ -197,7 +197,7 @@ func digits(t *testing.T, e *driftv1.Evaluation) string {
 	t.Helper()
 	var all strings.Builder
 	for _, s := range e.GetScores() {
-		fmt.Fprintf(&all, "%s %v %v %v %d\n", s.GetFeature(), s.GetVerdict(), s.GetValue(), s.GetThreshold(), s.GetSample())
+		fmt.Fprintf(&all, "%s %v %v %v %v %d\n", s.GetFeature(), s.GetVerdict(), s.GetValue(), s.GetThreshold(), s.GetAdjustedPValue(), s.GetSample())
 		for _, b := range s.GetBins() {
 			fmt.Fprintf(&all, "  %v %d", b.GetContribution(), b.GetCount())
 			for _, x := range b.GetExemplars() {
@@ -231,28 +231,34 @@ func requireAlert(t *testing.T, m *mesh.Mesh) {
 		Alerts []struct {
 			ID               string   `json:"id"`
 			ExemplarTraceIDs []string `json:"exemplar_trace_ids"`
-			Score            struct{ Feature string }
+			Monitor          string
+			Moved            []struct{ Feature string }
+			MovedCount       int `json:"moved_count"`
 			Occurrences      int
 		}
 	}
 	m.JSON(t, &list, "alerts", "list", "--open")
-	require.NotEmpty(t, list.Alerts)
+	require.Len(t, list.Alerts, 1, "one for all that moved")
+	a := list.Alerts[0]
+	require.Equal(t, "psi", a.Monitor)
+	require.NotEmpty(t, a.ExemplarTraceIDs)
+	require.Equal(t, 1, a.Occurrences)
+	require.Equal(t, "alcohol", a.Moved[0].Feature, "the worst first")
 	features := map[string]bool{}
-	for _, a := range list.Alerts {
-		features[a.Score.Feature] = true
-		require.NotEmpty(t, a.ExemplarTraceIDs, a.Score.Feature)
-		require.Equal(t, 1, a.Occurrences)
+	for _, s := range a.Moved {
+		features[s.Feature] = true
 	}
-	require.True(t, features["alcohol"], "%v", features)
 	for name, feature := range data.want {
 		require.Equal(t, feature.Samples["moved"].PSI > 0.2, features[name], name)
 	}
-	require.Eventually(t, func() bool { return strings.Contains(m.Log(), "drift of alcohol in default/moved/0.1.0 raised") }, 20*time.Second, 50*time.Millisecond)
+	require.Equal(t, len(features), a.MovedCount)
+	told := fmt.Sprintf("drift in default/moved/0.1.0 raised (monitor psi): %d features moved: alcohol psi", len(features))
+	require.Eventually(t, func() bool { return strings.Contains(m.Log(), told) }, 20*time.Second, 50*time.Millisecond)
 
 	// The same again is a repetition, not an alert.
 	m.MustCLI(t, "drift", "run", "default/moved", "--alert")
-	before := len(list.Alerts)
 	m.JSON(t, &list, "alerts", "list", "--open")
-	require.Len(t, list.Alerts, before)
+	require.Len(t, list.Alerts, 1)
+	require.Equal(t, 2, list.Alerts[0].Occurrences)
 	require.Contains(t, m.MustCLI(t, "alerts", "ack", list.Alerts[0].ID), "acknowledged")
 }

@@ -5,7 +5,7 @@
 //	          topic alerts (group drift-notifier): what people must hear
 //	produces  topic alerts
 //	calls     nobody
-//	owns      profiles, schedules, alert state (SQL schema drift); tables cells, scores; reads observations
+//	owns      profiles, schedules, alert state (SQL schema drift); tables cells, monitor_scores; reads observations
 //
 // The way from rows to people:
 //
@@ -20,6 +20,6 @@
 // batch. Whoever needs exact cells sooner, an evaluation, recomputes what waits
 // first. Every step may be done twice or by several workers at once: cells are
 // computed whole and know which of them has seen more (package window), scores
-// are keyed by profile and slot, verdicts on a slot count once (package alert),
-// and news carry ids.
+// are keyed by profile, slot, monitor and feature, verdicts on a slot count once
+// (package alert), and news carry ids.
 package drift

@@ -23,7 +23,7 @@ type engine struct {
 	cfg      Config
 	state    *store.State
 	cells    *store.Cells
-	profiles *profiles
+	profiles *profileCache
 	metrics  *metrics
 	now      func() time.Time
 }
@@ -59,7 +59,7 @@ func (e *engine) catchUp(ctx context.Context, p *known, start, end int64) error 
 			return err
 		}
 		// A profile that is evaluated as windows close needs them to wait on.
-		if p.Alert.OnClose {
+		if p.Schedule.OnClose {
 			continue
 		}
 		if err := e.state.WindowsDone(ctx, part, e.now().Add(e.cfg.Refresh)); err != nil {
@@ -92,20 +92,19 @@ func (e *engine) judge(ctx context.Context, p *known, first, last int64) (*store
 	if err != nil {
 		return nil, err
 	}
-	result := &store.Evaluation{
-		Tenant: p.Tenant, Profile: p.UID, Start: timeOf(r.Start), End: timeOf(r.End), Records: records,
-		Scores: make([]score.Score, len(p.Features)), Evaluated: e.now(),
-	}
-	var moved []int
 	for i := range p.Features {
 		if counts[i] == nil {
 			counts[i] = make([]uint64, p.Features[i].Cells())
 		}
-		if result.Scores[i], err = score.Feature(p.Registered.Profile, i, counts[i]); err != nil {
-			return nil, err
-		}
-		if result.Scores[i].Verdict == score.Drift {
-			moved = append(moved, i)
+	}
+	result := &store.Evaluation{Tenant: p.Tenant, Profile: p.UID, Start: timeOf(r.Start), End: timeOf(r.End), Records: records, Evaluated: e.now()}
+	if result.Scores, err = score.Evaluate(p.Registered.Profile, counts, p.perDay); err != nil {
+		return nil, err
+	}
+	var moved []int
+	for i := range result.Scores {
+		if s := &result.Scores[i]; s.Verdict == score.Drift && !slices.Contains(moved, s.Feature) {
+			moved = append(moved, s.Feature)
 		}
 	}
 	if result.Exemplars, err = e.cells.Exemplars(ctx, p.statements, r, moved); err != nil {
@@ -116,15 +115,7 @@ func (e *engine) judge(ctx context.Context, p *known, first, last int64) (*store
 
 // conclude brings the alerts up to date with an evaluation.
 func (e *engine) conclude(ctx context.Context, p *known, result *store.Evaluation, trigger string, at time.Time, slot *store.Slot, next time.Time) error {
-	c := store.Conclusion{
-		Profile: p.Registered, At: at, Trigger: trigger, Start: result.Start, End: result.End,
-		Now: e.now(), Repeat: e.cfg.Repeat, Slot: slot, Next: next,
-	}
-	for i := range result.Scores {
-		s := &result.Scores[i]
-		if p.Alert.Monitors(p.Features[s.Feature].Name) {
-			c.Reports = append(c.Reports, s.Report(p.Registered.Profile, result.Exemplars[s.Feature]))
-		}
-	}
-	return e.state.Conclude(ctx, c)
+	return e.state.Conclude(ctx, store.Conclusion{
+		Profile: p.Registered, Result: result, At: at, Trigger: trigger, Now: e.now(), Repeat: e.cfg.Repeat, Slot: slot, Next: next,
+	})
 }

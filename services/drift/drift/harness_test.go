@@ -36,6 +36,7 @@ import (
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
 	"github.com/driftmesh/driftmesh/sdk/profile"
+	"github.com/driftmesh/driftmesh/sdk/profile/wire"
 	"github.com/driftmesh/driftmesh/services/drift/drift"
 	"github.com/driftmesh/driftmesh/services/drift/internal/drifttest"
 )
@@ -243,18 +244,13 @@ func wineProfile(t testing.TB) *driftv1.Profile {
 		}
 		columns[i].Numbers = even
 	}
-	p, err := profile.New(columns, profile.Options{Space: "examples", Name: "wine"})
+	p, err := profile.New(columns, profile.Options{
+		Space: "examples", Name: "wine", Schedule: profile.Schedule{Cron: "0 * * * *"},
+		Monitors: []profile.Monitor{{Name: "shape", Detector: "psi", Threshold: profile.Above(0.1)}},
+	})
 	require.NoError(t, err)
-	m := &driftv1.Profile{Space: p.Space, Name: p.Name, Active: true, Schedule: "0 * * * *", ReferenceRows: p.Features[0].Baseline.Rows}
-	m.Threshold = &driftv1.Threshold{Kind: &driftv1.Threshold_Fixed{Fixed: 0.1}}
-	for i := range p.Features {
-		f := &p.Features[i]
-		fm := &driftv1.FeatureProfile{Name: f.Name, Type: string(f.Type), Kind: driftv1.FeatureKind_FEATURE_KIND_NUMERIC, Edges: f.Edges()}
-		for _, b := range f.Bins {
-			fm.Counts = append(fm.Counts, b.Count)
-		}
-		m.Features = append(m.Features, fm)
-	}
+	m := wire.Message(p)
+	m.Active = true
 	return m
 }
 

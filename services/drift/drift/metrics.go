@@ -65,7 +65,7 @@ func newMetrics(stats prometheus.Registerer) (*metrics, error) {
 		m.evaluated(trigger, nil, 0)
 		m.evaluations.WithLabelValues(trigger, "failed")
 	}
-	for _, change := range []alert.Change{alert.Raised, alert.Repeated, alert.Resolved, alert.Acknowledged} {
+	for _, change := range []alert.Change{alert.Raised, alert.Grew, alert.Repeated, alert.Resolved, alert.Acknowledged} {
 		m.notifications.WithLabelValues(string(change))
 	}
 	return m, nil

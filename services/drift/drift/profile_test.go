@@ -15,8 +15,8 @@ import (
 
 func small() *driftv1.Profile {
 	return &driftv1.Profile{Space: "ml", Name: "churn", ReferenceRows: 10, Features: []*driftv1.FeatureProfile{
-		{Name: "age", Type: "int", Kind: driftv1.FeatureKind_FEATURE_KIND_NUMERIC, Edges: []float64{30.5}, Counts: []uint64{5, 4}, Missing: 1},
-		{Name: "color", Type: "string", Kind: driftv1.FeatureKind_FEATURE_KIND_CATEGORY, Categories: []string{"blue", "red"}, Counts: []uint64{3, 7}},
+		{Name: "age", Type: "int", Kind: driftv1.FeatureKind_FEATURE_KIND_NUMERIC, Edges: []float64{30.5}, Counts: []uint64{5, 4}, Baseline: &driftv1.Baseline{Rows: 10, Missing: 1}},
+		{Name: "color", Type: "string", Kind: driftv1.FeatureKind_FEATURE_KIND_CATEGORY, Categories: []string{"blue", "red"}, Counts: []uint64{3, 7}, Baseline: &driftv1.Baseline{Rows: 10}},
 	}}
 }
 
@@ -72,20 +72,29 @@ func TestProfileComesBackAsItWent(t *testing.T) {
 	m := newMesh(t)
 	r := m.run()
 	for _, threshold := range []*driftv1.Threshold{
-		nil, {Kind: &driftv1.Threshold_Fixed{Fixed: 0.25}}, {Kind: &driftv1.Threshold_NormalAlpha{NormalAlpha: 0.01}},
-		{Kind: &driftv1.Threshold_ChiSquareAlpha{ChiSquareAlpha: 0.001}},
+		nil, {Kind: &driftv1.Threshold_Fixed{Fixed: 0.25}}, {Kind: &driftv1.Threshold_Significance{Significance: 0.01}},
+		{Kind: &driftv1.Threshold_Budget{Budget: &driftv1.Budget{Pages: 1, Days: 30}}},
+		{Kind: &driftv1.Threshold_Deviations{Deviations: &driftv1.Deviations{Sigmas: 3, Chunks: map[string]*driftv1.Chunks{"age": {Mean: 1, StdDev: 2, Number: 3}}}}},
 	} {
 		want := small()
-		want.Threshold, want.Schedule, want.OnWindowClose, want.MinSample, want.Lookback = threshold, "*/5 * * * *", true, 77, durationpb.New(3600e9)
+		want.Schedule = &driftv1.Schedule{Cron: "*/5 * * * *", Zone: "Europe/Rome", OnClose: true, Lookback: durationpb.New(3600e9)}
+		want.Monitors = []*driftv1.Monitor{{
+			Name: "m", Detector: "psi", Threshold: threshold, MinSample: 77, Severity: driftv1.Severity_SEVERITY_CRITICAL,
+			Persistence: &driftv1.Persistence{K: 2, N: 3}, Routes: []string{"console"},
+		}}
 		want.Features[0].Edges[0] = math.Nextafter(30.5, 31)
 		got := create(t, r, "acme", want)
 		require.Len(t, got.GetUid(), 36)
 		require.Equal(t, noon, got.GetCreateTime().AsTime())
 		if threshold == nil {
-			want.Threshold = &driftv1.Threshold{Kind: &driftv1.Threshold_ChiSquareAlpha{ChiSquareAlpha: 0.05}}
+			want.Monitors[0].Threshold = &driftv1.Threshold{Kind: &driftv1.Threshold_Significance{Significance: 0.05}}
 		}
 		want.Uid, want.CreateTime, want.Version = got.GetUid(), got.GetCreateTime(), got.GetVersion()
+		want.Correction, want.Binning = driftv1.Correction_CORRECTION_BENJAMINI_HOCHBERG, &driftv1.Binning{Rule: "Quantile", Bins: 10}
 		require.True(t, proto.Equal(want, got), "%v\n%v", want, got)
+		kept, err := r.GetProfile(as(t, "acme"), &driftv1.GetProfileRequest{Profile: got.GetUid()})
+		require.NoError(t, err)
+		require.True(t, proto.Equal(got, kept.GetProfile()))
 	}
 }
 
@@ -107,10 +116,15 @@ func TestBadProfilesAreRefused(t *testing.T) {
 		"edges":          {func(p *driftv1.Profile) { p.Features[0].Edges[0] = math.NaN() }, "BIN_LIMITS"},
 		"order":          {func(p *driftv1.Profile) { p.Features[1].Categories = []string{"red", "blue"} }, "BIN_ORDER"},
 		"threshold": {func(p *driftv1.Profile) {
-			p.Threshold = &driftv1.Threshold{Kind: &driftv1.Threshold_Fixed{Fixed: -1}}
+			p.Monitors = []*driftv1.Monitor{{Name: "m", Detector: "psi", Threshold: &driftv1.Threshold{Kind: &driftv1.Threshold_Fixed{Fixed: -1}}}}
 		}, "THRESHOLD_VALUE"},
-		"schedule": {func(p *driftv1.Profile) { p.Schedule = "0 25 * * *" }, "field hour"},
-		"lookback": {func(p *driftv1.Profile) { p.Lookback = durationpb.New(1e9) }, "LOOKBACK"},
+		"detector": {func(p *driftv1.Profile) { p.Monitors = []*driftv1.Monitor{{Name: "m", Detector: "telepathy"}} }, "there is no detector telepathy, but psi"},
+		"route": {func(p *driftv1.Profile) {
+			p.Monitors = []*driftv1.Monitor{{Name: "m", Detector: "psi", Routes: []string{"pigeon"}}}
+		}, "no route pigeon, but console"},
+		"schedule": {func(p *driftv1.Profile) { p.Schedule = &driftv1.Schedule{Cron: "0 25 * * *"} }, "field hour"},
+		"zone":     {func(p *driftv1.Profile) { p.Schedule = &driftv1.Schedule{Zone: "Mars/Olympus"} }, "ZONE"},
+		"lookback": {func(p *driftv1.Profile) { p.Schedule = &driftv1.Schedule{Lookback: durationpb.New(1e9)} }, "LOOKBACK"},
 		"version":  {func(p *driftv1.Profile) { p.Version = "1.0" }, "X.Y.Z"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -157,7 +171,7 @@ func TestInactiveProfilesAreNotEvaluated(t *testing.T) {
 	m := newMesh(t)
 	r := m.run()
 	of := small()
-	of.Active, of.Schedule = true, "0 * * * *"
+	of.Active, of.Schedule = true, &driftv1.Schedule{Cron: "0 * * * *"}
 	p := create(t, r, "acme", of)
 	set := func(active bool) {
 		resp, err := r.SetProfileActive(as(t, "acme"), &driftv1.SetProfileActiveRequest{Profile: p.GetUid(), Active: active})

@@ -2,73 +2,77 @@ package drift
 
 import (
 	"context"
-	"sync"
+	"fmt"
+	"time"
 
+	"github.com/driftmesh/driftmesh/internal/profiles"
+	"github.com/driftmesh/driftmesh/services/drift/internal/cron"
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
 	"github.com/driftmesh/driftmesh/services/drift/internal/window"
 )
 
-// known is a profile with its statements.
+// known is a profile with what follows from it.
 type known struct {
 	*store.Registered // Active may be out of date
-	statements        *window.Statements
+	*derived
 }
 
-// profiles keeps profiles at hand; they never change, but for being active. It
-// is bounded and safe for concurrent use.
-type profiles struct {
-	state *store.State
-	size  int
+// derived follows from a profile.
+type derived struct {
+	statements *window.Statements
+	schedule   cron.Schedule
+	perDay     float64 // evaluations
+}
 
-	mu   sync.Mutex
-	kept map[profileKey]*known
+// minutesPerDay is how often windows close.
+const minutesPerDay = 24 * 60
+
+func derive(r *store.Registered) (*derived, error) {
+	schedule, err := cron.Parse(r.Schedule.Cron, r.Schedule.Zone)
+	if err != nil {
+		return nil, fmt.Errorf("profile %s: %w", r.UID, err)
+	}
+	d := &derived{statements: window.New(r.Tenant, r.UID, r.Profile), schedule: schedule, perDay: schedule.PerDay()}
+	if r.Schedule.OnClose {
+		d.perDay += minutesPerDay
+	}
+	return d, nil
+}
+
+// profileCache keeps profiles at hand; they never change, but for being active.
+type profileCache struct {
+	state *store.State
+	kept  *profiles.Cache[*known] // by uid
 }
 
 type profileKey struct{ tenant, uid string }
 
-func newProfiles(state *store.State, size int) *profiles {
-	return &profiles{state: state, size: size, kept: make(map[profileKey]*known)}
+func newProfileCache(state *store.State, size int, now func() time.Time) *profileCache {
+	return &profileCache{state: state, kept: profiles.New(profiles.Config{Size: size, Now: now}, func(ctx context.Context, tenant, uid string) (*known, error) {
+		r, err := state.Profile(ctx, tenant, uid)
+		if err != nil {
+			return nil, err
+		}
+		d, err := derive(r)
+		return &known{Registered: r, derived: d}, err
+	})}
 }
 
 // get gives the tenant's profile with that uid; fault.NotFound when there is
 // none.
-func (p *profiles) get(ctx context.Context, tenant, uid string) (*known, error) {
-	k := profileKey{tenant, uid}
-	p.mu.Lock()
-	found, ok := p.kept[k]
-	p.mu.Unlock()
-	if ok {
-		return found, nil
-	}
-	registered, err := p.state.Profile(ctx, tenant, uid)
+func (p *profileCache) get(ctx context.Context, tenant, uid string) (*known, error) {
+	return p.kept.Get(ctx, tenant, uid)
+}
+
+// find gives the tenant's profile by any of its names, as it is now.
+func (p *profileCache) find(ctx context.Context, tenant, ref string) (*known, error) {
+	r, err := p.state.Profile(ctx, tenant, ref)
 	if err != nil {
 		return nil, err
 	}
-	return p.keep(registered), nil
-}
-
-// find gives the tenant's profile by any of its names.
-func (p *profiles) find(ctx context.Context, tenant, ref string) (*known, error) {
-	registered, err := p.state.Profile(ctx, tenant, ref)
+	kept, err := p.get(ctx, tenant, r.UID)
 	if err != nil {
 		return nil, err
 	}
-	return p.keep(registered), nil
-}
-
-func (p *profiles) keep(r *store.Registered) *known {
-	k := profileKey{r.Tenant, r.UID}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if found, ok := p.kept[k]; ok {
-		return &known{Registered: r, statements: found.statements}
-	}
-	for other := range p.kept { // any one makes room
-		if len(p.kept) < p.size {
-			break
-		}
-		delete(p.kept, other)
-	}
-	p.kept[k] = &known{Registered: r, statements: window.New(r.Tenant, r.UID, r.Profile)}
-	return p.kept[k]
+	return &known{Registered: r, derived: kept.derived}, nil
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
-	"github.com/driftmesh/driftmesh/services/drift/internal/cron"
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
 )
 
@@ -79,13 +78,9 @@ func (s *scheduler) runSlot(ctx context.Context, slot *store.Slot) error {
 	if err != nil {
 		return err
 	}
-	schedule, err := cron.Parse(p.Alert.Schedule)
-	if err != nil {
-		return err
-	}
 	start := slot.Previous
-	if p.Alert.Lookback > 0 {
-		start = slot.At.Add(-p.Alert.Lookback)
+	if p.Schedule.Lookback > 0 {
+		start = slot.At.Add(-p.Schedule.Lookback)
 	}
 	result, err := s.evaluate(ctx, p, start, slot.At)
 	if err != nil {
@@ -95,7 +90,7 @@ func (s *scheduler) runSlot(ctx context.Context, slot *store.Slot) error {
 	if err := s.cells.WriteScores(ctx, result); err != nil {
 		return err
 	}
-	return s.conclude(ctx, p, result, store.TriggerSchedule, slot.At, slot, schedule.Next(slot.At))
+	return s.conclude(ctx, p, result, store.TriggerSchedule, slot.At, slot, p.schedule.Next(slot.At))
 }
 
 // lookForWindows recomputes the windows that are due, until none is or ctx ends.
@@ -152,7 +147,7 @@ func (s *scheduler) runWindows(ctx context.Context, windows []store.Waiting) err
 // the profile wants it.
 func (s *scheduler) settle(ctx context.Context, p *known, windows []store.Waiting) error {
 	again := s.now().Add(s.cfg.Refresh)
-	if !p.Alert.OnClose {
+	if !p.Schedule.OnClose {
 		return s.state.WindowsDone(ctx, windows, again)
 	}
 	for _, w := range windows {
@@ -179,7 +174,7 @@ func (s *scheduler) close(ctx context.Context, p *known, w store.Waiting, again 
 }
 
 func (s *scheduler) evaluateClosed(ctx context.Context, p *known, end time.Time) error {
-	first, last := minuteOf(end.Add(-max(p.Alert.Lookback, time.Minute))), minuteOf(end)
+	first, last := minuteOf(end.Add(-max(p.Schedule.Lookback, time.Minute))), minuteOf(end)
 	if err := s.catchUp(ctx, p, first, last-1); err != nil { // the last one was just recomputed
 		return err
 	}

@@ -57,7 +57,7 @@ func (s *server) CreateProfile(ctx context.Context, req *driftv1.CreateProfileRe
 	if err != nil {
 		return nil, err
 	}
-	schedule, err := cron.Parse(p.Alert.Schedule)
+	schedule, err := cron.Parse(p.Schedule.Cron, p.Schedule.Zone)
 	if err != nil {
 		return nil, err
 	}
@@ -115,12 +115,8 @@ func (s *server) SetProfileActive(ctx context.Context, req *driftv1.SetProfileAc
 	if err != nil {
 		return nil, err
 	}
-	schedule, err := cron.Parse(p.Alert.Schedule)
-	if err != nil {
-		return nil, err
-	}
 	now := s.now()
-	if err := s.state.SetActive(ctx, p.Registered, req.GetActive(), now, schedule.Next(now)); err != nil {
+	if err := s.state.SetActive(ctx, p.Registered, req.GetActive(), now, p.schedule.Next(now)); err != nil {
 		return nil, err
 	}
 	changed := *p.Registered
@@ -184,7 +180,7 @@ func (s *server) ListScores(ctx context.Context, req *driftv1.ListScoresRequest)
 	if err != nil {
 		return nil, err
 	}
-	limit := pageSize(req.GetPageSize(), maxScores/len(p.Features))
+	limit := pageSize(req.GetPageSize(), maxScores/(len(p.Features)*len(p.Monitors)))
 	found, err := s.cells.ListScores(ctx, p.Tenant, p.UID, after, limit)
 	if err != nil {
 		return nil, err
@@ -238,7 +234,7 @@ func (s *server) ListAlerts(ctx context.Context, req *driftv1.ListAlertsRequest)
 		if err != nil {
 			return nil, err
 		}
-		resp.Alerts = append(resp.Alerts, alertMessage(p.Title(), a, s.cfg.TraceURL))
+		resp.Alerts = append(resp.Alerts, alertMessage(p, a, s.cfg.TraceURL))
 	}
 	if len(found) == limit {
 		resp.NextPageToken = found[limit-1].ID
@@ -260,5 +256,5 @@ func (s *server) AcknowledgeAlert(ctx context.Context, req *driftv1.AcknowledgeA
 	if err != nil {
 		return nil, err
 	}
-	return &driftv1.AcknowledgeAlertResponse{Alert: alertMessage(p.Title(), a, s.cfg.TraceURL)}, nil
+	return &driftv1.AcknowledgeAlertResponse{Alert: alertMessage(p, a, s.cfg.TraceURL)}, nil
 }

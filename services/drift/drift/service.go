@@ -61,7 +61,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	state := store.NewState(deps.State)
 	engine := &engine{
-		cfg: cfg, state: state, cells: store.NewCells(deps.ClickHouse), profiles: newProfiles(state, cfg.Profiles),
+		cfg: cfg, state: state, cells: store.NewCells(deps.ClickHouse), profiles: newProfileCache(state, cfg.Profiles, deps.Now),
 		metrics: metrics, now: deps.Now,
 	}
 	return &Service{cfg: cfg, deps: deps, sched: &scheduler{engine: engine, owner: uuid.NewString(), log: deps.Log}}, nil
@@ -139,7 +139,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	notify := &notify{metrics: s.sched.metrics, now: s.deps.Now, notifier: &alert.Notifier{
 		Memory: s.sched.state,
-		Routes: map[string]alert.Route{"console": alert.Console{Log: s.deps.Log, TraceURL: s.cfg.TraceURL}},
+		Routes: map[string]alert.Route{consoleRoute: alert.Console{Log: s.deps.Log, TraceURL: s.cfg.TraceURL}},
 	}}
 	alerts, err := s.runner(event.Alerts, event.GroupNotifier, notify.onAlerts)
 	if err != nil {

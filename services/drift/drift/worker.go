@@ -1,8 +1,10 @@
 package drift
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -14,6 +16,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
+	"github.com/driftmesh/driftmesh/sdk/profile"
 	"github.com/driftmesh/driftmesh/services/drift/internal/alert"
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
 )
@@ -121,24 +124,53 @@ func (p *publisher) publish(ctx context.Context) error {
 // changes are the words for changes on the wire.
 var changes = map[alert.Change]eventv1.AlertChange{
 	alert.Raised:       eventv1.AlertChange_ALERT_CHANGE_RAISED,
+	alert.Grew:         eventv1.AlertChange_ALERT_CHANGE_GREW,
 	alert.Repeated:     eventv1.AlertChange_ALERT_CHANGE_REPEATED,
 	alert.Resolved:     eventv1.AlertChange_ALERT_CHANGE_RESOLVED,
 	alert.Acknowledged: eventv1.AlertChange_ALERT_CHANGE_ACKNOWLEDGED,
 }
 
 func eventMessage(e *alert.Event) *eventv1.AlertEvent {
-	return &eventv1.AlertEvent{
+	m := &eventv1.AlertEvent{
 		AlertId: e.AlertID, Change: changes[e.Change], Time: timestamppb.New(e.Time), Profile: e.Profile, ProfileName: e.Title,
-		Feature: e.Feature, Detector: e.Detector, Value: e.Value, Threshold: e.Threshold, Sample: e.Sample,
+		Monitor: e.Monitor, Detector: e.Detector, Severity: string(e.Severity), Routes: e.Routes, ResolveReason: e.Reason,
+		MovedCount: uint32(max(e.Count, 0)), //nolint:gosec // features
 		RangeStart: timestamppb.New(e.RangeStart), RangeEnd: timestamppb.New(e.RangeEnd), ExemplarTraceIds: e.Traces,
 	}
+	for i, moved := range e.Moved {
+		f := &eventv1.MovedFeature{
+			Feature: moved.Feature, Value: moved.Value, Threshold: math.Inf(1), Sample: moved.Sample, Reference: moved.Reference,
+			AdjustedPValue: moved.Adjusted,
+		}
+		if moved.Threshold != nil {
+			f.Threshold = *moved.Threshold
+		}
+		if i == 0 {
+			m.Feature, m.Value, m.Threshold, m.Sample = f.GetFeature(), f.GetValue(), f.GetThreshold(), f.GetSample()
+		}
+		m.Moved = append(m.Moved, f)
+	}
+	return m
 }
 
 func eventOf(tenant, id string, m *eventv1.AlertEvent) (*alert.Event, error) {
 	e := &alert.Event{
 		ID: id, Tenant: tenant, AlertID: m.GetAlertId(), Time: m.GetTime().AsTime(), Profile: m.GetProfile(), Title: m.GetProfileName(),
-		Feature: m.GetFeature(), Detector: m.GetDetector(), Value: m.GetValue(), Threshold: m.GetThreshold(), Sample: m.GetSample(),
+		Monitor: cmp.Or(m.GetMonitor(), m.GetDetector()), Detector: m.GetDetector(), Severity: profile.Severity(m.GetSeverity()),
+		Routes: m.GetRoutes(), Reason: m.GetResolveReason(), Count: int(m.GetMovedCount()),
 		RangeStart: m.GetRangeStart().AsTime(), RangeEnd: m.GetRangeEnd().AsTime(), Traces: m.GetExemplarTraceIds(),
+	}
+	moved := m.GetMoved()
+	if m.GetMonitor() == "" { // of a release before there were monitors: of one feature
+		moved = []*eventv1.MovedFeature{{Feature: m.GetFeature(), Value: m.GetValue(), Threshold: m.GetThreshold(), Sample: m.GetSample()}}
+		e.Count = 1
+	}
+	for _, f := range moved {
+		one := alert.Moved{Feature: f.GetFeature(), Value: f.GetValue(), Sample: f.GetSample(), Reference: f.GetReference(), Adjusted: f.AdjustedPValue}
+		if t := f.GetThreshold(); !math.IsInf(t, 0) && !math.IsNaN(t) {
+			one.Threshold = &t
+		}
+		e.Moved = append(e.Moved, one)
 	}
 	for change, number := range changes {
 		if number == m.GetChange() {

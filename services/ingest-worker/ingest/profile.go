@@ -9,15 +9,19 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/profiles"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/normalize"
-	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/profiles"
 )
 
-// loadFrom asks drift for profiles, on behalf of the tenant whose records name
-// them.
-func loadFrom(drift driftv1.DriftServiceClient) profiles.Load {
-	return func(ctx context.Context, tenant string, uid uuid.UUID) (*normalize.Profile, error) {
+// loadFrom asks drift for profiles by their uid, on behalf of the tenant whose
+// records name them.
+func loadFrom(drift driftv1.DriftServiceClient) profiles.Load[*normalize.Profile] {
+	return func(ctx context.Context, tenant, text string) (*normalize.Profile, error) {
+		uid, err := uuid.Parse(text)
+		if err != nil {
+			return nil, fault.Internal.Wrap(err, "uid %q is malformed", text)
+		}
 		ctx = identity.With(ctx, identity.ForService(name, tenant))
 		resp, err := drift.GetProfile(ctx, &driftv1.GetProfileRequest{Profile: uid.String()})
 		if errors.Is(err, fault.Unauthenticated) || errors.Is(err, fault.Denied) { // about us, not about the records

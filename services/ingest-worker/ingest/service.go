@@ -21,6 +21,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/identity/authcheck"
 	"github.com/driftmesh/driftmesh/internal/migration"
 	"github.com/driftmesh/driftmesh/internal/process"
+	"github.com/driftmesh/driftmesh/internal/profiles"
 	"github.com/driftmesh/driftmesh/internal/receipt"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
@@ -28,7 +29,6 @@ import (
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/admit"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/deadletter"
-	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/profiles"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/store"
 )
 

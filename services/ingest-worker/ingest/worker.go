@@ -16,9 +16,9 @@ import (
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/profiles"
 	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/normalize"
-	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/profiles"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/store"
 )
 
@@ -26,7 +26,7 @@ import (
 type worker struct {
 	store     *store.Store
 	publisher broker.Publisher
-	profiles  *profiles.Cache
+	profiles  *profiles.Cache[*normalize.Profile]
 	metrics   *metrics
 	units     sync.Pool // *unit; as many as there are handlers at a time
 }
@@ -129,12 +129,12 @@ func (w *worker) lookUp(ctx context.Context, u *unit, tenant string) error {
 		if _, known := u.profiles[uid]; known || failed != nil {
 			return
 		}
-		p, err := w.profiles.Get(ctx, tenant, uid)
-		if err != nil {
+		p, err := w.profiles.Get(ctx, tenant, uid.String())
+		if err != nil && !errors.Is(err, fault.NotFound) {
 			failed = err
 			return
 		}
-		u.profiles[uid] = p
+		u.profiles[uid] = p // nil: there is none
 	})
 	return failed
 }

@@ -16,6 +16,8 @@ const (
 )
 
 const (
+	// monitor is what judges.
+	monitor = "shape"
 	// threshold of the index. By convention 0.1 is worth a look and 0.25 a
 	// change; samples of one minute from the reference itself stay far below it.
 	threshold = 0.25
@@ -73,10 +75,10 @@ func (d *Data) Profile() (*profile.Profile, error) {
 			columns[i].Numbers = append(columns[i].Numbers, c.Numbers[row])
 		}
 	}
-	return profile.New(columns, profile.Options{Space: Space, Name: Name, Alert: profile.Alert{
-		OnClose: true, MinSample: minSample,
-		Threshold: profile.Threshold{Limit: profile.Fixed, Value: threshold},
-	}})
+	return profile.New(columns, profile.Options{
+		Space: Space, Name: Name, Schedule: profile.Schedule{OnClose: true},
+		Monitors: []profile.Monitor{{Name: monitor, Detector: profile.PSIDetector, MinSample: minSample, Threshold: profile.Above(threshold)}},
+	})
 }
 
 // record is what the model was given for one row.

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
@@ -42,7 +43,7 @@ func TestTheDataIsCutInTwo(t *testing.T) {
 		require.NotContains(t, d.reference, row)
 		require.Greater(t, d.value("alcohol", row), 11.0)
 	}
-	require.True(t, p.Alert.OnClose)
+	require.True(t, p.Schedule.OnClose)
 }
 
 // index is the PSI of each feature over n rows of a deck.
@@ -157,20 +158,21 @@ func TestARequestIsATraceThroughTheServices(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	t.Parallel()
-	alert := func(feature string, value float64, traces ...string) *driftv1.Alert {
-		return &driftv1.Alert{
-			ProfileName: "wine/red/0.1.0", ExemplarTraceIds: traces,
-			RangeStart: timestamppb.New(time.Date(2026, 1, 2, 3, 4, 0, 0, time.Local)),
-			RangeEnd:   timestamppb.New(time.Date(2026, 1, 2, 3, 5, 0, 0, time.Local)),
-			Score: &driftv1.Score{Feature: feature, Value: value, Threshold: 0.25, Sample: 294, Bins: []*driftv1.BinScore{
-				{Label: "(-inf, 11]", Expected: 0.75, Observed: 0, Contribution: 1.5},
-				{Label: "(11, +inf)", Expected: 0.25, Observed: 1, Contribution: value - 1.5},
-			}},
-		}
+	score := func(feature string, value float64) *driftv1.Score {
+		return &driftv1.Score{Feature: feature, Value: &value, Threshold: proto.Float64(0.25), Sample: 294, Bins: []*driftv1.BinScore{
+			{Label: "(-inf, 11]", Expected: 0.75, Observed: 0, Contribution: 1.5},
+			{Label: "(11, +inf)", Expected: 0.25, Observed: 1, Contribution: value - 1.5},
+		}}
+	}
+	alert := &driftv1.Alert{
+		ProfileName: "wine/red/0.1.0", ExemplarTraceIds: []string{"a1", "b2", "c3", "d4"}, MovedCount: 2,
+		RangeStart: timestamppb.New(time.Date(2026, 1, 2, 3, 4, 0, 0, time.Local)),
+		RangeEnd:   timestamppb.New(time.Date(2026, 1, 2, 3, 5, 0, 0, time.Local)),
+		Moved:      []*driftv1.Score{score("alcohol", 8.5), score("pH", 1.75)},
 	}
 	guide := Guide{HTTP: "127.0.0.1:8000", Program: "driftmesh", Flags: "--addr x"}
 	var out bytes.Buffer
-	report(&out, []*driftv1.Alert{alert("pH", 1.75), alert("alcohol", 8.5, "a1", "b2", "c3", "d4")}, 11, true, guide)
+	report(&out, alert, 11, true, guide)
 	text := out.String()
 	for _, want := range []string{
 		"DRIFT in wine/red/0.1.0 from 03:04:00 to 03:05:00: 2 of 11 features moved",
@@ -186,7 +188,7 @@ func TestReport(t *testing.T) {
 	require.NotContains(t, text, "d4")
 
 	out.Reset()
-	report(&out, []*driftv1.Alert{alert("pH", 1.75)}, 11, false, guide)
+	report(&out, alert, 11, false, guide)
 	require.NotContains(t, out.String(), "bin by bin")
 }
 

@@ -206,7 +206,7 @@ const watchEvery = time.Second
 func (p *player) watch(ctx context.Context) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	told := map[string]bool{}
+	told := map[string]uint32{} // how many features, by alert
 	for {
 		select {
 		case <-ctx.Done():
@@ -217,16 +217,13 @@ func (p *player) watch(ctx context.Context) error {
 		if err != nil {
 			continue
 		}
-		var fresh []*driftv1.Alert
 		for _, a := range list.GetAlerts() {
-			if !told[a.GetId()] {
-				told[a.GetId()] = true
-				fresh = append(fresh, a)
+			if a.GetMovedCount() <= told[a.GetId()] {
+				continue
 			}
-		}
-		if len(fresh) > 0 {
-			first := len(told) == len(fresh)
-			p.say.write(func(to io.Writer) { report(to, fresh, len(p.Profile.GetFeatures()), first, p.Guide) })
+			first := len(told) == 0
+			told[a.GetId()] = a.GetMovedCount()
+			p.say.write(func(to io.Writer) { report(to, a, len(p.Profile.GetFeatures()), first, p.Guide) })
 		}
 	}
 }

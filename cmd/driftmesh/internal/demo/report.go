@@ -1,10 +1,8 @@
 package demo
 
 import (
-	"cmp"
 	"fmt"
 	"io"
-	"slices"
 	"text/tabwriter"
 
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
@@ -33,20 +31,14 @@ func (g Guide) searchURL() string {
 // exemplarsShown bounds the traces that are listed.
 const exemplarsShown = 3
 
-// report tells of alerts that were raised together: which features moved, how
-// the bins of the foremost did, the traces behind it, and, the first time, where
-// to look further.
-func report(to io.Writer, alerts []*driftv1.Alert, features int, first bool, guide Guide) {
-	slices.SortFunc(alerts, func(a, b *driftv1.Alert) int {
-		return cmp.Or(cmp.Compare(b.GetScore().GetValue(), a.GetScore().GetValue()), cmp.Compare(a.GetScore().GetFeature(), b.GetScore().GetFeature()))
-	})
-	top := alerts[0]
-	fmt.Fprintf(to, "\nDRIFT in %s from %s to %s: %d of %d features moved\n\n", top.GetProfileName(),
-		top.GetRangeStart().AsTime().Local().Format(clock), top.GetRangeEnd().AsTime().Local().Format(clock), len(alerts), features)
+// report tells of an alert: which features moved, how the bins of the foremost
+// did, the traces behind it, and, the first time, where to look further.
+func report(to io.Writer, alert *driftv1.Alert, features int, first bool, guide Guide) {
+	fmt.Fprintf(to, "\nDRIFT in %s from %s to %s: %d of %d features moved\n\n", alert.GetProfileName(),
+		alert.GetRangeStart().AsTime().Local().Format(clock), alert.GetRangeEnd().AsTime().Local().Format(clock), alert.GetMovedCount(), features)
 	table(to, func(w io.Writer) {
 		fmt.Fprintf(w, "  FEATURE\tPSI\tABOVE\tRECORDS\tMOVED MOST\tREFERENCE\tNOW\n")
-		for _, a := range alerts {
-			s := a.GetScore()
+		for _, s := range alert.GetMoved() {
 			b := strongestBin(s)
 			fmt.Fprintf(w, "  %s\t%.2f\t%.2f\t%d\t%s\t%s\t%s\n", s.GetFeature(), s.GetValue(), s.GetThreshold(), s.GetSample(),
 				b.GetLabel(), percent(b.GetExpected()), percent(b.GetObserved()))
@@ -56,14 +48,15 @@ func report(to io.Writer, alerts []*driftv1.Alert, features int, first bool, gui
 		fmt.Fprintln(to)
 		return
 	}
-	fmt.Fprintf(to, "\n%s, bin by bin:\n\n", top.GetScore().GetFeature())
+	top := alert.GetMoved()[0] // an alert has one at least
+	fmt.Fprintf(to, "\n%s, bin by bin:\n\n", top.GetFeature())
 	table(to, func(w io.Writer) {
 		fmt.Fprintf(w, "  BIN\tREFERENCE\tNOW\tADDS TO THE PSI\n")
-		for _, b := range top.GetScore().GetBins() {
+		for _, b := range top.GetBins() {
 			fmt.Fprintf(w, "  %s\t%s\t%s\t%.3f\n", b.GetLabel(), percent(b.GetExpected()), percent(b.GetObserved()), b.GetContribution())
 		}
 	})
-	traces := top.GetExemplarTraceIds()
+	traces := alert.GetExemplarTraceIds()
 	traces = traces[:min(len(traces), exemplarsShown)]
 	fmt.Fprintf(to, "\nTraces that moved it (see shop.campaign in their first span):\n\n")
 	for _, id := range traces {

@@ -25,6 +25,124 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Correction says how significance is kept over many judgements.
+type Correction int32
+
+const (
+	// Not said: Benjamini-Hochberg.
+	Correction_CORRECTION_UNSPECIFIED Correction = 0
+	// Bounds the share of false ones among the drifts that are found.
+	Correction_CORRECTION_BENJAMINI_HOCHBERG Correction = 1
+	// Bounds the chance of any false drift.
+	Correction_CORRECTION_HOLM Correction = 2
+	// Bounds the same, more bluntly.
+	Correction_CORRECTION_BONFERRONI Correction = 3
+	// Each judgement stands for itself.
+	Correction_CORRECTION_NONE Correction = 4
+)
+
+// Enum value maps for Correction.
+var (
+	Correction_name = map[int32]string{
+		0: "CORRECTION_UNSPECIFIED",
+		1: "CORRECTION_BENJAMINI_HOCHBERG",
+		2: "CORRECTION_HOLM",
+		3: "CORRECTION_BONFERRONI",
+		4: "CORRECTION_NONE",
+	}
+	Correction_value = map[string]int32{
+		"CORRECTION_UNSPECIFIED":        0,
+		"CORRECTION_BENJAMINI_HOCHBERG": 1,
+		"CORRECTION_HOLM":               2,
+		"CORRECTION_BONFERRONI":         3,
+		"CORRECTION_NONE":               4,
+	}
+)
+
+func (x Correction) Enum() *Correction {
+	p := new(Correction)
+	*p = x
+	return p
+}
+
+func (x Correction) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Correction) Descriptor() protoreflect.EnumDescriptor {
+	return file_driftmesh_drift_v1_drift_proto_enumTypes[0].Descriptor()
+}
+
+func (Correction) Type() protoreflect.EnumType {
+	return &file_driftmesh_drift_v1_drift_proto_enumTypes[0]
+}
+
+func (x Correction) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Correction.Descriptor instead.
+func (Correction) EnumDescriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{0}
+}
+
+// Severity says how much an alert matters.
+type Severity int32
+
+const (
+	// Not said: a warning.
+	Severity_SEVERITY_UNSPECIFIED Severity = 0
+	// For the record.
+	Severity_SEVERITY_INFO Severity = 1
+	// Somebody should look.
+	Severity_SEVERITY_WARNING Severity = 2
+	// Somebody must look now.
+	Severity_SEVERITY_CRITICAL Severity = 3
+)
+
+// Enum value maps for Severity.
+var (
+	Severity_name = map[int32]string{
+		0: "SEVERITY_UNSPECIFIED",
+		1: "SEVERITY_INFO",
+		2: "SEVERITY_WARNING",
+		3: "SEVERITY_CRITICAL",
+	}
+	Severity_value = map[string]int32{
+		"SEVERITY_UNSPECIFIED": 0,
+		"SEVERITY_INFO":        1,
+		"SEVERITY_WARNING":     2,
+		"SEVERITY_CRITICAL":    3,
+	}
+)
+
+func (x Severity) Enum() *Severity {
+	p := new(Severity)
+	*p = x
+	return p
+}
+
+func (x Severity) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Severity) Descriptor() protoreflect.EnumDescriptor {
+	return file_driftmesh_drift_v1_drift_proto_enumTypes[1].Descriptor()
+}
+
+func (Severity) Type() protoreflect.EnumType {
+	return &file_driftmesh_drift_v1_drift_proto_enumTypes[1]
+}
+
+func (x Severity) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Severity.Descriptor instead.
+func (Severity) EnumDescriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{1}
+}
+
 // FeatureKind is how a feature is binned.
 type FeatureKind int32
 
@@ -62,11 +180,11 @@ func (x FeatureKind) String() string {
 }
 
 func (FeatureKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_driftmesh_drift_v1_drift_proto_enumTypes[0].Descriptor()
+	return file_driftmesh_drift_v1_drift_proto_enumTypes[2].Descriptor()
 }
 
 func (FeatureKind) Type() protoreflect.EnumType {
-	return &file_driftmesh_drift_v1_drift_proto_enumTypes[0]
+	return &file_driftmesh_drift_v1_drift_proto_enumTypes[2]
 }
 
 func (x FeatureKind) Number() protoreflect.EnumNumber {
@@ -75,7 +193,7 @@ func (x FeatureKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use FeatureKind.Descriptor instead.
 func (FeatureKind) EnumDescriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{0}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{2}
 }
 
 // Verdict is what a detector concludes.
@@ -119,11 +237,11 @@ func (x Verdict) String() string {
 }
 
 func (Verdict) Descriptor() protoreflect.EnumDescriptor {
-	return file_driftmesh_drift_v1_drift_proto_enumTypes[1].Descriptor()
+	return file_driftmesh_drift_v1_drift_proto_enumTypes[3].Descriptor()
 }
 
 func (Verdict) Type() protoreflect.EnumType {
-	return &file_driftmesh_drift_v1_drift_proto_enumTypes[1]
+	return &file_driftmesh_drift_v1_drift_proto_enumTypes[3]
 }
 
 func (x Verdict) Number() protoreflect.EnumNumber {
@@ -132,7 +250,7 @@ func (x Verdict) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Verdict.Descriptor instead.
 func (Verdict) EnumDescriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{1}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{3}
 }
 
 // Profile fixes, from reference data, what later data is compared with.
@@ -150,23 +268,20 @@ type Profile struct {
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// Whether it is evaluated on its schedule.
 	Active bool `protobuf:"varint,6,opt,name=active,proto3" json:"active,omitempty"`
-	// Cron expression of five fields, or six with seconds first; UTC. Empty means
-	// every day at midnight.
-	Schedule string `protobuf:"bytes,7,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	// Evaluate also whenever a window closes.
-	OnWindowClose bool `protobuf:"varint,8,opt,name=on_window_close,json=onWindowClose,proto3" json:"on_window_close,omitempty"`
-	// What the index is held against.
-	Threshold *Threshold `protobuf:"bytes,9,opt,name=threshold,proto3" json:"threshold,omitempty"`
-	// Fewer values than this make the verdict "insufficient". 0 means ten for
-	// each bin of the feature.
-	MinSample uint64 `protobuf:"varint,10,opt,name=min_sample,json=minSample,proto3" json:"min_sample,omitempty"`
 	// What is compared.
 	Features []*FeatureProfile `protobuf:"bytes,11,rep,name=features,proto3" json:"features,omitempty"`
 	// How many rows of reference data it was made from.
 	ReferenceRows uint64 `protobuf:"varint,12,opt,name=reference_rows,json=referenceRows,proto3" json:"reference_rows,omitempty"`
-	// How much event time a scheduled evaluation covers, back from its slot.
-	// Absent means back to the slot before.
-	Lookback      *durationpb.Duration `protobuf:"bytes,13,opt,name=lookback,proto3" json:"lookback,omitempty"`
+	// When it is evaluated, and over what.
+	Schedule *Schedule `protobuf:"bytes,14,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	// Keeps the significance over all features and monitors; Benjamini-Hochberg
+	// when not said.
+	Correction Correction `protobuf:"varint,15,opt,name=correction,proto3,enum=driftmesh.drift.v1.Correction" json:"correction,omitempty"`
+	// What is judged and how. None means the population stability index of every
+	// feature at significance 0.05.
+	Monitors []*Monitor `protobuf:"bytes,16,rep,name=monitors,proto3" json:"monitors,omitempty"`
+	// How the numeric bins were chosen; for the record only.
+	Binning       *Binning `protobuf:"bytes,17,opt,name=binning,proto3" json:"binning,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -243,34 +358,6 @@ func (x *Profile) GetActive() bool {
 	return false
 }
 
-func (x *Profile) GetSchedule() string {
-	if x != nil {
-		return x.Schedule
-	}
-	return ""
-}
-
-func (x *Profile) GetOnWindowClose() bool {
-	if x != nil {
-		return x.OnWindowClose
-	}
-	return false
-}
-
-func (x *Profile) GetThreshold() *Threshold {
-	if x != nil {
-		return x.Threshold
-	}
-	return nil
-}
-
-func (x *Profile) GetMinSample() uint64 {
-	if x != nil {
-		return x.MinSample
-	}
-	return 0
-}
-
 func (x *Profile) GetFeatures() []*FeatureProfile {
 	if x != nil {
 		return x.Features
@@ -285,14 +372,340 @@ func (x *Profile) GetReferenceRows() uint64 {
 	return 0
 }
 
-func (x *Profile) GetLookback() *durationpb.Duration {
+func (x *Profile) GetSchedule() *Schedule {
+	if x != nil {
+		return x.Schedule
+	}
+	return nil
+}
+
+func (x *Profile) GetCorrection() Correction {
+	if x != nil {
+		return x.Correction
+	}
+	return Correction_CORRECTION_UNSPECIFIED
+}
+
+func (x *Profile) GetMonitors() []*Monitor {
+	if x != nil {
+		return x.Monitors
+	}
+	return nil
+}
+
+func (x *Profile) GetBinning() *Binning {
+	if x != nil {
+		return x.Binning
+	}
+	return nil
+}
+
+// Schedule says when a profile is evaluated, and over what.
+type Schedule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Cron expression of five fields, or six with seconds first. Empty means every
+	// day at midnight.
+	Cron string `protobuf:"bytes,1,opt,name=cron,proto3" json:"cron,omitempty"`
+	// IANA name of the time zone of cron. Empty means UTC.
+	Zone string `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
+	// How much event time an evaluation covers, back from its slot. Absent means
+	// back to the slot before.
+	Lookback *durationpb.Duration `protobuf:"bytes,3,opt,name=lookback,proto3" json:"lookback,omitempty"`
+	// Evaluate also as each minute of event time closes.
+	OnClose       bool `protobuf:"varint,4,opt,name=on_close,json=onClose,proto3" json:"on_close,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Schedule) Reset() {
+	*x = Schedule{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Schedule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Schedule) ProtoMessage() {}
+
+func (x *Schedule) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Schedule.ProtoReflect.Descriptor instead.
+func (*Schedule) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Schedule) GetCron() string {
+	if x != nil {
+		return x.Cron
+	}
+	return ""
+}
+
+func (x *Schedule) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+func (x *Schedule) GetLookback() *durationpb.Duration {
 	if x != nil {
 		return x.Lookback
 	}
 	return nil
 }
 
-// Threshold says when an index is an alert: when it is greater.
+func (x *Schedule) GetOnClose() bool {
+	if x != nil {
+		return x.OnClose
+	}
+	return false
+}
+
+// Binning is a rule by which numeric bins are chosen.
+type Binning struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name: "Quantile", "Manual", "Sturges" and so on.
+	Rule string `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	// How many, where the rule does not say.
+	Bins          uint32 `protobuf:"varint,2,opt,name=bins,proto3" json:"bins,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Binning) Reset() {
+	*x = Binning{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Binning) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Binning) ProtoMessage() {}
+
+func (x *Binning) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Binning.ProtoReflect.Descriptor instead.
+func (*Binning) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Binning) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *Binning) GetBins() uint32 {
+	if x != nil {
+		return x.Bins
+	}
+	return 0
+}
+
+// Monitor watches features of a profile with one detector.
+type Monitor struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unique within the profile; 1 to 128 of letters, digits, "-", "_", ".".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The statistic: "psi".
+	Detector string `protobuf:"bytes,2,opt,name=detector,proto3" json:"detector,omitempty"`
+	// The features to judge; empty means all that the detector can judge.
+	Features []string `protobuf:"bytes,3,rep,name=features,proto3" json:"features,omitempty"`
+	// The detector's own; those not named have its defaults.
+	Parameters map[string]float64 `protobuf:"bytes,4,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
+	// What the statistic is held against. Absent means significance 0.05.
+	Threshold *Threshold `protobuf:"bytes,5,opt,name=threshold,proto3" json:"threshold,omitempty"`
+	// Fewer values than this make the verdict "insufficient". 0 means more than
+	// ten for each bin of the feature.
+	MinSample uint64 `protobuf:"varint,6,opt,name=min_sample,json=minSample,proto3" json:"min_sample,omitempty"`
+	// How many evaluations must agree. Absent means 1 of 1.
+	Persistence *Persistence `protobuf:"bytes,7,opt,name=persistence,proto3" json:"persistence,omitempty"`
+	// How much an alert matters.
+	Severity Severity `protobuf:"varint,8,opt,name=severity,proto3,enum=driftmesh.drift.v1.Severity" json:"severity,omitempty"`
+	// Where alerts go; empty means everywhere.
+	Routes        []string `protobuf:"bytes,9,rep,name=routes,proto3" json:"routes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Monitor) Reset() {
+	*x = Monitor{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Monitor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Monitor) ProtoMessage() {}
+
+func (x *Monitor) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Monitor.ProtoReflect.Descriptor instead.
+func (*Monitor) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Monitor) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Monitor) GetDetector() string {
+	if x != nil {
+		return x.Detector
+	}
+	return ""
+}
+
+func (x *Monitor) GetFeatures() []string {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
+func (x *Monitor) GetParameters() map[string]float64 {
+	if x != nil {
+		return x.Parameters
+	}
+	return nil
+}
+
+func (x *Monitor) GetThreshold() *Threshold {
+	if x != nil {
+		return x.Threshold
+	}
+	return nil
+}
+
+func (x *Monitor) GetMinSample() uint64 {
+	if x != nil {
+		return x.MinSample
+	}
+	return 0
+}
+
+func (x *Monitor) GetPersistence() *Persistence {
+	if x != nil {
+		return x.Persistence
+	}
+	return nil
+}
+
+func (x *Monitor) GetSeverity() Severity {
+	if x != nil {
+		return x.Severity
+	}
+	return Severity_SEVERITY_UNSPECIFIED
+}
+
+func (x *Monitor) GetRoutes() []string {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
+// Persistence asks for drift in k of the last n evaluations that had enough to
+// judge by.
+type Persistence struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At least 1.
+	K uint32 `protobuf:"varint,1,opt,name=k,proto3" json:"k,omitempty"`
+	// At least k, at most 100.
+	N             uint32 `protobuf:"varint,2,opt,name=n,proto3" json:"n,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Persistence) Reset() {
+	*x = Persistence{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Persistence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Persistence) ProtoMessage() {}
+
+func (x *Persistence) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Persistence.ProtoReflect.Descriptor instead.
+func (*Persistence) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Persistence) GetK() uint32 {
+	if x != nil {
+		return x.K
+	}
+	return 0
+}
+
+func (x *Persistence) GetN() uint32 {
+	if x != nil {
+		return x.N
+	}
+	return 0
+}
+
+// Threshold says when a statistic is drift.
 type Threshold struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How it is computed.
@@ -300,8 +713,9 @@ type Threshold struct {
 	// Types that are valid to be assigned to Kind:
 	//
 	//	*Threshold_Fixed
-	//	*Threshold_NormalAlpha
-	//	*Threshold_ChiSquareAlpha
+	//	*Threshold_Significance
+	//	*Threshold_Budget
+	//	*Threshold_Deviations
 	Kind          isThreshold_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -309,7 +723,7 @@ type Threshold struct {
 
 func (x *Threshold) Reset() {
 	*x = Threshold{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[1]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -321,7 +735,7 @@ func (x *Threshold) String() string {
 func (*Threshold) ProtoMessage() {}
 
 func (x *Threshold) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[1]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -334,7 +748,7 @@ func (x *Threshold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Threshold.ProtoReflect.Descriptor instead.
 func (*Threshold) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{1}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Threshold) GetKind() isThreshold_Kind {
@@ -353,22 +767,31 @@ func (x *Threshold) GetFixed() float64 {
 	return 0
 }
 
-func (x *Threshold) GetNormalAlpha() float64 {
+func (x *Threshold) GetSignificance() float64 {
 	if x != nil {
-		if x, ok := x.Kind.(*Threshold_NormalAlpha); ok {
-			return x.NormalAlpha
+		if x, ok := x.Kind.(*Threshold_Significance); ok {
+			return x.Significance
 		}
 	}
 	return 0
 }
 
-func (x *Threshold) GetChiSquareAlpha() float64 {
+func (x *Threshold) GetBudget() *Budget {
 	if x != nil {
-		if x, ok := x.Kind.(*Threshold_ChiSquareAlpha); ok {
-			return x.ChiSquareAlpha
+		if x, ok := x.Kind.(*Threshold_Budget); ok {
+			return x.Budget
 		}
 	}
-	return 0
+	return nil
+}
+
+func (x *Threshold) GetDeviations() *Deviations {
+	if x != nil {
+		if x, ok := x.Kind.(*Threshold_Deviations); ok {
+			return x.Deviations
+		}
+	}
+	return nil
 }
 
 type isThreshold_Kind interface {
@@ -376,25 +799,208 @@ type isThreshold_Kind interface {
 }
 
 type Threshold_Fixed struct {
-	// The number itself, not negative.
+	// A value of the statistic, not negative: more is drift.
 	Fixed float64 `protobuf:"fixed64,1,opt,name=fixed,proto3,oneof"`
 }
 
-type Threshold_NormalAlpha struct {
-	// The normal approximation at this significance, in (0, 1).
-	NormalAlpha float64 `protobuf:"fixed64,2,opt,name=normal_alpha,json=normalAlpha,proto3,oneof"`
+type Threshold_Significance struct {
+	// A false alarm rate per evaluation, at least 0 and below 1, kept over all
+	// features and monitors by the profile's correction.
+	Significance float64 `protobuf:"fixed64,4,opt,name=significance,proto3,oneof"`
 }
 
-type Threshold_ChiSquareAlpha struct {
-	// The chi-square quantile at this significance, in (0, 1).
-	ChiSquareAlpha float64 `protobuf:"fixed64,3,opt,name=chi_square_alpha,json=chiSquareAlpha,proto3,oneof"`
+type Threshold_Budget struct {
+	// A number of false pages in a time.
+	Budget *Budget `protobuf:"bytes,5,opt,name=budget,proto3,oneof"`
+}
+
+type Threshold_Deviations struct {
+	// A distance from the mean of reference chunks.
+	Deviations *Deviations `protobuf:"bytes,6,opt,name=deviations,proto3,oneof"`
 }
 
 func (*Threshold_Fixed) isThreshold_Kind() {}
 
-func (*Threshold_NormalAlpha) isThreshold_Kind() {}
+func (*Threshold_Significance) isThreshold_Kind() {}
 
-func (*Threshold_ChiSquareAlpha) isThreshold_Kind() {}
+func (*Threshold_Budget) isThreshold_Kind() {}
+
+func (*Threshold_Deviations) isThreshold_Kind() {}
+
+// Budget is how many alerts may be raised in a time where nothing moved.
+type Budget struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// So many on average; positive.
+	Pages float64 `protobuf:"fixed64,1,opt,name=pages,proto3" json:"pages,omitempty"`
+	// In so many days; positive.
+	Days          float64 `protobuf:"fixed64,2,opt,name=days,proto3" json:"days,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Budget) Reset() {
+	*x = Budget{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Budget) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Budget) ProtoMessage() {}
+
+func (x *Budget) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Budget.ProtoReflect.Descriptor instead.
+func (*Budget) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Budget) GetPages() float64 {
+	if x != nil {
+		return x.Pages
+	}
+	return 0
+}
+
+func (x *Budget) GetDays() float64 {
+	if x != nil {
+		return x.Days
+	}
+	return 0
+}
+
+// Deviations is a distance from the mean of a statistic over reference chunks.
+type Deviations struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In standard deviations; positive.
+	Sigmas float64 `protobuf:"fixed64,1,opt,name=sigmas,proto3" json:"sigmas,omitempty"`
+	// What the statistic of each feature was like. Features without chunks are not
+	// judged.
+	Chunks        map[string]*Chunks `protobuf:"bytes,2,rep,name=chunks,proto3" json:"chunks,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Deviations) Reset() {
+	*x = Deviations{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Deviations) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Deviations) ProtoMessage() {}
+
+func (x *Deviations) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Deviations.ProtoReflect.Descriptor instead.
+func (*Deviations) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Deviations) GetSigmas() float64 {
+	if x != nil {
+		return x.Sigmas
+	}
+	return 0
+}
+
+func (x *Deviations) GetChunks() map[string]*Chunks {
+	if x != nil {
+		return x.Chunks
+	}
+	return nil
+}
+
+// Chunks summarises a statistic over chunks of the reference.
+type Chunks struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Mean of the chunks' values.
+	Mean float64 `protobuf:"fixed64,1,opt,name=mean,proto3" json:"mean,omitempty"`
+	// Standard deviation of the chunks' values, with n-1.
+	StdDev float64 `protobuf:"fixed64,2,opt,name=std_dev,json=stdDev,proto3" json:"std_dev,omitempty"`
+	// How many chunks; at least 2.
+	Number        uint32 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Chunks) Reset() {
+	*x = Chunks{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Chunks) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Chunks) ProtoMessage() {}
+
+func (x *Chunks) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Chunks.ProtoReflect.Descriptor instead.
+func (*Chunks) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Chunks) GetMean() float64 {
+	if x != nil {
+		return x.Mean
+	}
+	return 0
+}
+
+func (x *Chunks) GetStdDev() float64 {
+	if x != nil {
+		return x.StdDev
+	}
+	return 0
+}
+
+func (x *Chunks) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
 
 // FeatureProfile is the reference distribution of one feature.
 type FeatureProfile struct {
@@ -409,20 +1015,20 @@ type FeatureProfile struct {
 	Categories []string `protobuf:"bytes,4,rep,name=categories,proto3" json:"categories,omitempty"`
 	// How many reference values fell into each bin.
 	Counts []uint64 `protobuf:"varint,5,rep,packed,name=counts,proto3" json:"counts,omitempty"`
-	// Reference values that were missing.
-	Missing uint64 `protobuf:"varint,6,opt,name=missing,proto3" json:"missing,omitempty"`
-	// Reference values that were not finite.
-	NotFinite uint64 `protobuf:"varint,7,opt,name=not_finite,json=notFinite,proto3" json:"not_finite,omitempty"`
 	// What the reference column held: int, float, string or bool. Values of
 	// another kind are refused at the door (an int is also a float).
-	Type          string `protobuf:"bytes,8,opt,name=type,proto3" json:"type,omitempty"`
+	Type string `protobuf:"bytes,8,opt,name=type,proto3" json:"type,omitempty"`
+	// The share of the reference in each bin, where counts are not known and all 0.
+	Proportions []float64 `protobuf:"fixed64,9,rep,packed,name=proportions,proto3" json:"proportions,omitempty"`
+	// What else is known of the reference.
+	Baseline      *Baseline `protobuf:"bytes,10,opt,name=baseline,proto3" json:"baseline,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FeatureProfile) Reset() {
 	*x = FeatureProfile{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[2]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -434,7 +1040,7 @@ func (x *FeatureProfile) String() string {
 func (*FeatureProfile) ProtoMessage() {}
 
 func (x *FeatureProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[2]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -447,7 +1053,7 @@ func (x *FeatureProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureProfile.ProtoReflect.Descriptor instead.
 func (*FeatureProfile) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{2}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *FeatureProfile) GetName() string {
@@ -485,25 +1091,144 @@ func (x *FeatureProfile) GetCounts() []uint64 {
 	return nil
 }
 
-func (x *FeatureProfile) GetMissing() uint64 {
+func (x *FeatureProfile) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *FeatureProfile) GetProportions() []float64 {
+	if x != nil {
+		return x.Proportions
+	}
+	return nil
+}
+
+func (x *FeatureProfile) GetBaseline() *Baseline {
+	if x != nil {
+		return x.Baseline
+	}
+	return nil
+}
+
+// Baseline summarises the reference values of a feature. Minimum, maximum and
+// moments are of the finite numbers.
+type Baseline struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Rows, whatever they hold.
+	Rows uint64 `protobuf:"varint,1,opt,name=rows,proto3" json:"rows,omitempty"`
+	// Values that were missing.
+	Missing uint64 `protobuf:"varint,2,opt,name=missing,proto3" json:"missing,omitempty"`
+	// Values that were NaN.
+	Nan uint64 `protobuf:"varint,3,opt,name=nan,proto3" json:"nan,omitempty"`
+	// Values that were plus infinity.
+	PositiveInfinite uint64 `protobuf:"varint,4,opt,name=positive_infinite,json=positiveInfinite,proto3" json:"positive_infinite,omitempty"`
+	// Values that were minus infinity.
+	NegativeInfinite uint64 `protobuf:"varint,5,opt,name=negative_infinite,json=negativeInfinite,proto3" json:"negative_infinite,omitempty"`
+	// The least.
+	Min float64 `protobuf:"fixed64,6,opt,name=min,proto3" json:"min,omitempty"`
+	// The greatest.
+	Max float64 `protobuf:"fixed64,7,opt,name=max,proto3" json:"max,omitempty"`
+	// The mean.
+	Mean float64 `protobuf:"fixed64,8,opt,name=mean,proto3" json:"mean,omitempty"`
+	// The standard deviation of the population.
+	StdDev        float64 `protobuf:"fixed64,9,opt,name=std_dev,json=stdDev,proto3" json:"std_dev,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Baseline) Reset() {
+	*x = Baseline{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Baseline) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Baseline) ProtoMessage() {}
+
+func (x *Baseline) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Baseline.ProtoReflect.Descriptor instead.
+func (*Baseline) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Baseline) GetRows() uint64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *Baseline) GetMissing() uint64 {
 	if x != nil {
 		return x.Missing
 	}
 	return 0
 }
 
-func (x *FeatureProfile) GetNotFinite() uint64 {
+func (x *Baseline) GetNan() uint64 {
 	if x != nil {
-		return x.NotFinite
+		return x.Nan
 	}
 	return 0
 }
 
-func (x *FeatureProfile) GetType() string {
+func (x *Baseline) GetPositiveInfinite() uint64 {
 	if x != nil {
-		return x.Type
+		return x.PositiveInfinite
 	}
-	return ""
+	return 0
+}
+
+func (x *Baseline) GetNegativeInfinite() uint64 {
+	if x != nil {
+		return x.NegativeInfinite
+	}
+	return 0
+}
+
+func (x *Baseline) GetMin() float64 {
+	if x != nil {
+		return x.Min
+	}
+	return 0
+}
+
+func (x *Baseline) GetMax() float64 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+func (x *Baseline) GetMean() float64 {
+	if x != nil {
+		return x.Mean
+	}
+	return 0
+}
+
+func (x *Baseline) GetStdDev() float64 {
+	if x != nil {
+		return x.StdDev
+	}
+	return 0
 }
 
 // CreateProfileRequest is a profile to register.
@@ -519,7 +1244,7 @@ type CreateProfileRequest struct {
 
 func (x *CreateProfileRequest) Reset() {
 	*x = CreateProfileRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[3]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -531,7 +1256,7 @@ func (x *CreateProfileRequest) String() string {
 func (*CreateProfileRequest) ProtoMessage() {}
 
 func (x *CreateProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[3]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -544,7 +1269,7 @@ func (x *CreateProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateProfileRequest.ProtoReflect.Descriptor instead.
 func (*CreateProfileRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{3}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CreateProfileRequest) GetProfile() *Profile {
@@ -572,7 +1297,7 @@ type CreateProfileResponse struct {
 
 func (x *CreateProfileResponse) Reset() {
 	*x = CreateProfileResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[4]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -584,7 +1309,7 @@ func (x *CreateProfileResponse) String() string {
 func (*CreateProfileResponse) ProtoMessage() {}
 
 func (x *CreateProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[4]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -597,7 +1322,7 @@ func (x *CreateProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateProfileResponse.ProtoReflect.Descriptor instead.
 func (*CreateProfileResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{4}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CreateProfileResponse) GetProfile() *Profile {
@@ -618,7 +1343,7 @@ type GetProfileRequest struct {
 
 func (x *GetProfileRequest) Reset() {
 	*x = GetProfileRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[5]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -630,7 +1355,7 @@ func (x *GetProfileRequest) String() string {
 func (*GetProfileRequest) ProtoMessage() {}
 
 func (x *GetProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[5]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -643,7 +1368,7 @@ func (x *GetProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProfileRequest.ProtoReflect.Descriptor instead.
 func (*GetProfileRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{5}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetProfileRequest) GetProfile() string {
@@ -664,7 +1389,7 @@ type GetProfileResponse struct {
 
 func (x *GetProfileResponse) Reset() {
 	*x = GetProfileResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[6]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -676,7 +1401,7 @@ func (x *GetProfileResponse) String() string {
 func (*GetProfileResponse) ProtoMessage() {}
 
 func (x *GetProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[6]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -689,7 +1414,7 @@ func (x *GetProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProfileResponse.ProtoReflect.Descriptor instead.
 func (*GetProfileResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{6}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetProfileResponse) GetProfile() *Profile {
@@ -714,7 +1439,7 @@ type ListProfilesRequest struct {
 
 func (x *ListProfilesRequest) Reset() {
 	*x = ListProfilesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[7]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -726,7 +1451,7 @@ func (x *ListProfilesRequest) String() string {
 func (*ListProfilesRequest) ProtoMessage() {}
 
 func (x *ListProfilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[7]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -739,7 +1464,7 @@ func (x *ListProfilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProfilesRequest.ProtoReflect.Descriptor instead.
 func (*ListProfilesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{7}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListProfilesRequest) GetSpace() string {
@@ -776,7 +1501,7 @@ type ListProfilesResponse struct {
 
 func (x *ListProfilesResponse) Reset() {
 	*x = ListProfilesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[8]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +1513,7 @@ func (x *ListProfilesResponse) String() string {
 func (*ListProfilesResponse) ProtoMessage() {}
 
 func (x *ListProfilesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[8]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +1526,7 @@ func (x *ListProfilesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProfilesResponse.ProtoReflect.Descriptor instead.
 func (*ListProfilesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{8}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListProfilesResponse) GetProfiles() []*Profile {
@@ -831,7 +1556,7 @@ type SetProfileActiveRequest struct {
 
 func (x *SetProfileActiveRequest) Reset() {
 	*x = SetProfileActiveRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[9]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +1568,7 @@ func (x *SetProfileActiveRequest) String() string {
 func (*SetProfileActiveRequest) ProtoMessage() {}
 
 func (x *SetProfileActiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[9]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +1581,7 @@ func (x *SetProfileActiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProfileActiveRequest.ProtoReflect.Descriptor instead.
 func (*SetProfileActiveRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{9}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SetProfileActiveRequest) GetProfile() string {
@@ -884,7 +1609,7 @@ type SetProfileActiveResponse struct {
 
 func (x *SetProfileActiveResponse) Reset() {
 	*x = SetProfileActiveResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[10]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +1621,7 @@ func (x *SetProfileActiveResponse) String() string {
 func (*SetProfileActiveResponse) ProtoMessage() {}
 
 func (x *SetProfileActiveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[10]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +1634,7 @@ func (x *SetProfileActiveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProfileActiveResponse.ProtoReflect.Descriptor instead.
 func (*SetProfileActiveResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{10}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SetProfileActiveResponse) GetProfile() *Profile {
@@ -936,7 +1661,7 @@ type EvaluateRequest struct {
 
 func (x *EvaluateRequest) Reset() {
 	*x = EvaluateRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[11]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -948,7 +1673,7 @@ func (x *EvaluateRequest) String() string {
 func (*EvaluateRequest) ProtoMessage() {}
 
 func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[11]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -961,7 +1686,7 @@ func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateRequest.ProtoReflect.Descriptor instead.
 func (*EvaluateRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{11}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *EvaluateRequest) GetProfile() string {
@@ -1003,7 +1728,7 @@ type EvaluateResponse struct {
 
 func (x *EvaluateResponse) Reset() {
 	*x = EvaluateResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[12]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +1740,7 @@ func (x *EvaluateResponse) String() string {
 func (*EvaluateResponse) ProtoMessage() {}
 
 func (x *EvaluateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[12]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,7 +1753,7 @@ func (x *EvaluateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateResponse.ProtoReflect.Descriptor instead.
 func (*EvaluateResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{12}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *EvaluateResponse) GetEvaluation() *Evaluation {
@@ -1049,7 +1774,7 @@ type Evaluation struct {
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// End of the range, exclusive.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	// One per feature, in the profile's order.
+	// One per monitor and feature it judges, in the profile's order.
 	Scores []*Score `protobuf:"bytes,5,rep,name=scores,proto3" json:"scores,omitempty"`
 	// Records in the range.
 	Records uint64 `protobuf:"varint,6,opt,name=records,proto3" json:"records,omitempty"`
@@ -1061,7 +1786,7 @@ type Evaluation struct {
 
 func (x *Evaluation) Reset() {
 	*x = Evaluation{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[13]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1798,7 @@ func (x *Evaluation) String() string {
 func (*Evaluation) ProtoMessage() {}
 
 func (x *Evaluation) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[13]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1811,7 @@ func (x *Evaluation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evaluation.ProtoReflect.Descriptor instead.
 func (*Evaluation) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{13}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Evaluation) GetProfile() string {
@@ -1138,38 +1863,51 @@ func (x *Evaluation) GetSlot() *timestamppb.Timestamp {
 	return nil
 }
 
-// Score is the verdict of one detector on one feature.
+// Score is the verdict of one monitor on one feature.
 type Score struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The feature.
 	Feature string `protobuf:"bytes,1,opt,name=feature,proto3" json:"feature,omitempty"`
-	// The detector: "psi".
+	// The detector, such as "psi".
 	Detector string `protobuf:"bytes,2,opt,name=detector,proto3" json:"detector,omitempty"`
 	// What it concludes.
 	Verdict Verdict `protobuf:"varint,3,opt,name=verdict,proto3,enum=driftmesh.drift.v1.Verdict" json:"verdict,omitempty"`
-	// The index.
-	Value float64 `protobuf:"fixed64,4,opt,name=value,proto3" json:"value,omitempty"`
-	// What it was held against.
-	Threshold float64 `protobuf:"fixed64,5,opt,name=threshold,proto3" json:"threshold,omitempty"`
+	// The statistic; absent when there was nothing to compute it from.
+	Value *float64 `protobuf:"fixed64,4,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	// What it was held against, in its own unit: more is drift. Absent when there
+	// is no such value.
+	Threshold *float64 `protobuf:"fixed64,5,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
 	// How many values it rests on.
 	Sample uint64 `protobuf:"varint,6,opt,name=sample,proto3" json:"sample,omitempty"`
-	// What each bin adds, in the profile's order.
+	// What each bin adds, in the profile's order. In an alert, the bins that add
+	// most.
 	Bins []*BinScore `protobuf:"bytes,7,rep,name=bins,proto3" json:"bins,omitempty"`
-	// Values that were missing.
-	Missing uint64 `protobuf:"varint,8,opt,name=missing,proto3" json:"missing,omitempty"`
-	// Values that were NaN.
-	Nan uint64 `protobuf:"varint,9,opt,name=nan,proto3" json:"nan,omitempty"`
-	// Values that were plus or minus infinity.
-	Infinite uint64 `protobuf:"varint,10,opt,name=infinite,proto3" json:"infinite,omitempty"`
-	// Values of a category the reference does not know.
-	Unknown       uint64 `protobuf:"varint,11,opt,name=unknown,proto3" json:"unknown,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// The monitor.
+	Monitor string `protobuf:"bytes,12,opt,name=monitor,proto3" json:"monitor,omitempty"`
+	// How many values of the reference it rests on; 0 when only shares are known.
+	Reference uint64 `protobuf:"varint,13,opt,name=reference,proto3" json:"reference,omitempty"`
+	// The chance of such a statistic where nothing moved; absent when the detector
+	// does not say.
+	PValue *float64 `protobuf:"fixed64,14,opt,name=p_value,json=pValue,proto3,oneof" json:"p_value,omitempty"`
+	// The same, corrected over all features and monitors of the evaluation.
+	AdjustedPValue *float64 `protobuf:"fixed64,15,opt,name=adjusted_p_value,json=adjustedPValue,proto3,oneof" json:"adjusted_p_value,omitempty"`
+	// The significance that the corrected value was held against: how often the
+	// evaluation finds drift where nothing moved. Absent for other thresholds.
+	FalseAlarmRate *float64 `protobuf:"fixed64,16,opt,name=false_alarm_rate,json=falseAlarmRate,proto3,oneof" json:"false_alarm_rate,omitempty"`
+	// Fewer values than this are insufficient.
+	MinSample uint64 `protobuf:"varint,17,opt,name=min_sample,json=minSample,proto3" json:"min_sample,omitempty"`
+	// Values in no bin, and what they add: missing, nan, +inf, -inf and other, a
+	// category that the reference does not know.
+	States []*BinScore `protobuf:"bytes,18,rep,name=states,proto3" json:"states,omitempty"`
+	// The statistic is drift below this too; absent when less is never drift.
+	LowerThreshold *float64 `protobuf:"fixed64,19,opt,name=lower_threshold,json=lowerThreshold,proto3,oneof" json:"lower_threshold,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Score) Reset() {
 	*x = Score{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[14]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1181,7 +1919,7 @@ func (x *Score) String() string {
 func (*Score) ProtoMessage() {}
 
 func (x *Score) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[14]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1194,7 +1932,7 @@ func (x *Score) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Score.ProtoReflect.Descriptor instead.
 func (*Score) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{14}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Score) GetFeature() string {
@@ -1219,15 +1957,15 @@ func (x *Score) GetVerdict() Verdict {
 }
 
 func (x *Score) GetValue() float64 {
-	if x != nil {
-		return x.Value
+	if x != nil && x.Value != nil {
+		return *x.Value
 	}
 	return 0
 }
 
 func (x *Score) GetThreshold() float64 {
-	if x != nil {
-		return x.Threshold
+	if x != nil && x.Threshold != nil {
+		return *x.Threshold
 	}
 	return 0
 }
@@ -1246,30 +1984,58 @@ func (x *Score) GetBins() []*BinScore {
 	return nil
 }
 
-func (x *Score) GetMissing() uint64 {
+func (x *Score) GetMonitor() string {
 	if x != nil {
-		return x.Missing
+		return x.Monitor
+	}
+	return ""
+}
+
+func (x *Score) GetReference() uint64 {
+	if x != nil {
+		return x.Reference
 	}
 	return 0
 }
 
-func (x *Score) GetNan() uint64 {
-	if x != nil {
-		return x.Nan
+func (x *Score) GetPValue() float64 {
+	if x != nil && x.PValue != nil {
+		return *x.PValue
 	}
 	return 0
 }
 
-func (x *Score) GetInfinite() uint64 {
-	if x != nil {
-		return x.Infinite
+func (x *Score) GetAdjustedPValue() float64 {
+	if x != nil && x.AdjustedPValue != nil {
+		return *x.AdjustedPValue
 	}
 	return 0
 }
 
-func (x *Score) GetUnknown() uint64 {
+func (x *Score) GetFalseAlarmRate() float64 {
+	if x != nil && x.FalseAlarmRate != nil {
+		return *x.FalseAlarmRate
+	}
+	return 0
+}
+
+func (x *Score) GetMinSample() uint64 {
 	if x != nil {
-		return x.Unknown
+		return x.MinSample
+	}
+	return 0
+}
+
+func (x *Score) GetStates() []*BinScore {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *Score) GetLowerThreshold() float64 {
+	if x != nil && x.LowerThreshold != nil {
+		return *x.LowerThreshold
 	}
 	return 0
 }
@@ -1277,11 +2043,11 @@ func (x *Score) GetUnknown() uint64 {
 // BinScore is one bin's part of a score.
 type BinScore struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "(-inf, 4.6]" or the category.
+	// "(-inf, 4.6]", the category or the state.
 	Label string `protobuf:"bytes,1,opt,name=label,proto3" json:"label,omitempty"`
-	// Share of the reference, 0 to 1.
+	// Share of the reference, 0 to 1: of the values in bins, and for a state of all.
 	Expected float64 `protobuf:"fixed64,2,opt,name=expected,proto3" json:"expected,omitempty"`
-	// Share of the sample, 0 to 1.
+	// Share of the sample, 0 to 1, likewise.
 	Observed float64 `protobuf:"fixed64,3,opt,name=observed,proto3" json:"observed,omitempty"`
 	// Values in the bin.
 	Count uint64 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
@@ -1295,7 +2061,7 @@ type BinScore struct {
 
 func (x *BinScore) Reset() {
 	*x = BinScore{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[15]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1307,7 +2073,7 @@ func (x *BinScore) String() string {
 func (*BinScore) ProtoMessage() {}
 
 func (x *BinScore) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[15]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1320,7 +2086,7 @@ func (x *BinScore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BinScore.ProtoReflect.Descriptor instead.
 func (*BinScore) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{15}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *BinScore) GetLabel() string {
@@ -1380,7 +2146,7 @@ type Exemplar struct {
 
 func (x *Exemplar) Reset() {
 	*x = Exemplar{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[16]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1392,7 +2158,7 @@ func (x *Exemplar) String() string {
 func (*Exemplar) ProtoMessage() {}
 
 func (x *Exemplar) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[16]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1405,7 +2171,7 @@ func (x *Exemplar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exemplar.ProtoReflect.Descriptor instead.
 func (*Exemplar) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{16}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Exemplar) GetRecordId() string {
@@ -1444,7 +2210,7 @@ type ListScoresRequest struct {
 
 func (x *ListScoresRequest) Reset() {
 	*x = ListScoresRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[17]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1456,7 +2222,7 @@ func (x *ListScoresRequest) String() string {
 func (*ListScoresRequest) ProtoMessage() {}
 
 func (x *ListScoresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[17]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1469,7 +2235,7 @@ func (x *ListScoresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScoresRequest.ProtoReflect.Descriptor instead.
 func (*ListScoresRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{17}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListScoresRequest) GetProfile() string {
@@ -1506,7 +2272,7 @@ type ListScoresResponse struct {
 
 func (x *ListScoresResponse) Reset() {
 	*x = ListScoresResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[18]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1518,7 +2284,7 @@ func (x *ListScoresResponse) String() string {
 func (*ListScoresResponse) ProtoMessage() {}
 
 func (x *ListScoresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[18]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1531,7 +2297,7 @@ func (x *ListScoresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScoresResponse.ProtoReflect.Descriptor instead.
 func (*ListScoresResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{18}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListScoresResponse) GetEvaluations() []*Evaluation {
@@ -1548,7 +2314,8 @@ func (x *ListScoresResponse) GetNextPageToken() string {
 	return ""
 }
 
-// Alert is a drift that was noticed.
+// Alert is what one monitor noticed: features that moved, from the first on until
+// none is left.
 type Alert struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names it.
@@ -1557,11 +2324,9 @@ type Alert struct {
 	Profile string `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
 	// space/name/version.
 	ProfileName string `protobuf:"bytes,3,opt,name=profile_name,json=profileName,proto3" json:"profile_name,omitempty"`
-	// The score that raised or last repeated it.
-	Score *Score `protobuf:"bytes,4,opt,name=score,proto3" json:"score,omitempty"`
-	// Start of the range of that score.
+	// Start of the range of the scores.
 	RangeStart *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=range_start,json=rangeStart,proto3" json:"range_start,omitempty"`
-	// End of the range of that score, exclusive.
+	// End of the range of the scores, exclusive.
 	RangeEnd *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=range_end,json=rangeEnd,proto3" json:"range_end,omitempty"`
 	// When it was raised.
 	RaiseTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=raise_time,json=raiseTime,proto3" json:"raise_time,omitempty"`
@@ -1575,17 +2340,32 @@ type Alert struct {
 	AcknowledgedBy string `protobuf:"bytes,11,opt,name=acknowledged_by,json=acknowledgedBy,proto3" json:"acknowledged_by,omitempty"`
 	// How many evaluations found it.
 	Occurrences uint32 `protobuf:"varint,12,opt,name=occurrences,proto3" json:"occurrences,omitempty"`
-	// Traces that moved it, the strongest bin's first; hex.
+	// Traces that moved it, those of all features in turn; hex.
 	ExemplarTraceIds []string `protobuf:"bytes,13,rep,name=exemplar_trace_ids,json=exemplarTraceIds,proto3" json:"exemplar_trace_ids,omitempty"`
 	// Where its traces can be seen.
-	Link          string `protobuf:"bytes,14,opt,name=link,proto3" json:"link,omitempty"`
+	Link string `protobuf:"bytes,14,opt,name=link,proto3" json:"link,omitempty"`
+	// The monitor.
+	Monitor string `protobuf:"bytes,15,opt,name=monitor,proto3" json:"monitor,omitempty"`
+	// Its detector.
+	Detector string `protobuf:"bytes,16,opt,name=detector,proto3" json:"detector,omitempty"`
+	// How much it matters.
+	Severity Severity `protobuf:"varint,17,opt,name=severity,proto3,enum=driftmesh.drift.v1.Severity" json:"severity,omitempty"`
+	// The features that moved, the worst first, at most 20: their scores in the
+	// evaluation that raised it or last found it.
+	Moved []*Score `protobuf:"bytes,18,rep,name=moved,proto3" json:"moved,omitempty"`
+	// How many moved, these included.
+	MovedCount uint32 `protobuf:"varint,19,opt,name=moved_count,json=movedCount,proto3" json:"moved_count,omitempty"`
+	// Why it was closed, where that is not that nothing moves any more.
+	ResolveReason string `protobuf:"bytes,20,opt,name=resolve_reason,json=resolveReason,proto3" json:"resolve_reason,omitempty"`
+	// What its scores are of: "schedule", or "close" of windows.
+	Trigger       string `protobuf:"bytes,21,opt,name=trigger,proto3" json:"trigger,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Alert) Reset() {
 	*x = Alert{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[19]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1597,7 +2377,7 @@ func (x *Alert) String() string {
 func (*Alert) ProtoMessage() {}
 
 func (x *Alert) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[19]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1610,7 +2390,7 @@ func (x *Alert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alert.ProtoReflect.Descriptor instead.
 func (*Alert) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{19}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Alert) GetId() string {
@@ -1632,13 +2412,6 @@ func (x *Alert) GetProfileName() string {
 		return x.ProfileName
 	}
 	return ""
-}
-
-func (x *Alert) GetScore() *Score {
-	if x != nil {
-		return x.Score
-	}
-	return nil
 }
 
 func (x *Alert) GetRangeStart() *timestamppb.Timestamp {
@@ -1711,6 +2484,55 @@ func (x *Alert) GetLink() string {
 	return ""
 }
 
+func (x *Alert) GetMonitor() string {
+	if x != nil {
+		return x.Monitor
+	}
+	return ""
+}
+
+func (x *Alert) GetDetector() string {
+	if x != nil {
+		return x.Detector
+	}
+	return ""
+}
+
+func (x *Alert) GetSeverity() Severity {
+	if x != nil {
+		return x.Severity
+	}
+	return Severity_SEVERITY_UNSPECIFIED
+}
+
+func (x *Alert) GetMoved() []*Score {
+	if x != nil {
+		return x.Moved
+	}
+	return nil
+}
+
+func (x *Alert) GetMovedCount() uint32 {
+	if x != nil {
+		return x.MovedCount
+	}
+	return 0
+}
+
+func (x *Alert) GetResolveReason() string {
+	if x != nil {
+		return x.ResolveReason
+	}
+	return ""
+}
+
+func (x *Alert) GetTrigger() string {
+	if x != nil {
+		return x.Trigger
+	}
+	return ""
+}
+
 // ListAlertsRequest asks for a page.
 type ListAlertsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1728,7 +2550,7 @@ type ListAlertsRequest struct {
 
 func (x *ListAlertsRequest) Reset() {
 	*x = ListAlertsRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[20]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +2562,7 @@ func (x *ListAlertsRequest) String() string {
 func (*ListAlertsRequest) ProtoMessage() {}
 
 func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[20]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +2575,7 @@ func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsRequest.ProtoReflect.Descriptor instead.
 func (*ListAlertsRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{20}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListAlertsRequest) GetProfile() string {
@@ -1797,7 +2619,7 @@ type ListAlertsResponse struct {
 
 func (x *ListAlertsResponse) Reset() {
 	*x = ListAlertsResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1809,7 +2631,7 @@ func (x *ListAlertsResponse) String() string {
 func (*ListAlertsResponse) ProtoMessage() {}
 
 func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +2644,7 @@ func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsResponse.ProtoReflect.Descriptor instead.
 func (*ListAlertsResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{21}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListAlertsResponse) GetAlerts() []*Alert {
@@ -1850,7 +2672,7 @@ type AcknowledgeAlertRequest struct {
 
 func (x *AcknowledgeAlertRequest) Reset() {
 	*x = AcknowledgeAlertRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1862,7 +2684,7 @@ func (x *AcknowledgeAlertRequest) String() string {
 func (*AcknowledgeAlertRequest) ProtoMessage() {}
 
 func (x *AcknowledgeAlertRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1875,7 +2697,7 @@ func (x *AcknowledgeAlertRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlertRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlertRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{22}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AcknowledgeAlertRequest) GetId() string {
@@ -1896,7 +2718,7 @@ type AcknowledgeAlertResponse struct {
 
 func (x *AcknowledgeAlertResponse) Reset() {
 	*x = AcknowledgeAlertResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1908,7 +2730,7 @@ func (x *AcknowledgeAlertResponse) String() string {
 func (*AcknowledgeAlertResponse) ProtoMessage() {}
 
 func (x *AcknowledgeAlertResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1921,7 +2743,7 @@ func (x *AcknowledgeAlertResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlertResponse.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlertResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{23}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AcknowledgeAlertResponse) GetAlert() *Alert {
@@ -1935,7 +2757,7 @@ var File_driftmesh_drift_v1_drift_proto protoreflect.FileDescriptor
 
 const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\n" +
-	"\x1edriftmesh/drift/v1/drift.proto\x12\x12driftmesh.drift.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf2\x03\n" +
+	"\x1edriftmesh/drift/v1/drift.proto\x12\x12driftmesh.drift.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x04\n" +
 	"\aProfile\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x14\n" +
 	"\x05space\x18\x02 \x01(\tR\x05space\x12\x12\n" +
@@ -1943,21 +2765,67 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\aversion\x18\x04 \x01(\tR\aversion\x12;\n" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12\x16\n" +
-	"\x06active\x18\x06 \x01(\bR\x06active\x12\x1a\n" +
-	"\bschedule\x18\a \x01(\tR\bschedule\x12&\n" +
-	"\x0fon_window_close\x18\b \x01(\bR\ronWindowClose\x12;\n" +
-	"\tthreshold\x18\t \x01(\v2\x1d.driftmesh.drift.v1.ThresholdR\tthreshold\x12\x1d\n" +
-	"\n" +
-	"min_sample\x18\n" +
-	" \x01(\x04R\tminSample\x12>\n" +
+	"\x06active\x18\x06 \x01(\bR\x06active\x12>\n" +
 	"\bfeatures\x18\v \x03(\v2\".driftmesh.drift.v1.FeatureProfileR\bfeatures\x12%\n" +
-	"\x0ereference_rows\x18\f \x01(\x04R\rreferenceRows\x125\n" +
-	"\blookback\x18\r \x01(\v2\x19.google.protobuf.DurationR\blookback\"|\n" +
+	"\x0ereference_rows\x18\f \x01(\x04R\rreferenceRows\x128\n" +
+	"\bschedule\x18\x0e \x01(\v2\x1c.driftmesh.drift.v1.ScheduleR\bschedule\x12>\n" +
+	"\n" +
+	"correction\x18\x0f \x01(\x0e2\x1e.driftmesh.drift.v1.CorrectionR\n" +
+	"correction\x127\n" +
+	"\bmonitors\x18\x10 \x03(\v2\x1b.driftmesh.drift.v1.MonitorR\bmonitors\x125\n" +
+	"\abinning\x18\x11 \x01(\v2\x1b.driftmesh.drift.v1.BinningR\abinningJ\x04\b\a\x10\bJ\x04\b\b\x10\tJ\x04\b\t\x10\n" +
+	"J\x04\b\n" +
+	"\x10\vJ\x04\b\r\x10\x0eR\x0fon_window_closeR\tthresholdR\n" +
+	"min_sampleR\blookback\"\x84\x01\n" +
+	"\bSchedule\x12\x12\n" +
+	"\x04cron\x18\x01 \x01(\tR\x04cron\x12\x12\n" +
+	"\x04zone\x18\x02 \x01(\tR\x04zone\x125\n" +
+	"\blookback\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\blookback\x12\x19\n" +
+	"\bon_close\x18\x04 \x01(\bR\aonClose\"1\n" +
+	"\aBinning\x12\x12\n" +
+	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x12\n" +
+	"\x04bins\x18\x02 \x01(\rR\x04bins\"\xd2\x03\n" +
+	"\aMonitor\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bdetector\x18\x02 \x01(\tR\bdetector\x12\x1a\n" +
+	"\bfeatures\x18\x03 \x03(\tR\bfeatures\x12K\n" +
+	"\n" +
+	"parameters\x18\x04 \x03(\v2+.driftmesh.drift.v1.Monitor.ParametersEntryR\n" +
+	"parameters\x12;\n" +
+	"\tthreshold\x18\x05 \x01(\v2\x1d.driftmesh.drift.v1.ThresholdR\tthreshold\x12\x1d\n" +
+	"\n" +
+	"min_sample\x18\x06 \x01(\x04R\tminSample\x12A\n" +
+	"\vpersistence\x18\a \x01(\v2\x1f.driftmesh.drift.v1.PersistenceR\vpersistence\x128\n" +
+	"\bseverity\x18\b \x01(\x0e2\x1c.driftmesh.drift.v1.SeverityR\bseverity\x12\x16\n" +
+	"\x06routes\x18\t \x03(\tR\x06routes\x1a=\n" +
+	"\x0fParametersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\")\n" +
+	"\vPersistence\x12\f\n" +
+	"\x01k\x18\x01 \x01(\rR\x01k\x12\f\n" +
+	"\x01n\x18\x02 \x01(\rR\x01n\"\xf5\x01\n" +
 	"\tThreshold\x12\x16\n" +
-	"\x05fixed\x18\x01 \x01(\x01H\x00R\x05fixed\x12#\n" +
-	"\fnormal_alpha\x18\x02 \x01(\x01H\x00R\vnormalAlpha\x12*\n" +
-	"\x10chi_square_alpha\x18\x03 \x01(\x01H\x00R\x0echiSquareAlphaB\x06\n" +
-	"\x04kind\"\xf4\x01\n" +
+	"\x05fixed\x18\x01 \x01(\x01H\x00R\x05fixed\x12$\n" +
+	"\fsignificance\x18\x04 \x01(\x01H\x00R\fsignificance\x124\n" +
+	"\x06budget\x18\x05 \x01(\v2\x1a.driftmesh.drift.v1.BudgetH\x00R\x06budget\x12@\n" +
+	"\n" +
+	"deviations\x18\x06 \x01(\v2\x1e.driftmesh.drift.v1.DeviationsH\x00R\n" +
+	"deviationsB\x06\n" +
+	"\x04kindJ\x04\b\x02\x10\x03J\x04\b\x03\x10\x04R\fnormal_alphaR\x10chi_square_alpha\"2\n" +
+	"\x06Budget\x12\x14\n" +
+	"\x05pages\x18\x01 \x01(\x01R\x05pages\x12\x12\n" +
+	"\x04days\x18\x02 \x01(\x01R\x04days\"\xbf\x01\n" +
+	"\n" +
+	"Deviations\x12\x16\n" +
+	"\x06sigmas\x18\x01 \x01(\x01R\x06sigmas\x12B\n" +
+	"\x06chunks\x18\x02 \x03(\v2*.driftmesh.drift.v1.Deviations.ChunksEntryR\x06chunks\x1aU\n" +
+	"\vChunksEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x120\n" +
+	"\x05value\x18\x02 \x01(\v2\x1a.driftmesh.drift.v1.ChunksR\x05value:\x028\x01\"M\n" +
+	"\x06Chunks\x12\x12\n" +
+	"\x04mean\x18\x01 \x01(\x01R\x04mean\x12\x17\n" +
+	"\astd_dev\x18\x02 \x01(\x01R\x06stdDev\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\rR\x06number\"\xb8\x02\n" +
 	"\x0eFeatureProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x123\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1f.driftmesh.drift.v1.FeatureKindR\x04kind\x12\x14\n" +
@@ -1965,11 +2833,22 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\n" +
 	"categories\x18\x04 \x03(\tR\n" +
 	"categories\x12\x16\n" +
-	"\x06counts\x18\x05 \x03(\x04R\x06counts\x12\x18\n" +
-	"\amissing\x18\x06 \x01(\x04R\amissing\x12\x1d\n" +
-	"\n" +
-	"not_finite\x18\a \x01(\x04R\tnotFinite\x12\x12\n" +
-	"\x04type\x18\b \x01(\tR\x04type\"l\n" +
+	"\x06counts\x18\x05 \x03(\x04R\x06counts\x12\x12\n" +
+	"\x04type\x18\b \x01(\tR\x04type\x12 \n" +
+	"\vproportions\x18\t \x03(\x01R\vproportions\x128\n" +
+	"\bbaseline\x18\n" +
+	" \x01(\v2\x1c.driftmesh.drift.v1.BaselineR\bbaselineJ\x04\b\x06\x10\aJ\x04\b\a\x10\bR\amissingR\n" +
+	"not_finite\"\xf5\x01\n" +
+	"\bBaseline\x12\x12\n" +
+	"\x04rows\x18\x01 \x01(\x04R\x04rows\x12\x18\n" +
+	"\amissing\x18\x02 \x01(\x04R\amissing\x12\x10\n" +
+	"\x03nan\x18\x03 \x01(\x04R\x03nan\x12+\n" +
+	"\x11positive_infinite\x18\x04 \x01(\x04R\x10positiveInfinite\x12+\n" +
+	"\x11negative_infinite\x18\x05 \x01(\x04R\x10negativeInfinite\x12\x10\n" +
+	"\x03min\x18\x06 \x01(\x01R\x03min\x12\x10\n" +
+	"\x03max\x18\a \x01(\x01R\x03max\x12\x12\n" +
+	"\x04mean\x18\b \x01(\x01R\x04mean\x12\x17\n" +
+	"\astd_dev\x18\t \x01(\x01R\x06stdDev\"l\n" +
 	"\x14CreateProfileRequest\x125\n" +
 	"\aprofile\x18\x01 \x01(\v2\x1b.driftmesh.drift.v1.ProfileR\aprofile\x12\x1d\n" +
 	"\n" +
@@ -2012,20 +2891,34 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\bend_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x121\n" +
 	"\x06scores\x18\x05 \x03(\v2\x19.driftmesh.drift.v1.ScoreR\x06scores\x12\x18\n" +
 	"\arecords\x18\x06 \x01(\x04R\arecords\x12.\n" +
-	"\x04slot\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04slot\"\xd4\x02\n" +
+	"\x04slot\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04slot\"\xce\x05\n" +
 	"\x05Score\x12\x18\n" +
 	"\afeature\x18\x01 \x01(\tR\afeature\x12\x1a\n" +
 	"\bdetector\x18\x02 \x01(\tR\bdetector\x125\n" +
-	"\averdict\x18\x03 \x01(\x0e2\x1b.driftmesh.drift.v1.VerdictR\averdict\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\x01R\x05value\x12\x1c\n" +
-	"\tthreshold\x18\x05 \x01(\x01R\tthreshold\x12\x16\n" +
+	"\averdict\x18\x03 \x01(\x0e2\x1b.driftmesh.drift.v1.VerdictR\averdict\x12\x19\n" +
+	"\x05value\x18\x04 \x01(\x01H\x00R\x05value\x88\x01\x01\x12!\n" +
+	"\tthreshold\x18\x05 \x01(\x01H\x01R\tthreshold\x88\x01\x01\x12\x16\n" +
 	"\x06sample\x18\x06 \x01(\x04R\x06sample\x120\n" +
 	"\x04bins\x18\a \x03(\v2\x1c.driftmesh.drift.v1.BinScoreR\x04bins\x12\x18\n" +
-	"\amissing\x18\b \x01(\x04R\amissing\x12\x10\n" +
-	"\x03nan\x18\t \x01(\x04R\x03nan\x12\x1a\n" +
-	"\binfinite\x18\n" +
-	" \x01(\x04R\binfinite\x12\x18\n" +
-	"\aunknown\x18\v \x01(\x04R\aunknown\"\xce\x01\n" +
+	"\amonitor\x18\f \x01(\tR\amonitor\x12\x1c\n" +
+	"\treference\x18\r \x01(\x04R\treference\x12\x1c\n" +
+	"\ap_value\x18\x0e \x01(\x01H\x02R\x06pValue\x88\x01\x01\x12-\n" +
+	"\x10adjusted_p_value\x18\x0f \x01(\x01H\x03R\x0eadjustedPValue\x88\x01\x01\x12-\n" +
+	"\x10false_alarm_rate\x18\x10 \x01(\x01H\x04R\x0efalseAlarmRate\x88\x01\x01\x12\x1d\n" +
+	"\n" +
+	"min_sample\x18\x11 \x01(\x04R\tminSample\x124\n" +
+	"\x06states\x18\x12 \x03(\v2\x1c.driftmesh.drift.v1.BinScoreR\x06states\x12,\n" +
+	"\x0flower_threshold\x18\x13 \x01(\x01H\x05R\x0elowerThreshold\x88\x01\x01B\b\n" +
+	"\x06_valueB\f\n" +
+	"\n" +
+	"_thresholdB\n" +
+	"\n" +
+	"\b_p_valueB\x13\n" +
+	"\x11_adjusted_p_valueB\x13\n" +
+	"\x11_false_alarm_rateB\x12\n" +
+	"\x10_lower_thresholdJ\x04\b\b\x10\tJ\x04\b\t\x10\n" +
+	"J\x04\b\n" +
+	"\x10\vJ\x04\b\v\x10\fR\amissingR\x03nanR\binfiniteR\aunknown\"\xce\x01\n" +
 	"\bBinScore\x12\x14\n" +
 	"\x05label\x18\x01 \x01(\tR\x05label\x12\x1a\n" +
 	"\bexpected\x18\x02 \x01(\x01R\bexpected\x12\x1a\n" +
@@ -2044,12 +2937,11 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\"~\n" +
 	"\x12ListScoresResponse\x12@\n" +
 	"\vevaluations\x18\x01 \x03(\v2\x1e.driftmesh.drift.v1.EvaluationR\vevaluations\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x86\x05\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe5\x06\n" +
 	"\x05Alert\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12!\n" +
-	"\fprofile_name\x18\x03 \x01(\tR\vprofileName\x12/\n" +
-	"\x05score\x18\x04 \x01(\v2\x19.driftmesh.drift.v1.ScoreR\x05score\x12;\n" +
+	"\fprofile_name\x18\x03 \x01(\tR\vprofileName\x12;\n" +
 	"\vrange_start\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"rangeStart\x127\n" +
 	"\trange_end\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\brangeEnd\x129\n" +
@@ -2063,7 +2955,15 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x0facknowledged_by\x18\v \x01(\tR\x0eacknowledgedBy\x12 \n" +
 	"\voccurrences\x18\f \x01(\rR\voccurrences\x12,\n" +
 	"\x12exemplar_trace_ids\x18\r \x03(\tR\x10exemplarTraceIds\x12\x12\n" +
-	"\x04link\x18\x0e \x01(\tR\x04link\"\x86\x01\n" +
+	"\x04link\x18\x0e \x01(\tR\x04link\x12\x18\n" +
+	"\amonitor\x18\x0f \x01(\tR\amonitor\x12\x1a\n" +
+	"\bdetector\x18\x10 \x01(\tR\bdetector\x128\n" +
+	"\bseverity\x18\x11 \x01(\x0e2\x1c.driftmesh.drift.v1.SeverityR\bseverity\x12/\n" +
+	"\x05moved\x18\x12 \x03(\v2\x19.driftmesh.drift.v1.ScoreR\x05moved\x12\x1f\n" +
+	"\vmoved_count\x18\x13 \x01(\rR\n" +
+	"movedCount\x12%\n" +
+	"\x0eresolve_reason\x18\x14 \x01(\tR\rresolveReason\x12\x18\n" +
+	"\atrigger\x18\x15 \x01(\tR\atriggerJ\x04\b\x04\x10\x05R\x05score\"\x86\x01\n" +
 	"\x11ListAlertsRequest\x12\x18\n" +
 	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x1b\n" +
 	"\topen_only\x18\x02 \x01(\bR\bopenOnly\x12\x1b\n" +
@@ -2076,7 +2976,19 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x17AcknowledgeAlertRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"K\n" +
 	"\x18AcknowledgeAlertResponse\x12/\n" +
-	"\x05alert\x18\x01 \x01(\v2\x19.driftmesh.drift.v1.AlertR\x05alert*`\n" +
+	"\x05alert\x18\x01 \x01(\v2\x19.driftmesh.drift.v1.AlertR\x05alert*\x90\x01\n" +
+	"\n" +
+	"Correction\x12\x1a\n" +
+	"\x16CORRECTION_UNSPECIFIED\x10\x00\x12!\n" +
+	"\x1dCORRECTION_BENJAMINI_HOCHBERG\x10\x01\x12\x13\n" +
+	"\x0fCORRECTION_HOLM\x10\x02\x12\x19\n" +
+	"\x15CORRECTION_BONFERRONI\x10\x03\x12\x13\n" +
+	"\x0fCORRECTION_NONE\x10\x04*d\n" +
+	"\bSeverity\x12\x18\n" +
+	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rSEVERITY_INFO\x10\x01\x12\x14\n" +
+	"\x10SEVERITY_WARNING\x10\x02\x12\x15\n" +
+	"\x11SEVERITY_CRITICAL\x10\x03*`\n" +
 	"\vFeatureKind\x12\x1c\n" +
 	"\x18FEATURE_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14FEATURE_KIND_NUMERIC\x10\x01\x12\x19\n" +
@@ -2112,90 +3024,116 @@ func file_driftmesh_drift_v1_drift_proto_rawDescGZIP() []byte {
 	return file_driftmesh_drift_v1_drift_proto_rawDescData
 }
 
-var file_driftmesh_drift_v1_drift_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_driftmesh_drift_v1_drift_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_driftmesh_drift_v1_drift_proto_goTypes = []any{
-	(FeatureKind)(0),                 // 0: driftmesh.drift.v1.FeatureKind
-	(Verdict)(0),                     // 1: driftmesh.drift.v1.Verdict
-	(*Profile)(nil),                  // 2: driftmesh.drift.v1.Profile
-	(*Threshold)(nil),                // 3: driftmesh.drift.v1.Threshold
-	(*FeatureProfile)(nil),           // 4: driftmesh.drift.v1.FeatureProfile
-	(*CreateProfileRequest)(nil),     // 5: driftmesh.drift.v1.CreateProfileRequest
-	(*CreateProfileResponse)(nil),    // 6: driftmesh.drift.v1.CreateProfileResponse
-	(*GetProfileRequest)(nil),        // 7: driftmesh.drift.v1.GetProfileRequest
-	(*GetProfileResponse)(nil),       // 8: driftmesh.drift.v1.GetProfileResponse
-	(*ListProfilesRequest)(nil),      // 9: driftmesh.drift.v1.ListProfilesRequest
-	(*ListProfilesResponse)(nil),     // 10: driftmesh.drift.v1.ListProfilesResponse
-	(*SetProfileActiveRequest)(nil),  // 11: driftmesh.drift.v1.SetProfileActiveRequest
-	(*SetProfileActiveResponse)(nil), // 12: driftmesh.drift.v1.SetProfileActiveResponse
-	(*EvaluateRequest)(nil),          // 13: driftmesh.drift.v1.EvaluateRequest
-	(*EvaluateResponse)(nil),         // 14: driftmesh.drift.v1.EvaluateResponse
-	(*Evaluation)(nil),               // 15: driftmesh.drift.v1.Evaluation
-	(*Score)(nil),                    // 16: driftmesh.drift.v1.Score
-	(*BinScore)(nil),                 // 17: driftmesh.drift.v1.BinScore
-	(*Exemplar)(nil),                 // 18: driftmesh.drift.v1.Exemplar
-	(*ListScoresRequest)(nil),        // 19: driftmesh.drift.v1.ListScoresRequest
-	(*ListScoresResponse)(nil),       // 20: driftmesh.drift.v1.ListScoresResponse
-	(*Alert)(nil),                    // 21: driftmesh.drift.v1.Alert
-	(*ListAlertsRequest)(nil),        // 22: driftmesh.drift.v1.ListAlertsRequest
-	(*ListAlertsResponse)(nil),       // 23: driftmesh.drift.v1.ListAlertsResponse
-	(*AcknowledgeAlertRequest)(nil),  // 24: driftmesh.drift.v1.AcknowledgeAlertRequest
-	(*AcknowledgeAlertResponse)(nil), // 25: driftmesh.drift.v1.AcknowledgeAlertResponse
-	(*timestamppb.Timestamp)(nil),    // 26: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 27: google.protobuf.Duration
+	(Correction)(0),                  // 0: driftmesh.drift.v1.Correction
+	(Severity)(0),                    // 1: driftmesh.drift.v1.Severity
+	(FeatureKind)(0),                 // 2: driftmesh.drift.v1.FeatureKind
+	(Verdict)(0),                     // 3: driftmesh.drift.v1.Verdict
+	(*Profile)(nil),                  // 4: driftmesh.drift.v1.Profile
+	(*Schedule)(nil),                 // 5: driftmesh.drift.v1.Schedule
+	(*Binning)(nil),                  // 6: driftmesh.drift.v1.Binning
+	(*Monitor)(nil),                  // 7: driftmesh.drift.v1.Monitor
+	(*Persistence)(nil),              // 8: driftmesh.drift.v1.Persistence
+	(*Threshold)(nil),                // 9: driftmesh.drift.v1.Threshold
+	(*Budget)(nil),                   // 10: driftmesh.drift.v1.Budget
+	(*Deviations)(nil),               // 11: driftmesh.drift.v1.Deviations
+	(*Chunks)(nil),                   // 12: driftmesh.drift.v1.Chunks
+	(*FeatureProfile)(nil),           // 13: driftmesh.drift.v1.FeatureProfile
+	(*Baseline)(nil),                 // 14: driftmesh.drift.v1.Baseline
+	(*CreateProfileRequest)(nil),     // 15: driftmesh.drift.v1.CreateProfileRequest
+	(*CreateProfileResponse)(nil),    // 16: driftmesh.drift.v1.CreateProfileResponse
+	(*GetProfileRequest)(nil),        // 17: driftmesh.drift.v1.GetProfileRequest
+	(*GetProfileResponse)(nil),       // 18: driftmesh.drift.v1.GetProfileResponse
+	(*ListProfilesRequest)(nil),      // 19: driftmesh.drift.v1.ListProfilesRequest
+	(*ListProfilesResponse)(nil),     // 20: driftmesh.drift.v1.ListProfilesResponse
+	(*SetProfileActiveRequest)(nil),  // 21: driftmesh.drift.v1.SetProfileActiveRequest
+	(*SetProfileActiveResponse)(nil), // 22: driftmesh.drift.v1.SetProfileActiveResponse
+	(*EvaluateRequest)(nil),          // 23: driftmesh.drift.v1.EvaluateRequest
+	(*EvaluateResponse)(nil),         // 24: driftmesh.drift.v1.EvaluateResponse
+	(*Evaluation)(nil),               // 25: driftmesh.drift.v1.Evaluation
+	(*Score)(nil),                    // 26: driftmesh.drift.v1.Score
+	(*BinScore)(nil),                 // 27: driftmesh.drift.v1.BinScore
+	(*Exemplar)(nil),                 // 28: driftmesh.drift.v1.Exemplar
+	(*ListScoresRequest)(nil),        // 29: driftmesh.drift.v1.ListScoresRequest
+	(*ListScoresResponse)(nil),       // 30: driftmesh.drift.v1.ListScoresResponse
+	(*Alert)(nil),                    // 31: driftmesh.drift.v1.Alert
+	(*ListAlertsRequest)(nil),        // 32: driftmesh.drift.v1.ListAlertsRequest
+	(*ListAlertsResponse)(nil),       // 33: driftmesh.drift.v1.ListAlertsResponse
+	(*AcknowledgeAlertRequest)(nil),  // 34: driftmesh.drift.v1.AcknowledgeAlertRequest
+	(*AcknowledgeAlertResponse)(nil), // 35: driftmesh.drift.v1.AcknowledgeAlertResponse
+	nil,                              // 36: driftmesh.drift.v1.Monitor.ParametersEntry
+	nil,                              // 37: driftmesh.drift.v1.Deviations.ChunksEntry
+	(*timestamppb.Timestamp)(nil),    // 38: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 39: google.protobuf.Duration
 }
 var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
-	26, // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
-	3,  // 1: driftmesh.drift.v1.Profile.threshold:type_name -> driftmesh.drift.v1.Threshold
-	4,  // 2: driftmesh.drift.v1.Profile.features:type_name -> driftmesh.drift.v1.FeatureProfile
-	27, // 3: driftmesh.drift.v1.Profile.lookback:type_name -> google.protobuf.Duration
-	0,  // 4: driftmesh.drift.v1.FeatureProfile.kind:type_name -> driftmesh.drift.v1.FeatureKind
-	2,  // 5: driftmesh.drift.v1.CreateProfileRequest.profile:type_name -> driftmesh.drift.v1.Profile
-	2,  // 6: driftmesh.drift.v1.CreateProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	2,  // 7: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	2,  // 8: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
-	2,  // 9: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	26, // 10: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
-	26, // 11: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
-	15, // 12: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	26, // 13: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
-	26, // 14: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
-	16, // 15: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
-	26, // 16: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
-	1,  // 17: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
-	17, // 18: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
-	18, // 19: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
-	15, // 20: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
-	16, // 21: driftmesh.drift.v1.Alert.score:type_name -> driftmesh.drift.v1.Score
-	26, // 22: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
-	26, // 23: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
-	26, // 24: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
-	26, // 25: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
-	26, // 26: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
-	26, // 27: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
-	21, // 28: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
-	21, // 29: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
-	5,  // 30: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
-	7,  // 31: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
-	9,  // 32: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
-	11, // 33: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
-	13, // 34: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
-	19, // 35: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
-	22, // 36: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
-	24, // 37: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
-	6,  // 38: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
-	8,  // 39: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
-	10, // 40: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
-	12, // 41: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
-	14, // 42: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
-	20, // 43: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
-	23, // 44: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
-	25, // 45: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
-	38, // [38:46] is the sub-list for method output_type
-	30, // [30:38] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	38, // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
+	13, // 1: driftmesh.drift.v1.Profile.features:type_name -> driftmesh.drift.v1.FeatureProfile
+	5,  // 2: driftmesh.drift.v1.Profile.schedule:type_name -> driftmesh.drift.v1.Schedule
+	0,  // 3: driftmesh.drift.v1.Profile.correction:type_name -> driftmesh.drift.v1.Correction
+	7,  // 4: driftmesh.drift.v1.Profile.monitors:type_name -> driftmesh.drift.v1.Monitor
+	6,  // 5: driftmesh.drift.v1.Profile.binning:type_name -> driftmesh.drift.v1.Binning
+	39, // 6: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
+	36, // 7: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
+	9,  // 8: driftmesh.drift.v1.Monitor.threshold:type_name -> driftmesh.drift.v1.Threshold
+	8,  // 9: driftmesh.drift.v1.Monitor.persistence:type_name -> driftmesh.drift.v1.Persistence
+	1,  // 10: driftmesh.drift.v1.Monitor.severity:type_name -> driftmesh.drift.v1.Severity
+	10, // 11: driftmesh.drift.v1.Threshold.budget:type_name -> driftmesh.drift.v1.Budget
+	11, // 12: driftmesh.drift.v1.Threshold.deviations:type_name -> driftmesh.drift.v1.Deviations
+	37, // 13: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
+	2,  // 14: driftmesh.drift.v1.FeatureProfile.kind:type_name -> driftmesh.drift.v1.FeatureKind
+	14, // 15: driftmesh.drift.v1.FeatureProfile.baseline:type_name -> driftmesh.drift.v1.Baseline
+	4,  // 16: driftmesh.drift.v1.CreateProfileRequest.profile:type_name -> driftmesh.drift.v1.Profile
+	4,  // 17: driftmesh.drift.v1.CreateProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	4,  // 18: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	4,  // 19: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
+	4,  // 20: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	38, // 21: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
+	38, // 22: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
+	25, // 23: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	38, // 24: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
+	38, // 25: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
+	26, // 26: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
+	38, // 27: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
+	3,  // 28: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
+	27, // 29: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
+	27, // 30: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
+	28, // 31: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
+	25, // 32: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
+	38, // 33: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
+	38, // 34: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
+	38, // 35: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
+	38, // 36: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
+	38, // 37: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
+	38, // 38: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
+	1,  // 39: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
+	26, // 40: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
+	31, // 41: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
+	31, // 42: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
+	12, // 43: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
+	15, // 44: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
+	17, // 45: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
+	19, // 46: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
+	21, // 47: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
+	23, // 48: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
+	29, // 49: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
+	32, // 50: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
+	34, // 51: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
+	16, // 52: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
+	18, // 53: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
+	20, // 54: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
+	22, // 55: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
+	24, // 56: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
+	30, // 57: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
+	33, // 58: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
+	35, // 59: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
+	52, // [52:60] is the sub-list for method output_type
+	44, // [44:52] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_drift_v1_drift_proto_init() }
@@ -2203,18 +3141,20 @@ func file_driftmesh_drift_v1_drift_proto_init() {
 	if File_driftmesh_drift_v1_drift_proto != nil {
 		return
 	}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[1].OneofWrappers = []any{
+	file_driftmesh_drift_v1_drift_proto_msgTypes[5].OneofWrappers = []any{
 		(*Threshold_Fixed)(nil),
-		(*Threshold_NormalAlpha)(nil),
-		(*Threshold_ChiSquareAlpha)(nil),
+		(*Threshold_Significance)(nil),
+		(*Threshold_Budget)(nil),
+		(*Threshold_Deviations)(nil),
 	}
+	file_driftmesh_drift_v1_drift_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_drift_v1_drift_proto_rawDesc), len(file_driftmesh_drift_v1_drift_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   24,
+			NumEnums:      4,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

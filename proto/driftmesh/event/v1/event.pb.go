@@ -39,6 +39,8 @@ const (
 	AlertChange_ALERT_CHANGE_RESOLVED AlertChange = 3
 	// Somebody took it on.
 	AlertChange_ALERT_CHANGE_ACKNOWLEDGED AlertChange = 4
+	// Further features moved.
+	AlertChange_ALERT_CHANGE_GREW AlertChange = 5
 )
 
 // Enum value maps for AlertChange.
@@ -49,6 +51,7 @@ var (
 		2: "ALERT_CHANGE_REPEATED",
 		3: "ALERT_CHANGE_RESOLVED",
 		4: "ALERT_CHANGE_ACKNOWLEDGED",
+		5: "ALERT_CHANGE_GREW",
 	}
 	AlertChange_value = map[string]int32{
 		"ALERT_CHANGE_UNSPECIFIED":  0,
@@ -56,6 +59,7 @@ var (
 		"ALERT_CHANGE_REPEATED":     2,
 		"ALERT_CHANGE_RESOLVED":     3,
 		"ALERT_CHANGE_ACKNOWLEDGED": 4,
+		"ALERT_CHANGE_GREW":         5,
 	}
 )
 
@@ -399,13 +403,13 @@ type AlertEvent struct {
 	Profile string `protobuf:"bytes,4,opt,name=profile,proto3" json:"profile,omitempty"`
 	// The profile as people write it: space/name/version.
 	ProfileName string `protobuf:"bytes,5,opt,name=profile_name,json=profileName,proto3" json:"profile_name,omitempty"`
-	// The feature that moved.
+	// The feature that moved most; moved has the others.
 	Feature string `protobuf:"bytes,6,opt,name=feature,proto3" json:"feature,omitempty"`
 	// The detector, such as "psi".
 	Detector string `protobuf:"bytes,7,opt,name=detector,proto3" json:"detector,omitempty"`
-	// Its value.
+	// The statistic of that feature.
 	Value float64 `protobuf:"fixed64,8,opt,name=value,proto3" json:"value,omitempty"`
-	// What it was held against.
+	// What it was held against; +Inf when it has no value of its own.
 	Threshold float64 `protobuf:"fixed64,9,opt,name=threshold,proto3" json:"threshold,omitempty"`
 	// How many values it rests on.
 	Sample uint64 `protobuf:"varint,10,opt,name=sample,proto3" json:"sample,omitempty"`
@@ -413,10 +417,22 @@ type AlertEvent struct {
 	RangeStart *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=range_start,json=rangeStart,proto3" json:"range_start,omitempty"`
 	// End of the evaluated range, exclusive.
 	RangeEnd *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=range_end,json=rangeEnd,proto3" json:"range_end,omitempty"`
-	// Traces that moved it, the strongest bin's first; hex.
+	// Traces that moved it, those of all features in turn; hex.
 	ExemplarTraceIds []string `protobuf:"bytes,13,rep,name=exemplar_trace_ids,json=exemplarTraceIds,proto3" json:"exemplar_trace_ids,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The monitor.
+	Monitor string `protobuf:"bytes,14,opt,name=monitor,proto3" json:"monitor,omitempty"`
+	// How much it matters: "info", "warning" or "critical".
+	Severity string `protobuf:"bytes,15,opt,name=severity,proto3" json:"severity,omitempty"`
+	// Names of the routes that carry it; none means all.
+	Routes []string `protobuf:"bytes,16,rep,name=routes,proto3" json:"routes,omitempty"`
+	// The features that moved, the worst first, at most 20.
+	Moved []*MovedFeature `protobuf:"bytes,17,rep,name=moved,proto3" json:"moved,omitempty"`
+	// How many moved, these included; 0 when it is over.
+	MovedCount uint32 `protobuf:"varint,18,opt,name=moved_count,json=movedCount,proto3" json:"moved_count,omitempty"`
+	// Why it was resolved, where that is not that nothing moves any more.
+	ResolveReason string `protobuf:"bytes,19,opt,name=resolve_reason,json=resolveReason,proto3" json:"resolve_reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AlertEvent) Reset() {
@@ -540,6 +556,140 @@ func (x *AlertEvent) GetExemplarTraceIds() []string {
 	return nil
 }
 
+func (x *AlertEvent) GetMonitor() string {
+	if x != nil {
+		return x.Monitor
+	}
+	return ""
+}
+
+func (x *AlertEvent) GetSeverity() string {
+	if x != nil {
+		return x.Severity
+	}
+	return ""
+}
+
+func (x *AlertEvent) GetRoutes() []string {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
+func (x *AlertEvent) GetMoved() []*MovedFeature {
+	if x != nil {
+		return x.Moved
+	}
+	return nil
+}
+
+func (x *AlertEvent) GetMovedCount() uint32 {
+	if x != nil {
+		return x.MovedCount
+	}
+	return 0
+}
+
+func (x *AlertEvent) GetResolveReason() string {
+	if x != nil {
+		return x.ResolveReason
+	}
+	return ""
+}
+
+// MovedFeature is a feature that an alert tells of.
+type MovedFeature struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Feature string `protobuf:"bytes,1,opt,name=feature,proto3" json:"feature,omitempty"`
+	// The statistic.
+	Value float64 `protobuf:"fixed64,2,opt,name=value,proto3" json:"value,omitempty"`
+	// What it was held against; +Inf when it has no value of its own.
+	Threshold float64 `protobuf:"fixed64,3,opt,name=threshold,proto3" json:"threshold,omitempty"`
+	// How many values it rests on.
+	Sample uint64 `protobuf:"varint,4,opt,name=sample,proto3" json:"sample,omitempty"`
+	// How many values of the reference it rests on; 0 when only shares are known.
+	Reference uint64 `protobuf:"varint,5,opt,name=reference,proto3" json:"reference,omitempty"`
+	// The chance of such a statistic where nothing moved, corrected over all
+	// features and monitors; absent when the detector does not say.
+	AdjustedPValue *float64 `protobuf:"fixed64,6,opt,name=adjusted_p_value,json=adjustedPValue,proto3,oneof" json:"adjusted_p_value,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *MovedFeature) Reset() {
+	*x = MovedFeature{}
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MovedFeature) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MovedFeature) ProtoMessage() {}
+
+func (x *MovedFeature) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MovedFeature.ProtoReflect.Descriptor instead.
+func (*MovedFeature) Descriptor() ([]byte, []int) {
+	return file_driftmesh_event_v1_event_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *MovedFeature) GetFeature() string {
+	if x != nil {
+		return x.Feature
+	}
+	return ""
+}
+
+func (x *MovedFeature) GetValue() float64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *MovedFeature) GetThreshold() float64 {
+	if x != nil {
+		return x.Threshold
+	}
+	return 0
+}
+
+func (x *MovedFeature) GetSample() uint64 {
+	if x != nil {
+		return x.Sample
+	}
+	return 0
+}
+
+func (x *MovedFeature) GetReference() uint64 {
+	if x != nil {
+		return x.Reference
+	}
+	return 0
+}
+
+func (x *MovedFeature) GetAdjustedPValue() float64 {
+	if x != nil && x.AdjustedPValue != nil {
+		return *x.AdjustedPValue
+	}
+	return 0
+}
+
 var File_driftmesh_event_v1_event_proto protoreflect.FileDescriptor
 
 const file_driftmesh_event_v1_event_proto_rawDesc = "" +
@@ -564,7 +714,7 @@ const file_driftmesh_event_v1_event_proto_rawDesc = "" +
 	"\x05items\x18\x03 \x01(\x04R\x05items\"D\n" +
 	"\x0eWindowsTouched\x12\x18\n" +
 	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x18\n" +
-	"\aminutes\x18\x02 \x03(\x03R\aminutes\"\xf3\x03\n" +
+	"\aminutes\x18\x02 \x03(\x03R\aminutes\"\xc1\x05\n" +
 	"\n" +
 	"AlertEvent\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x127\n" +
@@ -581,13 +731,29 @@ const file_driftmesh_event_v1_event_proto_rawDesc = "" +
 	"\vrange_start\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"rangeStart\x127\n" +
 	"\trange_end\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\brangeEnd\x12,\n" +
-	"\x12exemplar_trace_ids\x18\r \x03(\tR\x10exemplarTraceIds*\x99\x01\n" +
+	"\x12exemplar_trace_ids\x18\r \x03(\tR\x10exemplarTraceIds\x12\x18\n" +
+	"\amonitor\x18\x0e \x01(\tR\amonitor\x12\x1a\n" +
+	"\bseverity\x18\x0f \x01(\tR\bseverity\x12\x16\n" +
+	"\x06routes\x18\x10 \x03(\tR\x06routes\x126\n" +
+	"\x05moved\x18\x11 \x03(\v2 .driftmesh.event.v1.MovedFeatureR\x05moved\x12\x1f\n" +
+	"\vmoved_count\x18\x12 \x01(\rR\n" +
+	"movedCount\x12%\n" +
+	"\x0eresolve_reason\x18\x13 \x01(\tR\rresolveReason\"\xd6\x01\n" +
+	"\fMovedFeature\x12\x18\n" +
+	"\afeature\x18\x01 \x01(\tR\afeature\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value\x12\x1c\n" +
+	"\tthreshold\x18\x03 \x01(\x01R\tthreshold\x12\x16\n" +
+	"\x06sample\x18\x04 \x01(\x04R\x06sample\x12\x1c\n" +
+	"\treference\x18\x05 \x01(\x04R\treference\x12-\n" +
+	"\x10adjusted_p_value\x18\x06 \x01(\x01H\x00R\x0eadjustedPValue\x88\x01\x01B\x13\n" +
+	"\x11_adjusted_p_value*\xb0\x01\n" +
 	"\vAlertChange\x12\x1c\n" +
 	"\x18ALERT_CHANGE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13ALERT_CHANGE_RAISED\x10\x01\x12\x19\n" +
 	"\x15ALERT_CHANGE_REPEATED\x10\x02\x12\x19\n" +
 	"\x15ALERT_CHANGE_RESOLVED\x10\x03\x12\x1d\n" +
-	"\x19ALERT_CHANGE_ACKNOWLEDGED\x10\x04BAZ?github.com/driftmesh/driftmesh/proto/driftmesh/event/v1;eventv1b\x06proto3"
+	"\x19ALERT_CHANGE_ACKNOWLEDGED\x10\x04\x12\x15\n" +
+	"\x11ALERT_CHANGE_GREW\x10\x05BAZ?github.com/driftmesh/driftmesh/proto/driftmesh/event/v1;eventv1b\x06proto3"
 
 var (
 	file_driftmesh_event_v1_event_proto_rawDescOnce sync.Once
@@ -602,7 +768,7 @@ func file_driftmesh_event_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_event_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_driftmesh_event_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_driftmesh_event_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_driftmesh_event_v1_event_proto_goTypes = []any{
 	(AlertChange)(0),              // 0: driftmesh.event.v1.AlertChange
 	(*RecordBatch)(nil),           // 1: driftmesh.event.v1.RecordBatch
@@ -611,24 +777,26 @@ var file_driftmesh_event_v1_event_proto_goTypes = []any{
 	(*ReceiptLane)(nil),           // 4: driftmesh.event.v1.ReceiptLane
 	(*WindowsTouched)(nil),        // 5: driftmesh.event.v1.WindowsTouched
 	(*AlertEvent)(nil),            // 6: driftmesh.event.v1.AlertEvent
-	nil,                           // 7: driftmesh.event.v1.ReceiptAccount.RejectedEntry
-	(*v1.Record)(nil),             // 8: driftmesh.ingest.v1.Record
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*MovedFeature)(nil),          // 7: driftmesh.event.v1.MovedFeature
+	nil,                           // 8: driftmesh.event.v1.ReceiptAccount.RejectedEntry
+	(*v1.Record)(nil),             // 9: driftmesh.ingest.v1.Record
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
 }
 var file_driftmesh_event_v1_event_proto_depIdxs = []int32{
-	8, // 0: driftmesh.event.v1.RecordBatch.records:type_name -> driftmesh.ingest.v1.Record
-	3, // 1: driftmesh.event.v1.Receipt.accounts:type_name -> driftmesh.event.v1.ReceiptAccount
-	7, // 2: driftmesh.event.v1.ReceiptAccount.rejected:type_name -> driftmesh.event.v1.ReceiptAccount.RejectedEntry
-	4, // 3: driftmesh.event.v1.ReceiptAccount.lanes:type_name -> driftmesh.event.v1.ReceiptLane
-	0, // 4: driftmesh.event.v1.AlertEvent.change:type_name -> driftmesh.event.v1.AlertChange
-	9, // 5: driftmesh.event.v1.AlertEvent.time:type_name -> google.protobuf.Timestamp
-	9, // 6: driftmesh.event.v1.AlertEvent.range_start:type_name -> google.protobuf.Timestamp
-	9, // 7: driftmesh.event.v1.AlertEvent.range_end:type_name -> google.protobuf.Timestamp
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	9,  // 0: driftmesh.event.v1.RecordBatch.records:type_name -> driftmesh.ingest.v1.Record
+	3,  // 1: driftmesh.event.v1.Receipt.accounts:type_name -> driftmesh.event.v1.ReceiptAccount
+	8,  // 2: driftmesh.event.v1.ReceiptAccount.rejected:type_name -> driftmesh.event.v1.ReceiptAccount.RejectedEntry
+	4,  // 3: driftmesh.event.v1.ReceiptAccount.lanes:type_name -> driftmesh.event.v1.ReceiptLane
+	0,  // 4: driftmesh.event.v1.AlertEvent.change:type_name -> driftmesh.event.v1.AlertChange
+	10, // 5: driftmesh.event.v1.AlertEvent.time:type_name -> google.protobuf.Timestamp
+	10, // 6: driftmesh.event.v1.AlertEvent.range_start:type_name -> google.protobuf.Timestamp
+	10, // 7: driftmesh.event.v1.AlertEvent.range_end:type_name -> google.protobuf.Timestamp
+	7,  // 8: driftmesh.event.v1.AlertEvent.moved:type_name -> driftmesh.event.v1.MovedFeature
+	9,  // [9:9] is the sub-list for method output_type
+	9,  // [9:9] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_event_v1_event_proto_init() }
@@ -636,13 +804,14 @@ func file_driftmesh_event_v1_event_proto_init() {
 	if File_driftmesh_event_v1_event_proto != nil {
 		return
 	}
+	file_driftmesh_event_v1_event_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_event_v1_event_proto_rawDesc), len(file_driftmesh_event_v1_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -11,7 +11,10 @@ import (
 )
 
 // Schedule says when a profile is evaluated. It is immutable.
-type Schedule struct{ of cron.Schedule }
+type Schedule struct {
+	of   cron.Schedule
+	zone *time.Location
+}
 
 // The fields of an expression, in order.
 var fields = [6]string{"second", "minute", "hour", "day of month", "month", "day of week"}
@@ -23,9 +26,14 @@ const ReasonInvalid = "INVALID_SCHEDULE"
 // month, day of week), or six with seconds first; a seventh field for the year
 // is accepted when it is *. Lists, ranges, steps and English names work as
 // usual, Sunday is 0 or SUN. Where day of month and day of week are both
-// restricted, either may match. Times are UTC. It is fault.Invalid otherwise,
-// naming the field.
-func Parse(spec string) (Schedule, error) {
+// restricted, either may match. Times are those of the zone, an IANA name or ""
+// for UTC: what its clocks skip is no slot, and what they show twice is two. It
+// is fault.Invalid otherwise, naming the field.
+func Parse(spec, zone string) (Schedule, error) {
+	location, err := time.LoadLocation(zone)
+	if err != nil {
+		return Schedule{}, fault.Invalid.Wrap(err, "time zone %.100q is not known", zone).WithReason(ReasonInvalid)
+	}
 	parts := strings.Fields(spec)
 	if len(parts) == 7 && parts[6] == "*" {
 		parts = parts[:6]
@@ -48,7 +56,7 @@ func Parse(spec string) (Schedule, error) {
 	if err != nil {
 		return Schedule{}, fault.Invalid.Wrap(err, "schedule %.100q is not understood", spec).WithReason(ReasonInvalid)
 	}
-	s := Schedule{schedule}
+	s := Schedule{of: schedule, zone: location}
 	if s.Next(time.Unix(0, 0)).IsZero() {
 		return Schedule{}, invalid("schedule %.100q: fields day of month and month never meet", spec)
 	}
@@ -65,4 +73,21 @@ func invalid(format string, args ...any) error {
 }
 
 // Next returns the first slot after t, in UTC.
-func (s Schedule) Next(t time.Time) time.Time { return s.of.Next(t.UTC()) }
+func (s Schedule) Next(t time.Time) time.Time { return s.of.Next(t.In(s.zone)).UTC() }
+
+// PerDay is about how many slots a day has: over a year, or over the first
+// thousands of slots of one.
+func (s Schedule) PerDay() float64 {
+	const enough = 5000
+	start := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+	end, at, n := start.AddDate(1, 0, 0), start, 0
+	for ; n < enough; n++ {
+		next := s.Next(at)
+		if next.IsZero() || next.After(end) {
+			at = end
+			break
+		}
+		at = next
+	}
+	return float64(n) / (at.Sub(start).Hours() / 24)
+}

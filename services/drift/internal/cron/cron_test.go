@@ -25,9 +25,35 @@ func TestNext(t *testing.T) {
 		"0 0 0 * * 0":                       "2026-05-03T00:00:00Z",
 		"0 0 29 2 *":                        "2028-02-29T00:00:00Z",
 	} {
-		s, err := cron.Parse(spec)
+		s, err := cron.Parse(spec, "UTC")
 		require.NoError(t, err, spec)
 		require.Equal(t, want, s.Next(from).Format(time.RFC3339), spec)
+	}
+}
+
+func TestNextInAZone(t *testing.T) {
+	t.Parallel()
+	s, err := cron.Parse("30 2 * * *", "Europe/Rome")
+	require.NoError(t, err)
+	at := time.Date(2026, 3, 27, 12, 0, 0, 0, time.UTC)
+	for _, want := range []string{
+		"2026-03-28T01:30:00Z", // winter time
+		"2026-03-30T00:30:00Z", // on the 29th there is no half past two
+		"2026-03-31T00:30:00Z",
+	} {
+		at = s.Next(at)
+		require.Equal(t, want, at.Format(time.RFC3339))
+	}
+	_, err = cron.Parse("30 2 * * *", "Mars/Olympus")
+	require.ErrorIs(t, err, fault.Invalid)
+}
+
+func TestPerDay(t *testing.T) {
+	t.Parallel()
+	for spec, want := range map[string]float64{"0 0 * * *": 1, "*/5 * * * *": 288, "* * * * * *": 86400, "0 0 29 2 *": 1.0 / 366, "0 0 * * SUN": 52.0 / 366} {
+		s, err := cron.Parse(spec, "")
+		require.NoError(t, err)
+		require.InEpsilon(t, want, s.PerDay(), 0.01, spec)
 	}
 }
 
@@ -51,7 +77,7 @@ func TestParseNamesTheField(t *testing.T) {
 		"*/0 * * * *":          "field minute",
 		"0 0 30 2 *":           "never meet",
 	} {
-		_, err := cron.Parse(spec)
+		_, err := cron.Parse(spec, "UTC")
 		require.ErrorIs(t, err, fault.Invalid, spec)
 		require.ErrorContains(t, err, want, spec)
 		require.Equal(t, cron.ReasonInvalid, fault.Of(err).Reason())
@@ -62,7 +88,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("*/5 1-3,7 * JAN-MAR MON#2")
 	f.Add("0 0 0 31 2 *")
 	f.Fuzz(func(t *testing.T, spec string) {
-		s, err := cron.Parse(spec)
+		s, err := cron.Parse(spec, "UTC")
 		if err != nil {
 			return
 		}

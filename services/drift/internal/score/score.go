@@ -1,80 +1,118 @@
-// Package score judges a feature: it compares what was counted with what the
-// profile expects and says ok, drift or insufficient. It is pure: no clock, no
-// I/O, no state; the same counts give the same digits.
+// Package score judges what was counted: each monitor of a profile holds its
+// features against the reference and says ok, drift or insufficient, by a
+// significance that is kept over all of them. It is pure: no clock, no I/O, no
+// state; the same counts give the same digits.
 package score
 
 import (
+	"math"
+
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/sdk/profile"
 )
 
-// Verdict is what a detector concludes.
+// Verdict is what a monitor concludes.
 type Verdict string
 
 // The verdicts.
 const (
 	// OK: the sample looks like the reference.
 	OK Verdict = "ok"
-	// Drift: the index is above its threshold.
+	// Drift: the statistic is beyond its threshold.
 	Drift Verdict = "drift"
-	// Insufficient: the sample is below its minimum, whatever the index.
+	// Insufficient: the sample is below its minimum, whatever the statistic.
 	Insufficient Verdict = "insufficient"
 )
 
-// PSI is the detector of the population stability index.
-const PSI = "psi"
-
-// Score is the verdict of one detector on one feature, with everything it rests
-// on.
+// Score is the verdict of one monitor on one feature, with everything it rests
+// on. NaN stands for a number that there is not.
 type Score struct {
+	// Monitor is the name of the monitor, Detector that of its detector.
+	Monitor, Detector string
 	// Feature is the position in the profile.
 	Feature int
-	// Detector is the name of the detector.
-	Detector string
-	Verdict  Verdict
-	// Value is the index. It is computed for an insufficient sample too, and is
-	// 0 for an empty one.
+	Verdict Verdict
+	// Value is the statistic. It is computed for an insufficient sample too.
 	Value float64
-	// Threshold is what Value was held against; +Inf for an empty sample unless
-	// the threshold is fixed.
-	Threshold float64
-	// Sample is the number of values in regular bins: those the index is of.
-	Sample uint64
+	// Threshold is what Value was held against, in its own unit: beyond it is
+	// drift. It is +Inf when no value can be. Lower is likewise, downwards.
+	Threshold, Lower float64
+	// P is the chance of such a value where nothing moved, and Adjusted the same
+	// corrected over the evaluation. Rate is the significance that Adjusted was
+	// held against: how often there is drift where nothing moved.
+	P, Adjusted, Rate float64
+	// Sample and Reference are the numbers of values that Value rests on;
+	// Reference is 0 when only shares are known.
+	Sample, Reference uint64
 	// Minimum is the sample below which the verdict is insufficient.
 	Minimum uint64
 	// Counts has all bins of the feature, the special ones last.
 	Counts []uint64
-	// Contributions says what each regular bin adds to Value.
+	// Contributions says what each bin adds to Value, in the order of Counts; it
+	// may end before the special ones.
 	Contributions []float64
 }
 
-// Feature judges feature i of p by the PSI of counts, which has an element for
-// each bin, regular and special, and is kept. The special bins do not enter the
-// index: a share of missing values or of unknown categories is not a shift of
-// the others. It is fault.Internal when the counts are not those of the feature.
-func Feature(p *profile.Profile, i int, counts []uint64) (Score, error) {
-	f := &p.Features[i]
-	if len(counts) != f.Cells() {
-		return Score{}, fault.Internal.New("feature %q has %d bins, its counts %d", f.Name, f.Cells(), len(counts))
+// Evaluate judges what was counted: counts has for each feature of p an element
+// for each bin, regular and special, and is kept. perDay is how many evaluations
+// of the profile a day has, for thresholds that are a budget. Scores come in the
+// order of monitors, and of features within. It is fault.Internal when the counts
+// are not those of the features.
+func Evaluate(p *profile.Profile, counts [][]uint64, perDay float64) ([]Score, error) {
+	for i := range p.Features {
+		if f := &p.Features[i]; len(counts[i]) != f.Cells() {
+			return nil, fault.Internal.New("feature %q has %d bins, its counts %d", f.Name, f.Cells(), len(counts[i]))
+		}
 	}
-	regular := counts[:len(f.Bins)]
-	value, contributions, sample, err := profile.PSI(f.Proportions(), regular)
-	if err != nil {
-		return Score{}, err
+	var scores []Score
+	var family []member
+	for k := range p.Monitors {
+		m := &p.Monitors[k]
+		detector, ok := detectors[m.Detector]
+		if !ok {
+			return nil, fault.Internal.New("there is no detector %q", m.Detector)
+		}
+		alpha := significance(m, perDay)
+		for i := range p.Features {
+			f := &p.Features[i]
+			if !m.Watches(f.Name) {
+				continue
+			}
+			s, critical := measure(detector, m, f, counts[i])
+			s.Feature = i
+			if s.Verdict == OK && !math.IsNaN(alpha) && !math.IsNaN(s.P) {
+				family = append(family, member{score: len(scores), alpha: alpha, critical: critical})
+			}
+			scores = append(scores, s)
+		}
 	}
+	correct(p.Correction, scores, family)
+	return scores, nil
+}
+
+// measure lets the detector look at a feature, and decides where the threshold is
+// one of the statistic. Where it is a significance the verdict is OK as yet.
+func measure(d detector, m *profile.Monitor, f *profile.Feature, counts []uint64) (Score, func(alpha float64) float64) {
+	nan := math.NaN()
 	s := Score{
-		Feature: i, Detector: PSI, Verdict: OK, Value: value, Sample: sample,
-		Threshold: p.Alert.Threshold.At(sample, len(f.Bins)), Minimum: p.Alert.Minimum(f),
-		Counts: counts, Contributions: contributions,
+		Monitor: m.Name, Detector: m.Detector, Verdict: OK, Threshold: nan, Lower: nan, P: nan, Adjusted: nan, Rate: nan,
+		Minimum: m.Minimum(f), Counts: counts,
+	}
+	found := d.judge(m, f, counts)
+	s.Value, s.P, s.Sample, s.Reference, s.Contributions = found.value, found.p, found.sample, found.reference, found.contributions
+	switch t := &m.Threshold; t.Limit {
+	case profile.Fixed:
+		s.Threshold = t.Value
+	case profile.Deviations:
+		c := t.Chunks[f.Name]
+		s.Threshold = c.Mean + float64(t.Sigmas*c.StdDev)
+	case profile.Significance, profile.Budget:
 	}
 	switch {
-	case sample == 0:
-		// Nothing was seen: there is no index, and no bin is to blame.
-		s.Value, s.Contributions, s.Verdict = 0, make([]float64, len(regular)), Insufficient
-	case sample < s.Minimum:
+	case s.Sample == 0 || s.Sample < s.Minimum || math.IsNaN(s.Value):
 		s.Verdict = Insufficient
-	case value > s.Threshold:
+	case s.Value > s.Threshold:
 		s.Verdict = Drift
 	}
-	return s, nil
+	return s, found.critical
 }

@@ -61,6 +61,20 @@ func count(f *profile.Feature, values []float64) []uint64 {
 	return counts
 }
 
+// feature judges one feature of p by its first monitor.
+func feature(t *testing.T, p *profile.Profile, i int, counts []uint64) score.Score {
+	t.Helper()
+	all := make([][]uint64, len(p.Features))
+	for k := range all {
+		all[k] = make([]uint64, p.Features[k].Cells())
+	}
+	all[i] = counts
+	scores, err := score.Evaluate(p, all, 1)
+	require.NoError(t, err)
+	require.Equal(t, i, scores[i].Feature)
+	return scores[i]
+}
+
 func TestWineEqualsPython(t *testing.T) {
 	t.Parallel()
 	columns, want := wine(t)
@@ -82,28 +96,28 @@ func TestWineEqualsPython(t *testing.T) {
 		}
 		for label, sample := range samples {
 			values := sample[i].Numbers
-			got, err := score.Feature(p, i, count(f, values))
-			require.NoError(t, err)
+			got := feature(t, p, i, count(f, values))
 			require.Equal(t, w.Samples[label].Counts, got.Counts[:len(f.Bins)])
 			require.InDelta(t, w.Samples[label].PSI, got.Value, 1e-9, "%s %s", f.Name, label)
 			require.InDeltaSlice(t, w.Samples[label].Contributions, got.Contributions, 1e-9)
 
 			random.Shuffle(len(values), func(a, b int) { values[a], values[b] = values[b], values[a] })
-			again, err := score.Feature(p, i, count(f, values))
-			require.NoError(t, err)
-			require.Equal(t, got, again, "the order of the values must not change a digit")
+			again := feature(t, p, i, count(f, values))
+			require.Equal(t, got.P, again.P, "the order of the values must not change a digit")
+			require.Equal(t, got.Contributions, again.Contributions)
 		}
 	}
 }
 
 // deciles is a profile of one feature with ten equal bins.
-func deciles(t *testing.T, alert profile.Alert) *profile.Profile {
+func deciles(t *testing.T, m profile.Monitor) *profile.Profile {
 	t.Helper()
 	c := profile.Column{Name: "x", Type: profile.Float}
 	for i := range 1000 {
 		c.Numbers = append(c.Numbers, float64(i))
 	}
-	p, err := profile.New([]profile.Column{c}, profile.Options{Space: "s", Name: "n", Alert: alert})
+	m.Name, m.Detector = "m", "psi"
+	p, err := profile.New([]profile.Column{c}, profile.Options{Space: "s", Name: "n", Monitors: []profile.Monitor{m}})
 	require.NoError(t, err)
 	return p
 }
@@ -116,38 +130,43 @@ func TestVerdicts(t *testing.T) {
 	for i := 10; i < 15; i++ {
 		special[i] = 1000
 	}
+	chunks := map[string]profile.Chunks{"x": profile.ChunksOf([]float64{0.1, 0.2, 0.3})}
 	exact := math.Nextafter(0, 1)
 	for _, c := range []struct {
-		name   string
-		alert  profile.Alert
-		counts []uint64
-		want   score.Verdict
-		sample uint64
+		name    string
+		monitor profile.Monitor
+		counts  []uint64
+		want    score.Verdict
+		sample  uint64
 	}{
-		{"same", profile.Alert{}, equal(20), score.OK, 200},
-		{"moved", profile.Alert{}, moved(101), score.Drift, 101},
-		{"ten for each bin is not more than that", profile.Alert{}, moved(100), score.Insufficient, 100},
-		{"own minimum reached", profile.Alert{MinSample: 50}, moved(50), score.Drift, 50},
-		{"own minimum missed", profile.Alert{MinSample: 50}, moved(49), score.Insufficient, 49},
-		{"nothing", profile.Alert{MinSample: 1}, equal(0), score.Insufficient, 0},
-		{"only special values", profile.Alert{}, special, score.Insufficient, 0},
-		{"alpha 0 never alerts", profile.Alert{Threshold: profile.Threshold{Limit: profile.ChiSquare}}, moved(1000), score.OK, 1000},
-		{"equal to the threshold is no drift", profile.Alert{Threshold: profile.Threshold{Limit: profile.Fixed, Value: 0}}, equal(20), score.OK, 200},
-		{"a fixed threshold below", profile.Alert{Threshold: profile.Threshold{Limit: profile.Fixed, Value: exact}}, moved(200), score.Drift, 200},
+		{"same", profile.Monitor{}, equal(20), score.OK, 200},
+		{"moved", profile.Monitor{}, moved(101), score.Drift, 101},
+		{"ten for each bin is not more than that", profile.Monitor{}, moved(100), score.Insufficient, 100},
+		{"own minimum reached", profile.Monitor{MinSample: 50}, moved(50), score.Drift, 50},
+		{"own minimum missed", profile.Monitor{MinSample: 50}, moved(49), score.Insufficient, 49},
+		{"nothing", profile.Monitor{MinSample: 1}, equal(0), score.Insufficient, 0},
+		{"only special values", profile.Monitor{}, special, score.Insufficient, 0},
+		{"alpha 0 never alerts", profile.Monitor{Threshold: profile.Significant(0)}, moved(1000), score.OK, 1000},
+		{"equal to the threshold is no drift", profile.Monitor{Threshold: profile.Above(0)}, equal(20), score.OK, 200},
+		{"a fixed threshold below", profile.Monitor{Threshold: profile.Above(exact)}, moved(200), score.Drift, 200},
+		{"within the deviations of chunks", profile.Monitor{Threshold: profile.Beyond(300, chunks)}, moved(200), score.OK, 200},
+		{"beyond them", profile.Monitor{Threshold: profile.Beyond(3, chunks)}, moved(200), score.Drift, 200},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := deciles(t, c.alert)
-			got, err := score.Feature(p, 0, c.counts)
-			require.NoError(t, err)
+			got := feature(t, deciles(t, c.monitor), 0, c.counts)
 			require.Equal(t, c.want, got.Verdict)
 			require.Equal(t, c.sample, got.Sample)
-			require.False(t, math.IsNaN(got.Value))
+			require.Equal(t, c.sample == 0, math.IsNaN(got.Value))
+			require.EqualValues(t, 1000, got.Reference)
 			sum := 0.0
 			for _, part := range got.Contributions {
 				require.GreaterOrEqual(t, part, 0.0)
 				sum += part
 			}
-			require.InDelta(t, sum, got.Value, 0)
+			if c.sample > 0 {
+				require.InDelta(t, sum, got.Value, 0)
+				require.Equal(t, c.want == score.Drift, got.Verdict != score.Insufficient && got.Value > got.Threshold)
+			}
 		})
 	}
 }
@@ -160,15 +179,27 @@ func TestOneBinNeverDrifts(t *testing.T) {
 	}
 	p, err := profile.New([]profile.Column{c}, profile.Options{Space: "s", Name: "n"})
 	require.NoError(t, err)
-	got, err := score.Feature(p, 0, []uint64{1000, 5, 0, 0, 0, 7})
-	require.NoError(t, err)
+	got := feature(t, p, 0, []uint64{1000, 5, 0, 0, 0, 7})
 	require.Equal(t, score.OK, got.Verdict)
 	require.Zero(t, got.Value)
-	require.Zero(t, got.Threshold)
+	require.InDelta(t, 1, got.P, 0)
 }
 
 func TestForeignCountsAreRefused(t *testing.T) {
 	t.Parallel()
-	_, err := score.Feature(deciles(t, profile.Alert{}), 0, []uint64{1, 2, 3})
+	_, err := score.Evaluate(deciles(t, profile.Monitor{}), [][]uint64{{1, 2, 3}}, 1)
 	require.ErrorIs(t, err, fault.Internal)
+}
+
+func TestUnknownDetectorsAreNamed(t *testing.T) {
+	t.Parallel()
+	p := deciles(t, profile.Monitor{})
+	require.Empty(t, score.Check(p))
+	p.Monitors = append(p.Monitors,
+		profile.Monitor{Name: "a", Detector: "telepathy"},
+		profile.Monitor{Name: "b", Detector: "psi", Parameters: map[string]float64{"mood": 1}})
+	require.Equal(t, []string{
+		"monitor a: there is no detector telepathy, but psi",
+		"monitor b: detector psi has no parameter mood; it has none",
+	}, score.Check(p))
 }

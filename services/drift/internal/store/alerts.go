@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"math"
 	"time"
 
@@ -12,15 +13,15 @@ import (
 	"github.com/driftmesh/driftmesh/services/drift/internal/alert"
 )
 
-const selectAlerts = `SELECT id, tenant, profile, feature, detector, raised, repeated, resolved, acknowledged, acknowledged_by,
-	notified, occurrences, range_start, range_end, score FROM alerts`
+const selectAlerts = `SELECT id, tenant, profile, monitor, detector, kind, raised, repeated, resolved, acknowledged, acknowledged_by, reason,
+	notified, occurrences, range_start, range_end, scores, moved, ever FROM alerts`
 
 func scanAlert(rows *sql.Rows) (*alert.Alert, error) {
 	a := new(alert.Alert)
 	var raised, repeated, resolved, acknowledged, notified, start, end int64
-	var text string
-	if err := rows.Scan(&a.ID, &a.Tenant, &a.Profile, &a.Feature, &a.Detector, &raised, &repeated, &resolved, &acknowledged, &a.AcknowledgedBy,
-		&notified, &a.Occurrences, &start, &end, &text); err != nil {
+	var scores, ever string
+	if err := rows.Scan(&a.ID, &a.Tenant, &a.Profile, &a.Monitor, &a.Detector, &a.Trigger, &raised, &repeated, &resolved, &acknowledged,
+		&a.AcknowledgedBy, &a.Reason, &notified, &a.Occurrences, &start, &end, &scores, &a.Moved, &ever); err != nil {
 		return nil, err
 	}
 	for at, value := range map[*time.Time]int64{
@@ -29,8 +30,11 @@ func scanAlert(rows *sql.Rows) (*alert.Alert, error) {
 	} {
 		*at = sqlstate.Time(value)
 	}
-	if err := json.Unmarshal([]byte(text), &a.Score); err != nil {
+	if err := errors.Join(json.Unmarshal([]byte(scores), &a.Scores), json.Unmarshal([]byte(ever), &a.Ever)); err != nil {
 		return nil, fault.Internal.Wrap(err, "a stored alert cannot be read")
+	}
+	for i := range a.Scores {
+		a.Scores[i].Monitor = a.Monitor // alerts older than monitors do not say
 	}
 	return a, nil
 }
@@ -58,6 +62,13 @@ func (s *State) Outbox(ctx context.Context, limit int) ([]*alert.Event, error) {
 		e := new(alert.Event)
 		if err := json.Unmarshal([]byte(text), e); err != nil {
 			return nil, fault.Internal.Wrap(err, "a stored event cannot be read")
+		}
+		if e.Monitor == "" { // written before there were monitors: of one feature, beside the rest
+			var m alert.Moved
+			if err := json.Unmarshal([]byte(text), &m); err != nil {
+				return nil, fault.Internal.Wrap(err, "a stored event cannot be read")
+			}
+			e.Monitor, e.Moved, e.Count = e.Detector, []alert.Moved{m}, 1
 		}
 		return e, nil
 	}, `SELECT event FROM outbox ORDER BY created, id LIMIT ?`, limit)

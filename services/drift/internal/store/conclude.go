@@ -6,29 +6,31 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/sqlstate"
+	"github.com/driftmesh/driftmesh/sdk/profile"
 	"github.com/driftmesh/driftmesh/services/drift/internal/alert"
 	"github.com/driftmesh/driftmesh/services/drift/internal/score"
 )
 
-// maxTraces bounds the traces that an event carries.
-const maxTraces = 16
+// Bounds of what an alert and its events carry.
+const (
+	maxTraces = 16
+	maxBins   = 50 // of each feature that moved
+)
 
 // Conclusion is what an evaluation came to.
 type Conclusion struct {
 	Profile *Registered
+	Result  *Evaluation
 	// At orders evaluations of one Trigger: the slot, or the end of the range.
 	At      time.Time
 	Trigger string
-	// Start and End are the range of event time.
-	Start, End time.Time
-	// Reports of the features to judge.
-	Reports []score.Report
 	// Now and Repeat are for alert.Decide.
 	Now    time.Time
 	Repeat time.Duration
@@ -44,12 +46,13 @@ type Conclusion struct {
 // the slot is in other hands by now, who will conclude it.
 func (s *State) Conclude(ctx context.Context, c Conclusion) error {
 	err := s.db.InTx(ctx, func(tx *sqlstate.Tx) error {
-		before, open, err := loadBefore(ctx, tx, c.Profile.UID, c.Trigger)
+		standings, open, err := c.load(ctx, tx)
 		if err != nil {
 			return err
 		}
-		for i := range c.Reports {
-			if err := c.judge(ctx, tx, &c.Reports[i], before, open); err != nil {
+		for i := range c.Profile.Monitors {
+			m := &c.Profile.Monitors[i]
+			if err := c.judge(ctx, tx, m, standings[m.Name], open[m.Name]); err != nil {
 				return err
 			}
 		}
@@ -64,92 +67,180 @@ func (s *State) Conclude(ctx context.Context, c Conclusion) error {
 	return nil
 }
 
-// key names what a verdict is about, within a profile.
-type key struct{ feature, detector string }
-
-func loadBefore(ctx context.Context, tx *sqlstate.Tx, profile, trigger string) (map[key]alert.Before, map[key]*alert.Alert, error) {
-	before, open := map[key]alert.Before{}, map[key]*alert.Alert{}
+// load gives what is known of each monitor, by name, and its alert if one is open.
+func (c *Conclusion) load(ctx context.Context, tx *sqlstate.Tx) (map[string]alert.Standing, map[string]*alert.Alert, error) {
+	standings, open := map[string]alert.Standing{}, map[string]*alert.Alert{}
 	_, err := sqlstate.All(ctx, tx, func(rows *sql.Rows) (none struct{}, err error) {
-		var k key
-		var b alert.Before
+		var monitor, prior, latest string
 		var slot int64
-		err = rows.Scan(&k.feature, &k.detector, &slot, &b.Verdict)
-		b.Slot = sqlstate.Time(slot)
-		before[k] = b
-		return none, err
-	}, `SELECT feature, detector, slot, verdict FROM verdicts WHERE profile = ? AND kind = ?`, profile, trigger)
+		var s alert.Standing
+		if err := rows.Scan(&monitor, &slot, &prior, &latest); err != nil {
+			return none, err
+		}
+		if err := errors.Join(json.Unmarshal([]byte(prior), &s.Prior), json.Unmarshal([]byte(latest), &s.Latest)); err != nil {
+			return none, fault.Internal.Wrap(err, "stored verdicts cannot be read")
+		}
+		s.Slot = sqlstate.Time(slot)
+		standings[monitor] = s
+		return none, nil
+	}, `SELECT monitor, slot, prior, latest FROM standings WHERE profile = ? AND kind = ?`, c.Profile.UID, c.Trigger)
 	if err != nil {
 		return nil, nil, err
 	}
-	alerts, err := sqlstate.All(ctx, tx, scanAlert, selectAlerts+` WHERE profile = ? AND kind = ? AND resolved = 0`, profile, trigger)
+	alerts, err := sqlstate.All(ctx, tx, scanAlert, selectAlerts+` WHERE profile = ? AND kind = ? AND resolved = 0`, c.Profile.UID, c.Trigger)
 	for _, a := range alerts {
-		open[key{a.Feature, a.Detector}] = a
+		open[a.Monitor] = a
 	}
-	return before, open, err
+	return standings, open, err
 }
 
-func (c *Conclusion) judge(ctx context.Context, tx *sqlstate.Tx, r *score.Report, before map[key]alert.Before, open map[key]*alert.Alert) error {
-	k := key{r.Feature, r.Detector}
-	b, a := before[k], open[k]
-	if a != nil {
-		b.Open, b.Notified = true, a.Notified
+// judge takes the verdicts of one monitor in.
+func (c *Conclusion) judge(ctx context.Context, tx *sqlstate.Tx, m *profile.Monitor, before alert.Standing, open *alert.Alert) error {
+	verdicts, found := map[string]score.Verdict{}, false
+	for i := range c.Result.Scores {
+		if s := &c.Result.Scores[i]; s.Monitor == m.Name {
+			verdicts[c.Profile.Features[s.Feature].Name] = s.Verdict
+			found = found || s.Verdict == score.Drift
+		}
 	}
-	d := alert.Decide(b, c.At, r.Verdict, c.Now, c.Repeat)
-	if !d.Counts {
+	if len(verdicts) == 0 {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, `INSERT INTO verdicts (profile, feature, detector, kind, slot, verdict) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (profile, feature, detector, kind) DO UPDATE SET slot = excluded.slot, verdict = excluded.verdict`,
-		c.Profile.UID, r.Feature, r.Detector, c.Trigger, micros(c.At), string(r.Verdict)); err != nil {
-		return err
-	}
-	if d.Change == alert.None {
+	standing, counts := before.Count(c.At, verdicts, m.Persistence)
+	if !counts {
 		return nil
 	}
-	a, err := c.change(ctx, tx, d, a, r)
-	if err != nil || !d.Tell {
+	if err := c.keep(ctx, tx, m, standing); err != nil {
 		return err
 	}
-	return tell(ctx, tx, c.Profile.Title(), a, d.Change, c.Now, c.At, r)
+	o := outcome{monitor: m, moved: standing.Moved(m.Persistence), found: found, further: c.At.After(before.Slot)}
+	o.Decision = alert.Decide(open, o.moved, found, c.Now, c.Repeat)
+	if open == nil && o.Change == alert.None {
+		return nil
+	}
+	a, err := c.change(ctx, tx, o, open)
+	if err != nil || !o.Tell {
+		return err
+	}
+	return tell(ctx, tx, c.Profile, a, o.Change, c.Now, c.At)
 }
 
-// change writes the alert as the decision has it and returns it.
-func (c *Conclusion) change(ctx context.Context, tx *sqlstate.Tx, d alert.Decision, a *alert.Alert, r *score.Report) (*alert.Alert, error) {
-	if d.Change == alert.Resolved {
-		a.Resolved = c.Now
+// outcome is what an evaluation means for one monitor.
+type outcome struct {
+	alert.Decision
+	monitor *profile.Monitor
+	moved   []string
+	// found is whether it found drift, further whether its slot is one that was
+	// not evaluated before.
+	found, further bool
+}
+
+func (c *Conclusion) keep(ctx context.Context, tx *sqlstate.Tx, m *profile.Monitor, s alert.Standing) error {
+	prior, bad := json.Marshal(s.Prior)
+	latest, worse := json.Marshal(s.Latest)
+	if err := errors.Join(bad, worse); err != nil {
+		return fmt.Errorf("encode verdicts: %w", err)
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO standings (profile, monitor, kind, slot, prior, latest) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (profile, monitor, kind) DO UPDATE SET slot = excluded.slot, prior = excluded.prior, latest = excluded.latest`,
+		c.Profile.UID, m.Name, c.Trigger, micros(s.Slot), string(prior), string(latest))
+	return err
+}
+
+// change writes the alert as the outcome has it and returns it.
+func (c *Conclusion) change(ctx context.Context, tx *sqlstate.Tx, o outcome, a *alert.Alert) (*alert.Alert, error) {
+	switch o.Change {
+	case alert.Raised:
+		return c.raise(ctx, tx, o)
+	case alert.Resolved:
+		// People hear how the features stand now that had moved.
+		had := make([]string, len(a.Scores))
+		for i := range a.Scores {
+			had[i] = a.Scores[i].Feature
+		}
+		a.Scores, a.Moved = c.reports(o.monitor, had, nil), 0
+		a.Resolved, a.RangeStart, a.RangeEnd = c.Now, c.Result.Start, c.Result.End
 		_, err := tx.Exec(ctx, `UPDATE alerts SET resolved = ? WHERE id = ?`, micros(c.Now), a.ID)
 		return a, err
 	}
-	text, err := json.Marshal(r)
-	if err != nil {
-		return nil, fmt.Errorf("encode score: %w", err)
-	}
-	if d.Change == alert.Raised {
-		return c.raise(ctx, tx, r, text)
-	}
-	if d.Tell {
+	if o.Tell {
 		a.Notified = c.Now
 	}
-	a.Occurrences++
-	a.Repeated, a.Score, a.RangeStart, a.RangeEnd = c.Now, *r, c.Start, c.End
-	_, err = tx.Exec(ctx, `UPDATE alerts SET repeated = ?, notified = ?, occurrences = ?, range_start = ?, range_end = ?, score = ? WHERE id = ?`,
-		micros(a.Repeated), micros(a.Notified), a.Occurrences, micros(a.RangeStart), micros(a.RangeEnd), string(text), a.ID)
+	if o.found && o.further {
+		a.Occurrences++
+		a.Repeated = c.Now
+	}
+	if o.found {
+		a.RangeStart, a.RangeEnd = c.Result.Start, c.Result.End
+	}
+	a.Scores, a.Moved, a.Ever = c.reports(o.monitor, o.moved, a.Scores), len(o.moved), union(a.Ever, o.moved)
+	scores, ever, err := encode(a)
+	if err != nil {
+		return nil, err
+	}
+	_, err = tx.Exec(ctx, `UPDATE alerts SET repeated = ?, notified = ?, occurrences = ?, range_start = ?, range_end = ?, scores = ?, moved = ?, ever = ?
+		WHERE id = ?`,
+		micros(a.Repeated), micros(a.Notified), a.Occurrences, micros(a.RangeStart), micros(a.RangeEnd), scores, a.Moved, ever, a.ID)
 	return a, err
 }
 
-func (c *Conclusion) raise(ctx context.Context, tx *sqlstate.Tx, r *score.Report, text []byte) (*alert.Alert, error) {
+func (c *Conclusion) raise(ctx context.Context, tx *sqlstate.Tx, o outcome) (*alert.Alert, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return nil, fmt.Errorf("make alert id: %w", err)
 	}
 	a := &alert.Alert{
-		ID: id.String(), Tenant: c.Profile.Tenant, Profile: c.Profile.UID, Feature: r.Feature, Detector: r.Detector,
-		Raised: c.Now, Notified: c.Now, Occurrences: 1, RangeStart: c.Start, RangeEnd: c.End, Score: *r,
+		ID: id.String(), Tenant: c.Profile.Tenant, Profile: c.Profile.UID, Monitor: o.monitor.Name, Detector: o.monitor.Detector, Trigger: c.Trigger,
+		Raised: c.Now, Notified: c.Now, Occurrences: 1, RangeStart: c.Result.Start, RangeEnd: c.Result.End,
+		Scores: c.reports(o.monitor, o.moved, nil), Moved: len(o.moved), Ever: o.moved,
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO alerts (id, tenant, profile, feature, detector, kind, raised, repeated, resolved, acknowledged, acknowledged_by,
-		notified, occurrences, range_start, range_end, score) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, 0, '', ?, 1, ?, ?, ?)`,
-		a.ID, a.Tenant, a.Profile, a.Feature, a.Detector, c.Trigger, micros(a.Raised), micros(a.Notified), micros(a.RangeStart), micros(a.RangeEnd), string(text))
+	scores, ever, err := encode(a)
+	if err != nil {
+		return nil, err
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO alerts (id, tenant, profile, monitor, detector, kind, raised, repeated, resolved, acknowledged, acknowledged_by,
+		reason, notified, occurrences, range_start, range_end, scores, moved, ever) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, 0, '', '', ?, 1, ?, ?, ?, ?, ?)`,
+		a.ID, a.Tenant, a.Profile, a.Monitor, a.Detector, a.Trigger, micros(a.Raised), micros(a.Notified), micros(a.RangeStart), micros(a.RangeEnd),
+		scores, a.Moved, ever)
 	return a, err
+}
+
+// reports are of the features, the worst first, at most alert.MaxMoved. One that
+// has moved but is not found adrift now stands as it last was, if it is there.
+func (c *Conclusion) reports(m *profile.Monitor, features []string, last []score.Report) []score.Report {
+	var reports []score.Report
+	for i := range c.Result.Scores {
+		s := &c.Result.Scores[i]
+		name := c.Profile.Features[s.Feature].Name
+		if s.Monitor != m.Name || !slices.Contains(features, name) {
+			continue
+		}
+		r := s.Report(c.Profile.Profile, c.Result.Exemplars[s.Feature])
+		if s.Verdict != score.Drift {
+			if k := slices.IndexFunc(last, func(l score.Report) bool { return l.Feature == name }); k >= 0 {
+				r = last[k]
+			}
+		}
+		r.Trim(maxBins)
+		reports = append(reports, r)
+	}
+	slices.SortStableFunc(reports, func(a, b score.Report) int { return score.Worse(&a, &b) })
+	return reports[:min(len(reports), alert.MaxMoved)]
+}
+
+func encode(a *alert.Alert) (scores, ever string, err error) {
+	s, bad := json.Marshal(a.Scores)
+	e, worse := json.Marshal(a.Ever)
+	if err := errors.Join(bad, worse); err != nil {
+		return "", "", fmt.Errorf("encode alert: %w", err)
+	}
+	return string(s), string(e), nil
+}
+
+func union(a, b []string) []string {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // events is the namespace of event ids.
@@ -157,15 +248,20 @@ var events = uuid.MustParse("7d6a35c7-5f0e-4c52-9e6b-3a1f8f0f5b21")
 
 // tell puts the news of a change into the outbox. at tells one repetition from
 // the next, so that news have one id however often they are told.
-func tell(ctx context.Context, tx *sqlstate.Tx, title string, a *alert.Alert, change alert.Change, now, at time.Time, r *score.Report) error {
+func tell(ctx context.Context, tx *sqlstate.Tx, p *Registered, a *alert.Alert, change alert.Change, now, at time.Time) error {
 	e := alert.Event{
 		ID:     uuid.NewSHA1(events, fmt.Appendf(nil, "%s %s %d", a.ID, change, micros(at))).String(),
-		Tenant: a.Tenant, AlertID: a.ID, Change: change, Time: now, Profile: a.Profile, Title: title,
-		Feature: r.Feature, Detector: r.Detector, Value: r.Value, Threshold: r.Threshold, Sample: r.Sample,
-		RangeStart: a.RangeStart, RangeEnd: a.RangeEnd, Traces: r.Traces(maxTraces),
+		Tenant: a.Tenant, AlertID: a.ID, Change: change, Time: now, Profile: a.Profile, Title: p.Title(),
+		Monitor: a.Monitor, Detector: a.Detector, Count: a.Moved, RangeStart: a.RangeStart, RangeEnd: a.RangeEnd,
 	}
-	if change == alert.Resolved {
-		e.Traces = nil
+	if m := p.Monitor(a.Monitor); m != nil {
+		e.Severity, e.Routes = m.Severity, m.Routes
+	}
+	for i := range a.Scores {
+		e.Moved = append(e.Moved, alert.MovedOf(&a.Scores[i]))
+	}
+	if change != alert.Resolved {
+		e.Traces = score.Traces(a.Scores, maxTraces)
 	}
 	text, err := json.Marshal(e)
 	if err != nil {
@@ -198,7 +294,7 @@ func (s *State) Acknowledge(ctx context.Context, tenant, id, by string, now time
 		if err != nil {
 			return err
 		}
-		return tell(ctx, tx, p.Title(), a, alert.Acknowledged, now, now, &a.Score)
+		return tell(ctx, tx, p, a, alert.Acknowledged, now, now)
 	})
 	if err != nil && !errors.Is(err, fault.NotFound) {
 		err = fmt.Errorf("acknowledge alert: %w", err)

@@ -48,23 +48,23 @@ func (c *Cells) WriteScores(ctx context.Context, e *Evaluation) error {
 			return err
 		}
 	}
-	if err := c.db.Insert(ctx, "scores", b.input()); err != nil {
+	if err := c.db.Insert(ctx, "monitor_scores", b.input()); err != nil {
 		return fmt.Errorf("store scores: %w", err)
 	}
 	return nil
 }
 
-// scoreBlock is rows of table scores.
+// scoreBlock is rows of table monitor_scores.
 type scoreBlock struct {
-	tenant, trigger, detector, verdict *proto.ColLowCardinality[string]
-	profile                            proto.ColUUID
-	slot, start, end, evaluated        *proto.ColDateTime64
-	feature                            proto.ColUInt16
-	records, sample, minimum           proto.ColUInt64
-	value, threshold                   proto.ColFloat64
-	counts                             *proto.ColArr[uint64]
-	contributions                      *proto.ColArr[float64]
-	exemplars                          proto.ColStr
+	tenant, trigger, monitor, detector, verdict *proto.ColLowCardinality[string]
+	profile                                     proto.ColUUID
+	slot, start, end, evaluated                 *proto.ColDateTime64
+	feature                                     proto.ColUInt16
+	records, sample, reference, minimum         proto.ColUInt64
+	value, threshold, lower, p, adjusted, rate  proto.ColFloat64
+	counts                                      *proto.ColArr[uint64]
+	contributions                               *proto.ColArr[float64]
+	exemplars                                   proto.ColStr
 }
 
 func newScoreBlock() *scoreBlock {
@@ -73,7 +73,7 @@ func newScoreBlock() *scoreBlock {
 		return new(proto.ColDateTime64).WithPrecision(p).WithLocation(time.UTC)
 	}
 	return &scoreBlock{
-		tenant: text(), trigger: text(), detector: text(), verdict: text(),
+		tenant: text(), trigger: text(), monitor: text(), detector: text(), verdict: text(),
 		slot: at(proto.PrecisionMicro), start: at(proto.PrecisionMicro), end: at(proto.PrecisionMicro), evaluated: at(proto.PrecisionNano),
 		counts: new(proto.ColUInt64).Array(), contributions: new(proto.ColFloat64).Array(),
 	}
@@ -91,6 +91,7 @@ func (b *scoreBlock) append(e *Evaluation, uid uuid.UUID, s *score.Score) error 
 	b.profile.Append(uid)
 	b.slot.Append(e.Slot)
 	b.trigger.Append(e.Trigger)
+	b.monitor.Append(s.Monitor)
 	b.feature.Append(uint16(s.Feature))
 	b.detector.Append(s.Detector)
 	b.start.Append(e.Start)
@@ -99,7 +100,12 @@ func (b *scoreBlock) append(e *Evaluation, uid uuid.UUID, s *score.Score) error 
 	b.verdict.Append(string(s.Verdict))
 	b.value.Append(s.Value)
 	b.threshold.Append(s.Threshold)
+	b.lower.Append(s.Lower)
+	b.p.Append(s.P)
+	b.adjusted.Append(s.Adjusted)
+	b.rate.Append(s.Rate)
 	b.sample.Append(s.Sample)
+	b.reference.Append(s.Reference)
 	b.minimum.Append(s.Minimum)
 	b.counts.Append(s.Counts)
 	b.contributions.Append(s.Contributions)
@@ -111,9 +117,10 @@ func (b *scoreBlock) append(e *Evaluation, uid uuid.UUID, s *score.Score) error 
 func (b *scoreBlock) input() proto.Input {
 	return proto.Input{
 		{Name: "Tenant", Data: b.tenant}, {Name: "Profile", Data: &b.profile}, {Name: "Slot", Data: b.slot}, {Name: "Trigger", Data: b.trigger},
-		{Name: "Feature", Data: &b.feature}, {Name: "Detector", Data: b.detector}, {Name: "RangeStart", Data: b.start}, {Name: "RangeEnd", Data: b.end},
+		{Name: "Monitor", Data: b.monitor}, {Name: "Feature", Data: &b.feature}, {Name: "Detector", Data: b.detector}, {Name: "RangeStart", Data: b.start}, {Name: "RangeEnd", Data: b.end},
 		{Name: "Records", Data: &b.records}, {Name: "Verdict", Data: b.verdict}, {Name: "Value", Data: &b.value}, {Name: "Threshold", Data: &b.threshold},
-		{Name: "Sample", Data: &b.sample}, {Name: "Minimum", Data: &b.minimum}, {Name: "Counts", Data: b.counts},
+		{Name: "Lower", Data: &b.lower}, {Name: "P", Data: &b.p}, {Name: "Adjusted", Data: &b.adjusted}, {Name: "Rate", Data: &b.rate},
+		{Name: "Sample", Data: &b.sample}, {Name: "Reference", Data: &b.reference}, {Name: "Minimum", Data: &b.minimum}, {Name: "Counts", Data: b.counts},
 		{Name: "Contributions", Data: b.contributions}, {Name: "Exemplars", Data: &b.exemplars}, {Name: "Evaluated", Data: b.evaluated},
 	}
 }
@@ -125,20 +132,21 @@ type After struct {
 	Trigger string
 }
 
-// ListScores lists the stored evaluations of a profile, the newest slot first.
+// ListScores lists the stored evaluations of a profile, the newest slot first, and
+// within the scores by monitor and feature.
 func (c *Cells) ListScores(ctx context.Context, tenant, profile string, after After, limit int) ([]*Evaluation, error) {
 	last := after.Slot.UnixMicro()
 	if after.Slot.IsZero() {
 		last = 1 << 62
 	}
-	rows, err := c.db.Query(ctx, `SELECT toUnixTimestamp64Micro(Slot) AS At, Trigger, Feature, Detector, RangeStart, RangeEnd, Records, Verdict, Value, Threshold,
-			Sample, Minimum, Counts, Contributions, Exemplars, Evaluated
-		FROM scores FINAL
+	rows, err := c.db.Query(ctx, `SELECT toUnixTimestamp64Micro(Slot) AS At, Trigger, Monitor, Feature, Detector, RangeStart, RangeEnd, Records, Verdict, Value, Threshold,
+			Lower, P, Adjusted, Rate, Sample, Reference, Minimum, Counts, Contributions, Exemplars, Evaluated
+		FROM monitor_scores FINAL
 		WHERE Tenant = {tenant:String} AND Profile = {profile:UUID} AND (At, Trigger) IN
-			(SELECT DISTINCT toUnixTimestamp64Micro(Slot) AS At, Trigger FROM scores
+			(SELECT DISTINCT toUnixTimestamp64Micro(Slot) AS At, Trigger FROM monitor_scores
 				WHERE Tenant = {tenant:String} AND Profile = {profile:UUID} AND (At, Trigger) < ({last:Int64}, {trigger:String})
 				ORDER BY At DESC, Trigger DESC LIMIT {limit:UInt32})
-		ORDER BY At DESC, Trigger DESC, Feature, Detector`,
+		ORDER BY At DESC, Trigger DESC, Monitor, Feature`,
 		clickhouse.Named("tenant", tenant), clickhouse.Named("profile", profile), clickhouse.Named("last", last),
 		clickhouse.Named("trigger", after.Trigger), clickhouse.Named("limit", limit))
 	if err != nil {
@@ -169,8 +177,8 @@ func scanScore(rows interface{ Scan(dest ...any) error }) (e *Evaluation, s scor
 	var slot int64
 	var feature uint16
 	var verdict, text string
-	if err := rows.Scan(&slot, &e.Trigger, &feature, &s.Detector, &e.Start, &e.End, &e.Records, &verdict, &s.Value, &s.Threshold,
-		&s.Sample, &s.Minimum, &s.Counts, &s.Contributions, &text, &e.Evaluated); err != nil {
+	if err := rows.Scan(&slot, &e.Trigger, &s.Monitor, &feature, &s.Detector, &e.Start, &e.End, &e.Records, &verdict, &s.Value, &s.Threshold,
+		&s.Lower, &s.P, &s.Adjusted, &s.Rate, &s.Sample, &s.Reference, &s.Minimum, &s.Counts, &s.Contributions, &text, &e.Evaluated); err != nil {
 		return nil, s, nil, fmt.Errorf("read scores: %w", err)
 	}
 	e.Slot, s.Feature, s.Verdict = time.UnixMicro(slot).UTC(), int(feature), score.Verdict(verdict)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -38,13 +40,17 @@ func each(t *testing.T, test func(t *testing.T, s *store.State)) {
 	})
 }
 
-func register(t *testing.T, s *store.State, tenant, name string) *store.Registered {
+func register(t *testing.T, s *store.State, tenant, name string, monitors ...profile.Monitor) *store.Registered {
 	t.Helper()
-	c := profile.Column{Name: "x", Type: profile.Float}
-	for i := range 100 {
-		c.Numbers = append(c.Numbers, float64(i))
+	var columns []profile.Column
+	for _, feature := range []string{"x", "y", "z"} {
+		c := profile.Column{Name: feature, Type: profile.Float}
+		for i := range 100 {
+			c.Numbers = append(c.Numbers, float64(i))
+		}
+		columns = append(columns, c)
 	}
-	p, err := profile.New([]profile.Column{c}, profile.Options{Space: "s", Name: name})
+	p, err := profile.New(columns, profile.Options{Space: "s", Name: name, Monitors: monitors})
 	require.NoError(t, err)
 	r, err := s.CreateProfile(t.Context(), store.NewProfile{Tenant: tenant, Active: true, Now: noon, First: noon.Add(time.Hour), Profile: p})
 	require.NoError(t, err)
@@ -81,7 +87,7 @@ func TestSlotIsInOneHandAtATime(t *testing.T) {
 		taken, err := s.ClaimSlot(ctx, "heir", now, now.Add(time.Minute), time.Minute)
 		require.NoError(t, err)
 		require.Equal(t, slot.At, taken.At)
-		err = s.Conclude(ctx, store.Conclusion{Profile: p, At: slot.At, Trigger: store.TriggerSchedule, Now: now, Slot: slot, Next: noon.Add(2 * time.Hour)})
+		err = s.Conclude(ctx, store.Conclusion{Profile: p, Result: &store.Evaluation{}, At: slot.At, Trigger: store.TriggerSchedule, Now: now, Slot: slot, Next: noon.Add(2 * time.Hour)})
 		require.ErrorIs(t, err, fault.Precondition)
 
 		// It fails: it stays due, but not at once.
@@ -95,7 +101,7 @@ func TestSlotIsInOneHandAtATime(t *testing.T) {
 		require.Equal(t, slot.Previous, again.Previous, "the range is not skipped")
 		require.Equal(t, 1, again.Attempts)
 		require.NoError(t, s.Conclude(ctx, store.Conclusion{
-			Profile: p, At: again.At, Trigger: store.TriggerSchedule, Now: now, Slot: again, Next: noon.Add(2 * time.Hour),
+			Profile: p, Result: &store.Evaluation{}, At: again.At, Trigger: store.TriggerSchedule, Now: now, Slot: again, Next: noon.Add(2 * time.Hour),
 		}))
 		next, err := s.ClaimSlot(ctx, "w", noon.Add(2*time.Hour), noon.Add(2*time.Hour), time.Minute)
 		require.NoError(t, err)
@@ -105,84 +111,187 @@ func TestSlotIsInOneHandAtATime(t *testing.T) {
 	})
 }
 
-func report(verdict score.Verdict) score.Report {
-	return score.Report{Feature: "x", Detector: score.PSI, Verdict: verdict, Value: 0.3, Threshold: 0.1, Sample: 200,
-		Bins: []score.Bin{{Label: "(-inf, 1]", Observed: 1, Contribution: 0.3, Exemplars: []score.Exemplar{{Record: "r", Trace: "t"}}}}}
+// result is an evaluation with the verdicts on x, y and z, a letter each: d is
+// drift, o is ok, i is insufficient. z drifts most.
+func result(p *store.Registered, monitor string, at time.Time, letters string) *store.Evaluation {
+	e := &store.Evaluation{Tenant: p.Tenant, Profile: p.UID, Start: at.Add(-time.Hour), End: at, Exemplars: map[int][][]score.Exemplar{}}
+	for i, letter := range letters {
+		s := score.Score{
+			Monitor: monitor, Detector: "psi", Feature: i, Value: 0.01, Threshold: 0.1, Sample: 200, Reference: 100, P: 0.5, Adjusted: 0.5,
+			Rate: 0.05, Lower: math.NaN(), Counts: make([]uint64, p.Features[i].Cells()), Contributions: make([]float64, len(p.Features[i].Bins)),
+		}
+		s.Verdict = map[rune]score.Verdict{'d': score.Drift, 'o': score.OK, 'i': score.Insufficient}[letter]
+		if s.Verdict == score.Drift {
+			s.Value, s.P, s.Adjusted = float64(i+1), 0, 0
+			e.Exemplars[i] = [][]score.Exemplar{{{Record: "r", Trace: fmt.Sprint("t", i)}}}
+		}
+		e.Scores = append(e.Scores, s)
+	}
+	return e
+}
+
+// story plays evaluations of a profile and keeps what was told.
+type story struct {
+	t *testing.T
+	s *store.State
+	p *store.Registered
+}
+
+// conclude concludes an evaluation three times, as workers that die would.
+func (o story) conclude(hour int, monitor, letters string) {
+	o.t.Helper()
+	at := noon.Add(time.Duration(hour) * time.Hour)
+	for range 3 {
+		require.NoError(o.t, o.s.Conclude(o.t.Context(), store.Conclusion{
+			Profile: o.p, Result: result(o.p, monitor, at, letters), At: at, Trigger: store.TriggerSchedule, Now: at.Add(time.Second),
+			Repeat: 2 * time.Hour,
+		}))
+	}
+}
+
+// told empties the outbox: what happened, with the features.
+func (o story) told() (told []string) {
+	o.t.Helper()
+	events, err := o.s.Outbox(o.t.Context(), 10)
+	require.NoError(o.t, err)
+	for _, e := range events {
+		text := string(e.Change)
+		for _, m := range e.Moved {
+			text += " " + m.Feature
+		}
+		told = append(told, fmt.Sprint(text, " ", e.Count))
+		require.Equal(o.t, "s/a/0.1.0", e.Title)
+		require.Equal(o.t, "acme", e.Tenant)
+		require.Equal(o.t, profile.Critical, e.Severity)
+		require.Equal(o.t, []string{"console"}, e.Routes)
+	}
+	require.NoError(o.t, o.s.Published(o.t.Context(), events))
+	return told
+}
+
+func (o story) open() []*alert.Alert {
+	o.t.Helper()
+	open, err := o.s.ListAlerts(o.t.Context(), "acme", o.p.UID, true, "", 10)
+	require.NoError(o.t, err)
+	return open
 }
 
 // A worker that dies after any step has its work repeated, but not its alerts.
-func TestConcludeTwiceTellsOnce(t *testing.T) {
+// There is one alert of all features that moved, and it follows them.
+func TestOneAlertListsWhatMoved(t *testing.T) {
 	each(t, func(t *testing.T, s *store.State) {
-		p := register(t, s, "acme", "a")
-		conclude := func(hour int, verdict score.Verdict) {
-			t.Helper()
-			at := noon.Add(time.Duration(hour) * time.Hour)
-			for range 3 {
-				require.NoError(t, s.Conclude(t.Context(), store.Conclusion{
-					Profile: p, At: at, Trigger: store.TriggerSchedule, Start: at.Add(-time.Hour), End: at, Now: at.Add(time.Second),
-					Repeat: 2 * time.Hour, Reports: []score.Report{report(verdict)},
-				}))
-			}
-		}
-		var told []string
-		tell := func() []string {
-			t.Helper()
-			events, err := s.Outbox(t.Context(), 10)
-			require.NoError(t, err)
-			for _, e := range events {
-				told = append(told, string(e.Change))
-				require.Equal(t, "s/a/0.1.0", e.Title)
-				require.Equal(t, "acme", e.Tenant)
-			}
-			require.NoError(t, s.Published(t.Context(), events))
-			return told
-		}
-		conclude(1, score.OK)
-		require.Empty(t, tell())
-		conclude(2, score.Drift)
-		conclude(3, score.Drift)
-		require.Equal(t, []string{"raised"}, tell())
-		conclude(1, score.OK) // an old slot, late
-		conclude(4, score.Drift)
-		require.Equal(t, []string{"raised", "repeated"}, tell(), "two hours after the first time")
-		open, err := s.ListAlerts(t.Context(), "acme", p.UID, true, "", 10)
-		require.NoError(t, err)
+		p := register(t, s, "acme", "a", profile.Monitor{Name: "m", Detector: "psi", Severity: profile.Critical, Routes: []string{"console"}})
+		o := story{t, s, p}
+		o.conclude(1, "m", "ooo")
+		require.Empty(t, o.told())
+		o.conclude(2, "m", "ddo")
+		o.conclude(3, "m", "ddo")
+		require.Equal(t, []string{"raised y x 2"}, o.told(), "the worst first")
+		o.conclude(1, "m", "ooo") // an old slot, late
+		o.conclude(4, "m", "dio")
+		require.Equal(t, []string{"repeated y x 2"}, o.told(), "two hours after the first time; y stands as it was")
+		open := o.open()
 		require.Len(t, open, 1)
 		require.EqualValues(t, 3, open[0].Occurrences)
-		require.Equal(t, report(score.Drift), open[0].Score)
+		require.Equal(t, 2, open[0].Moved)
+		require.Equal(t, "y", open[0].Scores[0].Feature)
+		require.InDelta(t, 2, *open[0].Scores[0].Value, 0)
 		require.Equal(t, noon.Add(2*time.Hour+time.Second), open[0].Raised)
 		require.Equal(t, noon.Add(4*time.Hour), open[0].RangeEnd)
 
-		acknowledged, err := s.Acknowledge(t.Context(), "acme", open[0].ID, "ada", noon.Add(4*time.Hour))
+		o.conclude(5, "m", "dod")
+		require.Equal(t, []string{"grew z x 2"}, o.told())
+		o.conclude(6, "m", "iii")
+		require.Empty(t, o.told())
+		o.conclude(7, "m", "odo")
+		require.Equal(t, []string{"repeated y 1"}, o.told(), "of y people had heard")
+		require.Len(t, o.open()[0].Scores, 1)
+
+		acknowledged, err := s.Acknowledge(t.Context(), "acme", open[0].ID, "ada", noon.Add(7*time.Hour))
 		require.NoError(t, err)
 		require.Equal(t, "ada", acknowledged.AcknowledgedBy)
 		_, err = s.Acknowledge(t.Context(), "other", open[0].ID, "eve", noon)
 		require.ErrorIs(t, err, fault.NotFound)
-		conclude(5, score.Insufficient)
-		conclude(6, score.OK)
-		require.Equal(t, []string{"raised", "repeated", "acknowledged", "resolved"}, tell())
-		conclude(7, score.Drift)
-		require.Equal(t, "raised", tell()[4])
+		o.conclude(8, "m", "iio")
+		o.conclude(9, "m", "ooo")
+		require.Equal(t, []string{"acknowledged y 1", "resolved y 0"}, o.told())
+		o.conclude(10, "m", "doo")
+		require.Equal(t, []string{"raised x 1"}, o.told())
 		all, err := s.ListAlerts(t.Context(), "acme", "", false, "", 10)
 		require.NoError(t, err)
 		require.Len(t, all, 2)
 		require.True(t, all[0].Raised.After(all[1].Raised), "newest first")
 		require.False(t, all[1].Resolved.IsZero())
+		require.EqualValues(t, 5, all[1].Occurrences)
 	})
 }
 
-// Alerts of closing windows do not meddle with those of the schedule.
-func TestTriggersAreApart(t *testing.T) {
+// Late data change the verdict of a slot; it counts as one evaluation all the same.
+func TestASlotThatComesOutDifferently(t *testing.T) {
 	each(t, func(t *testing.T, s *store.State) {
-		p := register(t, s, "acme", "a")
-		for trigger, verdict := range map[string]score.Verdict{store.TriggerSchedule: score.Drift, store.TriggerClose: score.OK} {
+		p := register(t, s, "acme", "a", profile.Monitor{
+			Name: "m", Detector: "psi", Severity: profile.Critical, Routes: []string{"console"}, Persistence: profile.Persistence{K: 2, N: 2},
+		})
+		o := story{t, s, p}
+		o.conclude(1, "m", "doo")
+		o.conclude(2, "m", "ooo")
+		require.Empty(t, o.told(), "once is not twice")
+		o.conclude(2, "m", "doo")
+		require.Equal(t, []string{"raised x 1"}, o.told())
+		o.conclude(2, "m", "ddo")
+		require.EqualValues(t, 1, o.open()[0].Occurrences)
+		o.conclude(3, "m", "ddo")
+		require.Equal(t, []string{"grew y x 2"}, o.told())
+		require.EqualValues(t, 2, o.open()[0].Occurrences)
+		o.conclude(3, "m", "ooo")
+		require.Equal(t, []string{"resolved x y 0"}, o.told())
+	})
+}
+
+func TestManyThatMovedAreCounted(t *testing.T) {
+	each(t, func(t *testing.T, s *store.State) {
+		const features = 300
+		var columns []profile.Column
+		for i := range features {
+			columns = append(columns, profile.Column{Name: fmt.Sprintf("f%03d", i), Type: profile.Float, Numbers: []float64{1, 2, 3}})
+		}
+		of, err := profile.New(columns, profile.Options{Space: "s", Name: "a"})
+		require.NoError(t, err)
+		p, err := s.CreateProfile(t.Context(), store.NewProfile{Tenant: "acme", Now: noon, First: noon, Profile: of})
+		require.NoError(t, err)
+		require.NoError(t, s.Conclude(t.Context(), store.Conclusion{
+			Profile: p, Result: result(p, "psi", noon, strings.Repeat("d", features)), At: noon, Trigger: store.TriggerSchedule, Now: noon,
+		}))
+		events, err := s.Outbox(t.Context(), 10)
+		require.NoError(t, err)
+		require.Len(t, events, 1)
+		require.Equal(t, features, events[0].Count)
+		require.Len(t, events[0].Moved, alert.MaxMoved)
+		require.Equal(t, "f299", events[0].Moved[0].Feature)
+		require.Len(t, events[0].Traces, 16)
+		open, err := s.ListAlerts(t.Context(), "acme", "", true, "", 10)
+		require.NoError(t, err)
+		require.Equal(t, features, open[0].Moved)
+		require.Len(t, open[0].Scores, alert.MaxMoved)
+	})
+}
+
+// Alerts of closing windows do not meddle with those of the schedule, nor those
+// of one monitor with those of another.
+func TestTriggersAndMonitorsAreApart(t *testing.T) {
+	each(t, func(t *testing.T, s *store.State) {
+		p := register(t, s, "acme", "a", profile.Monitor{Name: "m", Detector: "psi"}, profile.Monitor{Name: "n", Detector: "psi"})
+		for _, c := range []struct{ trigger, monitor, letters string }{
+			{store.TriggerSchedule, "m", "doo"}, {store.TriggerClose, "m", "ooo"}, {store.TriggerClose, "n", "ood"}, {store.TriggerSchedule, "n", "ooo"},
+		} {
 			require.NoError(t, s.Conclude(t.Context(), store.Conclusion{
-				Profile: p, At: noon, Trigger: trigger, Start: noon.Add(-time.Hour), End: noon, Now: noon, Reports: []score.Report{report(verdict)},
+				Profile: p, Result: result(p, c.monitor, noon, c.letters), At: noon, Trigger: c.trigger, Now: noon,
 			}))
 		}
 		open, err := s.ListAlerts(t.Context(), "acme", "", true, "", 10)
 		require.NoError(t, err)
-		require.Len(t, open, 1)
+		require.Len(t, open, 2)
+		require.Equal(t, []string{"n", store.TriggerClose, "m", store.TriggerSchedule}, []string{open[0].Monitor, open[0].Trigger, open[1].Monitor, open[1].Trigger})
 	})
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
-	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/away"
 )
 
@@ -41,24 +40,6 @@ func ByCredentials(identify Identify) Caller {
 		})
 		return tenant, err
 	}
-}
-
-// Remembering are profiles of which one that cannot be looked up now is not asked
-// for again for a moment.
-func Remembering(next record.Profiles) record.Profiles { return &remembering{next: next} }
-
-type remembering struct {
-	next   record.Profiles
-	failed away.Memory[[2]string] // tenant and name
-}
-
-// Profile implements record.Profiles.
-func (r *remembering) Profile(ctx context.Context, tenant, name string) (p *record.Profile, err error) {
-	err = r.failed.Ask(ctx, [2]string{tenant, name}, func() error {
-		p, err = r.next.Profile(ctx, tenant, name)
-		return err
-	})
-	return p, err
 }
 
 // ByBroker believes the broker, which has verified its users; tenants says to
