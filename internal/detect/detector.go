@@ -31,6 +31,8 @@ const (
 	// Replicates is the least number of Monte Carlo draws; there are always
 	// enough for 20 of them to be beyond alpha.
 	Replicates = "replicates"
+	// DrawBelow is the sample, on either side, below which p-values are drawn.
+	DrawBelow = "draw_below"
 )
 
 func alphaParam() Param {
@@ -45,7 +47,11 @@ func replicatesParam() Param {
 	return Param{Name: Replicates, Help: "draws of a Monte Carlo p-value, at least", Default: 999, Min: 99, Max: 1e6}
 }
 
-// Values of a detector's parameters, defaults filled in.
+func drawBelowParam() Param {
+	return Param{Name: DrawBelow, Help: "rows below which a p-value is drawn by Monte Carlo; 0: never, nor for rare cells", Default: 200, Max: 1e6}
+}
+
+// params are the values of a detector's parameters, defaults filled in.
 type params map[string]float64
 
 // Detector compares a sample to a reference.

@@ -1,7 +1,10 @@
 package detect
 
 // All lists the detectors.
-var All = []*Detector{}
+var All = []*Detector{
+	psi, psiScouter, chiSquare, likelihoodRatio, jensenShannon, hellinger, totalVariation, lInfinity, proportion,
+	ks, cramerVonMises, andersonDarling, wasserstein,
+}
 
 // Find returns the detector of a name, nil when there is none.
 func Find(name string) *Detector {

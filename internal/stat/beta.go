@@ -91,7 +91,7 @@ func binomialDensity(x, y, a, b float64) float64 {
 		return math.Exp(n * logOf(x, y))
 	}
 	d := excess(x, y, a, b)
-	lc := stirlingError(n) - stirlingError(a) - stirlingError(b) - deviance(n*x, d) - deviance(n*y, -d)
+	lc := stirlingError(n) - stirlingError(a) - stirlingError(b) - Deviance(n*x, d) - Deviance(n*y, -d)
 	return math.Exp(lc) * math.Sqrt(n/a/b/(2*math.Pi))
 }
 
@@ -113,11 +113,16 @@ func stirlingError(a float64) float64 {
 	return lg - (a+0.5)*math.Log(a) + a - 0.5*math.Log(2*math.Pi)
 }
 
-// deviance is a·ln(a/x) + x − a for a = x + d.
-func deviance(x, d float64) float64 {
-	z := d / x
-	if math.Abs(z) < 0.5 {
+// Deviance is a·ln(a/x) + x − a for a = x + d, which is never negative; at a = 0
+// it is x. It keeps its digits for a small d.
+func Deviance(x, d float64) float64 {
+	switch z := d / x; {
+	case x <= 0:
+		return 0
+	case math.Abs(z) < 0.5:
 		return x * (z*math.Log1p(z) + log1pRest(z))
+	case x+d <= 0:
+		return x
 	}
 	a := x + d
 	return a*math.Log(a/x) - d

@@ -92,7 +92,7 @@ func logBinomial(k, n uint64, p, q float64) float64 {
 		return c * logOf(p, q)
 	}
 	d := excess(p, q, a, b)
-	return stirlingError(c) - stirlingError(a) - stirlingError(b) - deviance(c*p, d) - deviance(c*q, -d) +
+	return stirlingError(c) - stirlingError(a) - stirlingError(b) - Deviance(c*p, d) - Deviance(c*q, -d) +
 		0.5*math.Log(c/a/b/(2*math.Pi))
 }
 

@@ -17,6 +17,7 @@ type golden struct {
 	Function           string
 	Args               []float64
 	Reference, Current []uint64
+	Grid, Weights      []float64
 	Want               float64
 	List               []float64
 }
@@ -47,7 +48,7 @@ var call = map[string]func(g golden) float64{
 	"KolmogorovQuantile": func(g golden) float64 { return stat.KolmogorovQuantile(g.Args[0]) },
 	"Bridge":             func(g golden) float64 { return stat.Bridge(g.Args[0], g.Args[1:]) },
 	"Imhof":              func(g golden) float64 { return stat.Imhof(g.Args[0], g.Args[1:]) },
-	"ThreeMoments":       func(g golden) float64 { return stat.ThreeMoments(g.Args[0], g.Args[1], g.Args[2], g.Args[3]) },
+	"BridgeSquares":      func(g golden) float64 { return stat.BridgeSquares(g.Args[0], g.Grid, g.Weights) },
 	"Smirnov":            func(g golden) float64 { return stat.Smirnov(g.Reference, g.Current) },
 }
 
@@ -85,10 +86,9 @@ func TestGolden(t *testing.T) {
 
 func TestQuantilesInvert(t *testing.T) {
 	t.Parallel()
-	lambda := []float64{.5, .3, .2}
 	for _, p := range []float64{0.9, 0.5, 0.05, 0.01, 1e-4} {
-		require.InEpsilon(t, p, stat.Imhof(stat.ImhofQuantile(p, lambda), lambda), 1e-9)
-		require.InEpsilon(t, p, stat.ThreeMoments(stat.ThreeMomentsQuantile(p, 1, .76, 1.28), 1, .76, 1.28), 1e-9)
+		weights := equal(10)
+		require.InEpsilon(t, p, stat.BridgeSquares(stat.BridgeSquaresQuantile(p, equal(10), weights), equal(10), weights), 1e-9)
 		require.InEpsilon(t, p, stat.Gamma(stat.GammaQuantile(p, 3.3), 3.3), 1e-9)
 		require.InEpsilon(t, p, stat.Bridge(stat.BridgeQuantile(p, equal(10)), equal(10)), 1e-6)
 	}
@@ -184,7 +184,7 @@ func FuzzTailsAreProbabilities(f *testing.F) {
 		for i, v := range []float64{
 			stat.Normal(x), stat.Gamma(x, a), stat.Student(x, a), stat.F(x, a, b), stat.Poisson(k, a), stat.PoissonLower(k, a),
 			stat.Binomial(k, n, p), stat.BinomialLower(k, n, p), stat.Kolmogorov(x), mid, stat.BetaBinomial(k%5000, n%5000, a, b),
-			stat.Imhof(x, []float64{a, b, 1}), stat.ThreeMoments(x, a, b, 1), stat.Bridge(x, []float64{p / 2, p}),
+			stat.Imhof(x, []float64{a, b, 1}), stat.BridgeSquares(x, []float64{p / 2, p}, []float64{a, b}), stat.Bridge(x, []float64{p / 2, p}),
 		} {
 			if !(v >= 0 && v <= 1) {
 				t.Fatalf("tail %d of %g, %g, %g, %d, %d is %g", i, x, a, b, k, n, v)
@@ -208,6 +208,8 @@ func BenchmarkTails(b *testing.B) {
 		"Bridge200": func() { stat.Bridge(1.2, equal(200)) },
 		"BridgeQ10": func() { stat.BridgeQuantile(0.05, equal(10)) },
 		"Imhof50":   func() { stat.Imhof(3, lambda) },
+		"Squares50": func() { stat.BridgeSquares(1, equal(50), equal(50)) },
+		"SquaresQ":  func() { stat.BridgeSquaresQuantile(0.05, equal(50), equal(50)) },
 		"Draw100":   func() { urn.Draw(source, 100, out) },
 		"Draw500":   func() { urn.Draw(source, 500, out) },
 	} {

@@ -103,11 +103,28 @@ def weighted(q, lam):
 
 for q, lam in [(3, [0.5, 0.3, 0.2]), (0.05, [0.5, 0.3, 0.2]), (30, [0.5, 0.3, 0.2]), (2, [1]), (60, [1, 0.001]), (1.2, [1 / (k * np.pi) ** 2 for k in range(1, 60)]), (0.461, [1 / (k * np.pi) ** 2 for k in range(1, 60)])]:
     add("Imhof", [q, *lam], weighted(q, lam))
-for q, lam in [(3, [0.5, 0.3, 0.2]), (30, [0.5, 0.3, 0.2]), (2, [1])]:
-    lam = np.array(lam)
-    k1, k2, k3 = lam.sum(), 2 * (lam**2).sum(), 8 * (lam**3).sum()
-    df = 8 * k2**3 / k3**2
-    add("ThreeMoments", [q, k1, k2, k3], stats.chi2.sf((q - k1) * np.sqrt(2 * df / k2) + df, df))
+
+
+def squares(q, grid, weights):
+    """The same with the eigenvalues of the matrix, in 40 digits."""
+    n = len(grid)
+    t, w = [mp.mpf(v) for v in grid], [mp.mpf(v) for v in weights]
+    a = mp.matrix(n, n)
+    for i in range(n):
+        for j in range(n):
+            a[i, j] = mp.sqrt(w[i] * w[j]) * (min(t[i], t[j]) - t[i] * t[j])
+    return weighted(q, list(mp.eigsy(a, eigvals_only=True)))
+
+
+x = np.cumsum([30, 45, 55, 35, 15]) / 180
+for q, grid, weights in [
+    (0.497492283951, x[:-1], np.array([30, 45, 55, 35]) / 180),
+    (2.5, x[:-1], np.array([30, 45, 55, 35]) / 180),
+    (1.2, [1e-7, 0.3, 0.6, 0.600001, 1 - 1e-9], [1e-7, 0.3, 0.3, 1e-6, 0.4]),
+    (0.4, [i / 20 for i in range(1, 20)], [1 / 20] * 19),
+    (3.0, [i / 20 for i in range(1, 20)], [20 / i / (20 - i) for i in range(1, 20)]),
+]:
+    out.append({"function": "BridgeSquares", "args": [q], "grid": list(grid), "weights": list(weights), "want": float(squares(q, grid, weights))})
 
 
 def smirnov(r, c):
