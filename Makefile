@@ -77,6 +77,10 @@ bench: build ## Measure the mesh under load, and print a table and JSON
 bench-brokers: ## Measure each broker's driver against the bare client library, and print a table
 	$(GO) run ./bench/brokers $(BENCH_FLAGS)
 
+.PHONY: calibrate
+calibrate: ## Measure the false-alarm rates of the drift detectors, and print a table
+	CALIBRATE=$(or $(CALIBRATE_WINDOWS),10000) $(GO) test ./internal/detect -run TestFalseAlarms -v -timeout 5h | grep -E '/.*;|outside|^(ok|FAIL)'
+
 .PHONY: fmt
 fmt: ## Format the Go code
 	gofmt -w $$(git ls-files '*.go' | grep -v '\.pb\.')

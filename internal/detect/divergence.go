@@ -26,8 +26,9 @@ type divergence struct {
 	draws func(t *table) bool
 }
 
-// work bounds the cells and values that are drawn for one p-value.
-const work = 2e7
+// work bounds the cells and values that are drawn for one p-value: a second or
+// so, which only a p-value near a tiny alpha takes.
+const work = 1e8
 
 // judge computes the distance of all cells, and its p-value by whichever way
 // holds its rate.
@@ -126,8 +127,10 @@ const (
 	// firstDraws are always made all: they give the threshold too.
 	firstDraws = 20_000
 	// enoughBeyond ends the draws after those: the p-value is then known to 10 %
-	// (Besag and Clifford 1991, who show that it stays a valid one).
+	// (Besag and Clifford 1991, who show that it stays a valid one). So does none
+	// beyond in noneFor/alpha draws: it is then a fraction of alpha at most.
 	enoughBeyond = 100
+	noneFor      = 5
 	// slack makes equal distances equal that were added up in another order.
 	slack = 1e-12
 )
@@ -136,10 +139,18 @@ const (
 // pooled counts, and counts how often the distance is at least that of the
 // input. It is false when that would take too long.
 func (d *divergence) monteCarlo(t *table, seed uint64, p params, r *Result) bool {
-	draws := int(max(p[Replicates], math.Ceil(20/p[Alpha])))
-	cost := float64(t.cells()) + min(float64(min(t.n, t.m)), 20*float64(t.cells()))
-	if float64(min(draws, firstDraws))*cost > work {
+	alpha := p[Alpha]
+	draws := int(max(p[Replicates], math.Ceil(20/alpha)))
+	cost := float64(t.cells()) + min(float64(min(t.n, t.m)), 30*float64(t.cells()))
+	if noneFor/alpha*cost > work {
 		return false
+	}
+	goOn := func(made, beyond int) bool {
+		if made < min(draws, firstDraws) {
+			return true
+		}
+		decided := beyond >= enoughBeyond || beyond == 0 && float64(made) >= noneFor/alpha
+		return made < draws && !decided && float64(made)*cost < work
 	}
 	parts := d.parts(t)
 	judged := d.distance(parts)
@@ -153,7 +164,7 @@ func (d *divergence) monteCarlo(t *table, seed uint64, p params, r *Result) bool
 	drawn := make([]uint64, t.cells())
 	seen := make([]float64, 0, min(draws, firstDraws))
 	beyond, made := 0, 0
-	for ; made < draws && (made < firstDraws || beyond < enoughBeyond && float64(made)*cost < work); made++ {
+	for ; goOn(made, beyond); made++ {
 		urn.Draw(source, t.m, drawn)
 		for i, c := range drawn {
 			parts[i] = d.cell(t, pooled[i]-c, c)
@@ -168,7 +179,7 @@ func (d *divergence) monteCarlo(t *table, seed uint64, p params, r *Result) bool
 	}
 	r.Judged, r.Method = judged, MonteCarlo
 	r.P = float64(1+beyond) / float64(1+made)
-	if k := int(p[Alpha] * float64(made+1)); made == draws && made == len(seen) && k > 0 {
+	if k := int(alpha * float64(made+1)); made == draws && made == len(seen) && k > 0 {
 		slices.Sort(seen)
 		r.Threshold, r.HasThreshold = seen[made-k], true
 	}

@@ -90,7 +90,7 @@ func holdGolden(t *testing.T, d *detect.Detector, g *golden) {
 		tolerance := 1e-9 * *want.P
 		switch {
 		case want.Method == detect.MonteCarlo: // five standard errors of both sides' draws
-			tolerance = 5 * math.Sqrt(*want.P*(1-*want.P)/1e4+1e-8)
+			tolerance = 5 * math.Sqrt(*want.P*(1-*want.P)/3000+1e-7)
 		case d.Name == "ks" && want.Method == detect.Asymptotic: // its error is absolute
 			tolerance = 1e-9
 		}

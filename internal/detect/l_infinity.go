@@ -15,36 +15,26 @@ var lInfinity = countDetector("l_infinity", "greatest change of one share", &div
 	cell:  func(t *table, r, c uint64) float64 { return math.Abs(t.gap(r, c)) },
 	total: slices.Max[[]float64],
 	draws: fewRows,
-	tail: func(t *table, d float64) float64 {
-		if t.cells() == 2 { // the two differences are one
-			return 2 * stat.Normal(d/t.deviation(0))
-		}
-		p := 0.0
-		for i := range t.r {
-			p += 2 * stat.Normal(d/t.deviation(i))
-		}
-		return min(p, 1)
-	},
+	tail:  unionBound,
 	critical: func(t *table, alpha float64) float64 {
 		if t.cells() == 2 {
 			return t.deviation(0) * stat.NormalQuantile(alpha/2)
 		}
-		low, high := 0.0, 1.0
-		for range 60 {
-			d := (low + high) / 2
-			p := 0.0
-			for i := range t.r {
-				p += 2 * stat.Normal(d/t.deviation(i))
-			}
-			if p > alpha {
-				low = d
-			} else {
-				high = d
-			}
-		}
-		return high
+		return stat.Invert(alpha, func(d float64) float64 { return unionBound(t, d) }, 1)
 	},
 })
+
+// unionBound is the sum of the cells' own p-values, at most 1.
+func unionBound(t *table, d float64) float64 {
+	if t.cells() == 2 { // the two differences are one
+		return 2 * stat.Normal(d/t.deviation(0))
+	}
+	p := 0.0
+	for i := range t.r {
+		p += 2 * stat.Normal(d/t.deviation(i))
+	}
+	return min(p, 1)
+}
 
 // deviation is the standard deviation of p−q in cell i under no drift.
 func (t *table) deviation(i int) float64 {

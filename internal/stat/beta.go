@@ -189,7 +189,7 @@ func StudentQuantile(p, df float64) float64 {
 	if p > 0.5 {
 		return -StudentQuantile(1-p, df)
 	}
-	return invert(p, func(t float64) float64 { return Student(t, df) }, NormalQuantile(p))
+	return Invert(p, func(t float64) float64 { return Student(t, df) }, NormalQuantile(p))
 }
 
 // F is the upper tail of Fisher's and Snedecor's F.
@@ -206,7 +206,7 @@ func F(f, d1, d2 float64) float64 {
 
 // FQuantile is f with F(f, d1, d2) = p.
 func FQuantile(p, d1, d2 float64) float64 {
-	return invert(p, func(f float64) float64 { return F(f, d1, d2) }, ChiSquareQuantile(p, d1)/d1)
+	return Invert(p, func(f float64) float64 { return F(f, d1, d2) }, ChiSquareQuantile(p, d1)/d1)
 }
 
 // Binomial is P(X ≥ k) of n trials with probability p.
@@ -233,10 +233,10 @@ func BinomialLower(k, n uint64, p float64) float64 {
 	return Beta(p, 1-p, float64(k)+1, float64(n-k))
 }
 
-// invert finds x ≥ 0 with tail(x) = p for a tail that falls from 1 or ½ to 0,
+// Invert finds x ≥ 0 with tail(x) = p for a tail that falls from 1 or ½ to 0,
 // from a guess: a bracket, then the secant on the logarithm, which is nearly
 // straight, held in the bracket by bisection (Illinois).
-func invert(p float64, tail func(float64) float64, guess float64) float64 {
+func Invert(p float64, tail func(float64) float64, guess float64) float64 {
 	switch {
 	case p <= 0:
 		return math.Inf(1)
@@ -259,7 +259,7 @@ func invert(p float64, tail func(float64) float64, guess float64) float64 {
 			x = low + (high-low)/2
 		}
 		m := miss(x)
-		if math.Abs(m) < 1e-14 || high-low <= 4e-16*high {
+		if math.Abs(m) < 1e-13 || high-low <= 4e-16*high {
 			return x
 		}
 		if m > 0 {

@@ -25,7 +25,7 @@ func Kolmogorov(lambda float64) float64 {
 }
 
 // KolmogorovQuantile is λ with Kolmogorov(λ) = p.
-func KolmogorovQuantile(p float64) float64 { return invert(p, Kolmogorov, 1) }
+func KolmogorovQuantile(p float64) float64 { return Invert(p, Kolmogorov, 1) }
 
 // MaxBridgeCells is the longest grid that Bridge integrates over; on a longer
 // one it answers Kolmogorov's tail, which is then near.
@@ -148,7 +148,9 @@ func BridgeQuantile(p float64, grid []float64) float64 {
 	if len(grid) == 0 {
 		return 0
 	}
-	return invert(p, func(l float64) float64 { return Bridge(l, grid) }, KolmogorovQuantile(p))
+	// The logarithm of the tail is nearly straight in λ².
+	bound := KolmogorovQuantile(p)
+	return math.Sqrt(Invert(p, func(square float64) float64 { return Bridge(math.Sqrt(square), grid) }, bound*bound))
 }
 
 // Smirnov is the exact p-value of the greatest distance of two cumulative counts

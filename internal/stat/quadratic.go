@@ -80,7 +80,7 @@ func BridgeSquaresQuantile(p float64, grid, weights []float64) float64 {
 	if mean == 0 {
 		return 0
 	}
-	return mean * invert(p, func(q float64) float64 { return f.tail(mean * q) }, 2)
+	return mean * Invert(p, func(q float64) float64 { return f.tail(mean * q) }, 2)
 }
 
 // bridgeForm is a quadratic form of a bridge: its points, and the inverse

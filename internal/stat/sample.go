@@ -3,7 +3,6 @@ package stat
 import (
 	"math"
 	"math/rand/v2"
-	"sort"
 )
 
 // Urn draws values without replacement from cells: the multivariate
@@ -12,19 +11,25 @@ import (
 // counts and the source alone.
 type Urn struct {
 	counts []uint64
-	ends   []uint64 // cumulative counts
 	total  uint64
-	seen   map[uint64]struct{}
+	// full is a tree of sums: node i has those of nodes 2i and 2i+1, and the
+	// cells are its leaves. left is what is left of it during a draw.
+	full, left []uint64
 }
 
 // NewUrn holds counts, which must not change while it is in use and add up to
 // less than 2^64.
 func NewUrn(counts []uint64) *Urn {
-	u := &Urn{counts: counts, ends: make([]uint64, len(counts)), seen: map[uint64]struct{}{}}
-	for i, c := range counts {
-		u.total += c
-		u.ends[i] = u.total
+	leaves := 1
+	for leaves < len(counts) {
+		leaves *= 2
 	}
+	u := &Urn{counts: counts, full: make([]uint64, 2*leaves), left: make([]uint64, 2*leaves)}
+	copy(u.full[leaves:], counts)
+	for i := leaves - 1; i > 0; i-- {
+		u.full[i] = u.full[2*i] + u.full[2*i+1]
+	}
+	u.total = u.full[1]
 	return u
 }
 
@@ -38,8 +43,7 @@ func (u *Urn) Draw(source *rand.Rand, n uint64, out []uint64) {
 		}
 		return
 	}
-	// A value costs about a twentieth of a cell.
-	if n/20 < uint64(len(u.counts)) {
+	if n/30 < uint64(len(u.counts)) { // a cell costs some thirty values
 		u.values(source, n, out)
 		return
 	}
@@ -51,20 +55,24 @@ func (u *Urn) Draw(source *rand.Rand, n uint64, out []uint64) {
 	}
 }
 
-// values draws one by one; a value that was drawn before is drawn again.
+// values draws one by one, down the tree.
 func (u *Urn) values(source *rand.Rand, n uint64, out []uint64) {
 	clear(out)
-	clear(u.seen)
+	copy(u.left, u.full)
+	leaves := len(u.left) / 2
 	for range n {
-		v := source.Uint64N(u.total)
-		for {
-			if _, again := u.seen[v]; !again {
-				break
+		v := source.Uint64N(u.left[1])
+		i := 1
+		for i < leaves {
+			u.left[i]--
+			i *= 2
+			if v >= u.left[i] {
+				v -= u.left[i]
+				i++
 			}
-			v = source.Uint64N(u.total)
 		}
-		u.seen[v] = struct{}{}
-		out[sort.Search(len(u.ends), func(i int) bool { return u.ends[i] > v })]++
+		u.left[i]--
+		out[i-leaves]++
 	}
 }
 

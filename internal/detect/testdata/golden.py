@@ -408,10 +408,37 @@ for name in PARTS:
     entries = [entry(case, counted(name, case), NEVER) for case in CASES]
     for case in CASES[:4] + CASES[6:8] + CASES[10:13]:
         want = drawn(name, case)
-        entries.append(entry(case, want, {"draw_below": 1_000_000, "replicates": 20000}))
+        entries.append(entry(case, want, {"draw_below": 1_000_000, "replicates": 4000}))
     write(name, entries)
 for name in ("ks", "cramer_von_mises", "anderson_darling", "wasserstein"):
     write(name, [entry(case, ordered(name, case)) for case in CASES])
 small = [("Fisher", "categories", [38, 2], [28, 7], {}), ("Fisher, rare", "categories", [1000000, 3], [1000, 4], {}), ("Fisher, unseen", "categories", [100, 0], [45, 3], {"unseen": 2})]
 write("proportion", [entry(case, proportion(case)) for case in CASES + small])
 write("psi_scouter", [entry(case, scouter(case)) for case in CASES])
+
+
+def power(windows=300, n=1000, m=100):
+    """Normal samples shifted by a part of a standard deviation, in 20 cells cut at
+    the reference's quantiles, with the share of windows in which SciPy's tests of
+    the raw values, and of the deciles, say p <= 0.05."""
+    out = []
+    for shift in (0.25, 0.5):
+        source = np.random.default_rng(int(shift * 100))
+        counts, found = [], {"ks_2samp": 0, "cramervonmises_2samp": 0, "anderson_ksamp": 0, "chi2_contingency": 0, "g": 0, "ttest_ind": 0}
+        for _ in range(windows):
+            x, y = source.normal(size=n), source.normal(shift, size=m)
+            edges = np.quantile(x, np.arange(1, 20) / 20)
+            c = np.bincount(np.searchsorted(edges, y, side="left"), minlength=20)
+            counts.append(c.tolist())
+            deciles = np.array([[n / 10] * 10, c.reshape(10, 2).sum(1)])
+            found["ks_2samp"] += stats.ks_2samp(x, y).pvalue <= ALPHA
+            found["cramervonmises_2samp"] += stats.cramervonmises_2samp(x, y).pvalue <= ALPHA
+            found["anderson_ksamp"] += stats.anderson_ksamp([x, y], variant="midrank", method=None).pvalue <= ALPHA
+            found["chi2_contingency"] += stats.chi2_contingency(deciles, correction=False).pvalue <= ALPHA
+            found["g"] += stats.chi2_contingency(deciles, correction=False, lambda_="log-likelihood").pvalue <= ALPHA
+            found["ttest_ind"] += stats.ttest_ind(x, y, equal_var=False).pvalue <= ALPHA
+        out.append({"shift": shift, "n": n, "m": m, "counts": counts, "found": {k: int(v) for k, v in found.items()}})
+    (HERE / "power.json").write_text(json.dumps(out) + "\n")
+
+
+power()
