@@ -172,7 +172,7 @@ func windows(t *testing.T) (many, drawn int) {
 		require.NoError(t, err)
 		return n, max(n/5, 1)
 	}
-	return 100, 30
+	return 80, 25
 }
 
 // TestFalseAlarms holds the false-alarm rate of every detector with a p-value,
