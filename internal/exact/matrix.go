@@ -10,7 +10,7 @@ const MaxColumns = 4096
 
 // Matrix is the count of rows, the exact sums of their columns and of the
 // products of every two: what means, covariances and correlations are made of.
-// It is not safe for concurrent use.
+// Reading it, and merging it into another, is safe while nothing is added to it.
 type Matrix struct {
 	columns []*Moments
 	cross   []Sum // those of i < j, row by row

@@ -7,7 +7,8 @@ import (
 
 // Moments is the count of a sample and the exact sums of its powers, up to the
 // order it was made for. The zero Moments is of order 1 and empty. It must not
-// be copied after use, and is not safe for concurrent use.
+// be copied after use. Reading it, and merging it into another, is safe while
+// nothing is added to it.
 type Moments struct {
 	n    uint64
 	sums [MaxOrder]Sum // sums[i] is of order i+1
@@ -64,8 +65,8 @@ func (m *Moments) AddTimes(x float64, times uint64) bool {
 	}
 	many := new(big.Int).SetUint64(times)
 	for i := range m.Order() {
-		n, _ := one.sums[i].Int()
-		m.sums[i].addInt(n.Mul(n, many), one.sums[i].low)
+		n, exponent := one.sums[i].Int()
+		m.sums[i].addInt(n.Mul(n, many), (exponent+unit*(i+1))/digitBits)
 	}
 	m.n += times
 	return true
@@ -186,17 +187,17 @@ func (m *Moments) raw(power int) *big.Int {
 // centred is n^order times the population moment of the order about the mean,
 // as an integer times a power of two.
 func (m *Moments) centred(order int) (c *big.Int, exponent int) {
-	// All in units of the smallest digit in use keeps the integers short.
-	shift := m.sums[0].low * digitBits
 	s := make([]*big.Int, order+1)
+	at := make([]int, order+1) // the exponents of those, from the least on
 	s[0] = m.count()
+	shift := maxPosition
 	for i := 1; i <= order; i++ {
-		n, e := m.sums[i-1].Int()
-		shift = min(shift, (e+unit*i)/i)
-		s[i] = n
+		s[i], at[i] = m.sums[i-1].Int()
+		at[i] += unit * i
+		shift = min(shift, at[i]/i) // all in units of the smallest in use
 	}
 	for i := 1; i <= order; i++ {
-		s[i].Lsh(s[i], uint(m.sums[i-1].low*digitBits-i*shift))
+		s[i].Lsh(s[i], uint(at[i]-i*shift))
 	}
 	mean := s[1]
 	switch order {

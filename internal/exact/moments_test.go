@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -100,6 +101,22 @@ func TestMomentsAtTheEdges(t *testing.T) {
 	require.NoError(t, err)
 	require.InEpsilon(t, math.Sqrt2*1e308, sd, 1e-15)
 	require.True(t, exact.Of(2, 0, math.Copysign(0, -1)).Constant())
+}
+
+// TestReadersShare is for the race detector.
+func TestReadersShare(t *testing.T) {
+	t.Parallel()
+	m := exact.Of(4, nasty...)
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			_, _ = m.Mean()
+			_, _ = m.Kurtosis()
+			_ = exact.NewMoments(4).Merge(m)
+			_, _ = m.MarshalBinary()
+		})
+	}
+	group.Wait()
 }
 
 func TestAddTimes(t *testing.T) {

@@ -39,7 +39,8 @@ var (
 
 // Sum is an exact sum of float64s, or of products of as many of them as its
 // order says. The zero Sum is 0, of order 1. A Sum must not be copied after it
-// has been used, and is not safe for concurrent use.
+// has been used. Reading it, and merging it into another, is safe while nothing
+// is added to it.
 type Sum struct {
 	extra int     // order − 1, so that the zero value is of order 1
 	low   int     // the index of digits[0]: its weight is 2^(32·low − 1074·order)
@@ -105,12 +106,12 @@ func (s *Sum) Merge(o *Sum) error {
 	if s.extra != o.extra {
 		return ErrOrder
 	}
-	o.carry()
-	if len(o.digit) == 0 {
+	c := o.carried()
+	if len(c.digit) == 0 {
 		return nil
 	}
-	i := s.prepare(o.low, len(o.digit))
-	for k, d := range o.digit {
+	i := s.prepare(c.low, len(c.digit))
+	for k, d := range c.digit {
 		s.digit[i+k] += d
 	}
 	return nil
@@ -124,13 +125,13 @@ func (s *Sum) Sign() int {
 
 // Int returns the sum as an integer times a power of two.
 func (s *Sum) Int() (n *big.Int, exponent int) {
-	s.carry()
+	c := s.carried()
 	n = new(big.Int)
-	for _, d := range slices.Backward(s.digit) {
+	for _, d := range slices.Backward(c.digit) {
 		n.Lsh(n, digitBits)
 		n.Add(n, big.NewInt(d))
 	}
-	return n, s.low*digitBits - unit*s.Order()
+	return n, c.low*digitBits - unit*s.Order()
 }
 
 // split takes a finite float64 apart: |x| = m·2^(at−1074).
@@ -237,6 +238,16 @@ func (s *Sum) cover(index, n int) {
 	wide := make([]int64, high-low)
 	copy(wide[s.low-low:], s.digit)
 	s.low, s.digit = low, wide
+}
+
+// carried is the sum in canonical form, s itself when it is that already.
+func (s *Sum) carried() *Sum {
+	if s.used == 0 {
+		return s
+	}
+	c := &Sum{extra: s.extra, low: s.low, used: s.used, digit: slices.Clone(s.digit)}
+	c.carry()
+	return c
 }
 
 // carry brings the sum into its one canonical form: digits from 0 to 2^32 − 1
