@@ -6,7 +6,7 @@ import (
 )
 
 // Need is what a detector needs of an input, a set of bits.
-type Need uint8
+type Need uint16
 
 // The needs.
 const (
@@ -75,7 +75,7 @@ func (d *Detector) Judge(in *Input) Result {
 	if !ok || !in.wellFormed() {
 		return Result{Caveats: Malformed}
 	}
-	if d.Needs&Order != 0 && !in.Kind.Ordered() || d.Needs&Bounds != 0 && in.Bounds == nil {
+	if d.Needs&Order != 0 && !in.Kind.Ordered() || d.Needs&Bounds != 0 && in.Bounds == nil || !in.measured(d.Needs) {
 		return Result{Caveats: Unsuited}
 	}
 	r := d.judge(in, p)
@@ -162,6 +162,9 @@ type Result struct {
 	// what the unseen categories add.
 	Cells  []float64
 	Unseen float64
+	// Signals are the patterns of a chart that points complete; those of the
+	// last point alarm.
+	Signals []Signal
 	// Judged is the statistic that P and Threshold belong to: another than
 	// Statistic when rare cells were merged.
 	Judged float64

@@ -3,6 +3,8 @@ package detect
 import (
 	"math"
 	"slices"
+
+	"github.com/driftmesh/driftmesh/internal/exact"
 )
 
 // Kind says what the cells of a feature are.
@@ -44,6 +46,7 @@ type Side struct {
 	// reference has none.
 	Unseen uint64
 	States States
+	Measures
 }
 
 // Total is the number of rows in cells, unseen ones included.
@@ -63,6 +66,11 @@ type Input struct {
 	Bounds []float64
 	// Reference and Current have the same cells.
 	Reference, Current Side
+	// Scouter is what Scouter's control chart goes by, nil for others.
+	Scouter *Scouter
+	// Chunks are parts of the reference of the sample's size, for detectors that
+	// know no other threshold.
+	Chunks []*exact.Matrix
 	// Params are the detector's parameters that are not at their default.
 	Params map[string]float64
 	// Seed of the draws of Monte Carlo: the same for a recomputation.

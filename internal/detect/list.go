@@ -8,7 +8,7 @@ var All = []*Detector{
 
 // Find returns the detector of a name, nil when there is none.
 func Find(name string) *Detector {
-	for _, d := range All {
+	for _, d := range Every() {
 		if d.Name == name {
 			return d
 		}
