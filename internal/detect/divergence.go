@@ -179,7 +179,7 @@ func (d *divergence) monteCarlo(t *table, seed uint64, p params, r *Result) bool
 	}
 	r.Judged, r.Method = judged, MonteCarlo
 	r.P = float64(1+beyond) / float64(1+made)
-	if k := int(alpha * float64(made+1)); made == draws && made == len(seen) && k > 0 {
+	if k := int(alpha*float64(made+1) + slack); made == draws && made == len(seen) && k > 0 {
 		slices.Sort(seen)
 		r.Threshold, r.HasThreshold = seen[made-k], true
 	}

@@ -144,6 +144,29 @@ func TestAlarmAgreesWithThreshold(t *testing.T) {
 	}
 }
 
+// The threshold of drawn p-values is the draw that alpha falls on: at an alpha of
+// the p-value itself the statistic is just above it, at less than that not.
+func TestDrawnThresholdIsSharp(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"psi", "chi_square", "total_variation", "l_infinity"} {
+		d := detect.Find(name)
+		in := sides(detect.Values, []uint64{200, 300, 250, 150, 100}, []uint64{10, 22, 31, 17, 9})
+		p := d.Judge(in).P
+		require.Greater(t, p, 0.05, name)
+		for _, c := range []struct {
+			alpha float64
+			alarm bool
+		}{{p, true}, {p - 0.0005, false}} {
+			in.Params = map[string]float64{detect.Alpha: c.alpha}
+			got := d.Judge(in)
+			require.Equal(t, detect.MonteCarlo, got.Method)
+			require.InDelta(t, p, got.P, 0, "the draws are the same")
+			require.Equal(t, c.alarm, got.Alarm, name)
+			require.Equal(t, c.alarm, got.Judged*(1-1e-12) > got.Threshold, "%s at %g: %+v", name, c.alpha, got)
+		}
+	}
+}
+
 func TestInputsThatCannotBeJudged(t *testing.T) {
 	t.Parallel()
 	plain := func() *detect.Input {
@@ -207,6 +230,7 @@ func TestAllUnseen(t *testing.T) {
 		got := detect.Find(name).Judge(in)
 		require.True(t, got.Alarm, "%s: %+v", name, got)
 	}
+	require.InDelta(t, 0.001, detect.Find("chi_square").Judge(in).P, 0, "999 draws, none beyond")
 }
 
 // However small alpha is, a drift of 30 rows can be found, and in time.
