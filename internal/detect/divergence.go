@@ -111,16 +111,14 @@ func (d *divergence) parts(t *table) []float64 {
 }
 
 func (d *divergence) distance(parts []float64) float64 {
-	total := 0.0
+	add := sum
 	if d.total != nil {
-		total = d.total(parts)
-	} else {
-		total = sum(parts)
+		add = d.total
 	}
 	if d.root {
-		return math.Sqrt(total)
+		return math.Sqrt(add(parts))
 	}
-	return total
+	return add(parts)
 }
 
 const (
