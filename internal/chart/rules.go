@@ -87,10 +87,10 @@ func (r Rule) Completed(z []float64) bool {
 		return false
 	}
 	last := z[max(0, len(z)-r.Of):]
-	switch r.shape {
-	case trend:
+	if r.shape == trend {
 		return monotone(last, 1) || monotone(last, -1)
-	case alternation:
+	}
+	if r.shape == alternation {
 		return alternates(last)
 	}
 	side := math.Copysign(1, last[len(last)-1])

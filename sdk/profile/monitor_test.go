@@ -132,7 +132,7 @@ func TestParseMonitors(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)
 	}
-	for _, bad := range []string{`[{"name": "a"}] []`, `[{"nmae": "a"}]`, `{}`, `[{"threshold": {}}]`} {
+	for _, bad := range []string{`[{"name": "a"}] []`, `[{"nome": "a"}]`, `{}`, `[{"threshold": {}}]`} {
 		if _, err := profile.ParseMonitors([]byte(bad)); err == nil {
 			t.Errorf("%s is accepted", bad)
 		}

@@ -1,7 +1,6 @@
 package wire_test
 
 import (
-	"errors"
 	"math"
 	"os"
 	"testing"
@@ -99,7 +98,7 @@ func TestBadMessagesAreRefused(t *testing.T) {
 		change(m)
 		_, err := wire.Profile(m)
 		var broken *profile.Error
-		require.True(t, errors.As(err, &broken), rule)
+		require.ErrorAs(t, err, &broken, rule)
 		require.ErrorContains(t, err, rule)
 	}
 	_, err := wire.Profile(nil)

@@ -122,7 +122,7 @@ func TestWhatWaitsForDriftStandsInNobodysWay(t *testing.T) {
 			got := r.settled(tenant)
 			adds(t, got, n, n)
 			require.Zero(t, got.GetUnsettled().GetMessages())
-			require.EqualValues(t, n, got.GetInstances()[0].GetMessages(), "each once")
+			require.Equal(t, n, got.GetInstances()[0].GetMessages(), "each once")
 		}
 	})
 }

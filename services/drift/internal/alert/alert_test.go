@@ -90,7 +90,7 @@ func TestASlotCountsOnce(t *testing.T) {
 	s, counts = s.Count(slot, ok, once)
 	require.True(t, counts, "the same slot with late data")
 	require.Empty(t, s.Moved(once))
-	s, counts = s.Count(slot.Add(time.Hour), ok, once)
+	_, counts = s.Count(slot.Add(time.Hour), ok, once)
 	require.True(t, counts)
 
 	// What takes the place of an evaluation leaves those before it.

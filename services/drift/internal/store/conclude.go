@@ -149,10 +149,10 @@ func (c *Conclusion) keep(ctx context.Context, tx *sqlstate.Tx, m *profile.Monit
 
 // change writes the alert as the outcome has it and returns it.
 func (c *Conclusion) change(ctx context.Context, tx *sqlstate.Tx, o outcome, a *alert.Alert) (*alert.Alert, error) {
-	switch o.Change {
-	case alert.Raised:
+	if o.Change == alert.Raised {
 		return c.raise(ctx, tx, o)
-	case alert.Resolved:
+	}
+	if o.Change == alert.Resolved {
 		// People hear how the features stand now that had moved.
 		had := make([]string, len(a.Scores))
 		for i := range a.Scores {

@@ -64,15 +64,13 @@ var searchFields = map[string]func(json.RawMessage) (string, bool){
 
 // lowerCamel is a name of protobuf as its JSON has it. Both are accepted.
 func lowerCamel(name string) string {
-	first, rest, _ := strings.Cut(name, "_")
-	for rest != "" {
-		var part string
-		part, rest, _ = strings.Cut(rest, "_")
+	parts := strings.Split(name, "_")
+	for i, part := range parts[1:] {
 		if part != "" {
-			first += strings.ToUpper(part[:1]) + part[1:]
+			parts[i+1] = strings.ToUpper(part[:1]) + part[1:]
 		}
 	}
-	return first
+	return strings.Join(parts, "")
 }
 
 func jsonText(raw json.RawMessage) (string, bool) {
