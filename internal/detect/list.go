@@ -1,6 +1,6 @@
 package detect
 
-// All lists the detectors.
+// All lists the detectors of cells; [Measured] has the others, and [Every] both.
 var All = []*Detector{
 	psi, psiScouter, chiSquare, likelihoodRatio, jensenShannon, hellinger, totalVariation, lInfinity, proportion,
 	ks, cramerVonMises, andersonDarling, wasserstein,

@@ -6,9 +6,6 @@ import (
 	"github.com/driftmesh/driftmesh/internal/stat"
 )
 
-// fewExpected is what a cell must expect for a normal difference of shares.
-const fewExpected = 5
-
 // The shares of rows in a state. Each is a test of two proportions; a reference
 // that has none is a number like any other. NaN and infinities are of numbers,
 // categories out of the reference are unseen.
@@ -36,32 +33,9 @@ func share(name, help string, needs Need, of func(*Side) (hits, n uint64)) *Dete
 		judge: func(in *Input, p params) Result {
 			a, n := of(&in.Reference)
 			b, m := of(&in.Current)
-			return changeOfShare(stat.Table{HitsA: a, N: n, HitsB: b, M: m}, p[Alpha])
+			return compareShares(stat.Table{HitsA: a, N: n, HitsB: b, M: m}, p)
 		},
 	}
-}
-
-// changeOfShare is the test of two proportions: z = (q−p)/√(π(1−π)(1/N+1/M)) with
-// the pooled share π, and Fisher's exact test where fewer than five are expected
-// in a cell.
-func changeOfShare(t stat.Table, alpha float64) Result {
-	r := Result{Reference: t.N, Current: t.M}
-	if t.N == 0 || t.M == 0 {
-		return r
-	}
-	hits, n, m := t.HitsA+t.HitsB, float64(t.N), float64(t.M)
-	pooled := float64(hits) / (n + m)
-	if hits == 0 || hits == t.N+t.M {
-		r.P, r.Method, r.Caveats = 1, Exact, Constant
-		return r
-	}
-	d := float64(t.HitsB)/m - float64(t.HitsA)/n
-	r = r.difference(d, math.Sqrt(pooled*(1-pooled)*(1/n+1/m)), alpha)
-	if min(pooled, 1-pooled)*min(n, m) < fewExpected {
-		r.P, _ = stat.Fisher(t)
-		r.Method, r.HasThreshold, r.Threshold = Exact, false, 0
-	}
-	return r
 }
 
 // rows is the number of all rows, those in no cell as well.
