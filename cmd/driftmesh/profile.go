@@ -85,10 +85,6 @@ func (f monitorFlags) monitors() ([]profile.Monitor, error) {
 
 // Run makes the profile here and registers it there.
 func (c profileCreateCmd) Run(ctx context.Context, con console) error {
-	columns, err := reference.Read(c.Reference)
-	if err != nil {
-		return fmt.Errorf("read reference: %w", err)
-	}
 	binning := profile.Binning{Rule: profile.Rule(c.Rule)}
 	if binning.Rule == profile.Quantile || binning.Rule == profile.Manual {
 		binning.Bins = c.Bins
@@ -97,11 +93,13 @@ func (c profileCreateCmd) Run(ctx context.Context, con console) error {
 	if err != nil {
 		return fmt.Errorf("make profile: %w", err)
 	}
-	made, err := profile.New(columns, profile.Options{
+	progress := newProgressLine(con.err)
+	made, err := reference.Profile(ctx, c.Reference, profile.Options{
 		Space: c.Space, Name: c.Name, Version: c.ModelVer, Binning: binning, Features: c.Features, Categories: c.Categories,
 		Schedule:   profile.Schedule{Cron: c.Schedule, Zone: c.Zone, OnClose: c.OnClose, Lookback: c.Lookback},
 		Correction: profile.Correction(c.Correction), Monitors: monitors,
-	})
+	}, progress.reference)
+	progress.end()
 	if err != nil {
 		return fmt.Errorf("make profile: %w", err)
 	}

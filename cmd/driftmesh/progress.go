@@ -7,11 +7,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/driftmesh/driftmesh/cmd/driftmesh/internal/reference"
 	"github.com/driftmesh/driftmesh/internal/clickhouse/embedded"
 )
 
-// progressLine shows how far the fetch of the engine library is: one line that
-// renews itself on a terminal, a line now and then elsewhere.
+// progressLine shows how far something long is: one line that renews itself on a
+// terminal, a line now and then elsewhere.
 type progressLine struct {
 	mu       sync.Mutex
 	to       io.Writer
@@ -22,7 +23,7 @@ type progressLine struct {
 }
 
 func newProgressLine(to io.Writer) *progressLine {
-	p := &progressLine{to: raw(to)}
+	p := &progressLine{to: raw(to), shown: time.Now()}
 	if f, ok := p.to.(*os.File); ok {
 		info, err := f.Stat()
 		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
@@ -30,24 +31,38 @@ func newProgressLine(to io.Writer) *progressLine {
 	return p
 }
 
+// update shows the fetch of the engine library.
 func (p *progressLine) update(now embedded.Progress) {
+	line := map[string]string{
+		"download": "fetching the ClickHouse engine, once",
+		"unpack":   "unpacking the ClickHouse engine",
+		"wait":     "another process is fetching the ClickHouse engine; waiting",
+	}[now.Stage]
+	p.show(now.Stage, line, now.Done/1e6, now.Total/1e6, "MB")
+}
+
+// reference shows the making of a profile, when it takes its time.
+func (p *progressLine) reference(now reference.Progress) {
+	if now.Stage == reference.Rows {
+		p.show("", "reading rows", now.Done/1e6, now.Total/1e6, "MB")
+		return
+	}
+	p.show("", "counting", now.Done, now.Total, "columns")
+}
+
+func (p *progressLine) show(stage, line string, done, total int64, unit string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	every := 5 * time.Second
 	if p.terminal {
 		every = 100 * time.Millisecond
 	}
-	if now.Stage == p.stage && time.Since(p.shown) < every {
+	if stage == p.stage && time.Since(p.shown) < every {
 		return
 	}
-	p.shown, p.stage, p.used = time.Now(), now.Stage, true
-	line := map[string]string{
-		"download": "fetching the ClickHouse engine, once",
-		"unpack":   "unpacking the ClickHouse engine",
-		"wait":     "another process is fetching the ClickHouse engine; waiting",
-	}[now.Stage]
-	if now.Total > 0 {
-		line += fmt.Sprintf(": %d of %d MB", now.Done/1e6, now.Total/1e6)
+	p.shown, p.stage, p.used = time.Now(), stage, true
+	if total > 0 {
+		line += fmt.Sprintf(": %d of %d %s", done, total, unit)
 	}
 	if p.terminal {
 		fmt.Fprintf(p.to, "\r\x1b[K%s", line)

@@ -1,8 +1,7 @@
 package profile
 
 import (
-	"math"
-	"sort"
+	"slices"
 	"strconv"
 )
 
@@ -95,33 +94,35 @@ func (b Binning) Edges(sorted []float64) ([]float64, error) {
 	return widthEdges(sorted[0], sorted[len(sorted)-1], count), nil
 }
 
-// quantileEdges implements Hyndman & Fan (1996) type 7 with 1-based positions
-// t = N·p + (1-p). The conversions to float64 forbid fused multiply-add, which
-// would give other digits on other processors.
+// quantileEdges implements Hyndman & Fan (1996) type 7. Edge i of B lies at
+// (N-1)·i/B places behind the first value: whole places in integers, so that an
+// edge that falls on a value is that value to the last digit, v ≤ edge included.
 func quantileEdges(sorted []float64, bins int) []float64 {
-	n := float64(len(sorted))
 	edges := make([]float64, bins-1)
 	for i := range edges {
-		p := float64(i+1) / float64(bins)
-		t := float64(n*p) + (1 - p)
-		j := math.Floor(t)
-		h := t - j
-		low := sorted[int(j)-1]
-		high := sorted[min(int(j), len(sorted)-1)]
-		edges[i] = between(low, high, h)
+		at := (len(sorted) - 1) * (i + 1)
+		place, rest := at/bins, at%bins
+		edges[i] = sorted[place]
+		if rest > 0 {
+			edges[i] = between(sorted[place], sorted[place+1], rest, bins)
+		}
 	}
 	// Two edges between the same neighbours can swap by one digit of rounding.
-	sort.Float64s(edges)
+	slices.Sort(edges)
 	return edges
 }
 
-// between interpolates and never leaves low to high, so that repeated values
-// give themselves as the edge, to the last digit: v ≤ edge must hold for them.
-func between(low, high, h float64) float64 {
+// between is the value part/parts of the way from low to high, and never leaves
+// low to high. The conversions to float64 forbid fused multiply-add, which would
+// give other digits on other processors.
+func between(low, high float64, part, parts int) float64 {
 	if low == high {
 		return low
 	}
-	v := float64((1-h)*low) + float64(h*high)
+	v := (float64(low*float64(parts-part)) + float64(high*float64(part))) / float64(parts)
+	if !finite(v) { // the sum is beyond a float, its parts are not
+		v = float64(low/float64(parts)*float64(parts-part)) + float64(high/float64(parts)*float64(part))
+	}
 	return min(max(v, low), high)
 }
 

@@ -1,20 +1,18 @@
 package profile
 
 import (
-	"bufio"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
+	"math"
 	"strings"
 )
 
-// MaxRows is the default bound on the rows that [ReadCSV] takes into memory.
+// MaxRows is the default bound on the rows of a CSV file.
 const MaxRows = 5_000_000
 
-// CSVOptions change how [ReadCSV] reads. The zero value reads comma-separated
-// values and infers every type.
+// CSVOptions change how CSV is read. The zero value reads comma-separated
+// values, infers every type, and keeps all in memory.
 type CSVOptions struct {
 	// Comma separates cells; 0 means ','.
 	Comma rune
@@ -22,6 +20,19 @@ type CSVOptions struct {
 	Types map[string]ValueType
 	// MaxRows bounds the rows; 0 means [MaxRows].
 	MaxRows int
+	// Spill takes the cells that Memory has no room for; nil keeps all in
+	// memory.
+	Spill Spill
+	// Memory is how many bytes of cells stay in memory where there is a Spill,
+	// besides up to 32 MiB that wait to be spilled.
+	Memory int64
+}
+
+// Spill holds what does not fit in memory, such as a temporary file: what was
+// written to its end can be read at its place. It belongs to whoever made it.
+type Spill interface {
+	io.Writer
+	io.ReaderAt
 }
 
 // ReadCSV reads columns from RFC 4180 text with a header row.
@@ -38,67 +49,113 @@ type CSVOptions struct {
 // A column without any value is a string column. CSVOptions.Types overrides the
 // rule, for instance for codes such as 007. Errors name column, row and rule.
 func ReadCSV(r io.Reader, opts CSVOptions) ([]Column, error) {
-	reader := csv.NewReader(skipMark(r))
-	reader.ReuseRecord = true
-	if opts.Comma != 0 {
-		reader.Comma = opts.Comma
+	table, err := NewCSV(r, opts)
+	if err != nil {
+		return nil, err
 	}
-	header, err := reader.Read()
+	if err := table.Read(func(string) bool { return true }); err != nil {
+		return nil, err
+	}
+	columns := make([]Column, len(table.cells))
+	for i := range columns {
+		if err := table.column(&table.cells[i], &columns[i], math.MaxInt); err != nil {
+			return nil, err
+		}
+		table.cells[i] = cells{} // they are in the column now
+		if columns[i].Type.Kind() == Category {
+			columns[i].Numbers = nil // of the attempt to read numbers
+		}
+	}
+	return columns, nil
+}
+
+// CSV reads text as [ReadCSV] does, and then gives its columns one at a time,
+// which takes the memory of one. It is for one goroutine.
+type CSV struct {
+	opts  CSVOptions
+	lines *csvLines
+	cells []cells
+	store cellStore
+	rows  int
+}
+
+// NewCSV reads the header row.
+func NewCSV(r io.Reader, opts CSVOptions) (*CSV, error) {
+	t := &CSV{opts: opts, lines: newCSVLines(r, opts.Comma)}
+	if t.opts.MaxRows == 0 {
+		t.opts.MaxRows = MaxRows
+	}
+	header, err := t.lines.next()
 	if errors.Is(err, io.EOF) {
 		return nil, &Error{Rule: "CSV_HEADER", Detail: "the file is empty; a header row is required"}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read header: %w", err)
 	}
-	cells, err := namedCells(header, opts.Types)
-	if err != nil {
+	if t.cells, err = namedCells(header, opts.Types); err != nil {
 		return nil, err
 	}
-	limit := opts.MaxRows
-	if limit == 0 {
-		limit = MaxRows
+	t.store = newCellStore(opts, len(t.cells))
+	return t, nil
+}
+
+// Names are the names of the columns in their order.
+func (t *CSV) Names() []string {
+	names := make([]string, len(t.cells))
+	for i := range names {
+		names[i] = t.cells[i].name
+	}
+	return names
+}
+
+// Read reads all rows, and keeps the cells of the columns that keep wants.
+func (t *CSV) Read(keep func(name string) bool) error {
+	kept := make([]int, 0, len(t.cells))
+	for i := range t.cells {
+		if keep(t.cells[i].name) {
+			kept = append(kept, i)
+		}
 	}
 	for row := 1; ; row++ {
-		record, err := reader.Read()
+		record, err := t.lines.next()
 		if errors.Is(err, io.EOF) {
-			break
-		}
-		if errors.Is(err, csv.ErrFieldCount) {
-			return nil, &Error{Row: row, Rule: "CSV_FIELDS", Detail: fmt.Sprintf("%d cells where the header has %d", len(record), len(cells))}
+			return nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read row %d: %w", row, err)
+			return fmt.Errorf("read row %d: %w", row, err)
 		}
-		if row > limit {
-			return nil, &Error{Row: row, Rule: "MAX_ROWS", Detail: fmt.Sprintf("more than %d rows; take a sample", limit)}
+		if len(record) != len(t.cells) {
+			return &Error{Row: row, Rule: "CSV_FIELDS", Detail: fmt.Sprintf("%d cells where the header has %d", len(record), len(t.cells))}
 		}
-		for i := range cells {
-			cells[i].add(strings.TrimSpace(record[i]))
+		if row > t.opts.MaxRows {
+			return &Error{Row: row, Rule: "MAX_ROWS", Detail: fmt.Sprintf("more than %d rows; take a sample", t.opts.MaxRows)}
 		}
+		for _, i := range kept {
+			if err := t.store.add(&t.cells[i], trimmed(record[i])); err != nil {
+				return fmt.Errorf("set row %d aside: %w", row, err)
+			}
+		}
+		t.rows = row
 	}
-	columns := make([]Column, len(cells))
-	for i := range cells {
-		if columns[i], err = cells[i].column(); err != nil {
-			return nil, err
-		}
-	}
-	return columns, nil
 }
 
-// skipMark drops a UTF-8 byte order mark, which spreadsheets write.
-func skipMark(r io.Reader) io.Reader {
-	buffered := bufio.NewReader(r)
-	if mark, err := buffered.Peek(3); err == nil && string(mark) == "\ufeff" {
-		_, _ = buffered.Discard(len(mark)) // cannot fail: the bytes were peeked
+// Column reads a kept column into c, whose slices it uses again. Of different
+// texts it holds one more than the [MaxBins] that a profile takes; any after
+// those are read as the last of them, so that the memory has a bound.
+func (t *CSV) Column(name string, c *Column) error {
+	for i := range t.cells {
+		if t.cells[i].name == name {
+			return t.column(&t.cells[i], c, MaxBins+1)
+		}
 	}
-	return buffered
+	return &Error{Column: name, Rule: "COLUMN_NAME", Detail: "there is no such column"}
 }
 
-func namedCells(header []string, types map[string]ValueType) ([]cells, error) {
+func namedCells(header [][]byte, types map[string]ValueType) ([]cells, error) {
 	named := make([]cells, len(header))
 	seen := make(map[string]bool, len(header))
-	for i, name := range header {
-		name = strings.TrimSpace(name)
+	for i, text := range header {
+		name := string(trimmed(text))
 		if name == "" {
 			return nil, &Error{Rule: "CSV_HEADER", Detail: fmt.Sprintf("column %d has no name", i+1)}
 		}
@@ -106,7 +163,7 @@ func namedCells(header []string, types map[string]ValueType) ([]cells, error) {
 			return nil, &Error{Column: name, Rule: "CSV_HEADER", Detail: "the name appears twice"}
 		}
 		seen[name] = true
-		named[i] = cells{name: strings.Clone(name), fixed: types[name], couldBe: [3]bool{true, true, true}}
+		named[i] = cells{name: name, fixed: types[name]}
 	}
 	for name, t := range types {
 		if !seen[name] {
@@ -119,111 +176,132 @@ func namedCells(header []string, types map[string]ValueType) ([]cells, error) {
 	return named, nil
 }
 
-// cells gathers one column's texts end to end, which costs a few bytes a cell
-// where strings would cost sixteen more, until its type is known.
-type cells struct {
-	name    string
-	fixed   ValueType
-	text    []byte
-	ends    []int
-	filled  int
-	couldBe [3]bool // of inferred
-}
-
-// inferred are the types tried, in order, before String.
-var inferred = [3]ValueType{Int, Float, Bool}
-
-func (c *cells) add(text string) {
-	c.text = append(c.text, text...)
-	c.ends = append(c.ends, len(c.text))
-	if text == "" {
-		return
-	}
-	c.filled++
-	for i, t := range inferred {
-		c.couldBe[i] = c.couldBe[i] && reads(text, t)
-	}
-}
-
-func (c *cells) kind() ValueType {
-	if c.fixed != "" {
-		return c.fixed
-	}
-	for i, t := range inferred {
-		if c.couldBe[i] && c.filled > 0 {
-			return t
+// column reads cells as the type that is fixed for them or inferred, with up to
+// so many different texts.
+func (t *CSV) column(c *cells, into *Column, different int) error {
+	*into = Column{Name: c.name, Type: c.fixed, Numbers: into.Numbers[:0], Texts: into.Texts[:0], Missing: into.Missing[:0]}
+	if c.fixed == "" || c.fixed.Kind() == Numeric {
+		numeric, err := t.numbers(c, into)
+		if numeric || err != nil {
+			return err
 		}
 	}
-	return String
+	return t.texts(c, into, different)
 }
 
-func (c *cells) column() (Column, error) {
-	col := Column{Name: c.name, Type: c.kind()}
-	numeric := col.Type.Kind() == Numeric
-	if numeric {
-		col.Numbers = make([]float64, len(c.ends))
-	} else {
-		col.Texts = make([]string, len(c.ends))
-	}
-	if c.filled < len(c.ends) {
-		col.Missing = make([]bool, len(c.ends))
-	}
-	intern := make(map[string]string)
-	start := 0
-	for row, end := range c.ends {
-		text := c.text[start:end]
-		start = end
-		switch {
-		case len(text) == 0:
-			col.Missing[row] = true
-		case !reads(string(text), col.Type):
-			return col, &Error{Column: c.name, Row: row + 1, Rule: "CELL_TYPE", Detail: fmt.Sprintf("%.50q is not of type %s", text, col.Type)}
-		case numeric:
-			v, err := strconv.ParseFloat(string(text), 64)
-			if err != nil { // only the range can be wrong here
-				return col, &Error{Column: c.name, Row: row + 1, Rule: "NUMBER_RANGE", Detail: fmt.Sprintf("%.50q is beyond a 64-bit float", text)}
+// numbers reads cells as numbers, or says that they are none.
+func (t *CSV) numbers(c *cells, into *Column) (numeric bool, err error) {
+	into.Numbers = sized(into.Numbers, t.rows)
+	missing := missingMarks{room: into.Missing, rows: t.rows}
+	integers, filled := true, false
+	var beyond error
+	row := 0
+	for text, failed := range t.store.all(c) {
+		if failed != nil {
+			return false, failed
+		}
+		row++
+		if len(text) == 0 {
+			missing.mark(row)
+			into.Numbers[row-1] = 0
+			continue
+		}
+		v, kind := parseNumber(text, integers)
+		if kind == notNumber || c.fixed == Int && kind != integer {
+			if c.fixed == "" {
+				return false, nil
 			}
-			col.Numbers[row] = v
-		default:
-			col.Texts[row] = interned(intern, text, col.Type)
+			return false, c.wrongType(row, text)
+		}
+		if kind == outOfRange && beyond == nil {
+			beyond = &Error{Column: c.name, Row: row, Rule: "NUMBER_RANGE", Detail: fmt.Sprintf("%.50q is beyond a 64-bit float", text)}
+			if c.fixed != "" {
+				return false, beyond
+			}
+		}
+		integers = integers && kind == integer
+		into.Numbers[row-1], filled = v, true
+	}
+	if !filled && c.fixed == "" {
+		return false, nil
+	}
+	if into.Type == "" {
+		into.Type = Float
+		if integers {
+			into.Type = Int
 		}
 	}
-	return col, nil
+	into.Missing = missing.marks
+	return true, beyond
 }
 
-// interned shares the memory of equal texts while they are few.
-func interned(seen map[string]string, text []byte, t ValueType) string {
-	if s, ok := seen[string(text)]; ok {
-		return s
-	}
-	s := string(text)
-	value := s
-	if t == Bool {
-		value = strings.ToLower(s)
-	}
-	if len(seen) < 4*MaxBins {
-		seen[s] = value
-	}
-	return value
-}
-
-// reads reports whether a trimmed, non-empty text is a value of type t.
-func reads(text string, t ValueType) bool {
-	switch t {
-	case Int:
-		_, err := strconv.ParseInt(text, 10, 64)
-		return err == nil
-	case Float:
-		// Go's hexadecimal floats and digit separators are not numbers in data
-		// files.
-		if strings.ContainsAny(text, "xXpP_") {
-			return false
+// texts reads cells as texts, or as bools when all are.
+func (t *CSV) texts(c *cells, into *Column, different int) error {
+	into.Texts = sized(into.Texts, t.rows)
+	missing := missingMarks{room: into.Missing, rows: t.rows}
+	bools, filled := true, false
+	seen := Texts{Different: different}
+	row := 0
+	for text, failed := range t.store.all(c) {
+		if failed != nil {
+			return failed
 		}
-		_, err := strconv.ParseFloat(text, 64)
-		return err == nil || errors.Is(err, strconv.ErrRange)
-	case Bool:
-		return strings.EqualFold(text, "true") || strings.EqualFold(text, "false")
-	default:
-		return true
+		row++
+		if len(text) == 0 {
+			missing.mark(row)
+			into.Texts[row-1] = ""
+			continue
+		}
+		value := seen.Of(text)
+		if bools && !isBool(value) {
+			if c.fixed == Bool {
+				return c.wrongType(row, text)
+			}
+			bools = false
+		}
+		into.Texts[row-1], filled = value, true
 	}
+	if into.Type == "" {
+		into.Type = String
+		if bools && filled {
+			into.Type = Bool
+		}
+	}
+	if into.Type == Bool {
+		for i, text := range into.Texts {
+			into.Texts[i] = strings.ToLower(text)
+		}
+	}
+	into.Numbers, into.Missing = into.Numbers[:0], missing.marks
+	return nil
+}
+
+func (c *cells) wrongType(row int, text []byte) error {
+	return &Error{Column: c.name, Row: row, Rule: "CELL_TYPE", Detail: fmt.Sprintf("%.50q is not of type %s", text, c.fixed)}
+}
+
+func isBool(text string) bool {
+	return strings.EqualFold(text, "true") || strings.EqualFold(text, "false")
+}
+
+// sized is the slice with n elements, whatever they hold.
+func sized[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
+
+// missingMarks are made with the first missing value.
+type missingMarks struct {
+	room, marks []bool
+	rows        int
+}
+
+func (m *missingMarks) mark(row int) {
+	if m.marks == nil {
+		m.marks = sized(m.room, m.rows)
+		clear(m.marks)
+	}
+	m.marks[row-1] = true
 }

@@ -3,9 +3,7 @@ package profile
 import (
 	"errors"
 	"maps"
-	"math"
 	"slices"
-	"sort"
 	"strconv"
 )
 
@@ -33,10 +31,37 @@ type Options struct {
 
 // New makes a profile from reference columns, which must have equal lengths. It
 // reports every column that breaks a rule, each as an [Error] that names it.
+// Where the columns together are large, see [NewBuilder].
 func New(columns []Column, opts Options) (*Profile, error) {
-	columns, err := choose(columns, opts.Features)
+	names := make([]string, len(columns))
+	for i := range columns {
+		names[i] = columns[i].Name
+		if err := columns[i].check(); err != nil {
+			return nil, err
+		}
+		if err := columns[i].checkRows(names[0], columns[0].Len()); err != nil {
+			return nil, err
+		}
+	}
+	b, err := NewBuilder(names, opts)
 	if err != nil {
 		return nil, err
+	}
+	for i := range columns {
+		if err := b.Add(&columns[i]); err != nil {
+			return nil, err
+		}
+	}
+	return b.Profile()
+}
+
+// NewBuilder returns a builder for a profile of columns of these names. It
+// refuses options that need other columns, and a binning that is none.
+func NewBuilder(columns []string, opts Options) (*Builder, error) {
+	for _, name := range opts.Features {
+		if !slices.Contains(columns, name) {
+			return nil, &Error{Column: name, Rule: "FEATURES", Detail: "there is no such column"}
+		}
 	}
 	p := &Profile{
 		Space: opts.Space, Name: opts.Name, Version: opts.Version,
@@ -47,63 +72,24 @@ func New(columns []Column, opts Options) (*Profile, error) {
 	if err := p.Binning.Validate(); err != nil {
 		return nil, err
 	}
-	var problems []error
+	b := &Builder{opts: opts, profile: p}
 	for _, name := range opts.Categories {
-		if !slices.ContainsFunc(columns, func(c Column) bool { return c.Name == name }) {
-			problems = append(problems, &Error{Column: name, Rule: "CATEGORIES", Detail: "there is no such column"})
+		if !b.Wants(name) || !slices.Contains(columns, name) {
+			b.problems = append(b.problems, &Error{Column: name, Rule: "CATEGORIES", Detail: "there is no such column"})
 		}
 	}
-	for i := range columns {
-		f, err := newFeature(&columns[i], p.Binning, slices.Contains(opts.Categories, columns[i].Name))
-		if err != nil {
-			problems = append(problems, err)
-			continue
-		}
-		p.Features = append(p.Features, f)
-	}
-	if len(problems) > 0 {
-		return nil, errors.Join(problems...)
-	}
-	if err := p.Validate(); err != nil {
-		return nil, err
-	}
-	return p, nil
+	return b, nil
 }
 
-// choose picks and orders the columns to use and checks that they fit together.
-func choose(columns []Column, names []string) ([]Column, error) {
-	for i := range columns {
-		if err := columns[i].check(); err != nil {
-			return nil, err
-		}
-		if columns[i].Len() != columns[0].Len() {
-			return nil, &Error{Column: columns[i].Name, Rule: "COLUMN_LENGTH", Detail: strconv.Itoa(columns[i].Len()) +
-				" rows where column " + strconv.Quote(columns[0].Name) + " has " + strconv.Itoa(columns[0].Len())}
-		}
-	}
-	if len(names) == 0 {
-		return columns, nil
-	}
-	chosen := make([]Column, 0, len(names))
-	for _, name := range names {
-		i := slices.IndexFunc(columns, func(c Column) bool { return c.Name == name })
-		if i < 0 {
-			return nil, &Error{Column: name, Rule: "FEATURES", Detail: "there is no such column"}
-		}
-		chosen = append(chosen, columns[i])
-	}
-	return chosen, nil
-}
-
-func newFeature(c *Column, binning Binning, asCategory bool) (Feature, error) {
+func (b *Builder) feature(c *Column) (Feature, error) {
 	f := Feature{Name: c.Name, Kind: c.Type.Kind(), Type: c.Type}
 	f.Baseline.Rows = uint64(c.Len())
 	var err error
 	switch {
 	case f.Kind == Category:
 		err = f.fillCategories(c, func(row int) string { return c.Texts[row] })
-	case !asCategory:
-		err = f.fillNumbers(c, binning)
+	case !slices.Contains(b.opts.Categories, c.Name):
+		err = b.fillNumbers(&f, c)
 	case c.Type == Int:
 		f.Kind = Category
 		err = f.fillCategories(c, func(row int) string { return strconv.FormatInt(int64(c.Numbers[row]), 10) })
@@ -111,44 +97,6 @@ func newFeature(c *Column, binning Binning, asCategory bool) (Feature, error) {
 		err = &Error{Column: c.Name, Rule: "CATEGORIES", Detail: "a float column cannot be a category"}
 	}
 	return f, err
-}
-
-func (f *Feature) fillNumbers(c *Column, binning Binning) error {
-	values := make([]float64, 0, len(c.Numbers))
-	for row, v := range c.Numbers {
-		switch {
-		case c.missing(row):
-			f.Baseline.Special[Missing]++
-		case math.IsNaN(v):
-			f.Baseline.Special[NaN]++
-		case math.IsInf(v, 1):
-			f.Baseline.Special[PosInf]++
-		case math.IsInf(v, -1):
-			f.Baseline.Special[NegInf]++
-		default:
-			values = append(values, v+0) // -0 becomes 0: they compare equal
-		}
-	}
-	sort.Float64s(values)
-	edges, err := binning.Edges(values)
-	if err != nil {
-		return inColumn(err, c.Name)
-	}
-	f.Baseline.Min, f.Baseline.Max = values[0], values[len(values)-1]
-	f.Baseline.Mean, f.Baseline.StdDev = moments(values)
-	f.Bins = make([]Bin, len(edges)+1)
-	lower, below := math.Inf(-1), 0
-	for i := range f.Bins {
-		upper, upTo := math.Inf(1), len(values)
-		if i < len(edges) {
-			upper = edges[i]
-			upTo = sort.Search(len(values), func(k int) bool { return values[k] > upper })
-		}
-		f.Bins[i] = Bin{ID: i + 1, Lower: lower, Upper: upper, Count: uint64(upTo - below)}
-		lower, below = upper, upTo
-	}
-	f.setProportions(uint64(len(values)))
-	return nil
 }
 
 func (f *Feature) fillCategories(c *Column, text func(row int) string) error {
