@@ -1,15 +1,16 @@
 // Package profile makes a drift profile from reference data: it chooses bins,
 // counts the reference in them, and defines the arithmetic (population
 // stability index, thresholds, bin assignment) by which later data are compared
-// with it. It is pure: no clock, no network, no files but the reader it is
-// given, and only the standard library. Everything in it gives the same digits
+// with it. It is pure: no clock, no network, no files but what it is given to
+// read and to spill to, and only the standard library. Everything in it gives the same digits
 // for the same multiset of values, whatever their order.
 //
 // # From data to a profile
 //
 // Data arrive as [Column] values: from [ReadCSV], from another reader (a
 // Parquet reader needs a dependency and so lives elsewhere), or made by hand.
-// [New] turns columns into a [Profile]. Numbers (int and float columns) are
+// [New] turns columns into a [Profile], a [Builder] does so with one column in
+// memory at a time; [CSV] gives them so. Numbers (int and float columns) are
 // binned by a [Binning] rule; strings and bools are categories, one bin for
 // each distinct value.
 //
@@ -20,6 +21,12 @@
 // lower < v ≤ upper, so a bin between two equal edges stays empty. A category
 // feature has one regular bin for each distinct reference string, numbered from
 // 0 in ascending byte order.
+//
+// Under the default binning, deciles, no bin is empty in the reference, however
+// its values repeat: a numeric feature with at most 20 distinct values has a bin
+// for each, whose upper edge is the value, and of the deciles of any other those
+// are edges that have values on both sides. Only a constant has an empty bin on
+// either side of its own.
 //
 // After the regular bins come five special ones, always in this order:
 // [Missing], [NaN], [PosInf], [NegInf], [Other]. They count what a regular bin
