@@ -6,17 +6,21 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/driftmesh/driftmesh/internal/detect"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	"github.com/driftmesh/driftmesh/sdk/profile"
+	"github.com/driftmesh/driftmesh/services/drift/drift"
 )
 
 type driftCmd struct {
-	Run    driftRunCmd    `cmd:"" help:"Evaluate a profile now."`
-	Scores driftScoresCmd `cmd:"" help:"Show the results of scheduled evaluations."`
+	Run       driftRunCmd       `cmd:"" help:"Evaluate a profile now."`
+	Scores    driftScoresCmd    `cmd:"" help:"Show the results of scheduled evaluations."`
+	Detectors driftDetectorsCmd `cmd:"" help:"List the detectors that a monitor can have."`
 }
 
 type driftRunCmd struct {
@@ -118,6 +122,33 @@ func (c driftScoresCmd) Run(ctx context.Context, con console) error {
 				evaluation(w, e, false)
 			}
 		})
+}
+
+type driftDetectorsCmd struct{}
+
+// Run lists the detectors with their parameters and defaults.
+func (driftDetectorsCmd) Run(con console) error {
+	w := tabwriter.NewWriter(con.out, 0, 4, 2, ' ', 0)
+	row(w, "DETECTOR", "WHAT IT SEES", "PARAMETERS")
+	for _, d := range drift.Detectors() {
+		var parameters []string
+		for _, p := range d.Params {
+			if p.Name != detect.Alpha && p.Name != detect.Minimum { // those follow from threshold and minimum sample
+				parameters = append(parameters, fmt.Sprintf("%s=%v", p.Name, p.Default))
+			}
+		}
+		row(w, d.Name, d.Help, strings.Join(parameters, " "))
+	}
+	return w.Flush()
+}
+
+// detectorNames are the names of the detectors, as kong takes an enum.
+func detectorNames() string {
+	var names []string
+	for _, d := range drift.Detectors() {
+		names = append(names, d.Name)
+	}
+	return strings.Join(names, ",")
 }
 
 type alertsCmd struct {

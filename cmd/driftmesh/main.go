@@ -71,7 +71,7 @@ func run(ctx context.Context, args []string, con console) int {
 		Vars: map[string]string{
 			"broker_url": embeddedURL, "clickhouse_url": embeddedURL, "sql_url": embeddedURL, "data_dir": "./data",
 			"log_level": "warn", // a person is watching
-			"memory":    "256MiB",
+			"memory":    "256MiB", "detectors": detectorNames(),
 		},
 		Args: args, Stdout: con.out, Stderr: con.err, Exit: os.Exit,
 	}, &c, nil)

@@ -44,15 +44,16 @@ type profileCreateCmd struct {
 
 // monitorFlags make one monitor, or read several.
 type monitorFlags struct {
-	Monitors     string   `help:"JSON file with a list of monitors, instead of the one that the other flags make." type:"existingfile" xor:"threshold" placeholder:"FILE"`
-	Detector     string   `help:"What judges." default:"psi"`
-	Fixed        *float64 `help:"Alert when the statistic is above this number." xor:"threshold" placeholder:"VALUE"`
-	Significance *float64 `help:"Alert when the statistic would be so unlikely where nothing moved; 0.05 when no threshold is given." xor:"threshold" placeholder:"ALPHA"`
-	Budget       *float64 `help:"Alert so that where nothing moved there are about so many alerts in 30 days, and no more." xor:"threshold" placeholder:"ALERTS"`
-	MinSample    uint64   `help:"Fewer values than this make the verdict insufficient; 0 means ten for each bin." default:"0"`
-	Persist      string   `help:"Alert when K of the last N evaluations found drift." default:"1/1" placeholder:"K/N"`
-	Severity     string   `help:"How much an alert matters." enum:"info,warning,critical" default:"warning"`
-	Routes       []string `help:"Where alerts go; everywhere when not given."`
+	Monitors     string             `help:"JSON file with a list of monitors, instead of the one that the other flags make." type:"existingfile" xor:"threshold" placeholder:"FILE"`
+	Detector     string             `help:"What judges: ${enum}; see drift detectors." enum:"${detectors}" default:"psi"`
+	Param        map[string]float64 `help:"Parameter of the detector." placeholder:"NAME=VALUE"`
+	Fixed        *float64           `help:"Alert when the statistic is above this number." xor:"threshold" placeholder:"VALUE"`
+	Significance *float64           `help:"Alert when the statistic would be so unlikely where nothing moved; 0.05 when no threshold is given." xor:"threshold" placeholder:"ALPHA"`
+	Budget       *float64           `help:"Alert so that where nothing moved there are about so many alerts in 30 days, and no more." xor:"threshold" placeholder:"ALERTS"`
+	MinSample    uint64             `help:"Fewer values than this make the verdict insufficient; 0 leaves it to the detector, and means ten for each bin with --fixed." default:"0"`
+	Persist      string             `help:"Alert when K of the last N evaluations found drift." default:"1/1" placeholder:"K/N"`
+	Severity     string             `help:"How much an alert matters." enum:"info,warning,critical" default:"warning"`
+	Routes       []string           `help:"Where alerts go; everywhere when not given."`
 }
 
 // budgetDays is the time of --budget.
@@ -67,7 +68,7 @@ func (f monitorFlags) monitors() ([]profile.Monitor, error) {
 		return profile.ParseMonitors(data)
 	}
 	m := profile.Monitor{
-		Name: f.Detector, Detector: f.Detector, MinSample: f.MinSample, Severity: profile.Severity(f.Severity), Routes: f.Routes,
+		Name: f.Detector, Detector: f.Detector, Parameters: f.Param, MinSample: f.MinSample, Severity: profile.Severity(f.Severity), Routes: f.Routes,
 	}
 	if n, err := fmt.Sscanf(f.Persist, "%d/%d", &m.Persistence.K, &m.Persistence.N); n != 2 || err != nil {
 		return nil, fmt.Errorf("--persist %q is not of the form K/N", f.Persist)

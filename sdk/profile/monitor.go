@@ -29,15 +29,15 @@ const (
 const PSIDetector = "psi"
 
 // SamplesPerBin is the multiple of the number of bins that a sample must exceed
-// to be judged when its monitor names no minimum.
+// to be held against a value when its monitor names no minimum.
 const SamplesPerBin = 10
 
 // Monitor watches features of a profile with one detector.
 type Monitor struct {
 	// Name is unique within the profile; alerts carry it.
 	Name string
-	// Detector names the statistic, such as [PSIDetector]. Which there are is
-	// the server's to say.
+	// Detector names what judges, such as [PSIDetector], "ks" or "chi_square".
+	// Which there are is the server's to say.
 	Detector string
 	// Features are those to judge; empty means all that the detector can judge.
 	Features []string
@@ -47,8 +47,10 @@ type Monitor struct {
 	// [DefaultAlpha].
 	Threshold Threshold
 	// MinSample is the least number of observations of a feature that is judged;
-	// below it the verdict is insufficient. 0 means more than [SamplesPerBin] for
-	// each of the feature's bins.
+	// below it the verdict is insufficient. 0 leaves it to the detector, whose
+	// p-value holds for small samples too, and means more than [SamplesPerBin] for
+	// each bin where the threshold is a value or deviations, which know nothing of
+	// chance.
 	MinSample uint64
 	// Persistence is how many evaluations must agree. Zero means 1 of 1.
 	Persistence Persistence
@@ -126,12 +128,15 @@ func (m Monitor) withDefaults() Monitor {
 }
 
 // Minimum returns the least number of observations at which feature f is
-// judged.
+// judged; 0 leaves it to the detector.
 func (m *Monitor) Minimum(f *Feature) uint64 {
-	if m.MinSample > 0 {
+	switch {
+	case m.MinSample > 0:
 		return m.MinSample
+	case m.Threshold.Limit == Fixed || m.Threshold.Limit == Deviations:
+		return uint64(SamplesPerBin*len(f.Bins)) + 1
 	}
-	return uint64(SamplesPerBin*len(f.Bins)) + 1
+	return 0
 }
 
 // Watches reports whether the monitor asks for the feature. A [Deviations]
@@ -258,7 +263,7 @@ func (p *Profile) checkSchedule() (problems []error) {
 // Chunks summarises the statistic of a monitor over chunks of the reference: how
 // much it varies while nothing drifts.
 type Chunks struct {
-	// Mean and StdDev (with n-1) are of the chunks' values.
+	// Mean and StdDev (with n) are of the chunks' values.
 	Mean, StdDev float64
 	// Number is how many chunks there were, at least 2.
 	Number int
@@ -274,8 +279,8 @@ func ChunksOf(values []float64) Chunks {
 	for _, v := range values {
 		squares += float64((v - c.Mean) * (v - c.Mean))
 	}
-	if len(values) > 1 {
-		c.StdDev = math.Sqrt(squares / float64(len(values)-1))
+	if len(values) > 0 {
+		c.StdDev = math.Sqrt(squares / float64(len(values)))
 	}
 	return c
 }

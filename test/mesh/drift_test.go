@@ -1,6 +1,7 @@
 package mesh_test
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -15,8 +16,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	winedata "github.com/driftmesh/driftmesh/examples/wine"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
+	"github.com/driftmesh/driftmesh/sdk"
+	"github.com/driftmesh/driftmesh/sdk/profile"
 	"github.com/driftmesh/driftmesh/test/mesh"
 )
 
@@ -120,7 +124,7 @@ func TestDriftIsExactWithAnyNumberOfWorkers(t *testing.T) {
 			f.Join("drift")
 		}
 		name := fmt.Sprintf("wine-%d", want)
-		f.MustCLI(t, "profile", "create", "--reference", reference, "--name", name)
+		f.MustCLI(t, "profile", "create", "--reference", reference, "--name", name, "--detector", "psi_scouter")
 		random := rand.New(rand.NewPCG(uint64(want), 5)) //nolint:gosec // small and positive
 		sendShuffled(t, f.Addresses, data, rows, "default/"+name, begin, random)
 		evaluation := evaluated(t, f.Addresses, "default/"+name, begin, len(rows))
@@ -220,7 +224,7 @@ func TestAnAlertNamesTheTracesThatMovedIt(t *testing.T) {
 func requireAlert(t *testing.T, m *mesh.Mesh) {
 	t.Helper()
 	data := readWine(t)
-	m.MustCLI(t, "profile", "create", "--reference", data.reference(t), "--name", "moved", "--fixed", "0.2")
+	m.MustCLI(t, "profile", "create", "--reference", data.reference(t), "--name", "moved", "--detector", "psi_scouter", "--fixed", "0.2")
 	begin := time.Now().UTC().Add(-30 * time.Minute)
 	rows := data.moved(t)
 	sendShuffled(t, m.Addresses, data, rows, "default/moved", begin, rand.New(rand.NewPCG(3, 4)))
@@ -240,7 +244,7 @@ func requireAlert(t *testing.T, m *mesh.Mesh) {
 	m.JSON(t, &list, "alerts", "list", "--open")
 	require.Len(t, list.Alerts, 1, "one for all that moved")
 	a := list.Alerts[0]
-	require.Equal(t, "psi", a.Monitor)
+	require.Equal(t, "psi_scouter", a.Monitor)
 	require.NotEmpty(t, a.ExemplarTraceIDs)
 	require.Equal(t, 1, a.Occurrences)
 	require.Equal(t, "alcohol", a.Moved[0].Feature, "the worst first")
@@ -252,7 +256,7 @@ func requireAlert(t *testing.T, m *mesh.Mesh) {
 		require.Equal(t, feature.Samples["moved"].PSI > 0.2, features[name], name)
 	}
 	require.Equal(t, len(features), a.MovedCount)
-	told := fmt.Sprintf("drift in default/moved/0.1.0 raised (monitor psi): %d features moved: alcohol psi", len(features))
+	told := fmt.Sprintf("drift in default/moved/0.1.0 raised (monitor psi_scouter): %d features moved: alcohol psi_scouter", len(features))
 	require.Eventually(t, func() bool { return strings.Contains(m.Log(), told) }, 20*time.Second, 50*time.Millisecond)
 
 	// The same again is a repetition, not an alert.
@@ -261,4 +265,34 @@ func requireAlert(t *testing.T, m *mesh.Mesh) {
 	require.Len(t, list.Alerts, 1)
 	require.Equal(t, 2, list.Alerts[0].Occurrences)
 	require.Contains(t, m.MustCLI(t, "alerts", "ack", list.Alerts[0].ID), "acknowledged")
+}
+
+// A program registers what it watches through the client, and finds it as it went.
+func TestTheClientRegistersProfiles(t *testing.T) {
+	m := mesh.Start(t)
+	client, err := sdk.New(m.GRPC)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, client.Close(context.Background())) })
+	columns, err := winedata.Columns()
+	require.NoError(t, err)
+	made, err := profile.New(columns, profile.Options{
+		Space: "cellar", Name: "wine", Schedule: profile.Schedule{Cron: "0 6 * * *", Zone: "Europe/Lisbon"},
+		Monitors: []profile.Monitor{
+			{Name: "shifts", Detector: "ks", Features: []string{"alcohol", "pH"}, Threshold: profile.AtMost(1, 30), Severity: profile.Critical},
+			{Name: "holes", Detector: "missing", Persistence: profile.Persistence{K: 2, N: 3}},
+		},
+	})
+	require.NoError(t, err)
+	got, err := client.Register(t.Context(), made)
+	require.NoError(t, err)
+	kept, err := client.Profile(t.Context(), "cellar/wine")
+	require.NoError(t, err)
+	require.Equal(t, got, kept)
+	made.UID, made.Version = got.UID, "0.1.0"
+	require.Equal(t, made, got)
+	require.Contains(t, m.MustCLI(t, "profile", "show", "cellar/wine"), "1 false alerts in 30 days")
+
+	made.Monitors[0].Detector = "telepathy"
+	_, err = client.Register(t.Context(), made)
+	require.ErrorContains(t, err, "there is no detector telepathy, but psi")
 }

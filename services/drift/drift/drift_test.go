@@ -171,7 +171,7 @@ func TestScheduleRaisesRepeatsAndResolves(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return strings.Count(console.String(), "drift in examples/wine/0.1.0 is over (monitor shape)") == 1
 	}, patience, tick)
-	require.Equal(t, 1, strings.Count(console.String(), fmt.Sprintf("drift in examples/wine/0.1.0 raised (monitor shape): %d features moved: alcohol psi", moved)))
+	require.Equal(t, 1, strings.Count(console.String(), fmt.Sprintf("drift in examples/wine/0.1.0 raised (monitor shape): %d features moved: alcohol psi_scouter", moved)))
 	require.Zero(t, strings.Count(console.String(), "repeated"))
 }
 

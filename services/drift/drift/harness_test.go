@@ -246,7 +246,7 @@ func wineProfile(t testing.TB) *driftv1.Profile {
 	}
 	p, err := profile.New(columns, profile.Options{
 		Space: "examples", Name: "wine", Schedule: profile.Schedule{Cron: "0 * * * *"},
-		Monitors: []profile.Monitor{{Name: "shape", Detector: "psi", Threshold: profile.Above(0.1)}},
+		Monitors: []profile.Monitor{{Name: "shape", Detector: "psi_scouter", Threshold: profile.Above(0.1)}},
 	})
 	require.NoError(t, err)
 	m := wire.Message(p)

@@ -93,7 +93,7 @@ var verdicts = map[score.Verdict]driftv1.Verdict{
 func scoreMessage(r *score.Report) *driftv1.Score {
 	return &driftv1.Score{
 		Monitor: r.Monitor, Feature: r.Feature, Detector: r.Detector, Verdict: verdicts[r.Verdict], Value: r.Value, Threshold: r.Threshold,
-		LowerThreshold: r.Lower, PValue: r.P, AdjustedPValue: r.Adjusted, FalseAlarmRate: r.Rate,
+		LowerThreshold: r.Lower, Judged: r.Judged, Method: r.Method, Caveats: r.Caveats, PValue: r.P, AdjustedPValue: r.Adjusted, FalseAlarmRate: r.Rate,
 		Sample: r.Sample, Reference: r.Reference, MinSample: r.Minimum, Bins: binMessages(r.Bins), States: binMessages(r.States),
 	}
 }

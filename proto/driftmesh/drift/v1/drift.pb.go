@@ -535,7 +535,7 @@ type Monitor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Unique within the profile; 1 to 128 of letters, digits, "-", "_", ".".
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The statistic: "psi".
+	// What judges, such as "psi", "ks" or "chi_square".
 	Detector string `protobuf:"bytes,2,opt,name=detector,proto3" json:"detector,omitempty"`
 	// The features to judge; empty means all that the detector can judge.
 	Features []string `protobuf:"bytes,3,rep,name=features,proto3" json:"features,omitempty"`
@@ -543,8 +543,9 @@ type Monitor struct {
 	Parameters map[string]float64 `protobuf:"bytes,4,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
 	// What the statistic is held against. Absent means significance 0.05.
 	Threshold *Threshold `protobuf:"bytes,5,opt,name=threshold,proto3" json:"threshold,omitempty"`
-	// Fewer values than this make the verdict "insufficient". 0 means more than
-	// ten for each bin of the feature.
+	// Fewer values than this make the verdict "insufficient". 0 leaves it to the
+	// detector, whose p-value holds for small samples too, and means more than ten
+	// for each bin where the threshold is a value or deviations.
 	MinSample uint64 `protobuf:"varint,6,opt,name=min_sample,json=minSample,proto3" json:"min_sample,omitempty"`
 	// How many evaluations must agree. Absent means 1 of 1.
 	Persistence *Persistence `protobuf:"bytes,7,opt,name=persistence,proto3" json:"persistence,omitempty"`
@@ -943,7 +944,7 @@ type Chunks struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Mean of the chunks' values.
 	Mean float64 `protobuf:"fixed64,1,opt,name=mean,proto3" json:"mean,omitempty"`
-	// Standard deviation of the chunks' values, with n-1.
+	// Standard deviation of the chunks' values, with n.
 	StdDev float64 `protobuf:"fixed64,2,opt,name=std_dev,json=stdDev,proto3" json:"std_dev,omitempty"`
 	// How many chunks; at least 2.
 	Number        uint32 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
@@ -1891,18 +1892,25 @@ type Score struct {
 	PValue *float64 `protobuf:"fixed64,14,opt,name=p_value,json=pValue,proto3,oneof" json:"p_value,omitempty"`
 	// The same, corrected over all features and monitors of the evaluation.
 	AdjustedPValue *float64 `protobuf:"fixed64,15,opt,name=adjusted_p_value,json=adjustedPValue,proto3,oneof" json:"adjusted_p_value,omitempty"`
-	// The significance that the corrected value was held against: how often the
-	// evaluation finds drift where nothing moved. Absent for other thresholds.
+	// How often there is drift where nothing moved: the significance that the
+	// corrected value was held against, or what is known of another threshold.
 	FalseAlarmRate *float64 `protobuf:"fixed64,16,opt,name=false_alarm_rate,json=falseAlarmRate,proto3,oneof" json:"false_alarm_rate,omitempty"`
-	// Fewer values than this are insufficient.
+	// Fewer values than this are insufficient; 0 leaves it to the detector.
 	MinSample uint64 `protobuf:"varint,17,opt,name=min_sample,json=minSample,proto3" json:"min_sample,omitempty"`
 	// Values in no bin, and what they add: missing, nan, +inf, -inf and other, a
 	// category that the reference does not know.
 	States []*BinScore `protobuf:"bytes,18,rep,name=states,proto3" json:"states,omitempty"`
 	// The statistic is drift below this too; absent when less is never drift.
 	LowerThreshold *float64 `protobuf:"fixed64,19,opt,name=lower_threshold,json=lowerThreshold,proto3,oneof" json:"lower_threshold,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What threshold and p-value belong to, where that is not value: the statistic
+	// after rare cells were merged, or its size where it has a sign.
+	Judged *float64 `protobuf:"fixed64,20,opt,name=judged,proto3,oneof" json:"judged,omitempty"`
+	// Where the p-value comes from: "asymptotic", "exact" or "monte_carlo".
+	Method string `protobuf:"bytes,21,opt,name=method,proto3" json:"method,omitempty"`
+	// Things to know about the numbers, such as "merged" or "small_reference".
+	Caveats       []string `protobuf:"bytes,22,rep,name=caveats,proto3" json:"caveats,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Score) Reset() {
@@ -2038,6 +2046,27 @@ func (x *Score) GetLowerThreshold() float64 {
 		return *x.LowerThreshold
 	}
 	return 0
+}
+
+func (x *Score) GetJudged() float64 {
+	if x != nil && x.Judged != nil {
+		return *x.Judged
+	}
+	return 0
+}
+
+func (x *Score) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Score) GetCaveats() []string {
+	if x != nil {
+		return x.Caveats
+	}
+	return nil
 }
 
 // BinScore is one bin's part of a score.
@@ -2891,7 +2920,7 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\bend_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x121\n" +
 	"\x06scores\x18\x05 \x03(\v2\x19.driftmesh.drift.v1.ScoreR\x06scores\x12\x18\n" +
 	"\arecords\x18\x06 \x01(\x04R\arecords\x12.\n" +
-	"\x04slot\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04slot\"\xce\x05\n" +
+	"\x04slot\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04slot\"\xa8\x06\n" +
 	"\x05Score\x12\x18\n" +
 	"\afeature\x18\x01 \x01(\tR\afeature\x12\x1a\n" +
 	"\bdetector\x18\x02 \x01(\tR\bdetector\x125\n" +
@@ -2908,7 +2937,10 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\n" +
 	"min_sample\x18\x11 \x01(\x04R\tminSample\x124\n" +
 	"\x06states\x18\x12 \x03(\v2\x1c.driftmesh.drift.v1.BinScoreR\x06states\x12,\n" +
-	"\x0flower_threshold\x18\x13 \x01(\x01H\x05R\x0elowerThreshold\x88\x01\x01B\b\n" +
+	"\x0flower_threshold\x18\x13 \x01(\x01H\x05R\x0elowerThreshold\x88\x01\x01\x12\x1b\n" +
+	"\x06judged\x18\x14 \x01(\x01H\x06R\x06judged\x88\x01\x01\x12\x16\n" +
+	"\x06method\x18\x15 \x01(\tR\x06method\x12\x18\n" +
+	"\acaveats\x18\x16 \x03(\tR\acaveatsB\b\n" +
 	"\x06_valueB\f\n" +
 	"\n" +
 	"_thresholdB\n" +
@@ -2916,7 +2948,8 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\b_p_valueB\x13\n" +
 	"\x11_adjusted_p_valueB\x13\n" +
 	"\x11_false_alarm_rateB\x12\n" +
-	"\x10_lower_thresholdJ\x04\b\b\x10\tJ\x04\b\t\x10\n" +
+	"\x10_lower_thresholdB\t\n" +
+	"\a_judgedJ\x04\b\b\x10\tJ\x04\b\t\x10\n" +
 	"J\x04\b\n" +
 	"\x10\vJ\x04\b\v\x10\fR\amissingR\x03nanR\binfiniteR\aunknown\"\xce\x01\n" +
 	"\bBinScore\x12\x14\n" +

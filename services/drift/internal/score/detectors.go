@@ -1,78 +1,117 @@
 package score
 
 import (
+	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
+	"github.com/driftmesh/driftmesh/internal/detect"
 	"github.com/driftmesh/driftmesh/sdk/profile"
 )
 
-// detector is a statistic of a feature's reference and of what was counted.
-type detector struct {
-	// parameters that a monitor may set.
-	parameters []string
-	judge      func(m *profile.Monitor, f *profile.Feature, counts []uint64) finding
+// notFed are detectors of what is not counted yet: they would see none of it, and
+// find everything in order.
+var notFed = []string{"out_of_range", "wrong_type", "duplicates", "scouter_spc"}
+
+// Detectors lists the detectors that a monitor can have: those that need no more
+// than what is counted.
+func Detectors() []*detect.Detector {
+	return slices.DeleteFunc(detect.Every(), func(d *detect.Detector) bool {
+		return d.Needs&^(detect.Order|detect.Bounds) != 0 || slices.Contains(notFed, d.Name)
+	})
 }
 
-// finding is what a detector finds. NaN stands for what it cannot say.
-type finding struct {
-	value, p          float64
-	sample, reference uint64
-	contributions     []float64
-	// critical is the value of the statistic that has this p-value.
-	critical func(alpha float64) float64
+func find(name string) *detect.Detector {
+	for _, d := range Detectors() {
+		if d.Name == name {
+			return d
+		}
+	}
+	return nil
 }
 
-var detectors = map[string]detector{
-	profile.PSIDetector: {judge: psi},
+// suited reports whether a detector can judge a feature at all.
+func suited(d *detect.Detector, in *detect.Input) bool {
+	return (d.Needs&detect.Order == 0 || in.Kind.Ordered()) && (d.Needs&detect.Bounds == 0 || in.Bounds != nil)
 }
-
-// Detectors lists the names of all detectors.
-func Detectors() []string { return slices.Sorted(maps.Keys(detectors)) }
 
 // Check names every monitor with a detector or a parameter that there is not, and
 // says which there are.
 func Check(p *profile.Profile) (problems []string) {
 	for i := range p.Monitors {
 		m := &p.Monitors[i]
-		d, ok := detectors[m.Detector]
-		if !ok {
-			problems = append(problems, "monitor "+m.Name+": there is no detector "+m.Detector+", but "+strings.Join(Detectors(), ", "))
+		d := find(m.Detector)
+		if d == nil {
+			problems = append(problems, fmt.Sprintf("monitor %s: there is no detector %s, but %s", m.Name, m.Detector, strings.Join(names(), ", ")))
 			continue
 		}
 		for _, name := range slices.Sorted(maps.Keys(m.Parameters)) {
-			if slices.Contains(d.parameters, name) {
-				continue
+			if problem := checkParameter(d, name, m.Parameters[name]); problem != "" {
+				problems = append(problems, "monitor "+m.Name+": "+problem)
 			}
-			known := "none"
-			if len(d.parameters) > 0 {
-				known = strings.Join(d.parameters, ", ")
-			}
-			problems = append(problems, "monitor "+m.Name+": detector "+m.Detector+" has no parameter "+name+"; it has "+known)
 		}
 	}
 	return problems
 }
 
-// psi is the population stability index over the regular bins. The special ones
-// do not enter: a share of missing values or of unknown categories is not a shift
-// of the others.
-func psi(_ *profile.Monitor, f *profile.Feature, counts []uint64) finding {
-	regular := counts[:len(f.Bins)]
-	value, contributions, sample, _ := profile.PSI(f.Proportions(), regular) // their lengths agree
-	found := finding{value: value, p: math.NaN(), sample: sample, contributions: contributions}
-	for i := range f.Bins {
-		found.reference += f.Bins[i].Count
+func names() (all []string) {
+	for _, d := range Detectors() {
+		all = append(all, d.Name)
 	}
-	found.critical = func(alpha float64) float64 {
-		return profile.IndexThreshold(alpha, found.reference, sample, len(f.Bins))
+	return all
+}
+
+// ours are parameters that follow from a monitor's threshold and minimum sample.
+func ours(name string) bool { return name == detect.Alpha || name == detect.Minimum }
+
+func checkParameter(d *detect.Detector, name string, v float64) string {
+	var known []string
+	for _, spec := range d.Params {
+		switch {
+		case ours(spec.Name):
+			continue
+		case spec.Name == name && v >= spec.Min && v <= spec.Max:
+			return ""
+		case spec.Name == name:
+			return fmt.Sprintf("parameter %s of %s is %v, not from %v to %v", name, d.Name, v, spec.Min, spec.Max)
+		}
+		known = append(known, spec.Name)
 	}
-	if sample == 0 { // there is no index, and no bin is to blame
-		found.value, found.contributions = math.NaN(), make([]float64, len(regular))
-		return found
+	if len(known) == 0 {
+		known = []string{"none"}
 	}
-	found.p = profile.IndexSignificance(value, found.reference, sample, len(f.Bins))
-	return found
+	return fmt.Sprintf("detector %s has no parameter %s, but %s", d.Name, name, strings.Join(known, ", "))
+}
+
+func has(d *detect.Detector, parameter string) bool {
+	return slices.ContainsFunc(d.Params, func(p detect.Param) bool { return p.Name == parameter })
+}
+
+// Bounds of the significance that detectors take; beyond them it is cut off.
+const (
+	leastAlpha = 1e-9
+	mostAlpha  = 0.5
+)
+
+// judge lets a monitor's detector compare at a significance.
+func judge(d *detect.Detector, m *profile.Monitor, in detect.Input, alpha float64) detect.Result {
+	in.Params = maps.Clone(m.Parameters)
+	if in.Params == nil {
+		in.Params = map[string]float64{}
+	}
+	if has(d, detect.Alpha) {
+		in.Params[detect.Alpha] = min(max(alpha, leastAlpha), mostAlpha)
+	}
+	// A minimum of the user's is one of the sample alone, and checked by us.
+	if has(d, detect.Minimum) && ownMinimum(m) {
+		in.Params[detect.Minimum] = 1
+	}
+	return d.Judge(&in)
+}
+
+// ownMinimum reports whether the monitor says how large a sample must be, itself
+// or by a threshold that knows nothing of chance.
+func ownMinimum(m *profile.Monitor) bool {
+	return m.MinSample > 0 || m.Threshold.Limit == profile.Fixed || m.Threshold.Limit == profile.Deviations
 }

@@ -1,15 +1,13 @@
 package score
 
 import (
-	"cmp"
 	"math"
-	"slices"
 
+	"github.com/driftmesh/driftmesh/internal/alarm"
+	"github.com/driftmesh/driftmesh/internal/detect"
+	"github.com/driftmesh/driftmesh/internal/stat"
 	"github.com/driftmesh/driftmesh/sdk/profile"
 )
-
-// mostAlpha is the significance of a budget that would allow more.
-const mostAlpha = 0.5
 
 // significance is the false alarm rate per evaluation that a monitor asks for;
 // NaN when its threshold is of another kind. The one of a budget is such that an
@@ -20,7 +18,7 @@ func significance(m *profile.Monitor, perDay float64) float64 {
 	case profile.Significance:
 		return t.Alpha
 	case profile.Budget:
-		allowed := t.Pages / (t.Days * perDay)
+		allowed := alarm.Budget{Pages: t.Pages, Evaluations: t.Days * perDay}.Level()
 		low, high := 0.0, mostAlpha
 		if begins(high, m.Persistence) <= allowed {
 			return high
@@ -42,38 +40,164 @@ func significance(m *profile.Monitor, perDay float64) float64 {
 // begins bounds the chance that an alert begins at an evaluation, each of which
 // finds drift with chance alpha.
 func begins(alpha float64, p profile.Persistence) float64 {
-	// The chance of less than k-1 in n-1.
-	fewer, term := 0.0, math.Pow(1-alpha, float64(p.N-1))
-	for i := range p.K - 1 {
-		fewer += term
-		term *= float64(p.N-1-i) / float64(i+1) * alpha / (1 - alpha)
+	if p.K == 1 {
+		return alpha
 	}
-	return alpha * max(1-fewer, 0)
+	return alpha * stat.Binomial(uint64(p.K-1), uint64(p.N-1), alpha) //nolint:gosec // validated: positive
 }
 
-// member is a score that is held against a significance together with others.
-type member struct {
+// coarse is the significance at which p-values that must be drawn are drawn at
+// first: a few hundred draws.
+const coarse = 0.01
+
+// test is a score that is held against a significance together with others.
+type test struct {
 	score    int
+	detector *detect.Detector
+	monitor  *profile.Monitor
+	input    detect.Input
 	alpha    float64
-	critical func(alpha float64) float64
+	// asked is the significance at which the detector was asked, and threshold
+	// what it said of it, NaN if nothing.
+	asked, threshold float64
 }
 
-// correct gives the members of the family their adjusted p-values, verdicts and
+// family are the tests of one evaluation.
+type family struct {
+	members []test
+	// expected is how many there are if every sample suffices.
+	expected int
+}
+
+// expected counts the judgements that are held against a significance together.
+func expected(p *profile.Profile, detectors []*detect.Detector, inputs []detect.Input) (n int) {
+	for k := range p.Monitors {
+		m, d := &p.Monitors[k], detectors[k]
+		if limit := m.Threshold.Limit; !d.HasP || limit != profile.Significance && limit != profile.Budget {
+			continue
+		}
+		for i := range p.Features {
+			if m.Watches(p.Features[i].Name) && suited(d, &inputs[i]) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// ask lets the detector of a test judge at first. A p-value that may have to be
+// drawn is asked for at a coarse significance; others do not depend on it, so it
+// is the one that the threshold will be of, if nothing drifts.
+func (f *family) ask(by profile.Correction, t *test) detect.Result {
+	switch {
+	case math.IsNaN(t.alpha): // nobody looks at what the detector decides
+		t.asked = profile.DefaultAlpha
+	case !t.detector.HasP:
+		t.asked = t.alpha
+	case has(t.detector, detect.Replicates):
+		t.asked = max(t.alpha, coarse)
+	case by == profile.Uncorrected:
+		t.asked = t.alpha
+	default:
+		t.asked = t.alpha / float64(max(f.expected, 1))
+	}
+	r := judge(t.detector, t.monitor, t.input, t.asked)
+	t.remember(&r)
+	return r
+}
+
+func (t *test) remember(r *detect.Result) {
+	if t.threshold = math.NaN(); r.HasThreshold {
+		t.threshold = r.Threshold
+	}
+}
+
+// settle gives the scores of the family their adjusted p-values, verdicts and
 // thresholds.
-func correct(by profile.Correction, scores []Score, family []member) {
-	p := make([]float64, len(family))
-	for i, m := range family {
-		p[i] = scores[m.score].P
+func (f *family) settle(by profile.Correction, scores []Score) {
+	f.resolve(by, scores)
+	p := make([]float64, len(f.members))
+	for i := range f.members {
+		p[i] = scores[f.members[i].score].P
 	}
 	adjusted := adjust(by, p)
-	for i, m := range family {
-		s := &scores[m.score]
-		s.Adjusted, s.Rate = adjusted[i], m.alpha
-		if m.alpha > 0 && s.Adjusted <= m.alpha {
+	levels := f.levels(by, adjusted)
+	for i := range f.members {
+		t := &f.members[i]
+		s := &scores[t.score]
+		s.Adjusted, s.Rate = adjusted[i], t.alpha
+		if t.alpha > 0 && s.Adjusted <= t.alpha {
 			s.Verdict = Drift
 		}
-		s.Threshold = m.critical(level(by, m.alpha, adjusted))
+		s.Threshold = t.thresholdAt(levels[t.alpha], s)
 	}
+}
+
+// levels are the effective levels of each significance in the family.
+func (f *family) levels(by profile.Correction, adjusted []float64) map[float64]float64 {
+	levels := map[float64]float64{}
+	for i := range f.members {
+		alpha := f.members[i].alpha
+		if _, ok := levels[alpha]; !ok {
+			levels[alpha] = level(by, alpha, adjusted)
+		}
+	}
+	return levels
+}
+
+// rounds bounds how often p-values are drawn again, each time fewer of them.
+const rounds = 5
+
+// resolve draws p-values again that were drawn for a coarser level than the one
+// that many together are held against, where they may be drift. What may be is
+// counted as drift, for the more there is the coarser that level is; those that
+// stay small are drawn more finely, until their level is the right one.
+func (f *family) resolve(by profile.Correction, scores []Score) {
+	for range rounds {
+		hopeful, candidates := make([]float64, len(f.members)), []*test(nil)
+		for i := range f.members {
+			t := &f.members[i]
+			s := &scores[t.score]
+			hopeful[i] = s.P
+			if s.Method == string(detect.MonteCarlo) && s.P <= t.asked {
+				hopeful[i] = 0
+				candidates = append(candidates, t)
+			}
+		}
+		if len(candidates) == 0 {
+			return
+		}
+		levels := f.levels(by, adjust(by, hopeful))
+		again := false
+		for _, t := range candidates {
+			if fine := levels[t.alpha]; fine > 0 && fine < t.asked {
+				r := judge(t.detector, t.monitor, t.input, fine)
+				t.remember(&r)
+				scores[t.score].P, t.asked, again = r.P, fine, true
+			}
+		}
+		if !again {
+			return
+		}
+	}
+}
+
+// thresholdAt is what the statistic is held against at a significance; NaN where
+// that would have to be drawn, or is beyond what detectors take.
+func (t *test) thresholdAt(level float64, s *Score) float64 {
+	switch {
+	case level <= 0:
+		return math.Inf(1)
+	case level < leastAlpha || level > mostAlpha:
+		return math.NaN()
+	case level == t.asked:
+		return t.threshold
+	case s.Method == string(detect.MonteCarlo):
+		return math.NaN()
+	}
+	r := judge(t.detector, t.monitor, t.input, level)
+	t.remember(&r)
+	return t.threshold
 }
 
 // level is the significance that a single p-value is held against in effect: what
@@ -99,34 +223,14 @@ func level(by profile.Correction, alpha float64, adjusted []float64) float64 {
 
 // adjust corrects p-values: each is held against the significance itself after.
 func adjust(by profile.Correction, p []float64) []float64 {
-	out := slices.Clone(p)
-	if by == profile.Uncorrected {
-		return out
+	switch by {
+	case profile.Bonferroni:
+		return stat.Bonferroni(p)
+	case profile.Holm:
+		return stat.Holm(p)
+	case profile.Uncorrected:
+		return p
+	default:
+		return stat.BenjaminiHochberg(p)
 	}
-	n := float64(len(p))
-	order := make([]int, len(p))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(p[a], p[b]) })
-	last := 0.0
-	for rank, i := range order {
-		switch by {
-		case profile.Bonferroni:
-			out[i] = min(p[i]*n, 1)
-		case profile.Holm:
-			last = max(last, min(p[i]*(n-float64(rank)), 1))
-			out[i] = last
-		default:
-			out[i] = p[i] * (n / float64(rank+1))
-		}
-	}
-	if by == profile.BenjaminiHochberg {
-		last = 1
-		for _, i := range slices.Backward(order) {
-			last = min(last, out[i])
-			out[i] = last
-		}
-	}
-	return out
 }

@@ -42,11 +42,14 @@ type Report struct {
 	Detector  string   `json:"detector"`
 	Verdict   Verdict  `json:"verdict"`
 	Value     *float64 `json:"value,omitempty"`
+	Judged    *float64 `json:"judged,omitempty"`
 	Threshold *float64 `json:"threshold,omitempty"`
 	Lower     *float64 `json:"lower,omitempty"`
 	P         *float64 `json:"p,omitempty"`
 	Adjusted  *float64 `json:"adjusted,omitempty"`
 	Rate      *float64 `json:"rate,omitempty"`
+	Method    string   `json:"method,omitempty"`
+	Caveats   []string `json:"caveats,omitempty"`
 	Sample    uint64   `json:"sample"`
 	Reference uint64   `json:"reference,omitempty"`
 	Minimum   uint64   `json:"minimum,omitempty"`
@@ -60,7 +63,8 @@ func (s *Score) Report(p *profile.Profile, exemplars [][]Exemplar) Report {
 	f := &p.Features[s.Feature]
 	r := Report{
 		Monitor: s.Monitor, Feature: f.Name, Detector: s.Detector, Verdict: s.Verdict,
-		Value: known(s.Value), Threshold: known(s.Threshold), Lower: known(s.Lower), P: known(s.P), Adjusted: known(s.Adjusted), Rate: known(s.Rate),
+		Value: known(s.Value), Judged: known(s.Judged), Threshold: known(s.Threshold), Lower: known(s.Lower),
+		P: known(s.P), Adjusted: known(s.Adjusted), Rate: known(s.Rate), Method: s.Method, Caveats: s.Caveats,
 		Sample: s.Sample, Reference: s.Reference, Minimum: s.Minimum, Bins: make([]Bin, len(s.Counts)),
 	}
 	regular, all := sums(s.Counts, len(f.Bins))
@@ -151,9 +155,9 @@ func (r *Report) beyond() float64 {
 	case r.Value == nil:
 		return math.Inf(-1)
 	case r.Threshold == nil || *r.Threshold == 0:
-		return *r.Value
+		return math.Abs(*r.Value)
 	}
-	return *r.Value / *r.Threshold
+	return math.Abs(*r.Value / *r.Threshold)
 }
 
 // traces lists the distinct traces of the report's exemplars, those of bins that

@@ -1,12 +1,14 @@
-// Package score judges what was counted: each monitor of a profile holds its
-// features against the reference and says ok, drift or insufficient, by a
-// significance that is kept over all of them. It is pure: no clock, no I/O, no
-// state; the same counts give the same digits.
+// Package score judges what was counted: each monitor of a profile lets its
+// detector (package detect) hold its features against the reference, and says ok,
+// drift or insufficient, by a significance that is kept over all of them. It is
+// pure: no clock, no I/O, no state; the same counts give the same digits.
 package score
 
 import (
 	"math"
 
+	"github.com/driftmesh/driftmesh/internal/alarm"
+	"github.com/driftmesh/driftmesh/internal/detect"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/sdk/profile"
 )
@@ -20,7 +22,7 @@ const (
 	OK Verdict = "ok"
 	// Drift: the statistic is beyond its threshold.
 	Drift Verdict = "drift"
-	// Insufficient: the sample is below its minimum, whatever the statistic.
+	// Insufficient: there is too little to judge by, whatever the statistic.
 	Insufficient Verdict = "insufficient"
 )
 
@@ -34,17 +36,25 @@ type Score struct {
 	Verdict Verdict
 	// Value is the statistic. It is computed for an insufficient sample too.
 	Value float64
-	// Threshold is what Value was held against, in its own unit: beyond it is
-	// drift. It is +Inf when no value can be. Lower is likewise, downwards.
+	// Judged is what P and Threshold belong to, where that is not Value: the
+	// statistic after rare cells were merged, or its size where it has a sign.
+	Judged float64
+	// Threshold is what the statistic was held against, in its own unit: beyond it
+	// is drift. It is +Inf when no value can be. Lower is likewise, downwards.
 	Threshold, Lower float64
 	// P is the chance of such a value where nothing moved, and Adjusted the same
-	// corrected over the evaluation. Rate is the significance that Adjusted was
-	// held against: how often there is drift where nothing moved.
+	// corrected over the evaluation. Rate is how often there is drift where
+	// nothing moved: the significance that Adjusted was held against, or what is
+	// known of another threshold.
 	P, Adjusted, Rate float64
-	// Sample and Reference are the numbers of values that Value rests on;
-	// Reference is 0 when only shares are known.
+	// Method says where P comes from; empty when there is none.
+	Method string
+	// Caveats are things to know about the numbers.
+	Caveats []string
+	// Sample and Reference are the numbers of values that Value rests on.
 	Sample, Reference uint64
-	// Minimum is the sample below which the verdict is insufficient.
+	// Minimum is the sample below which the verdict is insufficient; 0 leaves it
+	// to the detector.
 	Minimum uint64
 	// Counts has all bins of the feature, the special ones last.
 	Counts []uint64
@@ -56,63 +66,98 @@ type Score struct {
 // Evaluate judges what was counted: counts has for each feature of p an element
 // for each bin, regular and special, and is kept. perDay is how many evaluations
 // of the profile a day has, for thresholds that are a budget. Scores come in the
-// order of monitors, and of features within. It is fault.Internal when the counts
-// are not those of the features.
+// order of monitors, and of features within; there is none of a feature that a
+// monitor was not asked for by name and cannot judge. It is fault.Internal when
+// the counts are not those of the features.
 func Evaluate(p *profile.Profile, counts [][]uint64, perDay float64) ([]Score, error) {
+	inputs := make([]detect.Input, len(p.Features))
 	for i := range p.Features {
-		if f := &p.Features[i]; len(counts[i]) != f.Cells() {
+		f := &p.Features[i]
+		if len(counts[i]) != f.Cells() {
 			return nil, fault.Internal.New("feature %q has %d bins, its counts %d", f.Name, f.Cells(), len(counts[i]))
+		}
+		inputs[i] = inputOf(p, f, counts[i])
+	}
+	detectors := make([]*detect.Detector, len(p.Monitors))
+	for k := range p.Monitors {
+		if detectors[k] = find(p.Monitors[k].Detector); detectors[k] == nil {
+			return nil, fault.Internal.New("there is no detector %q", p.Monitors[k].Detector)
 		}
 	}
 	var scores []Score
-	var family []member
+	tests := family{expected: expected(p, detectors, inputs)}
 	for k := range p.Monitors {
-		m := &p.Monitors[k]
-		detector, ok := detectors[m.Detector]
-		if !ok {
-			return nil, fault.Internal.New("there is no detector %q", m.Detector)
-		}
+		m, d := &p.Monitors[k], detectors[k]
 		alpha := significance(m, perDay)
 		for i := range p.Features {
 			f := &p.Features[i]
 			if !m.Watches(f.Name) {
 				continue
 			}
-			s, critical := measure(detector, m, f, counts[i])
+			t := test{score: len(scores), detector: d, monitor: m, input: inputs[i], alpha: alpha}
+			t.input.Seed = seedOf(p, m, f)
+			r := tests.ask(p.Correction, &t)
+			if r.Caveats&detect.Unsuited != 0 && len(m.Features) == 0 {
+				continue
+			}
+			s := scoreOf(m, f, &r, counts[i])
 			s.Feature = i
-			if s.Verdict == OK && !math.IsNaN(alpha) && !math.IsNaN(s.P) {
-				family = append(family, member{score: len(scores), alpha: alpha, critical: critical})
+			if s.decide(m, f, &r, alpha); s.Verdict == OK && d.HasP && !math.IsNaN(alpha) && !math.IsNaN(s.P) {
+				tests.members = append(tests.members, t)
 			}
 			scores = append(scores, s)
 		}
 	}
-	correct(p.Correction, scores, family)
+	tests.settle(p.Correction, scores)
 	return scores, nil
 }
 
-// measure lets the detector look at a feature, and decides where the threshold is
-// one of the statistic. Where it is a significance the verdict is OK as yet.
-func measure(d detector, m *profile.Monitor, f *profile.Feature, counts []uint64) (Score, func(alpha float64) float64) {
+func scoreOf(m *profile.Monitor, f *profile.Feature, r *detect.Result, counts []uint64) Score {
 	nan := math.NaN()
 	s := Score{
-		Monitor: m.Name, Detector: m.Detector, Verdict: OK, Threshold: nan, Lower: nan, P: nan, Adjusted: nan, Rate: nan,
-		Minimum: m.Minimum(f), Counts: counts,
+		Monitor: m.Name, Detector: m.Detector, Verdict: OK, Value: nan, Judged: nan, Threshold: nan, Lower: nan, P: nan, Adjusted: nan, Rate: nan,
+		Method: string(r.Method), Caveats: r.Caveats.Names(), Sample: r.Current, Reference: r.Reference, Minimum: m.Minimum(f),
+		Counts: counts, Contributions: make([]float64, len(counts)),
 	}
-	found := d.judge(m, f, counts)
-	s.Value, s.P, s.Sample, s.Reference, s.Contributions = found.value, found.p, found.sample, found.reference, found.contributions
+	copy(s.Contributions, r.Cells)
+	s.Contributions[f.SpecialCell(profile.Other)] = r.Unseen
+	if r.Caveats&(detect.Unsuited|detect.Malformed) != 0 || min(r.Reference, r.Current) == 0 && !r.Sufficient {
+		return s // there is nothing to compare, and no bin is to blame
+	}
+	s.Value = r.Statistic
+	if r.Judged != r.Statistic {
+		s.Judged = r.Judged
+	}
+	if r.HasP {
+		s.P = r.P
+	}
+	return s
+}
+
+// decide concludes where that needs no other score. Where it is a significance
+// that is kept over many, the verdict is OK as yet.
+func (s *Score) decide(m *profile.Monitor, f *profile.Feature, r *detect.Result, alpha float64) {
+	drift := false
 	switch t := &m.Threshold; t.Limit {
 	case profile.Fixed:
 		s.Threshold = t.Value
+		drift = math.Abs(s.Value) > t.Value
 	case profile.Deviations:
 		c := t.Chunks[f.Name]
-		s.Threshold = c.Mean + float64(t.Sigmas*c.StdDev)
-	case profile.Significance, profile.Budget:
+		width := float64(t.Sigmas * c.StdDev)
+		s.Lower, s.Threshold = c.Mean-width, c.Mean+width
+		s.Rate = alarm.BandRate(t.Sigmas, c.Number)
+		drift = s.Value < s.Lower || s.Value > s.Threshold
+	default:
+		if !r.HasP && r.HasThreshold { // a detector that has a threshold but no p-value
+			s.Threshold, s.Rate = r.Threshold, alpha
+			drift = r.Alarm && alpha > 0
+		}
 	}
 	switch {
-	case s.Sample == 0 || s.Sample < s.Minimum || math.IsNaN(s.Value):
+	case math.IsNaN(s.Value) || s.Sample < s.Minimum || !r.Sufficient:
 		s.Verdict = Insufficient
-	case s.Value > s.Threshold:
+	case drift:
 		s.Verdict = Drift
 	}
-	return s, found.critical
 }

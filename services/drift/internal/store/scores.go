@@ -57,11 +57,14 @@ func (c *Cells) WriteScores(ctx context.Context, e *Evaluation) error {
 // scoreBlock is rows of table monitor_scores.
 type scoreBlock struct {
 	tenant, trigger, monitor, detector, verdict *proto.ColLowCardinality[string]
+	method                                      *proto.ColLowCardinality[string]
+	caveats                                     *proto.ColArr[string]
 	profile                                     proto.ColUUID
 	slot, start, end, evaluated                 *proto.ColDateTime64
 	feature                                     proto.ColUInt16
 	records, sample, reference, minimum         proto.ColUInt64
-	value, threshold, lower, p, adjusted, rate  proto.ColFloat64
+	value, judged, threshold, lower             proto.ColFloat64
+	p, adjusted, rate                           proto.ColFloat64
 	counts                                      *proto.ColArr[uint64]
 	contributions                               *proto.ColArr[float64]
 	exemplars                                   proto.ColStr
@@ -73,8 +76,9 @@ func newScoreBlock() *scoreBlock {
 		return new(proto.ColDateTime64).WithPrecision(p).WithLocation(time.UTC)
 	}
 	return &scoreBlock{
-		tenant: text(), trigger: text(), monitor: text(), detector: text(), verdict: text(),
-		slot: at(proto.PrecisionMicro), start: at(proto.PrecisionMicro), end: at(proto.PrecisionMicro), evaluated: at(proto.PrecisionNano),
+		tenant: text(), trigger: text(), monitor: text(), detector: text(), verdict: text(), method: text(),
+		caveats: proto.NewArray(text()),
+		slot:    at(proto.PrecisionMicro), start: at(proto.PrecisionMicro), end: at(proto.PrecisionMicro), evaluated: at(proto.PrecisionNano),
 		counts: new(proto.ColUInt64).Array(), contributions: new(proto.ColFloat64).Array(),
 	}
 }
@@ -99,6 +103,9 @@ func (b *scoreBlock) append(e *Evaluation, uid uuid.UUID, s *score.Score) error 
 	b.records.Append(e.Records)
 	b.verdict.Append(string(s.Verdict))
 	b.value.Append(s.Value)
+	b.judged.Append(s.Judged)
+	b.method.Append(s.Method)
+	b.caveats.Append(s.Caveats)
 	b.threshold.Append(s.Threshold)
 	b.lower.Append(s.Lower)
 	b.p.Append(s.P)
@@ -119,6 +126,7 @@ func (b *scoreBlock) input() proto.Input {
 		{Name: "Tenant", Data: b.tenant}, {Name: "Profile", Data: &b.profile}, {Name: "Slot", Data: b.slot}, {Name: "Trigger", Data: b.trigger},
 		{Name: "Monitor", Data: b.monitor}, {Name: "Feature", Data: &b.feature}, {Name: "Detector", Data: b.detector}, {Name: "RangeStart", Data: b.start}, {Name: "RangeEnd", Data: b.end},
 		{Name: "Records", Data: &b.records}, {Name: "Verdict", Data: b.verdict}, {Name: "Value", Data: &b.value}, {Name: "Threshold", Data: &b.threshold},
+		{Name: "Judged", Data: &b.judged}, {Name: "Method", Data: b.method}, {Name: "Caveats", Data: b.caveats},
 		{Name: "Lower", Data: &b.lower}, {Name: "P", Data: &b.p}, {Name: "Adjusted", Data: &b.adjusted}, {Name: "Rate", Data: &b.rate},
 		{Name: "Sample", Data: &b.sample}, {Name: "Reference", Data: &b.reference}, {Name: "Minimum", Data: &b.minimum}, {Name: "Counts", Data: b.counts},
 		{Name: "Contributions", Data: b.contributions}, {Name: "Exemplars", Data: &b.exemplars}, {Name: "Evaluated", Data: b.evaluated},
@@ -140,7 +148,7 @@ func (c *Cells) ListScores(ctx context.Context, tenant, profile string, after Af
 		last = 1 << 62
 	}
 	rows, err := c.db.Query(ctx, `SELECT toUnixTimestamp64Micro(Slot) AS At, Trigger, Monitor, Feature, Detector, RangeStart, RangeEnd, Records, Verdict, Value, Threshold,
-			Lower, P, Adjusted, Rate, Sample, Reference, Minimum, Counts, Contributions, Exemplars, Evaluated
+			Judged, Method, Caveats, Lower, P, Adjusted, Rate, Sample, Reference, Minimum, Counts, Contributions, Exemplars, Evaluated
 		FROM monitor_scores FINAL
 		WHERE Tenant = {tenant:String} AND Profile = {profile:UUID} AND (At, Trigger) IN
 			(SELECT DISTINCT toUnixTimestamp64Micro(Slot) AS At, Trigger FROM monitor_scores
@@ -178,7 +186,7 @@ func scanScore(rows interface{ Scan(dest ...any) error }) (e *Evaluation, s scor
 	var feature uint16
 	var verdict, text string
 	if err := rows.Scan(&slot, &e.Trigger, &s.Monitor, &feature, &s.Detector, &e.Start, &e.End, &e.Records, &verdict, &s.Value, &s.Threshold,
-		&s.Lower, &s.P, &s.Adjusted, &s.Rate, &s.Sample, &s.Reference, &s.Minimum, &s.Counts, &s.Contributions, &text, &e.Evaluated); err != nil {
+		&s.Judged, &s.Method, &s.Caveats, &s.Lower, &s.P, &s.Adjusted, &s.Rate, &s.Sample, &s.Reference, &s.Minimum, &s.Counts, &s.Contributions, &text, &e.Evaluated); err != nil {
 		return nil, s, nil, fmt.Errorf("read scores: %w", err)
 	}
 	e.Slot, s.Feature, s.Verdict = time.UnixMicro(slot).UTC(), int(feature), score.Verdict(verdict)

@@ -1,0 +1,9 @@
+package drift
+
+import (
+	"github.com/driftmesh/driftmesh/internal/detect"
+	"github.com/driftmesh/driftmesh/services/drift/internal/score"
+)
+
+// Detectors lists the detectors that a monitor can have.
+func Detectors() []*detect.Detector { return score.Detectors() }
