@@ -36,7 +36,8 @@ type (
 )
 
 // profile gives the settings of the one index to one monitor. Its significance
-// was one of each feature, so it stays uncorrected.
+// was one of each feature, so it stays uncorrected. The detector is psi, whose
+// significance holds; the index of format 1 to the digit is that of psi_scouter.
 func (w *format1JSON) profile() (*Profile, error) {
 	if w.DriftType != "Psi" {
 		return nil, &Error{Rule: "DRIFT_TYPE", Detail: "drift type " + w.DriftType + " is not Psi"}

@@ -20,9 +20,11 @@ func Contribution(p, q float64) float64 {
 
 // PSI returns the population stability index between reference shares and
 // observed counts of the same regular bins, with the contribution of each bin
-// and the number of observations. Contributions are summed in bin order, so the
-// digits depend on the counts alone. With no observation every observed share
-// is 0. It fails when the lengths differ.
+// and the number of observations. It is the index as Scouter has it, and the
+// mesh's detector psi_scouter; that called psi adds half a row to each bin instead
+// of [Smoothing], so that one stray row is no disaster. Contributions are summed
+// in bin order, so the digits depend on the counts alone. With no observation
+// every observed share is 0. It fails when the lengths differ.
 func PSI(reference []float64, counts []uint64) (index float64, contributions []float64, sample uint64, err error) {
 	if len(reference) != len(counts) {
 		return 0, nil, 0, &Error{Rule: "BIN_COUNT", Detail: "the reference has " + strconv.Itoa(len(reference)) +

@@ -292,6 +292,10 @@ func TestTheClientRegistersProfiles(t *testing.T) {
 	require.Equal(t, made, got)
 	require.Contains(t, m.MustCLI(t, "profile", "show", "cellar/wine"), "1 false alerts in 30 days")
 
+	// A file from before there were monitors has one.
+	old := filepath.Join(mesh.Root(t), "sdk/profile/testdata/format1-default.json")
+	require.Regexp(t, `psi +psi +significance 0.05 +all +warning`, m.MustCLI(t, "profile", "register", old))
+
 	made.Monitors[0].Detector = "telepathy"
 	_, err = client.Register(t.Context(), made)
 	require.ErrorContains(t, err, "there is no detector telepathy, but psi")
