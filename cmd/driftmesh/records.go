@@ -66,13 +66,36 @@ func (c recordsSendCmd) Run(ctx context.Context, con console) error {
 		return err
 	}
 	fmt.Fprintf(con.out, "accepted %d, rejected %d\n", answer.GetAccepted(), answer.GetRejected())
-	for _, r := range answer.GetRejections() {
-		fmt.Fprintf(con.out, "  row %d: %s: %s (%s)\n", r.GetIndex()+1, r.GetField(), r.GetMessage(), r.GetReason())
-	}
+	printRejections(con.out, answer)
 	if answer.GetRejected() > 0 {
 		return errors.New("some records were refused")
 	}
 	return nil
+}
+
+// printRejections prints a line for each kind of error among the rejections that
+// the server names, which are the first.
+func printRejections(out io.Writer, answer *ingestv1.StreamRecordsResponse) {
+	type kind struct{ field, message, reason string }
+	var kinds []kind
+	rows := map[kind][]uint32{}
+	for _, r := range answer.GetRejections() {
+		k := kind{r.GetField(), r.GetMessage(), r.GetReason()}
+		if rows[k] == nil {
+			kinds = append(kinds, k)
+		}
+		rows[k] = append(rows[k], r.GetIndex()+1)
+	}
+	for _, k := range kinds {
+		where := fmt.Sprintf("row %d", rows[k][0])
+		if n := len(rows[k]); n > 1 {
+			where = fmt.Sprintf("%d rows, the first is %d", n, rows[k][0])
+		}
+		fmt.Fprintf(out, "  %s: %s: %s (%s)\n", where, k.field, k.message, k.reason)
+	}
+	if more := answer.GetRejected() - uint64(len(answer.GetRejections())); more > 0 {
+		fmt.Fprintf(out, "  and %d more\n", more)
+	}
 }
 
 // features is one row of the columns.

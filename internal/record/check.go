@@ -154,7 +154,8 @@ func (c checker) value(i int, v *ingestv1.Feature, kind Kind) *refusal {
 	case *ingestv1.Feature_Int:
 		got, fits = "int", kind == Int || kind == Float || kind == Number
 	case *ingestv1.Feature_Float:
-		got, fits = "float", kind == Float || kind == Number
+		// Tools that know missing values only among floats make floats of ints.
+		got, fits = "float", kind == Float || kind == Number || kind == Int && whole(x.Float)
 	case *ingestv1.Feature_Bool:
 		got, fits = "bool", kind == Bool || kind == Category
 	case *ingestv1.Feature_String_:
@@ -167,6 +168,11 @@ func (c checker) value(i int, v *ingestv1.Feature, kind Kind) *refusal {
 		return refuse(at("features", i, got), ReasonType, "the profile's feature %q is of type %s", v.GetName(), kind)
 	}
 	return nil
+}
+
+// whole reports whether a float stands for an int, or for one that is missing.
+func whole(f float64) bool {
+	return math.IsNaN(f) || f == math.Trunc(f) && math.Abs(f) <= 1<<53
 }
 
 func (c checker) metrics(m *ingestv1.Metrics) *refusal {

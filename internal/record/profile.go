@@ -9,7 +9,7 @@ type Kind int
 
 // The kinds.
 const (
-	Int Kind = iota
+	Int Kind = iota // a whole number, whose values are its categories
 	Float
 	Text
 	Bool
@@ -40,6 +40,11 @@ func ProfileOf(p *driftv1.Profile) *Profile {
 func kindOf(f *driftv1.FeatureProfile) Kind {
 	switch f.GetType() {
 	case "int":
+		// What a reference held only whole numbers of may hold others later: they
+		// have their place among the bins, and to refuse them would hide them.
+		if f.GetKind() == driftv1.FeatureKind_FEATURE_KIND_NUMERIC {
+			return Number
+		}
 		return Int
 	case "float":
 		return Float

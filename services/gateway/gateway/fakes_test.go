@@ -63,6 +63,7 @@ func (d *fakeDrift) GetProfile(ctx context.Context, req *driftv1.GetProfileReque
 			{Name: "quality", Kind: driftv1.FeatureKind_FEATURE_KIND_NUMERIC, Type: "int"},
 			{Name: "colour", Kind: driftv1.FeatureKind_FEATURE_KIND_CATEGORY, Type: "string"},
 			{Name: "organic", Kind: driftv1.FeatureKind_FEATURE_KIND_CATEGORY, Type: "bool"},
+			{Name: "vintage", Kind: driftv1.FeatureKind_FEATURE_KIND_CATEGORY, Type: "int"},
 		},
 	}}, nil
 }

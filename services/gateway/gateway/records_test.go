@@ -83,7 +83,7 @@ func TestPublishRecords(t *testing.T) {
 			&ingestv1.Feature{Name: "organic", Value: &ingestv1.Feature_Bool{Bool: true}}),
 		{Id: "m", Profile: wineUID, EventTime: at, Body: &ingestv1.Record_Metrics{Metrics: &ingestv1.Metrics{Values: []*ingestv1.Metric{{Name: "mae", Value: 0.5}}}}},
 		{Id: "c", Profile: "wine/red/1.0.0", Body: &ingestv1.Record_Context{Context: &ingestv1.Context{Json: ` {"a": [1, "ü"]}`}}},
-		wine("inf", float("alcohol", math.Inf(-1))),
+		wine("inf", float("alcohol", math.Inf(-1)), float("quality", 5.5), float("vintage", 1998)),
 	}})
 	require.NoError(t, err)
 	require.Equal(t, uint64(5), resp.GetAccepted(), resp)
@@ -152,7 +152,8 @@ func TestBadRecordsAreRefusedAlone(t *testing.T) {
 		{"no features", wine(""), "features.values", "empty_record"},
 		{"unknown feature", wine("", float("alcohol", 1), float("sweetness", 1)), "features.values[1].name", "unknown_feature"},
 		{"feature twice", wine("", float("alcohol", 1), float("alcohol", 1)), "features.values[1].name", "duplicate_name"},
-		{"float for an int", wine("", float("quality", 5)), "features.values[0].float", "type_mismatch"},
+		{"half of a category of ints", wine("", float("vintage", 1998.5)), "features.values[0].float", "type_mismatch"},
+		{"infinite category of ints", wine("", float("vintage", math.Inf(1))), "features.values[0].float", "type_mismatch"},
 		{"text for a number", wine("", text("alcohol", "9.4")), "features.values[0].string", "type_mismatch"},
 		{"number for a text", wine("", integer("colour", 1)), "features.values[0].int", "type_mismatch"},
 		{"text for a bool", wine("", text("organic", "true")), "features.values[0].string", "type_mismatch"},
@@ -327,12 +328,14 @@ func TestDriftAway(t *testing.T) {
 	_, err := w.ingest().PublishRecords(as(t, "acme"), req)
 	requireRetry(t, err)
 	w.drift.setAway(false)
-	_, err = w.ingest().PublishRecords(as(t, "acme"), req)
-	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		_, err = w.ingest().PublishRecords(as(t, "acme"), req)
+		return err == nil
+	}, patience, 10*time.Millisecond, "it is asked again a moment later")
 	w.drift.setAway(true)
 	_, err = w.ingest().PublishRecords(as(t, "acme"), req)
 	require.NoError(t, err, "a profile known before stays known")
-	require.Equal(t, 2, w.drift.asked)
+	require.Equal(t, 2, w.drift.asked, "at most once a moment")
 }
 
 func TestFullDoorSaysWhenToComeAgain(t *testing.T) {

@@ -84,9 +84,12 @@ func (b *Batch) fillFeatures(values []value, p *Profile) Reason {
 		}
 		if s.kind == Numeric {
 			b.row.Numbers[s.at], b.row.NumberStates[s.at] = number(&values[i])
-		} else {
-			b.row.Categories[s.at], b.row.CategoryStates[s.at] = category(&values[i])
+			continue
 		}
+		if values[i].form == formFloat && !values[i].whole() {
+			return TypeMismatch
+		}
+		b.row.Categories[s.at], b.row.CategoryStates[s.at] = category(&values[i])
 	}
 	return ""
 }
@@ -114,6 +117,21 @@ func number(v *value) (float64, State) {
 }
 
 var boolText = [2][]byte{[]byte("false"), []byte("true")}
+
+// whole turns a float that is a whole number into an int, and NaN, which is how
+// floats say it, into a missing value; false for any other float.
+func (v *value) whole() bool {
+	f := math.Float64frombits(v.bits)
+	switch {
+	case math.IsNaN(f):
+		v.form = formMissing
+	case f == math.Trunc(f) && math.Abs(f) <= 1<<53:
+		v.form, v.bits = formInt, uint64(int64(f))
+	default:
+		return false
+	}
+	return true
+}
 
 func category(v *value) ([]byte, State) {
 	switch v.form {

@@ -162,6 +162,19 @@ func TestNumbersKeepTheirState(t *testing.T) {
 	require.Equal(t, one.Hash, two.Hash, "there is one NaN")
 }
 
+// Tools that know missing values only among floats make floats of ints.
+func TestFloatsStandForInts(t *testing.T) {
+	t.Parallel()
+	whole := run(t, encode(t, features(float("grade", 7)))).rows[0]
+	same := run(t, encode(t, features(integer("grade", 7)))).rows[0]
+	require.Equal(t, same.Categories, whole.Categories)
+	require.Equal(t, same.Hash, whole.Hash)
+	none := run(t, encode(t, features(float("grade", math.NaN())))).rows[0]
+	require.Equal(t, normalize.Missing, none.CategoryStates[2])
+	half := run(t, encode(t, features(float("age", 3.5)))).rows[0]
+	require.Equal(t, []float64{0, 3.5}, half.Numbers, "a number may be any, whatever the reference held")
+}
+
 func TestMissingCategoryIsNotEmptyText(t *testing.T) {
 	t.Parallel()
 	empty := run(t, encode(t, features(text("colour", "")))).rows[0]
@@ -227,7 +240,9 @@ func TestBadRecordsAreRejectedAlone(t *testing.T) {
 		{normalize.DuplicateName, features(float("acid", 1), missing("acid"))},
 		{normalize.TypeMismatch, features(text("acid", "1"))},
 		{normalize.TypeMismatch, features(boolean("acid", true))},
-		{normalize.TypeMismatch, features(float("age", 3))},
+		{normalize.TypeMismatch, features(float("grade", 3.5))},
+		{normalize.TypeMismatch, features(float("grade", 1<<54))},
+		{normalize.TypeMismatch, features(float("grade", math.Inf(-1)))},
 		{normalize.TypeMismatch, features(integer("colour", 3))},
 		{normalize.TypeMismatch, features(text("organic", "true"))},
 		{normalize.Empty, metrics()},

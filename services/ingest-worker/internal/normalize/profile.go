@@ -75,10 +75,8 @@ func NewProfile(uid uuid.UUID, features []Feature) (*Profile, error) {
 func (s *slot) accept(typ string) bool {
 	s.takes[formMissing] = true
 	switch {
-	case typ == "int":
-		s.takes[formInt] = true
-	case typ == "float" && s.kind == Numeric, typ == "" && s.kind == Numeric:
-		s.takes[formInt], s.takes[formFloat] = true, true
+	case typ == "int" && s.kind == Category, s.kind == Numeric && (typ == "int" || typ == "float" || typ == ""):
+		s.takes[formInt], s.takes[formFloat] = true, true // of a category, whole ones
 	case typ == "string" && s.kind == Category:
 		s.takes[formString] = true
 	case typ == "bool" && s.kind == Category:
