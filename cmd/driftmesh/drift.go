@@ -92,7 +92,7 @@ func strongest(s *driftv1.Score) string {
 			top = b
 		}
 	}
-	if top == nil {
+	if top == nil || s.Value == nil { // nothing was seen
 		return "-"
 	}
 	return fmt.Sprintf("%s: %.0f%% → %.0f%%", top.GetLabel(), 100*top.GetExpected(), 100*top.GetObserved())
