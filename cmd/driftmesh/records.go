@@ -31,7 +31,7 @@ func (c recordsSendCmd) Run(ctx context.Context, con console) error {
 	if c.Batch < 1 {
 		return errors.New("--batch: must be at least 1")
 	}
-	columns, err := reference.Read(c.File)
+	columns, err := reference.Read(ctx, c.File)
 	if err != nil {
 		return fmt.Errorf("read records: %w", err)
 	}

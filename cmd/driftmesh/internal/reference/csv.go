@@ -24,7 +24,7 @@ func profileCSV(ctx context.Context, file *os.File, opts profile.Options, report
 	}
 	spill := &tempFile{}
 	defer func() { err = errors.Join(err, spill.close()) }()
-	text := &watchedReader{ctx: ctx, from: file, total: info.Size(), report: report}
+	text := &watchedReader{stopped: ctx.Err, from: file, total: info.Size(), report: report}
 	table, err := profile.NewCSV(text, profile.CSVOptions{Spill: spill, Memory: cellsInMemory})
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func profileCSV(ctx context.Context, file *os.File, opts profile.Options, report
 
 // watchedReader reports how far reading is, and stops with its context.
 type watchedReader struct {
-	ctx         context.Context
+	stopped     func() error
 	from        io.Reader
 	done, total int64
 	report      func(Progress)
@@ -66,7 +66,7 @@ type watchedReader struct {
 
 // Read implements [io.Reader].
 func (r *watchedReader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
+	if err := r.stopped(); err != nil {
 		return 0, err
 	}
 	n, err := r.from.Read(p)

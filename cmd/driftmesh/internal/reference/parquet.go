@@ -35,7 +35,7 @@ func openParquet(r io.ReaderAt, size int64) (*parquet.File, error) {
 	return file, nil
 }
 
-func readParquet(r io.ReaderAt, size int64) ([]profile.Column, error) {
+func readParquet(ctx context.Context, r io.ReaderAt, size int64) ([]profile.Column, error) {
 	file, err := openParquet(r, size)
 	if err != nil {
 		return nil, err
@@ -44,7 +44,7 @@ func readParquet(r io.ReaderAt, size int64) ([]profile.Column, error) {
 	columns := make([]profile.Column, len(fields))
 	for i, field := range fields {
 		texts := profile.Texts{Different: math.MaxInt}
-		if err := readColumn(context.Background(), file, field, texts, &columns[i]); err != nil {
+		if err := readColumn(ctx, file, field, texts, &columns[i]); err != nil {
 			return nil, err
 		}
 	}

@@ -179,7 +179,7 @@ func TestProfileOfParquet(t *testing.T) {
 func TestProfileOfCSV(t *testing.T) {
 	const wine = "../../../../examples/wine/winequality-red.csv"
 	opts := profile.Options{Space: "s", Name: "n", Categories: []string{"quality"}}
-	columns, err := Read(wine)
+	columns, err := Read(t.Context(), wine)
 	require.NoError(t, err)
 	want, err := profile.New(columns, opts)
 	require.NoError(t, err)

@@ -50,12 +50,12 @@ func Profile(ctx context.Context, path string, opts profile.Options, report func
 // .csv or .parquet. Columns of CSV have the types that profile.ReadCSV infers,
 // columns of Parquet their own. Errors name the column and the rule; a file
 // that cannot be one of the two is fault.Invalid.
-func Read(path string) (columns []profile.Column, err error) {
+func Read(ctx context.Context, path string) (columns []profile.Column, err error) {
 	err = open(path, func(file *os.File) error {
 		columns, err = profile.ReadCSV(file, profile.CSVOptions{})
 		return err
 	}, func(file *os.File, size int64) error {
-		columns, err = Parquet(file, size)
+		columns, err = Parquet(ctx, file, size)
 		return err
 	})
 	return columns, err
@@ -83,9 +83,9 @@ func open(path string, csv func(*os.File) error, parquet func(*os.File, int64) e
 // Parquet reads the columns of a Parquet file of the given size. Every column
 // must be flat: boolean, a plain integer, a float, or text; nulls are missing
 // values. It is fault.Invalid when the file is damaged.
-func Parquet(r io.ReaderAt, size int64) (columns []profile.Column, err error) {
+func Parquet(ctx context.Context, r io.ReaderAt, size int64) (columns []profile.Column, err error) {
 	defer recovered(&err)
-	return readParquet(r, size)
+	return readParquet(ctx, r, size)
 }
 
 // recovered makes an error of a panic, by which the Parquet library reports some

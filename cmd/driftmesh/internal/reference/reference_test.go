@@ -44,7 +44,7 @@ func TestParquet(t *testing.T) {
 		{1, 1 << 63, f(1.5), 0.5, s("red"), true}, {-2, 2, nil, 0.25, s(""), false},
 		{3, 3, f(math.Inf(-1)), 0, nil, true}, {4, 4, f(4), 1, s("blue"), false},
 	})
-	columns, err := reference.Parquet(r, r.Size())
+	columns, err := reference.Parquet(t.Context(), r, r.Size())
 	require.NoError(t, err)
 	require.Equal(t, []profile.Column{
 		{Name: "age", Type: profile.Int, Numbers: []float64{1, -2, 3, 4}},
@@ -65,7 +65,7 @@ func TestParquetRefuses(t *testing.T) {
 		Tags []string `parquet:"tags,list"`
 	}{{[]string{"a"}}})
 	for name, r := range map[string]*bytes.Reader{"at": times, "tags": lists} {
-		_, err := reference.Parquet(r, r.Size())
+		_, err := reference.Parquet(t.Context(), r, r.Size())
 		var broken *profile.Error
 		require.ErrorAs(t, err, &broken, name)
 		require.Equal(t, "PARQUET_TYPE", broken.Rule)
@@ -77,7 +77,7 @@ func TestParquetRefuses(t *testing.T) {
 func TestReadByEnding(t *testing.T) {
 	t.Parallel()
 	const wine = "../../../../examples/wine/winequality-red.csv"
-	columns, err := reference.Read(wine)
+	columns, err := reference.Read(t.Context(), wine)
 	require.NoError(t, err)
 	type two struct {
 		Alcohol float64 `parquet:"alcohol"`
@@ -92,15 +92,15 @@ func TestReadByEnding(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, parquet.Write(out, rows))
 	require.NoError(t, out.Close())
-	fromParquet, err := reference.Read(path)
+	fromParquet, err := reference.Read(t.Context(), path)
 	require.NoError(t, err)
 	require.Equal(t, columns[10:], fromParquet)
 
-	_, err = reference.Read(filepath.Join(t.TempDir(), "none.csv"))
+	_, err = reference.Read(t.Context(), filepath.Join(t.TempDir(), "none.csv"))
 	require.ErrorIs(t, err, os.ErrNotExist)
 	other := filepath.Join(t.TempDir(), "x.txt")
 	require.NoError(t, os.WriteFile(other, nil, 0o600))
-	_, err = reference.Read(other)
+	_, err = reference.Read(t.Context(), other)
 	require.ErrorIs(t, err, fault.Invalid)
 }
 
@@ -116,7 +116,7 @@ func FuzzParquet(f *testing.F) {
 		if len(data) > 1<<16 {
 			return
 		}
-		columns, err := reference.Parquet(bytes.NewReader(data), int64(len(data)))
+		columns, err := reference.Parquet(t.Context(), bytes.NewReader(data), int64(len(data)))
 		var broken *profile.Error
 		if err != nil && !errors.Is(err, fault.Invalid) && !errors.As(err, &broken) {
 			t.Fatalf("error %v is neither invalid nor a broken rule", err)
