@@ -183,7 +183,7 @@ func TestFalseAlarms(t *testing.T) {
 	many, drawn := windows(t)
 	for _, sh := range shapes() {
 		for _, n := range []uint64{1_000, 100_000} {
-			for _, d := range detect.All {
+			for _, d := range ofCells() {
 				if !d.HasP || d.Needs&detect.Order != 0 && sh.name == "zipf" {
 					continue
 				}

@@ -2,7 +2,7 @@
 // no clock, no I/O, no state. The same input, seed included, gives the same
 // digits whatever the order of the categories (to the last bits of a sum).
 //
-// A detector is one file with its definition and its source; [Every] lists them.
+// A detector is one file with its definition and its source; [All] lists them.
 // Each is held to values of SciPy and statsmodels in testdata, and those with a
 // p-value to their false-alarm rate by simulation (calibration_test.go).
 //

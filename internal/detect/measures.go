@@ -2,7 +2,6 @@ package detect
 
 import (
 	"math"
-	"slices"
 
 	"github.com/driftmesh/driftmesh/internal/chart"
 	"github.com/driftmesh/driftmesh/internal/exact"
@@ -30,20 +29,6 @@ type Measures struct {
 	// since the last of them.
 	Seconds, Silence float64
 }
-
-// Measured lists the detectors that look at states and measures rather than at
-// cells, which All has.
-var Measured = []*Detector{
-	mean, spread, logVariance, variance,
-	xbarS, iMR, pChart, cChart, ewma, cusum, pageHinkley, scouterSPC,
-	missingShare, nanShare, infiniteShare, wrongTypeShare, outOfRange, duplicates,
-	unseenCategory, constant, volume, freshness, noData,
-	accuracy, precision, recall, f1, auc, mae, rmse, cbpeAccuracy, calibration,
-	hotelling, pcaReconstruction,
-}
-
-// Every lists all detectors.
-func Every() []*Detector { return slices.Concat(All, Measured) }
 
 // Point is a window of a series. One without rows is missing: it neither
 // signals nor breaks a pattern.

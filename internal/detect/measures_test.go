@@ -71,7 +71,7 @@ func TestEdges(t *testing.T) {
 				for range 12 {
 					in.Chunks = append(in.Chunks, in.Current.Rows)
 				}
-				for _, d := range detect.Every() {
+				for _, d := range detect.All {
 					sane(t, d, d.Judge(&in), a+" to "+b)
 				}
 			}
@@ -93,7 +93,7 @@ func sane(t *testing.T, d *detect.Detector, r detect.Result, what string) {
 func TestUnmeasured(t *testing.T) {
 	t.Parallel()
 	for _, in := range []*detect.Input{{}, {Kind: detect.Values, Reference: detect.Side{Counts: []uint64{9}}, Current: detect.Side{Counts: []uint64{9}}}} {
-		for _, d := range detect.Every() {
+		for _, d := range detect.All {
 			r := d.Judge(in)
 			sane(t, d, r, "unmeasured")
 		}
@@ -106,22 +106,6 @@ func TestUnmeasured(t *testing.T) {
 		require.NotZero(t, r.Caveats&detect.Unsuited, name)
 		require.False(t, r.Sufficient, name)
 	}
-}
-
-func TestMeasuredAreDescribed(t *testing.T) {
-	t.Parallel()
-	seen := map[string]bool{}
-	for _, d := range detect.Every() {
-		require.False(t, seen[d.Name], d.Name)
-		seen[d.Name] = true
-		require.Same(t, d, detect.Find(d.Name))
-		require.NotEmpty(t, d.Help, d.Name)
-		for _, p := range d.Params {
-			require.NotEmpty(t, p.Help, "%s of %s", p.Name, d.Name)
-			require.True(t, p.Min <= p.Default && p.Default <= p.Max, "%s of %s", p.Name, d.Name)
-		}
-	}
-	require.Len(t, detect.Measured, 34)
 }
 
 func judge(t *testing.T, name string, in detect.Input) detect.Result {

@@ -31,7 +31,7 @@ func times(v []uint64, by uint64) []uint64 {
 
 func TestEqualSharesAreNoDrift(t *testing.T) {
 	t.Parallel()
-	for _, d := range detect.All {
+	for _, d := range ofCells() {
 		for _, kind := range []detect.Kind{detect.Categories, detect.Values, detect.Quantiles} {
 			if d.Needs&detect.Order != 0 && !kind.Ordered() {
 				continue
@@ -56,7 +56,7 @@ func TestEqualSharesAreNoDrift(t *testing.T) {
 func TestOrderOfCategoriesDoesNotMatter(t *testing.T) {
 	t.Parallel()
 	source := rand.New(rand.NewPCG(1, 2))
-	for _, d := range detect.All {
+	for _, d := range ofCells() {
 		if d.Needs&detect.Order != 0 || d.Name == "proportion" { // that one names its cell
 			continue
 		}
@@ -86,7 +86,7 @@ func TestOrderOfCategoriesDoesNotMatter(t *testing.T) {
 // same proportion on both sides says nothing new: the distances do not change.
 func TestSplittingACellEqually(t *testing.T) {
 	t.Parallel()
-	for _, d := range detect.All {
+	for _, d := range ofCells() {
 		switch d.Name {
 		case "psi", "psi_scouter": // smoothing is per cell
 			continue
@@ -105,7 +105,7 @@ func TestSplittingACellEqually(t *testing.T) {
 
 func TestMoreDriftIsMoreDrift(t *testing.T) {
 	t.Parallel()
-	for _, d := range detect.All {
+	for _, d := range ofCells() {
 		for _, rows := range []uint64{180, 4000} {
 			last := detect.Result{P: 2, Statistic: -1}
 			for moved := uint64(0); moved <= rows/4; moved += rows / 20 {
@@ -127,7 +127,7 @@ func TestMoreDriftIsMoreDrift(t *testing.T) {
 func TestAlarmAgreesWithThreshold(t *testing.T) {
 	t.Parallel()
 	source := rand.New(rand.NewPCG(4, 5))
-	for _, d := range detect.All {
+	for _, d := range ofCells() {
 		alarms := 0
 		for range 30 {
 			in := deciles(source, 1000, 400+source.Uint64N(200))
@@ -183,7 +183,7 @@ func TestInputsThatCannotBeJudged(t *testing.T) {
 		"NaN":              func(in *detect.Input) { in.Params = map[string]float64{detect.Alpha: math.NaN()} },
 		"parameter":        func(in *detect.Input) { in.Params = map[string]float64{"no such": 1} },
 	} {
-		for _, d := range detect.All {
+		for _, d := range ofCells() {
 			in := plain()
 			require.True(t, d.Judge(in).Sufficient, d.Name)
 			spoil(in)
@@ -192,7 +192,7 @@ func TestInputsThatCannotBeJudged(t *testing.T) {
 			require.False(t, got.Sufficient || got.HasP || got.Alarm)
 		}
 	}
-	for _, d := range detect.All {
+	for _, d := range ofCells() {
 		if d.Needs&detect.Order != 0 {
 			require.Equal(t, detect.Unsuited, d.Judge(sides(detect.Categories, []uint64{900, 900}, []uint64{90, 90})).Caveats)
 		}
@@ -204,7 +204,7 @@ func TestInputsThatCannotBeJudged(t *testing.T) {
 
 func TestSampleBelowTheMinimumHasNoVerdict(t *testing.T) {
 	t.Parallel()
-	for _, d := range detect.All {
+	for _, d := range ofCells() {
 		in := sides(detect.Values, []uint64{5000, 5000}, []uint64{199, 0})
 		in.Params = map[string]float64{detect.Minimum: 200}
 		got := d.Judge(in)
@@ -237,7 +237,7 @@ func TestAllUnseen(t *testing.T) {
 func TestTinyAlpha(t *testing.T) {
 	t.Parallel()
 	for _, alpha := range []float64{1e-3, 1e-4, 1e-9} {
-		for _, d := range detect.All {
+		for _, d := range ofCells() {
 			in := sides(detect.Values, []uint64{400, 300, 200, 100, 0}, []uint64{0, 0, 3, 5, 142})
 			in.Params = map[string]float64{detect.Alpha: alpha}
 			if d.Name == "proportion" {
@@ -269,7 +269,7 @@ func FuzzJudge(f *testing.F) {
 			in.Reference.States = in.Current.States
 		}
 		in.Params = map[string]float64{detect.Alpha: alpha}
-		for _, d := range detect.All {
+		for _, d := range ofCells() {
 			got := d.Judge(in)
 			for _, v := range append([]float64{got.Statistic, got.Judged, got.Threshold, got.P, got.Unseen}, got.Cells...) {
 				if math.IsNaN(v) || math.IsInf(v, 0) {

@@ -17,7 +17,7 @@ var notFed = []string{"out_of_range", "wrong_type", "duplicates", "scouter_spc"}
 // Detectors lists the detectors that a monitor can have: those that need no more
 // than what is counted.
 func Detectors() []*detect.Detector {
-	return slices.DeleteFunc(detect.Every(), func(d *detect.Detector) bool {
+	return slices.DeleteFunc(slices.Clone(detect.All), func(d *detect.Detector) bool {
 		return d.Needs&^(detect.Order|detect.Bounds) != 0 || slices.Contains(notFed, d.Name)
 	})
 }
