@@ -23,6 +23,7 @@ const (
 	exitOK    = 0
 	exitError = 1 // the command ran and failed
 	exitUsage = 2 // the command line or a setting is wrong
+	exitDrift = 3 // something drifted, and the caller wants to know
 )
 
 type cli struct {
@@ -83,6 +84,9 @@ func run(ctx context.Context, args []string, con console) int {
 	kctx.Bind(con)
 	if err := kctx.Run(); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintf(con.err, "driftmesh: %s\n", explain(err))
+		if errors.Is(err, errDrifted) {
+			return exitDrift
+		}
 		return exitError
 	}
 	return exitOK
