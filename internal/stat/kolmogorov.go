@@ -148,9 +148,28 @@ func BridgeQuantile(p float64, grid []float64) float64 {
 	if len(grid) == 0 {
 		return 0
 	}
-	// The logarithm of the tail is nearly straight in λ².
+	tail := func(square float64) float64 { return Bridge(math.Sqrt(square), grid) }
+	miss := func(square float64) float64 { return math.Log(max(tail(square), math.SmallestNonzeroFloat64) / p) }
+	// The logarithm of the tail is nearly straight in λ², with slope −2 or a little
+	// more, and lies below that of the whole bridge: the secant takes a few steps
+	// until it is as good as the tail.
 	bound := KolmogorovQuantile(p)
-	return math.Sqrt(Invert(p, func(square float64) float64 { return Bridge(math.Sqrt(square), grid) }, bound*bound))
+	most := bound * bound
+	x, m := most, miss(most)
+	slope := -2.0
+	for range 8 {
+		if math.Abs(m) <= max(1e-10/p, 1e-12) {
+			return math.Sqrt(x)
+		}
+		next := x - m/slope
+		if !(next > 0 && next <= most) {
+			break
+		}
+		after := miss(next)
+		slope = (after - m) / (next - x)
+		x, m = next, after
+	}
+	return math.Sqrt(Invert(p, tail, most))
 }
 
 // Smirnov is the exact p-value of the greatest distance of two cumulative counts
