@@ -158,14 +158,21 @@ func (s *scheduler) settle(ctx context.Context, p *known, windows []store.Waitin
 	return nil
 }
 
-// close evaluates a window of a profile that wants it, if it is over; else it
-// waits until then.
+// close evaluates a window of an active profile that wants it, if it is over;
+// else it waits until then.
 func (s *scheduler) close(ctx context.Context, p *known, w store.Waiting, again time.Time) error {
 	end := timeOf(w.Minute + 1)
 	if over := end.Add(s.cfg.Grace); s.now().Before(over) {
 		return s.state.PostponeWindows(ctx, []store.Waiting{w}, over)
 	}
-	err := s.evaluateClosed(ctx, p, end)
+	active, err := s.state.Active(ctx, p.UID)
+	if err != nil {
+		return err
+	}
+	if !active {
+		return s.state.WindowsDone(ctx, []store.Waiting{w}, again)
+	}
+	err = s.evaluateClosed(ctx, p, end)
 	s.metrics.evaluated(store.TriggerClose, err, 1)
 	if err != nil {
 		return fmt.Errorf("evaluate closed window %s: %w", end.Format(time.RFC3339), err)

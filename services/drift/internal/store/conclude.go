@@ -46,6 +46,13 @@ type Conclusion struct {
 // the slot is in other hands by now, who will conclude it.
 func (s *State) Conclude(ctx context.Context, c Conclusion) error {
 	err := s.db.InTx(ctx, func(tx *sqlstate.Tx) error {
+		if c.Trigger == TriggerClose {
+			// Nobody holds a slot that would be lost with the profile's place.
+			var active bool
+			if err := isActive(ctx, tx, c.Profile.UID, &active); err != nil || !active {
+				return err
+			}
+		}
 		standings, open, err := c.load(ctx, tx)
 		if err != nil {
 			return err
@@ -252,7 +259,7 @@ func tell(ctx context.Context, tx *sqlstate.Tx, p *Registered, a *alert.Alert, c
 	e := alert.Event{
 		ID:     uuid.NewSHA1(events, fmt.Appendf(nil, "%s %s %d", a.ID, change, micros(at))).String(),
 		Tenant: a.Tenant, AlertID: a.ID, Change: change, Time: now, Profile: a.Profile, Title: p.Title(),
-		Monitor: a.Monitor, Detector: a.Detector, Count: a.Moved, RangeStart: a.RangeStart, RangeEnd: a.RangeEnd,
+		Monitor: a.Monitor, Detector: a.Detector, Reason: a.Reason, Count: a.Moved, RangeStart: a.RangeStart, RangeEnd: a.RangeEnd,
 	}
 	if m := p.Monitor(a.Monitor); m != nil {
 		e.Severity, e.Routes = m.Severity, m.Routes

@@ -42,7 +42,8 @@ type NewProfile struct {
 // CreateProfile registers a valid profile, with a fresh UUIDv7 and, when it has
 // none, the next minor version: 0.1.0 at first. A tenant's request that was done
 // before gives the profile made then. Errors: fault.Exists when the version is
-// there, fault.Invalid when it is no X.Y.Z.
+// there, fault.Invalid when it is no X.Y.Z. An active one takes the place of all
+// lower versions.
 func (s *State) CreateProfile(ctx context.Context, n NewProfile) (*Registered, error) {
 	made := *n.Profile
 	uid, err := uuid.NewV7()
@@ -64,7 +65,10 @@ func (s *State) CreateProfile(ctx context.Context, n NewProfile) (*Registered, e
 			return err
 		}
 		made.Version = v.String()
-		return insertProfile(ctx, tx, registered, v, n)
+		if err := insertProfile(ctx, tx, registered, v, n); err != nil || !n.Active {
+			return err
+		}
+		return supersede(ctx, tx, registered, v, registered.Created)
 	})
 	if errors.Is(err, fault.Exists) {
 		return nil, fault.Exists.Wrap(err, "profile %s exists already", registered.Title()).WithReason("PROFILE_EXISTS")
