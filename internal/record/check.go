@@ -155,7 +155,7 @@ func (c checker) value(i int, v *ingestv1.Feature, kind Kind) *refusal {
 		got, fits = "int", kind == Int || kind == Float || kind == Number
 	case *ingestv1.Feature_Float:
 		// Tools that know missing values only among floats make floats of ints.
-		got, fits = "float", kind == Float || kind == Number || kind == Int && whole(x.Float)
+		got, fits = "float", kind == Float || kind == Number || kind == Int && Whole(x.Float)
 	case *ingestv1.Feature_Bool:
 		got, fits = "bool", kind == Bool || kind == Category
 	case *ingestv1.Feature_String_:
@@ -170,8 +170,9 @@ func (c checker) value(i int, v *ingestv1.Feature, kind Kind) *refusal {
 	return nil
 }
 
-// whole reports whether a float stands for an int, or for one that is missing.
-func whole(f float64) bool {
+// Whole reports whether a float stands for an int, or, as NaN, for one that is
+// missing: the rule of a category of ints.
+func Whole(f float64) bool {
 	return math.IsNaN(f) || f == math.Trunc(f) && math.Abs(f) <= 1<<53
 }
 

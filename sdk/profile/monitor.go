@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"time"
-	_ "time/tzdata" // the same zones wherever a profile is made or evaluated
 )
 
 // Limits of monitors.

@@ -4,6 +4,7 @@ package cron
 import (
 	"strings"
 	"time"
+	_ "time/tzdata" // the same zones on every machine
 
 	"github.com/robfig/cron/v3"
 

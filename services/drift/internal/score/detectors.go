@@ -14,16 +14,16 @@ import (
 // find everything in order.
 var notFed = []string{"out_of_range", "wrong_type", "duplicates", "scouter_spc"}
 
-// Detectors lists the detectors that a monitor can have: those that need no more
-// than what is counted.
-func Detectors() []*detect.Detector {
-	return slices.DeleteFunc(slices.Clone(detect.All), func(d *detect.Detector) bool {
-		return d.Needs&^(detect.Order|detect.Bounds) != 0 || slices.Contains(notFed, d.Name)
-	})
-}
+// fed are the detectors that need no more than what is counted.
+var fed = slices.DeleteFunc(slices.Clone(detect.All), func(d *detect.Detector) bool {
+	return d.Needs&^(detect.Order|detect.Bounds) != 0 || slices.Contains(notFed, d.Name)
+})
+
+// Detectors lists the detectors that a monitor can have.
+func Detectors() []*detect.Detector { return slices.Clone(fed) }
 
 func find(name string) *detect.Detector {
-	for _, d := range Detectors() {
+	for _, d := range fed {
 		if d.Name == name {
 			return d
 		}
@@ -56,7 +56,7 @@ func Check(p *profile.Profile) (problems []string) {
 }
 
 func names() (all []string) {
-	for _, d := range Detectors() {
+	for _, d := range fed {
 		all = append(all, d.Name)
 	}
 	return all

@@ -48,8 +48,7 @@ func (s *State) Conclude(ctx context.Context, c Conclusion) error {
 	err := s.db.InTx(ctx, func(tx *sqlstate.Tx) error {
 		if c.Trigger == TriggerClose {
 			// Nobody holds a slot that would be lost with the profile's place.
-			var active bool
-			if err := isActive(ctx, tx, c.Profile.UID, &active); err != nil || !active {
+			if active, err := isActive(ctx, tx, c.Profile.UID); err != nil || !active {
 				return err
 			}
 		}

@@ -54,12 +54,13 @@ func closeAlerts(ctx context.Context, tx *sqlstate.Tx, p *Registered, reason str
 
 // Active reports whether the profile with that uid is evaluated by itself.
 func (s *State) Active(ctx context.Context, uid string) (active bool, err error) {
-	if err = isActive(ctx, s.db, uid, &active); err != nil {
+	if active, err = isActive(ctx, s.db, uid); err != nil {
 		return false, fmt.Errorf("look whether profile %s is active: %w", uid, err)
 	}
 	return active, nil
 }
 
-func isActive(ctx context.Context, q sqlstate.Querier, uid string, active *bool) error {
-	return q.QueryRow(ctx, `SELECT active FROM profiles WHERE uid = ?`, uid).Scan(active)
+func isActive(ctx context.Context, q sqlstate.Querier, uid string) (active bool, err error) {
+	err = q.QueryRow(ctx, `SELECT active FROM profiles WHERE uid = ?`, uid).Scan(&active)
+	return active, err
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+
+	rules "github.com/driftmesh/driftmesh/internal/record"
 )
 
 func (b *Batch) fill(index int, r *record, o Origin, p *Profile) Reason {
@@ -123,12 +125,12 @@ var boolText = [2][]byte{[]byte("false"), []byte("true")}
 func (v *value) whole() bool {
 	f := math.Float64frombits(v.bits)
 	switch {
+	case !rules.Whole(f):
+		return false
 	case math.IsNaN(f):
 		v.form = formMissing
-	case f == math.Trunc(f) && math.Abs(f) <= 1<<53:
-		v.form, v.bits = formInt, uint64(int64(f))
 	default:
-		return false
+		v.form, v.bits = formInt, uint64(int64(f))
 	}
 	return true
 }
