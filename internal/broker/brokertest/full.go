@@ -164,7 +164,10 @@ func (f *flood) arrives(e *env, c broker.Consumer, seen map[string]bool) {
 		ctx, cancel := context.WithTimeout(e.ctx, 15*time.Second)
 		b, err := c.Receive(ctx)
 		cancel()
-		require.NoError(e, err, "%d of %d acknowledged messages are lost, counted as lost: %d", missing, f.count(), e.lostMessages())
+		if err != nil {
+			lag, _ := e.b.Admin().Lag(e.ctx, e.topic, e.group) // tells a message that is gone from one that nobody holds
+			require.NoError(e, err, "%d of %d acknowledged messages do not come, counted as lost: %d, lag: %+v", missing, f.count(), e.lostMessages(), lag)
+		}
 		note(b, seen)
 		require.NoError(e, b.Ack(e.ctx))
 	}

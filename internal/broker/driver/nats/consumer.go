@@ -235,10 +235,15 @@ func (k *consumer) Close(ctx context.Context) error {
 		k.mu.Lock()
 		leases := slices.Collect(maps.Keys(k.leases))
 		k.mu.Unlock()
+		// First the leases end and the subscription, then everything is given back: a
+		// pull of ours that still stands would be given it, and nobody would read it.
+		for _, l := range leases {
+			l.cancel(broker.ErrLeaseLost)
+		}
+		k.release(ctx)
 		for _, l := range leases {
 			l.abandon()
 		}
-		k.release(ctx)
 		if k.link.nc.IsConnected() {
 			ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 			defer cancel()
