@@ -20,7 +20,7 @@ import (
 )
 
 // Record is one fact about one prediction, call or step, made by [Features],
-// [Metrics] or [Context]. It is immutable: the With methods return a copy that
+// [Labels], [Metrics] or [Context]. It is immutable: the With methods return a copy that
 // shares the values.
 type Record struct {
 	profile string
@@ -75,6 +75,23 @@ func Features(profile string, values ...Value) Record {
 	return r
 }
 
+// Labels are what became known later of the features record with that id, such
+// as what the prediction should have been: values of features of the same
+// profile, in the place of those that the record came with. They may come before
+// the record; of several the one with the latest time counts.
+func Labels(profile, id string, values ...Value) Record {
+	r := Features(profile, values...).WithID(id)
+	features := r.body
+	r.body = func(to *ingestv1.Record) {
+		features(to)
+		to.Body = &ingestv1.Record_Labels{Labels: to.GetFeatures()}
+	}
+	if id == "" && r.err == nil {
+		r.err = errors.New("labels need the id of the record that they are of")
+	}
+	return r
+}
+
 // Metrics are numbers measured about a model, by name. They must be finite. The
 // map is copied.
 func Metrics(profile string, values map[string]float64) Record {
@@ -124,7 +141,7 @@ func (r Record) message(ctx context.Context, now time.Time) (*ingestv1.Record, e
 		return nil, fmt.Errorf("record for %q: %w", r.profile, r.err)
 	}
 	if r.body == nil {
-		return nil, errors.New("the record is empty: make it with Features, Metrics or Context")
+		return nil, errors.New("the record is empty: make it with Features, Labels, Metrics or Context")
 	}
 	m := &ingestv1.Record{Id: r.id, Profile: r.profile}
 	if m.Id == "" {

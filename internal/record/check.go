@@ -113,30 +113,35 @@ func days(d time.Duration) string {
 func (c checker) body(r *ingestv1.Record, p *Profile) *refusal {
 	switch b := r.GetBody().(type) {
 	case *ingestv1.Record_Features:
-		return c.features(b.Features, p)
+		return c.features("features", b.Features, p)
 	case *ingestv1.Record_Metrics:
 		return c.metrics(b.Metrics)
 	case *ingestv1.Record_Context:
 		return c.context(b.Context)
+	case *ingestv1.Record_Labels:
+		if r.GetId() == "" {
+			return refuse("id", ReasonID, "is required: it names the record that the labels are of")
+		}
+		return c.features("labels", b.Labels, p)
 	}
-	return refuse("", ReasonEmpty, "has neither features nor metrics nor context")
+	return refuse("", ReasonEmpty, "has neither features nor metrics nor context nor labels")
 }
 
-func (c checker) features(f *ingestv1.Features, p *Profile) *refusal {
+func (c checker) features(list string, f *ingestv1.Features, p *Profile) *refusal {
 	if len(f.GetValues()) == 0 {
-		return refuse("features.values", ReasonEmpty, "is empty")
+		return refuse(list+".values", ReasonEmpty, "is empty")
 	}
 	clear(c.names)
 	for i, v := range f.GetValues() {
 		kind, known := p.Features[v.GetName()]
 		if !known {
-			return refuse(at("features", i, "name"), ReasonUnknownFeature, "the profile has no feature %q", clip(v.GetName()))
+			return refuse(at(list, i, "name"), ReasonUnknownFeature, "the profile has no feature %q", clip(v.GetName()))
 		}
 		if _, twice := c.names[v.GetName()]; twice {
-			return refuse(at("features", i, "name"), ReasonDuplicate, "the feature %q stands twice", v.GetName())
+			return refuse(at(list, i, "name"), ReasonDuplicate, "the feature %q stands twice", v.GetName())
 		}
 		c.names[v.GetName()] = struct{}{}
-		if no := c.value(i, v, kind); no != nil {
+		if no := c.value(list, i, v, kind); no != nil {
 			return no
 		}
 	}
@@ -145,7 +150,7 @@ func (c checker) features(f *ingestv1.Features, p *Profile) *refusal {
 
 // value checks one value; NaN and the infinities are values of their own, and
 // no value at all is a missing one.
-func (c checker) value(i int, v *ingestv1.Feature, kind Kind) *refusal {
+func (c checker) value(list string, i int, v *ingestv1.Feature, kind Kind) *refusal {
 	var got string
 	var fits bool
 	switch x := v.GetValue().(type) {
@@ -161,11 +166,11 @@ func (c checker) value(i int, v *ingestv1.Feature, kind Kind) *refusal {
 	case *ingestv1.Feature_String_:
 		got, fits = "string", kind == Text || kind == Category
 		if len(x.String_) > maxText {
-			return refuse(at("features", i, got), ReasonTooLarge, "has %d bytes, at most %d are allowed", len(x.String_), maxText)
+			return refuse(at(list, i, got), ReasonTooLarge, "has %d bytes, at most %d are allowed", len(x.String_), maxText)
 		}
 	}
 	if !fits {
-		return refuse(at("features", i, got), ReasonType, "the profile's feature %q is of type %s", v.GetName(), kind)
+		return refuse(at(list, i, got), ReasonType, "the profile's feature %q is of type %s", v.GetName(), kind)
 	}
 	return nil
 }

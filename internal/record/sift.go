@@ -64,8 +64,12 @@ func (t *Tally) add(i int, r *ingestv1.Record, no *refusal) {
 	}
 }
 
-// recordKey is what names a record within its tenant.
-type recordKey struct{ profile, id string }
+// recordKey is what names a record within its tenant. Labels share the id with
+// the record that they are of.
+type recordKey struct {
+	profile, id string
+	labels      bool
+}
 
 // Sieve tells good records from bad ones. Make it with NewSieve; it is safe for
 // concurrent use.
@@ -149,7 +153,7 @@ func (c checker) whole(i int, r *ingestv1.Record, p *Profile, seen map[recordKey
 	if r.GetId() == "" {
 		r.Id = c.newID(i)
 	}
-	key := recordKey{p.UID, r.GetId()}
+	key := recordKey{p.UID, r.GetId(), r.GetLabels() != nil}
 	if _, twice := seen[key]; twice {
 		return refuse("id", ReasonDuplicateID, "stands twice in the batch; only the first counts")
 	}

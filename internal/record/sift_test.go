@@ -87,3 +87,22 @@ func TestCut(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, none)
 }
+
+func TestLabelsNameTheirRecord(t *testing.T) {
+	t.Parallel()
+	labels := func(id string) *ingestv1.Record {
+		r := acid(id, "wine")
+		r.Body = &ingestv1.Record_Labels{Labels: r.GetFeatures()}
+		return r
+	}
+	unknown := labels("b")
+	unknown.GetLabels().Values[0].Name = "sugar"
+	v, err := record.NewSieve(record.Limits{}, oneProfile{}).Sift(t.Context(), record.Batch{
+		Tenant: "acme", Now: time.Unix(1e9, 0), MaxRecord: 1000,
+		Records: []*ingestv1.Record{acid("a", "wine"), labels("a"), labels("a"), labels(""), unknown},
+	})
+	require.NoError(t, err)
+	require.Equal(t, []int{0, 1}, v.Index, "a record and its labels share an id")
+	require.Equal(t, map[string]uint64{record.ReasonDuplicateID: 1, record.ReasonID: 1, record.ReasonUnknownFeature: 1}, v.Rejected.ByReason)
+	require.Equal(t, "labels.values[0].name", v.Rejected.Described[2].GetField())
+}

@@ -63,7 +63,8 @@ func (m *metrics) wrote(b *store.Block) {
 	m.records.WithLabelValues("features").Add(float64(rows.Observations))
 	m.records.WithLabelValues("metrics").Add(float64(rows.Metrics))
 	m.records.WithLabelValues("context").Add(float64(rows.Contexts))
-	m.batchRows.Observe(float64(rows.Observations + rows.Metrics + rows.Contexts))
+	m.records.WithLabelValues("labels").Add(float64(rows.Labels))
+	m.batchRows.Observe(float64(rows.Observations + rows.Metrics + rows.Contexts + rows.Labels))
 	for reason, n := range b.Rejected() {
 		m.rejected.WithLabelValues(string(reason)).Add(float64(n))
 		m.records.WithLabelValues("rejected").Add(float64(n))

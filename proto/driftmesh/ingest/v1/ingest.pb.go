@@ -101,6 +101,7 @@ type Record struct {
 	//	*Record_Features
 	//	*Record_Metrics
 	//	*Record_Context
+	//	*Record_Labels
 	Body          isRecord_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -205,6 +206,15 @@ func (x *Record) GetContext() *Context {
 	return nil
 }
 
+func (x *Record) GetLabels() *Features {
+	if x != nil {
+		if x, ok := x.Body.(*Record_Labels); ok {
+			return x.Labels
+		}
+	}
+	return nil
+}
+
 type isRecord_Body interface {
 	isRecord_Body()
 }
@@ -224,14 +234,22 @@ type Record_Context struct {
 	Context *Context `protobuf:"bytes,12,opt,name=context,proto3,oneof"`
 }
 
+type Record_Labels struct {
+	// What became known later of the features record with this id, such as
+	// whether the prediction was right. See Record.id: it is required here.
+	Labels *Features `protobuf:"bytes,13,opt,name=labels,proto3,oneof"`
+}
+
 func (*Record_Features) isRecord_Body() {}
 
 func (*Record_Metrics) isRecord_Body() {}
 
 func (*Record_Context) isRecord_Body() {}
 
+func (*Record_Labels) isRecord_Body() {}
+
 // Features are the values of one model input. A feature of the profile that is
-// not named counts as missing.
+// not named counts as missing; among labels, it stays what it was.
 type Features struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most one per name.
@@ -1248,7 +1266,7 @@ var File_driftmesh_ingest_v1_ingest_proto protoreflect.FileDescriptor
 
 const file_driftmesh_ingest_v1_ingest_proto_rawDesc = "" +
 	"\n" +
-	" driftmesh/ingest/v1/ingest.proto\x12\x13driftmesh.ingest.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe8\x02\n" +
+	" driftmesh/ingest/v1/ingest.proto\x12\x13driftmesh.ingest.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x03\n" +
 	"\x06Record\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
 	"\n" +
@@ -1261,7 +1279,8 @@ const file_driftmesh_ingest_v1_ingest_proto_rawDesc = "" +
 	"\bfeatures\x18\n" +
 	" \x01(\v2\x1d.driftmesh.ingest.v1.FeaturesH\x00R\bfeatures\x128\n" +
 	"\ametrics\x18\v \x01(\v2\x1c.driftmesh.ingest.v1.MetricsH\x00R\ametrics\x128\n" +
-	"\acontext\x18\f \x01(\v2\x1c.driftmesh.ingest.v1.ContextH\x00R\acontextB\x06\n" +
+	"\acontext\x18\f \x01(\v2\x1c.driftmesh.ingest.v1.ContextH\x00R\acontext\x127\n" +
+	"\x06labels\x18\r \x01(\v2\x1d.driftmesh.ingest.v1.FeaturesH\x00R\x06labelsB\x06\n" +
 	"\x04body\"@\n" +
 	"\bFeatures\x124\n" +
 	"\x06values\x18\x01 \x03(\v2\x1c.driftmesh.ingest.v1.FeatureR\x06values\"\xbc\x01\n" +
@@ -1383,31 +1402,32 @@ var file_driftmesh_ingest_v1_ingest_proto_depIdxs = []int32{
 	2,  // 1: driftmesh.ingest.v1.Record.features:type_name -> driftmesh.ingest.v1.Features
 	5,  // 2: driftmesh.ingest.v1.Record.metrics:type_name -> driftmesh.ingest.v1.Metrics
 	7,  // 3: driftmesh.ingest.v1.Record.context:type_name -> driftmesh.ingest.v1.Context
-	3,  // 4: driftmesh.ingest.v1.Features.values:type_name -> driftmesh.ingest.v1.Feature
-	4,  // 5: driftmesh.ingest.v1.Feature.missing:type_name -> driftmesh.ingest.v1.Missing
-	6,  // 6: driftmesh.ingest.v1.Metrics.values:type_name -> driftmesh.ingest.v1.Metric
-	1,  // 7: driftmesh.ingest.v1.PublishRecordsRequest.records:type_name -> driftmesh.ingest.v1.Record
-	10, // 8: driftmesh.ingest.v1.PublishRecordsResponse.rejections:type_name -> driftmesh.ingest.v1.Rejection
-	1,  // 9: driftmesh.ingest.v1.StreamRecordsRequest.records:type_name -> driftmesh.ingest.v1.Record
-	10, // 10: driftmesh.ingest.v1.StreamRecordsResponse.rejections:type_name -> driftmesh.ingest.v1.Rejection
-	1,  // 11: driftmesh.ingest.v1.ExchangeRecordsRequest.records:type_name -> driftmesh.ingest.v1.Record
-	10, // 12: driftmesh.ingest.v1.ExchangeRecordsResponse.rejections:type_name -> driftmesh.ingest.v1.Rejection
-	0,  // 13: driftmesh.ingest.v1.TailRequest.signal:type_name -> driftmesh.ingest.v1.Signal
-	17, // 14: driftmesh.ingest.v1.TailRequest.attributes:type_name -> driftmesh.ingest.v1.TailRequest.AttributesEntry
-	1,  // 15: driftmesh.ingest.v1.TailResponse.record:type_name -> driftmesh.ingest.v1.Record
-	8,  // 16: driftmesh.ingest.v1.IngestService.PublishRecords:input_type -> driftmesh.ingest.v1.PublishRecordsRequest
-	11, // 17: driftmesh.ingest.v1.IngestService.StreamRecords:input_type -> driftmesh.ingest.v1.StreamRecordsRequest
-	13, // 18: driftmesh.ingest.v1.IngestService.ExchangeRecords:input_type -> driftmesh.ingest.v1.ExchangeRecordsRequest
-	15, // 19: driftmesh.ingest.v1.IngestService.Tail:input_type -> driftmesh.ingest.v1.TailRequest
-	9,  // 20: driftmesh.ingest.v1.IngestService.PublishRecords:output_type -> driftmesh.ingest.v1.PublishRecordsResponse
-	12, // 21: driftmesh.ingest.v1.IngestService.StreamRecords:output_type -> driftmesh.ingest.v1.StreamRecordsResponse
-	14, // 22: driftmesh.ingest.v1.IngestService.ExchangeRecords:output_type -> driftmesh.ingest.v1.ExchangeRecordsResponse
-	16, // 23: driftmesh.ingest.v1.IngestService.Tail:output_type -> driftmesh.ingest.v1.TailResponse
-	20, // [20:24] is the sub-list for method output_type
-	16, // [16:20] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	2,  // 4: driftmesh.ingest.v1.Record.labels:type_name -> driftmesh.ingest.v1.Features
+	3,  // 5: driftmesh.ingest.v1.Features.values:type_name -> driftmesh.ingest.v1.Feature
+	4,  // 6: driftmesh.ingest.v1.Feature.missing:type_name -> driftmesh.ingest.v1.Missing
+	6,  // 7: driftmesh.ingest.v1.Metrics.values:type_name -> driftmesh.ingest.v1.Metric
+	1,  // 8: driftmesh.ingest.v1.PublishRecordsRequest.records:type_name -> driftmesh.ingest.v1.Record
+	10, // 9: driftmesh.ingest.v1.PublishRecordsResponse.rejections:type_name -> driftmesh.ingest.v1.Rejection
+	1,  // 10: driftmesh.ingest.v1.StreamRecordsRequest.records:type_name -> driftmesh.ingest.v1.Record
+	10, // 11: driftmesh.ingest.v1.StreamRecordsResponse.rejections:type_name -> driftmesh.ingest.v1.Rejection
+	1,  // 12: driftmesh.ingest.v1.ExchangeRecordsRequest.records:type_name -> driftmesh.ingest.v1.Record
+	10, // 13: driftmesh.ingest.v1.ExchangeRecordsResponse.rejections:type_name -> driftmesh.ingest.v1.Rejection
+	0,  // 14: driftmesh.ingest.v1.TailRequest.signal:type_name -> driftmesh.ingest.v1.Signal
+	17, // 15: driftmesh.ingest.v1.TailRequest.attributes:type_name -> driftmesh.ingest.v1.TailRequest.AttributesEntry
+	1,  // 16: driftmesh.ingest.v1.TailResponse.record:type_name -> driftmesh.ingest.v1.Record
+	8,  // 17: driftmesh.ingest.v1.IngestService.PublishRecords:input_type -> driftmesh.ingest.v1.PublishRecordsRequest
+	11, // 18: driftmesh.ingest.v1.IngestService.StreamRecords:input_type -> driftmesh.ingest.v1.StreamRecordsRequest
+	13, // 19: driftmesh.ingest.v1.IngestService.ExchangeRecords:input_type -> driftmesh.ingest.v1.ExchangeRecordsRequest
+	15, // 20: driftmesh.ingest.v1.IngestService.Tail:input_type -> driftmesh.ingest.v1.TailRequest
+	9,  // 21: driftmesh.ingest.v1.IngestService.PublishRecords:output_type -> driftmesh.ingest.v1.PublishRecordsResponse
+	12, // 22: driftmesh.ingest.v1.IngestService.StreamRecords:output_type -> driftmesh.ingest.v1.StreamRecordsResponse
+	14, // 23: driftmesh.ingest.v1.IngestService.ExchangeRecords:output_type -> driftmesh.ingest.v1.ExchangeRecordsResponse
+	16, // 24: driftmesh.ingest.v1.IngestService.Tail:output_type -> driftmesh.ingest.v1.TailResponse
+	21, // [21:25] is the sub-list for method output_type
+	17, // [17:21] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_ingest_v1_ingest_proto_init() }
@@ -1419,6 +1439,7 @@ func file_driftmesh_ingest_v1_ingest_proto_init() {
 		(*Record_Features)(nil),
 		(*Record_Metrics)(nil),
 		(*Record_Context)(nil),
+		(*Record_Labels)(nil),
 	}
 	file_driftmesh_ingest_v1_ingest_proto_msgTypes[2].OneofWrappers = []any{
 		(*Feature_Int)(nil),

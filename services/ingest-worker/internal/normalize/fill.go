@@ -21,6 +21,9 @@ func (b *Batch) fill(index int, r *record, o Origin, p *Profile) Reason {
 	}
 	row.Profile = p.uid
 	if row.ID = r.id; len(r.id) == 0 {
+		if r.body == bodyLabels { // of which record?
+			return InvalidID
+		}
 		b.scratch = strconv.AppendInt(append(append(b.scratch[:0], o.MessageID...), '/'), int64(index), 10)
 		row.ID = bytes.Clone(b.scratch)
 	}
@@ -46,6 +49,9 @@ func (b *Batch) fillBody(r *record, p *Profile) Reason {
 	switch r.body {
 	case bodyFeatures:
 		b.row.Body = Features
+		return b.fillFeatures(values, p)
+	case bodyLabels:
+		b.row.Body = Labels
 		return b.fillFeatures(values, p)
 	case bodyMetrics:
 		b.row.Body = Metrics

@@ -60,7 +60,11 @@ func compare(t *testing.T, r *ingestv1.Record, row *normalize.Row) {
 	}
 	switch body := r.Body.(type) {
 	case *ingestv1.Record_Features:
+		require.Equal(t, normalize.Features, row.Body)
 		compareFeatures(t, body.Features, row)
+	case *ingestv1.Record_Labels:
+		require.Equal(t, normalize.Labels, row.Body)
+		compareFeatures(t, body.Labels, row)
 	case *ingestv1.Record_Metrics:
 		require.Equal(t, normalize.Metrics, row.Body)
 		require.Len(t, row.Names, len(body.Metrics.Values))
@@ -70,7 +74,6 @@ func compare(t *testing.T, r *ingestv1.Record, row *normalize.Row) {
 }
 
 func compareFeatures(t *testing.T, f *ingestv1.Features, row *normalize.Row) {
-	require.Equal(t, normalize.Features, row.Body)
 	var acid *ingestv1.Feature
 	for _, v := range f.Values {
 		if v.Name == "acid" {

@@ -209,6 +209,22 @@ func TestMetricsAndContexts(t *testing.T) {
 	require.True(t, bytes.Equal([]byte(`{"in": "a"}`), out.rows[1].JSON), "byte by byte")
 }
 
+func labels(values ...*ingestv1.Feature) *ingestv1.Record {
+	r := features()
+	r.Body = &ingestv1.Record_Labels{Labels: &ingestv1.Features{Values: values}}
+	return r
+}
+
+func TestLabels(t *testing.T) {
+	t.Parallel()
+	out := run(t, encode(t, features(float("acid", 1)), labels(float("acid", 1))))
+	require.Empty(t, out.rejected)
+	require.Equal(t, normalize.Labels, out.rows[1].Body)
+	require.Equal(t, out.rows[0].Numbers, out.rows[1].Numbers)
+	require.Equal(t, out.rows[0].NumberStates, out.rows[1].NumberStates)
+	require.NotEqual(t, out.rows[0].Hash, out.rows[1].Hash)
+}
+
 func TestBadRecordsAreRejectedAlone(t *testing.T) {
 	t.Parallel()
 	edit := func(change func(*ingestv1.Record)) *ingestv1.Record {
@@ -236,6 +252,13 @@ func TestBadRecordsAreRejectedAlone(t *testing.T) {
 		{normalize.UnknownProfile, edit(func(r *ingestv1.Record) { r.Profile = uuid.NewString() })},
 		{normalize.Empty, edit(func(r *ingestv1.Record) { r.Body = nil })},
 		{normalize.Empty, features()},
+		{normalize.Empty, labels()},
+		{normalize.UnknownFeature, labels(float("sugar", 1))},
+		{normalize.InvalidID, func() *ingestv1.Record {
+			r := labels(float("acid", 1))
+			r.Id = ""
+			return r
+		}()},
 		{normalize.UnknownFeature, features(float("sugar", 1))},
 		{normalize.DuplicateName, features(float("acid", 1), missing("acid"))},
 		{normalize.TypeMismatch, features(text("acid", "1"))},

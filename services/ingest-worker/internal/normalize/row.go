@@ -30,6 +30,7 @@ const (
 	Features Body = iota // Numbers, Categories and their states
 	Metrics              // Names and Values
 	Context              // JSON
+	Labels               // as Features; what is missing is not said
 )
 
 // Row is one record, normalized. It and everything it points to is valid until
@@ -143,7 +144,7 @@ func (r *Row) canonical(b []byte) []byte {
 	b = append(b, r.TraceID[:]...)
 	b = append(b, r.SpanID[:]...)
 	switch r.Body {
-	case Features:
+	case Features, Labels:
 		for i, f := range r.Numbers {
 			b = append(b, byte(r.NumberStates[i]))
 			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(f))

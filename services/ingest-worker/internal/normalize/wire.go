@@ -20,6 +20,7 @@ const (
 	recordFeatures    = 10
 	recordMetrics     = 11
 	recordContext     = 12
+	recordLabels      = 13
 
 	timeSeconds = 1
 	timeNanos   = 2
@@ -49,6 +50,7 @@ const (
 	bodyFeatures
 	bodyMetrics
 	bodyContext
+	bodyLabels
 )
 
 // form is how a value came.
@@ -166,6 +168,9 @@ func (b *Batch) recordField(r *record, num protowire.Number, v []byte) Reason {
 	case recordContext:
 		b.begin(r, bodyContext)
 		return r.context(v)
+	case recordLabels:
+		b.begin(r, bodyLabels)
+		return b.list(v, b.feature)
 	default: // unknown, and allowed to be
 		return ""
 	}

@@ -38,6 +38,7 @@ type Touch struct {
 // what is stored now.
 type Block struct {
 	observations observations
+	labels       observations
 	metrics      metrics
 	contexts     contexts
 	ledger       ledger
@@ -52,9 +53,10 @@ type Block struct {
 	rejected map[string]uint32
 	total    map[normalize.Reason]int
 
-	touched map[touchKey]*touch
-	last    *touch // of the row before
-	lastKey touchKey
+	touched  map[touchKey]*touch
+	labelled map[touchKey][]string // ids of records that labels in the columns are of
+	last     *touch                // of the row before
+	lastKey  touchKey
 }
 
 type touchKey struct {
@@ -72,14 +74,15 @@ type touch struct {
 var _ normalize.Sink = (*Block)(nil)
 
 // Rows counts records by table.
-type Rows struct{ Observations, Metrics, Contexts int }
+type Rows struct{ Observations, Metrics, Contexts, Labels int }
 
 // NewBlock makes an empty block that is full at about so many bytes.
 func NewBlock(limit int) *Block {
 	return &Block{
 		limit:        limit,
-		observations: newObservations(), metrics: newMetrics(), contexts: newContexts(), ledger: newLedger(),
+		observations: newObservations(), labels: newObservations(), metrics: newMetrics(), contexts: newContexts(), ledger: newLedger(),
 		rejected: map[string]uint32{}, total: map[normalize.Reason]int{}, touched: map[touchKey]*touch{},
+		labelled: map[touchKey][]string{},
 	}
 }
 
@@ -95,6 +98,8 @@ func (b *Block) Reset() {
 // message at hand, the touched windows and the counts.
 func (b *Block) Written() {
 	b.observations.reset()
+	b.labels.reset()
+	clear(b.labelled)
 	b.metrics.reset()
 	b.contexts.reset()
 	b.ledger.reset()
@@ -124,6 +129,10 @@ func (b *Block) Row(r *normalize.Row) {
 	case normalize.Context:
 		b.rows.Contexts++
 		b.bytes += b.contexts.append(b, r)
+	case normalize.Labels:
+		b.rows.Labels++
+		b.bytes += b.labels.append(b, r) + len(r.ID)
+		b.label(r)
 	}
 }
 
@@ -149,18 +158,31 @@ func (b *Block) Dead(m Message, count int, reason string) {
 	b.messages++
 }
 
+// at is the entry of a profile in touched, for a row of the message at hand.
+func (b *Block) at(k touchKey) *touch {
+	t, ok := b.touched[k]
+	if !ok {
+		t = &touch{minutes: map[int64]struct{}{}, last: -1, message: b.messages, traced: b.current.Traced}
+		b.touched[k] = t
+	}
+	if b.current.Traced && !t.traced {
+		t.message, t.traced = b.messages, true
+	}
+	return t
+}
+
+// label remembers whose windows are touched by labels: which they are, the store
+// knows.
+func (b *Block) label(r *normalize.Row) {
+	k := touchKey{b.current.Tenant, r.Profile}
+	b.at(k)
+	b.labelled[k] = append(b.labelled[k], string(r.ID))
+}
+
 func (b *Block) touch(r *normalize.Row) {
 	k := touchKey{b.current.Tenant, r.Profile}
 	if b.last == nil || b.lastKey != k {
-		t, ok := b.touched[k]
-		if !ok {
-			t = &touch{minutes: map[int64]struct{}{}, last: -1, message: b.messages, traced: b.current.Traced}
-			b.touched[k] = t
-		}
-		if b.current.Traced && !t.traced {
-			t.message, t.traced = b.messages, true
-		}
-		b.last, b.lastKey = t, k
+		b.last, b.lastKey = b.at(k), k
 	}
 	if minute := r.Minute(); minute != b.last.last {
 		b.last.minutes[minute] = struct{}{}
@@ -172,6 +194,9 @@ func (b *Block) touch(r *normalize.Row) {
 func (b *Block) Touched() []Touch {
 	out := make([]Touch, 0, len(b.touched))
 	for k, t := range b.touched {
+		if len(t.minutes) == 0 {
+			continue // labels of records that did not come yet
+		}
 		minutes := make([]int64, 0, len(t.minutes))
 		for m := range t.minutes {
 			minutes = append(minutes, m)

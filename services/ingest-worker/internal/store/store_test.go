@@ -146,6 +146,63 @@ func TestMetricsAndContexts(t *testing.T) {
 	require.Equal(t, uint64(3), settled(t, db, "a")[0].GetWritten())
 }
 
+func label(id string, at time.Time, value float64) normalize.Row {
+	l := row(wine, id, 0, value)
+	l.Body, l.EventTime = normalize.Labels, at.UnixNano()
+	return l
+}
+
+// Labels come when they come: they touch the windows of the records they are of.
+func TestLabelsTouchTheWindowsOfTheirRecords(t *testing.T) {
+	db, s := open(t)
+	minute := start.Unix() / 60
+	b := store.NewBlock(roomy)
+	fill(b, message("a", "m1", 1), row(wine, "x", 3, 1), row(wine, "y", 4, 1), row(beer, "x", 9, 1))
+	require.NoError(t, s.Write(t.Context(), b))
+	for _, c := range []struct {
+		why  string
+		ids  []string
+		want []int64
+	}{
+		{"of one", []string{"x"}, []int64{minute + 3}},
+		{"of both and of one that did not come yet", []string{"y", "x", "z"}, []int64{minute + 3, minute + 4}},
+		{"of none that came", []string{"z"}, nil},
+	} {
+		b.Reset()
+		var rows []normalize.Row
+		for _, id := range c.ids {
+			rows = append(rows, label(id, start.Add(time.Hour), 7))
+		}
+		fill(b, message("a", "of "+c.why, 2), rows...)
+		require.NoError(t, s.Write(t.Context(), b))
+		if c.want == nil {
+			require.Empty(t, b.Touched(), c.why)
+			continue
+		}
+		require.Equal(t, []store.Touch{{Tenant: "a", Profile: wine, Minutes: c.want}}, b.Touched(), c.why)
+	}
+	b.Reset()
+	fill(b, message("b", "m3", 1), label("x", start, 7))
+	require.NoError(t, s.Write(t.Context(), b))
+	require.Empty(t, b.Touched(), "another tenant's")
+	require.Equal(t, uint64(3), count(t, db, "SELECT count() FROM observations"))
+}
+
+// The latest label of a record counts, whatever came first.
+func TestTheLatestLabelCounts(t *testing.T) {
+	db, s := open(t)
+	later, earlier := label("x", start.Add(time.Hour), 1), label("x", start, 2)
+	earlier.Hash = math.MaxUint64
+	for tenant, rows := range map[string][]normalize.Row{"a": {later, earlier}, "b": {earlier, later}} {
+		for i, r := range rows {
+			b := store.NewBlock(roomy)
+			fill(b, message(tenant, fmt.Sprint("m", i), uint64(i+1)), r)
+			require.NoError(t, s.Write(t.Context(), b))
+		}
+		require.Equal(t, uint64(1), count(t, db, "SELECT sum(Numbers[1])::UInt64 FROM labels FINAL WHERE Tenant = {tenant:String}", clickhouse.Named("tenant", tenant)))
+	}
+}
+
 // Whatever the order, the grouping and the number of writes, the same rows
 // remain, also of conflicting ones.
 func TestShufflesAndRepeatsChangeNothing(t *testing.T) {
@@ -265,5 +322,5 @@ func TestMigrateTwiceAndTogether(t *testing.T) {
 	for range 3 {
 		require.NoError(t, <-errs)
 	}
-	require.Equal(t, uint64(7), count(t, db, "SELECT count() FROM migrations FINAL WHERE Service = 'ingest-worker'"))
+	require.Equal(t, uint64(8), count(t, db, "SELECT count() FROM migrations FINAL WHERE Service = 'ingest-worker'"))
 }
