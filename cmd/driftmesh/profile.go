@@ -39,6 +39,7 @@ type profileCreateCmd struct {
 	Lookback   time.Duration `help:"How much event time an evaluation covers; 0 means back to the one before." default:"0"`
 	Correction string        `help:"How the significance is kept over all features and monitors." enum:"benjamini_hochberg,holm,bonferroni,none" default:"benjamini_hochberg"`
 	Monitor    monitorFlags  `embed:""`
+	Outcome    outcomeFlags  `embed:""`
 	Inactive   bool          `help:"Register without a schedule for now."`
 }
 
@@ -98,7 +99,7 @@ func (c profileCreateCmd) Run(ctx context.Context, con console) error {
 	made, err := reference.Profile(ctx, c.Reference, profile.Options{
 		Space: c.Space, Name: c.Name, Version: c.ModelVer, Binning: binning, Features: c.Features, Categories: c.Categories,
 		Schedule:   profile.Schedule{Cron: c.Schedule, Zone: c.Zone, OnClose: c.OnClose, Lookback: c.Lookback},
-		Correction: profile.Correction(c.Correction), Monitors: monitors,
+		Correction: profile.Correction(c.Correction), Monitors: monitors, Outcome: c.Outcome.outcome(),
 	}, progress.reference)
 	progress.end()
 	if err != nil {

@@ -17,6 +17,7 @@ type Builder struct {
 	added bool
 	first string // the column that the others' lengths are held against
 	rows  int
+	kept  outcomes
 
 	// Room for the values of one numeric column and for sorting them, kept from
 	// one column to the next.
@@ -51,6 +52,9 @@ func (b *Builder) Add(c *Column) error {
 		return nil
 	}
 	b.profile.Features = append(b.profile.Features, f)
+	if b.profile.Outcome != nil {
+		b.kept.keep(b.profile.Outcome, c)
+	}
 	return nil
 }
 
@@ -74,6 +78,9 @@ func (b *Builder) Profile() (*Profile, error) {
 	}
 	if err := p.Validate(); err != nil {
 		return nil, err
+	}
+	if p.Outcome != nil {
+		b.kept.compare(&p)
 	}
 	return &p, nil
 }

@@ -1,6 +1,9 @@
 package profile
 
-import "math"
+import (
+	"math"
+	"strconv"
+)
 
 // ValueType is the type of the values of a column.
 type ValueType string
@@ -59,6 +62,14 @@ func (c *Column) Len() int {
 		return len(c.Numbers)
 	}
 	return len(c.Texts)
+}
+
+// text is a value as a category.
+func (c *Column) text(row int) string {
+	if c.Type.Kind() == Category {
+		return c.Texts[row]
+	}
+	return strconv.FormatInt(int64(c.Numbers[row]), 10)
 }
 
 func (c *Column) missing(row int) bool { return c.Missing != nil && c.Missing[row] }

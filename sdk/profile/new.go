@@ -27,6 +27,9 @@ type Options struct {
 	Correction Correction
 	// Monitors say what is judged and how; none means [DefaultMonitor].
 	Monitors []Monitor
+	// Outcome names the columns with predictions and with what came true; its
+	// Reference is made from them. Nil when there are none.
+	Outcome *Outcome
 }
 
 // New makes a profile from reference columns, which must have equal lengths. It
@@ -71,6 +74,11 @@ func NewBuilder(columns []string, opts Options) (*Builder, error) {
 	p.FillDefaults()
 	if err := p.Binning.Validate(); err != nil {
 		return nil, err
+	}
+	if opts.Outcome != nil {
+		o := *opts.Outcome
+		o.Reference = nil
+		p.Outcome = &o
 	}
 	b := &Builder{opts: opts, profile: p}
 	for _, name := range opts.Categories {

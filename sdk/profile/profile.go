@@ -43,6 +43,9 @@ type Profile struct {
 	Correction Correction
 	// Monitors say what is judged and how. None means [DefaultMonitor].
 	Monitors []Monitor
+	// Outcome says which features hold predictions and what came true; nil when
+	// none do.
+	Outcome *Outcome
 }
 
 // FillDefaults gives what is not set its default. Profiles made by [New], read
@@ -94,6 +97,7 @@ func (p *Profile) Validate() error {
 	problems = append(problems, p.checkFeatures()...)
 	problems = append(problems, p.checkSchedule()...)
 	problems = append(problems, p.checkMonitors()...)
+	problems = append(problems, p.checkOutcome()...)
 	return errors.Join(problems...)
 }
 

@@ -75,6 +75,7 @@ func Outline(p *profile.Profile) *driftv1.Profile {
 	for i := range p.Monitors {
 		m.Monitors[i] = monitorMessage(&p.Monitors[i])
 	}
+	m.Outcome = outcomeMessage(p.Outcome)
 	return m
 }
 
@@ -153,6 +154,7 @@ func Profile(m *driftv1.Profile) (*profile.Profile, error) {
 	for i, o := range m.GetMonitors() {
 		p.Monitors[i] = monitorOf(o)
 	}
+	p.Outcome = outcomeOf(m.GetOutcome())
 	p.FillDefaults()
 	if err := p.Validate(); err != nil {
 		return nil, err

@@ -46,6 +46,12 @@ func TestProfilesComeBackAsTheyWent(t *testing.T) {
 	require.NoError(t, err)
 	p.UID = "01970f4e-6c1a-7b32-9d55-0c2f6f1f5d11"
 	require.Equal(t, p, through(t, p))
+	p.Outcome = &profile.Outcome{Target: "color", Score: "balance", Positive: "red", Reference: &profile.Comparison{
+		Right: 1, Wrong: 2, TruePositive: 3, FalsePositive: 4, FalseNegative: 5, TrueNegative: 6, Positives: []uint64{1, 2, 3}, Negatives: []uint64{4, 5, 6},
+		Absolute: profile.Spread{Number: 7, Mean: 8, StdDev: 9}, Squared: profile.Spread{Number: 10, Mean: 11, StdDev: 12},
+	}}
+	require.Equal(t, p, through(t, p))
+	p.Outcome = nil
 
 	for _, c := range []profile.Correction{profile.BenjaminiHochberg, profile.Bonferroni, profile.Uncorrected} {
 		p.Correction = c

@@ -281,7 +281,9 @@ type Profile struct {
 	// feature at significance 0.05.
 	Monitors []*Monitor `protobuf:"bytes,16,rep,name=monitors,proto3" json:"monitors,omitempty"`
 	// How the numeric bins were chosen; for the record only.
-	Binning       *Binning `protobuf:"bytes,17,opt,name=binning,proto3" json:"binning,omitempty"`
+	Binning *Binning `protobuf:"bytes,17,opt,name=binning,proto3" json:"binning,omitempty"`
+	// Which features hold predictions and what came true; absent when none do.
+	Outcome       *Outcome `protobuf:"bytes,18,opt,name=outcome,proto3" json:"outcome,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -400,6 +402,290 @@ func (x *Profile) GetBinning() *Binning {
 	return nil
 }
 
+func (x *Profile) GetOutcome() *Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+// Outcome says which features hold what was predicted and what came true of it,
+// which may be sent later, as labels of the record.
+type Outcome struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The feature with what came true.
+	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	// The feature with what was predicted, of the same kind; empty when only the
+	// score is known.
+	Prediction string `protobuf:"bytes,2,opt,name=prediction,proto3" json:"prediction,omitempty"`
+	// A numeric feature that grows with the chance of the positive category.
+	Score string `protobuf:"bytes,3,opt,name=score,proto3" json:"score,omitempty"`
+	// The category of the target that precision, recall and score are about; empty
+	// when all are alike.
+	Positive string `protobuf:"bytes,4,opt,name=positive,proto3" json:"positive,omitempty"`
+	// How they compared in the reference; absent when that is not known.
+	Reference     *Comparison `protobuf:"bytes,5,opt,name=reference,proto3" json:"reference,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Outcome) Reset() {
+	*x = Outcome{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Outcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Outcome) ProtoMessage() {}
+
+func (x *Outcome) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
+func (*Outcome) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Outcome) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *Outcome) GetPrediction() string {
+	if x != nil {
+		return x.Prediction
+	}
+	return ""
+}
+
+func (x *Outcome) GetScore() string {
+	if x != nil {
+		return x.Score
+	}
+	return ""
+}
+
+func (x *Outcome) GetPositive() string {
+	if x != nil {
+		return x.Positive
+	}
+	return ""
+}
+
+func (x *Outcome) GetReference() *Comparison {
+	if x != nil {
+		return x.Reference
+	}
+	return nil
+}
+
+// Comparison counts rows of which both what was predicted and what came true are
+// known.
+type Comparison struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Right predictions of a category.
+	Right uint64 `protobuf:"varint,1,opt,name=right,proto3" json:"right,omitempty"`
+	// Wrong ones.
+	Wrong uint64 `protobuf:"varint,2,opt,name=wrong,proto3" json:"wrong,omitempty"`
+	// Predicted positive, and it was.
+	TruePositive uint64 `protobuf:"varint,3,opt,name=true_positive,json=truePositive,proto3" json:"true_positive,omitempty"`
+	// Predicted positive, and it was not.
+	FalsePositive uint64 `protobuf:"varint,4,opt,name=false_positive,json=falsePositive,proto3" json:"false_positive,omitempty"`
+	// Not predicted positive, and it was.
+	FalseNegative uint64 `protobuf:"varint,5,opt,name=false_negative,json=falseNegative,proto3" json:"false_negative,omitempty"`
+	// Not predicted positive, and it was not.
+	TrueNegative uint64 `protobuf:"varint,6,opt,name=true_negative,json=trueNegative,proto3" json:"true_negative,omitempty"`
+	// Rows whose target is positive, for each bin of the score.
+	Positives []uint64 `protobuf:"varint,7,rep,packed,name=positives,proto3" json:"positives,omitempty"`
+	// The others.
+	Negatives []uint64 `protobuf:"varint,8,rep,packed,name=negatives,proto3" json:"negatives,omitempty"`
+	// Of |e|, the absolute errors of numbers, prediction less target.
+	Absolute *Spread `protobuf:"bytes,9,opt,name=absolute,proto3" json:"absolute,omitempty"`
+	// Of e².
+	Squared       *Spread `protobuf:"bytes,10,opt,name=squared,proto3" json:"squared,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Comparison) Reset() {
+	*x = Comparison{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Comparison) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Comparison) ProtoMessage() {}
+
+func (x *Comparison) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Comparison.ProtoReflect.Descriptor instead.
+func (*Comparison) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Comparison) GetRight() uint64 {
+	if x != nil {
+		return x.Right
+	}
+	return 0
+}
+
+func (x *Comparison) GetWrong() uint64 {
+	if x != nil {
+		return x.Wrong
+	}
+	return 0
+}
+
+func (x *Comparison) GetTruePositive() uint64 {
+	if x != nil {
+		return x.TruePositive
+	}
+	return 0
+}
+
+func (x *Comparison) GetFalsePositive() uint64 {
+	if x != nil {
+		return x.FalsePositive
+	}
+	return 0
+}
+
+func (x *Comparison) GetFalseNegative() uint64 {
+	if x != nil {
+		return x.FalseNegative
+	}
+	return 0
+}
+
+func (x *Comparison) GetTrueNegative() uint64 {
+	if x != nil {
+		return x.TrueNegative
+	}
+	return 0
+}
+
+func (x *Comparison) GetPositives() []uint64 {
+	if x != nil {
+		return x.Positives
+	}
+	return nil
+}
+
+func (x *Comparison) GetNegatives() []uint64 {
+	if x != nil {
+		return x.Negatives
+	}
+	return nil
+}
+
+func (x *Comparison) GetAbsolute() *Spread {
+	if x != nil {
+		return x.Absolute
+	}
+	return nil
+}
+
+func (x *Comparison) GetSquared() *Spread {
+	if x != nil {
+		return x.Squared
+	}
+	return nil
+}
+
+// Spread sums up some values.
+type Spread struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many.
+	Number uint64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Their mean.
+	Mean float64 `protobuf:"fixed64,2,opt,name=mean,proto3" json:"mean,omitempty"`
+	// Their standard deviation (population).
+	StdDev        float64 `protobuf:"fixed64,3,opt,name=std_dev,json=stdDev,proto3" json:"std_dev,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Spread) Reset() {
+	*x = Spread{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Spread) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Spread) ProtoMessage() {}
+
+func (x *Spread) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Spread.ProtoReflect.Descriptor instead.
+func (*Spread) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Spread) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Spread) GetMean() float64 {
+	if x != nil {
+		return x.Mean
+	}
+	return 0
+}
+
+func (x *Spread) GetStdDev() float64 {
+	if x != nil {
+		return x.StdDev
+	}
+	return 0
+}
+
 // Schedule says when a profile is evaluated, and over what.
 type Schedule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -419,7 +705,7 @@ type Schedule struct {
 
 func (x *Schedule) Reset() {
 	*x = Schedule{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[1]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -431,7 +717,7 @@ func (x *Schedule) String() string {
 func (*Schedule) ProtoMessage() {}
 
 func (x *Schedule) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[1]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -444,7 +730,7 @@ func (x *Schedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schedule.ProtoReflect.Descriptor instead.
 func (*Schedule) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{1}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Schedule) GetCron() string {
@@ -488,7 +774,7 @@ type Binning struct {
 
 func (x *Binning) Reset() {
 	*x = Binning{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[2]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -500,7 +786,7 @@ func (x *Binning) String() string {
 func (*Binning) ProtoMessage() {}
 
 func (x *Binning) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[2]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -513,7 +799,7 @@ func (x *Binning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Binning.ProtoReflect.Descriptor instead.
 func (*Binning) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{2}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Binning) GetRule() string {
@@ -559,7 +845,7 @@ type Monitor struct {
 
 func (x *Monitor) Reset() {
 	*x = Monitor{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[3]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -571,7 +857,7 @@ func (x *Monitor) String() string {
 func (*Monitor) ProtoMessage() {}
 
 func (x *Monitor) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[3]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -584,7 +870,7 @@ func (x *Monitor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Monitor.ProtoReflect.Descriptor instead.
 func (*Monitor) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{3}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Monitor) GetName() string {
@@ -664,7 +950,7 @@ type Persistence struct {
 
 func (x *Persistence) Reset() {
 	*x = Persistence{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[4]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -676,7 +962,7 @@ func (x *Persistence) String() string {
 func (*Persistence) ProtoMessage() {}
 
 func (x *Persistence) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[4]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -689,7 +975,7 @@ func (x *Persistence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Persistence.ProtoReflect.Descriptor instead.
 func (*Persistence) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{4}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Persistence) GetK() uint32 {
@@ -724,7 +1010,7 @@ type Threshold struct {
 
 func (x *Threshold) Reset() {
 	*x = Threshold{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[5]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -736,7 +1022,7 @@ func (x *Threshold) String() string {
 func (*Threshold) ProtoMessage() {}
 
 func (x *Threshold) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[5]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -749,7 +1035,7 @@ func (x *Threshold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Threshold.ProtoReflect.Descriptor instead.
 func (*Threshold) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{5}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Threshold) GetKind() isThreshold_Kind {
@@ -841,7 +1127,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[6]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -853,7 +1139,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[6]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -866,7 +1152,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{6}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Budget) GetPages() float64 {
@@ -897,7 +1183,7 @@ type Deviations struct {
 
 func (x *Deviations) Reset() {
 	*x = Deviations{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[7]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -909,7 +1195,7 @@ func (x *Deviations) String() string {
 func (*Deviations) ProtoMessage() {}
 
 func (x *Deviations) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[7]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -922,7 +1208,7 @@ func (x *Deviations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deviations.ProtoReflect.Descriptor instead.
 func (*Deviations) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{7}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Deviations) GetSigmas() float64 {
@@ -954,7 +1240,7 @@ type Chunks struct {
 
 func (x *Chunks) Reset() {
 	*x = Chunks{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[8]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -966,7 +1252,7 @@ func (x *Chunks) String() string {
 func (*Chunks) ProtoMessage() {}
 
 func (x *Chunks) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[8]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -979,7 +1265,7 @@ func (x *Chunks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunks.ProtoReflect.Descriptor instead.
 func (*Chunks) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{8}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Chunks) GetMean() float64 {
@@ -1030,7 +1316,7 @@ type FeatureProfile struct {
 
 func (x *FeatureProfile) Reset() {
 	*x = FeatureProfile{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[9]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1042,7 +1328,7 @@ func (x *FeatureProfile) String() string {
 func (*FeatureProfile) ProtoMessage() {}
 
 func (x *FeatureProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[9]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1055,7 +1341,7 @@ func (x *FeatureProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureProfile.ProtoReflect.Descriptor instead.
 func (*FeatureProfile) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{9}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FeatureProfile) GetName() string {
@@ -1142,7 +1428,7 @@ type Baseline struct {
 
 func (x *Baseline) Reset() {
 	*x = Baseline{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[10]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1154,7 +1440,7 @@ func (x *Baseline) String() string {
 func (*Baseline) ProtoMessage() {}
 
 func (x *Baseline) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[10]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1167,7 +1453,7 @@ func (x *Baseline) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Baseline.ProtoReflect.Descriptor instead.
 func (*Baseline) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{10}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Baseline) GetRows() uint64 {
@@ -1246,7 +1532,7 @@ type CreateProfileRequest struct {
 
 func (x *CreateProfileRequest) Reset() {
 	*x = CreateProfileRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[11]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1258,7 +1544,7 @@ func (x *CreateProfileRequest) String() string {
 func (*CreateProfileRequest) ProtoMessage() {}
 
 func (x *CreateProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[11]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1271,7 +1557,7 @@ func (x *CreateProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateProfileRequest.ProtoReflect.Descriptor instead.
 func (*CreateProfileRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{11}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CreateProfileRequest) GetProfile() *Profile {
@@ -1299,7 +1585,7 @@ type CreateProfileResponse struct {
 
 func (x *CreateProfileResponse) Reset() {
 	*x = CreateProfileResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[12]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1311,7 +1597,7 @@ func (x *CreateProfileResponse) String() string {
 func (*CreateProfileResponse) ProtoMessage() {}
 
 func (x *CreateProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[12]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1324,7 +1610,7 @@ func (x *CreateProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateProfileResponse.ProtoReflect.Descriptor instead.
 func (*CreateProfileResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{12}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CreateProfileResponse) GetProfile() *Profile {
@@ -1345,7 +1631,7 @@ type GetProfileRequest struct {
 
 func (x *GetProfileRequest) Reset() {
 	*x = GetProfileRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[13]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1357,7 +1643,7 @@ func (x *GetProfileRequest) String() string {
 func (*GetProfileRequest) ProtoMessage() {}
 
 func (x *GetProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[13]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1370,7 +1656,7 @@ func (x *GetProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProfileRequest.ProtoReflect.Descriptor instead.
 func (*GetProfileRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{13}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetProfileRequest) GetProfile() string {
@@ -1391,7 +1677,7 @@ type GetProfileResponse struct {
 
 func (x *GetProfileResponse) Reset() {
 	*x = GetProfileResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[14]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1689,7 @@ func (x *GetProfileResponse) String() string {
 func (*GetProfileResponse) ProtoMessage() {}
 
 func (x *GetProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[14]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1416,7 +1702,7 @@ func (x *GetProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProfileResponse.ProtoReflect.Descriptor instead.
 func (*GetProfileResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{14}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetProfileResponse) GetProfile() *Profile {
@@ -1441,7 +1727,7 @@ type ListProfilesRequest struct {
 
 func (x *ListProfilesRequest) Reset() {
 	*x = ListProfilesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[15]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1453,7 +1739,7 @@ func (x *ListProfilesRequest) String() string {
 func (*ListProfilesRequest) ProtoMessage() {}
 
 func (x *ListProfilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[15]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1466,7 +1752,7 @@ func (x *ListProfilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProfilesRequest.ProtoReflect.Descriptor instead.
 func (*ListProfilesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{15}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListProfilesRequest) GetSpace() string {
@@ -1503,7 +1789,7 @@ type ListProfilesResponse struct {
 
 func (x *ListProfilesResponse) Reset() {
 	*x = ListProfilesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[16]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1515,7 +1801,7 @@ func (x *ListProfilesResponse) String() string {
 func (*ListProfilesResponse) ProtoMessage() {}
 
 func (x *ListProfilesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[16]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1528,7 +1814,7 @@ func (x *ListProfilesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProfilesResponse.ProtoReflect.Descriptor instead.
 func (*ListProfilesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{16}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListProfilesResponse) GetProfiles() []*Profile {
@@ -1558,7 +1844,7 @@ type SetProfileActiveRequest struct {
 
 func (x *SetProfileActiveRequest) Reset() {
 	*x = SetProfileActiveRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[17]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1570,7 +1856,7 @@ func (x *SetProfileActiveRequest) String() string {
 func (*SetProfileActiveRequest) ProtoMessage() {}
 
 func (x *SetProfileActiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[17]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1583,7 +1869,7 @@ func (x *SetProfileActiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProfileActiveRequest.ProtoReflect.Descriptor instead.
 func (*SetProfileActiveRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{17}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SetProfileActiveRequest) GetProfile() string {
@@ -1611,7 +1897,7 @@ type SetProfileActiveResponse struct {
 
 func (x *SetProfileActiveResponse) Reset() {
 	*x = SetProfileActiveResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[18]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1623,7 +1909,7 @@ func (x *SetProfileActiveResponse) String() string {
 func (*SetProfileActiveResponse) ProtoMessage() {}
 
 func (x *SetProfileActiveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[18]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1636,7 +1922,7 @@ func (x *SetProfileActiveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProfileActiveResponse.ProtoReflect.Descriptor instead.
 func (*SetProfileActiveResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{18}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SetProfileActiveResponse) GetProfile() *Profile {
@@ -1663,7 +1949,7 @@ type EvaluateRequest struct {
 
 func (x *EvaluateRequest) Reset() {
 	*x = EvaluateRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[19]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1675,7 +1961,7 @@ func (x *EvaluateRequest) String() string {
 func (*EvaluateRequest) ProtoMessage() {}
 
 func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[19]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1688,7 +1974,7 @@ func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateRequest.ProtoReflect.Descriptor instead.
 func (*EvaluateRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{19}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *EvaluateRequest) GetProfile() string {
@@ -1730,7 +2016,7 @@ type EvaluateResponse struct {
 
 func (x *EvaluateResponse) Reset() {
 	*x = EvaluateResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[20]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1742,7 +2028,7 @@ func (x *EvaluateResponse) String() string {
 func (*EvaluateResponse) ProtoMessage() {}
 
 func (x *EvaluateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[20]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1755,7 +2041,7 @@ func (x *EvaluateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateResponse.ProtoReflect.Descriptor instead.
 func (*EvaluateResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{20}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *EvaluateResponse) GetEvaluation() *Evaluation {
@@ -1788,7 +2074,7 @@ type Evaluation struct {
 
 func (x *Evaluation) Reset() {
 	*x = Evaluation{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1800,7 +2086,7 @@ func (x *Evaluation) String() string {
 func (*Evaluation) ProtoMessage() {}
 
 func (x *Evaluation) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1813,7 +2099,7 @@ func (x *Evaluation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evaluation.ProtoReflect.Descriptor instead.
 func (*Evaluation) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{21}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Evaluation) GetProfile() string {
@@ -1916,7 +2202,7 @@ type Score struct {
 
 func (x *Score) Reset() {
 	*x = Score{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1928,7 +2214,7 @@ func (x *Score) String() string {
 func (*Score) ProtoMessage() {}
 
 func (x *Score) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1941,7 +2227,7 @@ func (x *Score) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Score.ProtoReflect.Descriptor instead.
 func (*Score) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{22}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Score) GetFeature() string {
@@ -2091,7 +2377,7 @@ type BinScore struct {
 
 func (x *BinScore) Reset() {
 	*x = BinScore{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2103,7 +2389,7 @@ func (x *BinScore) String() string {
 func (*BinScore) ProtoMessage() {}
 
 func (x *BinScore) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2116,7 +2402,7 @@ func (x *BinScore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BinScore.ProtoReflect.Descriptor instead.
 func (*BinScore) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{23}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *BinScore) GetLabel() string {
@@ -2176,7 +2462,7 @@ type Exemplar struct {
 
 func (x *Exemplar) Reset() {
 	*x = Exemplar{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2188,7 +2474,7 @@ func (x *Exemplar) String() string {
 func (*Exemplar) ProtoMessage() {}
 
 func (x *Exemplar) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2201,7 +2487,7 @@ func (x *Exemplar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exemplar.ProtoReflect.Descriptor instead.
 func (*Exemplar) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{24}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Exemplar) GetRecordId() string {
@@ -2240,7 +2526,7 @@ type ListScoresRequest struct {
 
 func (x *ListScoresRequest) Reset() {
 	*x = ListScoresRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2252,7 +2538,7 @@ func (x *ListScoresRequest) String() string {
 func (*ListScoresRequest) ProtoMessage() {}
 
 func (x *ListScoresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2265,7 +2551,7 @@ func (x *ListScoresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScoresRequest.ProtoReflect.Descriptor instead.
 func (*ListScoresRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{25}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListScoresRequest) GetProfile() string {
@@ -2302,7 +2588,7 @@ type ListScoresResponse struct {
 
 func (x *ListScoresResponse) Reset() {
 	*x = ListScoresResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2314,7 +2600,7 @@ func (x *ListScoresResponse) String() string {
 func (*ListScoresResponse) ProtoMessage() {}
 
 func (x *ListScoresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2327,7 +2613,7 @@ func (x *ListScoresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScoresResponse.ProtoReflect.Descriptor instead.
 func (*ListScoresResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{26}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListScoresResponse) GetEvaluations() []*Evaluation {
@@ -2395,7 +2681,7 @@ type Alert struct {
 
 func (x *Alert) Reset() {
 	*x = Alert{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2407,7 +2693,7 @@ func (x *Alert) String() string {
 func (*Alert) ProtoMessage() {}
 
 func (x *Alert) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2420,7 +2706,7 @@ func (x *Alert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alert.ProtoReflect.Descriptor instead.
 func (*Alert) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{27}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Alert) GetId() string {
@@ -2580,7 +2866,7 @@ type ListAlertsRequest struct {
 
 func (x *ListAlertsRequest) Reset() {
 	*x = ListAlertsRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2592,7 +2878,7 @@ func (x *ListAlertsRequest) String() string {
 func (*ListAlertsRequest) ProtoMessage() {}
 
 func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2605,7 +2891,7 @@ func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsRequest.ProtoReflect.Descriptor instead.
 func (*ListAlertsRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{28}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListAlertsRequest) GetProfile() string {
@@ -2649,7 +2935,7 @@ type ListAlertsResponse struct {
 
 func (x *ListAlertsResponse) Reset() {
 	*x = ListAlertsResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2661,7 +2947,7 @@ func (x *ListAlertsResponse) String() string {
 func (*ListAlertsResponse) ProtoMessage() {}
 
 func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2674,7 +2960,7 @@ func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsResponse.ProtoReflect.Descriptor instead.
 func (*ListAlertsResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{29}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListAlertsResponse) GetAlerts() []*Alert {
@@ -2702,7 +2988,7 @@ type AcknowledgeAlertRequest struct {
 
 func (x *AcknowledgeAlertRequest) Reset() {
 	*x = AcknowledgeAlertRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2714,7 +3000,7 @@ func (x *AcknowledgeAlertRequest) String() string {
 func (*AcknowledgeAlertRequest) ProtoMessage() {}
 
 func (x *AcknowledgeAlertRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2727,7 +3013,7 @@ func (x *AcknowledgeAlertRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlertRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlertRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{30}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AcknowledgeAlertRequest) GetId() string {
@@ -2748,7 +3034,7 @@ type AcknowledgeAlertResponse struct {
 
 func (x *AcknowledgeAlertResponse) Reset() {
 	*x = AcknowledgeAlertResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2760,7 +3046,7 @@ func (x *AcknowledgeAlertResponse) String() string {
 func (*AcknowledgeAlertResponse) ProtoMessage() {}
 
 func (x *AcknowledgeAlertResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2773,7 +3059,7 @@ func (x *AcknowledgeAlertResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlertResponse.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlertResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{31}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AcknowledgeAlertResponse) GetAlert() *Alert {
@@ -2787,7 +3073,7 @@ var File_driftmesh_drift_v1_drift_proto protoreflect.FileDescriptor
 
 const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\n" +
-	"\x1edriftmesh/drift/v1/drift.proto\x12\x12driftmesh.drift.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x04\n" +
+	"\x1edriftmesh/drift/v1/drift.proto\x12\x12driftmesh.drift.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8c\x05\n" +
 	"\aProfile\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x14\n" +
 	"\x05space\x18\x02 \x01(\tR\x05space\x12\x12\n" +
@@ -2803,10 +3089,36 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"correction\x18\x0f \x01(\x0e2\x1e.driftmesh.drift.v1.CorrectionR\n" +
 	"correction\x127\n" +
 	"\bmonitors\x18\x10 \x03(\v2\x1b.driftmesh.drift.v1.MonitorR\bmonitors\x125\n" +
-	"\abinning\x18\x11 \x01(\v2\x1b.driftmesh.drift.v1.BinningR\abinningJ\x04\b\a\x10\bJ\x04\b\b\x10\tJ\x04\b\t\x10\n" +
+	"\abinning\x18\x11 \x01(\v2\x1b.driftmesh.drift.v1.BinningR\abinning\x125\n" +
+	"\aoutcome\x18\x12 \x01(\v2\x1b.driftmesh.drift.v1.OutcomeR\aoutcomeJ\x04\b\a\x10\bJ\x04\b\b\x10\tJ\x04\b\t\x10\n" +
 	"J\x04\b\n" +
 	"\x10\vJ\x04\b\r\x10\x0eR\x0fon_window_closeR\tthresholdR\n" +
-	"min_sampleR\blookback\"\x84\x01\n" +
+	"min_sampleR\blookback\"\xb1\x01\n" +
+	"\aOutcome\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\x12\x1e\n" +
+	"\n" +
+	"prediction\x18\x02 \x01(\tR\n" +
+	"prediction\x12\x14\n" +
+	"\x05score\x18\x03 \x01(\tR\x05score\x12\x1a\n" +
+	"\bpositive\x18\x04 \x01(\tR\bpositive\x12<\n" +
+	"\treference\x18\x05 \x01(\v2\x1e.driftmesh.drift.v1.ComparisonR\treference\"\xfa\x02\n" +
+	"\n" +
+	"Comparison\x12\x14\n" +
+	"\x05right\x18\x01 \x01(\x04R\x05right\x12\x14\n" +
+	"\x05wrong\x18\x02 \x01(\x04R\x05wrong\x12#\n" +
+	"\rtrue_positive\x18\x03 \x01(\x04R\ftruePositive\x12%\n" +
+	"\x0efalse_positive\x18\x04 \x01(\x04R\rfalsePositive\x12%\n" +
+	"\x0efalse_negative\x18\x05 \x01(\x04R\rfalseNegative\x12#\n" +
+	"\rtrue_negative\x18\x06 \x01(\x04R\ftrueNegative\x12\x1c\n" +
+	"\tpositives\x18\a \x03(\x04R\tpositives\x12\x1c\n" +
+	"\tnegatives\x18\b \x03(\x04R\tnegatives\x126\n" +
+	"\babsolute\x18\t \x01(\v2\x1a.driftmesh.drift.v1.SpreadR\babsolute\x124\n" +
+	"\asquared\x18\n" +
+	" \x01(\v2\x1a.driftmesh.drift.v1.SpreadR\asquared\"M\n" +
+	"\x06Spread\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x12\n" +
+	"\x04mean\x18\x02 \x01(\x01R\x04mean\x12\x17\n" +
+	"\astd_dev\x18\x03 \x01(\x01R\x06stdDev\"\x84\x01\n" +
 	"\bSchedule\x12\x12\n" +
 	"\x04cron\x18\x01 \x01(\tR\x04cron\x12\x12\n" +
 	"\x04zone\x18\x02 \x01(\tR\x04zone\x125\n" +
@@ -3059,115 +3371,122 @@ func file_driftmesh_drift_v1_drift_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_drift_v1_drift_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_driftmesh_drift_v1_drift_proto_goTypes = []any{
 	(Correction)(0),                  // 0: driftmesh.drift.v1.Correction
 	(Severity)(0),                    // 1: driftmesh.drift.v1.Severity
 	(FeatureKind)(0),                 // 2: driftmesh.drift.v1.FeatureKind
 	(Verdict)(0),                     // 3: driftmesh.drift.v1.Verdict
 	(*Profile)(nil),                  // 4: driftmesh.drift.v1.Profile
-	(*Schedule)(nil),                 // 5: driftmesh.drift.v1.Schedule
-	(*Binning)(nil),                  // 6: driftmesh.drift.v1.Binning
-	(*Monitor)(nil),                  // 7: driftmesh.drift.v1.Monitor
-	(*Persistence)(nil),              // 8: driftmesh.drift.v1.Persistence
-	(*Threshold)(nil),                // 9: driftmesh.drift.v1.Threshold
-	(*Budget)(nil),                   // 10: driftmesh.drift.v1.Budget
-	(*Deviations)(nil),               // 11: driftmesh.drift.v1.Deviations
-	(*Chunks)(nil),                   // 12: driftmesh.drift.v1.Chunks
-	(*FeatureProfile)(nil),           // 13: driftmesh.drift.v1.FeatureProfile
-	(*Baseline)(nil),                 // 14: driftmesh.drift.v1.Baseline
-	(*CreateProfileRequest)(nil),     // 15: driftmesh.drift.v1.CreateProfileRequest
-	(*CreateProfileResponse)(nil),    // 16: driftmesh.drift.v1.CreateProfileResponse
-	(*GetProfileRequest)(nil),        // 17: driftmesh.drift.v1.GetProfileRequest
-	(*GetProfileResponse)(nil),       // 18: driftmesh.drift.v1.GetProfileResponse
-	(*ListProfilesRequest)(nil),      // 19: driftmesh.drift.v1.ListProfilesRequest
-	(*ListProfilesResponse)(nil),     // 20: driftmesh.drift.v1.ListProfilesResponse
-	(*SetProfileActiveRequest)(nil),  // 21: driftmesh.drift.v1.SetProfileActiveRequest
-	(*SetProfileActiveResponse)(nil), // 22: driftmesh.drift.v1.SetProfileActiveResponse
-	(*EvaluateRequest)(nil),          // 23: driftmesh.drift.v1.EvaluateRequest
-	(*EvaluateResponse)(nil),         // 24: driftmesh.drift.v1.EvaluateResponse
-	(*Evaluation)(nil),               // 25: driftmesh.drift.v1.Evaluation
-	(*Score)(nil),                    // 26: driftmesh.drift.v1.Score
-	(*BinScore)(nil),                 // 27: driftmesh.drift.v1.BinScore
-	(*Exemplar)(nil),                 // 28: driftmesh.drift.v1.Exemplar
-	(*ListScoresRequest)(nil),        // 29: driftmesh.drift.v1.ListScoresRequest
-	(*ListScoresResponse)(nil),       // 30: driftmesh.drift.v1.ListScoresResponse
-	(*Alert)(nil),                    // 31: driftmesh.drift.v1.Alert
-	(*ListAlertsRequest)(nil),        // 32: driftmesh.drift.v1.ListAlertsRequest
-	(*ListAlertsResponse)(nil),       // 33: driftmesh.drift.v1.ListAlertsResponse
-	(*AcknowledgeAlertRequest)(nil),  // 34: driftmesh.drift.v1.AcknowledgeAlertRequest
-	(*AcknowledgeAlertResponse)(nil), // 35: driftmesh.drift.v1.AcknowledgeAlertResponse
-	nil,                              // 36: driftmesh.drift.v1.Monitor.ParametersEntry
-	nil,                              // 37: driftmesh.drift.v1.Deviations.ChunksEntry
-	(*timestamppb.Timestamp)(nil),    // 38: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 39: google.protobuf.Duration
+	(*Outcome)(nil),                  // 5: driftmesh.drift.v1.Outcome
+	(*Comparison)(nil),               // 6: driftmesh.drift.v1.Comparison
+	(*Spread)(nil),                   // 7: driftmesh.drift.v1.Spread
+	(*Schedule)(nil),                 // 8: driftmesh.drift.v1.Schedule
+	(*Binning)(nil),                  // 9: driftmesh.drift.v1.Binning
+	(*Monitor)(nil),                  // 10: driftmesh.drift.v1.Monitor
+	(*Persistence)(nil),              // 11: driftmesh.drift.v1.Persistence
+	(*Threshold)(nil),                // 12: driftmesh.drift.v1.Threshold
+	(*Budget)(nil),                   // 13: driftmesh.drift.v1.Budget
+	(*Deviations)(nil),               // 14: driftmesh.drift.v1.Deviations
+	(*Chunks)(nil),                   // 15: driftmesh.drift.v1.Chunks
+	(*FeatureProfile)(nil),           // 16: driftmesh.drift.v1.FeatureProfile
+	(*Baseline)(nil),                 // 17: driftmesh.drift.v1.Baseline
+	(*CreateProfileRequest)(nil),     // 18: driftmesh.drift.v1.CreateProfileRequest
+	(*CreateProfileResponse)(nil),    // 19: driftmesh.drift.v1.CreateProfileResponse
+	(*GetProfileRequest)(nil),        // 20: driftmesh.drift.v1.GetProfileRequest
+	(*GetProfileResponse)(nil),       // 21: driftmesh.drift.v1.GetProfileResponse
+	(*ListProfilesRequest)(nil),      // 22: driftmesh.drift.v1.ListProfilesRequest
+	(*ListProfilesResponse)(nil),     // 23: driftmesh.drift.v1.ListProfilesResponse
+	(*SetProfileActiveRequest)(nil),  // 24: driftmesh.drift.v1.SetProfileActiveRequest
+	(*SetProfileActiveResponse)(nil), // 25: driftmesh.drift.v1.SetProfileActiveResponse
+	(*EvaluateRequest)(nil),          // 26: driftmesh.drift.v1.EvaluateRequest
+	(*EvaluateResponse)(nil),         // 27: driftmesh.drift.v1.EvaluateResponse
+	(*Evaluation)(nil),               // 28: driftmesh.drift.v1.Evaluation
+	(*Score)(nil),                    // 29: driftmesh.drift.v1.Score
+	(*BinScore)(nil),                 // 30: driftmesh.drift.v1.BinScore
+	(*Exemplar)(nil),                 // 31: driftmesh.drift.v1.Exemplar
+	(*ListScoresRequest)(nil),        // 32: driftmesh.drift.v1.ListScoresRequest
+	(*ListScoresResponse)(nil),       // 33: driftmesh.drift.v1.ListScoresResponse
+	(*Alert)(nil),                    // 34: driftmesh.drift.v1.Alert
+	(*ListAlertsRequest)(nil),        // 35: driftmesh.drift.v1.ListAlertsRequest
+	(*ListAlertsResponse)(nil),       // 36: driftmesh.drift.v1.ListAlertsResponse
+	(*AcknowledgeAlertRequest)(nil),  // 37: driftmesh.drift.v1.AcknowledgeAlertRequest
+	(*AcknowledgeAlertResponse)(nil), // 38: driftmesh.drift.v1.AcknowledgeAlertResponse
+	nil,                              // 39: driftmesh.drift.v1.Monitor.ParametersEntry
+	nil,                              // 40: driftmesh.drift.v1.Deviations.ChunksEntry
+	(*timestamppb.Timestamp)(nil),    // 41: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 42: google.protobuf.Duration
 }
 var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
-	38, // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
-	13, // 1: driftmesh.drift.v1.Profile.features:type_name -> driftmesh.drift.v1.FeatureProfile
-	5,  // 2: driftmesh.drift.v1.Profile.schedule:type_name -> driftmesh.drift.v1.Schedule
+	41, // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
+	16, // 1: driftmesh.drift.v1.Profile.features:type_name -> driftmesh.drift.v1.FeatureProfile
+	8,  // 2: driftmesh.drift.v1.Profile.schedule:type_name -> driftmesh.drift.v1.Schedule
 	0,  // 3: driftmesh.drift.v1.Profile.correction:type_name -> driftmesh.drift.v1.Correction
-	7,  // 4: driftmesh.drift.v1.Profile.monitors:type_name -> driftmesh.drift.v1.Monitor
-	6,  // 5: driftmesh.drift.v1.Profile.binning:type_name -> driftmesh.drift.v1.Binning
-	39, // 6: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
-	36, // 7: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
-	9,  // 8: driftmesh.drift.v1.Monitor.threshold:type_name -> driftmesh.drift.v1.Threshold
-	8,  // 9: driftmesh.drift.v1.Monitor.persistence:type_name -> driftmesh.drift.v1.Persistence
-	1,  // 10: driftmesh.drift.v1.Monitor.severity:type_name -> driftmesh.drift.v1.Severity
-	10, // 11: driftmesh.drift.v1.Threshold.budget:type_name -> driftmesh.drift.v1.Budget
-	11, // 12: driftmesh.drift.v1.Threshold.deviations:type_name -> driftmesh.drift.v1.Deviations
-	37, // 13: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
-	2,  // 14: driftmesh.drift.v1.FeatureProfile.kind:type_name -> driftmesh.drift.v1.FeatureKind
-	14, // 15: driftmesh.drift.v1.FeatureProfile.baseline:type_name -> driftmesh.drift.v1.Baseline
-	4,  // 16: driftmesh.drift.v1.CreateProfileRequest.profile:type_name -> driftmesh.drift.v1.Profile
-	4,  // 17: driftmesh.drift.v1.CreateProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	4,  // 18: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	4,  // 19: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
-	4,  // 20: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	38, // 21: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
-	38, // 22: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
-	25, // 23: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	38, // 24: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
-	38, // 25: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
-	26, // 26: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
-	38, // 27: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
-	3,  // 28: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
-	27, // 29: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
-	27, // 30: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
-	28, // 31: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
-	25, // 32: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
-	38, // 33: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
-	38, // 34: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
-	38, // 35: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
-	38, // 36: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
-	38, // 37: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
-	38, // 38: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
-	1,  // 39: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
-	26, // 40: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
-	31, // 41: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
-	31, // 42: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
-	12, // 43: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
-	15, // 44: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
-	17, // 45: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
-	19, // 46: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
-	21, // 47: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
-	23, // 48: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
-	29, // 49: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
-	32, // 50: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
-	34, // 51: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
-	16, // 52: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
-	18, // 53: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
-	20, // 54: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
-	22, // 55: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
-	24, // 56: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
-	30, // 57: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
-	33, // 58: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
-	35, // 59: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
-	52, // [52:60] is the sub-list for method output_type
-	44, // [44:52] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	10, // 4: driftmesh.drift.v1.Profile.monitors:type_name -> driftmesh.drift.v1.Monitor
+	9,  // 5: driftmesh.drift.v1.Profile.binning:type_name -> driftmesh.drift.v1.Binning
+	5,  // 6: driftmesh.drift.v1.Profile.outcome:type_name -> driftmesh.drift.v1.Outcome
+	6,  // 7: driftmesh.drift.v1.Outcome.reference:type_name -> driftmesh.drift.v1.Comparison
+	7,  // 8: driftmesh.drift.v1.Comparison.absolute:type_name -> driftmesh.drift.v1.Spread
+	7,  // 9: driftmesh.drift.v1.Comparison.squared:type_name -> driftmesh.drift.v1.Spread
+	42, // 10: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
+	39, // 11: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
+	12, // 12: driftmesh.drift.v1.Monitor.threshold:type_name -> driftmesh.drift.v1.Threshold
+	11, // 13: driftmesh.drift.v1.Monitor.persistence:type_name -> driftmesh.drift.v1.Persistence
+	1,  // 14: driftmesh.drift.v1.Monitor.severity:type_name -> driftmesh.drift.v1.Severity
+	13, // 15: driftmesh.drift.v1.Threshold.budget:type_name -> driftmesh.drift.v1.Budget
+	14, // 16: driftmesh.drift.v1.Threshold.deviations:type_name -> driftmesh.drift.v1.Deviations
+	40, // 17: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
+	2,  // 18: driftmesh.drift.v1.FeatureProfile.kind:type_name -> driftmesh.drift.v1.FeatureKind
+	17, // 19: driftmesh.drift.v1.FeatureProfile.baseline:type_name -> driftmesh.drift.v1.Baseline
+	4,  // 20: driftmesh.drift.v1.CreateProfileRequest.profile:type_name -> driftmesh.drift.v1.Profile
+	4,  // 21: driftmesh.drift.v1.CreateProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	4,  // 22: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	4,  // 23: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
+	4,  // 24: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	41, // 25: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
+	41, // 26: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
+	28, // 27: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	41, // 28: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
+	41, // 29: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
+	29, // 30: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
+	41, // 31: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
+	3,  // 32: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
+	30, // 33: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
+	30, // 34: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
+	31, // 35: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
+	28, // 36: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
+	41, // 37: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
+	41, // 38: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
+	41, // 39: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
+	41, // 40: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
+	41, // 41: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
+	41, // 42: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
+	1,  // 43: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
+	29, // 44: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
+	34, // 45: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
+	34, // 46: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
+	15, // 47: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
+	18, // 48: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
+	20, // 49: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
+	22, // 50: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
+	24, // 51: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
+	26, // 52: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
+	32, // 53: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
+	35, // 54: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
+	37, // 55: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
+	19, // 56: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
+	21, // 57: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
+	23, // 58: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
+	25, // 59: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
+	27, // 60: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
+	33, // 61: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
+	36, // 62: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
+	38, // 63: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
+	56, // [56:64] is the sub-list for method output_type
+	48, // [48:56] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_drift_v1_drift_proto_init() }
@@ -3175,20 +3494,20 @@ func file_driftmesh_drift_v1_drift_proto_init() {
 	if File_driftmesh_drift_v1_drift_proto != nil {
 		return
 	}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[5].OneofWrappers = []any{
+	file_driftmesh_drift_v1_drift_proto_msgTypes[8].OneofWrappers = []any{
 		(*Threshold_Fixed)(nil),
 		(*Threshold_Significance)(nil),
 		(*Threshold_Budget)(nil),
 		(*Threshold_Deviations)(nil),
 	}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[22].OneofWrappers = []any{}
+	file_driftmesh_drift_v1_drift_proto_msgTypes[25].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_drift_v1_drift_proto_rawDesc), len(file_driftmesh_drift_v1_drift_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   34,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
