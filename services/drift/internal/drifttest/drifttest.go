@@ -51,6 +51,15 @@ func TraceOf(id string) (trace [16]byte, span [8]byte) {
 
 // Insert stores records as ingest-worker does.
 func Insert(ctx context.Context, db *clickhouse.DB, tenant string, profile uuid.UUID, records []Record) error {
+	return insert(ctx, db, "observations", tenant, profile, records)
+}
+
+// Label stores records as labels of those with their ids, as of their minutes.
+func Label(ctx context.Context, db *clickhouse.DB, tenant string, profile uuid.UUID, labels []Record) error {
+	return insert(ctx, db, "labels", tenant, profile, labels)
+}
+
+func insert(ctx context.Context, db *clickhouse.DB, table, tenant string, profile uuid.UUID, records []Record) error {
 	tenants, ids := new(proto.ColStr).LowCardinality(), new(proto.ColStr)
 	var profiles proto.ColUUID
 	var traces proto.ColFixedStr16
@@ -78,7 +87,7 @@ func Insert(ctx context.Context, db *clickhouse.DB, tenant string, profile uuid.
 		present.Append(categoryStates(r))
 		hashes.Append(r.Hash)
 	}
-	return db.Insert(ctx, "observations", proto.Input{
+	return db.Insert(ctx, table, proto.Input{
 		{Name: "Tenant", Data: tenants}, {Name: "Profile", Data: &profiles}, {Name: "EventTime", Data: at}, {Name: "RecordId", Data: ids},
 		{Name: "TraceId", Data: &traces}, {Name: "SpanId", Data: &spans}, {Name: "Numbers", Data: numbers}, {Name: "NumberStates", Data: states},
 		{Name: "Categories", Data: categories}, {Name: "CategoryStates", Data: present}, {Name: "ReceivedAt", Data: received}, {Name: "ContentHash", Data: &hashes},

@@ -38,8 +38,14 @@ func (c *Cells) Recompute(ctx context.Context, s *window.Statements, minutes []i
 	}
 	all := append(slices.Clone(minutes), related...)
 	slices.Sort(all)
-	if err := c.db.Exec(ctx, s.Recompute(slices.Compact(all))); err != nil {
+	all = slices.Compact(all)
+	if err := c.db.Exec(ctx, s.Recompute(all)); err != nil {
 		return fmt.Errorf("recompute windows: %w", err)
+	}
+	if outcome := s.Outcome(all); outcome != "" {
+		if err := c.db.Exec(ctx, outcome); err != nil {
+			return fmt.Errorf("recompute outcomes: %w", err)
+		}
 	}
 	return nil
 }

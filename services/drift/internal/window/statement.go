@@ -26,6 +26,7 @@ type Statements struct {
 	bins            string // the WITH clauses that hold the bins
 	placed          string // the SELECT that gives each value its cell
 	block           int
+	outcome         string // the statement of outcomes, "" when there are none
 }
 
 // New prepares the statements of a tenant's valid profile. uid is its id in the
@@ -48,7 +49,8 @@ func New(tenant, uid string, p *profile.Profile) *Statements {
 	return &Statements{
 		tenant: sqltext.Quote(tenant), profile: sqltext.Quote(uid),
 		bins: binClauses(p), placed: strings.Join(branches, "    UNION ALL\n"),
-		block: min(max(valuesPerBlock/max(numbers, categories), 64), 8192),
+		block:   min(max(valuesPerBlock/max(numbers, categories), 64), 8192),
+		outcome: outcomeStatement(p),
 	}
 }
 
