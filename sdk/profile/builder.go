@@ -15,6 +15,7 @@ type Builder struct {
 	problems []error
 
 	added bool
+	last  *Feature
 	first string // the column that the others' lengths are held against
 	rows  int
 	kept  outcomes
@@ -34,6 +35,7 @@ func (b *Builder) Wants(name string) bool {
 // length than those before it. A column that breaks another rule is reported by
 // Profile, so that all of them are.
 func (b *Builder) Add(c *Column) error {
+	b.last = nil
 	if !b.Wants(c.Name) {
 		return nil
 	}
@@ -55,8 +57,13 @@ func (b *Builder) Add(c *Column) error {
 	if b.profile.Outcome != nil {
 		b.kept.keep(b.profile.Outcome, c)
 	}
+	b.last = &b.profile.Features[len(b.profile.Features)-1]
 	return nil
 }
+
+// Added is the feature that was made of the column added last, until the next is
+// added; nil when none was.
+func (b *Builder) Added() *Feature { return b.last }
 
 // Profile is the profile of the columns that were added, with the features in
 // the order of [Options.Features] or, where there are none, in that of adding.

@@ -16,6 +16,11 @@ const MaxRows = 5_000_000
 type CSVOptions struct {
 	// Comma separates cells; 0 means ','.
 	Comma rune
+	// Names are those of the columns of a text without a header row; none when
+	// the first row is one.
+	Names []string
+	// Null are texts of cells that hold no value, as an empty cell does.
+	Null []string
 	// Types sets the type of some columns instead of inferring it, by name.
 	Types map[string]ValueType
 	// MaxRows bounds the rows; 0 means [MaxRows].
@@ -77,26 +82,58 @@ type CSV struct {
 	cells []cells
 	store cellStore
 	rows  int
+	null  map[string]struct{}
 }
 
-// NewCSV reads the header row.
+// NewCSV reads the header row, where there is one.
 func NewCSV(r io.Reader, opts CSVOptions) (*CSV, error) {
 	t := &CSV{opts: opts, lines: newCSVLines(r, opts.Comma)}
 	if t.opts.MaxRows == 0 {
 		t.opts.MaxRows = MaxRows
 	}
-	header, err := t.lines.next()
+	header, err := t.header()
+	if err != nil {
+		return nil, err
+	}
+	if t.cells, err = namedCells(header, opts.Types); err != nil {
+		return nil, err
+	}
+	if len(opts.Null) > 0 {
+		t.null = make(map[string]struct{}, len(opts.Null))
+		for _, text := range opts.Null {
+			t.null[text] = struct{}{}
+		}
+	}
+	t.store = newCellStore(opts, len(t.cells))
+	return t, nil
+}
+
+// header is the names of the columns.
+func (t *CSV) header() (names [][]byte, err error) {
+	if len(t.opts.Names) > 0 {
+		for _, name := range t.opts.Names {
+			names = append(names, []byte(name))
+		}
+		return names, nil
+	}
+	names, err = t.lines.next()
 	if errors.Is(err, io.EOF) {
 		return nil, &Error{Rule: "CSV_HEADER", Detail: "the file is empty; a header row is required"}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read header: %w", err)
 	}
-	if t.cells, err = namedCells(header, opts.Types); err != nil {
-		return nil, err
+	return names, nil
+}
+
+// Fix sets the type of a column before it is read, as [CSVOptions.Types] does
+// where the names are known; a column that there is not is no mistake.
+func (t *CSV) Fix(name string, as ValueType) {
+	for i := range t.cells {
+		if t.cells[i].name == name {
+			t.cells[i].fixed = as
+		}
 	}
-	t.store = newCellStore(opts, len(t.cells))
-	return t, nil
 }
 
 // Names are the names of the columns in their order.
@@ -116,6 +153,21 @@ func (t *CSV) Read(keep func(name string) bool) error {
 			kept = append(kept, i)
 		}
 	}
+	return t.Rows(func(row int, record [][]byte) error {
+		for _, i := range kept {
+			if err := t.store.add(&t.cells[i], record[i]); err != nil {
+				return fmt.Errorf("set row %d aside: %w", row, err)
+			}
+		}
+		t.rows = row
+		return nil
+	})
+}
+
+// Rows gives the rows one by one instead of keeping them: each with its number,
+// from 1, and its cells, without spaces around them and empty where there is no
+// value. They are valid until the next.
+func (t *CSV) Rows(take func(number int, cells [][]byte) error) error {
 	for row := 1; ; row++ {
 		record, err := t.lines.next()
 		if errors.Is(err, io.EOF) {
@@ -125,18 +177,36 @@ func (t *CSV) Read(keep func(name string) bool) error {
 			return fmt.Errorf("read row %d: %w", row, err)
 		}
 		if len(record) != len(t.cells) {
-			return &Error{Row: row, Rule: "CSV_FIELDS", Detail: fmt.Sprintf("%d cells where the header has %d", len(record), len(t.cells))}
+			return &Error{Row: row, Rule: "CSV_FIELDS", Detail: fmt.Sprintf("%d cells where %s %d", len(record), t.named(), len(t.cells))}
 		}
 		if row > t.opts.MaxRows {
 			return &Error{Row: row, Rule: "MAX_ROWS", Detail: fmt.Sprintf("more than %d rows; take a sample", t.opts.MaxRows)}
 		}
-		for _, i := range kept {
-			if err := t.store.add(&t.cells[i], trimmed(record[i])); err != nil {
-				return fmt.Errorf("set row %d aside: %w", row, err)
-			}
+		for i, text := range record {
+			record[i] = t.value(text)
 		}
-		t.rows = row
+		if err := take(row, record); err != nil {
+			return err
+		}
 	}
+}
+
+func (t *CSV) named() string {
+	if len(t.opts.Names) > 0 {
+		return "the names given are"
+	}
+	return "the header has"
+}
+
+// value is a cell's text; empty when it stands for none.
+func (t *CSV) value(text []byte) []byte {
+	text = trimmed(text)
+	if t.null != nil {
+		if _, none := t.null[string(text)]; none {
+			return nil
+		}
+	}
+	return text
 }
 
 // Column reads a kept column into c, whose slices it uses again. Of different
@@ -146,6 +216,19 @@ func (t *CSV) Column(name string, c *Column) error {
 	for i := range t.cells {
 		if t.cells[i].name == name {
 			return t.column(&t.cells[i], c, MaxBins+1)
+		}
+	}
+	return &Error{Column: name, Rule: "COLUMN_NAME", Detail: "there is no such column"}
+}
+
+// Texts reads a kept column into c as texts, all that are different.
+func (t *CSV) Texts(name string, c *Column) error {
+	for i := range t.cells {
+		if t.cells[i].name == name {
+			*c = Column{Name: name, Type: String, Numbers: c.Numbers[:0], Texts: c.Texts[:0], Missing: c.Missing[:0]}
+			fixed := t.cells[i]
+			fixed.fixed = String
+			return t.texts(&fixed, c, math.MaxInt)
 		}
 	}
 	return &Error{Column: name, Rule: "COLUMN_NAME", Detail: "there is no such column"}
