@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/driftmesh/driftmesh/cmd/driftmesh/internal/reference"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	"github.com/driftmesh/driftmesh/sdk/profile"
 	"github.com/driftmesh/driftmesh/sdk/profile/wire"
@@ -25,22 +24,17 @@ type profileCmd struct {
 
 type profileCreateCmd struct {
 	clientFlags
-	Reference  string        `help:"Reference data: a .csv file with a header, or a .parquet file." required:"" type:"existingfile" placeholder:"FILE"`
-	Space      string        `help:"Groups profiles, such as a team." default:"default"`
-	Name       string        `help:"Names the model." required:""`
-	ModelVer   string        `help:"Semantic version; the next minor one when not given." name:"profile-version" placeholder:"X.Y.Z"`
-	Features   []string      `help:"Columns to compare; all when not given."`
-	Categories []string      `help:"Integer columns that are categories."`
-	Bins       int           `help:"Quantile bins of a number." default:"10"`
-	Rule       string        `help:"How numbers are binned." enum:"Quantile,Manual,SquareRoot,Sturges,Rice,Doane,Scott,TerrellScott,FreedmanDiaconis" default:"Quantile"`
-	Schedule   string        `help:"Cron expression of five fields, or six with seconds first." default:"0 0 0 * * *"`
-	Zone       string        `help:"Time zone of the schedule, such as Europe/Rome." default:"UTC"`
-	OnClose    bool          `help:"Evaluate also as each minute of event time closes."`
-	Lookback   time.Duration `help:"How much event time an evaluation covers; 0 means back to the one before." default:"0"`
-	Correction string        `help:"How the significance is kept over all features and monitors." enum:"benjamini_hochberg,holm,bonferroni,none" default:"benjamini_hochberg"`
-	Monitor    monitorFlags  `embed:""`
-	Outcome    outcomeFlags  `embed:""`
-	Inactive   bool          `help:"Register without a schedule for now."`
+	Reference string `help:"Reference data: CSV (.csv, .tsv or .txt, also .gz and .zst), Parquet, Arrow or Feather; - is standard input." required:"" placeholder:"FILE"`
+	referenceFlags
+	Space    string        `help:"Groups profiles, such as a team." default:"default"`
+	Name     string        `help:"Names the model." required:""`
+	ModelVer string        `help:"Semantic version; the next minor one when not given." name:"profile-version" placeholder:"X.Y.Z"`
+	Schedule string        `help:"Cron expression of five fields, or six with seconds first." default:"0 0 0 * * *"`
+	Zone     string        `help:"Time zone of the schedule, such as Europe/Rome." default:"UTC"`
+	OnClose  bool          `help:"Evaluate also as each minute of event time closes."`
+	Lookback time.Duration `help:"How much event time an evaluation covers; 0 means back to the one before." default:"0"`
+	Outcome  outcomeFlags  `embed:""`
+	Inactive bool          `help:"Register without a schedule for now."`
 }
 
 // monitorFlags make one monitor, or read several.
@@ -50,6 +44,7 @@ type monitorFlags struct {
 	Param        map[string]float64 `help:"Parameter of the detector." placeholder:"NAME=VALUE"`
 	Fixed        *float64           `help:"Alert when the statistic is above this number." xor:"threshold" placeholder:"VALUE"`
 	Significance *float64           `help:"Alert when the statistic would be so unlikely where nothing moved; 0.05 when no threshold is given." xor:"threshold" placeholder:"ALPHA"`
+	Sigmas       *float64           `help:"Alert when the statistic is more than so many standard deviations away from its mean over the chunks of the reference." xor:"threshold" placeholder:"K"`
 	Budget       *float64           `help:"Alert so that where nothing moved there are about so many alerts in 30 days, and no more." xor:"threshold" placeholder:"ALERTS"`
 	MinSample    uint64             `help:"Fewer values than this make the verdict insufficient; 0 leaves it to the detector, and means ten for each bin with --fixed." default:"0"`
 	Persist      string             `help:"Alert when K of the last N evaluations found drift." default:"1/1" placeholder:"K/N"`
@@ -79,6 +74,8 @@ func (f monitorFlags) monitors() ([]profile.Monitor, error) {
 		m.Threshold = profile.Above(*f.Fixed)
 	case f.Significance != nil:
 		m.Threshold = profile.Significant(*f.Significance)
+	case f.Sigmas != nil:
+		m.Threshold = profile.Beyond(*f.Sigmas, nil)
 	case f.Budget != nil:
 		m.Threshold = profile.AtMost(*f.Budget, budgetDays)
 	}
@@ -87,25 +84,15 @@ func (f monitorFlags) monitors() ([]profile.Monitor, error) {
 
 // Run makes the profile here and registers it there.
 func (c profileCreateCmd) Run(ctx context.Context, con console) error {
-	binning := profile.Binning{Rule: profile.Rule(c.Rule)}
-	if binning.Rule == profile.Quantile || binning.Rule == profile.Manual {
-		binning.Bins = c.Bins
-	}
-	monitors, err := c.Monitor.monitors()
+	m, err := c.make(ctx, con, c.Reference, profile.Options{
+		Space: c.Space, Name: c.Name, Version: c.ModelVer,
+		Schedule: profile.Schedule{Cron: c.Schedule, Zone: c.Zone, OnClose: c.OnClose, Lookback: c.Lookback},
+		Outcome:  c.Outcome.outcome(),
+	})
 	if err != nil {
 		return fmt.Errorf("make profile: %w", err)
 	}
-	progress := newProgressLine(con.err)
-	made, err := reference.Profile(ctx, c.Reference, profile.Options{
-		Space: c.Space, Name: c.Name, Version: c.ModelVer, Binning: binning, Features: c.Features, Categories: c.Categories,
-		Schedule:   profile.Schedule{Cron: c.Schedule, Zone: c.Zone, OnClose: c.OnClose, Lookback: c.Lookback},
-		Correction: profile.Correction(c.Correction), Monitors: monitors, Outcome: c.Outcome.outcome(),
-	}, progress.reference)
-	progress.end()
-	if err != nil {
-		return fmt.Errorf("make profile: %w", err)
-	}
-	return register(ctx, con, c.clientFlags, made, !c.Inactive)
+	return register(ctx, con, c.clientFlags, m.profile, !c.Inactive)
 }
 
 func register(ctx context.Context, con console, flags clientFlags, p *profile.Profile, active bool) error {

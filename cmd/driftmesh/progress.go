@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/driftmesh/driftmesh/cmd/driftmesh/internal/reference"
+	"github.com/driftmesh/driftmesh/cmd/driftmesh/internal/table"
 	"github.com/driftmesh/driftmesh/internal/clickhouse/embedded"
 )
 
@@ -41,13 +41,16 @@ func (p *progressLine) update(now embedded.Progress) {
 	p.show(now.Stage, line, now.Done/1e6, now.Total/1e6, "MB")
 }
 
-// reference shows the making of a profile, when it takes its time.
-func (p *progressLine) reference(now reference.Progress) {
-	if now.Stage == reference.Rows {
-		p.show("", "reading rows", now.Done/1e6, now.Total/1e6, "MB")
-		return
+// table shows the reading of a file, when it takes its time.
+func (p *progressLine) table(now table.Progress) {
+	switch now.Stage {
+	case table.Bytes:
+		p.show("", "reading", now.Done/1e6, now.Total/1e6, "MB")
+	case table.Rows:
+		p.show("", "reading", now.Done, now.Total, "rows")
+	default:
+		p.show("", "counting", now.Done, now.Total, "columns")
 	}
-	p.show("", "counting", now.Done, now.Total, "columns")
 }
 
 func (p *progressLine) show(stage, line string, done, total int64, unit string) {
@@ -71,6 +74,7 @@ func (p *progressLine) show(stage, line string, done, total int64, unit string) 
 	fmt.Fprintln(p.to, line)
 }
 
+// end clears the line. It may be called twice.
 func (p *progressLine) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -27,7 +27,7 @@ func profileOf(m *driftv1.Profile) (*profile.Profile, error) {
 	if err != nil {
 		return nil, fault.Invalid.New("the profile is not valid: %v", err).WithReason("INVALID_PROFILE")
 	}
-	if problems := append(score.Check(p), checkRoutes(p)...); len(problems) > 0 {
+	if problems := Check(p); len(problems) > 0 {
 		return nil, fault.Invalid.New("the profile is not valid: %s", strings.Join(problems, "; ")).WithReason("INVALID_PROFILE")
 	}
 	p.UID = "" // ours to make

@@ -1,7 +1,8 @@
-package reference_test
+package table
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"math"
 	"os"
@@ -12,7 +13,6 @@ import (
 	"github.com/parquet-go/parquet-go"
 	"github.com/stretchr/testify/require"
 
-	"github.com/driftmesh/driftmesh/cmd/driftmesh/internal/reference"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/sdk/profile"
 )
@@ -36,6 +36,25 @@ func file[T any](t *testing.T, rows []T) *bytes.Reader {
 	return bytes.NewReader(b.Bytes())
 }
 
+func parquetColumns(ctx context.Context, r *bytes.Reader) (columns []profile.Column, err error) {
+	t, err := openParquet(source{at: r, size: r.Size(), name: "it"}, Options{Report: ignore})
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range t.Fields() {
+		if err := f.Feature(); err != nil {
+			return nil, err
+		}
+	}
+	err = t.Columns(ctx, Names(t), func(c *Column) error {
+		columns = append(columns, profile.Column{
+			Name: c.Name, Type: c.Type, Numbers: append([]float64(nil), c.Numbers...), Texts: append([]string(nil), c.Texts...), Missing: append([]bool(nil), c.Missing...),
+		})
+		return nil
+	})
+	return columns, err
+}
+
 func TestParquet(t *testing.T) {
 	t.Parallel()
 	f := func(v float64) *float64 { return &v }
@@ -44,7 +63,7 @@ func TestParquet(t *testing.T) {
 		{1, 1 << 63, f(1.5), 0.5, s("red"), true}, {-2, 2, nil, 0.25, s(""), false},
 		{3, 3, f(math.Inf(-1)), 0, nil, true}, {4, 4, f(4), 1, s("blue"), false},
 	})
-	columns, err := reference.Parquet(t.Context(), r, r.Size())
+	columns, err := parquetColumns(t.Context(), r)
 	require.NoError(t, err)
 	require.Equal(t, []profile.Column{
 		{Name: "age", Type: profile.Int, Numbers: []float64{1, -2, 3, 4}},
@@ -65,10 +84,10 @@ func TestParquetRefuses(t *testing.T) {
 		Tags []string `parquet:"tags,list"`
 	}{{[]string{"a"}}})
 	for name, r := range map[string]*bytes.Reader{"at": times, "tags": lists} {
-		_, err := reference.Parquet(t.Context(), r, r.Size())
+		_, err := parquetColumns(t.Context(), r)
 		var broken *profile.Error
 		require.ErrorAs(t, err, &broken, name)
-		require.Equal(t, "PARQUET_TYPE", broken.Rule)
+		require.Equal(t, map[string]string{"at": "COLUMN_TYPE", "tags": "PARQUET_TYPE"}[name], broken.Rule)
 		require.Equal(t, name, broken.Column)
 	}
 }
@@ -77,7 +96,7 @@ func TestParquetRefuses(t *testing.T) {
 func TestReadByEnding(t *testing.T) {
 	t.Parallel()
 	const wine = "../../../../examples/wine/winequality-red.csv"
-	columns, err := reference.Read(t.Context(), wine)
+	columns, err := wholeColumns(t.Context(), wine)
 	require.NoError(t, err)
 	type two struct {
 		Alcohol float64 `parquet:"alcohol"`
@@ -92,15 +111,15 @@ func TestReadByEnding(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, parquet.Write(out, rows))
 	require.NoError(t, out.Close())
-	fromParquet, err := reference.Read(t.Context(), path)
+	fromParquet, err := wholeColumns(t.Context(), path)
 	require.NoError(t, err)
 	require.Equal(t, columns[10:], fromParquet)
 
-	_, err = reference.Read(t.Context(), filepath.Join(t.TempDir(), "none.csv"))
+	_, err = wholeColumns(t.Context(), filepath.Join(t.TempDir(), "none.csv"))
 	require.ErrorIs(t, err, os.ErrNotExist)
-	other := filepath.Join(t.TempDir(), "x.txt")
+	other := filepath.Join(t.TempDir(), "x.xlsx")
 	require.NoError(t, os.WriteFile(other, nil, 0o600))
-	_, err = reference.Read(t.Context(), other)
+	_, err = wholeColumns(t.Context(), other)
 	require.ErrorIs(t, err, fault.Invalid)
 }
 
@@ -116,7 +135,7 @@ func FuzzParquet(f *testing.F) {
 		if len(data) > 1<<16 {
 			return
 		}
-		columns, err := reference.Parquet(t.Context(), bytes.NewReader(data), int64(len(data)))
+		columns, err := parquetColumns(t.Context(), bytes.NewReader(data))
 		var broken *profile.Error
 		if err != nil && !errors.Is(err, fault.Invalid) && !errors.As(err, &broken) {
 			t.Fatalf("error %v is neither invalid nor a broken rule", err)

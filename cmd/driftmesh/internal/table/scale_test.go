@@ -1,4 +1,4 @@
-package reference
+package table
 
 import (
 	"bufio"
@@ -97,7 +97,7 @@ func TestScale(t *testing.T) {
 		_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // the peak begins anew
 		before := cpu(t)
 		var err error
-		made[i], err = Profile(t.Context(), path, profile.Options{Space: "s", Name: "n"}, ignore)
+		made[i], err = profileOf(t.Context(), path, profile.Options{Space: "s", Name: "n"}, ignore)
 		require.NoError(t, err)
 		t.Logf("%s: %.1f CPU-s, peak memory %s", filepath.Base(path), (cpu(t) - before).Seconds(), peak(t))
 	}

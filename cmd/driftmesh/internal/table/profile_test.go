@@ -1,4 +1,4 @@
-package reference
+package table
 
 import (
 	"context"
@@ -151,6 +151,31 @@ func writeParquet[T any](t *testing.T, rows []T, options ...parquet.WriterOption
 	return path
 }
 
+// profileOf makes a profile of the file at path.
+func profileOf(ctx context.Context, path string, opts profile.Options, report func(Progress)) (*profile.Profile, error) {
+	t, err := Open(ctx, path, nil, Options{Report: report})
+	if err != nil {
+		return nil, err
+	}
+	p, err := Profile(ctx, t, opts, nil, nil)
+	return p, errors.Join(err, t.Close())
+}
+
+// wholeColumns reads all columns of the file at path.
+func wholeColumns(ctx context.Context, path string) (columns []profile.Column, err error) {
+	t, err := Open(ctx, path, nil, Options{})
+	if err != nil {
+		return nil, err
+	}
+	err = t.Columns(ctx, Names(t), func(c *Column) error {
+		columns = append(columns, profile.Column{
+			Name: c.Name, Type: c.Type, Numbers: append([]float64(nil), c.Numbers...), Texts: append([]string(nil), c.Texts...), Missing: append([]bool(nil), c.Missing...),
+		})
+		return nil
+	})
+	return columns, errors.Join(err, t.Close())
+}
+
 func ignore(Progress) {}
 
 // A profile of a file, column by column, is that of its columns, with dictionary
@@ -164,13 +189,13 @@ func TestProfileOfParquet(t *testing.T) {
 		opts := profile.Options{Space: "s", Name: "n", Features: names(want)}
 		path := writeParquet(t, rows, parquet.MaxRowsPerRowGroup(1100), parquet.PageBufferSize(2000))
 		whole, err := profile.New(want, opts)
-		got, gotErr := Profile(t.Context(), path, opts, ignore)
+		got, gotErr := profileOf(t.Context(), path, opts, ignore)
 		require.Equal(t, fmt.Sprint(err), fmt.Sprint(gotErr))
 		require.Equal(t, whole, got)
 	}
 	opts := profile.Options{Space: "s", Name: "n"}
 	path := writeParquet(t, records(3))
-	_, err := Profile(t.Context(), path, opts, ignore)
+	_, err := profileOf(t.Context(), path, opts, ignore)
 	var broken *profile.Error
 	require.ErrorAs(t, err, &broken)
 	require.Equal(t, [2]string{"PARQUET_TYPE", "at"}, [2]string{broken.Rule, broken.Column})
@@ -179,14 +204,14 @@ func TestProfileOfParquet(t *testing.T) {
 func TestProfileOfCSV(t *testing.T) {
 	const wine = "../../../../examples/wine/winequality-red.csv"
 	opts := profile.Options{Space: "s", Name: "n", Categories: []string{"quality"}}
-	columns, err := Read(t.Context(), wine)
+	columns, err := wholeColumns(t.Context(), wine)
 	require.NoError(t, err)
 	want, err := profile.New(columns, opts)
 	require.NoError(t, err)
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
 	for _, cellsInMemory = range []int64{1 << 20, 0} {
-		got, err := Profile(t.Context(), wine, opts, ignore)
+		got, err := profileOf(t.Context(), wine, opts, ignore)
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 		left, err := os.ReadDir(temp)
@@ -224,10 +249,10 @@ func TestNothingIsLeftOfASpill(t *testing.T) {
 		return n
 	}
 	opts := profile.Options{Space: "s", Name: "n"}
-	for _, stage := range []Stage{Rows, Columns} {
+	for _, stage := range []Stage{Bytes, Columns} {
 		ctx, cancel := context.WithCancel(t.Context())
 		spilled := 0
-		_, err := Profile(ctx, path, opts, func(now Progress) {
+		_, err := profileOf(ctx, path, opts, func(now Progress) {
 			if now.Stage == stage && now.Done > 0 {
 				spilled = max(spilled, open())
 				left, err := os.ReadDir(temp)
@@ -241,14 +266,14 @@ func TestNothingIsLeftOfASpill(t *testing.T) {
 		require.Equal(t, stage == Columns, spilled == 1, "the spill is open in stage %s", stage)
 		require.Zero(t, open())
 	}
-	_, err := Profile(t.Context(), path, opts, ignore)
+	_, err := profileOf(t.Context(), path, opts, ignore)
 	var broken *profile.Error
 	require.ErrorAs(t, err, &broken)
 	require.Equal(t, profile.Error{Column: "id", Row: profile.MaxBins + 1, Rule: "CATEGORY_COUNT", Detail: broken.Detail}, *broken)
 	require.Zero(t, open())
 
 	t.Setenv("TMPDIR", filepath.Join(temp, "none"))
-	_, err = Profile(t.Context(), path, opts, ignore)
+	_, err = profileOf(t.Context(), path, opts, ignore)
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
@@ -257,7 +282,7 @@ func TestParquetStops(t *testing.T) {
 	type two struct{ A, B float64 }
 	ctx, cancel := context.WithCancel(t.Context())
 	var last Progress
-	_, err := Profile(ctx, writeParquet(t, make([]two, 100)), profile.Options{Space: "s", Name: "n"}, func(now Progress) {
+	_, err := profileOf(ctx, writeParquet(t, make([]two, 100)), profile.Options{Space: "s", Name: "n"}, func(now Progress) {
 		last = now
 		if now.Done == 1 {
 			cancel()
@@ -274,14 +299,14 @@ func TestProfileRefusesEarly(t *testing.T) {
 	csv := write(t, "x.csv", []byte("a,b\n1,2\n1\n"))
 	for _, path := range []string{csv, writeParquet(t, []struct{ A float64 }{{1}})} {
 		var broken *profile.Error
-		_, err := Profile(t.Context(), path, opts, ignore)
+		_, err := profileOf(t.Context(), path, opts, ignore)
 		require.ErrorAs(t, err, &broken)
 		require.Equal(t, "FEATURES", broken.Rule)
 	}
-	_, err := Profile(t.Context(), write(t, "x.parquet", []byte("PAR1PAR1")), opts, ignore)
+	_, err := profileOf(t.Context(), write(t, "x.parquet", []byte("PAR1PAR1")), opts, ignore)
 	require.ErrorIs(t, err, fault.Invalid)
 	opts.Features = nil
-	_, err = Profile(t.Context(), csv, opts, ignore)
+	_, err = profileOf(t.Context(), csv, opts, ignore)
 	var broken *profile.Error
 	require.True(t, errors.As(err, &broken) && broken.Row == 2 && broken.Rule == "CSV_FIELDS", err)
 }
