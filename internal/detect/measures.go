@@ -55,6 +55,16 @@ const (
 	needTime
 )
 
+// OfPerformance are the needs of detectors that hold predictions against what came
+// true.
+const OfPerformance = needConfusion | needScores | needErrors
+
+// OfScores reports whether the detector is of predicted scores.
+func (d *Detector) OfScores() bool { return d.Needs&needScores != 0 }
+
+// OfErrors reports whether the detector is of errors of numbers.
+func (d *Detector) OfErrors() bool { return d.Needs&needErrors != 0 }
+
 // measured says whether both sides have what a detector needs.
 func (in *Input) measured(needs Need) bool {
 	for _, s := range []*Side{&in.Reference, &in.Current} {

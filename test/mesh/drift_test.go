@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -299,4 +300,56 @@ func TestTheClientRegistersProfiles(t *testing.T) {
 	made.Monitors[0].Detector = "telepathy"
 	_, err = client.Register(t.Context(), made)
 	require.ErrorContains(t, err, "there is no detector telepathy, but psi")
+}
+
+// Labels that come after their records are judged with them, by their id.
+func TestLabelsJudgePerformance(t *testing.T) {
+	m := mesh.Start(t)
+	client, err := sdk.New(m.GRPC)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, client.Close(context.Background())) })
+	said, came := profile.Column{Name: "said", Type: profile.Bool}, profile.Column{Name: "came", Type: profile.Bool}
+	chance := profile.Column{Name: "chance", Type: profile.Float}
+	for i := range 2000 { // right nine times of ten
+		chance.Numbers = append(chance.Numbers, float64(i%100)/100)
+		said.Texts = append(said.Texts, strconv.FormatBool(i%100 >= 50))
+		came.Texts = append(came.Texts, strconv.FormatBool((i%100 >= 50) != (i%10 == 0)))
+	}
+	made, err := profile.New([]profile.Column{said, came, chance}, profile.Options{
+		Space: "bank", Name: "loan", Outcome: &profile.Outcome{Target: "came", Prediction: "said", Score: "chance", Positive: "true"},
+		Monitors: []profile.Monitor{{Name: "right", Detector: "accuracy"}, {Name: "ranks", Detector: "auc"}},
+	})
+	require.NoError(t, err)
+	registered, err := client.Register(t.Context(), made)
+	require.NoError(t, err)
+	require.Equal(t, made.Outcome, registered.Outcome)
+
+	begin := time.Now().UTC().Add(-30 * time.Minute).Truncate(time.Minute)
+	const n = 400
+	for i := range n {
+		require.NoError(t, client.Send(t.Context(), sdk.Features("bank/loan",
+			sdk.Bool("said", i%100 >= 50), sdk.Float("chance", float64(i%100)/100),
+		).WithID(fmt.Sprint("loan-", i)).WithTime(begin.Add(time.Duration(i%7)*time.Minute))))
+	}
+	require.NoError(t, client.Flush(t.Context()))
+	for _, s := range evaluated(t, m.Addresses, "bank/loan", begin, n).GetScores() {
+		require.Equal(t, driftv1.Verdict_VERDICT_INSUFFICIENT, s.GetVerdict(), "%s: nothing is known yet", s.GetMonitor())
+	}
+
+	for i := range n { // and then it is right half the time, as tossing a coin
+		require.NoError(t, client.Send(t.Context(), sdk.Labels("bank/loan", fmt.Sprint("loan-", i), sdk.Bool("came", i%2 == 0))))
+	}
+	require.NoError(t, client.Flush(t.Context()))
+	mesh.Await(t, 60*time.Second, func() error {
+		for _, s := range evaluated(t, m.Addresses, "bank/loan", begin, n).GetScores() {
+			if s.GetFeature() != "came" || s.GetVerdict() != driftv1.Verdict_VERDICT_DRIFT || s.GetMonitor() == "right" && s.GetSample() != n {
+				return fmt.Errorf("%s judges %s by %d: %s", s.GetMonitor(), s.GetFeature(), s.GetSample(), s.GetVerdict())
+			}
+			if s.GetMonitor() == "right" {
+				// From 1800 of 2000 to 200 of 400: z with the pooled share of 5/6.
+				require.InDelta(t, -0.4/math.Sqrt(5.0/36*(1.0/2000+1.0/400)), s.GetValue(), 1e-9)
+			}
+		}
+		return nil
+	})
 }

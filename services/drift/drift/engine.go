@@ -88,17 +88,12 @@ func (e *engine) evaluate(ctx context.Context, p *known, start, end time.Time) (
 // judge scores a profile by the cells of minutes first to before last.
 func (e *engine) judge(ctx context.Context, p *known, first, last int64) (*store.Evaluation, error) {
 	r := store.Range{Tenant: p.Tenant, Profile: p.UID, Start: first, End: last}
-	counts, records, err := e.cells.Sum(ctx, r, len(p.Features))
+	sample, records, err := e.sample(ctx, p, r)
 	if err != nil {
 		return nil, err
 	}
-	for i := range p.Features {
-		if counts[i] == nil {
-			counts[i] = make([]uint64, p.Features[i].Cells())
-		}
-	}
 	result := &store.Evaluation{Tenant: p.Tenant, Profile: p.UID, Start: timeOf(r.Start), End: timeOf(r.End), Records: records, Evaluated: e.now()}
-	if result.Scores, err = score.Evaluate(p.Registered.Profile, counts, p.perDay); err != nil {
+	if result.Scores, err = score.Evaluate(p.Registered.Profile, sample, p.perDay); err != nil {
 		return nil, err
 	}
 	var moved []int
@@ -111,6 +106,22 @@ func (e *engine) judge(ctx context.Context, p *known, first, last int64) (*store
 		return nil, err
 	}
 	return result, nil
+}
+
+// sample is what the cells of a range say, and of how many records.
+func (e *engine) sample(ctx context.Context, p *known, r store.Range) (sample score.Sample, records uint64, err error) {
+	if sample.Counts, records, err = e.cells.Sum(ctx, r, len(p.Features)); err != nil {
+		return sample, 0, err
+	}
+	for i := range p.Features {
+		if sample.Counts[i] == nil {
+			sample.Counts[i] = make([]uint64, p.Features[i].Cells())
+		}
+	}
+	if p.Outcome != nil {
+		sample.Outcomes, err = e.cells.Outcomes(ctx, r)
+	}
+	return sample, records, err
 }
 
 // conclude brings the alerts up to date with an evaluation.

@@ -16,7 +16,7 @@ var notFed = []string{"out_of_range", "wrong_type", "duplicates", "scouter_spc"}
 
 // fed are the detectors that need no more than what is counted.
 var fed = slices.DeleteFunc(slices.Clone(detect.All), func(d *detect.Detector) bool {
-	return d.Needs&^(detect.Order|detect.Bounds) != 0 || slices.Contains(notFed, d.Name)
+	return d.Needs&^(detect.Order|detect.Bounds|detect.OfPerformance) != 0 || slices.Contains(notFed, d.Name)
 })
 
 // Detectors lists the detectors that a monitor can have.
@@ -31,9 +31,35 @@ func find(name string) *detect.Detector {
 	return nil
 }
 
+// ofClasses are the detectors that need to know which category is positive.
+var ofClasses = []string{"precision", "recall", "f1"}
+
+// checkOutcome says what the outcome of a profile lacks for a detector of
+// performance.
+func checkOutcome(d *detect.Detector, o *profile.Outcome, category bool) string {
+	lacks := func(what string) string { return fmt.Sprintf("detector %s needs an outcome with %s", d.Name, what) }
+	switch {
+	case d.Needs&detect.OfPerformance == 0:
+		return ""
+	case o == nil || o.Reference == nil:
+		return lacks("a reference")
+	case d.OfErrors() && (category || o.Prediction == ""):
+		return lacks("a prediction of a number")
+	case d.OfErrors():
+		return ""
+	case d.OfScores() && o.Score == "":
+		return lacks("a score")
+	case !d.OfScores() && (!category || o.Prediction == ""):
+		return lacks("a prediction of a category")
+	case slices.Contains(ofClasses, d.Name) && o.Positive == "":
+		return lacks("a positive category")
+	}
+	return ""
+}
+
 // suited reports whether a detector can judge a feature at all.
 func suited(d *detect.Detector, in *detect.Input) bool {
-	return (d.Needs&detect.Order == 0 || in.Kind.Ordered()) && (d.Needs&detect.Bounds == 0 || in.Bounds != nil)
+	return (d.Needs&detect.OfPerformance == 0 || in.Current.Performance != nil) && (d.Needs&detect.Order == 0 || in.Kind.Ordered()) && (d.Needs&detect.Bounds == 0 || in.Bounds != nil)
 }
 
 // Check names every monitor with a detector or a parameter that there is not, and
@@ -45,6 +71,10 @@ func Check(p *profile.Profile) (problems []string) {
 		if d == nil {
 			problems = append(problems, fmt.Sprintf("monitor %s: there is no detector %s, but %s", m.Name, m.Detector, strings.Join(names(), ", ")))
 			continue
+		}
+		category := p.Outcome != nil && p.Features[p.Feature(p.Outcome.Target)].Kind == profile.Category
+		if problem := checkOutcome(d, p.Outcome, category); problem != "" {
+			problems = append(problems, "monitor "+m.Name+": "+problem)
 		}
 		for _, name := range slices.Sorted(maps.Keys(m.Parameters)) {
 			if problem := checkParameter(d, name, m.Parameters[name]); problem != "" {

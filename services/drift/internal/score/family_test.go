@@ -45,7 +45,7 @@ func TestTheFamilyKeepsItsSignificance(t *testing.T) {
 		}
 		for _, by := range corrections {
 			p.Correction = by
-			scores, err := score.Evaluate(p, counts, 1)
+			scores, err := score.Evaluate(p, score.Sample{Counts: counts}, 1)
 			require.NoError(t, err)
 			moved := false
 			for i := range scores {
@@ -90,7 +90,7 @@ func TestThresholdsSayTheSameAsAdjustedValues(t *testing.T) {
 					counts[i][random.IntN(10-i/8)]++
 				}
 			}
-			scores, err := score.Evaluate(p, counts, 1)
+			scores, err := score.Evaluate(p, score.Sample{Counts: counts}, 1)
 			require.NoError(t, err)
 			require.Len(t, scores, 60)
 			drift := map[string]int{}
@@ -119,7 +119,7 @@ func TestBudgets(t *testing.T) {
 	rate := func(perDay float64, m profile.Monitor) float64 {
 		m.Name, m.Detector = "m", "psi"
 		p := wide(t, 1, 1000, "", m)
-		scores, err := score.Evaluate(p, [][]uint64{{20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 0, 0, 0, 0, 0}}, perDay)
+		scores, err := score.Evaluate(p, score.Sample{Counts: [][]uint64{{20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 0, 0, 0, 0, 0}}}, perDay)
 		require.NoError(t, err)
 		return scores[0].Rate
 	}
@@ -147,7 +147,7 @@ func TestSmallSamplesOfMany(t *testing.T) {
 		}
 	}
 	counts[7] = []uint64{40, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-	scores, err := score.Evaluate(p, counts, 1)
+	scores, err := score.Evaluate(p, score.Sample{Counts: counts}, 1)
 	require.NoError(t, err)
 	for i := range scores {
 		require.Equal(t, "monte_carlo", scores[i].Method)
@@ -179,7 +179,7 @@ func BenchmarkEvaluate(b *testing.B) {
 			p.Monitors[0].Detector = detector
 			b.Run(fmt.Sprintf("%s/%d", detector, sample), func(b *testing.B) {
 				for b.Loop() {
-					if _, err := score.Evaluate(p, counts, 1); err != nil {
+					if _, err := score.Evaluate(p, score.Sample{Counts: counts}, 1); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -21,10 +21,10 @@ type Outcomes struct {
 }
 
 // performance is what detectors of performance look at: the reference's and the
-// sample's; nil when the reference has none. scored are the rows of each side by
-// bin of the score, with or without a label.
-func performance(o *profile.Outcome, now *Outcomes, scored [2][]uint64) (reference, current *detect.Performance) {
-	if o == nil || o.Reference == nil || now == nil {
+// sample's; nil when it was not measured.
+func performance(p *profile.Profile, sample Sample) (reference, current *detect.Performance) {
+	o, now := p.Outcome, sample.Outcomes
+	if o.Reference == nil || now == nil {
 		return nil, nil
 	}
 	was := o.Reference
@@ -37,10 +37,14 @@ func performance(o *profile.Outcome, now *Outcomes, scored [2][]uint64) (referen
 			TruePositive: now.TruePositive, FalsePositive: now.FalsePositive, FalseNegative: now.FalseNegative, TrueNegative: now.TrueNegative,
 		})
 	}
-	if o.Score != "" {
-		chances := calibrated(was.Positives, was.Negatives)
-		reference.Scores = scoreBins(chances, was.Positives, was.Negatives, scored[0])
-		current.Scores = scoreBins(chances, now.Positives, now.Negatives, scored[1])
+	if i := p.Feature(o.Score); i >= 0 {
+		chances, f := calibrated(was.Positives, was.Negatives), &p.Features[i]
+		rows := make([]uint64, len(f.Bins)) // with or without a label
+		for k := range f.Bins {
+			rows[k] = f.Bins[k].Count
+		}
+		reference.Scores = scoreBins(chances, was.Positives, was.Negatives, rows)
+		current.Scores = scoreBins(chances, now.Positives, now.Negatives, sample.Counts[i][:len(f.Bins)])
 	}
 	if was.Absolute.Number > 0 {
 		reference.Absolute, reference.Squared = momentsLike(was.Absolute), momentsLike(was.Squared)
@@ -69,7 +73,7 @@ func calibrated(positives, negatives []uint64) []float64 {
 	}
 	var pools []pool
 	for i := range positives {
-		p := pool{float64(positives[i]), float64(positives[i] + negatives[i]), 1}
+		p := pool{float64(positives[i]), float64(positives[i]) + float64(negatives[i]), 1}
 		for len(pools) > 0 {
 			last := pools[len(pools)-1]
 			if p.all > 0 && last.all > 0 && last.positive*p.all < p.positive*last.all {

@@ -8,7 +8,7 @@ import (
 	"github.com/driftmesh/driftmesh/sdk/profile"
 )
 
-// scikit-learn 1.5: IsotonicRegression().fit(bin, share, sample_weight=rows), the
+// scikit-learn 1.9: IsotonicRegression().fit(bin, share, sample_weight=rows), the
 // bins without rows left out.
 func TestCalibrated(t *testing.T) {
 	t.Parallel()

@@ -63,13 +63,22 @@ type Score struct {
 	Contributions []float64
 }
 
-// Evaluate judges what was counted: counts has for each feature of p an element
-// for each bin, regular and special, and is kept. perDay is how many evaluations
+// Sample is what was counted.
+type Sample struct {
+	// Counts has for each feature an element for each bin, regular and special. It
+	// is kept.
+	Counts [][]uint64
+	// Outcomes is nil when the profile has no outcome.
+	Outcomes *Outcomes
+}
+
+// Evaluate judges a sample of the features of p. perDay is how many evaluations
 // of the profile a day has, for thresholds that are a budget. Scores come in the
 // order of monitors, and of features within; there is none of a feature that a
 // monitor was not asked for by name and cannot judge. It is fault.Internal when
 // the counts are not those of the features.
-func Evaluate(p *profile.Profile, counts [][]uint64, perDay float64) ([]Score, error) {
+func Evaluate(p *profile.Profile, sample Sample, perDay float64) ([]Score, error) {
+	counts := sample.Counts
 	inputs := make([]detect.Input, len(p.Features))
 	for i := range p.Features {
 		f := &p.Features[i]
@@ -77,6 +86,10 @@ func Evaluate(p *profile.Profile, counts [][]uint64, perDay float64) ([]Score, e
 			return nil, fault.Internal.New("feature %q has %d bins, its counts %d", f.Name, f.Cells(), len(counts[i]))
 		}
 		inputs[i] = inputOf(p, f, counts[i])
+	}
+	if o := p.Outcome; o != nil {
+		target := &inputs[p.Feature(o.Target)]
+		target.Reference.Performance, target.Current.Performance = performance(p, sample)
 	}
 	detectors := make([]*detect.Detector, len(p.Monitors))
 	for k := range p.Monitors {

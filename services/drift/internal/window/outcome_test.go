@@ -185,7 +185,7 @@ func TestOutcomes(t *testing.T) {
 				}
 			}
 			want.Absolute, want.Squared, got.Absolute, got.Squared = nil, nil, nil, nil
-			require.Equal(t, len(want.Positives), len(got.Positives))
+			require.Len(t, got.Positives, len(want.Positives))
 			if o.Score == "" {
 				want.Positives, want.Negatives, got.Positives, got.Negatives = nil, nil, nil, nil
 			}
