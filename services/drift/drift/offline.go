@@ -28,7 +28,7 @@ func Judge(p *profile.Profile, s Sample) (*driftv1.Evaluation, error) {
 	if err != nil {
 		return nil, err
 	}
-	scores, err := score.Evaluate(p, s.Counts, d.perDay)
+	scores, err := score.Evaluate(p, score.Sample{Counts: s.Counts}, d.perDay)
 	if err != nil {
 		return nil, err
 	}
