@@ -266,13 +266,17 @@ func movedText(a *driftv1.Alert) string {
 }
 
 func alertState(a *driftv1.Alert) string {
+	state := "open"
 	switch {
 	case a.GetResolveTime() != nil:
-		return "resolved"
+		state = "resolved"
 	case a.GetAcknowledgeTime() != nil:
-		return "acknowledged"
+		state = "acknowledged"
 	}
-	return "open"
+	if a.GetLate() {
+		state += ", late"
+	}
+	return state
 }
 
 type alertsAckCmd struct {

@@ -269,6 +269,7 @@ func TestWindowsAreEvaluatedAsTheyClose(t *testing.T) {
 
 	// Late records: the window is evaluated again and its result replaced.
 	m.store("acme", p.GetUid(), wineRecords(t, "late", minute, 1, all))
+	m.clock.set(noon.Add(80 * time.Second))
 	require.Eventually(t, func() bool {
 		all := r.scores("acme", p.GetUid())
 		return len(all) == 1 && all[0].GetRecords() == 1002
@@ -278,7 +279,7 @@ func TestWindowsAreEvaluatedAsTheyClose(t *testing.T) {
 }
 
 func (m *mesh) waiting(r *running) (n int) {
-	require.NoError(m.t, r.state.QueryRow(m.t.Context(), "SELECT COUNT(*) FROM windows").Scan(&n))
+	require.NoError(m.t, r.state.QueryRow(m.t.Context(), "SELECT COUNT(*) FROM windows WHERE touched > done").Scan(&n))
 	return n
 }
 

@@ -48,8 +48,9 @@ func (e *engine) recompute(ctx context.Context, p *known, windows []store.Waitin
 }
 
 // catchUp recomputes every window of the range that waits, whoever else may be
-// at work on it, so that the cells tell of all rows announced so far.
-func (e *engine) catchUp(ctx context.Context, p *known, start, end int64) error {
+// at work on it, so that the cells tell of all rows announced so far. slot is the
+// one that this is for, nil if none.
+func (e *engine) catchUp(ctx context.Context, p *known, start, end int64, slot *store.Slot) error {
 	waiting, err := e.state.WaitingWindows(ctx, p.Tenant, p.UID, start, end)
 	if err != nil {
 		return fmt.Errorf("list waiting windows: %w", err)
@@ -62,22 +63,30 @@ func (e *engine) catchUp(ctx context.Context, p *known, start, end int64) error 
 		if p.Schedule.OnClose {
 			continue
 		}
-		if err := e.state.WindowsDone(ctx, part, e.now().Add(e.cfg.Refresh)); err != nil {
+		if err := e.windowsDone(ctx, p, part, slot); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// evaluate scores a profile over a range of event time, from the minute of start
-// to the minute that end is in or at the end of, by all rows announced so far.
-func (e *engine) evaluate(ctx context.Context, p *known, start, end time.Time) (*store.Evaluation, error) {
-	first, last := minuteOf(start), minuteOf(end.Add(time.Minute-1))
+// windowsDone takes recomputed windows off the list.
+func (e *engine) windowsDone(ctx context.Context, p *known, windows []store.Waiting, slot *store.Slot) error {
+	r := store.Recomputed{Windows: windows, Now: e.now(), Refresh: e.cfg.Refresh, Slot: slot}
+	if p.Schedule.OnClose && p.Schedule.Lookback > time.Minute {
+		r.Closed = minuteOf(r.Now)
+	}
+	return e.state.WindowsDone(ctx, r)
+}
+
+// evaluate scores a profile over minutes first to before last of event time, by
+// all rows announced so far.
+func (e *engine) evaluate(ctx context.Context, p *known, first, last int64, slot *store.Slot) (*store.Evaluation, error) {
 	if last <= first {
-		return nil, fault.Invalid.New("the range from %s to %s is empty", start.UTC().Format(time.RFC3339), end.UTC().Format(time.RFC3339)).WithReason("EMPTY_RANGE")
+		return nil, fault.Invalid.New("the range from %s to %s is empty", timeOf(first).Format(time.RFC3339), timeOf(last).Format(time.RFC3339)).WithReason("EMPTY_RANGE")
 	}
 	began := e.now()
-	if err := e.catchUp(ctx, p, first, last); err != nil {
+	if err := e.catchUp(ctx, p, first, last, slot); err != nil {
 		return nil, err
 	}
 	result, err := e.judge(ctx, p, first, last)
@@ -125,8 +134,7 @@ func (e *engine) sample(ctx context.Context, p *known, r store.Range) (sample sc
 }
 
 // conclude brings the alerts up to date with an evaluation.
-func (e *engine) conclude(ctx context.Context, p *known, result *store.Evaluation, trigger string, at time.Time, slot *store.Slot, next time.Time) error {
-	return e.state.Conclude(ctx, store.Conclusion{
-		Profile: p.Registered, Result: result, At: at, Trigger: trigger, Now: e.now(), Repeat: e.cfg.Repeat, Slot: slot, Next: next,
-	})
+func (e *engine) conclude(ctx context.Context, p *known, c store.Conclusion) error {
+	c.Profile, c.Now, c.Repeat = p.Registered, e.now(), e.cfg.Repeat
+	return e.state.Conclude(ctx, c)
 }

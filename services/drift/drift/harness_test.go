@@ -106,6 +106,7 @@ type running struct {
 	done   chan error
 	state  *sqlstate.DB
 	broker broker.Broker
+	stats  *prometheus.Registry
 	ended  bool
 }
 
@@ -121,7 +122,7 @@ func (m *mesh) run() *running {
 func (m *mesh) runWith(cfg drift.Config) *running {
 	m.t.Helper()
 	stats := prometheus.NewRegistry()
-	r := &running{t: m.t, done: make(chan error, 1), broker: m.server.Open(memory.Options{Name: "drift"})}
+	r := &running{t: m.t, done: make(chan error, 1), stats: stats, broker: m.server.Open(memory.Options{Name: "drift"})}
 	var err error
 	r.state, err = sqlstate.Open(m.t.Context(), m.state, "drift")
 	require.NoError(m.t, err)
@@ -207,6 +208,13 @@ func (m *mesh) await(topic, group string) {
 // heard.
 func (m *mesh) store(tenant, profile string, records []drifttest.Record) {
 	m.t.Helper()
+	m.insert(tenant, profile, records)
+	m.await(event.Windows, event.GroupDrift)
+}
+
+// insert stores records and announces their windows.
+func (m *mesh) insert(tenant, profile string, records []drifttest.Record) {
+	m.t.Helper()
 	require.NoError(m.t, drifttest.Insert(m.t.Context(), m.db, tenant, uuid.MustParse(profile), records))
 	var minutes []int64
 	seen := map[int64]bool{}
@@ -217,7 +225,6 @@ func (m *mesh) store(tenant, profile string, records []drifttest.Record) {
 		}
 	}
 	m.touch(tenant, profile, minutes...)
-	m.await(event.Windows, event.GroupDrift)
 }
 
 // wine is the wine data as columns.

@@ -25,6 +25,9 @@ type metrics struct {
 // triggerRequest is the trigger of an evaluation that was asked for.
 const triggerRequest = "request"
 
+// triggerLate is the trigger of an evaluation of a slot again, by late data.
+const triggerLate = "late"
+
 func newMetrics(stats prometheus.Registerer) (*metrics, error) {
 	seconds := []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 	m := &metrics{
@@ -35,7 +38,7 @@ func newMetrics(stats prometheus.Registerer) (*metrics, error) {
 			Name: "driftmesh_drift_recompute_seconds", Help: "Time to recompute windows of one profile.", Buckets: seconds,
 		}),
 		evaluations: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "driftmesh_drift_evaluations_total", Help: "Evaluations by what caused them (schedule, close, request) and outcome (done, failed).",
+			Name: "driftmesh_drift_evaluations_total", Help: "Evaluations by what caused them (schedule, close, late, request) and outcome (done, failed).",
 		}, []string{"trigger", "outcome"}),
 		evaluateTime: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "driftmesh_drift_evaluate_seconds", Help: "Time of one evaluation, with the windows it had to recompute.", Buckets: seconds,
@@ -61,7 +64,7 @@ func newMetrics(stats prometheus.Registerer) (*metrics, error) {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	for _, trigger := range []string{store.TriggerSchedule, store.TriggerClose, triggerRequest} {
+	for _, trigger := range []string{store.TriggerSchedule, store.TriggerClose, triggerLate, triggerRequest} {
 		m.evaluated(trigger, nil, 0)
 		m.evaluations.WithLabelValues(trigger, "failed")
 	}

@@ -78,11 +78,12 @@ func (s *scheduler) runSlot(ctx context.Context, slot *store.Slot) error {
 	if err != nil {
 		return err
 	}
-	start := slot.Previous
-	if p.Schedule.Lookback > 0 {
-		start = slot.At.Add(-p.Schedule.Lookback)
+	first, last := rangeOf(p, slot)
+	next := p.schedule.Following(slot.At)
+	if last <= first { // no minute has ended since the slot before: of a release that made such slots
+		return s.conclude(ctx, p, store.Conclusion{Result: &store.Evaluation{}, Trigger: store.TriggerSchedule, At: slot.At, Slot: slot, Next: next})
 	}
-	result, err := s.evaluate(ctx, p, start, slot.At)
+	result, err := s.evaluate(ctx, p, first, last, slot)
 	if err != nil {
 		return err
 	}
@@ -90,7 +91,18 @@ func (s *scheduler) runSlot(ctx context.Context, slot *store.Slot) error {
 	if err := s.cells.WriteScores(ctx, result); err != nil {
 		return err
 	}
-	return s.conclude(ctx, p, result, store.TriggerSchedule, slot.At, slot, p.schedule.Next(slot.At))
+	return s.conclude(ctx, p, store.Conclusion{Result: result, Trigger: store.TriggerSchedule, At: slot.At, Slot: slot, Next: next})
+}
+
+// rangeOf is what a slot judges: the minutes that are over by then, from where the
+// slot before ended, so that each minute belongs to one slot; or as many as the
+// profile looks back.
+func rangeOf(p *known, slot *store.Slot) (first, last int64) {
+	last = minuteOf(slot.At)
+	if p.Schedule.Lookback > 0 {
+		return last - int64(p.Schedule.Lookback/time.Minute), last
+	}
+	return minuteOf(slot.Previous), last
 }
 
 // lookForWindows recomputes the windows that are due, until none is or ctx ends.
@@ -146,12 +158,11 @@ func (s *scheduler) runWindows(ctx context.Context, windows []store.Waiting) err
 // settle takes recomputed windows off the list, or evaluates them first where
 // the profile wants it.
 func (s *scheduler) settle(ctx context.Context, p *known, windows []store.Waiting) error {
-	again := s.now().Add(s.cfg.Refresh)
 	if !p.Schedule.OnClose {
-		return s.state.WindowsDone(ctx, windows, again)
+		return s.windowsDone(ctx, p, windows, nil)
 	}
 	for _, w := range windows {
-		if err := s.close(ctx, p, w, again); err != nil {
+		if err := s.close(ctx, p, w); err != nil {
 			return err
 		}
 	}
@@ -160,7 +171,7 @@ func (s *scheduler) settle(ctx context.Context, p *known, windows []store.Waitin
 
 // close evaluates a window of an active profile that wants it, if it is over;
 // else it waits until then.
-func (s *scheduler) close(ctx context.Context, p *known, w store.Waiting, again time.Time) error {
+func (s *scheduler) close(ctx context.Context, p *known, w store.Waiting) error {
 	end := timeOf(w.Minute + 1)
 	if over := end.Add(s.cfg.Grace); s.now().Before(over) {
 		return s.state.PostponeWindows(ctx, []store.Waiting{w}, over)
@@ -170,19 +181,19 @@ func (s *scheduler) close(ctx context.Context, p *known, w store.Waiting, again 
 		return err
 	}
 	if !active {
-		return s.state.WindowsDone(ctx, []store.Waiting{w}, again)
+		return s.windowsDone(ctx, p, []store.Waiting{w}, nil)
 	}
 	err = s.evaluateClosed(ctx, p, end)
 	s.metrics.evaluated(store.TriggerClose, err, 1)
 	if err != nil {
 		return fmt.Errorf("evaluate closed window %s: %w", end.Format(time.RFC3339), err)
 	}
-	return s.state.WindowsDone(ctx, []store.Waiting{w}, again)
+	return s.windowsDone(ctx, p, []store.Waiting{w}, nil)
 }
 
 func (s *scheduler) evaluateClosed(ctx context.Context, p *known, end time.Time) error {
 	first, last := minuteOf(end.Add(-max(p.Schedule.Lookback, time.Minute))), minuteOf(end)
-	if err := s.catchUp(ctx, p, first, last-1); err != nil { // the last one was just recomputed
+	if err := s.catchUp(ctx, p, first, last-1, nil); err != nil { // the last one was just recomputed
 		return err
 	}
 	result, err := s.judge(ctx, p, first, last)
@@ -193,11 +204,14 @@ func (s *scheduler) evaluateClosed(ctx context.Context, p *known, end time.Time)
 	if err := s.cells.WriteScores(ctx, result); err != nil {
 		return err
 	}
-	return s.conclude(ctx, p, result, store.TriggerClose, end, nil, time.Time{})
+	return s.conclude(ctx, p, store.Conclusion{Result: result, Trigger: store.TriggerClose, At: end})
 }
 
-// measure shows what waits.
+// measure forgets windows that do not wait any more, and shows what waits.
 func (s *scheduler) measure(ctx context.Context) error {
+	if err := s.state.ForgetWindows(ctx, s.now()); err != nil {
+		return err
+	}
 	waiting, oldest, err := s.state.WindowBacklog(ctx)
 	if err != nil {
 		return err

@@ -63,7 +63,7 @@ func (s *server) CreateProfile(ctx context.Context, req *driftv1.CreateProfileRe
 	}
 	now := s.now()
 	registered, err := s.state.CreateProfile(ctx, store.NewProfile{
-		Tenant: tenant, Active: req.GetProfile().GetActive(), Request: req.GetRequestId(), Now: now, First: schedule.Next(now), Profile: p,
+		Tenant: tenant, Active: req.GetProfile().GetActive(), Request: req.GetRequestId(), Now: now, First: schedule.Following(now), Profile: p,
 	})
 	if err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func (s *server) SetProfileActive(ctx context.Context, req *driftv1.SetProfileAc
 		return nil, err
 	}
 	now := s.now()
-	if err := s.state.SetActive(ctx, p.Registered, req.GetActive(), now, p.schedule.Next(now)); err != nil {
+	if err := s.state.SetActive(ctx, p.Registered, req.GetActive(), now, p.schedule.Following(now)); err != nil {
 		return nil, err
 	}
 	changed := *p.Registered
@@ -130,18 +130,18 @@ func (s *server) Evaluate(ctx context.Context, req *driftv1.EvaluateRequest) (*d
 	if err != nil {
 		return nil, err
 	}
-	start, end, err := s.rangeOf(req)
+	start, end, err := s.requested(req)
 	if err != nil {
 		return nil, err
 	}
-	result, err := s.evaluate(ctx, p, start, end)
+	result, err := s.evaluate(ctx, p, minuteOf(start), minuteOf(end.Add(time.Minute-1)), nil)
 	if err == nil && req.GetAlert() {
 		// No later than now, or it would outrank the slots to come.
 		at := end
 		if now := s.now(); at.After(now) {
 			at = now
 		}
-		err = s.conclude(ctx, p, result, store.TriggerSchedule, at, nil, time.Time{})
+		err = s.conclude(ctx, p, store.Conclusion{Result: result, Trigger: store.TriggerSchedule, At: at})
 	}
 	s.metrics.evaluated(triggerRequest, err, 1)
 	if err != nil {
@@ -150,7 +150,7 @@ func (s *server) Evaluate(ctx context.Context, req *driftv1.EvaluateRequest) (*d
 	return &driftv1.EvaluateResponse{Evaluation: evaluationMessage(p, result)}, nil
 }
 
-func (s *server) rangeOf(req *driftv1.EvaluateRequest) (start, end time.Time, err error) {
+func (s *server) requested(req *driftv1.EvaluateRequest) (start, end time.Time, err error) {
 	end = s.now()
 	if req.GetEndTime() != nil {
 		end = req.GetEndTime().AsTime()

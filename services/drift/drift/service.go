@@ -180,10 +180,12 @@ func (s *Service) work(ctx context.Context, windows, alerts *runner.Runner, publ
 	}{
 		{"windows", s.cfg.Poll, s.sched.lookForWindows},
 		{"slots", s.cfg.Poll, s.sched.lookForSlots},
+		{"late", s.cfg.Poll, s.sched.lookForLate},
 		{"outbox", s.cfg.Poll, publisher.publish},
 		{"measure", measureEvery, s.sched.measure},
 		{"forget", forgetEvery, func(ctx context.Context) error {
-			return s.sched.state.ForgetDelivered(ctx, s.deps.Now().Add(-rememberFor))
+			now := s.deps.Now()
+			return errors.Join(s.sched.state.ForgetDelivered(ctx, now.Add(-rememberFor)), s.sched.state.ForgetVerdicts(ctx, now.Add(-s.cfg.Late)))
 		}},
 	} {
 		group.Go(func() error { return every(ctx, w.pause, s.deps.Log, w.what, w.look) })

@@ -49,13 +49,12 @@ func (e *engine) onWindows(ctx context.Context, ds []broker.Delivery) ([]runner.
 	if len(touched) == 0 {
 		return verdicts, nil
 	}
-	due := e.now().Add(e.cfg.Refresh)
 	touches := make([]store.Touch, 0, len(touched))
 	for w := range touched {
-		touches = append(touches, store.Touch{Tenant: w.tenant, Profile: w.uid, Minute: w.minute, Due: due})
+		touches = append(touches, store.Touch{Tenant: w.tenant, Profile: w.uid, Minute: w.minute})
 	}
 	ctx, end := runner.Step(ctx, "store windows")
-	err := e.state.Touch(ctx, touches)
+	err := e.state.Touch(ctx, touches, e.now(), e.cfg.Refresh)
 	end(err)
 	return verdicts, err
 }
@@ -133,7 +132,7 @@ var changes = map[alert.Change]eventv1.AlertChange{
 func eventMessage(e *alert.Event) *eventv1.AlertEvent {
 	m := &eventv1.AlertEvent{
 		AlertId: e.AlertID, Change: changes[e.Change], Time: timestamppb.New(e.Time), Profile: e.Profile, ProfileName: e.Title,
-		Monitor: e.Monitor, Detector: e.Detector, Severity: string(e.Severity), Routes: e.Routes, ResolveReason: e.Reason,
+		Monitor: e.Monitor, Detector: e.Detector, Severity: string(e.Severity), Routes: e.Routes, ResolveReason: e.Reason, Late: e.Late,
 		MovedCount: uint32(max(e.Count, 0)), //nolint:gosec // features
 		RangeStart: timestamppb.New(e.RangeStart), RangeEnd: timestamppb.New(e.RangeEnd), ExemplarTraceIds: e.Traces,
 	}
@@ -157,7 +156,7 @@ func eventOf(tenant, id string, m *eventv1.AlertEvent) (*alert.Event, error) {
 	e := &alert.Event{
 		ID: id, Tenant: tenant, AlertID: m.GetAlertId(), Time: m.GetTime().AsTime(), Profile: m.GetProfile(), Title: m.GetProfileName(),
 		Monitor: cmp.Or(m.GetMonitor(), m.GetDetector()), Detector: m.GetDetector(), Severity: profile.Severity(m.GetSeverity()),
-		Routes: m.GetRoutes(), Reason: m.GetResolveReason(), Count: int(m.GetMovedCount()),
+		Routes: m.GetRoutes(), Reason: m.GetResolveReason(), Late: m.GetLate(), Count: int(m.GetMovedCount()),
 		RangeStart: m.GetRangeStart().AsTime(), RangeEnd: m.GetRangeEnd().AsTime(), Traces: m.GetExemplarTraceIds(),
 	}
 	moved := m.GetMoved()

@@ -2674,7 +2674,9 @@ type Alert struct {
 	// Why it was closed, where that is not that nothing moves any more.
 	ResolveReason string `protobuf:"bytes,20,opt,name=resolve_reason,json=resolveReason,proto3" json:"resolve_reason,omitempty"`
 	// What its scores are of: "schedule", or "close" of windows.
-	Trigger       string `protobuf:"bytes,21,opt,name=trigger,proto3" json:"trigger,omitempty"`
+	Trigger string `protobuf:"bytes,21,opt,name=trigger,proto3" json:"trigger,omitempty"`
+	// It was raised by data that came after their slot had been judged.
+	Late          bool `protobuf:"varint,22,opt,name=late,proto3" json:"late,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2847,6 +2849,13 @@ func (x *Alert) GetTrigger() string {
 		return x.Trigger
 	}
 	return ""
+}
+
+func (x *Alert) GetLate() bool {
+	if x != nil {
+		return x.Late
+	}
+	return false
 }
 
 // ListAlertsRequest asks for a page.
@@ -3283,7 +3292,7 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\"~\n" +
 	"\x12ListScoresResponse\x12@\n" +
 	"\vevaluations\x18\x01 \x03(\v2\x1e.driftmesh.drift.v1.EvaluationR\vevaluations\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe5\x06\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf9\x06\n" +
 	"\x05Alert\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12!\n" +
@@ -3309,7 +3318,8 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\vmoved_count\x18\x13 \x01(\rR\n" +
 	"movedCount\x12%\n" +
 	"\x0eresolve_reason\x18\x14 \x01(\tR\rresolveReason\x12\x18\n" +
-	"\atrigger\x18\x15 \x01(\tR\atriggerJ\x04\b\x04\x10\x05R\x05score\"\x86\x01\n" +
+	"\atrigger\x18\x15 \x01(\tR\atrigger\x12\x12\n" +
+	"\x04late\x18\x16 \x01(\bR\x04lateJ\x04\b\x04\x10\x05R\x05score\"\x86\x01\n" +
 	"\x11ListAlertsRequest\x12\x18\n" +
 	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x1b\n" +
 	"\topen_only\x18\x02 \x01(\bR\bopenOnly\x12\x1b\n" +

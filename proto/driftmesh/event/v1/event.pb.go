@@ -431,6 +431,8 @@ type AlertEvent struct {
 	MovedCount uint32 `protobuf:"varint,18,opt,name=moved_count,json=movedCount,proto3" json:"moved_count,omitempty"`
 	// Why it was resolved, where that is not that nothing moves any more.
 	ResolveReason string `protobuf:"bytes,19,opt,name=resolve_reason,json=resolveReason,proto3" json:"resolve_reason,omitempty"`
+	// The alert was raised by data that came after their slot had been judged.
+	Late          bool `protobuf:"varint,20,opt,name=late,proto3" json:"late,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -598,6 +600,13 @@ func (x *AlertEvent) GetResolveReason() string {
 	return ""
 }
 
+func (x *AlertEvent) GetLate() bool {
+	if x != nil {
+		return x.Late
+	}
+	return false
+}
+
 // MovedFeature is a feature that an alert tells of.
 type MovedFeature struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -714,7 +723,7 @@ const file_driftmesh_event_v1_event_proto_rawDesc = "" +
 	"\x05items\x18\x03 \x01(\x04R\x05items\"D\n" +
 	"\x0eWindowsTouched\x12\x18\n" +
 	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x18\n" +
-	"\aminutes\x18\x02 \x03(\x03R\aminutes\"\xc1\x05\n" +
+	"\aminutes\x18\x02 \x03(\x03R\aminutes\"\xd5\x05\n" +
 	"\n" +
 	"AlertEvent\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x127\n" +
@@ -738,7 +747,8 @@ const file_driftmesh_event_v1_event_proto_rawDesc = "" +
 	"\x05moved\x18\x11 \x03(\v2 .driftmesh.event.v1.MovedFeatureR\x05moved\x12\x1f\n" +
 	"\vmoved_count\x18\x12 \x01(\rR\n" +
 	"movedCount\x12%\n" +
-	"\x0eresolve_reason\x18\x13 \x01(\tR\rresolveReason\"\xd6\x01\n" +
+	"\x0eresolve_reason\x18\x13 \x01(\tR\rresolveReason\x12\x12\n" +
+	"\x04late\x18\x14 \x01(\bR\x04late\"\xd6\x01\n" +
 	"\fMovedFeature\x12\x18\n" +
 	"\afeature\x18\x01 \x01(\tR\afeature\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value\x12\x1c\n" +

@@ -39,6 +39,9 @@ type Alert struct {
 	AcknowledgedBy string
 	// Reason is why it was resolved, where that is not that nothing moves.
 	Reason string
+	// Late tells that the slot that raised it had been judged before its data
+	// were complete.
+	Late bool
 	// Notified is when people were last told.
 	Notified time.Time
 	// Occurrences counts the evaluations that found it.
@@ -71,17 +74,26 @@ const (
 )
 
 // Count takes the verdicts of a slot in, by feature. It is false when they are
-// old news: of an earlier slot, or of the same with the same outcome.
+// old news: of an earlier slot (see Revision), or of the same with the same
+// outcome.
 func (s Standing) Count(slot time.Time, verdicts map[string]score.Verdict, p profile.Persistence) (Standing, bool) {
 	if slot.Before(s.Slot) {
 		return s, false
 	}
-	next := Standing{Slot: slot, Prior: s.Latest, Latest: map[string]string{}}
+	next := Standing{Slot: slot, Prior: s.Latest}
 	if slot.Equal(s.Slot) {
 		next.Prior = s.Prior
 	}
+	next.Latest = After(next.Prior, verdicts, p)
+	return next, !slot.Equal(s.Slot) || !maps.Equal(next.Latest, s.Latest)
+}
+
+// After is what is known of the features when the verdicts of a further slot have
+// been taken in.
+func After(prior map[string]string, verdicts map[string]score.Verdict, p profile.Persistence) map[string]string {
+	latest := map[string]string{}
 	for feature, verdict := range verdicts {
-		history := next.Prior[feature]
+		history := prior[feature]
 		switch verdict {
 		case score.Drift:
 			history = string(drifted) + history
@@ -91,16 +103,18 @@ func (s Standing) Count(slot time.Time, verdicts map[string]score.Verdict, p pro
 		}
 		history = history[:min(len(history), p.N)]
 		if strings.ContainsRune(history, drifted) {
-			next.Latest[feature] = history
+			latest[feature] = history
 		}
 	}
-	return next, !slot.Equal(s.Slot) || !maps.Equal(next.Latest, s.Latest)
+	return latest
 }
 
 // Moved names the features that drifted in k of their last evaluations, in order.
-func (s Standing) Moved(p profile.Persistence) []string {
+func (s Standing) Moved(p profile.Persistence) []string { return moved(s.Latest, p) }
+
+func moved(latest map[string]string, p profile.Persistence) []string {
 	var moved []string
-	for feature, history := range s.Latest {
+	for feature, history := range latest {
 		if strings.Count(history, string(drifted)) >= p.K {
 			moved = append(moved, feature)
 		}

@@ -30,6 +30,9 @@ type Event struct {
 	Routes []string `json:"routes,omitempty"`
 	// Reason is why it was resolved, where that is not that nothing moves.
 	Reason string `json:"reason,omitempty"`
+	// Late tells that the alert was raised when its slot had been judged before,
+	// by data that came late.
+	Late bool `json:"late,omitempty"`
 
 	// Moved are the features that moved, the worst first, at most MaxMoved; of a
 	// resolved alert those that had. Count counts them all, 0 when it is over.
@@ -78,6 +81,9 @@ func (e *Event) Text() string {
 			features = "feature"
 		}
 		fmt.Fprintf(&b, "drift in %s %s (monitor %s): %d %s moved", e.Title, e.Change, e.Monitor, e.Count, features)
+		if e.Late {
+			fmt.Fprintf(&b, " (late: by data that came after %s to %s was judged)", e.RangeStart.UTC().Format(time.RFC3339), e.RangeEnd.UTC().Format(time.RFC3339))
+		}
 	}
 	for i, m := range e.Moved[:min(len(e.Moved), textMoved)] {
 		b.WriteString([]string{": ", ", "}[min(i, 1)])

@@ -76,14 +76,22 @@ func invalid(format string, args ...any) error {
 // Next returns the first slot after t, in UTC.
 func (s Schedule) Next(t time.Time) time.Time { return s.of.Next(t.In(s.zone)).UTC() }
 
-// PerDay is about how many slots a day has: over a year, or over the first
-// thousands of slots of one.
+// Following returns the first slot after t that has a range of its own: data are
+// counted by minutes, so a slot judges the minutes that are over by then and were
+// not at t. Slots without any, such as all but the first of each minute of a
+// schedule in seconds, are passed over. A minute so belongs to exactly one slot.
+func (s Schedule) Following(t time.Time) time.Time {
+	return s.Next(t.UTC().Truncate(time.Minute).Add(time.Minute - 1))
+}
+
+// PerDay is about how many evaluations a day has: over a year, or over the first
+// thousands of them.
 func (s Schedule) PerDay() float64 {
 	const enough = 5000
 	start := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 	end, at, n := start.AddDate(1, 0, 0), start, 0
 	for ; n < enough; n++ {
-		next := s.Next(at)
+		next := s.Following(at)
 		if next.IsZero() || next.After(end) {
 			at = end
 			break

@@ -1,6 +1,9 @@
 package cron_test
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 
@@ -50,10 +53,49 @@ func TestNextInAZone(t *testing.T) {
 
 func TestPerDay(t *testing.T) {
 	t.Parallel()
-	for spec, want := range map[string]float64{"0 0 * * *": 1, "*/5 * * * *": 288, "* * * * * *": 86400, "0 0 29 2 *": 1.0 / 366, "0 0 * * SUN": 52.0 / 366} {
+	for spec, want := range map[string]float64{"0 0 * * *": 1, "*/5 * * * *": 288, "* * * * * *": 1440, "*/20 * * * * *": 1440, "30 */2 * * * *": 720, "0 0 29 2 *": 1.0 / 366, "0 0 * * SUN": 52.0 / 366} {
 		s, err := cron.Parse(spec, "")
 		require.NoError(t, err)
 		require.InEpsilon(t, want, s.PerDay(), 0.01, spec)
+	}
+}
+
+// expression is a random cron expression with seconds.
+func expression(r *rand.Rand) string {
+	field := func(size int) string {
+		switch r.IntN(4) {
+		case 0:
+			return "*"
+		case 1:
+			return fmt.Sprintf("*/%d", 1+r.IntN(size))
+		case 2:
+			return strconv.Itoa(r.IntN(size))
+		default:
+			return fmt.Sprintf("%d,%d,%d", r.IntN(size), r.IntN(size), r.IntN(size))
+		}
+	}
+	return fmt.Sprintf("%s %s %s * * %s", field(60), field(60), field(24), []string{"*", "1-5", "0"}[r.IntN(3)])
+}
+
+// Whatever the schedule, also over a change of the clocks, every minute is judged
+// by exactly one slot: the first one that comes when it is over.
+func TestEveryMinuteBelongsToOneSlot(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 300 {
+		spec, zone := expression(r), []string{"UTC", "Europe/Rome", "Australia/Lord_Howe"}[r.IntN(3)]
+		s, err := cron.Parse(spec, zone)
+		require.NoError(t, err, spec)
+		at := time.Date(2026, 3, 27, r.IntN(24), r.IntN(60), r.IntN(60), r.IntN(1e9), time.UTC)
+		minute := at.Unix() / 60 // the first that belongs to the next slot
+		for range 200 {
+			slot := s.Following(at)
+			end := slot.Unix() / 60
+			require.Greater(t, end, minute, "%s %s: a slot at %s after %s judges nothing", spec, zone, slot, at)
+			first := s.Next(time.Unix((minute+1)*60-1, 999_999_999))
+			require.Equal(t, first, slot, "%s %s: minute %d could be judged before", spec, zone, minute)
+			at, minute = slot, end
+		}
 	}
 }
 

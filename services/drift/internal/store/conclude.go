@@ -38,15 +38,23 @@ type Conclusion struct {
 	// after it; nil when it was no slot.
 	Slot *Slot
 	Next time.Time
+	// Late are the minutes for which a slot is scored again; nil when it is scored
+	// for the first time.
+	Late *Late
 }
 
 // Conclude records the verdicts, brings the alerts up to date, puts what must be
 // told into the outbox and moves the schedule on: all of it or nothing. Called
 // again for the same slot it changes nothing more. It is fault.Precondition when
-// the slot is in other hands by now, who will conclude it.
+// the slot, or the late minutes, are in other hands by now, who will conclude it.
 func (s *State) Conclude(ctx context.Context, c Conclusion) error {
 	err := s.db.InTx(ctx, func(tx *sqlstate.Tx) error {
-		if c.Trigger == TriggerClose {
+		if c.Late != nil {
+			if err := c.Late.hold(ctx, tx, c.Now); err != nil {
+				return err
+			}
+		}
+		if c.Trigger == TriggerClose || c.Late != nil {
 			// Nobody holds a slot that would be lost with the profile's place.
 			if active, err := isActive(ctx, tx, c.Profile.UID); err != nil || !active {
 				return err
@@ -56,11 +64,18 @@ func (s *State) Conclude(ctx context.Context, c Conclusion) error {
 		if err != nil {
 			return err
 		}
+		past, err := c.recall(ctx, tx)
+		if err != nil {
+			return err
+		}
 		for i := range c.Profile.Monitors {
 			m := &c.Profile.Monitors[i]
-			if err := c.judge(ctx, tx, m, standings[m.Name], open[m.Name]); err != nil {
+			if err := c.judge(ctx, tx, m, past, standings[m.Name], open[m.Name]); err != nil {
 				return err
 			}
+		}
+		if err := past.keep(ctx, tx); err != nil {
+			return err
 		}
 		if c.Slot == nil {
 			return nil
@@ -101,7 +116,7 @@ func (c *Conclusion) load(ctx context.Context, tx *sqlstate.Tx) (map[string]aler
 }
 
 // judge takes the verdicts of one monitor in.
-func (c *Conclusion) judge(ctx context.Context, tx *sqlstate.Tx, m *profile.Monitor, before alert.Standing, open *alert.Alert) error {
+func (c *Conclusion) judge(ctx context.Context, tx *sqlstate.Tx, m *profile.Monitor, past *remembered, before alert.Standing, open *alert.Alert) error {
 	verdicts, found := map[string]score.Verdict{}, false
 	for i := range c.Result.Scores {
 		if s := &c.Result.Scores[i]; s.Monitor == m.Name {
@@ -112,7 +127,11 @@ func (c *Conclusion) judge(ctx context.Context, tx *sqlstate.Tx, m *profile.Moni
 	if len(verdicts) == 0 {
 		return nil
 	}
+	if c.At.Before(before.Slot) {
+		return c.revise(ctx, tx, m, past, before, open, verdicts)
+	}
 	standing, counts := before.Count(c.At, verdicts, m.Persistence)
+	past.remember(m, verdicts, standing.Prior)
 	if !counts {
 		return nil
 	}
@@ -120,8 +139,32 @@ func (c *Conclusion) judge(ctx context.Context, tx *sqlstate.Tx, m *profile.Moni
 		return err
 	}
 	o := outcome{monitor: m, moved: standing.Moved(m.Persistence), found: found, further: c.At.After(before.Slot)}
-	o.Decision = alert.Decide(open, o.moved, found, c.Now, c.Repeat)
-	if open == nil && o.Change == alert.None {
+	return c.follow(ctx, tx, o, open)
+}
+
+// revise takes in the verdicts of one monitor on a slot that is not the latest.
+func (c *Conclusion) revise(ctx context.Context, tx *sqlstate.Tx, m *profile.Monitor, past *remembered, before alert.Standing, open *alert.Alert,
+	verdicts map[string]score.Verdict,
+) error {
+	standing, missed, changed, err := past.revise(ctx, tx, m, verdicts, before)
+	if err != nil || !changed {
+		return err
+	}
+	for _, moved := range missed {
+		if err := c.miss(ctx, tx, outcome{monitor: m, moved: moved, earlier: true}); err != nil {
+			return err
+		}
+	}
+	if err := c.keep(ctx, tx, m, standing); err != nil {
+		return err
+	}
+	return c.follow(ctx, tx, outcome{monitor: m, moved: standing.Moved(m.Persistence), earlier: true}, open)
+}
+
+// follow brings the alert of a monitor up to date.
+func (c *Conclusion) follow(ctx context.Context, tx *sqlstate.Tx, o outcome, open *alert.Alert) error {
+	o.Decision = alert.Decide(open, o.moved, o.found, c.Now, c.Repeat)
+	if o.Change == alert.None && (open == nil || !o.earlier) { // fewer may have moved than was thought
 		return nil
 	}
 	a, err := c.change(ctx, tx, o, open)
@@ -131,14 +174,32 @@ func (c *Conclusion) judge(ctx context.Context, tx *sqlstate.Tx, m *profile.Moni
 	return tell(ctx, tx, c.Profile, a, o.Change, c.Now, c.At)
 }
 
+// overReason is why an alert is over that was raised late.
+const overReason = "it was found late, and later evaluations are without it"
+
+// miss raises and resolves an alert that should have been.
+func (c *Conclusion) miss(ctx context.Context, tx *sqlstate.Tx, o outcome) error {
+	a, err := c.raise(ctx, tx, o, overReason)
+	if err != nil {
+		return err
+	}
+	end := a.Resolved
+	a.Resolved, a.Reason = time.Time{}, ""
+	if err := tell(ctx, tx, c.Profile, a, alert.Raised, c.Now, c.At); err != nil {
+		return err
+	}
+	a.Resolved, a.Reason, a.Moved = end, overReason, 0
+	return tell(ctx, tx, c.Profile, a, alert.Resolved, end, c.At)
+}
+
 // outcome is what an evaluation means for one monitor.
 type outcome struct {
 	alert.Decision
 	monitor *profile.Monitor
 	moved   []string
 	// found is whether it found drift, further whether its slot is one that was
-	// not evaluated before.
-	found, further bool
+	// not evaluated before, and earlier whether it is not the latest one.
+	found, further, earlier bool
 }
 
 func (c *Conclusion) keep(ctx context.Context, tx *sqlstate.Tx, m *profile.Monitor, s alert.Standing) error {
@@ -156,7 +217,7 @@ func (c *Conclusion) keep(ctx context.Context, tx *sqlstate.Tx, m *profile.Monit
 // change writes the alert as the outcome has it and returns it.
 func (c *Conclusion) change(ctx context.Context, tx *sqlstate.Tx, o outcome, a *alert.Alert) (*alert.Alert, error) {
 	if o.Change == alert.Raised {
-		return c.raise(ctx, tx, o)
+		return c.raise(ctx, tx, o, "")
 	}
 	if o.Change == alert.Resolved {
 		// People hear how the features stand now that had moved.
@@ -164,7 +225,7 @@ func (c *Conclusion) change(ctx context.Context, tx *sqlstate.Tx, o outcome, a *
 		for i := range a.Scores {
 			had[i] = a.Scores[i].Feature
 		}
-		a.Scores, a.Moved = c.reports(o.monitor, had, nil), 0
+		a.Scores, a.Moved = c.reports(o, had, nil), 0
 		a.Resolved, a.RangeStart, a.RangeEnd = c.Now, c.Result.Start, c.Result.End
 		_, err := tx.Exec(ctx, `UPDATE alerts SET resolved = ? WHERE id = ?`, micros(c.Now), a.ID)
 		return a, err
@@ -179,7 +240,7 @@ func (c *Conclusion) change(ctx context.Context, tx *sqlstate.Tx, o outcome, a *
 	if o.found {
 		a.RangeStart, a.RangeEnd = c.Result.Start, c.Result.End
 	}
-	a.Scores, a.Moved, a.Ever = c.reports(o.monitor, o.moved, a.Scores), len(o.moved), union(a.Ever, o.moved)
+	a.Scores, a.Moved, a.Ever = c.reports(o, o.moved, a.Scores), len(o.moved), union(a.Ever, o.moved)
 	scores, ever, err := encode(a)
 	if err != nil {
 		return nil, err
@@ -190,7 +251,8 @@ func (c *Conclusion) change(ctx context.Context, tx *sqlstate.Tx, o outcome, a *
 	return a, err
 }
 
-func (c *Conclusion) raise(ctx context.Context, tx *sqlstate.Tx, o outcome) (*alert.Alert, error) {
+// raise makes an alert, which is over already when over says why.
+func (c *Conclusion) raise(ctx context.Context, tx *sqlstate.Tx, o outcome, over string) (*alert.Alert, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return nil, fmt.Errorf("make alert id: %w", err)
@@ -198,31 +260,35 @@ func (c *Conclusion) raise(ctx context.Context, tx *sqlstate.Tx, o outcome) (*al
 	a := &alert.Alert{
 		ID: id.String(), Tenant: c.Profile.Tenant, Profile: c.Profile.UID, Monitor: o.monitor.Name, Detector: o.monitor.Detector, Trigger: c.Trigger,
 		Raised: c.Now, Notified: c.Now, Occurrences: 1, RangeStart: c.Result.Start, RangeEnd: c.Result.End,
-		Scores: c.reports(o.monitor, o.moved, nil), Moved: len(o.moved), Ever: o.moved,
+		Scores: c.reports(o, o.moved, nil), Moved: len(o.moved), Ever: o.moved, Late: c.Late != nil, Reason: over,
+	}
+	if over != "" {
+		a.Resolved = c.Now.Add(time.Microsecond) // in the outbox the end must follow the beginning
 	}
 	scores, ever, err := encode(a)
 	if err != nil {
 		return nil, err
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO alerts (id, tenant, profile, monitor, detector, kind, raised, repeated, resolved, acknowledged, acknowledged_by,
-		reason, notified, occurrences, range_start, range_end, scores, moved, ever) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, 0, '', '', ?, 1, ?, ?, ?, ?, ?)`,
-		a.ID, a.Tenant, a.Profile, a.Monitor, a.Detector, a.Trigger, micros(a.Raised), micros(a.Notified), micros(a.RangeStart), micros(a.RangeEnd),
-		scores, a.Moved, ever)
+		reason, notified, occurrences, range_start, range_end, scores, moved, ever, late) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, 0, '', ?, ?, 1, ?, ?, ?, ?, ?, ?)`,
+		a.ID, a.Tenant, a.Profile, a.Monitor, a.Detector, a.Trigger, micros(a.Raised), micros(a.Resolved), a.Reason, micros(a.Notified), micros(a.RangeStart), micros(a.RangeEnd),
+		scores, a.Moved, ever, a.Late)
 	return a, err
 }
 
 // reports are of the features, the worst first, at most alert.MaxMoved. One that
-// has moved but is not found adrift now stands as it last was, if it is there.
-func (c *Conclusion) reports(m *profile.Monitor, features []string, last []score.Report) []score.Report {
+// has moved but is not found adrift now, or in an earlier slot, stands as it last
+// was, if it is there.
+func (c *Conclusion) reports(o outcome, features []string, last []score.Report) []score.Report {
 	var reports []score.Report
 	for i := range c.Result.Scores {
 		s := &c.Result.Scores[i]
 		name := c.Profile.Features[s.Feature].Name
-		if s.Monitor != m.Name || !slices.Contains(features, name) {
+		if s.Monitor != o.monitor.Name || !slices.Contains(features, name) {
 			continue
 		}
 		r := s.Report(c.Profile.Profile, c.Result.Exemplars[s.Feature])
-		if s.Verdict != score.Drift {
+		if s.Verdict != score.Drift || o.earlier {
 			if k := slices.IndexFunc(last, func(l score.Report) bool { return l.Feature == name }); k >= 0 {
 				r = last[k]
 			}
@@ -258,7 +324,7 @@ func tell(ctx context.Context, tx *sqlstate.Tx, p *Registered, a *alert.Alert, c
 	e := alert.Event{
 		ID:     uuid.NewSHA1(events, fmt.Appendf(nil, "%s %s %d", a.ID, change, micros(at))).String(),
 		Tenant: a.Tenant, AlertID: a.ID, Change: change, Time: now, Profile: a.Profile, Title: p.Title(),
-		Monitor: a.Monitor, Detector: a.Detector, Reason: a.Reason, Count: a.Moved, RangeStart: a.RangeStart, RangeEnd: a.RangeEnd,
+		Monitor: a.Monitor, Detector: a.Detector, Reason: a.Reason, Late: a.Late, Count: a.Moved, RangeStart: a.RangeStart, RangeEnd: a.RangeEnd,
 	}
 	if m := p.Monitor(a.Monitor); m != nil {
 		e.Severity, e.Routes = m.Severity, m.Routes

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ClickHouse/ch-go/proto"
@@ -178,6 +179,49 @@ func (c *Cells) ListScores(ctx context.Context, tenant, profile string, after Af
 		}
 	}
 	return all, rows.Err()
+}
+
+// Scored is a slot that was scored.
+type Scored struct {
+	Slot    time.Time
+	Trigger string
+	// Start and End are the minutes that it judged, End exclusive.
+	Start, End int64
+}
+
+// ScoredSlots lists the slots of a profile since the given time, in order, that
+// judged any of the minutes, which ascend.
+func (c *Cells) ScoredSlots(ctx context.Context, tenant, profile string, since time.Time, minutes []int64) ([]Scored, error) {
+	if len(minutes) == 0 {
+		return nil, nil
+	}
+	rows, err := c.db.Query(ctx, `SELECT DISTINCT toUnixTimestamp64Micro(Slot) AS At, Trigger,
+			toInt64(toUnixTimestamp(toDateTime(RangeStart, 'UTC'))) DIV 60 AS First, toInt64(toUnixTimestamp(toDateTime(RangeEnd, 'UTC'))) DIV 60 AS Last
+		FROM monitor_scores
+		WHERE Tenant = {tenant:String} AND Profile = {profile:UUID} AND At >= {since:Int64} AND Slot > fromUnixTimestamp64Micro({after:Int64})
+			AND First <= {last:Int64} AND Last > {first:Int64}
+		ORDER BY At, Trigger`,
+		clickhouse.Named("tenant", tenant), clickhouse.Named("profile", profile), clickhouse.Named("since", since.UnixMicro()),
+		clickhouse.Named("after", minutes[0]*int64(time.Minute/time.Microsecond)),
+		clickhouse.Named("first", minutes[0]), clickhouse.Named("last", minutes[len(minutes)-1]))
+	if err != nil {
+		return nil, fmt.Errorf("list scored slots: %w", err)
+	}
+	defer rows.Close()
+	var found []Scored
+	for rows.Next() {
+		var s Scored
+		var at int64
+		if err := rows.Scan(&at, &s.Trigger, &s.Start, &s.End); err != nil {
+			return nil, fmt.Errorf("read scored slots: %w", err)
+		}
+		s.Slot = time.UnixMicro(at).UTC()
+		// Of ascending minutes the first that is not before the start tells.
+		if i, _ := slices.BinarySearch(minutes, s.Start); i < len(minutes) && minutes[i] < s.End {
+			found = append(found, s)
+		}
+	}
+	return found, rows.Err()
 }
 
 func scanScore(rows interface{ Scan(dest ...any) error }) (e *Evaluation, s score.Score, exemplars [][]score.Exemplar, err error) {

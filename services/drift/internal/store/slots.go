@@ -18,16 +18,18 @@ type Slot struct {
 	Attempts        int       // failures so far
 }
 
-// ClaimSlot gives the owner the slot that has been due longest, for the length
-// of the lease; nil when none is due. A slot whose owner died is claimed again
-// when the lease is over.
+// ClaimSlot gives the owner a slot that is due, for the length of the lease; nil
+// when none is due. Tenants have their turns, and so have the profiles of each, so
+// that nobody waits for the backlog of another; the slots of a profile come in
+// order. A slot whose owner died is claimed again when the lease is over.
 func (s *State) ClaimSlot(ctx context.Context, owner string, due, now time.Time, lease time.Duration) (*Slot, error) {
 	var claimed *Slot
 	err := s.db.InTx(ctx, func(tx *sqlstate.Tx) error {
 		claimed = nil
-		slots, err := sqlstate.All(ctx, tx, scanSlot, `SELECT tenant, profile, previous, next, attempts FROM schedules
-			WHERE active = ? AND next <= ? AND not_before <= ? AND leased_until <= ? ORDER BY next, profile LIMIT 1`,
-			true, micros(due), micros(now), micros(now))
+		slots, err := sqlstate.All(ctx, tx, scanSlot, `SELECT w.tenant, w.profile, w.previous, w.next, w.attempts FROM schedules w`+turnJoins+`
+			WHERE w.active = ? AND w.next <= ? AND w.not_before <= ? AND w.leased_until <= ?
+			ORDER BY COALESCE(t.turn, 0), COALESCE(u.turn, 0), w.next, w.profile LIMIT 1`,
+			turnSlots, turnSlots, true, micros(due), micros(now), micros(now))
 		if err != nil || len(slots) == 0 {
 			return err
 		}
@@ -35,10 +37,11 @@ func (s *State) ClaimSlot(ctx context.Context, owner string, due, now time.Time,
 		slot.Owner = owner
 		n, err := tx.Exec(ctx, `UPDATE schedules SET owner = ?, leased_until = ? WHERE profile = ? AND next = ? AND leased_until <= ?`,
 			owner, micros(now.Add(lease)), slot.Profile, micros(slot.At), micros(now))
-		if err == nil && n == 1 {
-			claimed = slot
+		if err != nil || n == 0 {
+			return err
 		}
-		return err
+		claimed = slot
+		return had(ctx, tx, turnSlots, slot.Tenant, slot.Profile)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("claim slot: %w", err)

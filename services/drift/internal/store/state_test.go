@@ -149,6 +149,26 @@ func (o story) conclude(hour int, monitor, letters string) {
 	}
 }
 
+// late concludes a slot again for late data, three times.
+func (o story) late(hour int, monitor, letters string) {
+	o.t.Helper()
+	at := noon.Add(time.Duration(hour) * time.Hour)
+	minute := at.Unix()/60 - 1
+	for range 3 {
+		now := noon.Add(100 * time.Hour)
+		require.NoError(o.t, o.s.WindowsDone(o.t.Context(), store.Recomputed{
+			Windows: []store.Waiting{{Tenant: "acme", Profile: o.p.UID, Minute: minute}}, Now: now, Closed: minute + 1,
+		}))
+		l, err := o.s.ClaimLate(o.t.Context(), "w", now, time.Minute)
+		require.NoError(o.t, err)
+		require.NotNil(o.t, l)
+		require.NoError(o.t, o.s.Conclude(o.t.Context(), store.Conclusion{
+			Profile: o.p, Result: result(o.p, monitor, at, letters), At: at, Trigger: store.TriggerSchedule, Now: now, Repeat: 2 * time.Hour, Late: l,
+		}))
+		require.NoError(o.t, o.s.LateDone(o.t.Context(), l, now))
+	}
+}
+
 // told empties the outbox: what happened, with the features.
 func (o story) told() (told []string) {
 	o.t.Helper()
@@ -156,6 +176,9 @@ func (o story) told() (told []string) {
 	require.NoError(o.t, err)
 	for _, e := range events {
 		text := string(e.Change)
+		if e.Late {
+			text = "late " + text
+		}
 		for _, m := range e.Moved {
 			text += " " + m.Feature
 		}
@@ -292,53 +315,6 @@ func TestTriggersAndMonitorsAreApart(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, open, 2)
 		require.Equal(t, []string{"n", store.TriggerClose, "m", store.TriggerSchedule}, []string{open[0].Monitor, open[0].Trigger, open[1].Monitor, open[1].Trigger})
-	})
-}
-
-func TestTouchedDuringWorkIsNotForgotten(t *testing.T) {
-	each(t, func(t *testing.T, s *store.State) {
-		ctx := t.Context()
-		touch := func(profile string, minute int64, due time.Time) {
-			t.Helper()
-			require.NoError(t, s.Touch(ctx, []store.Touch{{Tenant: "acme", Profile: profile, Minute: minute, Due: due}}))
-		}
-		touch("p", 1, noon.Add(time.Minute))
-		touch("p", 1, noon) // the earlier time counts
-		touch("p", 2, noon)
-		touch("q", 3, noon)
-		touch("p", 9, noon.Add(time.Hour))
-		waiting, oldest, err := s.WindowBacklog(ctx)
-		require.NoError(t, err)
-		require.EqualValues(t, 4, waiting)
-		require.Equal(t, noon, oldest)
-
-		claimed, err := s.ClaimWindows(ctx, noon, time.Minute, 10)
-		require.NoError(t, err)
-		require.Equal(t, []store.Waiting{{"acme", "p", 1, 2}, {"acme", "p", 2, 1}}, claimed, "one profile at a time")
-		other, err := s.ClaimWindows(ctx, noon, time.Minute, 10)
-		require.NoError(t, err)
-		require.Equal(t, []store.Waiting{{"acme", "q", 3, 1}}, other)
-		none, err := s.ClaimWindows(ctx, noon, time.Minute, 10)
-		require.NoError(t, err)
-		require.Empty(t, none, "all are in hands")
-
-		touch("p", 1, noon.Add(time.Second))
-		require.NoError(t, s.WindowsDone(ctx, claimed, noon.Add(3*time.Second)))
-		left, err := s.WaitingWindows(ctx, "acme", "p", 0, 100)
-		require.NoError(t, err)
-		require.Equal(t, []store.Waiting{{"acme", "p", 1, 3}, {"acme", "p", 9, 1}}, left)
-		again, err := s.ClaimWindows(ctx, noon.Add(3*time.Second), time.Minute, 10)
-		require.NoError(t, err)
-		require.Equal(t, left[:1], again)
-		require.NoError(t, s.PostponeWindows(ctx, again, noon.Add(4*time.Second)))
-		again, err = s.ClaimWindows(ctx, noon.Add(4*time.Second), time.Minute, 10)
-		require.NoError(t, err)
-		require.Equal(t, left[:1], again)
-
-		// A worker that died: its windows come back with the end of the lease.
-		again, err = s.ClaimWindows(ctx, noon.Add(4*time.Second+time.Minute), time.Minute, 1)
-		require.NoError(t, err)
-		require.Len(t, again, 1)
 	})
 }
 
