@@ -22,6 +22,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 )
@@ -46,8 +47,9 @@ type home struct {
 	tracing   *telemetry.Tracing
 	readiness *readiness
 
-	mu   sync.Mutex
-	sink broker.Broker // carries the process's own spans; opened on first use
+	mu    sync.Mutex
+	sink  broker.Broker           // carries the process's own spans; opened on first use
+	calls map[string]*rpc.Metrics // by service
 }
 
 // NewEnv makes the environment of a process. Close it last.
@@ -62,6 +64,7 @@ func NewEnv(ctx context.Context, shared Shared, logTo io.Writer) (Env, error) {
 		home: &home{
 			registry:  prometheus.NewRegistry(),
 			readiness: &readiness{checks: map[string]Check{}},
+			calls:     map[string]*rpc.Metrics{},
 		},
 	}
 	e.Stats = e.home.registry
@@ -87,6 +90,23 @@ func (e Env) For(service string) Env {
 	e.Stats = prometheus.WrapRegistererWith(prometheus.Labels{"service": service}, e.Stats)
 	e.Traces = e.home.tracing.Service(service, e.Instance)
 	return e
+}
+
+// Calls counts the gRPC calls of the service's servers and clients.
+func (e Env) Calls() (*rpc.Metrics, error) {
+	if e.home == nil { // made by hand, in a test
+		return rpc.NewMetrics(e.Shared.Metrics, e.Stats)
+	}
+	e.home.mu.Lock()
+	defer e.home.mu.Unlock()
+	if calls, ok := e.home.calls[e.service]; ok {
+		return calls, nil
+	}
+	calls, err := rpc.NewMetrics(e.Shared.Metrics, e.Stats)
+	if err == nil {
+		e.home.calls[e.service] = calls
+	}
+	return calls, err
 }
 
 func starting(context.Context) error { return fault.Unavailable.New("starting") }

@@ -25,8 +25,12 @@ func (e Env) ServiceServer(listen string, open ...string) (*rpc.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("setting mesh.secret: %w", err)
 	}
+	calls, err := e.Calls()
+	if err != nil {
+		return nil, err
+	}
 	return rpc.NewServer(rpc.ServerConfig{Listen: listen, MaxRequest: 64 << 20, MaxAge: maxAge}, rpc.ServerDeps{
-		Log: e.Log, Stats: e.Stats, Traces: e.Traces,
+		Log: e.Log, Calls: calls, Traces: e.Traces,
 		Authenticate: func(ctx context.Context, method string) (context.Context, error) {
 			authorization, _, err := identity.FromMetadata(ctx)
 			if err != nil {
@@ -51,5 +55,9 @@ func (e Env) Neighbour(service, target string) (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("setting mesh.secret: %w", err)
 	}
-	return rpc.Dial(rpc.ClientConfig{Target: target, Credentials: signer.Credentials(), Traces: e.Traces})
+	calls, err := e.Calls()
+	if err != nil {
+		return nil, err
+	}
+	return rpc.Dial(rpc.ClientConfig{Target: target, Credentials: signer.Credentials(), Traces: e.Traces, Calls: calls})
 }

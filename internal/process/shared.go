@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 )
@@ -16,6 +17,7 @@ type Shared struct {
 
 	Log        telemetry.LogConfig     `embed:"" prefix:"log." group:"log"`
 	Telemetry  telemetry.TracingConfig `embed:"" prefix:"telemetry." group:"telemetry"`
+	Metrics    rpc.MetricsConfig       `embed:"" prefix:"metrics." group:"metrics"`
 	Admin      Admin                   `embed:"" prefix:"admin." group:"admin"`
 	Broker     Broker                  `embed:"" prefix:"broker." group:"broker"`
 	ClickHouse ClickHouse              `embed:"" prefix:"clickhouse." group:"clickhouse"`

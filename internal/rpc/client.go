@@ -25,6 +25,7 @@ type ClientConfig struct {
 	CallTimeout time.Duration                    // of a unary call without a deadline; 0 means 10 s
 	MaxResponse int                              // bytes of one response message; 0 means 64 MiB
 	Traces      trace.TracerProvider
+	Calls       *Metrics // counts the calls; nil counts none
 	DialOptions []grpc.DialOption
 }
 
@@ -41,7 +42,7 @@ func Dial(cfg ClientConfig) (*grpc.ClientConn, error) {
 		cfg.Transport = insecure.NewCredentials()
 	}
 	timeout := cmp.Or(cfg.CallTimeout, 10*time.Second)
-	options := append([]grpc.DialOption{
+	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(cfg.Transport),
 		grpc.WithDefaultServiceConfig(balanced),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(cmp.Or(cfg.MaxResponse, 64<<20))),
@@ -52,7 +53,12 @@ func Dial(cfg ClientConfig) (*grpc.ClientConn, error) {
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithChainUnaryInterceptor(clientUnary(timeout)),
 		grpc.WithChainStreamInterceptor(clientStream),
-	}, cfg.DialOptions...)
+	}
+	if cfg.Calls != nil {
+		// Inside of the deadline, and of what makes faults of statuses.
+		options = append(options, cfg.Calls.DialOptions()...)
+	}
+	options = append(options, cfg.DialOptions...)
 	if cfg.Traces != nil {
 		options = append(options, grpc.WithStatsHandler(otelgrpc.NewClientHandler(
 			otelgrpc.WithTracerProvider(cfg.Traces), otelgrpc.WithPropagators(telemetry.Propagator()))))

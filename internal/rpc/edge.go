@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
@@ -21,7 +22,7 @@ import (
 // edge is what every call passes on its way in and out of a server. It is the
 // chain's one place: authorisation by role, quotas and audit join it here.
 //
-//	recovery ▶ who calls ▶ span ▶ deadline ▶ decode the request ▶ handler
+//	count ▶ recovery ▶ who calls ▶ span ▶ deadline ▶ decode the request ▶ handler
 //
 // A call whose caller is not known ends before its request is read from the
 // connection, let alone decompressed and decoded, and leaves no span.
@@ -31,19 +32,22 @@ type edge struct {
 	timeout      time.Duration
 	tracer       trace.Tracer
 	allowance    *telemetry.Allowance
+	streams      map[string]*Method // of all streaming methods; not written to once calls come
+	unknown      *Method            // stands for all others, whose names are the callers' to choose
 }
 
-// unary has the form of an interceptor, but stands around decoding too (see
-// Server.around): req is nil.
-func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+// unary stands around decoding too (see Server.around).
+func (e *edge) unary(ctx context.Context, call Call, next func(context.Context) (any, error)) (resp any, err error) {
 	var span trace.Span = noop.Span{}
 	defer func() {
-		err = e.leave(info.FullMethod, span, err, recover())
+		err = e.leave(call, span, err, recover())
 		if err != nil {
 			resp = nil
+			return
 		}
+		call.Sent()
 	}()
-	if ctx, span, err = e.enter(ctx, info.FullMethod); err != nil {
+	if ctx, span, err = e.enter(ctx, call.name); err != nil {
 		return nil, err
 	}
 	if _, bounded := ctx.Deadline(); !bounded {
@@ -51,17 +55,31 @@ func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, n
 		ctx, cancel = context.WithTimeout(ctx, e.timeout)
 		defer cancel()
 	}
-	return next(ctx, req)
+	return next(ctx)
 }
 
 func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+	method, known := e.streams[info.FullMethod]
+	if !known {
+		err := unimplemented(srv, ss)
+		e.unknown.Begin().End(status.Code(err), trace.SpanContext{})
+		return err
+	}
+	call := method.Begin()
 	var span trace.Span = noop.Span{}
-	defer func() { err = e.leave(info.FullMethod, span, err, recover()) }()
+	defer func() { err = e.leave(call, span, err, recover()) }()
 	ctx, span, err := e.enter(ss.Context(), info.FullMethod)
 	if err != nil {
 		return err
 	}
-	return next(srv, &streamWithContext{ServerStream: ss, ctx: ctx})
+	return next(srv, &stream{ServerStream: ss, ctx: ctx, call: call})
+}
+
+// unimplemented answers calls of methods that are not there, which gRPC takes
+// for streams.
+func unimplemented(_ any, ss grpc.ServerStream) error {
+	method, _ := grpc.MethodFromServerStream(ss)
+	return status.Errorf(codes.Unimplemented, "unknown method %.200s", strings.TrimPrefix(method, "/"))
 }
 
 // open services say nothing of anybody's data.
@@ -92,24 +110,45 @@ func (e *edge) enter(ctx context.Context, method string) (context.Context, trace
 
 // leave turns what a handler returned, or panicked with, into a status that
 // tells the caller what it may know, and logs what it may not.
-func (e *edge) leave(method string, span trace.Span, err error, panicked any) error {
+func (e *edge) leave(call Call, span trace.Span, err error, panicked any) error {
 	if panicked != nil {
 		err = fault.Internal.Wrap(fmt.Errorf("panic: %v\n%s", panicked, debug.Stack()), "internal error")
 	}
 	st := Status(err)
 	end(span, st.Code(), st.Message())
+	call.End(st.Code(), span.SpanContext())
 	if err == nil {
 		return nil
 	}
 	if st.Code() == codes.Internal || st.Code() == codes.Unknown {
-		e.log.Error("call failed", slog.String(telemetry.KeyMethod, method), telemetry.Err(err))
+		e.log.Error("call failed", slog.String(telemetry.KeyMethod, call.name), telemetry.Err(err))
 	}
 	return st.Err()
 }
 
-type streamWithContext struct {
+// stream is a stream of a known caller, whose messages are counted.
+type stream struct {
 	grpc.ServerStream
-	ctx context.Context //nolint:containedctx // grpc hands a stream its context this way
+	ctx  context.Context //nolint:containedctx // grpc hands a stream its context this way
+	call Call
 }
 
-func (s *streamWithContext) Context() context.Context { return s.ctx }
+func (s *stream) Context() context.Context { return s.ctx }
+
+// RecvMsg implements grpc.ServerStream.
+func (s *stream) RecvMsg(m any) error {
+	err := s.ServerStream.RecvMsg(m)
+	if err == nil {
+		s.call.Received()
+	}
+	return err
+}
+
+// SendMsg implements grpc.ServerStream.
+func (s *stream) SendMsg(m any) error {
+	err := s.ServerStream.SendMsg(m)
+	if err == nil {
+		s.call.Sent()
+	}
+	return err
+}

@@ -14,7 +14,6 @@ import (
 	"slices"
 	"time"
 
-	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
@@ -47,7 +46,8 @@ type Authenticate func(ctx context.Context, method string) (context.Context, err
 // outside the process can call.
 type ServerDeps struct {
 	Log          *slog.Logger
-	Stats        prometheus.Registerer
+	Calls        *Metrics              // counts the calls; nil makes one on Stats
+	Stats        prometheus.Registerer // not needed with Calls
 	Traces       trace.TracerProvider
 	Authenticate Authenticate
 	Allowance    *telemetry.Allowance // of traces that callers ask for; nil is no bound
@@ -59,38 +59,42 @@ type Server struct {
 	log    *slog.Logger
 	grpc   *grpc.Server
 	health *health.Server
-	stats  *grpcprom.ServerMetrics
+	calls  *Metrics
 	edge   *edge
 }
 
 // NewServer makes a server. Register services on it, then Serve.
 func NewServer(cfg ServerConfig, deps ServerDeps) (*Server, error) {
 	cfg = cfg.withDefaults()
-	stats := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
-	if err := deps.Stats.Register(stats); err != nil {
-		var twice prometheus.AlreadyRegisteredError
-		if !errors.As(err, &twice) {
-			return nil, fmt.Errorf("register call metrics: %w", err)
+	if deps.Calls == nil {
+		var err error
+		if deps.Calls, err = NewMetrics(MetricsConfig{}, deps.Stats); err != nil {
+			return nil, err
 		}
-		stats, _ = twice.ExistingCollector.(*grpcprom.ServerMetrics)
 	}
 	edge := &edge{
 		log: deps.Log, authenticate: deps.Authenticate, timeout: cfg.CallTimeout,
+		streams: map[string]*Method{}, unknown: deps.Calls.Method(BidiStream, ""),
 		tracer: deps.Traces.Tracer("github.com/driftmesh/driftmesh/internal/rpc"), allowance: deps.Allowance,
 	}
 	options := append([]grpc.ServerOption{
-		grpc.ChainStreamInterceptor(stats.StreamServerInterceptor(), edge.stream),
+		grpc.ChainStreamInterceptor(edge.stream),
+		grpc.UnknownServiceHandler(unimplemented), // for edge.stream to see them
 		grpc.MaxRecvMsgSize(cfg.MaxRequest),
 		grpc.MaxConcurrentStreams(cfg.MaxStreams),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: cfg.MaxIdle, MaxConnectionAge: cfg.MaxAge, Time: time.Minute, Timeout: 20 * time.Second,
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
-	}, cfg.ServerOptions...)
-	s := &Server{cfg: cfg, log: deps.Log, grpc: grpc.NewServer(options...), health: health.NewServer(), stats: stats, edge: edge}
+	}, append(deps.Calls.ServerOptions(), cfg.ServerOptions...)...)
+	s := &Server{cfg: cfg, log: deps.Log, grpc: grpc.NewServer(options...), health: health.NewServer(), calls: deps.Calls, edge: edge}
 	healthgrpc.RegisterHealthServer(s, s.health)
 	if cfg.Reflection {
-		reflection.Register(s.grpc)
+		// What it describes is all that the server has, not s.
+		reflection.Register(struct {
+			grpc.ServiceRegistrar
+			reflection.ServiceInfoProvider
+		}{s, s.grpc})
 	}
 	return s, nil
 }
@@ -110,7 +114,11 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	guarded := *desc
 	guarded.Methods = slices.Clone(desc.Methods)
 	for i, m := range guarded.Methods {
-		guarded.Methods[i].Handler = s.around(m.Handler, "/"+desc.ServiceName+"/"+m.MethodName)
+		guarded.Methods[i].Handler = s.around(m.Handler, s.calls.Method(Unary, "/"+desc.ServiceName+"/"+m.MethodName))
+	}
+	for _, stream := range desc.Streams {
+		full := "/" + desc.ServiceName + "/" + stream.StreamName
+		s.edge.streams[full] = s.calls.Method(typeOf(&stream), full)
 	}
 	s.grpc.RegisterService(&guarded, impl)
 	s.health.SetServingStatus(desc.ServiceName, healthgrpc.HealthCheckResponse_SERVING)
@@ -120,14 +128,11 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 // included: gRPC's own unary interceptors run after that, when the cost of a
 // stranger's request is spent. (Those of streams run before.) A request is read,
 // decompressed and decoded only when the handler asks for it.
-func (s *Server) around(handle grpc.MethodHandler, method string) grpc.MethodHandler {
-	count := s.stats.UnaryServerInterceptor()
+func (s *Server) around(handle grpc.MethodHandler, method *Method) grpc.MethodHandler {
 	return func(srv any, ctx context.Context, decode func(any) error, inner grpc.UnaryServerInterceptor) (any, error) {
-		info := &grpc.UnaryServerInfo{Server: srv, FullMethod: method}
-		return count(ctx, nil, info, func(ctx context.Context, _ any) (any, error) {
-			return s.edge.unary(ctx, nil, info, func(ctx context.Context, _ any) (any, error) {
-				return handle(srv, ctx, decode, inner)
-			})
+		call := method.Begin()
+		return s.edge.unary(ctx, call, func(ctx context.Context) (any, error) {
+			return handle(srv, ctx, call.decoding(decode), inner)
 		})
 	}
 }
@@ -145,7 +150,6 @@ func (s *Server) Listen(ctx context.Context) (net.Listener, error) {
 // Serve answers calls on all listeners until ctx ends, then lets running calls
 // finish within the drain timeout. It returns nil after a clean stop.
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
-	s.stats.InitializeMetrics(s.grpc)
 	failed := make(chan error, len(listeners))
 	for _, lis := range listeners {
 		go func() { failed <- s.grpc.Serve(lis) }()

@@ -30,6 +30,10 @@ func open(ctx context.Context, cfg Config, env process.Env) (*opened, error) {
 	o := &opened{env: env, deps: Deps{
 		Instance: env.Instance, Log: env.Log, Stats: env.Stats, Traces: env.Traces,
 	}}
+	var err error
+	if o.deps.Calls, err = env.Calls(); err != nil {
+		return o, err
+	}
 	// Listeners first: an address in use is the likeliest fault, and the
 	// cheapest to find.
 	for _, l := range []struct {

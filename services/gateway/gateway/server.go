@@ -63,7 +63,7 @@ func (s *Service) newServer() (*rpc.Server, error) {
 			grpc.ChainUnaryInterceptor(wire.Unary), grpc.ChainStreamInterceptor(wire.Stream),
 			grpc.ReadBufferSize(readBuffer), grpc.MaxHeaderListSize(maxHead),
 		},
-	}, rpc.ServerDeps{Log: s.deps.Log, Stats: s.deps.Stats, Traces: s.deps.Traces, Authenticate: s.authenticate, Allowance: s.traced})
+	}, rpc.ServerDeps{Log: s.deps.Log, Calls: s.deps.Calls, Traces: s.deps.Traces, Authenticate: s.authenticate, Allowance: s.traced})
 	if err != nil {
 		return nil, err
 	}

@@ -51,6 +51,7 @@ type Deps struct {
 	Instance                               string // names this process
 	Log                                    *slog.Logger
 	Stats                                  prometheus.Registerer
+	Calls                                  *rpc.Metrics // counts the gRPC calls that come and go
 	Traces                                 trace.TracerProvider
 }
 
@@ -106,7 +107,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	if s.otlp, err = otlpdoor.New(cfg.OTLP, otlpdoor.Deps{
 		Intake: intake(event.Spans, event.TypeTraces, event.SpanReceipts, event.SignalSpans), Budget: budget, MaxMessage: s.maxMessage,
-		Identify: deps.Identify, Log: deps.Log, Stats: deps.Stats, Traces: deps.Traces,
+		Identify: deps.Identify, Log: deps.Log, Stats: deps.Stats, Calls: deps.Calls, Traces: deps.Traces,
 		Allowance: s.traced, Pages: pages,
 	}); err != nil {
 		return nil, err
@@ -126,9 +127,9 @@ func (s *Service) maxMessage() int { return s.deps.Broker.Capabilities().MaxMess
 func (s *Service) newWeb() error {
 	var err error
 	maxAnswer := grpc.MaxCallRecvMsgSize(64 << 20) // the same as between services
-	s.loop, err = grpc.NewClient("passthrough:///gateway",
+	s.loop, err = grpc.NewClient("passthrough:///gateway", append(s.deps.Calls.DialOptions(),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return s.inside.DialContext(ctx) }),
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(maxAnswer))
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(maxAnswer))...)
 	if err != nil {
 		return fmt.Errorf("dial own gRPC server: %w", err)
 	}

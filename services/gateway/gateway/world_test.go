@@ -52,6 +52,7 @@ type world struct {
 	auth     *fakeAuth
 	spans    *tracetest.InMemoryExporter
 	client   *http.Client
+	stats    *prometheus.Registry
 	stop     func()
 }
 
@@ -76,9 +77,12 @@ func start(t *testing.T, options ...option) *world {
 	}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(w.spans), sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.NeverSample())))
 	b := broker.NewTelemetry(provider, nil).Instrument(w.broker.Open(memory.Options{}))
+	w.stats = prometheus.NewRegistry()
+	calls, err := rpc.NewMetrics(rpc.MetricsConfig{}, w.stats)
+	require.NoError(t, err)
 	deps := gateway.Deps{
 		Broker: b, Instance: "gw-1", Log: slog.New(slog.DiscardHandler),
-		Stats: prometheus.NewRegistry(), Traces: provider,
+		Stats: w.stats, Calls: calls, Traces: provider,
 		Auth: w.backend(func(s *rpc.Server) { authv1.RegisterAuthServiceServer(s, w.auth) },
 			authv1.AuthService_Login_FullMethodName, authv1.AuthService_ListKeys_FullMethodName),
 		Drift: w.backend(func(s *rpc.Server) { driftv1.RegisterDriftServiceServer(s, w.drift) }),

@@ -16,6 +16,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 )
 
@@ -28,13 +29,16 @@ func (drop) Close(context.Context) error                     { return nil }
 // with requests of ten to ten thousand spans: each costs the same few
 // allocations.
 func TestNothingIsAllocatedPerSpan(t *testing.T) {
+	stats := prometheus.NewRegistry()
+	calls, err := rpc.NewMetrics(rpc.MetricsConfig{}, stats)
+	require.NoError(t, err)
 	d, err := New(Config{}, Deps{
 		Intake: door.NewIntake(door.IntakeConfig{Topic: event.Spans, Type: event.TypeTraces, Receipts: event.SpanReceipts}, "gw", drop{}),
 		Budget: door.NewBudget(256 << 20), MaxMessage: func() int { return 64 << 20 },
 		Identify: func(context.Context, string, string) (identity.Identity, error) {
 			return identity.Identity{Tenant: "acme", Subject: "s", Kind: identity.Key}, nil
 		},
-		Log: slog.New(slog.DiscardHandler), Stats: prometheus.NewRegistry(), Traces: noop.NewTracerProvider(),
+		Log: slog.New(slog.DiscardHandler), Stats: stats, Calls: calls, Traces: noop.NewTracerProvider(),
 	})
 	require.NoError(t, err)
 	codec := rawCodec{d.buffers}

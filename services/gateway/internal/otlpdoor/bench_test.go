@@ -24,6 +24,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/driver"
 	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
 	natsserver "github.com/driftmesh/driftmesh/test/server/nats"
@@ -88,8 +89,26 @@ func (dropAll) Close(context.Context) error                     { return nil }
 // (about 47 KB) over loopback. One operation is one request.
 func BenchmarkDoor(b *testing.B) {
 	for name, gzip := range map[string]string{"plain": "", "gzip": "1"} {
-		b.Run(name+"/drop", func(b *testing.B) { benchmarkDoor(b, dropAll{}, gzip, noop.NewTracerProvider()) })
+		b.Run(name+"/drop", func(b *testing.B) {
+			benchmarkDoor(b, dropAll{}, gzip, noop.NewTracerProvider(), rpc.MetricsConfig{})
+		})
 		b.Run(name+"/jetstream", func(b *testing.B) { benchmarkJetStream(b, gzip) })
+	}
+}
+
+// BenchmarkDoorMeasured is BenchmarkDoor/plain/drop by what is measured of calls.
+func BenchmarkDoorMeasured(b *testing.B) {
+	for _, measured := range []struct {
+		name string
+		rpc.MetricsConfig
+	}{
+		{"counters", rpc.MetricsConfig{}},
+		{"histogram", rpc.MetricsConfig{ServerHandlingTime: true}},
+		{"opentelemetry", rpc.MetricsConfig{OpenTelemetry: true}},
+	} {
+		b.Run(measured.name, func(b *testing.B) {
+			benchmarkDoor(b, dropAll{}, "", noop.NewTracerProvider(), measured.MetricsConfig)
+		})
 	}
 }
 
@@ -109,12 +128,14 @@ func benchmarkJetStream(b *testing.B, gzip string) {
 	require.NoError(b, br.Admin().EnsureTopic(b.Context(), broker.TopicSpec{Name: event.SpanReceipts, MaxBytes: 2 << 30}))
 	publisher, err := br.Publisher()
 	require.NoError(b, err)
-	benchmarkDoor(b, publisher, gzip, traces)
+	benchmarkDoor(b, publisher, gzip, traces, rpc.MetricsConfig{})
 }
 
-func benchmarkDoor(b *testing.B, publisher broker.Publisher, gzip string, traces trace.TracerProvider) {
+func benchmarkDoor(b *testing.B, publisher broker.Publisher, gzip string, traces trace.TracerProvider, measured rpc.MetricsConfig) {
+	calls, err := rpc.NewMetrics(measured, prometheus.NewRegistry())
+	require.NoError(b, err)
 	d := start(b, otlpdoor.Config{}, func(deps *otlpdoor.Deps) {
-		deps.Intake, deps.Traces = intake(publisher, 0), traces
+		deps.Intake, deps.Traces, deps.Calls = intake(publisher, 0), traces, calls
 	})
 	load := func(requests int) {
 		cmd := exec.Command(os.Args[0], "-test.run", "^TestLoad$")

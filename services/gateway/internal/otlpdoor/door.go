@@ -20,6 +20,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/otlp"
+	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
@@ -38,6 +39,7 @@ type Deps struct {
 	Identify   Identify
 	Log        *slog.Logger
 	Stats      prometheus.Registerer
+	Calls      *rpc.Metrics // counts the gRPC calls
 	Traces     trace.TracerProvider
 	Server     []grpc.ServerOption  // for instance transport credentials
 	Allowance  *telemetry.Allowance // of traces that callers ask for; nil is no bound
@@ -50,6 +52,7 @@ type Door struct {
 	deps    Deps
 	tracer  trace.Tracer
 	metrics *metrics
+	calls   calls
 	buffers *buffers
 	gzip    *inflater
 	now     func() time.Time
@@ -62,12 +65,19 @@ func New(cfg Config, deps Deps) (*Door, error) {
 		cfg: cfg, deps: deps, now: time.Now,
 		tracer:  deps.Traces.Tracer("github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"),
 		buffers: &buffers{},
+		calls: calls{
+			export:  deps.Calls.Method(rpc.Unary, exportMethod),
+			unknown: deps.Calls.Method(rpc.BidiStream, ""), // what gRPC takes a call for that it does not know
+		},
 	}
 	d.gzip = &inflater{buffers: d.buffers, limit: int(cfg.MaxRequest)}
 	var err error
 	d.metrics, err = newMetrics(deps.Stats)
 	return d, err
 }
+
+// calls is what is counted of calls as every gRPC server counts them.
+type calls struct{ export, unknown *rpc.Method }
 
 // Serve answers OTLP/gRPC on one listener and OTLP/HTTP on the other, either
 // of which may be nil, until ctx ends. Calls in hand may then finish within
@@ -140,6 +150,7 @@ type request struct {
 	started time.Time
 	span    trace.Span // nil unless sampled
 	lease   door.Lease
+	call    rpc.Call // over gRPC
 }
 
 // accept checks a request, has its good spans made durable and everything

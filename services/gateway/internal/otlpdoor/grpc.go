@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
@@ -65,9 +66,9 @@ func (d *Door) grpcServer() *grpc.Server {
 			Time: time.Minute, Timeout: 20 * time.Second,
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
-		grpc.UnknownServiceHandler(unimplemented),
+		grpc.UnknownServiceHandler(d.unimplemented),
 		grpc.WaitForHandlers(true),
-	}, d.deps.Server...)
+	}, append(d.deps.Calls.ServerOptions(), d.deps.Server...)...)
 	s := grpc.NewServer(options...)
 	s.RegisterService(&grpc.ServiceDesc{
 		ServiceName: traceService,
@@ -83,7 +84,8 @@ func (d *Door) grpcServer() *grpc.Server {
 
 // unimplemented answers every other method; for profiles in words that tell
 // somebody what to change.
-func unimplemented(_ any, stream grpc.ServerStream) error {
+func (d *Door) unimplemented(_ any, stream grpc.ServerStream) error {
+	d.calls.unknown.Begin().End(codes.Unimplemented, trace.SpanContext{})
 	method, _ := grpc.MethodFromServerStream(stream)
 	return errUnimplemented(strings.TrimPrefix(method, "/"))
 }
@@ -102,7 +104,7 @@ func export(srv any, ctx context.Context, decode func(any) error, _ grpc.UnarySe
 	if !ok {
 		return nil, status.Error(codes.Internal, "internal error")
 	}
-	r := &request{started: d.now(), lease: d.deps.Budget.Lease()}
+	r := &request{started: d.now(), lease: d.deps.Budget.Lease(), call: d.calls.export.Begin()}
 	code := codes.OK
 	defer func() {
 		r.lease.Free()
@@ -112,12 +114,14 @@ func export(srv any, ctx context.Context, decode func(any) error, _ grpc.UnarySe
 		}
 		r.end("grpc", code.String(), err)
 		d.metrics.grpc.done(code, r.started)
+		r.call.End(code, r.trace())
 	}()
 	rep, err := d.exportGRPC(ctx, r, decode)
 	if err != nil {
 		code, err = d.refuse(exportMethod, err)
 		return nil, err
 	}
+	r.call.Sent()
 	return rawAnswer(protoAnswer(&rep)), nil
 }
 
@@ -137,6 +141,7 @@ func (d *Door) exportGRPC(ctx context.Context, r *request, decode func(any) erro
 		return otlp.Report{}, err // gRPC's own words: too large, or the caller is gone
 	}
 	defer in.free()
+	r.call.Received()
 	body := in.bytes()
 	if !r.lease.Resize(len(body)) {
 		return otlp.Report{}, errBusy()

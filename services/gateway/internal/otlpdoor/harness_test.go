@@ -35,6 +35,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/rpc"
 	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
@@ -186,6 +187,9 @@ func start(t testing.TB, cfg otlpdoor.Config, change ...func(*otlpdoor.Deps)) *b
 		Intake: intake(b.published, 0), Budget: b.budget, MaxMessage: func() int { return 1 << 20 }, Identify: identify,
 		Log: slog.New(slog.DiscardHandler), Stats: b.stats, Traces: noop.NewTracerProvider(),
 	}
+	var err error
+	deps.Calls, err = rpc.NewMetrics(rpc.MetricsConfig{}, b.stats)
+	require.NoError(t, err)
 	for _, c := range change {
 		c(&deps)
 	}

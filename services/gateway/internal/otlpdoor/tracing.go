@@ -68,3 +68,11 @@ func (r *request) end(system, code string, err error) {
 	}
 	r.span.End()
 }
+
+// trace is what the request is recorded in, if it is.
+func (r *request) trace() trace.SpanContext {
+	if r.span == nil {
+		return trace.SpanContext{}
+	}
+	return r.span.SpanContext()
+}

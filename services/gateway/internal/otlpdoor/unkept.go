@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/driftmesh/driftmesh/internal/otlp"
+	"github.com/driftmesh/driftmesh/internal/rpc"
 )
 
 // unkept is a signal of OTLP that SDKs send beside traces and that the mesh has
@@ -115,16 +117,20 @@ func partialSuccess(rejected int, message string) []byte {
 // desc is the gRPC service of the signal.
 func (d *Door) desc(u *unkept) *grpc.ServiceDesc {
 	method := "/" + u.service + "/Export"
+	counted := d.deps.Calls.Method(rpc.Unary, method)
 	return &grpc.ServiceDesc{ServiceName: u.service, HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{{
 		MethodName: "Export",
 		Handler: func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-			r := &request{started: d.now(), lease: d.deps.Budget.Lease()}
+			r := &request{started: d.now(), lease: d.deps.Budget.Lease(), call: counted.Begin()}
 			defer r.lease.Free()
 			rejected, err := d.letGoGRPC(ctx, u, r, decode)
 			if err != nil {
-				_, err = d.refuse(method, err)
+				code, err := d.refuse(method, err)
+				r.call.End(code, trace.SpanContext{})
 				return nil, err
 			}
+			r.call.Sent()
+			r.call.End(codes.OK, trace.SpanContext{})
 			return rawAnswer(u.protobuf(rejected)), nil
 		},
 	}}}
@@ -143,6 +149,7 @@ func (d *Door) letGoGRPC(ctx context.Context, u *unkept, r *request, decode func
 		return 0, err
 	}
 	defer in.free()
+	r.call.Received()
 	body := in.bytes()
 	if len(body) > 0 && body[0] == packedMark {
 		out, err := d.gzip.inflate(body[1:], &r.lease)
