@@ -68,6 +68,9 @@ type Baseline struct {
 	Max    float64 `json:"max"`
 	Mean   float64 `json:"mean"`
 	StdDev float64 `json:"std_dev"`
+	// Median is the middle of the finite values; 0 in profiles from before it was
+	// kept, which have no Moments either.
+	Median float64 `json:"median,omitempty"`
 }
 
 // Feature is one compared column: its type, its bins and its reference.

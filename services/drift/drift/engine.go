@@ -11,12 +11,8 @@ import (
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
 )
 
-// Bounds of work on windows: those that a worker claims together, and those of
-// one statement. What a statement has done is kept when a later one fails.
-const (
-	minutesAtOnce       = 240
-	minutesPerStatement = 30
-)
+// minutesAtOnce bounds the windows that a worker claims together.
+const minutesAtOnce = 2000
 
 // engine recomputes and evaluates. It is safe for concurrent use.
 type engine struct {
@@ -47,6 +43,21 @@ func (e *engine) recompute(ctx context.Context, p *known, windows []store.Waitin
 	return nil
 }
 
+// parts cuts windows of one profile into as many as are recomputed at a time. What
+// was done of a part is kept when a later one fails.
+func (e *engine) parts(ctx context.Context, p *known, windows []store.Waiting) (parts [][]store.Waiting, err error) {
+	minutes := make([]int64, len(windows))
+	for i, w := range windows {
+		minutes[i] = w.Minute
+	}
+	cut, err := e.cells.Parts(ctx, p.statements, minutes)
+	for _, part := range cut {
+		parts = append(parts, windows[:len(part)])
+		windows = windows[len(part):]
+	}
+	return parts, err
+}
+
 // catchUp recomputes every window of the range that waits, whoever else may be
 // at work on it, so that the cells tell of all rows announced so far. slot is the
 // one that this is for, nil if none.
@@ -55,7 +66,11 @@ func (e *engine) catchUp(ctx context.Context, p *known, start, end int64, slot *
 	if err != nil {
 		return fmt.Errorf("list waiting windows: %w", err)
 	}
-	for part := range slices.Chunk(waiting, minutesPerStatement) {
+	parts, err := e.parts(ctx, p, waiting)
+	if err != nil {
+		return err
+	}
+	for _, part := range parts {
 		if err := e.recompute(ctx, p, part); err != nil {
 			return err
 		}

@@ -44,7 +44,7 @@ func FuzzProfile(f *testing.F) {
 		if !proto.Equal(profileMessage(&store.Registered{Profile: again}, true), back) {
 			t.Fatal("a profile comes back changed")
 		}
-		if window.New("t", "01970f4e-6c1a-7b32-9d55-0c2f6f1f5d11", p).Recompute([]int64{1}) == "" {
+		if window.New("t", "01970f4e-6c1a-7b32-9d55-0c2f6f1f5d11", p, nil).Rows([]int64{1}) == "" {
 			t.Fatal("no statement")
 		}
 	})

@@ -32,7 +32,7 @@ func derive(r *store.Registered) (*derived, error) {
 	if err != nil {
 		return nil, fmt.Errorf("profile %s: %w", r.UID, err)
 	}
-	d := &derived{statements: window.New(r.Tenant, r.UID, r.Profile), schedule: schedule, perDay: schedule.PerDay()}
+	d := &derived{statements: window.New(r.Tenant, r.UID, r.Profile, nil), schedule: schedule, perDay: schedule.PerDay()}
 	if r.Schedule.OnClose {
 		d.perDay += minutesPerDay
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -144,7 +143,11 @@ func (s *scheduler) runWindows(ctx context.Context, windows []store.Waiting) err
 	if err != nil {
 		return err
 	}
-	for part := range slices.Chunk(windows, minutesPerStatement) {
+	parts, err := s.parts(ctx, p, windows)
+	if err != nil {
+		return err
+	}
+	for _, part := range parts {
 		if err := s.recompute(ctx, p, part); err != nil {
 			return err
 		}

@@ -29,54 +29,6 @@ func (c *Cells) Migrate(ctx context.Context) error {
 // Ping returns nil when ClickHouse answers.
 func (c *Cells) Ping(ctx context.Context) error { return c.db.Ping(ctx) }
 
-// Recompute computes the cells of the minutes, and of the others that share a
-// record with them, whole. It may be done at any time by anybody.
-func (c *Cells) Recompute(ctx context.Context, s *window.Statements, minutes []int64) error {
-	related, err := c.findLosers(ctx, s, minutes)
-	if err != nil {
-		return err
-	}
-	all := append(slices.Clone(minutes), related...)
-	slices.Sort(all)
-	all = slices.Compact(all)
-	if err := c.db.Exec(ctx, s.Recompute(all)); err != nil {
-		return fmt.Errorf("recompute windows: %w", err)
-	}
-	if outcome := s.Outcome(all); outcome != "" {
-		if err := c.db.Exec(ctx, outcome); err != nil {
-			return fmt.Errorf("recompute outcomes: %w", err)
-		}
-	}
-	return nil
-}
-
-// findLosers writes down which rows of the windows are no record, and gives the
-// windows that share records with them.
-func (c *Cells) findLosers(ctx context.Context, s *window.Statements, minutes []int64) (related []int64, err error) {
-	var rows, suspects uint64
-	if err := c.db.QueryRow(ctx, s.Size(minutes)).Scan(&rows); err != nil {
-		return nil, fmt.Errorf("measure windows: %w", err)
-	}
-	part := window.Slice{Of: int(rows/window.SliceRows) + 1}
-	for ; part.Part < part.Of; part.Part++ {
-		if err := c.db.QueryRow(ctx, s.Suspects(minutes, part)).Scan(&suspects); err != nil {
-			return nil, fmt.Errorf("look for records in several windows: %w", err)
-		}
-		if suspects == 0 {
-			continue
-		}
-		if err := c.db.Exec(ctx, s.Losers(minutes, part)); err != nil {
-			return nil, fmt.Errorf("write down lost rows: %w", err)
-		}
-		var found []int64
-		if err := c.db.QueryRow(ctx, s.Related(minutes, part)).Scan(&found); err != nil {
-			return nil, fmt.Errorf("find related windows: %w", err)
-		}
-		related = append(related, found...)
-	}
-	return related, nil
-}
-
 // Range is a range of event time of one profile, in minutes since 1970; End is
 // exclusive.
 type Range struct {

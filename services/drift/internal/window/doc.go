@@ -1,13 +1,14 @@
-// Package window turns the bins of a profile into the ClickHouse statements
-// that recompute its windows. It is pure text: it opens nothing and runs
-// nothing.
+// Package window counts the windows of a profile: it has the ClickHouse statements
+// that find their rows (Statements), and makes the rows of table cells of them
+// (Tally). It is pure: it opens nothing and runs nothing.
 //
 // A window is one UTC minute of event time of one profile. Its cells are, for
 // each feature, a count for every bin (the regular ones, then the special ones
-// in the order of sdk/profile) and the keys of a few exemplar records. They are
-// always computed whole from the rows of table observations, so that any worker
-// may compute any window at any time, twice, or late, and the result depends on
-// the rows alone.
+// in the order of sdk/profile), the keys of a few exemplar records, and of numbers
+// what detectors need besides: the range, exact sums, and sub-groups in the order
+// of event time. They are always computed whole from the rows of table
+// observations, so that any worker may compute any window at any time, twice, or
+// late, and the result depends on the rows alone.
 //
 // # Which rows count
 //

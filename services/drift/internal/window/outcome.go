@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -109,4 +110,15 @@ func (s slot) known() string {
 // arrays, whose elements are 0.
 func (s slot) labelled() string {
 	return fmt.Sprintf("(l.Version > 0 AND l.%s[%d] = 0)", s.states, s.at)
+}
+
+// bitList writes floats as their bits, because not every way of ClickHouse to read
+// a decimal gives the nearest float, and a value that equals an edge must stay on
+// its side of it.
+func bitList(values []float64) string {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = strconv.FormatUint(math.Float64bits(v), 10)
+	}
+	return "[" + strings.Join(texts, ",") + "]"
 }

@@ -162,7 +162,7 @@ func TestOutcomes(t *testing.T) {
 			want := came(p, records, labels)
 			require.Equal(t, o.Target == "sum", want.Absolute.N() > 100, "something is compared")
 			require.Equal(t, o.Target == "paid" && o.Prediction != "", want.Right > 50 && want.Wrong > 50, "something is compared")
-			s := window.New(tenant, uid.String(), p)
+			s := window.New(tenant, uid.String(), p, nil)
 			random := rand.New(rand.NewPCG(9, 9))
 			minutes := []int64{day, day + 1, day + 2}
 			for range 2 {

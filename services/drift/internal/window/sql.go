@@ -4,16 +4,16 @@ import _ "embed"
 
 // The statements; $words are filled in by Statements.fill.
 var (
-	//go:embed recompute.sql
-	recomputeSQL string
-	//go:embed numbers.sql
-	numbersSQL string
-	//go:embed categories.sql
-	categoriesSQL string
+	//go:embed rows.sql
+	rowsSQL string
 	//go:embed related.sql
 	relatedSQL string
 	//go:embed size.sql
 	sizeSQL string
+	//go:embed span.sql
+	spanSQL string
+	//go:embed estimate.sql
+	estimateSQL string
 	//go:embed losers.sql
 	losersSQL string
 	//go:embed suspects.sql

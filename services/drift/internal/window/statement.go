@@ -3,7 +3,6 @@ package window
 import (
 	"encoding/hex"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 
@@ -14,44 +13,42 @@ import (
 // MaxExemplars is how many records are kept for each bin of a window.
 const MaxExemplars = 4
 
-// valuesPerBlock bounds the values that the engine unfolds at a time: rows of a
-// block times features. At this size it is as fast as with larger blocks and
-// needs some tens of MB whatever the number of features.
-const valuesPerBlock = 1 << 18
+const (
+	// valuesPerBlock bounds the values that are read at a time: rows of a block
+	// times features. It is as fast as larger blocks.
+	valuesPerBlock = 1 << 18
+	// cellsAtOnce bounds the cells that are counted at a time, which take some
+	// 50 bytes each.
+	cellsAtOnce = 1 << 19
+	// mostMinutes bounds the minutes of a statement, whose text grows with them.
+	mostMinutes = 2000
+)
 
 // Statements are the statements of one profile. They are immutable and safe for
 // concurrent use.
 type Statements struct {
 	tenant, profile string // quoted
-	bins            string // the WITH clauses that hold the bins
-	placed          string // the SELECT that gives each value its cell
+	name, uid       string // the same as they are
+	plan            *plan
 	block           int
 	outcome         string // the statement of outcomes, "" when there are none
 }
 
 // New prepares the statements of a tenant's valid profile. uid is its id in the
-// usual UUID text.
-func New(tenant, uid string, p *profile.Profile) *Statements {
-	numbers := 0
-	for i := range p.Features {
-		if p.Features[i].Kind == profile.Numeric {
-			numbers++
-		}
-	}
-	categories := len(p.Features) - numbers
-	var branches []string
-	if numbers > 0 {
-		branches = append(branches, numbersSQL)
-	}
-	if categories > 0 {
-		branches = append(branches, categoriesSQL)
-	}
+// usual UUID text. extras has what is measured besides of each feature of p; nil
+// is nothing.
+func New(tenant, uid string, p *profile.Profile, extras []Extra) *Statements {
+	plan := newPlan(p, extras)
 	return &Statements{
-		tenant: sqltext.Quote(tenant), profile: sqltext.Quote(uid),
-		bins: binClauses(p), placed: strings.Join(branches, "    UNION ALL\n"),
-		block:   min(max(valuesPerBlock/max(numbers, categories), 64), 8192),
+		tenant: sqltext.Quote(tenant), profile: sqltext.Quote(uid), name: tenant, uid: uid, plan: plan,
+		block:   min(max(valuesPerBlock/max(len(plan.numbers), len(plan.categories)), 64), 8192),
 		outcome: outcomeStatement(p),
 	}
+}
+
+// Minutes is how many minutes may be counted at a time.
+func (s *Statements) Minutes() int {
+	return min(max(cellsAtOnce/s.plan.cells, 1), mostMinutes)
 }
 
 // Slice is a part of the records of some windows, chosen by a hash of their ids:
@@ -70,14 +67,51 @@ func (s Slice) sql() string {
 }
 
 // Size returns the query for the number of rows of the minutes (since 1970), as
-// stored: column Rows UInt64.
+// stored: columns Window Int64, the minute, and Rows UInt64. Those without rows
+// are left out.
 func (s *Statements) Size(minutes []int64) string { return s.fill(sizeSQL, minutes, Slice{}) }
 
-// Suspects returns the query for the number of records of the minutes that seem
-// to have rows in other minutes too: column Suspects UInt64. Without any, the
-// next two find nothing.
+// Span returns the query for the least and the greatest id of the minutes:
+// columns First and Last, String.
+func (s *Statements) Span(minutes []int64) string { return s.fill(spanSQL, minutes, Slice{}) }
+
+// IDs is a range of record ids, bounds included; the zero value is all of them.
+type IDs struct{ First, Last string }
+
+func (r IDs) sql() string {
+	if r == (IDs{}) {
+		return "1"
+	}
+	return "RecordId BETWEEN " + unhex(r.First) + " AND " + unhex(r.Last)
+}
+
+// Estimate returns the query for how many rows of table observation_ids the index
+// has for a range of ids: a row for each table, none if there is nothing.
+func (s *Statements) Estimate(among IDs) string {
+	return s.fill(estimateSQL, nil, Slice{}, "$among", among.sql())
+}
+
+// Suspects returns the query for the number of rows in other minutes that seem to
+// be of records of these: column Suspects UInt64. Without any, the next two find
+// nothing. It looks the ids up by the index, which takes about a microsecond for
+// each and is best for few.
 func (s *Statements) Suspects(minutes []int64, part Slice) string {
-	return s.fill(suspectsSQL, minutes, part)
+	return s.suspects(minutes, part, "RecordId IN (SELECT RecordId FROM observations WHERE $window AND $slice)")
+}
+
+// SuspectsAmong is Suspects that reads all ids of a range that has those of the
+// minutes, at a twentieth of that for each: best where there are not many more.
+func (s *Statements) SuspectsAmong(minutes []int64, part Slice, ids IDs) string {
+	return s.suspects(minutes, part, ids.sql()+" AND cityHash64(RecordId) IN (SELECT cityHash64(RecordId) FROM observations WHERE $window AND $slice)")
+}
+
+func (s *Statements) suspects(minutes []int64, part Slice, named string) string {
+	several := "$slice"
+	if len(minutes) < 2 {
+		several = "0"
+	}
+	text := strings.NewReplacer("$named", named, "$several", several).Replace(suspectsSQL)
+	return s.fill(text, minutes, part)
 }
 
 // Losers returns the statement that adds, of records of the minutes with rows in
@@ -92,12 +126,9 @@ func (s *Statements) Related(minutes []int64, part Slice) string {
 	return s.fill(relatedSQL, minutes, part)
 }
 
-// Recompute returns the statement that computes the cells of the minutes and
-// inserts them into table cells, leaving out what is in table losers. Windows
-// that never had a row are not written.
-func (s *Statements) Recompute(minutes []int64) string {
-	return s.fill(recomputeSQL, minutes, Slice{})
-}
+// Rows returns the query for the rows of the minutes, for a Tally: one for each
+// record id and minute, those in table losers marked.
+func (s *Statements) Rows(minutes []int64) string { return s.fill(rowsSQL, minutes, Slice{}) }
 
 // Exemplars returns the query for the records with the given keys in the given
 // minutes: columns Key UInt64, RecordId String, TraceId and SpanId as lower-case
@@ -107,56 +138,20 @@ func (s *Statements) Exemplars(minutes []int64, keys []uint64) string {
 	for i, k := range keys {
 		texts[i] = strconv.FormatUint(k, 10)
 	}
-	return strings.ReplaceAll(s.fill(exemplarSQL, minutes, Slice{}), "$wanted", strings.Join(texts, ","))
+	return s.fill(exemplarSQL, minutes, Slice{}, "$wanted", strings.Join(texts, ","))
 }
 
-func (s *Statements) fill(text string, minutes []int64, part Slice) string {
+// unhex is a text that no content of it can end.
+func unhex(text string) string { return "unhex('" + hex.EncodeToString([]byte(text)) + "')" }
+
+func (s *Statements) fill(text string, minutes []int64, part Slice, more ...string) string {
 	seconds := make([]string, len(minutes))
 	for i, m := range minutes {
 		seconds[i] = strconv.FormatInt(m*60, 10)
 	}
-	text = strings.NewReplacer("$placed", s.placed, "$bins", s.bins).Replace(text)
-	return strings.NewReplacer(
-		"$window", "Tenant = "+s.tenant+" AND Profile = "+s.profile+" AND Minute IN ("+strings.Join(seconds, ",")+")",
-		"$tenant", s.tenant, "$profile", s.profile, "$slice", part.sql(),
-		"$key", keySQL, "$block", strconv.Itoa(s.block), "$exemplars", strconv.Itoa(MaxExemplars),
-	).Replace(text)
-}
-
-// binClauses writes the bins as constants. Edges are written as the bits of
-// their floats, because not every way of ClickHouse to read a decimal gives the
-// nearest float, and a value that equals an edge must stay on its side of it.
-// Texts are written in hex, so that no text can end its literal.
-func binClauses(p *profile.Profile) string {
-	var numeric, category, edges, keys, cells, bins []string
-	for i := range p.Features {
-		f := &p.Features[i]
-		bins = append(bins, strconv.Itoa(len(f.Bins)))
-		if f.Kind == profile.Numeric {
-			numeric = append(numeric, strconv.Itoa(i))
-			edges = append(edges, bitList(f.Edges()))
-			continue
-		}
-		category = append(category, strconv.Itoa(i))
-		for cell, text := range f.Categories() {
-			keys = append(keys, fmt.Sprintf("'%s'", hex.EncodeToString([]byte(strconv.Itoa(len(category))+":"+text))))
-			cells = append(cells, strconv.Itoa(cell))
-		}
-	}
-	return strings.Join([]string{
-		"CAST([" + strings.Join(bins, ",") + "], 'Array(UInt16)') AS bins",
-		"CAST([" + strings.Join(numeric, ",") + "], 'Array(UInt16)') AS numeric",
-		"CAST([" + strings.Join(category, ",") + "], 'Array(UInt16)') AS category",
-		"arrayMap(f -> arrayMap(e -> reinterpretAsFloat64(e), f), CAST([" + strings.Join(edges, ",") + "], 'Array(Array(UInt64))')) AS edges",
-		"arrayMap(k -> unhex(k), CAST([" + strings.Join(keys, ",") + "], 'Array(String)')) AS keys",
-		"CAST([" + strings.Join(cells, ",") + "], 'Array(UInt16)') AS cells_of_keys",
-	}, ",\n")
-}
-
-func bitList(values []float64) string {
-	texts := make([]string, len(values))
-	for i, v := range values {
-		texts[i] = strconv.FormatUint(math.Float64bits(v), 10)
-	}
-	return "[" + strings.Join(texts, ",") + "]"
+	list := strings.Join(seconds, ",")
+	return strings.NewReplacer(append(more,
+		"$window", "Tenant = "+s.tenant+" AND Profile = "+s.profile+" AND Minute IN ("+list+")", "$minutes", list,
+		"$tenant", s.tenant, "$profile", s.profile, "$slice", part.sql(), "$key", keySQL, "$block", strconv.Itoa(s.block),
+	)...).Replace(text)
 }

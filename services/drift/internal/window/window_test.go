@@ -170,7 +170,7 @@ func TestRecomputeCountsWhatGoCounts(t *testing.T) {
 	records := sample(p, 3000, 5)
 	require.NoError(t, insert(t.Context(), db, tenant, records))
 	require.NoError(t, insert(t.Context(), db, "other tenant", records[:100]))
-	s := window.New(tenant, uid.String(), p)
+	s := window.New(tenant, uid.String(), p, nil)
 	for minute := day; minute < day+5; minute++ {
 		require.NoError(t, recompute(t.Context(), db, s, []int64{minute}))
 	}
@@ -185,7 +185,7 @@ func TestSameCellsWithAnyNumberOfWorkers(t *testing.T) {
 	for _, workers := range []int{1, 2, 7} {
 		t.Run(strconv.Itoa(workers), func(t *testing.T) {
 			db := tables(t)
-			s := window.New(tenant, uid.String(), p)
+			s := window.New(tenant, uid.String(), p, nil)
 			random := rand.New(rand.NewPCG(uint64(workers), 9))
 			shuffled := append(slices.Clone(records), records[:200]...)
 			random.Shuffle(len(shuffled), func(a, b int) { shuffled[a], shuffled[b] = shuffled[b], shuffled[a] })
@@ -238,7 +238,7 @@ func work(ctx context.Context, db *clickhouse.DB, s *window.Statements, batch []
 func TestStaleRecomputeNeverWins(t *testing.T) {
 	db := tables(t)
 	p := mixed(t)
-	s := window.New(tenant, uid.String(), p)
+	s := window.New(tenant, uid.String(), p, nil)
 	records := sample(p, 200, 1)
 	require.NoError(t, insert(t.Context(), db, tenant, records[:150]))
 	require.NoError(t, recompute(t.Context(), db, s, []int64{day}))
@@ -262,7 +262,7 @@ func TestStaleRecomputeNeverWins(t *testing.T) {
 func TestWindowCanBecomeEmpty(t *testing.T) {
 	db := tables(t)
 	p := mixed(t)
-	s := window.New(tenant, uid.String(), p)
+	s := window.New(tenant, uid.String(), p, nil)
 	one := sample(p, 2, 1)[1:2]
 	one[0].Hash = 5
 	require.NoError(t, insert(t.Context(), db, tenant, one))
@@ -283,7 +283,7 @@ func TestWindowCanBecomeEmpty(t *testing.T) {
 func TestLostRecordComesBack(t *testing.T) {
 	db := tables(t)
 	p := mixed(t)
-	s := window.New(tenant, uid.String(), p)
+	s := window.New(tenant, uid.String(), p, nil)
 	first := sample(p, 2, 1)[1]
 	first.Hash = 10
 	moved, back := first, first
@@ -302,12 +302,10 @@ func TestLostRecordComesBack(t *testing.T) {
 func TestSlices(t *testing.T) {
 	db := tables(t)
 	p := mixed(t)
-	s := window.New(tenant, uid.String(), p)
+	s := window.New(tenant, uid.String(), p, nil)
 	require.NoError(t, insert(t.Context(), db, tenant, sample(p, 1000, 3)))
 	minutes := []int64{day, day + 1, day + 2}
-	var rows, whole, sum uint64
-	require.NoError(t, db.QueryRow(t.Context(), s.Size(minutes)).Scan(&rows))
-	require.EqualValues(t, 1100, rows)
+	var whole, sum uint64
 	require.NoError(t, db.QueryRow(t.Context(), s.Suspects(minutes, window.Slice{})).Scan(&whole))
 	require.NotZero(t, whole)
 	for part := range 3 {
@@ -316,12 +314,28 @@ func TestSlices(t *testing.T) {
 		sum += n
 	}
 	require.Equal(t, whole, sum)
+	var first, last string
+	require.NoError(t, db.QueryRow(t.Context(), s.Span(minutes)).Scan(&first, &last))
+	require.Equal(t, []string{"record-00000", "record-00999"}, []string{first, last})
+	var scanned uint64
+	for part := range 2 {
+		var n uint64
+		require.NoError(t, db.QueryRow(t.Context(), s.SuspectsAmong(minutes, window.Slice{Part: part, Of: 2}, window.IDs{First: first, Last: last})).Scan(&n))
+		scanned += n
+	}
+	require.Equal(t, whole, scanned)
+	// A single window: the others are elsewhere.
+	var by, between uint64
+	require.NoError(t, db.QueryRow(t.Context(), s.Suspects(minutes[:1], window.Slice{})).Scan(&by))
+	require.NoError(t, db.QueryRow(t.Context(), s.SuspectsAmong(minutes[:1], window.Slice{}, window.IDs{})).Scan(&between))
+	require.NotZero(t, by)
+	require.Equal(t, by, between)
 }
 
 func TestExemplars(t *testing.T) {
 	db := tables(t)
 	p := mixed(t)
-	s := window.New(tenant, uid.String(), p)
+	s := window.New(tenant, uid.String(), p, nil)
 	records := sample(p, 600, 1)
 	require.NoError(t, insert(t.Context(), db, tenant, records))
 	require.NoError(t, recompute(t.Context(), db, s, []int64{day}))
@@ -374,14 +388,14 @@ func TestEdgesSurviveToTheLastBit(t *testing.T) {
 		}
 	}
 	require.NoError(t, insert(t.Context(), db, tenant, records))
-	require.NoError(t, recompute(t.Context(), db, window.New(tenant, uid.String(), p), []int64{day}))
+	require.NoError(t, recompute(t.Context(), db, window.New(tenant, uid.String(), p, nil), []int64{day}))
 	require.Equal(t, expected(p, records), cells(t, db))
 }
 
 func TestStatementsQuote(t *testing.T) {
 	t.Parallel()
 	p := mixed(t)
-	sql := window.New("o'neil\\", uid.String(), p).Recompute([]int64{1, 2})
+	sql := window.New("o'neil\\", uid.String(), p, nil).Rows([]int64{1, 2})
 	require.Contains(t, sql, `Tenant = 'o\'neil\\'`)
 	require.NotContains(t, sql, "$")
 	require.NotContains(t, sql, "violet")

@@ -1,0 +1,115 @@
+package exact
+
+import (
+	"math/big"
+	"math/bits"
+)
+
+// Buckets sums values and their squares as a database does that was given SQL: a
+// row per bucket. It is for many sums at once, each of few values, that are to
+// be stored and added up elsewhere; Moments reads them. The zero Buckets is
+// empty.
+type Buckets struct {
+	rows []Bucket
+	last int // of rows, that was added to
+}
+
+// Bucket is the sum of the values of one bucket in units of 2^(32·At − 1074), and
+// of their squares in units of the square of that. Words are the least first, in
+// two's complement.
+type Bucket struct {
+	At     uint16
+	Sum    [2]uint64
+	Square [4]uint64
+}
+
+// Add adds a value. It returns false and adds nothing when x is infinite or not a
+// number. There is room for 2^43 values.
+func (b *Buckets) Add(x float64) bool {
+	m, position, negative, ok := split(x)
+	if !ok {
+		return false
+	}
+	if m == 0 {
+		return true
+	}
+	row := b.row(uint16(position / digitBits)) //nolint:gosec // at most MaxBucket
+	// value < 2^84
+	shift := uint(position % digitBits)
+	low, high := m<<shift, m>>(64-shift)
+	row.addSquare(low, high)
+	if negative {
+		var c uint64
+		row.Sum[0], c = bits.Sub64(row.Sum[0], low, 0)
+		row.Sum[1], _ = bits.Sub64(row.Sum[1], high, c)
+		return true
+	}
+	var c uint64
+	row.Sum[0], c = bits.Add64(row.Sum[0], low, 0)
+	row.Sum[1], _ = bits.Add64(row.Sum[1], high, c)
+	return true
+}
+
+// row is the row of a bucket.
+func (b *Buckets) row(at uint16) *Bucket {
+	if b.last < len(b.rows) && b.rows[b.last].At == at {
+		return &b.rows[b.last]
+	}
+	for i := range b.rows {
+		if b.rows[i].At == at {
+			b.last = i
+			return &b.rows[i]
+		}
+	}
+	b.rows = append(b.rows, Bucket{At: at})
+	b.last = len(b.rows) - 1
+	return &b.rows[b.last]
+}
+
+// addSquare adds (high·2^64 + low)², which has three words.
+func (r *Bucket) addSquare(low, high uint64) {
+	one, zero := bits.Mul64(low, low)
+	crossHigh, crossLow := bits.Mul64(low, high)
+	two := high * high // < 2^40
+	// twice the cross product
+	over := crossHigh >> 63
+	crossHigh, crossLow = crossHigh<<1|crossLow>>63, crossLow<<1
+	var c uint64
+	one, c = bits.Add64(one, crossLow, 0)
+	two, _ = bits.Add64(two, crossHigh, c)
+	r.Square[0], c = bits.Add64(r.Square[0], zero, 0)
+	r.Square[1], c = bits.Add64(r.Square[1], one, c)
+	r.Square[2], c = bits.Add64(r.Square[2], two, c)
+	r.Square[3], _ = bits.Add64(r.Square[3], over, c)
+}
+
+// All lists the rows, the first used bucket first. They belong to b.
+func (b *Buckets) All() []Bucket { return b.rows }
+
+// Reset makes b empty, and keeps its room.
+func (b *Buckets) Reset() { b.rows, b.last = b.rows[:0], 0 }
+
+// Moments is the moments of n values whose sums these are.
+func (b *Buckets) Moments(n uint64) *Moments {
+	m := NewMoments(2)
+	for i := range b.rows {
+		r := &b.rows[i]
+		// A bucket that Add made is one that AddBucket takes.
+		_ = m.AddBucket(int(r.At), 0, signed(r.Sum[:]), signed(r.Square[:]))
+	}
+	m.n = n
+	return m
+}
+
+// signed reads words in two's complement, the least first.
+func signed(words []uint64) *big.Int {
+	n := new(big.Int)
+	for i := len(words) - 1; i >= 0; i-- {
+		n.Lsh(n, 64)
+		n.Or(n, new(big.Int).SetUint64(words[i]))
+	}
+	if words[len(words)-1]>>63 != 0 {
+		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(64*len(words))))
+	}
+	return n
+}

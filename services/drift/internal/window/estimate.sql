@@ -1,0 +1,1 @@
+EXPLAIN ESTIMATE SELECT RecordId FROM observation_ids WHERE Tenant = $tenant AND Profile = $profile AND $among

@@ -1,0 +1,5 @@
+SELECT Minute, EventTime, $key AS Key, ContentHash, (Minute, RecordId, ContentHash) IN (SELECT Minute, RecordId, ContentHash FROM losers WHERE $window) AS Lost,
+    Numbers, NumberStates, Categories, CategoryStates
+FROM observations FINAL
+WHERE $window
+SETTINGS max_block_size = $block

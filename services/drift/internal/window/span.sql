@@ -1,0 +1,1 @@
+SELECT min(RecordId) AS First, max(RecordId) AS Last FROM observations WHERE $window
