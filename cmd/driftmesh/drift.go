@@ -22,6 +22,7 @@ import (
 
 type driftCmd struct {
 	Run       driftRunCmd       `cmd:"" help:"Evaluate a profile now."`
+	Compare   driftCompareCmd   `cmd:"" help:"Hold a file against another, without a mesh."`
 	Scores    driftScoresCmd    `cmd:"" help:"Show the results of scheduled evaluations."`
 	Detectors driftDetectorsCmd `cmd:"" help:"List the detectors that a monitor can have."`
 }
@@ -67,10 +68,7 @@ func (c driftRunCmd) Run(ctx context.Context, con console) error {
 		return err
 	}
 	err = c.show(con.out, resp, func(w *tabwriter.Writer) { evaluation(w, resp.GetEvaluation(), c.Bins) })
-	drifted := slices.ContainsFunc(resp.GetEvaluation().GetScores(), func(s *driftv1.Score) bool {
-		return s.GetVerdict() == driftv1.Verdict_VERDICT_DRIFT
-	})
-	if err == nil && c.ExitCode && drifted {
+	if err == nil && c.ExitCode && drifted(resp.GetEvaluation()) {
 		return errDrifted
 	}
 	return err
@@ -123,6 +121,11 @@ func handled(resp *topicv1.ListTopicsResponse, topic string, age time.Duration) 
 
 func evaluation(w io.Writer, e *driftv1.Evaluation, bins bool) {
 	fmt.Fprintf(w, "%s, %s to %s, %d records\n", e.GetProfileName(), stamp(e.GetStartTime()), stamp(e.GetEndTime()), e.GetRecords())
+	scoreTable(w, e, bins)
+}
+
+// scoreTable has a line for each score.
+func scoreTable(w io.Writer, e *driftv1.Evaluation, bins bool) {
 	row(w, "MONITOR", "FEATURE", "VERDICT", "DETECTOR", "VALUE", "THRESHOLD", "ADJUSTED P", "SAMPLE", "REFERENCE", "MISSING", "MOVED MOST")
 	for _, s := range e.GetScores() {
 		row(w, s.GetMonitor(), s.GetFeature(), enumText(s.GetVerdict(), "VERDICT_"), s.GetDetector(), optional(s.Value), optional(s.Threshold),

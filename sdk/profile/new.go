@@ -3,6 +3,7 @@ package profile
 import (
 	"errors"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 )
@@ -16,7 +17,7 @@ type Options struct {
 	Version string
 	// Binning is the rule for numeric features; zero means deciles.
 	Binning Binning
-	// Categories names int columns to be binned as categories.
+	// Categories names columns of whole numbers to be binned as categories.
 	Categories []string
 	// Features names the columns to use, in this order; empty means all, in
 	// their own order.
@@ -98,13 +99,30 @@ func (b *Builder) feature(c *Column) (Feature, error) {
 		err = f.fillCategories(c, func(row int) string { return c.Texts[row] })
 	case !slices.Contains(b.opts.Categories, c.Name):
 		err = b.fillNumbers(&f, c)
-	case c.Type == Int:
-		f.Kind = Category
-		err = f.fillCategories(c, func(row int) string { return strconv.FormatInt(int64(c.Numbers[row]), 10) })
 	default:
-		err = &Error{Column: c.Name, Rule: "CATEGORIES", Detail: "a float column cannot be a category"}
+		f.Kind, f.Type = Category, Int
+		if c, err = wholeNumbers(c); err == nil {
+			err = f.fillCategories(c, func(row int) string { return strconv.FormatInt(int64(c.Numbers[row]), 10) })
+		}
 	}
 	return f, err
+}
+
+// wholeNumbers is the column with ints, which tools that know missing values only
+// among floats write as floats, and missing ones as NaN.
+func wholeNumbers(c *Column) (*Column, error) {
+	if c.Type == Int {
+		return c, nil
+	}
+	ints := *c
+	ints.Type, ints.Missing = Int, make([]bool, c.Len())
+	for row, v := range c.Numbers {
+		ints.Missing[row] = c.missing(row) || math.IsNaN(v)
+		if !ints.Missing[row] && (v != math.Trunc(v) || math.Abs(v) > maxWhole) {
+			return nil, &Error{Column: c.Name, Row: row + 1, Rule: "CATEGORIES", Detail: number(v) + " is no whole number, so the column cannot be a category"}
+		}
+	}
+	return &ints, nil
 }
 
 func (f *Feature) fillCategories(c *Column, text func(row int) string) error {

@@ -156,7 +156,7 @@ func TestNewNamesWhatIsWrong(t *testing.T) {
 		{"only NaN", []profile.Column{{Name: "y", Type: profile.Float, Numbers: []float64{math.NaN()}}}, nil, "EMPTY_COLUMN", "y"},
 		{"ids", []profile.Column{ids}, nil, "CATEGORY_COUNT", "id"},
 		{"type", []profile.Column{{Name: "y", Type: "decimal"}}, nil, "COLUMN_TYPE", "y"},
-		{"float category", []profile.Column{good}, func(o *profile.Options) { o.Categories = []string{"x"} }, "CATEGORIES", "x"},
+		{"float category", []profile.Column{{Name: "x", Type: profile.Float, Numbers: []float64{1, 2.5}}}, func(o *profile.Options) { o.Categories = []string{"x"} }, "CATEGORIES", "x"},
 		{"unknown category", []profile.Column{good}, func(o *profile.Options) { o.Categories = []string{"z"} }, "CATEGORIES", "z"},
 		{"unknown feature", []profile.Column{good}, func(o *profile.Options) { o.Features = []string{"z"} }, "FEATURES", "z"},
 		{"no spread", []profile.Column{{Name: "y", Type: profile.Int, Numbers: []float64{1, 1, 1}}},

@@ -1,14 +1,23 @@
 package mesh_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protojson"
 
+	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	"github.com/driftmesh/driftmesh/test/mesh"
 )
 
@@ -52,4 +61,92 @@ func TestRecordsOfAnyFile(t *testing.T) {
 	_, told, _ := strings.Cut(out, "accepted 1, rejected 2, not sent 1\n")
 	require.Contains(t, told, "row 1: column \"age\" is not a number: \"x\"\n")
 	require.Contains(t, told, "2 rows, the first is 2: event_time: lies more than 3285 days back (event_time_out_of_range)\n")
+}
+
+// writeRandom writes rows whose values are all that a value can be, and of which
+// some have moved.
+func writeRandom(t *testing.T, r *rand.Rand, rows int, moved bool) string {
+	t.Helper()
+	shift, other := 0.0, 0
+	if moved {
+		shift, other = 0.4, 3
+	}
+	pick := func(texts ...string) string { return texts[r.IntN(len(texts))] }
+	var text strings.Builder
+	text.WriteString("at,amount,ties,few,same,city,grade,member,id\n")
+	for i := range rows {
+		amount := strconv.FormatFloat(r.NormFloat64()+shift, 'g', -1, 64)
+		if r.IntN(20) == 0 {
+			amount = pick("", "NaN", "Inf", "-Inf", "-0", "0")
+		}
+		ties := strconv.FormatFloat(math.Round(10*(r.ExpFloat64()+shift))/10, 'g', -1, 64)
+		few := strconv.Itoa(int(r.ExpFloat64() * 2))
+		if moved && r.IntN(9) == 0 {
+			few += ".5" // where the reference has only whole numbers
+		}
+		city := pick("Rome", "Köln", "\"a, \"\"b\"\"\"", "東京", "")
+		if r.IntN(5) < other {
+			city = pick("new", "newer")
+		}
+		grade := strconv.Itoa(r.IntN(4 + other))
+		if r.IntN(4) == 0 {
+			grade = pick(grade+".0", "", "NaN")
+		}
+		fmt.Fprintf(&text, "2026-01-01T00:%02d:00Z,%s,%s,%s,7,%s,%s,%s,%d\n", i%60, amount, ties, few, city, grade, pick("true", "False", ""), i)
+	}
+	path := filepath.Join(t.TempDir(), "random.csv")
+	require.NoError(t, os.WriteFile(path, []byte(text.String()), 0o600))
+	return path
+}
+
+// A comparison without a mesh and an evaluation in one come to the same, to the
+// last digit: counts, statistics, p-values, thresholds, verdicts and what each
+// bin adds.
+func TestCompareIsWhatTheMeshSays(t *testing.T) {
+	t.Parallel()
+	m := mesh.Start(t)
+	monitors := filepath.Join(t.TempDir(), "monitors.json")
+	require.NoError(t, os.WriteFile(monitors, []byte(`[{"name": "psi", "detector": "psi"}, {"name": "ks", "detector": "ks", "threshold": {"significance": 0.01}},
+		{"name": "fixed", "detector": "psi_scouter", "threshold": {"fixed": 0.1}}, {"name": "holes", "detector": "missing"},
+		{"name": "unseen", "detector": "unseen_category"}, {"name": "few", "detector": "wasserstein", "features": ["few", "ties"], "min_sample": 100000}]`), 0o600))
+	for seed := range uint64(3) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		reference, current := writeRandom(t, r, 3000, false), writeRandom(t, r, 2000, seed > 0)
+		how := []string{"--monitors", monitors, "--categories", "grade", "--ignore", "at,id"}
+		var found struct {
+			Drift  bool
+			Chunks []struct{ Evaluation json.RawMessage }
+		}
+		out, err := exec.Command(mesh.Binary(t, "./cmd/driftmesh"), append([]string{"drift", "compare", reference, current, "-o", "json"}, how...)...).Output()
+		require.NoError(t, err, "%s", out)
+		require.NoError(t, json.Unmarshal(out, &found))
+		require.Len(t, found.Chunks, 1)
+		var offline driftv1.Evaluation
+		require.NoError(t, protojson.Unmarshal(found.Chunks[0].Evaluation, &offline))
+
+		name := fmt.Sprintf("random-%d", seed)
+		m.MustCLI(t, append([]string{"profile", "create", "--reference", reference, "--name", name}, how...)...)
+		require.Equal(t, "accepted 2000, rejected 0, not sent 0",
+			m.MustCLI(t, "records", "send", current, "--profile", "default/"+name, "--time", "at", "--id", "id"))
+		online := evaluated(t, m.Addresses, "default/"+name, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), 2000)
+		require.EqualValues(t, 2000, offline.GetRecords())
+		require.Equal(t, plainScores(&offline), plainScores(online))
+		moved := slices.ContainsFunc(online.GetScores(), func(s *driftv1.Score) bool { return s.GetVerdict() == driftv1.Verdict_VERDICT_DRIFT })
+		require.Equal(t, moved, found.Drift)
+		if seed > 0 {
+			require.True(t, moved)
+		}
+	}
+}
+
+// plainScores are the scores without exemplars, which only a mesh has, in JSON.
+func plainScores(e *driftv1.Evaluation) []string {
+	all := make([]string, 0, len(e.GetScores()))
+	for _, s := range e.GetScores() {
+		for _, b := range slices.Concat(s.GetBins(), s.GetStates()) {
+			b.Exemplars = nil
+		}
+		all = append(all, strings.Join(strings.Fields(protojson.Format(s)), " "))
+	}
+	return all
 }

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// command runs the program in this process.
+func command(t *testing.T, args ...string) (out, errs string, code int) {
+	t.Helper()
+	var o, e strings.Builder
+	code = run(t.Context(), args, console{safeWriter{&o}, safeWriter{&e}})
+	return o.String(), e.String(), code
+}
+
+// months writes six months of rows, two a day; moved says from which month on
+// what moves.
+func months(t *testing.T, name string, begin time.Time, number, moved int) string {
+	t.Helper()
+	r := rand.New(rand.NewPCG(7, 8))
+	var text strings.Builder
+	text.WriteString("day,steady,moves,kind\n")
+	for month := range number {
+		first := begin.AddDate(0, month, 0)
+		for day := first; day.Month() == first.Month(); day = day.AddDate(0, 0, 1) {
+			for range 10 {
+				moves := r.NormFloat64()
+				if month >= moved {
+					moves += 2
+				}
+				fmt.Fprintf(&text, "%s,%.4f,%.4f,%s\n", day.Format("02/01/2006"), r.NormFloat64(), moves, []string{"a", "b"}[r.IntN(2)])
+			}
+		}
+	}
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, []byte(text.String()), 0o600))
+	return path
+}
+
+// Chunks of the current data are held against how the statistic varies over
+// chunks of the reference.
+func TestCompareByMonth(t *testing.T) {
+	t.Parallel()
+	reference := months(t, "reference.csv", time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), 12, 99)
+	current := months(t, "current.csv", time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC), 6, 4)
+	args := []string{"drift", "compare", reference, current, "--chunk", "month", "--time", "day", "--time-format", "%d/%m/%Y", "--detector", "jensen_shannon", "--sigmas", "3"}
+	out, errs, code := command(t, append(args, "--exit-code")...)
+	require.Equal(t, exitDrift, code, errs)
+	require.Regexp(t, `current.csv against .*reference.csv: 6 chunks, 2025-01 to 2025-06`, out)
+	require.Regexp(t, `jensen_shannon +steady +\S+ +\S+ +\S+ to \S+ +-`, out)
+	require.Regexp(t, `jensen_shannon +moves +▁▁▁▁[▇█]{2} +\S+ +\S+ to \S+ +2025-05, 2025-06`, out)
+
+	out, errs, code = command(t, append(args, "-o", "json")...)
+	require.Equal(t, exitOK, code, errs)
+	var found struct {
+		Drift  bool
+		Chunks []struct {
+			Label      string
+			Start      time.Time `json:"start_time"`
+			Rows       int
+			Evaluation struct {
+				Records string
+				Scores  []struct {
+					Feature, Verdict string
+					Value, Threshold float64
+					Lower            *float64 `json:"lower_threshold"`
+				}
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &found), out)
+	require.True(t, found.Drift)
+	require.Len(t, found.Chunks, 6)
+	require.Equal(t, 310, found.Chunks[0].Rows)
+	require.Equal(t, "310", found.Chunks[0].Evaluation.Records)
+	require.Equal(t, time.Date(2025, 2, 1, 0, 0, 0, 0, time.UTC), found.Chunks[1].Start)
+	for i, c := range found.Chunks {
+		require.Len(t, c.Evaluation.Scores, 3)
+		for _, s := range c.Evaluation.Scores {
+			require.NotNil(t, s.Lower)
+			want := "VERDICT_OK"
+			if s.Feature == "moves" && i >= 4 {
+				want = "VERDICT_DRIFT"
+			}
+			require.Equal(t, want, s.Verdict, "%s in %s: %v against %v", s.Feature, c.Label, s.Value, s.Threshold)
+		}
+	}
+	out, _, code = command(t, append(args, "--all", "--plot")...)
+	require.Equal(t, exitOK, code)
+	require.Regexp(t, `2025-05 +310 +jensen_shannon +moves +drift`, out)
+	require.Contains(t, out, "\nmoves in 2025-06: jensen_shannon ")
+}
+
+func TestCompareSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	good, empty, wrong, other := file("good.csv", "x,y\n1,a\n2,b\n"), file("empty.csv", "x,y\n"), file("wrong.csv", "x,y\n1,a\nmany,b\n"), file("other.csv", "z\n1\n")
+	for says, args := range map[string][]string{
+		"none.csv: no such file":                            {filepath.Join(dir, "none.csv"), good},
+		`column "x": row 2: "many" is not of type float`:    {good, wrong},
+		`there is no column "x", but z`:                     {good, other},
+		"read the reference: column":                        {empty, good},
+		`--chunk month: needs the column of event times`:    {good, good, "--chunk", "month"},
+		"needs chunks of the reference: --chunk":            {good, good, "--sigmas", "3"},
+		"at least 2 are needed":                             {good, good, "--sigmas", "3", "--chunk", "2"},
+		`chunk "fortnight" is not hour, day, week, month`:   {good, good, "--chunk", "fortnight"},
+		`there is no column "w", but x, y`:                  {good, good, "--ignore", "w"},
+		`there is no detector telepathy, but psi`:           {good, good, "--monitors", file("m.json", `[{"name": "a", "detector": "telepathy"}]`)},
+		"--separator: is one character, or tab":             {good, good, "--separator", "::"},
+		`time zone "Mars" is no IANA name such as`:          {good, good, "--time-zone", "Mars"},
+		"is neither Parquet nor Arrow, and does not end in": {file("x.xls", "x"), good},
+	} {
+		_, errs, code := command(t, append([]string{"drift", "compare"}, args...)...)
+		require.Equal(t, exitError, code, says)
+		require.Contains(t, errs, says)
+	}
+	out, errs, code := command(t, "drift", "compare", good, file("half.csv", "x\n1\n2\n"), "--detector", "missing", "--significance", "0.5")
+	require.Equal(t, exitOK, code, errs)
+	require.Contains(t, errs, "half.csv has no column of y: counts as missing")
+	require.Regexp(t, `missing +y +ok +missing +2 +- +0.6667 +2 +2 +2 `, out)
+	out, _, code = command(t, "drift", "compare", good, empty)
+	require.Equal(t, exitOK, code)
+	require.Regexp(t, `psi +x +insufficient`, out)
+}
