@@ -122,7 +122,9 @@ func (u *upCmd) prepare() (unlock func(), err error) {
 		return nil, err
 	}
 	// Alerts lead to where this gateway listens, unless told otherwise.
-	u.Drift.TraceURL = strings.Replace(u.Drift.TraceURL, "//"+defaultHTTP+"/", "//"+u.Gateway.HTTP+"/", 1)
+	for _, link := range []*string{&u.Drift.TraceURL, &u.Drift.AlertURL} {
+		*link = strings.Replace(*link, "//"+defaultHTTP+"/", "//"+u.Gateway.HTTP+"/", 1)
+	}
 	return unlock, nil
 }
 

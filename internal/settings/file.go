@@ -16,6 +16,7 @@ import (
 // nested at the dots.
 type file struct {
 	path    string
+	tree    map[string]any
 	values  map[string]any // full name → scalar or list
 	foreign []string
 }
@@ -33,6 +34,7 @@ func readFile(path string, given bool) (*file, error) {
 	if err := yaml.Unmarshal(raw, &tree); err != nil {
 		return nil, fmt.Errorf("read settings from %s: %w", path, err)
 	}
+	f.tree = tree
 	flatten("", tree, f.values)
 	return f, nil
 }
@@ -51,10 +53,14 @@ func flatten(prefix string, tree map[string]any, into map[string]any) {
 // Validate names every key that no setting has.
 func (f *file) Validate(app *kong.Application) error {
 	known := map[string]bool{}
+	var whole []string // beginnings of names that belong to one setting
 	var walk func(*kong.Node)
 	walk = func(n *kong.Node) {
 		for _, flag := range n.Flags {
 			known[flag.Name] = true
+			if isTree(flag) {
+				whole = append(whole, flag.Name+".")
+			}
 		}
 		for _, child := range n.Children {
 			walk(child)
@@ -64,7 +70,8 @@ func (f *file) Validate(app *kong.Application) error {
 	var unknown []string
 	for name := range f.values {
 		section, _, _ := strings.Cut(name, ".")
-		if !known[name] && !slices.Contains(f.foreign, section) {
+		inside := slices.ContainsFunc(whole, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+		if !known[name] && !inside && !slices.Contains(f.foreign, section) {
 			unknown = append(unknown, name)
 		}
 	}
@@ -77,6 +84,9 @@ func (f *file) Validate(app *kong.Application) error {
 
 // Resolve gives the file's value of a flag, or nil.
 func (f *file) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	if isTree(flag) {
+		return f.branch(flag.Name)
+	}
 	value, ok := f.values[flag.Name]
 	if !ok || value == nil {
 		return nil, nil
@@ -89,4 +99,29 @@ func (f *file) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, err
 		return strings.Join(parts, ","), nil
 	}
 	return fmt.Sprint(value), nil
+}
+
+// branch is what the file has under a name, as YAML again; nil when nothing.
+func (f *file) branch(name string) (any, error) {
+	var at any = f.tree
+	for part := range strings.SplitSeq(name, ".") {
+		tree, ok := at.(map[string]any)
+		if !ok || tree[part] == nil {
+			return nil, nil
+		}
+		at = tree[part]
+	}
+	if text, ok := at.(string); ok {
+		return text, nil
+	}
+	text, err := yaml.Marshal(at)
+	if err != nil {
+		return nil, fmt.Errorf("read setting %s: %w", name, err)
+	}
+	return string(text), nil
+}
+
+func isTree(flag *kong.Flag) bool {
+	_, ok := flag.Target.Interface().(tree)
+	return ok
 }

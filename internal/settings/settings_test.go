@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -118,6 +119,54 @@ func TestASecretNeverShows(t *testing.T) {
 	shown := log.String() + string(marshalled) + fmt.Sprintf("%v %+v %#v %s", cli, cli, cli, cli.Token)
 	require.NotContains(t, shown, "hunter2")
 	require.Contains(t, shown, "***")
+}
+
+type door struct {
+	URL  settings.Secret `yaml:"url"`
+	Wait time.Duration   `yaml:"wait"`
+}
+
+func TestATreeIsOneSettingInEveryForm(t *testing.T) {
+	type config struct {
+		Doors settings.Tree[map[string]door]   `help:"Doors."`
+		Rules settings.Tree[[]map[string]door] `help:"Rules."`
+	}
+	read := func(file string, args ...string) (config, error) {
+		path := filepath.Join(t.TempDir(), "driftmesh.yaml")
+		require.NoError(t, os.WriteFile(path, []byte(file), 0o600))
+		var cfg config
+		var cli shared
+		_, err := settings.Parse(settings.Program{
+			Name: "test", Section: "drift", Args: append(args, "--config", path), Stdout: io.Discard, Stderr: io.Discard,
+		}, &cli, &cfg)
+		return cfg, err
+	}
+	secret := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(secret, []byte("hunter2\n"), 0o600))
+	want := map[string]door{"front": {URL: "hunter2", Wait: 3 * time.Second}}
+	file := "drift:\n  doors:\n    front: {url: file:" + secret + ", wait: 3s}\n  rules:\n    - {a: {wait: 1s}}\n"
+	cfg, err := read(file)
+	require.NoError(t, err)
+	require.Equal(t, want, cfg.Doors.Value)
+	require.Equal(t, []map[string]door{{"a": {Wait: time.Second}}}, cfg.Rules.Value)
+	require.NotContains(t, fmt.Sprintf("%v %+v", cfg, cfg), "hunter2")
+
+	cfg, err = read(file, "--drift.doors", "{back: {wait: 1m}}")
+	require.NoError(t, err)
+	require.Equal(t, map[string]door{"back": {Wait: time.Minute}}, cfg.Doors.Value)
+
+	t.Setenv("DRIFTMESH_DRIFT_DOORS", "file:"+filepath.Join(t.TempDir(), "none"))
+	_, err = read("")
+	require.ErrorContains(t, err, "read setting")
+	t.Setenv("DRIFTMESH_DRIFT_DOORS", "{front: {url: file:"+secret+", wait: 3s}}")
+	cfg, err = read("")
+	require.NoError(t, err)
+	require.Equal(t, want, cfg.Doors.Value)
+
+	_, err = read("", "--drift.doors", "{front: {color: red}}")
+	require.ErrorContains(t, err, "field color not found")
+	_, err = read("drift:\n  windows: 1\n")
+	require.ErrorContains(t, err, "unknown settings: drift.windows")
 }
 
 func TestSizesRoundTrip(t *testing.T) {

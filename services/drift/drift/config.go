@@ -3,7 +3,11 @@ package drift
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
+
+	"github.com/driftmesh/driftmesh/internal/settings"
+	"github.com/driftmesh/driftmesh/services/drift/internal/route"
 )
 
 // name is how the service calls itself, in tokens and as a group member.
@@ -19,6 +23,13 @@ type Config struct {
 	Lease    time.Duration `help:"How long a worker may take for one evaluation before another may try." default:"1m"`
 	Repeat   time.Duration `help:"How often people hear of an alert that stays; 0 is once." default:"24h"`
 	TraceURL string        `help:"Where one trace is seen; {trace} stands for its id." default:"http://127.0.0.1:8000/traces/{trace}" placeholder:"URL"`
+	AlertURL string        `help:"Where one alert is seen; {alert} stands for its id." default:"http://127.0.0.1:8000/alerts/{alert}" placeholder:"URL"`
+
+	Routes        settings.Tree[map[string]route.Config] `help:"Where alerts go, by name, beside the route console to the log (docs/alerts.md)." placeholder:"YAML"`
+	Rules         settings.Tree[[]route.Rule]            `help:"Which alerts go to which routes, beside those that their monitors name (docs/alerts.md)." placeholder:"YAML"`
+	DefaultRoutes []string                               `help:"Routes of alerts that no monitor and no rule leads anywhere; none is all." placeholder:"NAME"`
+	Keep          time.Duration                          `help:"How long it is tried to tell of an alert on a route." default:"168h"`
+
 	Parallel int           `help:"Batches of touched windows, and of alerts, handled at a time." default:"2"`
 	Profiles int           `help:"Profiles kept in memory." default:"1000"`
 	Drain    time.Duration `help:"How long work may run on when the service stops." default:"15s"`
@@ -40,10 +51,28 @@ func (c Config) Validate() error {
 		{c.Parallel >= 1, "parallel: must be at least 1"},
 		{c.Profiles >= 1, "profiles: must be at least 1"},
 		{c.Drain > 0, "drain: must be positive"},
+		{c.Keep >= time.Minute, "keep: must be at least 1m"},
 	} {
 		if !check.ok {
 			errs = append(errs, fmt.Errorf("%s.%s", name, check.problem))
 		}
 	}
+	if _, err := c.routes(route.Deps{Log: slog.New(slog.DiscardHandler), Now: time.Now}); err != nil {
+		errs = append(errs, err)
+	}
 	return errors.Join(errs...)
+}
+
+// routes makes the routes. The error names every setting that cannot work.
+func (c Config) routes(deps route.Deps) (*route.Table, error) {
+	deps.TraceURL, deps.AlertURL = c.TraceURL, c.AlertURL
+	table, err := route.New(route.Settings{Routes: c.Routes.Value, Rules: c.Rules.Value, Default: c.DefaultRoutes}, deps)
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var errs []error
+		for _, one := range joined.Unwrap() {
+			errs = append(errs, fmt.Errorf("%s.%w", name, one))
+		}
+		return nil, errors.Join(errs...)
+	}
+	return table, err
 }

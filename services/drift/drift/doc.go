@@ -13,7 +13,7 @@
 //	              (SQL)                                            │ added up over a range
 //	schedule ──▶ slot, claimed by a lease ──▶ evaluation ──▶ scores ──▶ alert state + outbox (one transaction)
 //	                                                                        │
-//	                        routes ◀── notifier ◀── topic alerts ◀── published
+//	   people ◀── routes ◀── deliveries (SQL) ◀── dispatcher ◀── topic alerts ◀── published
 //
 // A touched window is written down in SQL before its message is acknowledged
 // and recomputed a moment later, so that a busy minute is not read once per

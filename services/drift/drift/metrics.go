@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/driftmesh/driftmesh/services/drift/internal/alert"
+	"github.com/driftmesh/driftmesh/services/drift/internal/notify"
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
 )
 
@@ -20,7 +21,12 @@ type metrics struct {
 	waiting       prometheus.Gauge
 	waitingAge    prometheus.Gauge
 	slotLag       prometheus.Histogram
+	deliveries    *prometheus.CounterVec
+	undelivered   *prometheus.GaugeVec
+	undeliveredBy *prometheus.GaugeVec
 }
+
+var _ notify.Metrics = (*metrics)(nil)
 
 // triggerRequest is the trigger of an evaluation that was asked for.
 const triggerRequest = "request"
@@ -44,7 +50,7 @@ func newMetrics(stats prometheus.Registerer) (*metrics, error) {
 			Name: "driftmesh_drift_evaluate_seconds", Help: "Time of one evaluation, with the windows it had to recompute.", Buckets: seconds,
 		}),
 		notifications: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "driftmesh_drift_notifications_total", Help: "Alert events handed to the routes, by change.",
+			Name: "driftmesh_drift_notifications_total", Help: "Alert events given to their routes, by change.",
 		}, []string{"change"}),
 		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "driftmesh_drift_waiting_windows", Help: "Windows that wait to be recomputed, over all workers.",
@@ -56,9 +62,19 @@ func newMetrics(stats prometheus.Registerer) (*metrics, error) {
 			Name: "driftmesh_drift_slot_lag_seconds", Help: "From a slot of a schedule to the end of its evaluation.",
 			Buckets: []float64{1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400},
 		}),
+		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "driftmesh_drift_deliveries_total", Help: "News by route and what became of them: sent, failed, silenced, overtaken; retried counts attempts that will be repeated.",
+		}, []string{"route", "outcome"}),
+		undelivered: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "driftmesh_drift_deliveries_waiting", Help: "News that wait to be delivered, by route, over all workers.",
+		}, []string{"route"}),
+		undeliveredBy: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "driftmesh_drift_deliveries_oldest_seconds", Help: "How long the oldest news of a route have waited; 0 when none do.",
+		}, []string{"route"}),
 	}
 	for _, c := range []prometheus.Collector{
 		m.recomputed, m.recomputeTime, m.evaluations, m.evaluateTime, m.notifications, m.waiting, m.waitingAge, m.slotLag,
+		m.deliveries, m.undelivered, m.undeliveredBy,
 	} {
 		if err := stats.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
@@ -81,4 +97,39 @@ func (m *metrics) evaluated(trigger string, err error, n float64) {
 		outcome = "failed"
 	}
 	m.evaluations.WithLabelValues(trigger, outcome).Add(n)
+}
+
+// outcomeRetried counts attempts; the other outcomes are final states.
+const outcomeRetried = "retried"
+
+// addRoutes makes the series of all routes, so that each is there from the start.
+func (m *metrics) addRoutes(names []string) {
+	for _, name := range names {
+		for _, state := range alert.States() {
+			if state != alert.Waiting {
+				m.deliveries.WithLabelValues(name, string(state))
+			}
+		}
+		m.deliveries.WithLabelValues(name, outcomeRetried)
+		m.backlog(name, 0, 0)
+	}
+}
+
+// Settled implements notify.Metrics.
+func (m *metrics) Settled(route string, state alert.State) {
+	m.deliveries.WithLabelValues(route, string(state)).Inc()
+}
+
+// Retried implements notify.Metrics.
+func (m *metrics) Retried(route string) { m.deliveries.WithLabelValues(route, outcomeRetried).Inc() }
+
+// givenUp counts deliveries that waited for too long.
+func (m *metrics) givenUp(route string, n int) {
+	m.deliveries.WithLabelValues(route, string(alert.Failed)).Add(float64(n))
+}
+
+// backlog shows what waits of a route.
+func (m *metrics) backlog(route string, waiting, seconds float64) {
+	m.undelivered.WithLabelValues(route).Set(waiting)
+	m.undeliveredBy.WithLabelValues(route).Set(seconds)
 }

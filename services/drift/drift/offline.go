@@ -39,6 +39,5 @@ func Judge(p *profile.Profile, s Sample) (*driftv1.Evaluation, error) {
 	return m, nil
 }
 
-// Check names every monitor with a detector, a parameter or a route that there is
-// not.
-func Check(p *profile.Profile) (problems []string) { return append(score.Check(p), checkRoutes(p)...) }
+// Check names every monitor with a detector or a parameter that there is not.
+func Check(p *profile.Profile) (problems []string) { return score.Check(p) }

@@ -119,9 +119,6 @@ func TestBadProfilesAreRefused(t *testing.T) {
 			p.Monitors = []*driftv1.Monitor{{Name: "m", Detector: "psi", Threshold: &driftv1.Threshold{Kind: &driftv1.Threshold_Fixed{Fixed: -1}}}}
 		}, "THRESHOLD_VALUE"},
 		"detector": {func(p *driftv1.Profile) { p.Monitors = []*driftv1.Monitor{{Name: "m", Detector: "telepathy"}} }, "there is no detector telepathy, but psi"},
-		"route": {func(p *driftv1.Profile) {
-			p.Monitors = []*driftv1.Monitor{{Name: "m", Detector: "psi", Routes: []string{"pigeon"}}}
-		}, "no route pigeon, but console"},
 		"schedule": {func(p *driftv1.Profile) { p.Schedule = &driftv1.Schedule{Cron: "0 25 * * *"} }, "field hour"},
 		"zone":     {func(p *driftv1.Profile) { p.Schedule = &driftv1.Schedule{Zone: "Mars/Olympus"} }, "ZONE"},
 		"lookback": {func(p *driftv1.Profile) { p.Schedule = &driftv1.Schedule{Lookback: durationpb.New(1e9)} }, "LOOKBACK"},
@@ -139,6 +136,19 @@ func TestBadProfilesAreRefused(t *testing.T) {
 	require.ErrorIs(t, err, fault.Invalid)
 	_, err = r.CreateProfile(t.Context(), &driftv1.CreateProfileRequest{Profile: small()})
 	require.ErrorIs(t, err, fault.Unauthenticated)
+}
+
+// A profile may come from a mesh with other routes: it is taken, and its sender
+// hears of those that are not here.
+func TestUnknownRoutesAreWarnedOf(t *testing.T) {
+	m := newMesh(t)
+	r := m.run()
+	p := small()
+	p.Monitors = []*driftv1.Monitor{{Name: "m", Detector: "psi", Routes: []string{"pigeon", "console"}}}
+	resp, err := r.CreateProfile(as(t, "acme"), &driftv1.CreateProfileRequest{Profile: p})
+	require.NoError(t, err)
+	require.Equal(t, []string{"monitor m: there is no route pigeon here, but console"}, resp.GetWarnings())
+	require.Equal(t, []string{"pigeon", "console"}, resp.GetProfile().GetMonitors()[0].GetRoutes(), "it keeps them")
 }
 
 func TestBadQuestionsAreRefused(t *testing.T) {

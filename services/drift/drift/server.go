@@ -14,6 +14,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/identity"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	"github.com/driftmesh/driftmesh/services/drift/internal/cron"
+	"github.com/driftmesh/driftmesh/services/drift/internal/route"
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
 )
 
@@ -21,6 +22,7 @@ import (
 type server struct {
 	driftv1.UnimplementedDriftServiceServer
 	*engine
+	routes *route.Table
 }
 
 // Pages.
@@ -68,7 +70,7 @@ func (s *server) CreateProfile(ctx context.Context, req *driftv1.CreateProfileRe
 	if err != nil {
 		return nil, err
 	}
-	return &driftv1.CreateProfileResponse{Profile: profileMessage(registered, true)}, nil
+	return &driftv1.CreateProfileResponse{Profile: profileMessage(registered, true), Warnings: unknownRoutes(registered.Profile, s.routes)}, nil
 }
 
 // GetProfile gives one profile.

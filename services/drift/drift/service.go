@@ -23,7 +23,8 @@ import (
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/sqlstate"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
-	"github.com/driftmesh/driftmesh/services/drift/internal/alert"
+	"github.com/driftmesh/driftmesh/services/drift/internal/notify"
+	"github.com/driftmesh/driftmesh/services/drift/internal/route"
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
 )
 
@@ -41,10 +42,11 @@ type Deps struct {
 
 // Service is drift. Run it once.
 type Service struct {
-	cfg   Config
-	deps  Deps
-	sched *scheduler
-	ready atomic.Bool
+	cfg    Config
+	deps   Deps
+	sched  *scheduler
+	routes *route.Table
+	ready  atomic.Bool
 }
 
 // New builds the service from open dependencies. It starts nothing.
@@ -59,12 +61,17 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	routes, err := cfg.routes(route.Deps{Log: deps.Log, Now: deps.Now})
+	if err != nil {
+		return nil, err
+	}
+	metrics.addRoutes(routes.Names())
 	state := store.NewState(deps.State)
 	engine := &engine{
 		cfg: cfg, state: state, cells: store.NewCells(deps.ClickHouse), profiles: newProfileCache(state, cfg.Profiles, deps.Now),
 		metrics: metrics, now: deps.Now,
 	}
-	return &Service{cfg: cfg, deps: deps, sched: &scheduler{engine: engine, owner: uuid.NewString(), log: deps.Log}}, nil
+	return &Service{cfg: cfg, deps: deps, routes: routes, sched: &scheduler{engine: engine, owner: uuid.NewString(), log: deps.Log}}, nil
 }
 
 // Run opens what cfg and env name, serves until ctx ends, drains, and closes
@@ -137,11 +144,9 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	notify := &notify{metrics: s.sched.metrics, now: s.deps.Now, notifier: &alert.Notifier{
-		Memory: s.sched.state,
-		Routes: map[string]alert.Route{consoleRoute: alert.Console{Log: s.deps.Log, TraceURL: s.cfg.TraceURL}},
-	}}
-	alerts, err := s.runner(event.Alerts, event.GroupNotifier, notify.onAlerts)
+	alerts, err := s.runner(event.Alerts, event.GroupNotifier, (&dispatch{
+		metrics: s.sched.metrics, now: s.deps.Now, dispatcher: notify.Dispatcher{Routes: s.routes, To: s.sched.state},
+	}).onAlerts)
 	if err != nil {
 		return err
 	}
@@ -149,7 +154,7 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open publisher: %w", err)
 	}
-	driftv1.RegisterDriftServiceServer(s.deps.Server, &server{engine: s.sched.engine})
+	driftv1.RegisterDriftServiceServer(s.deps.Server, &server{engine: s.sched.engine, routes: s.routes})
 	s.ready.Store(true)
 	defer s.ready.Store(false)
 	err = s.work(ctx, windows, alerts, &publisher{state: s.sched.state, to: publish})
@@ -162,8 +167,9 @@ func (s *Service) Run(ctx context.Context) error {
 const (
 	measureEvery = 10 * time.Second
 	forgetEvery  = time.Hour
+	unmuteEvery  = 2 * time.Second
 	// rememberFor is how long a delivered event is known, which must be longer
-	// than the broker keeps one.
+	// than the broker keeps one, and a silence that is over.
 	rememberFor = 30 * 24 * time.Hour
 )
 
@@ -183,14 +189,60 @@ func (s *Service) work(ctx context.Context, windows, alerts *runner.Runner, publ
 		{"late", s.cfg.Poll, s.sched.lookForLate},
 		{"outbox", s.cfg.Poll, publisher.publish},
 		{"measure", measureEvery, s.sched.measure},
-		{"forget", forgetEvery, func(ctx context.Context) error {
-			now := s.deps.Now()
-			return errors.Join(s.sched.state.ForgetDelivered(ctx, now.Add(-rememberFor)), s.sched.state.ForgetVerdicts(ctx, now.Add(-s.cfg.Late)))
-		}},
+		{"measure deliveries", measureEvery, s.measureDeliveries},
+		{"silences", unmuteEvery, func(ctx context.Context) error { return s.sched.state.Unmute(ctx, s.deps.Now()) }},
+		{"forget", forgetEvery, s.forget},
 	} {
 		group.Go(func() error { return every(ctx, w.pause, s.deps.Log, w.what, w.look) })
 	}
+	for _, name := range s.routes.Names() {
+		courier := s.courier(name)
+		group.Go(func() error { return every(ctx, s.cfg.Poll, s.deps.Log, "route "+name, courier.Work) })
+		if _, ok := courier.Route.(route.Refresher); ok {
+			refresher := s.courier(name)
+			group.Go(func() error {
+				return every(ctx, s.cfg.Poll, s.deps.Log, "route "+name, refresher.Refresh)
+			})
+		}
+	}
 	return group.Wait()
+}
+
+func (s *Service) courier(name string) *notify.Courier {
+	to, timeout := s.routes.Route(name)
+	return &notify.Courier{
+		Name: name, Route: to, Timeout: timeout, Owner: s.sched.owner, Queue: s.sched.state, Metrics: s.sched.metrics, Log: s.deps.Log, Now: s.deps.Now,
+	}
+}
+
+// measureDeliveries shows what waits of each route. One that is not configured
+// any more shows too.
+func (s *Service) measureDeliveries(ctx context.Context) error {
+	found, err := s.sched.state.DeliveryBacklog(ctx)
+	if err != nil {
+		return fmt.Errorf("measure deliveries: %w", err)
+	}
+	s.sched.metrics.undelivered.Reset()
+	s.sched.metrics.undeliveredBy.Reset()
+	for _, name := range s.routes.Names() {
+		s.sched.metrics.backlog(name, 0, 0)
+	}
+	for name, b := range found {
+		s.sched.metrics.backlog(name, float64(b.Waiting), max(s.deps.Now().Sub(b.Oldest).Seconds(), 0))
+	}
+	return nil
+}
+
+// forget gives up what was tried for too long, and forgets what is long over.
+func (s *Service) forget(ctx context.Context) error {
+	now := s.deps.Now()
+	given, err := s.sched.state.GiveUpDeliveries(ctx, now.Add(-s.cfg.Keep), now)
+	for route, n := range given {
+		s.sched.metrics.givenUp(route, n)
+		s.deps.Log.Error("news were given up", slog.String("route", route), slog.Int("deliveries", n), slog.Duration("after", s.cfg.Keep))
+	}
+	return errors.Join(err, s.sched.state.ForgetDeliveries(ctx, now.Add(-rememberFor)), s.sched.state.ForgetSilences(ctx, now.Add(-rememberFor)),
+		s.sched.state.ForgetVerdicts(ctx, now.Add(-s.cfg.Late)))
 }
 
 func (s *Service) runner(topic, groupName string, handler runner.Handler) (*runner.Runner, error) {

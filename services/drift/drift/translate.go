@@ -2,6 +2,7 @@ package drift
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/driftmesh/driftmesh/sdk/profile"
 	"github.com/driftmesh/driftmesh/sdk/profile/wire"
 	"github.com/driftmesh/driftmesh/services/drift/internal/alert"
+	"github.com/driftmesh/driftmesh/services/drift/internal/route"
 	"github.com/driftmesh/driftmesh/services/drift/internal/score"
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
 )
@@ -34,18 +36,18 @@ func profileOf(m *driftv1.Profile) (*profile.Profile, error) {
 	return p, nil
 }
 
-// consoleRoute is the name of the route to the log.
-const consoleRoute = "console"
-
-func checkRoutes(p *profile.Profile) (problems []string) {
+// unknownRoutes says which routes the profile names that there are not: its alerts
+// go where those go that name none. That is no mistake of the profile's, which may
+// come from a mesh that has them.
+func unknownRoutes(p *profile.Profile, routes *route.Table) (warnings []string) {
 	for i := range p.Monitors {
 		for _, name := range p.Monitors[i].Routes {
-			if name != consoleRoute {
-				problems = append(problems, "monitor "+p.Monitors[i].Name+": there is no route "+name+", but "+consoleRoute)
+			if known, _ := routes.Route(name); known == nil {
+				warnings = append(warnings, fmt.Sprintf("monitor %s: there is no route %s here, but %s", p.Monitors[i].Name, name, strings.Join(routes.Names(), ", ")))
 			}
 		}
 	}
-	return problems
+	return warnings
 }
 
 // profileMessage puts a registered profile on the wire, with its features or

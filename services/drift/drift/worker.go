@@ -18,6 +18,7 @@ import (
 	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
 	"github.com/driftmesh/driftmesh/sdk/profile"
 	"github.com/driftmesh/driftmesh/services/drift/internal/alert"
+	"github.com/driftmesh/driftmesh/services/drift/internal/notify"
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
 )
 
@@ -135,11 +136,12 @@ func eventMessage(e *alert.Event) *eventv1.AlertEvent {
 		Monitor: e.Monitor, Detector: e.Detector, Severity: string(e.Severity), Routes: e.Routes, ResolveReason: e.Reason, Late: e.Late,
 		MovedCount: uint32(max(e.Count, 0)), //nolint:gosec // features
 		RangeStart: timestamppb.New(e.RangeStart), RangeEnd: timestamppb.New(e.RangeEnd), ExemplarTraceIds: e.Traces,
+		Sequence: e.Sequence, AcknowledgedBy: e.By, RaiseTime: optional(e.Raised),
 	}
 	for i, moved := range e.Moved {
 		f := &eventv1.MovedFeature{
 			Feature: moved.Feature, Value: moved.Value, Threshold: math.Inf(1), Sample: moved.Sample, Reference: moved.Reference,
-			AdjustedPValue: moved.Adjusted,
+			AdjustedPValue: moved.Adjusted, FalseAlarmRate: moved.Rate, Bins: shareMessages(moved.Bins), States: shareMessages(moved.States),
 		}
 		if moved.Threshold != nil {
 			f.Threshold = *moved.Threshold
@@ -152,12 +154,32 @@ func eventMessage(e *alert.Event) *eventv1.AlertEvent {
 	return m
 }
 
+func shareMessages(shares []alert.Share) []*eventv1.BinShare {
+	var out []*eventv1.BinShare
+	for _, s := range shares {
+		out = append(out, &eventv1.BinShare{Label: s.Label, Expected: s.Expected, Observed: s.Observed})
+	}
+	return out
+}
+
+func sharesOf(messages []*eventv1.BinShare) []alert.Share {
+	var out []alert.Share
+	for _, m := range messages {
+		out = append(out, alert.Share{Label: m.GetLabel(), Expected: m.GetExpected(), Observed: m.GetObserved()})
+	}
+	return out
+}
+
 func eventOf(tenant, id string, m *eventv1.AlertEvent) (*alert.Event, error) {
 	e := &alert.Event{
 		ID: id, Tenant: tenant, AlertID: m.GetAlertId(), Time: m.GetTime().AsTime(), Profile: m.GetProfile(), Title: m.GetProfileName(),
 		Monitor: cmp.Or(m.GetMonitor(), m.GetDetector()), Detector: m.GetDetector(), Severity: profile.Severity(m.GetSeverity()),
 		Routes: m.GetRoutes(), Reason: m.GetResolveReason(), Late: m.GetLate(), Count: int(m.GetMovedCount()),
 		RangeStart: m.GetRangeStart().AsTime(), RangeEnd: m.GetRangeEnd().AsTime(), Traces: m.GetExemplarTraceIds(),
+		Sequence: m.GetSequence(), By: m.GetAcknowledgedBy(), Raised: m.GetTime().AsTime(),
+	}
+	if m.GetRaiseTime() != nil {
+		e.Raised = m.GetRaiseTime().AsTime()
 	}
 	moved := m.GetMoved()
 	if m.GetMonitor() == "" { // of a release before there were monitors: of one feature
@@ -165,7 +187,10 @@ func eventOf(tenant, id string, m *eventv1.AlertEvent) (*alert.Event, error) {
 		e.Count = 1
 	}
 	for _, f := range moved {
-		one := alert.Moved{Feature: f.GetFeature(), Value: f.GetValue(), Sample: f.GetSample(), Reference: f.GetReference(), Adjusted: f.AdjustedPValue}
+		one := alert.Moved{
+			Feature: f.GetFeature(), Value: f.GetValue(), Sample: f.GetSample(), Reference: f.GetReference(), Adjusted: f.AdjustedPValue,
+			Rate: f.FalseAlarmRate, Bins: sharesOf(f.GetBins()), States: sharesOf(f.GetStates()),
+		}
 		if t := f.GetThreshold(); !math.IsInf(t, 0) && !math.IsNaN(t) {
 			one.Threshold = &t
 		}
@@ -182,15 +207,15 @@ func eventOf(tenant, id string, m *eventv1.AlertEvent) (*alert.Event, error) {
 	return e, nil
 }
 
-// notify handles the topic alerts.
-type notify struct {
-	notifier *alert.Notifier
-	metrics  *metrics
-	now      func() time.Time
+// dispatch handles the topic alerts.
+type dispatch struct {
+	dispatcher notify.Dispatcher
+	metrics    *metrics
+	now        func() time.Time
 }
 
 // onAlerts implements runner.Handler.
-func (n *notify) onAlerts(ctx context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
+func (n *dispatch) onAlerts(ctx context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 	verdicts := make([]runner.Verdict, len(ds))
 	for i := range ds {
 		if err := n.one(ctx, &ds[i]); err != nil {
@@ -200,7 +225,7 @@ func (n *notify) onAlerts(ctx context.Context, ds []broker.Delivery) ([]runner.V
 	return verdicts, nil
 }
 
-func (n *notify) one(ctx context.Context, d *broker.Delivery) error {
+func (n *dispatch) one(ctx context.Context, d *broker.Delivery) error {
 	stamp := envelope.Of(&d.Message)
 	var m eventv1.AlertEvent
 	if stamp.Tenant == "" || stamp.Type != event.TypeAlert {
@@ -213,8 +238,8 @@ func (n *notify) one(ctx context.Context, d *broker.Delivery) error {
 	if err != nil {
 		return err
 	}
-	ctx, end := runner.Step(ctx, "notify")
-	err = n.notifier.Notify(ctx, e, n.now())
+	ctx, end := runner.Step(ctx, "dispatch alert")
+	err = n.dispatcher.Dispatch(ctx, e, n.now())
 	end(err)
 	if err == nil {
 		n.metrics.notifications.WithLabelValues(string(e.Change)).Inc()

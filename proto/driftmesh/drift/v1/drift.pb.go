@@ -1578,7 +1578,9 @@ func (x *CreateProfileRequest) GetRequestId() string {
 type CreateProfileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// With uid and version.
-	Profile       *Profile `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	Profile *Profile `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// What to know about it, such as routes that this mesh does not have.
+	Warnings      []string `protobuf:"bytes,2,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1616,6 +1618,13 @@ func (*CreateProfileResponse) Descriptor() ([]byte, []int) {
 func (x *CreateProfileResponse) GetProfile() *Profile {
 	if x != nil {
 		return x.Profile
+	}
+	return nil
+}
+
+func (x *CreateProfileResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
 	}
 	return nil
 }
@@ -3203,9 +3212,10 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x14CreateProfileRequest\x125\n" +
 	"\aprofile\x18\x01 \x01(\v2\x1b.driftmesh.drift.v1.ProfileR\aprofile\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x02 \x01(\tR\trequestId\"N\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\"j\n" +
 	"\x15CreateProfileResponse\x125\n" +
-	"\aprofile\x18\x01 \x01(\v2\x1b.driftmesh.drift.v1.ProfileR\aprofile\"-\n" +
+	"\aprofile\x18\x01 \x01(\v2\x1b.driftmesh.drift.v1.ProfileR\aprofile\x12\x1a\n" +
+	"\bwarnings\x18\x02 \x03(\tR\bwarnings\"-\n" +
 	"\x11GetProfileRequest\x12\x18\n" +
 	"\aprofile\x18\x01 \x01(\tR\aprofile\"K\n" +
 	"\x12GetProfileResponse\x125\n" +

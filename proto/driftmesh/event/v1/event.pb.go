@@ -432,7 +432,13 @@ type AlertEvent struct {
 	// Why it was resolved, where that is not that nothing moves any more.
 	ResolveReason string `protobuf:"bytes,19,opt,name=resolve_reason,json=resolveReason,proto3" json:"resolve_reason,omitempty"`
 	// The alert was raised by data that came after their slot had been judged.
-	Late          bool `protobuf:"varint,20,opt,name=late,proto3" json:"late,omitempty"`
+	Late bool `protobuf:"varint,20,opt,name=late,proto3" json:"late,omitempty"`
+	// Numbers the events of one alert from 1; 0 is not said.
+	Sequence int64 `protobuf:"varint,30,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Who took the alert on, where that is the change.
+	AcknowledgedBy string `protobuf:"bytes,31,opt,name=acknowledged_by,json=acknowledgedBy,proto3" json:"acknowledged_by,omitempty"`
+	// When the alert was raised; absent is not said.
+	RaiseTime     *timestamppb.Timestamp `protobuf:"bytes,32,opt,name=raise_time,json=raiseTime,proto3" json:"raise_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -607,6 +613,91 @@ func (x *AlertEvent) GetLate() bool {
 	return false
 }
 
+func (x *AlertEvent) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *AlertEvent) GetAcknowledgedBy() string {
+	if x != nil {
+		return x.AcknowledgedBy
+	}
+	return ""
+}
+
+func (x *AlertEvent) GetRaiseTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RaiseTime
+	}
+	return nil
+}
+
+// BinShare is a bin of a feature, or neighbouring ones together.
+type BinShare struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "(-inf, 4.6]", the category or the state.
+	Label string `protobuf:"bytes,1,opt,name=label,proto3" json:"label,omitempty"`
+	// Share of the reference, 0 to 1.
+	Expected float64 `protobuf:"fixed64,2,opt,name=expected,proto3" json:"expected,omitempty"`
+	// Share of the sample, 0 to 1.
+	Observed      float64 `protobuf:"fixed64,3,opt,name=observed,proto3" json:"observed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BinShare) Reset() {
+	*x = BinShare{}
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BinShare) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BinShare) ProtoMessage() {}
+
+func (x *BinShare) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BinShare.ProtoReflect.Descriptor instead.
+func (*BinShare) Descriptor() ([]byte, []int) {
+	return file_driftmesh_event_v1_event_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *BinShare) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *BinShare) GetExpected() float64 {
+	if x != nil {
+		return x.Expected
+	}
+	return 0
+}
+
+func (x *BinShare) GetObserved() float64 {
+	if x != nil {
+		return x.Observed
+	}
+	return 0
+}
+
 // MovedFeature is a feature that an alert tells of.
 type MovedFeature struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -623,13 +714,19 @@ type MovedFeature struct {
 	// The chance of such a statistic where nothing moved, corrected over all
 	// features and monitors; absent when the detector does not say.
 	AdjustedPValue *float64 `protobuf:"fixed64,6,opt,name=adjusted_p_value,json=adjustedPValue,proto3,oneof" json:"adjusted_p_value,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// How often there is drift where nothing moved; absent when nobody can say.
+	FalseAlarmRate *float64 `protobuf:"fixed64,7,opt,name=false_alarm_rate,json=falseAlarmRate,proto3,oneof" json:"false_alarm_rate,omitempty"`
+	// The shares by bin, of the first five features.
+	Bins []*BinShare `protobuf:"bytes,8,rep,name=bins,proto3" json:"bins,omitempty"`
+	// The shares of values in no bin, where there are any.
+	States        []*BinShare `protobuf:"bytes,9,rep,name=states,proto3" json:"states,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MovedFeature) Reset() {
 	*x = MovedFeature{}
-	mi := &file_driftmesh_event_v1_event_proto_msgTypes[6]
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -641,7 +738,7 @@ func (x *MovedFeature) String() string {
 func (*MovedFeature) ProtoMessage() {}
 
 func (x *MovedFeature) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_event_v1_event_proto_msgTypes[6]
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -654,7 +751,7 @@ func (x *MovedFeature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MovedFeature.ProtoReflect.Descriptor instead.
 func (*MovedFeature) Descriptor() ([]byte, []int) {
-	return file_driftmesh_event_v1_event_proto_rawDescGZIP(), []int{6}
+	return file_driftmesh_event_v1_event_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *MovedFeature) GetFeature() string {
@@ -699,6 +796,27 @@ func (x *MovedFeature) GetAdjustedPValue() float64 {
 	return 0
 }
 
+func (x *MovedFeature) GetFalseAlarmRate() float64 {
+	if x != nil && x.FalseAlarmRate != nil {
+		return *x.FalseAlarmRate
+	}
+	return 0
+}
+
+func (x *MovedFeature) GetBins() []*BinShare {
+	if x != nil {
+		return x.Bins
+	}
+	return nil
+}
+
+func (x *MovedFeature) GetStates() []*BinShare {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
 var File_driftmesh_event_v1_event_proto protoreflect.FileDescriptor
 
 const file_driftmesh_event_v1_event_proto_rawDesc = "" +
@@ -723,7 +841,7 @@ const file_driftmesh_event_v1_event_proto_rawDesc = "" +
 	"\x05items\x18\x03 \x01(\x04R\x05items\"D\n" +
 	"\x0eWindowsTouched\x12\x18\n" +
 	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x18\n" +
-	"\aminutes\x18\x02 \x03(\x03R\aminutes\"\xd5\x05\n" +
+	"\aminutes\x18\x02 \x03(\x03R\aminutes\"\xd5\x06\n" +
 	"\n" +
 	"AlertEvent\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x127\n" +
@@ -748,15 +866,27 @@ const file_driftmesh_event_v1_event_proto_rawDesc = "" +
 	"\vmoved_count\x18\x12 \x01(\rR\n" +
 	"movedCount\x12%\n" +
 	"\x0eresolve_reason\x18\x13 \x01(\tR\rresolveReason\x12\x12\n" +
-	"\x04late\x18\x14 \x01(\bR\x04late\"\xd6\x01\n" +
+	"\x04late\x18\x14 \x01(\bR\x04late\x12\x1a\n" +
+	"\bsequence\x18\x1e \x01(\x03R\bsequence\x12'\n" +
+	"\x0facknowledged_by\x18\x1f \x01(\tR\x0eacknowledgedBy\x129\n" +
+	"\n" +
+	"raise_time\x18  \x01(\v2\x1a.google.protobuf.TimestampR\traiseTime\"X\n" +
+	"\bBinShare\x12\x14\n" +
+	"\x05label\x18\x01 \x01(\tR\x05label\x12\x1a\n" +
+	"\bexpected\x18\x02 \x01(\x01R\bexpected\x12\x1a\n" +
+	"\bobserved\x18\x03 \x01(\x01R\bobserved\"\x82\x03\n" +
 	"\fMovedFeature\x12\x18\n" +
 	"\afeature\x18\x01 \x01(\tR\afeature\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value\x12\x1c\n" +
 	"\tthreshold\x18\x03 \x01(\x01R\tthreshold\x12\x16\n" +
 	"\x06sample\x18\x04 \x01(\x04R\x06sample\x12\x1c\n" +
 	"\treference\x18\x05 \x01(\x04R\treference\x12-\n" +
-	"\x10adjusted_p_value\x18\x06 \x01(\x01H\x00R\x0eadjustedPValue\x88\x01\x01B\x13\n" +
-	"\x11_adjusted_p_value*\xb0\x01\n" +
+	"\x10adjusted_p_value\x18\x06 \x01(\x01H\x00R\x0eadjustedPValue\x88\x01\x01\x12-\n" +
+	"\x10false_alarm_rate\x18\a \x01(\x01H\x01R\x0efalseAlarmRate\x88\x01\x01\x120\n" +
+	"\x04bins\x18\b \x03(\v2\x1c.driftmesh.event.v1.BinShareR\x04bins\x124\n" +
+	"\x06states\x18\t \x03(\v2\x1c.driftmesh.event.v1.BinShareR\x06statesB\x13\n" +
+	"\x11_adjusted_p_valueB\x13\n" +
+	"\x11_false_alarm_rate*\xb0\x01\n" +
 	"\vAlertChange\x12\x1c\n" +
 	"\x18ALERT_CHANGE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13ALERT_CHANGE_RAISED\x10\x01\x12\x19\n" +
@@ -778,7 +908,7 @@ func file_driftmesh_event_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_event_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_driftmesh_event_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_driftmesh_event_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_driftmesh_event_v1_event_proto_goTypes = []any{
 	(AlertChange)(0),              // 0: driftmesh.event.v1.AlertChange
 	(*RecordBatch)(nil),           // 1: driftmesh.event.v1.RecordBatch
@@ -787,26 +917,30 @@ var file_driftmesh_event_v1_event_proto_goTypes = []any{
 	(*ReceiptLane)(nil),           // 4: driftmesh.event.v1.ReceiptLane
 	(*WindowsTouched)(nil),        // 5: driftmesh.event.v1.WindowsTouched
 	(*AlertEvent)(nil),            // 6: driftmesh.event.v1.AlertEvent
-	(*MovedFeature)(nil),          // 7: driftmesh.event.v1.MovedFeature
-	nil,                           // 8: driftmesh.event.v1.ReceiptAccount.RejectedEntry
-	(*v1.Record)(nil),             // 9: driftmesh.ingest.v1.Record
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*BinShare)(nil),              // 7: driftmesh.event.v1.BinShare
+	(*MovedFeature)(nil),          // 8: driftmesh.event.v1.MovedFeature
+	nil,                           // 9: driftmesh.event.v1.ReceiptAccount.RejectedEntry
+	(*v1.Record)(nil),             // 10: driftmesh.ingest.v1.Record
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
 }
 var file_driftmesh_event_v1_event_proto_depIdxs = []int32{
-	9,  // 0: driftmesh.event.v1.RecordBatch.records:type_name -> driftmesh.ingest.v1.Record
+	10, // 0: driftmesh.event.v1.RecordBatch.records:type_name -> driftmesh.ingest.v1.Record
 	3,  // 1: driftmesh.event.v1.Receipt.accounts:type_name -> driftmesh.event.v1.ReceiptAccount
-	8,  // 2: driftmesh.event.v1.ReceiptAccount.rejected:type_name -> driftmesh.event.v1.ReceiptAccount.RejectedEntry
+	9,  // 2: driftmesh.event.v1.ReceiptAccount.rejected:type_name -> driftmesh.event.v1.ReceiptAccount.RejectedEntry
 	4,  // 3: driftmesh.event.v1.ReceiptAccount.lanes:type_name -> driftmesh.event.v1.ReceiptLane
 	0,  // 4: driftmesh.event.v1.AlertEvent.change:type_name -> driftmesh.event.v1.AlertChange
-	10, // 5: driftmesh.event.v1.AlertEvent.time:type_name -> google.protobuf.Timestamp
-	10, // 6: driftmesh.event.v1.AlertEvent.range_start:type_name -> google.protobuf.Timestamp
-	10, // 7: driftmesh.event.v1.AlertEvent.range_end:type_name -> google.protobuf.Timestamp
-	7,  // 8: driftmesh.event.v1.AlertEvent.moved:type_name -> driftmesh.event.v1.MovedFeature
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	11, // 5: driftmesh.event.v1.AlertEvent.time:type_name -> google.protobuf.Timestamp
+	11, // 6: driftmesh.event.v1.AlertEvent.range_start:type_name -> google.protobuf.Timestamp
+	11, // 7: driftmesh.event.v1.AlertEvent.range_end:type_name -> google.protobuf.Timestamp
+	8,  // 8: driftmesh.event.v1.AlertEvent.moved:type_name -> driftmesh.event.v1.MovedFeature
+	11, // 9: driftmesh.event.v1.AlertEvent.raise_time:type_name -> google.protobuf.Timestamp
+	7,  // 10: driftmesh.event.v1.MovedFeature.bins:type_name -> driftmesh.event.v1.BinShare
+	7,  // 11: driftmesh.event.v1.MovedFeature.states:type_name -> driftmesh.event.v1.BinShare
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_event_v1_event_proto_init() }
@@ -814,14 +948,14 @@ func file_driftmesh_event_v1_event_proto_init() {
 	if File_driftmesh_event_v1_event_proto != nil {
 		return
 	}
-	file_driftmesh_event_v1_event_proto_msgTypes[6].OneofWrappers = []any{}
+	file_driftmesh_event_v1_event_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_event_v1_event_proto_rawDesc), len(file_driftmesh_event_v1_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

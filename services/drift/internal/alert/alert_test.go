@@ -1,10 +1,6 @@
 package alert_test
 
 import (
-	"bytes"
-	"context"
-	"errors"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -102,81 +98,90 @@ func TestASlotCountsOnce(t *testing.T) {
 	require.Equal(t, []string{"x"}, s.Moved(both))
 }
 
-// memory is what was delivered.
-type memory map[string]bool
-
-func (m memory) WasDelivered(_ context.Context, event, route string) (bool, error) {
-	return m[event+route], nil
-}
-
-func (m memory) SetDelivered(_ context.Context, event, route string, _ time.Time) error {
-	m[event+route] = true
-	return nil
-}
-
-// route fails until it is mended.
-type route struct {
-	broken error
-	got    []string
-}
-
-func (r *route) Deliver(_ context.Context, e *alert.Event) error {
-	if r.broken != nil {
-		return r.broken
-	}
-	r.got = append(r.got, e.ID)
-	return nil
-}
-
-func TestEachRouteHearsOnce(t *testing.T) {
+func TestAnEventIsPutIntoWords(t *testing.T) {
 	t.Parallel()
-	good, bad := &route{}, &route{broken: errors.New("away")}
-	n := alert.Notifier{Routes: map[string]alert.Route{"good": good, "bad": bad}, Memory: memory{}}
-	e := &alert.Event{ID: "1"}
-	for range 3 {
-		require.ErrorContains(t, n.Notify(t.Context(), e, time.Now()), "away")
-	}
-	bad.broken = nil
-	require.NoError(t, n.Notify(t.Context(), e, time.Now()))
-	require.NoError(t, n.Notify(t.Context(), e, time.Now()))
-	require.Equal(t, []string{"1"}, good.got)
-	require.Equal(t, []string{"1"}, bad.got)
-}
-
-func TestEventsGoToTheRoutesTheyName(t *testing.T) {
-	t.Parallel()
-	a, b := &route{}, &route{}
-	n := alert.Notifier{Routes: map[string]alert.Route{"a": a, "b": b}, Memory: memory{}}
-	for id, routes := range map[string][]string{"1": {"a"}, "2": {"b", "gone"}, "3": nil, "4": {"gone"}} {
-		require.NoError(t, n.Notify(t.Context(), &alert.Event{ID: id, Routes: routes}, time.Now()))
-	}
-	require.ElementsMatch(t, []string{"1", "3", "4"}, a.got)
-	require.ElementsMatch(t, []string{"2", "3", "4"}, b.got, "to nobody would be worse")
-}
-
-func TestConsole(t *testing.T) {
-	t.Parallel()
-	var out bytes.Buffer
-	c := alert.Console{Log: slog.New(slog.NewTextHandler(&out, nil)), TraceURL: "http://mesh/trace/{trace}"}
-	threshold := 0.0833
+	threshold, p, rate := 0.0833, 1.2e-9, 0.05
 	e := alert.Event{
-		Change: alert.Raised, Title: "ml/wine/0.1.0", Monitor: "shape", Detector: "psi", Traces: []string{"abc"}, Count: 5,
+		Change: alert.Raised, Title: "ml/wine/0.1.0", Monitor: "shape", Detector: "psi", Count: 5,
 		Moved: []alert.Moved{
-			{Feature: "alcohol", Value: 15.65111, Threshold: &threshold, Sample: 203}, {Feature: "pH", Value: 2, Sample: 203}, {Feature: "c"}, {Feature: "d"},
+			{Feature: "alcohol", Value: 15.65111, Threshold: &threshold, Sample: 203, Reference: 800, Adjusted: &p, Rate: &rate},
+			{Feature: "pH", Value: 2, Sample: 203}, {Feature: "c"}, {Feature: "d"},
 		},
 	}
-	require.NoError(t, c.Deliver(t.Context(), &e))
-	require.Contains(t, out.String(), "drift in ml/wine/0.1.0 raised (monitor shape): 5 features moved: "+
-		"alcohol psi 15.65 against 0.0833 of 203 values, pH psi 2 of 203 values, c psi 0 of 0 values, and 2 more")
-	require.Contains(t, out.String(), "http://mesh/trace/abc")
-	require.Contains(t, out.String(), "WARN")
-	out.Reset()
-	e.Severity = profile.Critical
-	require.NoError(t, c.Deliver(t.Context(), &e))
-	require.Contains(t, out.String(), "ERROR")
-	out.Reset()
+	e.Moved[0].Picture(&score.Report{
+		Bins: []score.Bin{
+			{Label: "(-inf, 9]", Expected: 0.5, Observed: 0}, {Label: "(9, 10]", Expected: 0.25, Observed: 0.05}, {Label: "(10, +inf)", Expected: 0.25, Observed: 0.95},
+		},
+		States: []score.Bin{{Label: "missing"}, {Label: "nan", Observed: 0.125}},
+	})
+	require.Equal(t, "drift in ml/wine/0.1.0 raised (monitor shape): 5 features moved: "+
+		"alcohol psi 15.65 against 0.0833 of 203 values, pH psi 2 of 203 values, c psi 0 of 0 values, and 2 more", e.Text())
+	require.Equal(t, `alcohol  psi 15.65 against 0.0833, adjusted p 1.2e-09 (false alarms 5%), 203 values against 800
+  reference ▅▃▃
+  current   ·▁█  (10, +inf): 25% → 95%
+pH  psi 2, 203 values
+c  psi 0, 0 values
+d  psi 0, 0 values
+and 1 more
+`, e.Details())
+	require.Equal(t, []alert.Share{{Label: "nan", Observed: 0.125}}, e.Moved[0].States)
 	e.Change, e.Moved, e.Count, e.Reason = alert.Resolved, nil, 0, "superseded"
-	require.NoError(t, c.Deliver(t.Context(), &e))
-	require.Contains(t, out.String(), "drift in ml/wine/0.1.0 is over (monitor shape): superseded")
-	require.Contains(t, out.String(), "INFO")
+	require.Equal(t, "drift in ml/wine/0.1.0 is over (monitor shape): superseded", e.Text())
+	require.Equal(t, [3]string{"ml", "wine", "0.1.0"}, [3]string{e.Space(), e.Name(), e.Version()})
+}
+
+// Many bins share bars; nothing of them is lost.
+func TestAPictureIsBounded(t *testing.T) {
+	t.Parallel()
+	r := score.Report{}
+	for range 101 {
+		r.Bins = append(r.Bins, score.Bin{Label: "b", Expected: 1.0 / 101, Observed: 1.0 / 101})
+	}
+	var m alert.Moved
+	m.Picture(&r)
+	require.LessOrEqual(t, len(m.Bins), alert.MaxBars)
+	sum := 0.0
+	for _, s := range m.Bins {
+		sum += s.Observed
+	}
+	require.InDelta(t, 1, sum, 1e-9)
+	reference, current := alert.Bars(nil)
+	require.Empty(t, reference+current)
+}
+
+func TestMatches(t *testing.T) {
+	t.Parallel()
+	e := &alert.Event{
+		Tenant: "acme", Title: "pay/fraud/1.2.0", Monitor: "shape", Detector: "psi", Severity: profile.Critical, Count: 2,
+		Moved: []alert.Moved{{Feature: "amount"}, {Feature: "user/age"}},
+	}
+	for _, c := range []struct {
+		match    alert.Match
+		all, any bool
+	}{
+		{alert.Match{}, true, true},
+		{alert.Match{Space: "pay", Profile: "f*", Monitor: "s?ape", Detector: "[p-q]si", Severity: "critical", Tenant: "*"}, true, true},
+		{alert.Match{Space: "pa"}, false, false},
+		{alert.Match{Severity: "warning"}, false, false},
+		{alert.Match{Feature: "amount"}, false, true},
+		{alert.Match{Feature: "*a*"}, true, true},
+		{alert.Match{Feature: "user*"}, false, true},
+		{alert.Match{Feature: "x"}, false, false},
+	} {
+		require.Equal(t, c.all, c.match.All(e), "%+v", c.match)
+		require.Equal(t, c.any, c.match.Any(e), "%+v", c.match)
+		require.NoError(t, c.match.Check())
+	}
+	e.Count = 30
+	require.False(t, alert.Match{Feature: "*a*"}.All(e), "features that are only counted may be others")
+	require.True(t, alert.Match{Feature: "*"}.All(e))
+	require.ErrorContains(t, alert.Match{Space: "[a"}.Check(), `space: "[a" is no pattern`)
+
+	now := time.Date(2026, 5, 1, 10, 0, 0, 0, time.UTC)
+	s := &alert.Silence{Match: alert.Match{Space: "pay"}, Start: now, End: now.Add(time.Hour)}
+	for at, want := range map[time.Duration]bool{-1: false, 0: true, time.Hour - 1: true, time.Hour: false} {
+		require.Equal(t, want, alert.Silenced([]*alert.Silence{s}, e, now.Add(at)) != nil, at)
+	}
+	s.Expired = now
+	require.Nil(t, alert.Silenced([]*alert.Silence{s}, e, now))
 }

@@ -44,6 +44,8 @@ type Alert struct {
 	Late bool
 	// Notified is when people were last told.
 	Notified time.Time
+	// Muted says that a silence kept something of it from being told.
+	Muted bool
 	// Occurrences counts the evaluations that found it.
 	Occurrences uint32
 	// RangeStart and RangeEnd are the range of event time of Scores.

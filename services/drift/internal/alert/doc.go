@@ -1,6 +1,7 @@
 // Package alert decides what an evaluation means for the alerts of a monitor
-// (Standing and Decide, which are pure), and carries the news to people
-// (Notifier).
+// (Standing and Decide), and knows what there is to tell of them (Event), which
+// of them are meant (Match) and which are not told of (Silence). All of it is
+// pure; packages route and notify carry the news to people.
 //
 // A feature has moved while its monitor found drift in k of its last n
 // evaluations; one that was insufficient is not counted. A monitor has one alert

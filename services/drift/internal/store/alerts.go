@@ -14,14 +14,14 @@ import (
 )
 
 const selectAlerts = `SELECT id, tenant, profile, monitor, detector, kind, raised, repeated, resolved, acknowledged, acknowledged_by, reason,
-	notified, occurrences, range_start, range_end, scores, moved, ever, late FROM alerts`
+	notified, occurrences, range_start, range_end, scores, moved, ever, late, muted FROM alerts`
 
 func scanAlert(rows *sql.Rows) (*alert.Alert, error) {
 	a := new(alert.Alert)
 	var raised, repeated, resolved, acknowledged, notified, start, end int64
 	var scores, ever string
 	if err := rows.Scan(&a.ID, &a.Tenant, &a.Profile, &a.Monitor, &a.Detector, &a.Trigger, &raised, &repeated, &resolved, &acknowledged,
-		&a.AcknowledgedBy, &a.Reason, &notified, &a.Occurrences, &start, &end, &scores, &a.Moved, &ever, &a.Late); err != nil {
+		&a.AcknowledgedBy, &a.Reason, &notified, &a.Occurrences, &start, &end, &scores, &a.Moved, &ever, &a.Late, &a.Muted); err != nil {
 		return nil, err
 	}
 	for at, value := range map[*time.Time]int64{
@@ -84,24 +84,4 @@ func (s *State) Published(ctx context.Context, published []*alert.Event) error {
 		}
 		return nil
 	})
-}
-
-var _ alert.Delivered = (*State)(nil)
-
-// WasDelivered implements alert.Delivered.
-func (s *State) WasDelivered(ctx context.Context, event, route string) (had bool, err error) {
-	err = s.db.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM delivered WHERE event = ? AND route = ?)`, event, route).Scan(&had)
-	return had, err
-}
-
-// SetDelivered implements alert.Delivered.
-func (s *State) SetDelivered(ctx context.Context, event, route string, at time.Time) error {
-	_, err := s.db.Exec(ctx, `INSERT INTO delivered (event, route, at) VALUES (?, ?, ?) ON CONFLICT (event, route) DO NOTHING`, event, route, micros(at))
-	return err
-}
-
-// ForgetDelivered forgets deliveries before the given time.
-func (s *State) ForgetDelivered(ctx context.Context, before time.Time) error {
-	_, err := s.db.Exec(ctx, `DELETE FROM delivered WHERE at < ?`, micros(before))
-	return err
 }

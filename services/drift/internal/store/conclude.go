@@ -171,7 +171,7 @@ func (c *Conclusion) follow(ctx context.Context, tx *sqlstate.Tx, o outcome, ope
 	if err != nil || !o.Tell {
 		return err
 	}
-	return tell(ctx, tx, c.Profile, a, o.Change, c.Now, c.At)
+	return tell(ctx, tx, c.Profile, a, o.Change, c.Now)
 }
 
 // overReason is why an alert is over that was raised late.
@@ -185,11 +185,11 @@ func (c *Conclusion) miss(ctx context.Context, tx *sqlstate.Tx, o outcome) error
 	}
 	end := a.Resolved
 	a.Resolved, a.Reason = time.Time{}, ""
-	if err := tell(ctx, tx, c.Profile, a, alert.Raised, c.Now, c.At); err != nil {
+	if err := tell(ctx, tx, c.Profile, a, alert.Raised, c.Now); err != nil {
 		return err
 	}
 	a.Resolved, a.Reason, a.Moved = end, overReason, 0
-	return tell(ctx, tx, c.Profile, a, alert.Resolved, end, c.At)
+	return tell(ctx, tx, c.Profile, a, alert.Resolved, end)
 }
 
 // outcome is what an evaluation means for one monitor.
@@ -318,22 +318,24 @@ func union(a, b []string) []string {
 // events is the namespace of event ids.
 var events = uuid.MustParse("7d6a35c7-5f0e-4c52-9e6b-3a1f8f0f5b21")
 
-// tell puts the news of a change into the outbox. at tells one repetition from
-// the next, so that news have one id however often they are told.
-func tell(ctx context.Context, tx *sqlstate.Tx, p *Registered, a *alert.Alert, change alert.Change, now, at time.Time) error {
-	e := alert.Event{
-		ID:     uuid.NewSHA1(events, fmt.Appendf(nil, "%s %s %d", a.ID, change, micros(at))).String(),
-		Tenant: a.Tenant, AlertID: a.ID, Change: change, Time: now, Profile: a.Profile, Title: p.Title(),
-		Monitor: a.Monitor, Detector: a.Detector, Reason: a.Reason, Late: a.Late, Count: a.Moved, RangeStart: a.RangeStart, RangeEnd: a.RangeEnd,
+// tell puts the news of a change into the outbox, under the next number of the
+// alert's.
+func tell(ctx context.Context, tx *sqlstate.Tx, p *Registered, a *alert.Alert, change alert.Change, now time.Time) error {
+	if _, err := tx.Exec(ctx, `UPDATE alerts SET told = told + 1 WHERE id = ?`, a.ID); err != nil {
+		return err
 	}
-	if m := p.Monitor(a.Monitor); m != nil {
-		e.Severity, e.Routes = m.Severity, m.Routes
+	var sequence int64
+	if err := tx.QueryRow(ctx, `SELECT told FROM alerts WHERE id = ?`, a.ID).Scan(&sequence); err != nil {
+		return err
 	}
-	for i := range a.Scores {
-		e.Moved = append(e.Moved, alert.MovedOf(&a.Scores[i]))
+	e := eventOf(p, a)
+	e.ID = uuid.NewSHA1(events, fmt.Appendf(nil, "%s %d", a.ID, sequence)).String()
+	e.Sequence, e.Change, e.Time = sequence, change, now
+	if change == alert.Acknowledged {
+		e.By = a.AcknowledgedBy
 	}
-	if change != alert.Resolved {
-		e.Traces = score.Traces(a.Scores, maxTraces)
+	if change == alert.Resolved {
+		e.Traces = nil
 	}
 	text, err := json.Marshal(e)
 	if err != nil {
@@ -342,6 +344,26 @@ func tell(ctx context.Context, tx *sqlstate.Tx, p *Registered, a *alert.Alert, c
 	_, err = tx.Exec(ctx, `INSERT INTO outbox (id, tenant, created, event) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
 		e.ID, e.Tenant, micros(now), string(text))
 	return err
+}
+
+// eventOf is what there is to tell of an alert.
+func eventOf(p *Registered, a *alert.Alert) *alert.Event {
+	e := &alert.Event{
+		Tenant: a.Tenant, AlertID: a.ID, Profile: a.Profile, Title: p.Title(), Raised: a.Raised,
+		Monitor: a.Monitor, Detector: a.Detector, Reason: a.Reason, Late: a.Late, Count: a.Moved, RangeStart: a.RangeStart, RangeEnd: a.RangeEnd,
+		Traces: score.Traces(a.Scores, maxTraces),
+	}
+	if m := p.Monitor(a.Monitor); m != nil {
+		e.Severity, e.Routes = m.Severity, m.Routes
+	}
+	for i := range a.Scores {
+		m := alert.MovedOf(&a.Scores[i])
+		if i < alert.MaxPictured {
+			m.Picture(&a.Scores[i])
+		}
+		e.Moved = append(e.Moved, m)
+	}
+	return e
 }
 
 // Acknowledge says that somebody takes the tenant's alert on, and gives it. The
@@ -366,7 +388,7 @@ func (s *State) Acknowledge(ctx context.Context, tenant, id, by string, now time
 		if err != nil {
 			return err
 		}
-		return tell(ctx, tx, p, a, alert.Acknowledged, now, now)
+		return tell(ctx, tx, p, a, alert.Acknowledged, now)
 	})
 	if err != nil && !errors.Is(err, fault.NotFound) {
 		err = fmt.Errorf("acknowledge alert: %w", err)

@@ -318,26 +318,6 @@ func TestTriggersAndMonitorsAreApart(t *testing.T) {
 	})
 }
 
-func TestDeliveriesAreRemembered(t *testing.T) {
-	each(t, func(t *testing.T, s *store.State) {
-		var memory alert.Delivered = s
-		ctx := t.Context()
-		for _, want := range []bool{false, true, true} {
-			had, err := memory.WasDelivered(ctx, "e", "console")
-			require.NoError(t, err)
-			require.Equal(t, want, had)
-			require.NoError(t, memory.SetDelivered(ctx, "e", "console", noon))
-		}
-		had, err := memory.WasDelivered(ctx, "e", "slack")
-		require.NoError(t, err)
-		require.False(t, had)
-		require.NoError(t, s.ForgetDelivered(ctx, noon.Add(time.Microsecond)))
-		had, err = memory.WasDelivered(ctx, "e", "console")
-		require.NoError(t, err)
-		require.False(t, had)
-	})
-}
-
 // Many who register one name at once get versions of their own.
 func TestVersionsUnderContention(t *testing.T) {
 	each(t, func(t *testing.T, s *store.State) {

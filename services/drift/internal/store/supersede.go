@@ -45,7 +45,7 @@ func closeAlerts(ctx context.Context, tx *sqlstate.Tx, p *Registered, reason str
 		if _, err := tx.Exec(ctx, `UPDATE alerts SET resolved = ?, reason = ? WHERE id = ?`, micros(now), reason, a.ID); err != nil {
 			return err
 		}
-		if err := tell(ctx, tx, p, a, alert.Resolved, now, now); err != nil {
+		if err := tell(ctx, tx, p, a, alert.Resolved, now); err != nil {
 			return err
 		}
 	}

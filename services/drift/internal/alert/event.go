@@ -1,11 +1,7 @@
 package alert
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,9 +12,12 @@ import (
 // Event is the news of one change of an alert.
 type Event struct {
 	// ID is the same whenever the same news is told.
-	ID       string           `json:"id"`
-	Tenant   string           `json:"tenant"`
-	AlertID  string           `json:"alert_id"`
+	ID      string `json:"id"`
+	Tenant  string `json:"tenant"`
+	AlertID string `json:"alert_id"`
+	// Sequence numbers the events of one alert from 1; 0 is one of a release that
+	// did not count.
+	Sequence int64            `json:"sequence,omitempty"`
 	Change   Change           `json:"change"`
 	Time     time.Time        `json:"time"`
 	Profile  string           `json:"profile"`
@@ -33,6 +32,10 @@ type Event struct {
 	// Late tells that the alert was raised when its slot had been judged before,
 	// by data that came late.
 	Late bool `json:"late,omitempty"`
+	// By is who took the alert on.
+	By string `json:"by,omitempty"`
+	// Raised is when the alert was.
+	Raised time.Time `json:"raised"`
 
 	// Moved are the features that moved, the worst first, at most MaxMoved; of a
 	// resolved alert those that had. Count counts them all, 0 when it is over.
@@ -53,16 +56,48 @@ type Moved struct {
 	Sample    uint64   `json:"sample"`
 	Reference uint64   `json:"reference,omitempty"`
 	Adjusted  *float64 `json:"adjusted,omitempty"`
+	Rate      *float64 `json:"rate,omitempty"`
+	// Bins and States are the shares behind it, of the first few features.
+	Bins   []Share `json:"bins,omitempty"`
+	States []Share `json:"states,omitempty"`
+}
+
+// Share is a bin, or neighbouring ones together, of the reference and of the
+// sample: 0 to 1.
+type Share struct {
+	Label    string  `json:"label"`
+	Expected float64 `json:"expected"`
+	Observed float64 `json:"observed"`
 }
 
 // MovedOf is what an event tells of a report.
 func MovedOf(r *score.Report) Moved {
-	m := Moved{Feature: r.Feature, Threshold: r.Threshold, Sample: r.Sample, Reference: r.Reference, Adjusted: r.Adjusted}
+	m := Moved{Feature: r.Feature, Threshold: r.Threshold, Sample: r.Sample, Reference: r.Reference, Adjusted: r.Adjusted, Rate: r.Rate}
 	if r.Value != nil {
 		m.Value = *r.Value
 	}
 	return m
 }
+
+// Space is the profile's space.
+func (e *Event) Space() string { return e.part(0) }
+
+// Name is the profile's name.
+func (e *Event) Name() string { return e.part(1) }
+
+// Version is the profile's version.
+func (e *Event) Version() string { return e.part(2) }
+
+func (e *Event) part(i int) string {
+	if parts := strings.Split(e.Title, "/"); i < len(parts) {
+		return parts[i]
+	}
+	return ""
+}
+
+// Closes reports whether the event ends something or takes it on: it matters to
+// those who heard of the alert before, and to nobody else.
+func (e *Event) Closes() bool { return e.Change == Resolved || e.Change == Acknowledged }
 
 // textMoved bounds the features that a line of text names.
 const textMoved = 3
@@ -99,40 +134,6 @@ func (e *Event) Text() string {
 	return b.String()
 }
 
-// Route carries events to people.
-type Route interface {
-	// Deliver carries one event, and returns nil only when it has arrived. It
-	// may be called again with the same event after an error or a crash. A fault
-	// that is not retryable means that it never will arrive.
-	Deliver(ctx context.Context, e *Event) error
-}
-
-// consoleTraces bounds the traces that a line of the log names.
-const consoleTraces = 3
-
-// Console is the Route to the log of the process.
-type Console struct {
-	Log *slog.Logger
-	// TraceURL, if set, is where one trace is seen, with {trace} for its id.
-	TraceURL string
-}
-
-var _ Route = Console{}
-
-// Deliver implements Route.
-func (c Console) Deliver(ctx context.Context, e *Event) error {
-	level := slog.LevelWarn
-	switch {
-	case e.Change == Resolved || e.Change == Acknowledged || e.Severity == profile.Info:
-		level = slog.LevelInfo
-	case e.Severity == profile.Critical:
-		level = slog.LevelError
-	}
-	c.Log.Log(ctx, level, e.Text(), slog.String("tenant", e.Tenant), slog.String("profile", e.Profile), slog.String("alert", e.AlertID),
-		slog.Time("range_start", e.RangeStart), slog.Time("range_end", e.RangeEnd), slog.Any("traces", Links(c.TraceURL, e.Traces[:min(len(e.Traces), consoleTraces)])))
-	return nil
-}
-
 // Links is where the traces are seen: url with each id in place of {trace}; the
 // ids themselves when url is "".
 func Links(url string, traces []string) []string {
@@ -144,50 +145,4 @@ func Links(url string, traces []string) []string {
 		}
 	}
 	return links
-}
-
-// Delivered remembers which events went to which route.
-type Delivered interface {
-	// WasDelivered tells whether the event went to the route.
-	WasDelivered(ctx context.Context, event, route string) (bool, error)
-	// SetDelivered remembers that it did.
-	SetDelivered(ctx context.Context, event, route string, at time.Time) error
-}
-
-// Notifier carries each event to every route that it names, once. It is safe for
-// concurrent use.
-type Notifier struct {
-	// Routes by name; the names are remembered, so a route keeps its own.
-	Routes map[string]Route
-	Memory Delivered
-}
-
-// Notify carries the event to its routes that do not have it yet. On an error
-// some may have it; the same call again tries the others. A crash between
-// delivery and memory can make one route hear an event twice; its ID is the
-// same then.
-func (n *Notifier) Notify(ctx context.Context, e *Event, now time.Time) error {
-	named := func(name string) bool { return slices.Contains(e.Routes, name) }
-	// An event that names none, or none that is left, goes everywhere: better
-	// twice than to nobody.
-	everywhere := !slices.ContainsFunc(slices.Collect(maps.Keys(n.Routes)), named)
-	for name, route := range n.Routes {
-		if !everywhere && !named(name) {
-			continue
-		}
-		had, err := n.Memory.WasDelivered(ctx, e.ID, name)
-		if err != nil {
-			return fmt.Errorf("look up deliveries: %w", err)
-		}
-		if had {
-			continue
-		}
-		if err := route.Deliver(ctx, e); err != nil {
-			return fmt.Errorf("deliver to %s: %w", name, err)
-		}
-		if err := n.Memory.SetDelivered(ctx, e.ID, name, now); err != nil {
-			return fmt.Errorf("remember delivery: %w", err)
-		}
-	}
-	return nil
 }
