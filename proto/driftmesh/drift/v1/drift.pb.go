@@ -2639,6 +2639,371 @@ func (x *ListScoresResponse) GetNextPageToken() string {
 	return ""
 }
 
+// QuerySeriesRequest asks for series.
+type QuerySeriesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in GetProfileRequest.
+	Profile string `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// The monitor; empty for all.
+	Monitor string `protobuf:"bytes,2,opt,name=monitor,proto3" json:"monitor,omitempty"`
+	// The feature; empty for all.
+	Feature string `protobuf:"bytes,3,opt,name=feature,proto3" json:"feature,omitempty"`
+	// Only slots from here on. Absent means 30 days before the end.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Only slots before this. Absent means now.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Into how many parts of equal length the range is cut, of which those without a
+	// slot are left out; 0 means 100, at most 1000.
+	Points uint32 `protobuf:"varint,6,opt,name=points,proto3" json:"points,omitempty"`
+	// What the slots are of: "schedule", which empty means, or "close" of windows.
+	Trigger       string `protobuf:"bytes,7,opt,name=trigger,proto3" json:"trigger,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuerySeriesRequest) Reset() {
+	*x = QuerySeriesRequest{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuerySeriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuerySeriesRequest) ProtoMessage() {}
+
+func (x *QuerySeriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuerySeriesRequest.ProtoReflect.Descriptor instead.
+func (*QuerySeriesRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *QuerySeriesRequest) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *QuerySeriesRequest) GetMonitor() string {
+	if x != nil {
+		return x.Monitor
+	}
+	return ""
+}
+
+func (x *QuerySeriesRequest) GetFeature() string {
+	if x != nil {
+		return x.Feature
+	}
+	return ""
+}
+
+func (x *QuerySeriesRequest) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *QuerySeriesRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *QuerySeriesRequest) GetPoints() uint32 {
+	if x != nil {
+		return x.Points
+	}
+	return 0
+}
+
+func (x *QuerySeriesRequest) GetTrigger() string {
+	if x != nil {
+		return x.Trigger
+	}
+	return ""
+}
+
+// QuerySeriesResponse is the series that there are.
+type QuerySeriesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the profile's order of monitors, and of features within.
+	Series        []*Series `protobuf:"bytes,1,rep,name=series,proto3" json:"series,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuerySeriesResponse) Reset() {
+	*x = QuerySeriesResponse{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuerySeriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuerySeriesResponse) ProtoMessage() {}
+
+func (x *QuerySeriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuerySeriesResponse.ProtoReflect.Descriptor instead.
+func (*QuerySeriesResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *QuerySeriesResponse) GetSeries() []*Series {
+	if x != nil {
+		return x.Series
+	}
+	return nil
+}
+
+// Series is the statistic of one monitor on one feature over time.
+type Series struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The monitor.
+	Monitor string `protobuf:"bytes,1,opt,name=monitor,proto3" json:"monitor,omitempty"`
+	// The feature.
+	Feature string `protobuf:"bytes,2,opt,name=feature,proto3" json:"feature,omitempty"`
+	// The detector.
+	Detector string `protobuf:"bytes,3,opt,name=detector,proto3" json:"detector,omitempty"`
+	// The earliest first.
+	Points        []*SeriesPoint `protobuf:"bytes,4,rep,name=points,proto3" json:"points,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Series) Reset() {
+	*x = Series{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Series) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Series) ProtoMessage() {}
+
+func (x *Series) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Series.ProtoReflect.Descriptor instead.
+func (*Series) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Series) GetMonitor() string {
+	if x != nil {
+		return x.Monitor
+	}
+	return ""
+}
+
+func (x *Series) GetFeature() string {
+	if x != nil {
+		return x.Feature
+	}
+	return ""
+}
+
+func (x *Series) GetDetector() string {
+	if x != nil {
+		return x.Detector
+	}
+	return ""
+}
+
+func (x *Series) GetPoints() []*SeriesPoint {
+	if x != nil {
+		return x.Points
+	}
+	return nil
+}
+
+// SeriesPoint sums up the slots in one part of the range.
+type SeriesPoint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first slot.
+	FirstSlot *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=first_slot,json=firstSlot,proto3" json:"first_slot,omitempty"`
+	// The last slot.
+	LastSlot *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=last_slot,json=lastSlot,proto3" json:"last_slot,omitempty"`
+	// How many slots.
+	Slots uint32 `protobuf:"varint,3,opt,name=slots,proto3" json:"slots,omitempty"`
+	// The least value of the statistic; absent when there is none.
+	Min *float64 `protobuf:"fixed64,4,opt,name=min,proto3,oneof" json:"min,omitempty"`
+	// The mean of the values; absent when there is none.
+	Mean *float64 `protobuf:"fixed64,5,opt,name=mean,proto3,oneof" json:"mean,omitempty"`
+	// The greatest value; absent when there is none.
+	Max *float64 `protobuf:"fixed64,6,opt,name=max,proto3,oneof" json:"max,omitempty"`
+	// The worst verdict: drift before insufficient before ok.
+	Verdict Verdict `protobuf:"varint,7,opt,name=verdict,proto3,enum=driftmesh.drift.v1.Verdict" json:"verdict,omitempty"`
+	// How many slots drifted.
+	Drifted uint32 `protobuf:"varint,8,opt,name=drifted,proto3" json:"drifted,omitempty"`
+	// How many slots had too little to judge by.
+	Insufficient uint32 `protobuf:"varint,9,opt,name=insufficient,proto3" json:"insufficient,omitempty"`
+	// The values that all slots rest on together.
+	Sample uint64 `protobuf:"varint,10,opt,name=sample,proto3" json:"sample,omitempty"`
+	// What the last slot was held against; absent when there is no such value.
+	Threshold *float64 `protobuf:"fixed64,11,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
+	// The lower threshold of the last slot; absent when less is never drift.
+	LowerThreshold *float64 `protobuf:"fixed64,12,opt,name=lower_threshold,json=lowerThreshold,proto3,oneof" json:"lower_threshold,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *SeriesPoint) Reset() {
+	*x = SeriesPoint{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SeriesPoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SeriesPoint) ProtoMessage() {}
+
+func (x *SeriesPoint) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SeriesPoint.ProtoReflect.Descriptor instead.
+func (*SeriesPoint) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *SeriesPoint) GetFirstSlot() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstSlot
+	}
+	return nil
+}
+
+func (x *SeriesPoint) GetLastSlot() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastSlot
+	}
+	return nil
+}
+
+func (x *SeriesPoint) GetSlots() uint32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *SeriesPoint) GetMin() float64 {
+	if x != nil && x.Min != nil {
+		return *x.Min
+	}
+	return 0
+}
+
+func (x *SeriesPoint) GetMean() float64 {
+	if x != nil && x.Mean != nil {
+		return *x.Mean
+	}
+	return 0
+}
+
+func (x *SeriesPoint) GetMax() float64 {
+	if x != nil && x.Max != nil {
+		return *x.Max
+	}
+	return 0
+}
+
+func (x *SeriesPoint) GetVerdict() Verdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return Verdict_VERDICT_UNSPECIFIED
+}
+
+func (x *SeriesPoint) GetDrifted() uint32 {
+	if x != nil {
+		return x.Drifted
+	}
+	return 0
+}
+
+func (x *SeriesPoint) GetInsufficient() uint32 {
+	if x != nil {
+		return x.Insufficient
+	}
+	return 0
+}
+
+func (x *SeriesPoint) GetSample() uint64 {
+	if x != nil {
+		return x.Sample
+	}
+	return 0
+}
+
+func (x *SeriesPoint) GetThreshold() float64 {
+	if x != nil && x.Threshold != nil {
+		return *x.Threshold
+	}
+	return 0
+}
+
+func (x *SeriesPoint) GetLowerThreshold() float64 {
+	if x != nil && x.LowerThreshold != nil {
+		return *x.LowerThreshold
+	}
+	return 0
+}
+
 // Alert is what one monitor noticed: features that moved, from the first on until
 // none is left.
 type Alert struct {
@@ -2692,7 +3057,7 @@ type Alert struct {
 
 func (x *Alert) Reset() {
 	*x = Alert{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2704,7 +3069,7 @@ func (x *Alert) String() string {
 func (*Alert) ProtoMessage() {}
 
 func (x *Alert) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2717,7 +3082,7 @@ func (x *Alert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alert.ProtoReflect.Descriptor instead.
 func (*Alert) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{30}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Alert) GetId() string {
@@ -2884,7 +3249,7 @@ type ListAlertsRequest struct {
 
 func (x *ListAlertsRequest) Reset() {
 	*x = ListAlertsRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2896,7 +3261,7 @@ func (x *ListAlertsRequest) String() string {
 func (*ListAlertsRequest) ProtoMessage() {}
 
 func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2909,7 +3274,7 @@ func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsRequest.ProtoReflect.Descriptor instead.
 func (*ListAlertsRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{31}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListAlertsRequest) GetProfile() string {
@@ -2953,7 +3318,7 @@ type ListAlertsResponse struct {
 
 func (x *ListAlertsResponse) Reset() {
 	*x = ListAlertsResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2965,7 +3330,7 @@ func (x *ListAlertsResponse) String() string {
 func (*ListAlertsResponse) ProtoMessage() {}
 
 func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2978,7 +3343,7 @@ func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsResponse.ProtoReflect.Descriptor instead.
 func (*ListAlertsResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{32}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListAlertsResponse) GetAlerts() []*Alert {
@@ -3006,7 +3371,7 @@ type AcknowledgeAlertRequest struct {
 
 func (x *AcknowledgeAlertRequest) Reset() {
 	*x = AcknowledgeAlertRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3018,7 +3383,7 @@ func (x *AcknowledgeAlertRequest) String() string {
 func (*AcknowledgeAlertRequest) ProtoMessage() {}
 
 func (x *AcknowledgeAlertRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3031,7 +3396,7 @@ func (x *AcknowledgeAlertRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlertRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlertRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{33}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *AcknowledgeAlertRequest) GetId() string {
@@ -3052,7 +3417,7 @@ type AcknowledgeAlertResponse struct {
 
 func (x *AcknowledgeAlertResponse) Reset() {
 	*x = AcknowledgeAlertResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3064,7 +3429,7 @@ func (x *AcknowledgeAlertResponse) String() string {
 func (*AcknowledgeAlertResponse) ProtoMessage() {}
 
 func (x *AcknowledgeAlertResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3077,7 +3442,7 @@ func (x *AcknowledgeAlertResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlertResponse.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlertResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{34}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AcknowledgeAlertResponse) GetAlert() *Alert {
@@ -3302,7 +3667,44 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\"~\n" +
 	"\x12ListScoresResponse\x12@\n" +
 	"\vevaluations\x18\x01 \x03(\v2\x1e.driftmesh.drift.v1.EvaluationR\vevaluations\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf9\x06\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x86\x02\n" +
+	"\x12QuerySeriesRequest\x12\x18\n" +
+	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x18\n" +
+	"\amonitor\x18\x02 \x01(\tR\amonitor\x12\x18\n" +
+	"\afeature\x18\x03 \x01(\tR\afeature\x129\n" +
+	"\n" +
+	"start_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x16\n" +
+	"\x06points\x18\x06 \x01(\rR\x06points\x12\x18\n" +
+	"\atrigger\x18\a \x01(\tR\atrigger\"I\n" +
+	"\x13QuerySeriesResponse\x122\n" +
+	"\x06series\x18\x01 \x03(\v2\x1a.driftmesh.drift.v1.SeriesR\x06series\"\x91\x01\n" +
+	"\x06Series\x12\x18\n" +
+	"\amonitor\x18\x01 \x01(\tR\amonitor\x12\x18\n" +
+	"\afeature\x18\x02 \x01(\tR\afeature\x12\x1a\n" +
+	"\bdetector\x18\x03 \x01(\tR\bdetector\x127\n" +
+	"\x06points\x18\x04 \x03(\v2\x1f.driftmesh.drift.v1.SeriesPointR\x06points\"\xf7\x03\n" +
+	"\vSeriesPoint\x129\n" +
+	"\n" +
+	"first_slot\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tfirstSlot\x127\n" +
+	"\tlast_slot\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\blastSlot\x12\x14\n" +
+	"\x05slots\x18\x03 \x01(\rR\x05slots\x12\x15\n" +
+	"\x03min\x18\x04 \x01(\x01H\x00R\x03min\x88\x01\x01\x12\x17\n" +
+	"\x04mean\x18\x05 \x01(\x01H\x01R\x04mean\x88\x01\x01\x12\x15\n" +
+	"\x03max\x18\x06 \x01(\x01H\x02R\x03max\x88\x01\x01\x125\n" +
+	"\averdict\x18\a \x01(\x0e2\x1b.driftmesh.drift.v1.VerdictR\averdict\x12\x18\n" +
+	"\adrifted\x18\b \x01(\rR\adrifted\x12\"\n" +
+	"\finsufficient\x18\t \x01(\rR\finsufficient\x12\x16\n" +
+	"\x06sample\x18\n" +
+	" \x01(\x04R\x06sample\x12!\n" +
+	"\tthreshold\x18\v \x01(\x01H\x03R\tthreshold\x88\x01\x01\x12,\n" +
+	"\x0flower_threshold\x18\f \x01(\x01H\x04R\x0elowerThreshold\x88\x01\x01B\x06\n" +
+	"\x04_minB\a\n" +
+	"\x05_meanB\x06\n" +
+	"\x04_maxB\f\n" +
+	"\n" +
+	"_thresholdB\x12\n" +
+	"\x10_lower_threshold\"\xf9\x06\n" +
 	"\x05Alert\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12!\n" +
@@ -3364,7 +3766,7 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\n" +
 	"VERDICT_OK\x10\x01\x12\x11\n" +
 	"\rVERDICT_DRIFT\x10\x02\x12\x18\n" +
-	"\x14VERDICT_INSUFFICIENT\x10\x032\xa3\x06\n" +
+	"\x14VERDICT_INSUFFICIENT\x10\x032\x83\a\n" +
 	"\fDriftService\x12d\n" +
 	"\rCreateProfile\x12(.driftmesh.drift.v1.CreateProfileRequest\x1a).driftmesh.drift.v1.CreateProfileResponse\x12[\n" +
 	"\n" +
@@ -3373,7 +3775,8 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x10SetProfileActive\x12+.driftmesh.drift.v1.SetProfileActiveRequest\x1a,.driftmesh.drift.v1.SetProfileActiveResponse\x12U\n" +
 	"\bEvaluate\x12#.driftmesh.drift.v1.EvaluateRequest\x1a$.driftmesh.drift.v1.EvaluateResponse\x12[\n" +
 	"\n" +
-	"ListScores\x12%.driftmesh.drift.v1.ListScoresRequest\x1a&.driftmesh.drift.v1.ListScoresResponse\x12[\n" +
+	"ListScores\x12%.driftmesh.drift.v1.ListScoresRequest\x1a&.driftmesh.drift.v1.ListScoresResponse\x12^\n" +
+	"\vQuerySeries\x12&.driftmesh.drift.v1.QuerySeriesRequest\x1a'.driftmesh.drift.v1.QuerySeriesResponse\x12[\n" +
 	"\n" +
 	"ListAlerts\x12%.driftmesh.drift.v1.ListAlertsRequest\x1a&.driftmesh.drift.v1.ListAlertsResponse\x12m\n" +
 	"\x10AcknowledgeAlert\x12+.driftmesh.drift.v1.AcknowledgeAlertRequest\x1a,.driftmesh.drift.v1.AcknowledgeAlertResponseBAZ?github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1;driftv1b\x06proto3"
@@ -3391,7 +3794,7 @@ func file_driftmesh_drift_v1_drift_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_drift_v1_drift_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_driftmesh_drift_v1_drift_proto_goTypes = []any{
 	(Correction)(0),                  // 0: driftmesh.drift.v1.Correction
 	(Severity)(0),                    // 1: driftmesh.drift.v1.Severity
@@ -3427,18 +3830,22 @@ var file_driftmesh_drift_v1_drift_proto_goTypes = []any{
 	(*Exemplar)(nil),                 // 31: driftmesh.drift.v1.Exemplar
 	(*ListScoresRequest)(nil),        // 32: driftmesh.drift.v1.ListScoresRequest
 	(*ListScoresResponse)(nil),       // 33: driftmesh.drift.v1.ListScoresResponse
-	(*Alert)(nil),                    // 34: driftmesh.drift.v1.Alert
-	(*ListAlertsRequest)(nil),        // 35: driftmesh.drift.v1.ListAlertsRequest
-	(*ListAlertsResponse)(nil),       // 36: driftmesh.drift.v1.ListAlertsResponse
-	(*AcknowledgeAlertRequest)(nil),  // 37: driftmesh.drift.v1.AcknowledgeAlertRequest
-	(*AcknowledgeAlertResponse)(nil), // 38: driftmesh.drift.v1.AcknowledgeAlertResponse
-	nil,                              // 39: driftmesh.drift.v1.Monitor.ParametersEntry
-	nil,                              // 40: driftmesh.drift.v1.Deviations.ChunksEntry
-	(*timestamppb.Timestamp)(nil),    // 41: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 42: google.protobuf.Duration
+	(*QuerySeriesRequest)(nil),       // 34: driftmesh.drift.v1.QuerySeriesRequest
+	(*QuerySeriesResponse)(nil),      // 35: driftmesh.drift.v1.QuerySeriesResponse
+	(*Series)(nil),                   // 36: driftmesh.drift.v1.Series
+	(*SeriesPoint)(nil),              // 37: driftmesh.drift.v1.SeriesPoint
+	(*Alert)(nil),                    // 38: driftmesh.drift.v1.Alert
+	(*ListAlertsRequest)(nil),        // 39: driftmesh.drift.v1.ListAlertsRequest
+	(*ListAlertsResponse)(nil),       // 40: driftmesh.drift.v1.ListAlertsResponse
+	(*AcknowledgeAlertRequest)(nil),  // 41: driftmesh.drift.v1.AcknowledgeAlertRequest
+	(*AcknowledgeAlertResponse)(nil), // 42: driftmesh.drift.v1.AcknowledgeAlertResponse
+	nil,                              // 43: driftmesh.drift.v1.Monitor.ParametersEntry
+	nil,                              // 44: driftmesh.drift.v1.Deviations.ChunksEntry
+	(*timestamppb.Timestamp)(nil),    // 45: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 46: google.protobuf.Duration
 }
 var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
-	41, // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
+	45, // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
 	16, // 1: driftmesh.drift.v1.Profile.features:type_name -> driftmesh.drift.v1.FeatureProfile
 	8,  // 2: driftmesh.drift.v1.Profile.schedule:type_name -> driftmesh.drift.v1.Schedule
 	0,  // 3: driftmesh.drift.v1.Profile.correction:type_name -> driftmesh.drift.v1.Correction
@@ -3448,14 +3855,14 @@ var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
 	6,  // 7: driftmesh.drift.v1.Outcome.reference:type_name -> driftmesh.drift.v1.Comparison
 	7,  // 8: driftmesh.drift.v1.Comparison.absolute:type_name -> driftmesh.drift.v1.Spread
 	7,  // 9: driftmesh.drift.v1.Comparison.squared:type_name -> driftmesh.drift.v1.Spread
-	42, // 10: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
-	39, // 11: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
+	46, // 10: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
+	43, // 11: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
 	12, // 12: driftmesh.drift.v1.Monitor.threshold:type_name -> driftmesh.drift.v1.Threshold
 	11, // 13: driftmesh.drift.v1.Monitor.persistence:type_name -> driftmesh.drift.v1.Persistence
 	1,  // 14: driftmesh.drift.v1.Monitor.severity:type_name -> driftmesh.drift.v1.Severity
 	13, // 15: driftmesh.drift.v1.Threshold.budget:type_name -> driftmesh.drift.v1.Budget
 	14, // 16: driftmesh.drift.v1.Threshold.deviations:type_name -> driftmesh.drift.v1.Deviations
-	40, // 17: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
+	44, // 17: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
 	2,  // 18: driftmesh.drift.v1.FeatureProfile.kind:type_name -> driftmesh.drift.v1.FeatureKind
 	17, // 19: driftmesh.drift.v1.FeatureProfile.baseline:type_name -> driftmesh.drift.v1.Baseline
 	4,  // 20: driftmesh.drift.v1.CreateProfileRequest.profile:type_name -> driftmesh.drift.v1.Profile
@@ -3463,50 +3870,59 @@ var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
 	4,  // 22: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
 	4,  // 23: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
 	4,  // 24: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	41, // 25: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
-	41, // 26: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
+	45, // 25: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
+	45, // 26: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
 	28, // 27: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	41, // 28: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
-	41, // 29: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
+	45, // 28: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
+	45, // 29: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
 	29, // 30: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
-	41, // 31: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
+	45, // 31: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
 	3,  // 32: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
 	30, // 33: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
 	30, // 34: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
 	31, // 35: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
 	28, // 36: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
-	41, // 37: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
-	41, // 38: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
-	41, // 39: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
-	41, // 40: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
-	41, // 41: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
-	41, // 42: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
-	1,  // 43: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
-	29, // 44: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
-	34, // 45: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
-	34, // 46: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
-	15, // 47: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
-	18, // 48: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
-	20, // 49: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
-	22, // 50: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
-	24, // 51: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
-	26, // 52: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
-	32, // 53: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
-	35, // 54: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
-	37, // 55: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
-	19, // 56: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
-	21, // 57: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
-	23, // 58: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
-	25, // 59: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
-	27, // 60: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
-	33, // 61: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
-	36, // 62: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
-	38, // 63: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
-	56, // [56:64] is the sub-list for method output_type
-	48, // [48:56] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	45, // 37: driftmesh.drift.v1.QuerySeriesRequest.start_time:type_name -> google.protobuf.Timestamp
+	45, // 38: driftmesh.drift.v1.QuerySeriesRequest.end_time:type_name -> google.protobuf.Timestamp
+	36, // 39: driftmesh.drift.v1.QuerySeriesResponse.series:type_name -> driftmesh.drift.v1.Series
+	37, // 40: driftmesh.drift.v1.Series.points:type_name -> driftmesh.drift.v1.SeriesPoint
+	45, // 41: driftmesh.drift.v1.SeriesPoint.first_slot:type_name -> google.protobuf.Timestamp
+	45, // 42: driftmesh.drift.v1.SeriesPoint.last_slot:type_name -> google.protobuf.Timestamp
+	3,  // 43: driftmesh.drift.v1.SeriesPoint.verdict:type_name -> driftmesh.drift.v1.Verdict
+	45, // 44: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
+	45, // 45: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
+	45, // 46: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
+	45, // 47: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
+	45, // 48: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
+	45, // 49: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
+	1,  // 50: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
+	29, // 51: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
+	38, // 52: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
+	38, // 53: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
+	15, // 54: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
+	18, // 55: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
+	20, // 56: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
+	22, // 57: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
+	24, // 58: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
+	26, // 59: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
+	32, // 60: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
+	34, // 61: driftmesh.drift.v1.DriftService.QuerySeries:input_type -> driftmesh.drift.v1.QuerySeriesRequest
+	39, // 62: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
+	41, // 63: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
+	19, // 64: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
+	21, // 65: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
+	23, // 66: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
+	25, // 67: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
+	27, // 68: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
+	33, // 69: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
+	35, // 70: driftmesh.drift.v1.DriftService.QuerySeries:output_type -> driftmesh.drift.v1.QuerySeriesResponse
+	40, // 71: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
+	42, // 72: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
+	64, // [64:73] is the sub-list for method output_type
+	55, // [55:64] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_drift_v1_drift_proto_init() }
@@ -3521,13 +3937,14 @@ func file_driftmesh_drift_v1_drift_proto_init() {
 		(*Threshold_Deviations)(nil),
 	}
 	file_driftmesh_drift_v1_drift_proto_msgTypes[25].OneofWrappers = []any{}
+	file_driftmesh_drift_v1_drift_proto_msgTypes[33].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_drift_v1_drift_proto_rawDesc), len(file_driftmesh_drift_v1_drift_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   37,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,7 @@ const (
 	DriftService_SetProfileActive_FullMethodName = "/driftmesh.drift.v1.DriftService/SetProfileActive"
 	DriftService_Evaluate_FullMethodName         = "/driftmesh.drift.v1.DriftService/Evaluate"
 	DriftService_ListScores_FullMethodName       = "/driftmesh.drift.v1.DriftService/ListScores"
+	DriftService_QuerySeries_FullMethodName      = "/driftmesh.drift.v1.DriftService/QuerySeries"
 	DriftService_ListAlerts_FullMethodName       = "/driftmesh.drift.v1.DriftService/ListAlerts"
 	DriftService_AcknowledgeAlert_FullMethodName = "/driftmesh.drift.v1.DriftService/AcknowledgeAlert"
 )
@@ -50,6 +51,9 @@ type DriftServiceClient interface {
 	Evaluate(ctx context.Context, in *EvaluateRequest, opts ...grpc.CallOption) (*EvaluateResponse, error)
 	// ListScores gives the stored results of scheduled evaluations, newest first.
 	ListScores(ctx context.Context, in *ListScoresRequest, opts ...grpc.CallOption) (*ListScoresResponse, error)
+	// QuerySeries gives how the statistics of monitors went over time, by the
+	// stored results of evaluations, in no more points than are asked for.
+	QuerySeries(ctx context.Context, in *QuerySeriesRequest, opts ...grpc.CallOption) (*QuerySeriesResponse, error)
 	// ListAlerts lists alerts, newest first.
 	ListAlerts(ctx context.Context, in *ListAlertsRequest, opts ...grpc.CallOption) (*ListAlertsResponse, error)
 	// AcknowledgeAlert says that somebody takes an alert on.
@@ -124,6 +128,16 @@ func (c *driftServiceClient) ListScores(ctx context.Context, in *ListScoresReque
 	return out, nil
 }
 
+func (c *driftServiceClient) QuerySeries(ctx context.Context, in *QuerySeriesRequest, opts ...grpc.CallOption) (*QuerySeriesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuerySeriesResponse)
+	err := c.cc.Invoke(ctx, DriftService_QuerySeries_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *driftServiceClient) ListAlerts(ctx context.Context, in *ListAlertsRequest, opts ...grpc.CallOption) (*ListAlertsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListAlertsResponse)
@@ -163,6 +177,9 @@ type DriftServiceServer interface {
 	Evaluate(context.Context, *EvaluateRequest) (*EvaluateResponse, error)
 	// ListScores gives the stored results of scheduled evaluations, newest first.
 	ListScores(context.Context, *ListScoresRequest) (*ListScoresResponse, error)
+	// QuerySeries gives how the statistics of monitors went over time, by the
+	// stored results of evaluations, in no more points than are asked for.
+	QuerySeries(context.Context, *QuerySeriesRequest) (*QuerySeriesResponse, error)
 	// ListAlerts lists alerts, newest first.
 	ListAlerts(context.Context, *ListAlertsRequest) (*ListAlertsResponse, error)
 	// AcknowledgeAlert says that somebody takes an alert on.
@@ -194,6 +211,9 @@ func (UnimplementedDriftServiceServer) Evaluate(context.Context, *EvaluateReques
 }
 func (UnimplementedDriftServiceServer) ListScores(context.Context, *ListScoresRequest) (*ListScoresResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method ListScores not implemented")
+}
+func (UnimplementedDriftServiceServer) QuerySeries(context.Context, *QuerySeriesRequest) (*QuerySeriesResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method QuerySeries not implemented")
 }
 func (UnimplementedDriftServiceServer) ListAlerts(context.Context, *ListAlertsRequest) (*ListAlertsResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method ListAlerts not implemented")
@@ -330,6 +350,24 @@ func _DriftService_ListScores_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DriftService_QuerySeries_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuerySeriesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DriftServiceServer).QuerySeries(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DriftService_QuerySeries_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DriftServiceServer).QuerySeries(ctx, req.(*QuerySeriesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _DriftService_ListAlerts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListAlertsRequest)
 	if err := dec(in); err != nil {
@@ -396,6 +434,10 @@ var DriftService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListScores",
 			Handler:    _DriftService_ListScores_Handler,
+		},
+		{
+			MethodName: "QuerySeries",
+			Handler:    _DriftService_QuerySeries_Handler,
 		},
 		{
 			MethodName: "ListAlerts",

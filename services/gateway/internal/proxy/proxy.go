@@ -44,7 +44,7 @@ var (
 		"CreateAPIKey", "ListAPIKeys", "RevokeAPIKey",
 	}}
 	Drift = Route{"drift", &driftv1.DriftService_ServiceDesc, []string{
-		"CreateProfile", "GetProfile", "ListProfiles", "SetProfileActive", "Evaluate", "ListScores",
+		"CreateProfile", "GetProfile", "ListProfiles", "SetProfileActive", "Evaluate", "ListScores", "QuerySeries",
 		"ListAlerts", "AcknowledgeAlert",
 	}}
 	Trace = Route{"trace-store", &tracev1.TraceService_ServiceDesc, []string{
