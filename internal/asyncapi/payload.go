@@ -20,6 +20,7 @@ func messages() []protoreflect.MessageDescriptor {
 		(&coltracepb.ExportTraceServiceRequest{}).ProtoReflect().Descriptor(),
 		(&eventv1.RecordBatch{}).ProtoReflect().Descriptor(),
 		(&eventv1.WindowsTouched{}).ProtoReflect().Descriptor(),
+		(&eventv1.SpansTouched{}).ProtoReflect().Descriptor(),
 		(&eventv1.AlertEvent{}).ProtoReflect().Descriptor(),
 		(&eventv1.Receipt{}).ProtoReflect().Descriptor(),
 	}

@@ -89,6 +89,7 @@ const (
 	TypeTracesJSON = "otlp.traces.json.v1" // on the topic inbox only
 	TypeRecords    = "records.v1"
 	TypeWindows    = "windows.v1"
+	TypeSpanTimes  = "span-times.v1"
 	TypeAlert      = "alert.v1"
 	TypeReceipt    = "receipt.v1"
 )

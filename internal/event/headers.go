@@ -25,10 +25,12 @@ func traceHeaders() []Header {
 }
 
 // stamped are the headers of messages that a service of the mesh publishes.
-func stamped(kind, counted string) []Header {
+func stamped(kind, counted string) []Header { return stampedAs([]string{kind}, counted) }
+
+func stampedAs(kinds []string, counted string) []Header {
 	return append([]Header{
 		tenantHeader(true),
-		{Name: HeaderType, Meaning: "What the value is.", Values: []string{kind}, Example: kind, SetBy: ByMesh, Required: true},
+		{Name: HeaderType, Meaning: "What the value is.", Values: kinds, Example: kinds[0], SetBy: ByMesh, Required: true},
 		{Name: HeaderCount, Meaning: "How many " + counted + " the message holds.", Pattern: patternNumber, Example: "500", SetBy: ByMesh, Required: true},
 		{Name: HeaderTime, Meaning: "When it was accepted, Unix nanoseconds; the same on every delivery.", Pattern: patternNumber, Example: "1795255200000000000", SetBy: ByMesh, Required: true},
 		{Name: HeaderSeq, Meaning: "The ledger's account that accepted it, and its number there; " + SeqInbox + " where it came from the inbox.", Pattern: `^[^:]+:[0-9]+$`, Example: "0190b6a2-8f3e-7c41-9a55-3f1f0e9a7d10/1:42", SetBy: ByMesh},

@@ -42,13 +42,16 @@ func recordsTopic() Topic {
 
 func windowsTopic() Topic {
 	return Topic{
-		Name: Windows, Carries: "Which minutes of event time of which profile have new observations.",
+		Name: Windows, Carries: "Which minutes of event time of which profile have new observations, and which of which service new spans.",
 		Values: []Value{{
 			Type: TypeWindows, Name: "WindowsTouched", Carries: "One profile and the minutes that were touched.",
 			ContentType: protobuf, Message: "driftmesh.event.v1.WindowsTouched", Schema: eventProto,
+		}, {
+			Type: TypeSpanTimes, Name: "SpansTouched", Carries: "Services and the minutes in which new spans of them began.",
+			ContentType: protobuf, Message: "driftmesh.event.v1.SpansTouched", Schema: eventProto,
 		}},
-		Headers: stamped(TypeWindows, "minutes"), Groups: []string{GroupDrift}, Writers: "ingest-worker",
-		Key: "The profile's uid, 16 bytes.", Limits: []string{"At most 50,000 minutes in a message."},
+		Headers: stampedAs([]string{TypeWindows, TypeSpanTimes}, "minutes"), Groups: []string{GroupDrift}, Writers: "ingest-worker, trace-store",
+		Key: "The profile's uid, 16 bytes; of spans the tenant.", Limits: []string{"At most 50,000 minutes in a message."},
 	}
 }
 

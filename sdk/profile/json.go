@@ -30,6 +30,7 @@ type (
 		Correction Correction   `json:"correction,omitempty"`
 		Monitors   []Monitor    `json:"monitors"`
 		Outcome    *Outcome     `json:"outcome,omitempty"`
+		Source     *Source      `json:"source,omitempty"`
 	}
 	featureJSON struct {
 		ID       string    `json:"id"`
@@ -171,7 +172,7 @@ func decode(data []byte, to any, strict bool) error {
 func (p Profile) MarshalJSON() ([]byte, error) {
 	w := profileJSON{
 		Format: Format, Space: p.Space, Name: p.Name, Version: p.Version, UID: p.UID, Features: p.Features,
-		Binning: p.Binning.wire(), Correction: p.Correction, Monitors: p.Monitors, Outcome: p.Outcome,
+		Binning: p.Binning.wire(), Correction: p.Correction, Monitors: p.Monitors, Outcome: p.Outcome, Source: p.Source,
 		Schedule: scheduleJSON{Cron: p.Schedule.Cron, Zone: p.Schedule.Zone, OnClose: p.Schedule.OnClose},
 	}
 	if p.Schedule.Lookback != 0 {
@@ -215,7 +216,7 @@ func (p *Profile) read(data []byte, strict bool) error {
 
 func (w *profileJSON) profile() (*Profile, error) {
 	p := &Profile{
-		Space: w.Space, Name: w.Name, Version: w.Version, UID: w.UID, Features: w.Features, Correction: w.Correction, Monitors: w.Monitors, Outcome: w.Outcome,
+		Space: w.Space, Name: w.Name, Version: w.Version, UID: w.UID, Features: w.Features, Correction: w.Correction, Monitors: w.Monitors, Outcome: w.Outcome, Source: w.Source,
 		Schedule: Schedule{Cron: w.Schedule.Cron, Zone: w.Schedule.Zone, OnClose: w.Schedule.OnClose},
 	}
 	var err error

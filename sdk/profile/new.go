@@ -31,6 +31,8 @@ type Options struct {
 	// Outcome names the columns with predictions and with what came true; its
 	// Reference is made from them. Nil when there are none.
 	Outcome *Outcome
+	// Source makes observations of spans. Nil when they are sent as records.
+	Source *Source
 }
 
 // New makes a profile from reference columns, which must have equal lengths. It
@@ -70,6 +72,7 @@ func NewBuilder(columns []string, opts Options) (*Builder, error) {
 	p := &Profile{
 		Space: opts.Space, Name: opts.Name, Version: opts.Version,
 		Binning: opts.Binning, Schedule: opts.Schedule, Correction: opts.Correction, Monitors: slices.Clone(opts.Monitors),
+		Source: opts.Source,
 		Features: make([]Feature, 0, len(columns)),
 	}
 	p.FillDefaults()

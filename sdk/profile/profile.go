@@ -46,6 +46,8 @@ type Profile struct {
 	// Outcome says which features hold predictions and what came true; nil when
 	// none do.
 	Outcome *Outcome
+	// Source makes observations of spans; nil when they are sent as records.
+	Source *Source
 }
 
 // FillDefaults gives what is not set its default. Profiles made by [New], read
@@ -98,6 +100,7 @@ func (p *Profile) Validate() error {
 	problems = append(problems, p.checkSchedule()...)
 	problems = append(problems, p.checkMonitors()...)
 	problems = append(problems, p.checkOutcome()...)
+	problems = append(problems, p.checkSource()...)
 	return errors.Join(problems...)
 }
 

@@ -76,6 +76,9 @@ func Outline(p *profile.Profile) *driftv1.Profile {
 		m.Monitors[i] = monitorMessage(&p.Monitors[i])
 	}
 	m.Outcome = outcomeMessage(p.Outcome)
+	if s := p.Source; s != nil {
+		m.Source = &driftv1.Source{Service: s.Service, Operation: s.Operation, Kind: s.Kind, Attributes: maps.Clone(s.Attributes)}
+	}
 	return m
 }
 
@@ -155,6 +158,12 @@ func Profile(m *driftv1.Profile) (*profile.Profile, error) {
 		p.Monitors[i] = monitorOf(o)
 	}
 	p.Outcome = outcomeOf(m.GetOutcome())
+	if s := m.GetSource(); s != nil {
+		p.Source = &profile.Source{Service: s.GetService(), Operation: s.GetOperation(), Kind: s.GetKind()}
+		if len(s.GetAttributes()) > 0 {
+			p.Source.Attributes = maps.Clone(s.GetAttributes())
+		}
+	}
 	p.FillDefaults()
 	if err := p.Validate(); err != nil {
 		return nil, err

@@ -52,6 +52,9 @@ func TestProfilesComeBackAsTheyWent(t *testing.T) {
 	}}
 	require.Equal(t, p, through(t, p))
 	p.Outcome = nil
+	p.Source = &profile.Source{Service: "checkout", Operation: "POST /pay", Kind: "server", Attributes: map[string]string{"region": "eu"}}
+	require.Equal(t, p, through(t, p))
+	p.Source = nil
 
 	for _, c := range []profile.Correction{profile.BenjaminiHochberg, profile.Bonferroni, profile.Uncorrected} {
 		p.Correction = c

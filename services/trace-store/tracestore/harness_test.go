@@ -63,6 +63,8 @@ func newMesh(t testing.TB) *mesh {
 		broker.TopicSpec{Name: event.Spans, Dedupe: time.Millisecond}, broker.GroupSpec{Name: event.GroupTraceStore}))
 	require.NoError(t, broker.Provision(t.Context(), m.broker.Admin(),
 		broker.TopicSpec{Name: event.SpanReceipts}, broker.GroupSpec{Name: event.GroupTraceStore}))
+	require.NoError(t, broker.Provision(t.Context(), m.broker.Admin(),
+		broker.TopicSpec{Name: event.Windows}, broker.GroupSpec{Name: event.GroupDrift}))
 	return m
 }
 

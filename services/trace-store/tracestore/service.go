@@ -136,7 +136,7 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 		return err
 	}
 	env.Ready(name, service.Ready)
-	topics := env.Topics(b, event.Spans, event.SpanReceipts)
+	topics := env.Topics(b, event.Spans, event.SpanReceipts, event.Windows)
 	if err := topics.Provision(ctx); err != nil {
 		return process.UnlessStopped(ctx, err)
 	}
@@ -161,7 +161,12 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	if err := s.migrate(ctx); err != nil {
 		return process.UnlessStopped(ctx, err)
 	}
-	spans, err := s.runner()
+	publisher, err := s.deps.Broker.Publisher()
+	if err != nil {
+		return fmt.Errorf("open publisher: %w", err)
+	}
+	defer process.Closing(ctx, &err, publisher.Close)
+	spans, err := s.runner(publisher)
 	if err != nil {
 		return err
 	}
@@ -205,11 +210,12 @@ func (s *Service) migrate(ctx context.Context) error {
 	})
 }
 
-func (s *Service) runner() (*runner.Runner, error) {
+func (s *Service) runner(publisher broker.Publisher) (*runner.Runner, error) {
 	w := &worker{
 		metrics: s.metrics,
 		writer: store.NewWriter(s.deps.ClickHouse, store.WriterConfig{
 			Blocks: s.cfg.Parallel, MaxBlock: int(s.cfg.Block), Step: runner.Step, Flushed: s.metrics.flushed,
+			Announce: announcer{publisher}.announce,
 		}),
 	}
 	return runner.New(runner.Config{

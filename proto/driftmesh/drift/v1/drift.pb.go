@@ -283,7 +283,9 @@ type Profile struct {
 	// How the numeric bins were chosen; for the record only.
 	Binning *Binning `protobuf:"bytes,17,opt,name=binning,proto3" json:"binning,omitempty"`
 	// Which features hold predictions and what came true; absent when none do.
-	Outcome       *Outcome `protobuf:"bytes,18,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Outcome *Outcome `protobuf:"bytes,18,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// Makes observations of stored spans; absent when they are sent as records.
+	Source        *Source `protobuf:"bytes,19,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -409,6 +411,88 @@ func (x *Profile) GetOutcome() *Outcome {
 	return nil
 }
 
+func (x *Profile) GetSource() *Source {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+// Source describes spans of each of which an observation is made. A feature takes
+// its value by its name: duration_ms, error, status, span_name, span_kind, an
+// attribute of the resource after "resource.", or else an attribute of the span.
+type Source struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// service.name of the resource.
+	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// The span's name; empty for all.
+	Operation string `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	// internal, server, client, producer or consumer; empty for all.
+	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Attributes that a span must have, as text.
+	Attributes    map[string]string `protobuf:"bytes,4,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Source) Reset() {
+	*x = Source{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Source) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Source) ProtoMessage() {}
+
+func (x *Source) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Source.ProtoReflect.Descriptor instead.
+func (*Source) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Source) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *Source) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
+}
+
+func (x *Source) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Source) GetAttributes() map[string]string {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
 // Outcome says which features hold what was predicted and what came true of it,
 // which may be sent later, as labels of the record.
 type Outcome struct {
@@ -431,7 +515,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[1]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -443,7 +527,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[1]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -456,7 +540,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{1}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Outcome) GetTarget() string {
@@ -524,7 +608,7 @@ type Comparison struct {
 
 func (x *Comparison) Reset() {
 	*x = Comparison{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[2]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -536,7 +620,7 @@ func (x *Comparison) String() string {
 func (*Comparison) ProtoMessage() {}
 
 func (x *Comparison) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[2]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -549,7 +633,7 @@ func (x *Comparison) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Comparison.ProtoReflect.Descriptor instead.
 func (*Comparison) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{2}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Comparison) GetRight() uint64 {
@@ -637,7 +721,7 @@ type Spread struct {
 
 func (x *Spread) Reset() {
 	*x = Spread{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[3]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -649,7 +733,7 @@ func (x *Spread) String() string {
 func (*Spread) ProtoMessage() {}
 
 func (x *Spread) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[3]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -662,7 +746,7 @@ func (x *Spread) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spread.ProtoReflect.Descriptor instead.
 func (*Spread) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{3}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Spread) GetNumber() uint64 {
@@ -705,7 +789,7 @@ type Schedule struct {
 
 func (x *Schedule) Reset() {
 	*x = Schedule{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[4]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -717,7 +801,7 @@ func (x *Schedule) String() string {
 func (*Schedule) ProtoMessage() {}
 
 func (x *Schedule) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[4]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -730,7 +814,7 @@ func (x *Schedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schedule.ProtoReflect.Descriptor instead.
 func (*Schedule) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{4}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Schedule) GetCron() string {
@@ -774,7 +858,7 @@ type Binning struct {
 
 func (x *Binning) Reset() {
 	*x = Binning{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[5]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -786,7 +870,7 @@ func (x *Binning) String() string {
 func (*Binning) ProtoMessage() {}
 
 func (x *Binning) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[5]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -799,7 +883,7 @@ func (x *Binning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Binning.ProtoReflect.Descriptor instead.
 func (*Binning) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{5}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Binning) GetRule() string {
@@ -845,7 +929,7 @@ type Monitor struct {
 
 func (x *Monitor) Reset() {
 	*x = Monitor{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[6]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +941,7 @@ func (x *Monitor) String() string {
 func (*Monitor) ProtoMessage() {}
 
 func (x *Monitor) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[6]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +954,7 @@ func (x *Monitor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Monitor.ProtoReflect.Descriptor instead.
 func (*Monitor) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{6}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Monitor) GetName() string {
@@ -950,7 +1034,7 @@ type Persistence struct {
 
 func (x *Persistence) Reset() {
 	*x = Persistence{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[7]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -962,7 +1046,7 @@ func (x *Persistence) String() string {
 func (*Persistence) ProtoMessage() {}
 
 func (x *Persistence) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[7]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -975,7 +1059,7 @@ func (x *Persistence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Persistence.ProtoReflect.Descriptor instead.
 func (*Persistence) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{7}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Persistence) GetK() uint32 {
@@ -1010,7 +1094,7 @@ type Threshold struct {
 
 func (x *Threshold) Reset() {
 	*x = Threshold{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[8]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1022,7 +1106,7 @@ func (x *Threshold) String() string {
 func (*Threshold) ProtoMessage() {}
 
 func (x *Threshold) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[8]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1035,7 +1119,7 @@ func (x *Threshold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Threshold.ProtoReflect.Descriptor instead.
 func (*Threshold) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{8}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Threshold) GetKind() isThreshold_Kind {
@@ -1127,7 +1211,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[9]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1139,7 +1223,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[9]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1152,7 +1236,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{9}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Budget) GetPages() float64 {
@@ -1183,7 +1267,7 @@ type Deviations struct {
 
 func (x *Deviations) Reset() {
 	*x = Deviations{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[10]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1195,7 +1279,7 @@ func (x *Deviations) String() string {
 func (*Deviations) ProtoMessage() {}
 
 func (x *Deviations) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[10]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1208,7 +1292,7 @@ func (x *Deviations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deviations.ProtoReflect.Descriptor instead.
 func (*Deviations) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{10}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Deviations) GetSigmas() float64 {
@@ -1240,7 +1324,7 @@ type Chunks struct {
 
 func (x *Chunks) Reset() {
 	*x = Chunks{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[11]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1252,7 +1336,7 @@ func (x *Chunks) String() string {
 func (*Chunks) ProtoMessage() {}
 
 func (x *Chunks) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[11]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1265,7 +1349,7 @@ func (x *Chunks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunks.ProtoReflect.Descriptor instead.
 func (*Chunks) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{11}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Chunks) GetMean() float64 {
@@ -1316,7 +1400,7 @@ type FeatureProfile struct {
 
 func (x *FeatureProfile) Reset() {
 	*x = FeatureProfile{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[12]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1328,7 +1412,7 @@ func (x *FeatureProfile) String() string {
 func (*FeatureProfile) ProtoMessage() {}
 
 func (x *FeatureProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[12]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1341,7 +1425,7 @@ func (x *FeatureProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureProfile.ProtoReflect.Descriptor instead.
 func (*FeatureProfile) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{12}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FeatureProfile) GetName() string {
@@ -1428,7 +1512,7 @@ type Baseline struct {
 
 func (x *Baseline) Reset() {
 	*x = Baseline{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[13]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1440,7 +1524,7 @@ func (x *Baseline) String() string {
 func (*Baseline) ProtoMessage() {}
 
 func (x *Baseline) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[13]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1453,7 +1537,7 @@ func (x *Baseline) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Baseline.ProtoReflect.Descriptor instead.
 func (*Baseline) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{13}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Baseline) GetRows() uint64 {
@@ -1532,7 +1616,7 @@ type CreateProfileRequest struct {
 
 func (x *CreateProfileRequest) Reset() {
 	*x = CreateProfileRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[14]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1544,7 +1628,7 @@ func (x *CreateProfileRequest) String() string {
 func (*CreateProfileRequest) ProtoMessage() {}
 
 func (x *CreateProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[14]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1557,7 +1641,7 @@ func (x *CreateProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateProfileRequest.ProtoReflect.Descriptor instead.
 func (*CreateProfileRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{14}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CreateProfileRequest) GetProfile() *Profile {
@@ -1587,7 +1671,7 @@ type CreateProfileResponse struct {
 
 func (x *CreateProfileResponse) Reset() {
 	*x = CreateProfileResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[15]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +1683,7 @@ func (x *CreateProfileResponse) String() string {
 func (*CreateProfileResponse) ProtoMessage() {}
 
 func (x *CreateProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[15]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +1696,7 @@ func (x *CreateProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateProfileResponse.ProtoReflect.Descriptor instead.
 func (*CreateProfileResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{15}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CreateProfileResponse) GetProfile() *Profile {
@@ -1640,7 +1724,7 @@ type GetProfileRequest struct {
 
 func (x *GetProfileRequest) Reset() {
 	*x = GetProfileRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[16]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +1736,7 @@ func (x *GetProfileRequest) String() string {
 func (*GetProfileRequest) ProtoMessage() {}
 
 func (x *GetProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[16]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +1749,7 @@ func (x *GetProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProfileRequest.ProtoReflect.Descriptor instead.
 func (*GetProfileRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{16}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetProfileRequest) GetProfile() string {
@@ -1686,7 +1770,7 @@ type GetProfileResponse struct {
 
 func (x *GetProfileResponse) Reset() {
 	*x = GetProfileResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[17]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +1782,7 @@ func (x *GetProfileResponse) String() string {
 func (*GetProfileResponse) ProtoMessage() {}
 
 func (x *GetProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[17]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +1795,7 @@ func (x *GetProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProfileResponse.ProtoReflect.Descriptor instead.
 func (*GetProfileResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{17}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetProfileResponse) GetProfile() *Profile {
@@ -1736,7 +1820,7 @@ type ListProfilesRequest struct {
 
 func (x *ListProfilesRequest) Reset() {
 	*x = ListProfilesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[18]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1748,7 +1832,7 @@ func (x *ListProfilesRequest) String() string {
 func (*ListProfilesRequest) ProtoMessage() {}
 
 func (x *ListProfilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[18]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1761,7 +1845,7 @@ func (x *ListProfilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProfilesRequest.ProtoReflect.Descriptor instead.
 func (*ListProfilesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{18}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListProfilesRequest) GetSpace() string {
@@ -1798,7 +1882,7 @@ type ListProfilesResponse struct {
 
 func (x *ListProfilesResponse) Reset() {
 	*x = ListProfilesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[19]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1810,7 +1894,7 @@ func (x *ListProfilesResponse) String() string {
 func (*ListProfilesResponse) ProtoMessage() {}
 
 func (x *ListProfilesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[19]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1823,7 +1907,7 @@ func (x *ListProfilesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProfilesResponse.ProtoReflect.Descriptor instead.
 func (*ListProfilesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{19}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListProfilesResponse) GetProfiles() []*Profile {
@@ -1853,7 +1937,7 @@ type SetProfileActiveRequest struct {
 
 func (x *SetProfileActiveRequest) Reset() {
 	*x = SetProfileActiveRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[20]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1865,7 +1949,7 @@ func (x *SetProfileActiveRequest) String() string {
 func (*SetProfileActiveRequest) ProtoMessage() {}
 
 func (x *SetProfileActiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[20]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1878,7 +1962,7 @@ func (x *SetProfileActiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProfileActiveRequest.ProtoReflect.Descriptor instead.
 func (*SetProfileActiveRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{20}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SetProfileActiveRequest) GetProfile() string {
@@ -1906,7 +1990,7 @@ type SetProfileActiveResponse struct {
 
 func (x *SetProfileActiveResponse) Reset() {
 	*x = SetProfileActiveResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +2002,7 @@ func (x *SetProfileActiveResponse) String() string {
 func (*SetProfileActiveResponse) ProtoMessage() {}
 
 func (x *SetProfileActiveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +2015,7 @@ func (x *SetProfileActiveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProfileActiveResponse.ProtoReflect.Descriptor instead.
 func (*SetProfileActiveResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{21}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SetProfileActiveResponse) GetProfile() *Profile {
@@ -1958,7 +2042,7 @@ type EvaluateRequest struct {
 
 func (x *EvaluateRequest) Reset() {
 	*x = EvaluateRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1970,7 +2054,7 @@ func (x *EvaluateRequest) String() string {
 func (*EvaluateRequest) ProtoMessage() {}
 
 func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1983,7 +2067,7 @@ func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateRequest.ProtoReflect.Descriptor instead.
 func (*EvaluateRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{22}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *EvaluateRequest) GetProfile() string {
@@ -2025,7 +2109,7 @@ type EvaluateResponse struct {
 
 func (x *EvaluateResponse) Reset() {
 	*x = EvaluateResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2037,7 +2121,7 @@ func (x *EvaluateResponse) String() string {
 func (*EvaluateResponse) ProtoMessage() {}
 
 func (x *EvaluateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2050,7 +2134,7 @@ func (x *EvaluateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateResponse.ProtoReflect.Descriptor instead.
 func (*EvaluateResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{23}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *EvaluateResponse) GetEvaluation() *Evaluation {
@@ -2083,7 +2167,7 @@ type Evaluation struct {
 
 func (x *Evaluation) Reset() {
 	*x = Evaluation{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2095,7 +2179,7 @@ func (x *Evaluation) String() string {
 func (*Evaluation) ProtoMessage() {}
 
 func (x *Evaluation) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2108,7 +2192,7 @@ func (x *Evaluation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evaluation.ProtoReflect.Descriptor instead.
 func (*Evaluation) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{24}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Evaluation) GetProfile() string {
@@ -2211,7 +2295,7 @@ type Score struct {
 
 func (x *Score) Reset() {
 	*x = Score{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2223,7 +2307,7 @@ func (x *Score) String() string {
 func (*Score) ProtoMessage() {}
 
 func (x *Score) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2236,7 +2320,7 @@ func (x *Score) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Score.ProtoReflect.Descriptor instead.
 func (*Score) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{25}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Score) GetFeature() string {
@@ -2386,7 +2470,7 @@ type BinScore struct {
 
 func (x *BinScore) Reset() {
 	*x = BinScore{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2398,7 +2482,7 @@ func (x *BinScore) String() string {
 func (*BinScore) ProtoMessage() {}
 
 func (x *BinScore) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2411,7 +2495,7 @@ func (x *BinScore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BinScore.ProtoReflect.Descriptor instead.
 func (*BinScore) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{26}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *BinScore) GetLabel() string {
@@ -2471,7 +2555,7 @@ type Exemplar struct {
 
 func (x *Exemplar) Reset() {
 	*x = Exemplar{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2483,7 +2567,7 @@ func (x *Exemplar) String() string {
 func (*Exemplar) ProtoMessage() {}
 
 func (x *Exemplar) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2496,7 +2580,7 @@ func (x *Exemplar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exemplar.ProtoReflect.Descriptor instead.
 func (*Exemplar) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{27}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Exemplar) GetRecordId() string {
@@ -2535,7 +2619,7 @@ type ListScoresRequest struct {
 
 func (x *ListScoresRequest) Reset() {
 	*x = ListScoresRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2547,7 +2631,7 @@ func (x *ListScoresRequest) String() string {
 func (*ListScoresRequest) ProtoMessage() {}
 
 func (x *ListScoresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2560,7 +2644,7 @@ func (x *ListScoresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScoresRequest.ProtoReflect.Descriptor instead.
 func (*ListScoresRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{28}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListScoresRequest) GetProfile() string {
@@ -2597,7 +2681,7 @@ type ListScoresResponse struct {
 
 func (x *ListScoresResponse) Reset() {
 	*x = ListScoresResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2609,7 +2693,7 @@ func (x *ListScoresResponse) String() string {
 func (*ListScoresResponse) ProtoMessage() {}
 
 func (x *ListScoresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2622,7 +2706,7 @@ func (x *ListScoresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScoresResponse.ProtoReflect.Descriptor instead.
 func (*ListScoresResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{29}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListScoresResponse) GetEvaluations() []*Evaluation {
@@ -2663,7 +2747,7 @@ type QuerySeriesRequest struct {
 
 func (x *QuerySeriesRequest) Reset() {
 	*x = QuerySeriesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2675,7 +2759,7 @@ func (x *QuerySeriesRequest) String() string {
 func (*QuerySeriesRequest) ProtoMessage() {}
 
 func (x *QuerySeriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2688,7 +2772,7 @@ func (x *QuerySeriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySeriesRequest.ProtoReflect.Descriptor instead.
 func (*QuerySeriesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{30}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *QuerySeriesRequest) GetProfile() string {
@@ -2751,7 +2835,7 @@ type QuerySeriesResponse struct {
 
 func (x *QuerySeriesResponse) Reset() {
 	*x = QuerySeriesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2763,7 +2847,7 @@ func (x *QuerySeriesResponse) String() string {
 func (*QuerySeriesResponse) ProtoMessage() {}
 
 func (x *QuerySeriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2776,7 +2860,7 @@ func (x *QuerySeriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySeriesResponse.ProtoReflect.Descriptor instead.
 func (*QuerySeriesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{31}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *QuerySeriesResponse) GetSeries() []*Series {
@@ -2803,7 +2887,7 @@ type Series struct {
 
 func (x *Series) Reset() {
 	*x = Series{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2815,7 +2899,7 @@ func (x *Series) String() string {
 func (*Series) ProtoMessage() {}
 
 func (x *Series) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2828,7 +2912,7 @@ func (x *Series) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Series.ProtoReflect.Descriptor instead.
 func (*Series) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{32}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Series) GetMonitor() string {
@@ -2892,7 +2976,7 @@ type SeriesPoint struct {
 
 func (x *SeriesPoint) Reset() {
 	*x = SeriesPoint{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2904,7 +2988,7 @@ func (x *SeriesPoint) String() string {
 func (*SeriesPoint) ProtoMessage() {}
 
 func (x *SeriesPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2917,7 +3001,7 @@ func (x *SeriesPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeriesPoint.ProtoReflect.Descriptor instead.
 func (*SeriesPoint) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{33}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SeriesPoint) GetFirstSlot() *timestamppb.Timestamp {
@@ -3057,7 +3141,7 @@ type Alert struct {
 
 func (x *Alert) Reset() {
 	*x = Alert{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3069,7 +3153,7 @@ func (x *Alert) String() string {
 func (*Alert) ProtoMessage() {}
 
 func (x *Alert) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3082,7 +3166,7 @@ func (x *Alert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alert.ProtoReflect.Descriptor instead.
 func (*Alert) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{34}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Alert) GetId() string {
@@ -3249,7 +3333,7 @@ type ListAlertsRequest struct {
 
 func (x *ListAlertsRequest) Reset() {
 	*x = ListAlertsRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3261,7 +3345,7 @@ func (x *ListAlertsRequest) String() string {
 func (*ListAlertsRequest) ProtoMessage() {}
 
 func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3274,7 +3358,7 @@ func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsRequest.ProtoReflect.Descriptor instead.
 func (*ListAlertsRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{35}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListAlertsRequest) GetProfile() string {
@@ -3318,7 +3402,7 @@ type ListAlertsResponse struct {
 
 func (x *ListAlertsResponse) Reset() {
 	*x = ListAlertsResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3330,7 +3414,7 @@ func (x *ListAlertsResponse) String() string {
 func (*ListAlertsResponse) ProtoMessage() {}
 
 func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3343,7 +3427,7 @@ func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsResponse.ProtoReflect.Descriptor instead.
 func (*ListAlertsResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{36}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListAlertsResponse) GetAlerts() []*Alert {
@@ -3371,7 +3455,7 @@ type AcknowledgeAlertRequest struct {
 
 func (x *AcknowledgeAlertRequest) Reset() {
 	*x = AcknowledgeAlertRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3383,7 +3467,7 @@ func (x *AcknowledgeAlertRequest) String() string {
 func (*AcknowledgeAlertRequest) ProtoMessage() {}
 
 func (x *AcknowledgeAlertRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3396,7 +3480,7 @@ func (x *AcknowledgeAlertRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlertRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlertRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{37}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AcknowledgeAlertRequest) GetId() string {
@@ -3417,7 +3501,7 @@ type AcknowledgeAlertResponse struct {
 
 func (x *AcknowledgeAlertResponse) Reset() {
 	*x = AcknowledgeAlertResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3429,7 +3513,7 @@ func (x *AcknowledgeAlertResponse) String() string {
 func (*AcknowledgeAlertResponse) ProtoMessage() {}
 
 func (x *AcknowledgeAlertResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3442,7 +3526,7 @@ func (x *AcknowledgeAlertResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlertResponse.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlertResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{38}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AcknowledgeAlertResponse) GetAlert() *Alert {
@@ -3456,7 +3540,7 @@ var File_driftmesh_drift_v1_drift_proto protoreflect.FileDescriptor
 
 const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\n" +
-	"\x1edriftmesh/drift/v1/drift.proto\x12\x12driftmesh.drift.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8c\x05\n" +
+	"\x1edriftmesh/drift/v1/drift.proto\x12\x12driftmesh.drift.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x05\n" +
 	"\aProfile\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x14\n" +
 	"\x05space\x18\x02 \x01(\tR\x05space\x12\x12\n" +
@@ -3473,10 +3557,21 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"correction\x127\n" +
 	"\bmonitors\x18\x10 \x03(\v2\x1b.driftmesh.drift.v1.MonitorR\bmonitors\x125\n" +
 	"\abinning\x18\x11 \x01(\v2\x1b.driftmesh.drift.v1.BinningR\abinning\x125\n" +
-	"\aoutcome\x18\x12 \x01(\v2\x1b.driftmesh.drift.v1.OutcomeR\aoutcomeJ\x04\b\a\x10\bJ\x04\b\b\x10\tJ\x04\b\t\x10\n" +
+	"\aoutcome\x18\x12 \x01(\v2\x1b.driftmesh.drift.v1.OutcomeR\aoutcome\x122\n" +
+	"\x06source\x18\x13 \x01(\v2\x1a.driftmesh.drift.v1.SourceR\x06sourceJ\x04\b\a\x10\bJ\x04\b\b\x10\tJ\x04\b\t\x10\n" +
 	"J\x04\b\n" +
 	"\x10\vJ\x04\b\r\x10\x0eR\x0fon_window_closeR\tthresholdR\n" +
-	"min_sampleR\blookback\"\xb1\x01\n" +
+	"min_sampleR\blookback\"\xdf\x01\n" +
+	"\x06Source\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1c\n" +
+	"\toperation\x18\x02 \x01(\tR\toperation\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12J\n" +
+	"\n" +
+	"attributes\x18\x04 \x03(\v2*.driftmesh.drift.v1.Source.AttributesEntryR\n" +
+	"attributes\x1a=\n" +
+	"\x0fAttributesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb1\x01\n" +
 	"\aOutcome\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12\x1e\n" +
 	"\n" +
@@ -3794,135 +3889,139 @@ func file_driftmesh_drift_v1_drift_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_drift_v1_drift_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_driftmesh_drift_v1_drift_proto_goTypes = []any{
 	(Correction)(0),                  // 0: driftmesh.drift.v1.Correction
 	(Severity)(0),                    // 1: driftmesh.drift.v1.Severity
 	(FeatureKind)(0),                 // 2: driftmesh.drift.v1.FeatureKind
 	(Verdict)(0),                     // 3: driftmesh.drift.v1.Verdict
 	(*Profile)(nil),                  // 4: driftmesh.drift.v1.Profile
-	(*Outcome)(nil),                  // 5: driftmesh.drift.v1.Outcome
-	(*Comparison)(nil),               // 6: driftmesh.drift.v1.Comparison
-	(*Spread)(nil),                   // 7: driftmesh.drift.v1.Spread
-	(*Schedule)(nil),                 // 8: driftmesh.drift.v1.Schedule
-	(*Binning)(nil),                  // 9: driftmesh.drift.v1.Binning
-	(*Monitor)(nil),                  // 10: driftmesh.drift.v1.Monitor
-	(*Persistence)(nil),              // 11: driftmesh.drift.v1.Persistence
-	(*Threshold)(nil),                // 12: driftmesh.drift.v1.Threshold
-	(*Budget)(nil),                   // 13: driftmesh.drift.v1.Budget
-	(*Deviations)(nil),               // 14: driftmesh.drift.v1.Deviations
-	(*Chunks)(nil),                   // 15: driftmesh.drift.v1.Chunks
-	(*FeatureProfile)(nil),           // 16: driftmesh.drift.v1.FeatureProfile
-	(*Baseline)(nil),                 // 17: driftmesh.drift.v1.Baseline
-	(*CreateProfileRequest)(nil),     // 18: driftmesh.drift.v1.CreateProfileRequest
-	(*CreateProfileResponse)(nil),    // 19: driftmesh.drift.v1.CreateProfileResponse
-	(*GetProfileRequest)(nil),        // 20: driftmesh.drift.v1.GetProfileRequest
-	(*GetProfileResponse)(nil),       // 21: driftmesh.drift.v1.GetProfileResponse
-	(*ListProfilesRequest)(nil),      // 22: driftmesh.drift.v1.ListProfilesRequest
-	(*ListProfilesResponse)(nil),     // 23: driftmesh.drift.v1.ListProfilesResponse
-	(*SetProfileActiveRequest)(nil),  // 24: driftmesh.drift.v1.SetProfileActiveRequest
-	(*SetProfileActiveResponse)(nil), // 25: driftmesh.drift.v1.SetProfileActiveResponse
-	(*EvaluateRequest)(nil),          // 26: driftmesh.drift.v1.EvaluateRequest
-	(*EvaluateResponse)(nil),         // 27: driftmesh.drift.v1.EvaluateResponse
-	(*Evaluation)(nil),               // 28: driftmesh.drift.v1.Evaluation
-	(*Score)(nil),                    // 29: driftmesh.drift.v1.Score
-	(*BinScore)(nil),                 // 30: driftmesh.drift.v1.BinScore
-	(*Exemplar)(nil),                 // 31: driftmesh.drift.v1.Exemplar
-	(*ListScoresRequest)(nil),        // 32: driftmesh.drift.v1.ListScoresRequest
-	(*ListScoresResponse)(nil),       // 33: driftmesh.drift.v1.ListScoresResponse
-	(*QuerySeriesRequest)(nil),       // 34: driftmesh.drift.v1.QuerySeriesRequest
-	(*QuerySeriesResponse)(nil),      // 35: driftmesh.drift.v1.QuerySeriesResponse
-	(*Series)(nil),                   // 36: driftmesh.drift.v1.Series
-	(*SeriesPoint)(nil),              // 37: driftmesh.drift.v1.SeriesPoint
-	(*Alert)(nil),                    // 38: driftmesh.drift.v1.Alert
-	(*ListAlertsRequest)(nil),        // 39: driftmesh.drift.v1.ListAlertsRequest
-	(*ListAlertsResponse)(nil),       // 40: driftmesh.drift.v1.ListAlertsResponse
-	(*AcknowledgeAlertRequest)(nil),  // 41: driftmesh.drift.v1.AcknowledgeAlertRequest
-	(*AcknowledgeAlertResponse)(nil), // 42: driftmesh.drift.v1.AcknowledgeAlertResponse
-	nil,                              // 43: driftmesh.drift.v1.Monitor.ParametersEntry
-	nil,                              // 44: driftmesh.drift.v1.Deviations.ChunksEntry
-	(*timestamppb.Timestamp)(nil),    // 45: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 46: google.protobuf.Duration
+	(*Source)(nil),                   // 5: driftmesh.drift.v1.Source
+	(*Outcome)(nil),                  // 6: driftmesh.drift.v1.Outcome
+	(*Comparison)(nil),               // 7: driftmesh.drift.v1.Comparison
+	(*Spread)(nil),                   // 8: driftmesh.drift.v1.Spread
+	(*Schedule)(nil),                 // 9: driftmesh.drift.v1.Schedule
+	(*Binning)(nil),                  // 10: driftmesh.drift.v1.Binning
+	(*Monitor)(nil),                  // 11: driftmesh.drift.v1.Monitor
+	(*Persistence)(nil),              // 12: driftmesh.drift.v1.Persistence
+	(*Threshold)(nil),                // 13: driftmesh.drift.v1.Threshold
+	(*Budget)(nil),                   // 14: driftmesh.drift.v1.Budget
+	(*Deviations)(nil),               // 15: driftmesh.drift.v1.Deviations
+	(*Chunks)(nil),                   // 16: driftmesh.drift.v1.Chunks
+	(*FeatureProfile)(nil),           // 17: driftmesh.drift.v1.FeatureProfile
+	(*Baseline)(nil),                 // 18: driftmesh.drift.v1.Baseline
+	(*CreateProfileRequest)(nil),     // 19: driftmesh.drift.v1.CreateProfileRequest
+	(*CreateProfileResponse)(nil),    // 20: driftmesh.drift.v1.CreateProfileResponse
+	(*GetProfileRequest)(nil),        // 21: driftmesh.drift.v1.GetProfileRequest
+	(*GetProfileResponse)(nil),       // 22: driftmesh.drift.v1.GetProfileResponse
+	(*ListProfilesRequest)(nil),      // 23: driftmesh.drift.v1.ListProfilesRequest
+	(*ListProfilesResponse)(nil),     // 24: driftmesh.drift.v1.ListProfilesResponse
+	(*SetProfileActiveRequest)(nil),  // 25: driftmesh.drift.v1.SetProfileActiveRequest
+	(*SetProfileActiveResponse)(nil), // 26: driftmesh.drift.v1.SetProfileActiveResponse
+	(*EvaluateRequest)(nil),          // 27: driftmesh.drift.v1.EvaluateRequest
+	(*EvaluateResponse)(nil),         // 28: driftmesh.drift.v1.EvaluateResponse
+	(*Evaluation)(nil),               // 29: driftmesh.drift.v1.Evaluation
+	(*Score)(nil),                    // 30: driftmesh.drift.v1.Score
+	(*BinScore)(nil),                 // 31: driftmesh.drift.v1.BinScore
+	(*Exemplar)(nil),                 // 32: driftmesh.drift.v1.Exemplar
+	(*ListScoresRequest)(nil),        // 33: driftmesh.drift.v1.ListScoresRequest
+	(*ListScoresResponse)(nil),       // 34: driftmesh.drift.v1.ListScoresResponse
+	(*QuerySeriesRequest)(nil),       // 35: driftmesh.drift.v1.QuerySeriesRequest
+	(*QuerySeriesResponse)(nil),      // 36: driftmesh.drift.v1.QuerySeriesResponse
+	(*Series)(nil),                   // 37: driftmesh.drift.v1.Series
+	(*SeriesPoint)(nil),              // 38: driftmesh.drift.v1.SeriesPoint
+	(*Alert)(nil),                    // 39: driftmesh.drift.v1.Alert
+	(*ListAlertsRequest)(nil),        // 40: driftmesh.drift.v1.ListAlertsRequest
+	(*ListAlertsResponse)(nil),       // 41: driftmesh.drift.v1.ListAlertsResponse
+	(*AcknowledgeAlertRequest)(nil),  // 42: driftmesh.drift.v1.AcknowledgeAlertRequest
+	(*AcknowledgeAlertResponse)(nil), // 43: driftmesh.drift.v1.AcknowledgeAlertResponse
+	nil,                              // 44: driftmesh.drift.v1.Source.AttributesEntry
+	nil,                              // 45: driftmesh.drift.v1.Monitor.ParametersEntry
+	nil,                              // 46: driftmesh.drift.v1.Deviations.ChunksEntry
+	(*timestamppb.Timestamp)(nil),    // 47: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 48: google.protobuf.Duration
 }
 var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
-	45, // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
-	16, // 1: driftmesh.drift.v1.Profile.features:type_name -> driftmesh.drift.v1.FeatureProfile
-	8,  // 2: driftmesh.drift.v1.Profile.schedule:type_name -> driftmesh.drift.v1.Schedule
+	47, // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
+	17, // 1: driftmesh.drift.v1.Profile.features:type_name -> driftmesh.drift.v1.FeatureProfile
+	9,  // 2: driftmesh.drift.v1.Profile.schedule:type_name -> driftmesh.drift.v1.Schedule
 	0,  // 3: driftmesh.drift.v1.Profile.correction:type_name -> driftmesh.drift.v1.Correction
-	10, // 4: driftmesh.drift.v1.Profile.monitors:type_name -> driftmesh.drift.v1.Monitor
-	9,  // 5: driftmesh.drift.v1.Profile.binning:type_name -> driftmesh.drift.v1.Binning
-	5,  // 6: driftmesh.drift.v1.Profile.outcome:type_name -> driftmesh.drift.v1.Outcome
-	6,  // 7: driftmesh.drift.v1.Outcome.reference:type_name -> driftmesh.drift.v1.Comparison
-	7,  // 8: driftmesh.drift.v1.Comparison.absolute:type_name -> driftmesh.drift.v1.Spread
-	7,  // 9: driftmesh.drift.v1.Comparison.squared:type_name -> driftmesh.drift.v1.Spread
-	46, // 10: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
-	43, // 11: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
-	12, // 12: driftmesh.drift.v1.Monitor.threshold:type_name -> driftmesh.drift.v1.Threshold
-	11, // 13: driftmesh.drift.v1.Monitor.persistence:type_name -> driftmesh.drift.v1.Persistence
-	1,  // 14: driftmesh.drift.v1.Monitor.severity:type_name -> driftmesh.drift.v1.Severity
-	13, // 15: driftmesh.drift.v1.Threshold.budget:type_name -> driftmesh.drift.v1.Budget
-	14, // 16: driftmesh.drift.v1.Threshold.deviations:type_name -> driftmesh.drift.v1.Deviations
-	44, // 17: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
-	2,  // 18: driftmesh.drift.v1.FeatureProfile.kind:type_name -> driftmesh.drift.v1.FeatureKind
-	17, // 19: driftmesh.drift.v1.FeatureProfile.baseline:type_name -> driftmesh.drift.v1.Baseline
-	4,  // 20: driftmesh.drift.v1.CreateProfileRequest.profile:type_name -> driftmesh.drift.v1.Profile
-	4,  // 21: driftmesh.drift.v1.CreateProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	4,  // 22: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	4,  // 23: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
-	4,  // 24: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	45, // 25: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
-	45, // 26: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
-	28, // 27: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	45, // 28: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
-	45, // 29: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
-	29, // 30: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
-	45, // 31: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
-	3,  // 32: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
-	30, // 33: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
-	30, // 34: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
-	31, // 35: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
-	28, // 36: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
-	45, // 37: driftmesh.drift.v1.QuerySeriesRequest.start_time:type_name -> google.protobuf.Timestamp
-	45, // 38: driftmesh.drift.v1.QuerySeriesRequest.end_time:type_name -> google.protobuf.Timestamp
-	36, // 39: driftmesh.drift.v1.QuerySeriesResponse.series:type_name -> driftmesh.drift.v1.Series
-	37, // 40: driftmesh.drift.v1.Series.points:type_name -> driftmesh.drift.v1.SeriesPoint
-	45, // 41: driftmesh.drift.v1.SeriesPoint.first_slot:type_name -> google.protobuf.Timestamp
-	45, // 42: driftmesh.drift.v1.SeriesPoint.last_slot:type_name -> google.protobuf.Timestamp
-	3,  // 43: driftmesh.drift.v1.SeriesPoint.verdict:type_name -> driftmesh.drift.v1.Verdict
-	45, // 44: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
-	45, // 45: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
-	45, // 46: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
-	45, // 47: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
-	45, // 48: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
-	45, // 49: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
-	1,  // 50: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
-	29, // 51: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
-	38, // 52: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
-	38, // 53: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
-	15, // 54: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
-	18, // 55: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
-	20, // 56: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
-	22, // 57: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
-	24, // 58: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
-	26, // 59: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
-	32, // 60: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
-	34, // 61: driftmesh.drift.v1.DriftService.QuerySeries:input_type -> driftmesh.drift.v1.QuerySeriesRequest
-	39, // 62: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
-	41, // 63: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
-	19, // 64: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
-	21, // 65: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
-	23, // 66: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
-	25, // 67: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
-	27, // 68: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
-	33, // 69: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
-	35, // 70: driftmesh.drift.v1.DriftService.QuerySeries:output_type -> driftmesh.drift.v1.QuerySeriesResponse
-	40, // 71: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
-	42, // 72: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
-	64, // [64:73] is the sub-list for method output_type
-	55, // [55:64] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	11, // 4: driftmesh.drift.v1.Profile.monitors:type_name -> driftmesh.drift.v1.Monitor
+	10, // 5: driftmesh.drift.v1.Profile.binning:type_name -> driftmesh.drift.v1.Binning
+	6,  // 6: driftmesh.drift.v1.Profile.outcome:type_name -> driftmesh.drift.v1.Outcome
+	5,  // 7: driftmesh.drift.v1.Profile.source:type_name -> driftmesh.drift.v1.Source
+	44, // 8: driftmesh.drift.v1.Source.attributes:type_name -> driftmesh.drift.v1.Source.AttributesEntry
+	7,  // 9: driftmesh.drift.v1.Outcome.reference:type_name -> driftmesh.drift.v1.Comparison
+	8,  // 10: driftmesh.drift.v1.Comparison.absolute:type_name -> driftmesh.drift.v1.Spread
+	8,  // 11: driftmesh.drift.v1.Comparison.squared:type_name -> driftmesh.drift.v1.Spread
+	48, // 12: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
+	45, // 13: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
+	13, // 14: driftmesh.drift.v1.Monitor.threshold:type_name -> driftmesh.drift.v1.Threshold
+	12, // 15: driftmesh.drift.v1.Monitor.persistence:type_name -> driftmesh.drift.v1.Persistence
+	1,  // 16: driftmesh.drift.v1.Monitor.severity:type_name -> driftmesh.drift.v1.Severity
+	14, // 17: driftmesh.drift.v1.Threshold.budget:type_name -> driftmesh.drift.v1.Budget
+	15, // 18: driftmesh.drift.v1.Threshold.deviations:type_name -> driftmesh.drift.v1.Deviations
+	46, // 19: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
+	2,  // 20: driftmesh.drift.v1.FeatureProfile.kind:type_name -> driftmesh.drift.v1.FeatureKind
+	18, // 21: driftmesh.drift.v1.FeatureProfile.baseline:type_name -> driftmesh.drift.v1.Baseline
+	4,  // 22: driftmesh.drift.v1.CreateProfileRequest.profile:type_name -> driftmesh.drift.v1.Profile
+	4,  // 23: driftmesh.drift.v1.CreateProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	4,  // 24: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	4,  // 25: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
+	4,  // 26: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	47, // 27: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
+	47, // 28: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
+	29, // 29: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	47, // 30: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
+	47, // 31: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
+	30, // 32: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
+	47, // 33: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
+	3,  // 34: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
+	31, // 35: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
+	31, // 36: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
+	32, // 37: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
+	29, // 38: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
+	47, // 39: driftmesh.drift.v1.QuerySeriesRequest.start_time:type_name -> google.protobuf.Timestamp
+	47, // 40: driftmesh.drift.v1.QuerySeriesRequest.end_time:type_name -> google.protobuf.Timestamp
+	37, // 41: driftmesh.drift.v1.QuerySeriesResponse.series:type_name -> driftmesh.drift.v1.Series
+	38, // 42: driftmesh.drift.v1.Series.points:type_name -> driftmesh.drift.v1.SeriesPoint
+	47, // 43: driftmesh.drift.v1.SeriesPoint.first_slot:type_name -> google.protobuf.Timestamp
+	47, // 44: driftmesh.drift.v1.SeriesPoint.last_slot:type_name -> google.protobuf.Timestamp
+	3,  // 45: driftmesh.drift.v1.SeriesPoint.verdict:type_name -> driftmesh.drift.v1.Verdict
+	47, // 46: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
+	47, // 47: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
+	47, // 48: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
+	47, // 49: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
+	47, // 50: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
+	47, // 51: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
+	1,  // 52: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
+	30, // 53: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
+	39, // 54: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
+	39, // 55: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
+	16, // 56: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
+	19, // 57: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
+	21, // 58: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
+	23, // 59: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
+	25, // 60: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
+	27, // 61: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
+	33, // 62: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
+	35, // 63: driftmesh.drift.v1.DriftService.QuerySeries:input_type -> driftmesh.drift.v1.QuerySeriesRequest
+	40, // 64: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
+	42, // 65: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
+	20, // 66: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
+	22, // 67: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
+	24, // 68: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
+	26, // 69: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
+	28, // 70: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
+	34, // 71: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
+	36, // 72: driftmesh.drift.v1.DriftService.QuerySeries:output_type -> driftmesh.drift.v1.QuerySeriesResponse
+	41, // 73: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
+	43, // 74: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
+	66, // [66:75] is the sub-list for method output_type
+	57, // [57:66] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_drift_v1_drift_proto_init() }
@@ -3930,21 +4029,21 @@ func file_driftmesh_drift_v1_drift_proto_init() {
 	if File_driftmesh_drift_v1_drift_proto != nil {
 		return
 	}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[8].OneofWrappers = []any{
+	file_driftmesh_drift_v1_drift_proto_msgTypes[9].OneofWrappers = []any{
 		(*Threshold_Fixed)(nil),
 		(*Threshold_Significance)(nil),
 		(*Threshold_Budget)(nil),
 		(*Threshold_Deviations)(nil),
 	}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[25].OneofWrappers = []any{}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[33].OneofWrappers = []any{}
+	file_driftmesh_drift_v1_drift_proto_msgTypes[26].OneofWrappers = []any{}
+	file_driftmesh_drift_v1_drift_proto_msgTypes[34].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_drift_v1_drift_proto_rawDesc), len(file_driftmesh_drift_v1_drift_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   41,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

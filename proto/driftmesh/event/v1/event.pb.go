@@ -390,6 +390,108 @@ func (x *WindowsTouched) GetMinutes() []int64 {
 	return nil
 }
 
+// SpansTouched is a value of a message on the topic windows: which minutes of
+// which services have new spans. The tenant stands in the header.
+type SpansTouched struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Each once.
+	Services      []*ServiceMinutes `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpansTouched) Reset() {
+	*x = SpansTouched{}
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpansTouched) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpansTouched) ProtoMessage() {}
+
+func (x *SpansTouched) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpansTouched.ProtoReflect.Descriptor instead.
+func (*SpansTouched) Descriptor() ([]byte, []int) {
+	return file_driftmesh_event_v1_event_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SpansTouched) GetServices() []*ServiceMinutes {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+// ServiceMinutes is a service and minutes in which spans of it began.
+type ServiceMinutes struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// service.name of the resource.
+	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// As minutes since 1970 in UTC; each once, ascending.
+	Minutes       []int64 `protobuf:"varint,2,rep,packed,name=minutes,proto3" json:"minutes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceMinutes) Reset() {
+	*x = ServiceMinutes{}
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceMinutes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceMinutes) ProtoMessage() {}
+
+func (x *ServiceMinutes) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceMinutes.ProtoReflect.Descriptor instead.
+func (*ServiceMinutes) Descriptor() ([]byte, []int) {
+	return file_driftmesh_event_v1_event_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ServiceMinutes) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *ServiceMinutes) GetMinutes() []int64 {
+	if x != nil {
+		return x.Minutes
+	}
+	return nil
+}
+
 // AlertEvent is the value of a message on the topic alerts.
 type AlertEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -445,7 +547,7 @@ type AlertEvent struct {
 
 func (x *AlertEvent) Reset() {
 	*x = AlertEvent{}
-	mi := &file_driftmesh_event_v1_event_proto_msgTypes[5]
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -457,7 +559,7 @@ func (x *AlertEvent) String() string {
 func (*AlertEvent) ProtoMessage() {}
 
 func (x *AlertEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_event_v1_event_proto_msgTypes[5]
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -470,7 +572,7 @@ func (x *AlertEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertEvent.ProtoReflect.Descriptor instead.
 func (*AlertEvent) Descriptor() ([]byte, []int) {
-	return file_driftmesh_event_v1_event_proto_rawDescGZIP(), []int{5}
+	return file_driftmesh_event_v1_event_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *AlertEvent) GetAlertId() string {
@@ -649,7 +751,7 @@ type BinShare struct {
 
 func (x *BinShare) Reset() {
 	*x = BinShare{}
-	mi := &file_driftmesh_event_v1_event_proto_msgTypes[6]
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -661,7 +763,7 @@ func (x *BinShare) String() string {
 func (*BinShare) ProtoMessage() {}
 
 func (x *BinShare) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_event_v1_event_proto_msgTypes[6]
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -674,7 +776,7 @@ func (x *BinShare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BinShare.ProtoReflect.Descriptor instead.
 func (*BinShare) Descriptor() ([]byte, []int) {
-	return file_driftmesh_event_v1_event_proto_rawDescGZIP(), []int{6}
+	return file_driftmesh_event_v1_event_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BinShare) GetLabel() string {
@@ -726,7 +828,7 @@ type MovedFeature struct {
 
 func (x *MovedFeature) Reset() {
 	*x = MovedFeature{}
-	mi := &file_driftmesh_event_v1_event_proto_msgTypes[7]
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -738,7 +840,7 @@ func (x *MovedFeature) String() string {
 func (*MovedFeature) ProtoMessage() {}
 
 func (x *MovedFeature) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_event_v1_event_proto_msgTypes[7]
+	mi := &file_driftmesh_event_v1_event_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -751,7 +853,7 @@ func (x *MovedFeature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MovedFeature.ProtoReflect.Descriptor instead.
 func (*MovedFeature) Descriptor() ([]byte, []int) {
-	return file_driftmesh_event_v1_event_proto_rawDescGZIP(), []int{7}
+	return file_driftmesh_event_v1_event_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *MovedFeature) GetFeature() string {
@@ -841,6 +943,11 @@ const file_driftmesh_event_v1_event_proto_rawDesc = "" +
 	"\x05items\x18\x03 \x01(\x04R\x05items\"D\n" +
 	"\x0eWindowsTouched\x12\x18\n" +
 	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x18\n" +
+	"\aminutes\x18\x02 \x03(\x03R\aminutes\"N\n" +
+	"\fSpansTouched\x12>\n" +
+	"\bservices\x18\x01 \x03(\v2\".driftmesh.event.v1.ServiceMinutesR\bservices\"D\n" +
+	"\x0eServiceMinutes\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x18\n" +
 	"\aminutes\x18\x02 \x03(\x03R\aminutes\"\xd5\x06\n" +
 	"\n" +
 	"AlertEvent\x12\x19\n" +
@@ -908,7 +1015,7 @@ func file_driftmesh_event_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_event_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_driftmesh_event_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_driftmesh_event_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_driftmesh_event_v1_event_proto_goTypes = []any{
 	(AlertChange)(0),              // 0: driftmesh.event.v1.AlertChange
 	(*RecordBatch)(nil),           // 1: driftmesh.event.v1.RecordBatch
@@ -916,31 +1023,34 @@ var file_driftmesh_event_v1_event_proto_goTypes = []any{
 	(*ReceiptAccount)(nil),        // 3: driftmesh.event.v1.ReceiptAccount
 	(*ReceiptLane)(nil),           // 4: driftmesh.event.v1.ReceiptLane
 	(*WindowsTouched)(nil),        // 5: driftmesh.event.v1.WindowsTouched
-	(*AlertEvent)(nil),            // 6: driftmesh.event.v1.AlertEvent
-	(*BinShare)(nil),              // 7: driftmesh.event.v1.BinShare
-	(*MovedFeature)(nil),          // 8: driftmesh.event.v1.MovedFeature
-	nil,                           // 9: driftmesh.event.v1.ReceiptAccount.RejectedEntry
-	(*v1.Record)(nil),             // 10: driftmesh.ingest.v1.Record
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*SpansTouched)(nil),          // 6: driftmesh.event.v1.SpansTouched
+	(*ServiceMinutes)(nil),        // 7: driftmesh.event.v1.ServiceMinutes
+	(*AlertEvent)(nil),            // 8: driftmesh.event.v1.AlertEvent
+	(*BinShare)(nil),              // 9: driftmesh.event.v1.BinShare
+	(*MovedFeature)(nil),          // 10: driftmesh.event.v1.MovedFeature
+	nil,                           // 11: driftmesh.event.v1.ReceiptAccount.RejectedEntry
+	(*v1.Record)(nil),             // 12: driftmesh.ingest.v1.Record
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
 }
 var file_driftmesh_event_v1_event_proto_depIdxs = []int32{
-	10, // 0: driftmesh.event.v1.RecordBatch.records:type_name -> driftmesh.ingest.v1.Record
+	12, // 0: driftmesh.event.v1.RecordBatch.records:type_name -> driftmesh.ingest.v1.Record
 	3,  // 1: driftmesh.event.v1.Receipt.accounts:type_name -> driftmesh.event.v1.ReceiptAccount
-	9,  // 2: driftmesh.event.v1.ReceiptAccount.rejected:type_name -> driftmesh.event.v1.ReceiptAccount.RejectedEntry
+	11, // 2: driftmesh.event.v1.ReceiptAccount.rejected:type_name -> driftmesh.event.v1.ReceiptAccount.RejectedEntry
 	4,  // 3: driftmesh.event.v1.ReceiptAccount.lanes:type_name -> driftmesh.event.v1.ReceiptLane
-	0,  // 4: driftmesh.event.v1.AlertEvent.change:type_name -> driftmesh.event.v1.AlertChange
-	11, // 5: driftmesh.event.v1.AlertEvent.time:type_name -> google.protobuf.Timestamp
-	11, // 6: driftmesh.event.v1.AlertEvent.range_start:type_name -> google.protobuf.Timestamp
-	11, // 7: driftmesh.event.v1.AlertEvent.range_end:type_name -> google.protobuf.Timestamp
-	8,  // 8: driftmesh.event.v1.AlertEvent.moved:type_name -> driftmesh.event.v1.MovedFeature
-	11, // 9: driftmesh.event.v1.AlertEvent.raise_time:type_name -> google.protobuf.Timestamp
-	7,  // 10: driftmesh.event.v1.MovedFeature.bins:type_name -> driftmesh.event.v1.BinShare
-	7,  // 11: driftmesh.event.v1.MovedFeature.states:type_name -> driftmesh.event.v1.BinShare
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	7,  // 4: driftmesh.event.v1.SpansTouched.services:type_name -> driftmesh.event.v1.ServiceMinutes
+	0,  // 5: driftmesh.event.v1.AlertEvent.change:type_name -> driftmesh.event.v1.AlertChange
+	13, // 6: driftmesh.event.v1.AlertEvent.time:type_name -> google.protobuf.Timestamp
+	13, // 7: driftmesh.event.v1.AlertEvent.range_start:type_name -> google.protobuf.Timestamp
+	13, // 8: driftmesh.event.v1.AlertEvent.range_end:type_name -> google.protobuf.Timestamp
+	10, // 9: driftmesh.event.v1.AlertEvent.moved:type_name -> driftmesh.event.v1.MovedFeature
+	13, // 10: driftmesh.event.v1.AlertEvent.raise_time:type_name -> google.protobuf.Timestamp
+	9,  // 11: driftmesh.event.v1.MovedFeature.bins:type_name -> driftmesh.event.v1.BinShare
+	9,  // 12: driftmesh.event.v1.MovedFeature.states:type_name -> driftmesh.event.v1.BinShare
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_event_v1_event_proto_init() }
@@ -948,14 +1058,14 @@ func file_driftmesh_event_v1_event_proto_init() {
 	if File_driftmesh_event_v1_event_proto != nil {
 		return
 	}
-	file_driftmesh_event_v1_event_proto_msgTypes[7].OneofWrappers = []any{}
+	file_driftmesh_event_v1_event_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_event_v1_event_proto_rawDesc), len(file_driftmesh_event_v1_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

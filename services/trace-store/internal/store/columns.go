@@ -24,6 +24,8 @@ type Columns struct {
 	scope, scopeName, scopeVersion *dict
 	scopePairs                     *dict
 	operations                     map[operation]struct{}
+	minutes                        map[minute]struct{}
+	lastMinute                     minute // the one noted before
 	events                         eventColumns
 	links                          linkColumns
 	tags                           *array[*words]
@@ -57,7 +59,8 @@ func NewColumns() *Columns {
 		resource: newDict(), resourcePairs: newDict(),
 		scope: newDict(), scopeName: newDict(), scopeVersion: newDict(), scopePairs: newDict(),
 		operations: map[operation]struct{}{},
-		events:     eventColumns{time: newArray(newDateTime()), name: newArray(newDict()), attrs: newArray(newAttributes())},
+		minutes:    map[minute]struct{}{}, lastMinute: minute{at: -1},
+		events: eventColumns{time: newArray(newDateTime()), name: newArray(newDict()), attrs: newArray(newAttributes())},
 		links: linkColumns{
 			traceID: newArray(&texts{}), spanID: newArray(&texts{}), state: newArray(&texts{}), attrs: newArray(newAttributes()),
 		},
@@ -122,6 +125,8 @@ func (c *Columns) Reset() {
 		col.reset()
 	}
 	clear(c.operations)
+	clear(c.minutes)
+	c.lastMinute = minute{at: -1}
 	c.rows = 0
 	c.block++
 }
@@ -157,6 +162,7 @@ func (c *Columns) append(o *origin, res, scope *group, s *span) {
 	c.appendLinks(s)
 	c.appendTags(res, scope, s)
 	c.noteOperation(s.kind)
+	c.noteMinute(s.start)
 }
 
 const noHint = ^uint32(0)

@@ -42,6 +42,9 @@ type WriterConfig struct {
 	// Step, if set, names a part of the work for tracing and returns the function
 	// that ends it; see runner.Step.
 	Step func(ctx context.Context, name string) (context.Context, func(error))
+	// Announce, if set, tells others which minutes of which services have new
+	// spans, once these are stored. Its error is one of the write.
+	Announce func(ctx context.Context, touched []Touch) error
 	// Flushed, if set, is told of every block of spans that was stored. It is
 	// called by the goroutine that wrote it.
 	Flushed func(rows, bytes int, took time.Duration)
@@ -144,6 +147,11 @@ func (w *Writer) flush(ctx context.Context, cols *Columns) error {
 	// What lists offer is there: after the spans.
 	if err := w.writeOperations(ctx, cols); err != nil {
 		return err
+	}
+	if w.cfg.Announce != nil {
+		if err := w.cfg.Announce(ctx, cols.Touched()); err != nil {
+			return err
+		}
 	}
 	if w.cfg.Flushed != nil {
 		w.cfg.Flushed(rows, cols.Size(), time.Since(start))
