@@ -72,7 +72,7 @@ func NewBuilder(columns []string, opts Options) (*Builder, error) {
 	p := &Profile{
 		Space: opts.Space, Name: opts.Name, Version: opts.Version,
 		Binning: opts.Binning, Schedule: opts.Schedule, Correction: opts.Correction, Monitors: slices.Clone(opts.Monitors),
-		Source: opts.Source,
+		Source:   opts.Source,
 		Features: make([]Feature, 0, len(columns)),
 	}
 	p.FillDefaults()

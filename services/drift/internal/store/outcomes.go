@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/big"
+	"strings"
 
 	"github.com/driftmesh/driftmesh/internal/exact"
 	"github.com/driftmesh/driftmesh/services/drift/internal/score"
@@ -16,8 +17,9 @@ const ofRange = ` FROM outcome_cells FINAL WHERE Tenant = {tenant:String} AND Pr
 func (c *Cells) Outcomes(ctx context.Context, r Range) (*score.Outcomes, error) {
 	out := &score.Outcomes{Absolute: exact.NewMoments(2), Squared: exact.NewMoments(2)}
 	var counts []uint64
-	err := c.db.QueryRow(ctx, "SELECT sumForEach(Counts), sumForEach(Positives), sumForEach(Negatives)"+ofRange, r.args()...).
-		Scan(&counts, &out.Positives, &out.Negatives)
+	var errors uint64
+	err := c.db.QueryRow(ctx, "SELECT sumForEach(Counts), sumForEach(Positives), sumForEach(Negatives), sum(Errors)"+ofRange, r.args()...).
+		Scan(&counts, &out.Positives, &out.Negatives, &errors)
 	if err != nil {
 		return nil, fmt.Errorf("sum outcomes: %w", err)
 	}
@@ -27,30 +29,31 @@ func (c *Cells) Outcomes(ctx context.Context, r Range) (*score.Outcomes, error) 
 		}
 	}
 	for column, to := range map[string]*exact.Moments{"Absolute": out.Absolute, "Squared": out.Squared} {
-		if err := c.moments(ctx, r, column, to); err != nil {
+		if err := c.errors(ctx, r, column, errors, to); err != nil {
 			return nil, fmt.Errorf("sum outcomes: %w", err)
 		}
 	}
 	return out, nil
 }
 
-// moments adds up exact sums of a column.
-func (c *Cells) moments(ctx context.Context, r Range, column string, to *exact.Moments) error {
-	rows, err := c.db.Query(ctx, "SELECT sums.1 AS bucket, sum(sums.2), sum(toInt256(sums.3)), sum(sums.4) FROM (SELECT arrayJoin("+column+") AS sums"+
-		ofRange+") GROUP BY bucket", r.args()...)
+// errors adds up the exact sums of n errors.
+func (c *Cells) errors(ctx context.Context, r Range, column string, n uint64, to *exact.Moments) error {
+	if err := to.AddBucket(0, n, new(big.Int), new(big.Int)); err != nil || n == 0 { // zeros are in no bucket
+		return err
+	}
+	rows, err := c.db.Query(ctx, strings.ReplaceAll(`SELECT row.1 AS bucket, sum(toInt256(row.2)), sum(row.3)
+		FROM (SELECT arrayJoin(arrayZip($Buckets, $Sums, $Squares)) AS row`+ofRange+") GROUP BY bucket", "$", column), r.args()...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	sums := exact.SQLOf("x", to.Order())
 	for rows.Next() {
 		var bucket uint16
-		var n uint64
-		var ones, twos big.Int
-		if err := rows.Scan(&bucket, &n, &ones, &twos); err != nil {
+		var sum, square big.Int
+		if err := rows.Scan(&bucket, &sum, &square); err != nil {
 			return err
 		}
-		if err := sums.Read(to, int(bucket), n, []*big.Int{&ones, &twos}); err != nil {
+		if err := to.AddBucket(int(bucket), 0, &sum, &square); err != nil {
 			return err
 		}
 	}

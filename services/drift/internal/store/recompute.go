@@ -82,7 +82,7 @@ func (c *Cells) Recompute(ctx context.Context, s *window.Statements, minutes []i
 
 // count reads the rows of windows and writes their cells.
 func (c *Cells) count(ctx context.Context, s *window.Statements, minutes []int64) error {
-	tally, rows := s.Tally(), window.NewRows()
+	tally, rows := s.Tally(), s.NewRows()
 	if err := c.db.Read(ctx, s.Rows(minutes), rows.Results(), func() error { tally.Add(rows); return nil }); err != nil {
 		return fmt.Errorf("count windows: %w", err)
 	}
@@ -93,10 +93,12 @@ func (c *Cells) count(ctx context.Context, s *window.Statements, minutes []int64
 	if err := c.db.Insert(ctx, "cells", cells); err != nil {
 		return fmt.Errorf("store cells: %w", err)
 	}
-	if outcome := s.Outcome(minutes); outcome != "" {
-		if err := c.db.Exec(ctx, outcome); err != nil {
-			return fmt.Errorf("recompute outcomes: %w", err)
-		}
+	outcomes, err := tally.Outcomes()
+	if err == nil && outcomes != nil {
+		err = c.db.Insert(ctx, "outcome_cells", outcomes)
+	}
+	if err != nil {
+		return fmt.Errorf("store outcomes: %w", err)
 	}
 	return nil
 }

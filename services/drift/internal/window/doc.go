@@ -29,6 +29,13 @@
 // hash of an id, and a loss can only raise it, and there is no other way in
 // which a window can change.
 //
+// # Labels
+//
+// Of a profile with an outcome, values that became known later (table labels)
+// stand in the place of the record's own, and how predictions compare with what
+// came true is counted beside the bins. The latest label of a record counts; its
+// event time, which can only grow, is in the version too.
+//
 // # Exemplars
 //
 // For each bin the four records with the smallest key are kept. The key is

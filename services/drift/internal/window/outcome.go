@@ -1,124 +1,171 @@
 package window
 
 import (
-	_ "embed"
-	"encoding/hex"
 	"fmt"
+	"maps"
 	"math"
-	"strconv"
-	"strings"
+	"slices"
+	"time"
+
+	"github.com/ClickHouse/ch-go/proto"
+	"github.com/google/uuid"
 
 	"github.com/driftmesh/driftmesh/internal/exact"
 	"github.com/driftmesh/driftmesh/sdk/profile"
 )
 
-var (
-	//go:embed outcome.sql
-	outcomeSQL string
-	//go:embed classes.sql
-	classesSQL string
-	//go:embed errors.sql
-	errorsSQL string
-)
-
-// Outcome returns the statement that computes how predictions of the minutes
-// compare with what came true, and inserts it into table outcome_cells; "" when
-// the profile has no outcome. What wins is as with Recompute, and of a record's
-// labels the latest.
-func (s *Statements) Outcome(minutes []int64) string {
-	if s.outcome == "" {
-		return ""
-	}
-	return s.fill(s.outcome, minutes, Slice{})
+// outcomePlan is where the features of an outcome are: positions among the
+// categories or the numbers, −1 for one that there is not.
+type outcomePlan struct {
+	classes                   bool // the target is a category
+	target, prediction, score int
+	positive                  string
+	bins                      int // of the score
 }
 
-// outcomeStatement is the statement, but for its minutes.
-func outcomeStatement(p *profile.Profile) string {
+func newOutcomePlan(p *profile.Profile) *outcomePlan {
 	o := p.Outcome
 	if o == nil {
-		return ""
+		return nil
 	}
-	all := slots(p)
-	target, prediction, chance := all[o.Target], all[o.Prediction], all[o.Score]
-	var values, columns, counted string
-	edges := "[]"
-	if p.Features[p.Feature(o.Target)].Kind == profile.Category {
-		columns, counted = "Counts, Positives, Negatives", classesSQL
-		values = target.value() + " AS came"
-		if o.Prediction != "" {
-			values += ", " + prediction.value() + " AS predicted, NOT lost AND " + prediction.known() + " AND " + target.known() + " AS both"
-		} else {
-			values += ", came AS predicted, 0 AS both"
-		}
-		if o.Score != "" {
-			edges = bitList(p.Features[p.Feature(o.Score)].Edges())
-			values += ", " + chance.value() + " AS score, toUInt16(arrayCount(edge -> edge < score, edges)) AS cell, NOT lost AND " +
-				chance.known() + " AND " + target.known() + " AS scored"
-		} else {
-			values += ", toUInt16(0) AS cell, 0 AS scored"
-		}
-	} else {
-		sums := exact.SQLOf("x", 2)
-		columns = "Absolute, Squared"
-		counted = strings.NewReplacer("$bucket", sums.Bucket, "$ones", sums.Sums[0], "$twos", sums.Sums[1]).Replace(errorsSQL)
-		values = prediction.value() + " - " + target.value() + " AS error, NOT lost AND " +
-			prediction.known() + " AND " + target.known() + " AND isFinite(error * error) AS measured"
-	}
-	bins := 0 // of the score
-	if o.Score != "" {
-		bins = len(p.Features[p.Feature(o.Score)].Bins)
-	}
-	constants := "arrayMap(e -> reinterpretAsFloat64(e), CAST(" + edges + ", 'Array(UInt64)')) AS edges,\nunhex('" +
-		hex.EncodeToString([]byte(o.Positive)) + "') AS positive,\n" + strconv.Itoa(bins) + " AS bins"
-	return strings.NewReplacer("$columns", columns, "$bins", constants, "$values", values, "$counted", counted).Replace(outcomeSQL)
-}
-
-// slots are those of the features.
-func slots(p *profile.Profile) map[string]slot {
+	made := &outcomePlan{target: -1, prediction: -1, score: -1, positive: o.Positive}
 	numbers, categories := 0, 0
-	all := make(map[string]slot, len(p.Features))
 	for i := range p.Features {
-		if f := &p.Features[i]; f.Kind == profile.Numeric {
-			numbers++
-			all[f.Name] = slot{"Numbers", "NumberStates", numbers}
-		} else {
-			categories++
-			all[f.Name] = slot{"Categories", "CategoryStates", categories}
+		f := &p.Features[i]
+		next := &numbers
+		if f.Kind == profile.Category {
+			next = &categories
+		}
+		switch f.Name {
+		case o.Target:
+			made.target, made.classes = *next, f.Kind == profile.Category
+		case o.Prediction:
+			made.prediction = *next
+		case o.Score:
+			made.score, made.bins = *next, len(f.Bins)
+		}
+		*next++
+	}
+	return made
+}
+
+// The classes that counts of an outcome are in, in the order of the column Counts.
+const (
+	right = iota
+	wrong
+	truePositive
+	falsePositive
+	falseNegative
+	trueNegative
+	classes
+)
+
+// outcome is how the predictions of one window compare with what came true.
+type outcome struct {
+	counts               [classes]uint64
+	positives, negatives []uint64 // by bin of the score
+	errors               uint64
+	absolute, squared    exact.Buckets
+}
+
+// values are those of one row: codes and states of categories, and numbers.
+type values struct {
+	codes      []uint32
+	codeStates []uint8
+	numbers    []float64
+	states     []uint8
+}
+
+// add compares a row. positive is the code of the positive category, −1 when no
+// row of the block has it.
+func (o *outcome) add(p *plan, v values, positive int) {
+	by := p.outcome
+	if !by.classes {
+		o.addError(by, v)
+		return
+	}
+	if by.target >= len(v.codes) || v.codeStates[by.target] != 0 {
+		return
+	}
+	came := v.codes[by.target]
+	if k := by.prediction; k >= 0 && k < len(v.codes) && v.codeStates[k] == 0 {
+		o.addClass(v.codes[k], came, positive)
+	}
+	if k := by.score; k >= 0 && k < len(v.numbers) {
+		if cell := p.numbers[k].cell(v.numbers[k], v.states[k]); cell < by.bins {
+			if int(came) == positive {
+				o.positives[cell]++
+			} else {
+				o.negatives[cell]++
+			}
 		}
 	}
-	return all
 }
 
-// slot is where a feature's values are in the arrays of a record o and of its
-// labels l.
-type slot struct {
-	values, states string // names of the arrays
-	at             int    // from 1
-}
-
-// value is the label's value where there is one, else the record's own.
-func (s slot) value() string {
-	return fmt.Sprintf("if(%s, l.%s[%d], o.%s[%d])", s.labelled(), s.values, s.at, s.values, s.at)
-}
-
-// known is whether value is an ordinary one.
-func (s slot) known() string {
-	return fmt.Sprintf("(%s OR o.%s[%d] = 0)", s.labelled(), s.states, s.at)
-}
-
-// labelled is whether there is a label. A join that finds none gives empty
-// arrays, whose elements are 0.
-func (s slot) labelled() string {
-	return fmt.Sprintf("(l.Version > 0 AND l.%s[%d] = 0)", s.states, s.at)
-}
-
-// bitList writes floats as their bits, because not every way of ClickHouse to read
-// a decimal gives the nearest float, and a value that equals an edge must stay on
-// its side of it.
-func bitList(values []float64) string {
-	texts := make([]string, len(values))
-	for i, v := range values {
-		texts[i] = strconv.FormatUint(math.Float64bits(v), 10)
+func (o *outcome) addClass(predicted, came uint32, positive int) {
+	if predicted == came {
+		o.counts[right]++
+	} else {
+		o.counts[wrong]++
 	}
-	return "[" + strings.Join(texts, ",") + "]"
+	switch yes, was := int(predicted) == positive, int(came) == positive; {
+	case yes && was:
+		o.counts[truePositive]++
+	case yes:
+		o.counts[falsePositive]++
+	case was:
+		o.counts[falseNegative]++
+	default:
+		o.counts[trueNegative]++
+	}
+}
+
+func (o *outcome) addError(by *outcomePlan, v values) {
+	if max(by.target, by.prediction) >= len(v.numbers) || v.states[by.target] != 0 || v.states[by.prediction] != 0 {
+		return
+	}
+	e := v.numbers[by.prediction] - v.numbers[by.target]
+	if square := e * e; square <= math.MaxFloat64 {
+		o.errors++
+		o.absolute.Add(math.Abs(e))
+		o.squared.Add(square)
+	}
+}
+
+// Outcomes are rows of table outcome_cells for all windows that had a row; nil
+// when the profile has no outcome.
+func (t *Tally) Outcomes() (proto.Input, error) {
+	if t.of.plan.outcome == nil {
+		return nil, nil
+	}
+	uid, err := uuid.Parse(t.of.uid)
+	if err != nil {
+		return nil, fmt.Errorf("profile uid %q: %w", t.of.uid, err)
+	}
+	tenants, minutes := new(proto.ColStr).LowCardinality(), &proto.ColDateTime{Location: time.UTC}
+	var profiles proto.ColUUID
+	var errors proto.ColUInt64
+	var versions proto.ColUInt128
+	counts, positives, negatives := new(proto.ColUInt64).Array(), new(proto.ColUInt64).Array(), new(proto.ColUInt64).Array()
+	absolute, squared := newBucketColumns(), newBucketColumns()
+	for _, minute := range slices.Sorted(maps.Keys(t.panes)) {
+		w := t.panes[minute]
+		tenants.Append(t.of.name)
+		profiles.Append(uid)
+		minutes.Append(time.Unix(minute*60, 0))
+		counts.Append(w.outcome.counts[:])
+		positives.Append(w.outcome.positives)
+		negatives.Append(w.outcome.negatives)
+		errors.Append(w.outcome.errors)
+		absolute.append(&w.outcome.absolute)
+		squared.append(&w.outcome.squared)
+		versions.Append(proto.UInt128{Low: w.version[0], High: w.version[1]})
+	}
+	return proto.Input{
+		{Name: "Tenant", Data: tenants}, {Name: "Profile", Data: &profiles}, {Name: "Minute", Data: minutes}, {Name: "Counts", Data: counts},
+		{Name: "Positives", Data: positives}, {Name: "Negatives", Data: negatives}, {Name: "Errors", Data: &errors},
+		{Name: "AbsoluteBuckets", Data: absolute.at}, {Name: "AbsoluteSums", Data: absolute.sums}, {Name: "AbsoluteSquares", Data: absolute.squares},
+		{Name: "SquaredBuckets", Data: squared.at}, {Name: "SquaredSums", Data: squared.sums}, {Name: "SquaredSquares", Data: squared.squares},
+		{Name: "Version", Data: &versions},
+	}, nil
 }

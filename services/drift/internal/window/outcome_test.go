@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -73,14 +74,34 @@ func predictions(n int) (records, labels []record) {
 	return records, labels
 }
 
-// came computes in Go what the statements should.
-func came(p *profile.Profile, records, labels []record) *score.Outcomes {
+// merged are the records with their labels, of which the latest counts.
+func merged(records, labels []record) []record {
 	latest := map[string]record{}
 	for _, l := range labels {
 		if old, ok := latest[l.ID]; !ok || l.Minute > old.Minute {
 			latest[l.ID] = l
 		}
 	}
+	all := slices.Clone(records)
+	for i := range all {
+		r := &all[i]
+		l, ok := latest[r.ID]
+		if !ok {
+			continue
+		}
+		r.Numbers, r.Missing, r.Categories = slices.Clone(r.Numbers), slices.Clone(r.Missing), slices.Clone(r.Categories)
+		if l.Categories[0] != "" {
+			r.Categories[0] = l.Categories[0]
+		}
+		if v := l.Numbers[2]; !l.Missing[2] && !math.IsNaN(v) && !math.IsInf(v, 0) {
+			r.Numbers[2], r.Missing[2] = v, false
+		}
+	}
+	return all
+}
+
+// came computes in Go what should be counted.
+func came(p *profile.Profile, records []record) *score.Outcomes {
 	winners := map[string]record{}
 	for _, r := range records {
 		if w, ok := winners[r.ID]; !ok || r.Hash > w.Hash {
@@ -92,30 +113,19 @@ func came(p *profile.Profile, records, labels []record) *score.Outcomes {
 	if o.Score != "" {
 		out.Positives, out.Negatives = make([]uint64, len(f.Bins)), make([]uint64, len(f.Bins))
 	}
-	for id, r := range winners {
-		paid, sum := r.Categories[0], r.Numbers[2]
-		if r.Missing[2] {
-			sum = math.NaN()
-		}
-		if l, ok := latest[id]; ok {
-			if l.Categories[0] != "" {
-				paid = l.Categories[0]
-			}
-			if v := l.Numbers[2]; !l.Missing[2] && !math.IsNaN(v) && !math.IsInf(v, 0) {
-				sum = v
-			}
-		}
+	for _, r := range winners {
 		if o.Target == "sum" {
-			if e := r.Numbers[1] - sum; !r.Missing[1] && !math.IsNaN(e*e) && !math.IsInf(e*e, 0) {
+			if e := r.Numbers[1] - r.Numbers[2]; !r.Missing[1] && !r.Missing[2] && !math.IsNaN(e*e) && !math.IsInf(e*e, 0) {
 				out.Absolute.Add(math.Abs(e))
 				out.Squared.Add(e * e)
 			}
 			continue
 		}
+		paid, said := r.Categories[0], r.Categories[1]
 		if paid == "" {
 			continue
 		}
-		if said := r.Categories[1]; said != "" && o.Prediction != "" {
+		if said != "" && o.Prediction != "" {
 			count(out, o.Positive, said, paid)
 		}
 		if o.Score != "" && !r.Missing[0] {
@@ -159,7 +169,8 @@ func TestOutcomes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			db, p := tables(t), loan(t, o)
 			records, labels := predictions(600)
-			want := came(p, records, labels)
+			all := merged(records, labels)
+			want := came(p, all)
 			require.Equal(t, o.Target == "sum", want.Absolute.N() > 100, "something is compared")
 			require.Equal(t, o.Target == "paid" && o.Prediction != "", want.Right > 50 && want.Wrong > 50, "something is compared")
 			s := window.New(tenant, uid.String(), p, nil)
@@ -194,6 +205,7 @@ func TestOutcomes(t *testing.T) {
 				got.TruePositive, got.FalsePositive, got.FalseNegative, got.TrueNegative = 0, 0, 0, 0
 			}
 			require.Equal(t, want, got)
+			require.Equal(t, expected(p, all), cells(t, db), "drift of the target is judged by labels too")
 		})
 	}
 }

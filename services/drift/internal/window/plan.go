@@ -21,9 +21,10 @@ type Extra struct {
 type plan struct {
 	numbers    []number // in the order of Numbers
 	categories []category
-	features   []place // in the order of the profile
-	cells      int     // of all features together
-	sampled    bool    // some feature wants sub-groups
+	features   []place      // in the order of the profile
+	cells      int          // of all features together
+	sampled    bool         // some feature wants sub-groups
+	outcome    *outcomePlan // nil without one
 }
 
 // place is where the cells of a feature are among those of all.
@@ -47,7 +48,7 @@ type category struct {
 }
 
 func newPlan(p *profile.Profile, extras []Extra) *plan {
-	made := &plan{}
+	made := &plan{outcome: newOutcomePlan(p)}
 	sampled := 0
 	for i := range p.Features {
 		f := &p.Features[i]

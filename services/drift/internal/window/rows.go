@@ -15,11 +15,12 @@ type Rows struct {
 	categories     texts
 	categoryStates proto.ColArr[uint8]
 	stateOfText    proto.ColUInt8
+	label          proto.ColUInt128 // what the row's labels add to the version
+	labelled       bool             // there is that column
 }
 
-// NewRows returns columns to fill.
-func NewRows() *Rows {
-	r := &Rows{}
+func newRows(labelled bool) *Rows {
+	r := &Rows{labelled: labelled}
 	r.time.WithPrecision(proto.PrecisionNano)
 	r.numbers.Data, r.numberStates.Data, r.categoryStates.Data = &r.numberValues, &r.stateOfNumber, &r.stateOfText
 	r.categories.codes.Index = &r.categories.words
@@ -28,11 +29,26 @@ func NewRows() *Rows {
 
 // Results are the columns in their order.
 func (r *Rows) Results() proto.Results {
-	return proto.Results{
+	all := proto.Results{
 		{Name: "Minute", Data: &r.minute}, {Name: "EventTime", Data: &r.time}, {Name: "Key", Data: &r.key}, {Name: "ContentHash", Data: &r.hash},
 		{Name: "Lost", Data: &r.lost}, {Name: "Numbers", Data: &r.numbers}, {Name: "NumberStates", Data: &r.numberStates},
 		{Name: "Categories", Data: &r.categories}, {Name: "CategoryStates", Data: &r.categoryStates},
 	}
+	if r.labelled {
+		all = append(all, proto.ResultColumn{Name: "Label", Data: &r.label})
+	}
+	return all
+}
+
+// positive is the code of a word among the categories of the block, −1 when it is
+// not there.
+func (r *Rows) positive(word string) int {
+	for i := range r.categories.words.Rows() {
+		if word != "" && r.categories.words.Row(i) == word {
+			return i
+		}
+	}
+	return -1
 }
 
 // texts is an array column of texts that leaves them as codes of a dictionary:

@@ -6,6 +6,8 @@ import _ "embed"
 var (
 	//go:embed rows.sql
 	rowsSQL string
+	//go:embed labelled.sql
+	labelledSQL string
 	//go:embed related.sql
 	relatedSQL string
 	//go:embed size.sql

@@ -31,7 +31,6 @@ type Statements struct {
 	name, uid       string // the same as they are
 	plan            *plan
 	block           int
-	outcome         string // the statement of outcomes, "" when there are none
 }
 
 // New prepares the statements of a tenant's valid profile. uid is its id in the
@@ -41,8 +40,7 @@ func New(tenant, uid string, p *profile.Profile, extras []Extra) *Statements {
 	plan := newPlan(p, extras)
 	return &Statements{
 		tenant: sqltext.Quote(tenant), profile: sqltext.Quote(uid), name: tenant, uid: uid, plan: plan,
-		block:   min(max(valuesPerBlock/max(len(plan.numbers), len(plan.categories)), 64), 8192),
-		outcome: outcomeStatement(p),
+		block: min(max(valuesPerBlock/max(len(plan.numbers), len(plan.categories)), 64), 8192),
 	}
 }
 
@@ -127,8 +125,17 @@ func (s *Statements) Related(minutes []int64, part Slice) string {
 }
 
 // Rows returns the query for the rows of the minutes, for a Tally: one for each
-// record id and minute, those in table losers marked.
-func (s *Statements) Rows(minutes []int64) string { return s.fill(rowsSQL, minutes, Slice{}) }
+// record id and minute, those in table losers marked. Of a profile with an outcome
+// the values are those of the record's labels, where it has any.
+func (s *Statements) Rows(minutes []int64) string {
+	if s.plan.outcome != nil {
+		return s.fill(labelledSQL, minutes, Slice{})
+	}
+	return s.fill(rowsSQL, minutes, Slice{})
+}
+
+// NewRows returns columns for what Rows gives.
+func (s *Statements) NewRows() *Rows { return newRows(s.plan.outcome != nil) }
 
 // Exemplars returns the query for the records with the given keys in the given
 // minutes: columns Key UInt64, RecordId String, TraceId and SpanId as lower-case

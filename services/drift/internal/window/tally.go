@@ -38,6 +38,7 @@ type pane struct {
 	kept     []uint8
 	numbers  []measure
 	sequence *sequence
+	outcome  *outcome // nil without one
 }
 
 // measure is what is measured of a number's finite values.
@@ -64,6 +65,9 @@ func (t *Tally) pane(minute int64) *pane {
 		if p.sampled {
 			w.sequence = newSequence(p)
 		}
+		if o := p.outcome; o != nil {
+			w.outcome = &outcome{positives: make([]uint64, o.bins), negatives: make([]uint64, o.bins)}
+		}
 		t.panes[minute] = w
 	}
 	t.last = w
@@ -77,24 +81,35 @@ func (t *Tally) Add(r *Rows) {
 	words := max(r.categories.words.Rows(), 1)
 	t.cellOf = slices.Grow(t.cellOf[:0], words*len(p.categories))[:words*len(p.categories)]
 	clear(t.cellOf)
+	positive := -1
+	if p.outcome != nil {
+		positive = r.positive(p.outcome.positive)
+	}
 	for row, key := range r.key {
 		w := t.pane(int64(r.minute.Data[row]) / secondsPerMinute)
 		lost := uint64(r.lost[row])
 		w.witness(r.hash[row], lost)
+		if r.labelled {
+			w.raise(r.label[row].Low, r.label[row].High)
+		}
 		if lost != 0 {
 			continue
 		}
 		w.records++
 		w.last = max(w.last, int64(r.time.Data[row]))
 		from, to := begin(r.numbers.Offsets, row), r.numbers.Offsets[row]
-		values, states := r.numberValues[from:to], r.stateOfNumber[from:to]
-		w.addNumbers(p, values, states, key)
+		v := values{numbers: r.numberValues[from:to], states: r.stateOfNumber[from:to]}
+		w.addNumbers(p, v.numbers, v.states, key)
 		if w.sequence != nil {
-			w.sequence.add(p, int64(r.time.Data[row]), key, values, states)
+			w.sequence.add(p, int64(r.time.Data[row]), key, v.numbers, v.states)
 		}
 		from, to = begin(r.categories.ends, row), r.categories.ends[row]
 		if from < to {
-			t.addCategories(w, r, r.categories.of[from:to], r.stateOfText[from:to], key)
+			v.codes, v.codeStates = r.categories.of[from:to], r.stateOfText[from:to]
+			t.addCategories(w, r, v.codes, v.codeStates, key)
+		}
+		if w.outcome != nil {
+			w.outcome.add(p, v, positive)
 		}
 	}
 }
@@ -103,6 +118,11 @@ func (t *Tally) Add(r *Rows) {
 func (w *pane) witness(hash, lost uint64) {
 	low, carry := bits.Add64(hash<<1, 1+lost, 0)
 	high, _ := bits.Add64(hash>>63, 0, carry)
+	w.raise(low, high)
+}
+
+func (w *pane) raise(low, high uint64) {
+	var carry uint64
 	w.version[0], carry = bits.Add64(w.version[0], low, 0)
 	w.version[1], _ = bits.Add64(w.version[1], high, carry)
 }
