@@ -23,6 +23,7 @@ import (
 type driftCmd struct {
 	Run       driftRunCmd       `cmd:"" help:"Evaluate a profile now."`
 	Compare   driftCompareCmd   `cmd:"" help:"Hold a file against another, without a mesh."`
+	Now       driftNowCmd       `cmd:"" help:"Evaluate a profile now as its schedule would: store the scores, raise and resolve alerts."`
 	Scores    driftScoresCmd    `cmd:"" help:"Show the results of scheduled evaluations."`
 	Detectors driftDetectorsCmd `cmd:"" help:"List the detectors that a monitor can have."`
 }
@@ -61,17 +62,48 @@ func (c driftRunCmd) Run(ctx context.Context, con console) error {
 	if err := c.settle(ctx, con, topicv1.NewTopicServiceClient(conn)); err != nil {
 		return err
 	}
-	resp, err := driftv1.NewDriftServiceClient(conn).Evaluate(ctx, &driftv1.EvaluateRequest{
+	result, err := c.evaluate(ctx, con, driftv1.NewDriftServiceClient(conn), &driftv1.EvaluateRangeRequest{
 		Profile: c.Profile, StartTime: timestamppb.New(start), EndTime: timestamppb.New(end), Alert: c.Alert,
 	})
 	if err != nil {
 		return err
 	}
-	err = c.show(con.out, resp, func(w *tabwriter.Writer) { evaluation(w, resp.GetEvaluation(), c.Bins) })
-	if err == nil && c.ExitCode && drifted(resp.GetEvaluation()) {
+	err = c.show(con.out, &driftv1.EvaluateResponse{Evaluation: result}, func(w *tabwriter.Writer) { evaluation(w, result, c.Bins) })
+	if err == nil && c.ExitCode && drifted(result) {
 		return errDrifted
 	}
 	return err
+}
+
+// evaluate asks, and shows how far it is. When ctx ends so does the work behind it.
+func (c driftRunCmd) evaluate(ctx context.Context, con console, client driftv1.DriftServiceClient, req *driftv1.EvaluateRangeRequest) (*driftv1.Evaluation, error) {
+	stream, err := client.EvaluateRange(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	line := newProgressLine(con.err)
+	defer line.end()
+	for {
+		resp, err := stream.Recv()
+		if err != nil {
+			return nil, err
+		}
+		if e := resp.GetEvaluation(); e != nil {
+			return e, nil
+		}
+		line.part("recomputing", resp.GetProgress())
+	}
+}
+
+type driftNowCmd struct {
+	clientFlags
+	Profile string `arg:"" help:"uid, space/name or space/name/version."`
+}
+
+// Run runs the slot that is due, or one of the present minute.
+func (c driftNowCmd) Run(ctx context.Context, con console) error {
+	return call(ctx, con, c.clientFlags, driftv1.NewDriftServiceClient, driftv1.DriftServiceClient.RunNow,
+		&driftv1.RunNowRequest{Profile: c.Profile}, func(w io.Writer, r *driftv1.RunNowResponse) { evaluation(w, r.GetEvaluation(), false) })
 }
 
 // settle waits until the records that were on their way when it was called have

@@ -9,6 +9,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/cmd/driftmesh/internal/table"
 	"github.com/driftmesh/driftmesh/internal/clickhouse/embedded"
+	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 )
 
 // progressLine shows how far something long is: one line that renews itself on a
@@ -51,6 +52,11 @@ func (p *progressLine) table(now table.Progress) {
 	default:
 		p.show("", "counting", now.Done, now.Total, "columns")
 	}
+}
+
+// part shows how far a call is.
+func (p *progressLine) part(line string, now *driftv1.Progress) {
+	p.show("", line, int64(now.GetDone()), int64(now.GetTotal()), now.GetUnit()) //nolint:gosec // counts
 }
 
 func (p *progressLine) show(stage, line string, done, total int64, unit string) {

@@ -59,18 +59,25 @@ func (e *engine) parts(ctx context.Context, p *known, windows []store.Waiting) (
 }
 
 // catchUp recomputes every window of the range that waits, whoever else may be
-// at work on it, so that the cells tell of all rows announced so far. slot is the
-// one that this is for, nil if none.
-func (e *engine) catchUp(ctx context.Context, p *known, start, end int64, slot *store.Slot) error {
+// at work on it, so that the cells tell of all rows announced so far.
+func (e *engine) catchUp(ctx context.Context, p *known, start, end int64, w work) error {
 	waiting, err := e.state.WaitingWindows(ctx, p.Tenant, p.UID, start, end)
 	if err != nil {
 		return fmt.Errorf("list waiting windows: %w", err)
+	}
+	if len(waiting) == 0 {
+		return w.tell(0, 0)
 	}
 	parts, err := e.parts(ctx, p, waiting)
 	if err != nil {
 		return err
 	}
+	done := 0
 	for _, part := range parts {
+		if err := w.tell(done, len(waiting)); err != nil {
+			return err
+		}
+		done += len(part)
 		if err := e.recompute(ctx, p, part); err != nil {
 			return err
 		}
@@ -78,11 +85,27 @@ func (e *engine) catchUp(ctx context.Context, p *known, start, end int64, slot *
 		if p.Schedule.OnClose {
 			continue
 		}
-		if err := e.windowsDone(ctx, p, part, slot); err != nil {
+		if err := e.windowsDone(ctx, p, part, w.slot); err != nil {
 			return err
 		}
 	}
-	return nil
+	return w.tell(done, len(waiting))
+}
+
+// work is what an evaluation is done for.
+type work struct {
+	// slot is the one that is evaluated; nil if none.
+	slot *store.Slot
+	// progress hears how many windows are recomputed, of how many, and may end the
+	// work with an error; nil if nobody listens.
+	progress func(done, total int) error
+}
+
+func (w work) tell(done, total int) error {
+	if w.progress == nil {
+		return nil
+	}
+	return w.progress(done, total)
 }
 
 // windowsDone takes recomputed windows off the list.
@@ -96,12 +119,12 @@ func (e *engine) windowsDone(ctx context.Context, p *known, windows []store.Wait
 
 // evaluate scores a profile over minutes first to before last of event time, by
 // all rows announced so far.
-func (e *engine) evaluate(ctx context.Context, p *known, first, last int64, slot *store.Slot) (*store.Evaluation, error) {
+func (e *engine) evaluate(ctx context.Context, p *known, first, last int64, w work) (*store.Evaluation, error) {
 	if last <= first {
 		return nil, fault.Invalid.New("the range from %s to %s is empty", timeOf(first).Format(time.RFC3339), timeOf(last).Format(time.RFC3339)).WithReason("EMPTY_RANGE")
 	}
 	began := e.now()
-	if err := e.catchUp(ctx, p, first, last, slot); err != nil {
+	if err := e.catchUp(ctx, p, first, last, w); err != nil {
 		return nil, err
 	}
 	result, err := e.judge(ctx, p, first, last)

@@ -69,6 +69,24 @@ func (s *scheduler) work(ctx context.Context, slot *store.Slot) error {
 	return s.state.FailSlot(ctx, slot, s.now().Add(wait))
 }
 
+// runNow runs the slot that is due, or else one of the present minute, and gives
+// when the last one was. To call it again within a minute changes nothing.
+func (s *scheduler) runNow(ctx context.Context, p *known) (time.Time, error) {
+	slot, last, err := s.state.ClaimNow(ctx, s.owner, p.UID, s.now(), s.cfg.Lease)
+	if err != nil || slot == nil {
+		return last, err
+	}
+	err = s.runSlot(ctx, slot)
+	s.metrics.evaluated(store.TriggerSchedule, err, 1)
+	if err == nil {
+		return slot.At, nil
+	}
+	// It stays due, and the schedule tries again.
+	give, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	return last, errors.Join(err, s.state.FailSlot(give, slot, s.now()))
+}
+
 func (s *scheduler) runSlot(ctx context.Context, slot *store.Slot) error {
 	// The lease must not end under our hands.
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Lease*9/10)
@@ -82,7 +100,7 @@ func (s *scheduler) runSlot(ctx context.Context, slot *store.Slot) error {
 	if last <= first { // no minute has ended since the slot before: of a release that made such slots
 		return s.conclude(ctx, p, store.Conclusion{Result: &store.Evaluation{}, Trigger: store.TriggerSchedule, At: slot.At, Slot: slot, Next: next})
 	}
-	result, err := s.evaluate(ctx, p, first, last, slot)
+	result, err := s.evaluate(ctx, p, first, last, work{slot: slot})
 	if err != nil {
 		return err
 	}
@@ -196,7 +214,7 @@ func (s *scheduler) close(ctx context.Context, p *known, w store.Waiting) error 
 
 func (s *scheduler) evaluateClosed(ctx context.Context, p *known, end time.Time) error {
 	first, last := minuteOf(end.Add(-max(p.Schedule.Lookback, time.Minute))), minuteOf(end)
-	if err := s.catchUp(ctx, p, first, last-1, nil); err != nil { // the last one was just recomputed
+	if err := s.catchUp(ctx, p, first, last-1, work{}); err != nil { // the last one was just recomputed
 		return err
 	}
 	result, err := s.judge(ctx, p, first, last)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -23,6 +24,7 @@ type server struct {
 	driftv1.UnimplementedDriftServiceServer
 	*engine
 	routes *route.Table
+	sched  *scheduler
 }
 
 // Pages.
@@ -128,15 +130,37 @@ func (s *server) SetProfileActive(ctx context.Context, req *driftv1.SetProfileAc
 
 // Evaluate computes the scores of a range now.
 func (s *server) Evaluate(ctx context.Context, req *driftv1.EvaluateRequest) (*driftv1.EvaluateResponse, error) {
+	e, err := s.evaluateRange(ctx, req, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &driftv1.EvaluateResponse{Evaluation: e}, nil
+}
+
+// EvaluateRange does the same, and tells how far it is.
+func (s *server) EvaluateRange(req *driftv1.EvaluateRangeRequest, stream grpc.ServerStreamingServer[driftv1.EvaluateRangeResponse]) error {
+	e, err := s.evaluateRange(stream.Context(), &driftv1.EvaluateRequest{
+		Profile: req.GetProfile(), StartTime: req.GetStartTime(), EndTime: req.GetEndTime(), Alert: req.GetAlert(),
+	}, func(done, total int) error {
+		p := &driftv1.Progress{Done: uint64(done), Total: uint64(total), Unit: "windows"} //nolint:gosec // positive
+		return stream.Send(&driftv1.EvaluateRangeResponse{Answer: &driftv1.EvaluateRangeResponse_Progress{Progress: p}})
+	})
+	if err != nil {
+		return err
+	}
+	return stream.Send(&driftv1.EvaluateRangeResponse{Answer: &driftv1.EvaluateRangeResponse_Evaluation{Evaluation: e}})
+}
+
+func (s *server) evaluateRange(ctx context.Context, req *driftv1.EvaluateRequest, progress func(done, total int) error) (*driftv1.Evaluation, error) {
 	p, err := s.find(ctx, req.GetProfile())
 	if err != nil {
 		return nil, err
 	}
-	start, end, err := s.requested(req)
+	start, end, err := s.requested(req.GetStartTime(), req.GetEndTime())
 	if err != nil {
 		return nil, err
 	}
-	result, err := s.evaluate(ctx, p, minuteOf(start), minuteOf(end.Add(time.Minute-1)), nil)
+	result, err := s.evaluate(ctx, p, minuteOf(start), minuteOf(end.Add(time.Minute-1)), work{progress: progress})
 	if err == nil && req.GetAlert() {
 		// No later than now, or it would outrank the slots to come.
 		at := end
@@ -149,19 +173,20 @@ func (s *server) Evaluate(ctx context.Context, req *driftv1.EvaluateRequest) (*d
 	if err != nil {
 		return nil, err
 	}
-	return &driftv1.EvaluateResponse{Evaluation: evaluationMessage(p, result)}, nil
+	return evaluationMessage(p, result), nil
 }
 
-func (s *server) requested(req *driftv1.EvaluateRequest) (start, end time.Time, err error) {
+// requested is the range between two times, either of which may be absent.
+func (s *server) requested(from, to *timestamppb.Timestamp) (start, end time.Time, err error) {
 	end = s.now()
-	if req.GetEndTime() != nil {
-		end = req.GetEndTime().AsTime()
+	if to != nil {
+		end = to.AsTime()
 	}
 	start = end.Add(-defaultRange)
-	if req.GetStartTime() != nil {
-		start = req.GetStartTime().AsTime()
+	if from != nil {
+		start = from.AsTime()
 	}
-	for _, t := range []*timestamppb.Timestamp{req.GetStartTime(), req.GetEndTime()} {
+	for _, t := range []*timestamppb.Timestamp{from, to} {
 		if t != nil && !t.IsValid() {
 			return start, end, fault.Invalid.New("start_time or end_time is no time").WithReason("INVALID_TIME")
 		}
@@ -170,6 +195,27 @@ func (s *server) requested(req *driftv1.EvaluateRequest) (start, end time.Time, 
 		return start, end, fault.Invalid.New("the range is longer than %d days, or not between 1970 and 2106", int(maxRange.Hours()/24)).WithReason("INVALID_RANGE")
 	}
 	return start, end, nil
+}
+
+// RunNow evaluates a profile now as its schedule would.
+func (s *server) RunNow(ctx context.Context, req *driftv1.RunNowRequest) (*driftv1.RunNowResponse, error) {
+	p, err := s.find(ctx, req.GetProfile())
+	if err != nil {
+		return nil, err
+	}
+	at, err := s.sched.runNow(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	// As it is stored, so that who asks twice is answered twice the same.
+	found, err := s.cells.ListScores(ctx, p.Tenant, p.UID, store.After{Slot: at.Add(time.Microsecond)}, 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, fault.Precondition.New("no minute has ended since the profile %s was switched on", p.Title()).WithReason("NOTHING_TO_JUDGE")
+	}
+	return &driftv1.RunNowResponse{Evaluation: evaluationMessage(p, found[0])}, nil
 }
 
 // ListScores gives stored evaluations.

@@ -154,7 +154,7 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open publisher: %w", err)
 	}
-	driftv1.RegisterDriftServiceServer(s.deps.Server, &server{engine: s.sched.engine, routes: s.routes})
+	driftv1.RegisterDriftServiceServer(s.deps.Server, &server{engine: s.sched.engine, routes: s.routes, sched: s.sched})
 	s.ready.Store(true)
 	defer s.ready.Store(false)
 	err = s.work(ctx, windows, alerts, &publisher{state: s.sched.state, to: publish})

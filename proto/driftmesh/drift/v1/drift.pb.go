@@ -2144,6 +2144,324 @@ func (x *EvaluateResponse) GetEvaluation() *Evaluation {
 	return nil
 }
 
+// EvaluateRangeRequest asks for scores of a range of event time.
+type EvaluateRangeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in GetProfileRequest.
+	Profile string `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// Start, cut down to the minute. Absent means 24 hours before the end.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// End, exclusive, raised to the minute. Absent means now.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Also raise or resolve alerts as a scheduled evaluation would.
+	Alert         bool `protobuf:"varint,4,opt,name=alert,proto3" json:"alert,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EvaluateRangeRequest) Reset() {
+	*x = EvaluateRangeRequest{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EvaluateRangeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EvaluateRangeRequest) ProtoMessage() {}
+
+func (x *EvaluateRangeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EvaluateRangeRequest.ProtoReflect.Descriptor instead.
+func (*EvaluateRangeRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *EvaluateRangeRequest) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *EvaluateRangeRequest) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *EvaluateRangeRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *EvaluateRangeRequest) GetAlert() bool {
+	if x != nil {
+		return x.Alert
+	}
+	return false
+}
+
+// EvaluateRangeResponse is a part of the answer.
+type EvaluateRangeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it tells.
+	//
+	// Types that are valid to be assigned to Answer:
+	//
+	//	*EvaluateRangeResponse_Progress
+	//	*EvaluateRangeResponse_Evaluation
+	Answer        isEvaluateRangeResponse_Answer `protobuf_oneof:"answer"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EvaluateRangeResponse) Reset() {
+	*x = EvaluateRangeResponse{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EvaluateRangeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EvaluateRangeResponse) ProtoMessage() {}
+
+func (x *EvaluateRangeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EvaluateRangeResponse.ProtoReflect.Descriptor instead.
+func (*EvaluateRangeResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *EvaluateRangeResponse) GetAnswer() isEvaluateRangeResponse_Answer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+func (x *EvaluateRangeResponse) GetProgress() *Progress {
+	if x != nil {
+		if x, ok := x.Answer.(*EvaluateRangeResponse_Progress); ok {
+			return x.Progress
+		}
+	}
+	return nil
+}
+
+func (x *EvaluateRangeResponse) GetEvaluation() *Evaluation {
+	if x != nil {
+		if x, ok := x.Answer.(*EvaluateRangeResponse_Evaluation); ok {
+			return x.Evaluation
+		}
+	}
+	return nil
+}
+
+type isEvaluateRangeResponse_Answer interface {
+	isEvaluateRangeResponse_Answer()
+}
+
+type EvaluateRangeResponse_Progress struct {
+	// How far it is.
+	Progress *Progress `protobuf:"bytes,1,opt,name=progress,proto3,oneof"`
+}
+
+type EvaluateRangeResponse_Evaluation struct {
+	// The result, which comes last.
+	Evaluation *Evaluation `protobuf:"bytes,2,opt,name=evaluation,proto3,oneof"`
+}
+
+func (*EvaluateRangeResponse_Progress) isEvaluateRangeResponse_Answer() {}
+
+func (*EvaluateRangeResponse_Evaluation) isEvaluateRangeResponse_Answer() {}
+
+// Progress is how far a long call is.
+type Progress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is done.
+	Done uint64 `protobuf:"varint,1,opt,name=done,proto3" json:"done,omitempty"`
+	// What there is to do.
+	Total uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	// Of what: "windows" or "slots".
+	Unit          string `protobuf:"bytes,3,opt,name=unit,proto3" json:"unit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Progress) Reset() {
+	*x = Progress{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Progress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Progress) ProtoMessage() {}
+
+func (x *Progress) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Progress.ProtoReflect.Descriptor instead.
+func (*Progress) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Progress) GetDone() uint64 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *Progress) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *Progress) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
+// RunNowRequest names a profile.
+type RunNowRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in GetProfileRequest.
+	Profile       string `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunNowRequest) Reset() {
+	*x = RunNowRequest{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunNowRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunNowRequest) ProtoMessage() {}
+
+func (x *RunNowRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunNowRequest.ProtoReflect.Descriptor instead.
+func (*RunNowRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *RunNowRequest) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+// RunNowResponse is what came of it.
+type RunNowResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the slot that was due, without waiting for its grace or the next try, or of
+	// one that ends with the minute before this one. When there is nothing new to
+	// judge, because it ran in this minute, that of the last slot.
+	Evaluation    *Evaluation `protobuf:"bytes,1,opt,name=evaluation,proto3" json:"evaluation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunNowResponse) Reset() {
+	*x = RunNowResponse{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunNowResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunNowResponse) ProtoMessage() {}
+
+func (x *RunNowResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunNowResponse.ProtoReflect.Descriptor instead.
+func (*RunNowResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *RunNowResponse) GetEvaluation() *Evaluation {
+	if x != nil {
+		return x.Evaluation
+	}
+	return nil
+}
+
 // Evaluation is the scores of all features over one range.
 type Evaluation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2167,7 +2485,7 @@ type Evaluation struct {
 
 func (x *Evaluation) Reset() {
 	*x = Evaluation{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2179,7 +2497,7 @@ func (x *Evaluation) String() string {
 func (*Evaluation) ProtoMessage() {}
 
 func (x *Evaluation) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2192,7 +2510,7 @@ func (x *Evaluation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evaluation.ProtoReflect.Descriptor instead.
 func (*Evaluation) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{25}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Evaluation) GetProfile() string {
@@ -2295,7 +2613,7 @@ type Score struct {
 
 func (x *Score) Reset() {
 	*x = Score{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2307,7 +2625,7 @@ func (x *Score) String() string {
 func (*Score) ProtoMessage() {}
 
 func (x *Score) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2320,7 +2638,7 @@ func (x *Score) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Score.ProtoReflect.Descriptor instead.
 func (*Score) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{26}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Score) GetFeature() string {
@@ -2470,7 +2788,7 @@ type BinScore struct {
 
 func (x *BinScore) Reset() {
 	*x = BinScore{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2482,7 +2800,7 @@ func (x *BinScore) String() string {
 func (*BinScore) ProtoMessage() {}
 
 func (x *BinScore) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2495,7 +2813,7 @@ func (x *BinScore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BinScore.ProtoReflect.Descriptor instead.
 func (*BinScore) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{27}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *BinScore) GetLabel() string {
@@ -2555,7 +2873,7 @@ type Exemplar struct {
 
 func (x *Exemplar) Reset() {
 	*x = Exemplar{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2567,7 +2885,7 @@ func (x *Exemplar) String() string {
 func (*Exemplar) ProtoMessage() {}
 
 func (x *Exemplar) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2580,7 +2898,7 @@ func (x *Exemplar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exemplar.ProtoReflect.Descriptor instead.
 func (*Exemplar) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{28}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Exemplar) GetRecordId() string {
@@ -2619,7 +2937,7 @@ type ListScoresRequest struct {
 
 func (x *ListScoresRequest) Reset() {
 	*x = ListScoresRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2631,7 +2949,7 @@ func (x *ListScoresRequest) String() string {
 func (*ListScoresRequest) ProtoMessage() {}
 
 func (x *ListScoresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2644,7 +2962,7 @@ func (x *ListScoresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScoresRequest.ProtoReflect.Descriptor instead.
 func (*ListScoresRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{29}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListScoresRequest) GetProfile() string {
@@ -2681,7 +2999,7 @@ type ListScoresResponse struct {
 
 func (x *ListScoresResponse) Reset() {
 	*x = ListScoresResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2693,7 +3011,7 @@ func (x *ListScoresResponse) String() string {
 func (*ListScoresResponse) ProtoMessage() {}
 
 func (x *ListScoresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2706,7 +3024,7 @@ func (x *ListScoresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScoresResponse.ProtoReflect.Descriptor instead.
 func (*ListScoresResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{30}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListScoresResponse) GetEvaluations() []*Evaluation {
@@ -2747,7 +3065,7 @@ type QuerySeriesRequest struct {
 
 func (x *QuerySeriesRequest) Reset() {
 	*x = QuerySeriesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2759,7 +3077,7 @@ func (x *QuerySeriesRequest) String() string {
 func (*QuerySeriesRequest) ProtoMessage() {}
 
 func (x *QuerySeriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2772,7 +3090,7 @@ func (x *QuerySeriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySeriesRequest.ProtoReflect.Descriptor instead.
 func (*QuerySeriesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{31}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *QuerySeriesRequest) GetProfile() string {
@@ -2835,7 +3153,7 @@ type QuerySeriesResponse struct {
 
 func (x *QuerySeriesResponse) Reset() {
 	*x = QuerySeriesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2847,7 +3165,7 @@ func (x *QuerySeriesResponse) String() string {
 func (*QuerySeriesResponse) ProtoMessage() {}
 
 func (x *QuerySeriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2860,7 +3178,7 @@ func (x *QuerySeriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySeriesResponse.ProtoReflect.Descriptor instead.
 func (*QuerySeriesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{32}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *QuerySeriesResponse) GetSeries() []*Series {
@@ -2887,7 +3205,7 @@ type Series struct {
 
 func (x *Series) Reset() {
 	*x = Series{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2899,7 +3217,7 @@ func (x *Series) String() string {
 func (*Series) ProtoMessage() {}
 
 func (x *Series) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2912,7 +3230,7 @@ func (x *Series) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Series.ProtoReflect.Descriptor instead.
 func (*Series) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{33}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Series) GetMonitor() string {
@@ -2976,7 +3294,7 @@ type SeriesPoint struct {
 
 func (x *SeriesPoint) Reset() {
 	*x = SeriesPoint{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2988,7 +3306,7 @@ func (x *SeriesPoint) String() string {
 func (*SeriesPoint) ProtoMessage() {}
 
 func (x *SeriesPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3001,7 +3319,7 @@ func (x *SeriesPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeriesPoint.ProtoReflect.Descriptor instead.
 func (*SeriesPoint) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{34}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SeriesPoint) GetFirstSlot() *timestamppb.Timestamp {
@@ -3141,7 +3459,7 @@ type Alert struct {
 
 func (x *Alert) Reset() {
 	*x = Alert{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3153,7 +3471,7 @@ func (x *Alert) String() string {
 func (*Alert) ProtoMessage() {}
 
 func (x *Alert) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3166,7 +3484,7 @@ func (x *Alert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alert.ProtoReflect.Descriptor instead.
 func (*Alert) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{35}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Alert) GetId() string {
@@ -3333,7 +3651,7 @@ type ListAlertsRequest struct {
 
 func (x *ListAlertsRequest) Reset() {
 	*x = ListAlertsRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3345,7 +3663,7 @@ func (x *ListAlertsRequest) String() string {
 func (*ListAlertsRequest) ProtoMessage() {}
 
 func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3358,7 +3676,7 @@ func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsRequest.ProtoReflect.Descriptor instead.
 func (*ListAlertsRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{36}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListAlertsRequest) GetProfile() string {
@@ -3402,7 +3720,7 @@ type ListAlertsResponse struct {
 
 func (x *ListAlertsResponse) Reset() {
 	*x = ListAlertsResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3414,7 +3732,7 @@ func (x *ListAlertsResponse) String() string {
 func (*ListAlertsResponse) ProtoMessage() {}
 
 func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3427,7 +3745,7 @@ func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsResponse.ProtoReflect.Descriptor instead.
 func (*ListAlertsResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{37}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListAlertsResponse) GetAlerts() []*Alert {
@@ -3455,7 +3773,7 @@ type AcknowledgeAlertRequest struct {
 
 func (x *AcknowledgeAlertRequest) Reset() {
 	*x = AcknowledgeAlertRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3467,7 +3785,7 @@ func (x *AcknowledgeAlertRequest) String() string {
 func (*AcknowledgeAlertRequest) ProtoMessage() {}
 
 func (x *AcknowledgeAlertRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3480,7 +3798,7 @@ func (x *AcknowledgeAlertRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlertRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlertRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{38}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AcknowledgeAlertRequest) GetId() string {
@@ -3501,7 +3819,7 @@ type AcknowledgeAlertResponse struct {
 
 func (x *AcknowledgeAlertResponse) Reset() {
 	*x = AcknowledgeAlertResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3513,7 +3831,7 @@ func (x *AcknowledgeAlertResponse) String() string {
 func (*AcknowledgeAlertResponse) ProtoMessage() {}
 
 func (x *AcknowledgeAlertResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3526,7 +3844,7 @@ func (x *AcknowledgeAlertResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlertResponse.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlertResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{39}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AcknowledgeAlertResponse) GetAlert() *Alert {
@@ -3702,6 +4020,28 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x10EvaluateResponse\x12>\n" +
 	"\n" +
 	"evaluation\x18\x01 \x01(\v2\x1e.driftmesh.drift.v1.EvaluationR\n" +
+	"evaluation\"\xb8\x01\n" +
+	"\x14EvaluateRangeRequest\x12\x18\n" +
+	"\aprofile\x18\x01 \x01(\tR\aprofile\x129\n" +
+	"\n" +
+	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x14\n" +
+	"\x05alert\x18\x04 \x01(\bR\x05alert\"\x9f\x01\n" +
+	"\x15EvaluateRangeResponse\x12:\n" +
+	"\bprogress\x18\x01 \x01(\v2\x1c.driftmesh.drift.v1.ProgressH\x00R\bprogress\x12@\n" +
+	"\n" +
+	"evaluation\x18\x02 \x01(\v2\x1e.driftmesh.drift.v1.EvaluationH\x00R\n" +
+	"evaluationB\b\n" +
+	"\x06answer\"H\n" +
+	"\bProgress\x12\x12\n" +
+	"\x04done\x18\x01 \x01(\x04R\x04done\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\x12\x12\n" +
+	"\x04unit\x18\x03 \x01(\tR\x04unit\")\n" +
+	"\rRunNowRequest\x12\x18\n" +
+	"\aprofile\x18\x01 \x01(\tR\aprofile\"P\n" +
+	"\x0eRunNowResponse\x12>\n" +
+	"\n" +
+	"evaluation\x18\x01 \x01(\v2\x1e.driftmesh.drift.v1.EvaluationR\n" +
 	"evaluation\"\xb8\x02\n" +
 	"\n" +
 	"Evaluation\x12\x18\n" +
@@ -3861,14 +4201,16 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\n" +
 	"VERDICT_OK\x10\x01\x12\x11\n" +
 	"\rVERDICT_DRIFT\x10\x02\x12\x18\n" +
-	"\x14VERDICT_INSUFFICIENT\x10\x032\x83\a\n" +
+	"\x14VERDICT_INSUFFICIENT\x10\x032\xbc\b\n" +
 	"\fDriftService\x12d\n" +
 	"\rCreateProfile\x12(.driftmesh.drift.v1.CreateProfileRequest\x1a).driftmesh.drift.v1.CreateProfileResponse\x12[\n" +
 	"\n" +
 	"GetProfile\x12%.driftmesh.drift.v1.GetProfileRequest\x1a&.driftmesh.drift.v1.GetProfileResponse\x12a\n" +
 	"\fListProfiles\x12'.driftmesh.drift.v1.ListProfilesRequest\x1a(.driftmesh.drift.v1.ListProfilesResponse\x12m\n" +
 	"\x10SetProfileActive\x12+.driftmesh.drift.v1.SetProfileActiveRequest\x1a,.driftmesh.drift.v1.SetProfileActiveResponse\x12U\n" +
-	"\bEvaluate\x12#.driftmesh.drift.v1.EvaluateRequest\x1a$.driftmesh.drift.v1.EvaluateResponse\x12[\n" +
+	"\bEvaluate\x12#.driftmesh.drift.v1.EvaluateRequest\x1a$.driftmesh.drift.v1.EvaluateResponse\x12f\n" +
+	"\rEvaluateRange\x12(.driftmesh.drift.v1.EvaluateRangeRequest\x1a).driftmesh.drift.v1.EvaluateRangeResponse0\x01\x12O\n" +
+	"\x06RunNow\x12!.driftmesh.drift.v1.RunNowRequest\x1a\".driftmesh.drift.v1.RunNowResponse\x12[\n" +
 	"\n" +
 	"ListScores\x12%.driftmesh.drift.v1.ListScoresRequest\x1a&.driftmesh.drift.v1.ListScoresResponse\x12^\n" +
 	"\vQuerySeries\x12&.driftmesh.drift.v1.QuerySeriesRequest\x1a'.driftmesh.drift.v1.QuerySeriesResponse\x12[\n" +
@@ -3889,7 +4231,7 @@ func file_driftmesh_drift_v1_drift_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_drift_v1_drift_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_driftmesh_drift_v1_drift_proto_goTypes = []any{
 	(Correction)(0),                  // 0: driftmesh.drift.v1.Correction
 	(Severity)(0),                    // 1: driftmesh.drift.v1.Severity
@@ -3920,29 +4262,34 @@ var file_driftmesh_drift_v1_drift_proto_goTypes = []any{
 	(*SetProfileActiveResponse)(nil), // 26: driftmesh.drift.v1.SetProfileActiveResponse
 	(*EvaluateRequest)(nil),          // 27: driftmesh.drift.v1.EvaluateRequest
 	(*EvaluateResponse)(nil),         // 28: driftmesh.drift.v1.EvaluateResponse
-	(*Evaluation)(nil),               // 29: driftmesh.drift.v1.Evaluation
-	(*Score)(nil),                    // 30: driftmesh.drift.v1.Score
-	(*BinScore)(nil),                 // 31: driftmesh.drift.v1.BinScore
-	(*Exemplar)(nil),                 // 32: driftmesh.drift.v1.Exemplar
-	(*ListScoresRequest)(nil),        // 33: driftmesh.drift.v1.ListScoresRequest
-	(*ListScoresResponse)(nil),       // 34: driftmesh.drift.v1.ListScoresResponse
-	(*QuerySeriesRequest)(nil),       // 35: driftmesh.drift.v1.QuerySeriesRequest
-	(*QuerySeriesResponse)(nil),      // 36: driftmesh.drift.v1.QuerySeriesResponse
-	(*Series)(nil),                   // 37: driftmesh.drift.v1.Series
-	(*SeriesPoint)(nil),              // 38: driftmesh.drift.v1.SeriesPoint
-	(*Alert)(nil),                    // 39: driftmesh.drift.v1.Alert
-	(*ListAlertsRequest)(nil),        // 40: driftmesh.drift.v1.ListAlertsRequest
-	(*ListAlertsResponse)(nil),       // 41: driftmesh.drift.v1.ListAlertsResponse
-	(*AcknowledgeAlertRequest)(nil),  // 42: driftmesh.drift.v1.AcknowledgeAlertRequest
-	(*AcknowledgeAlertResponse)(nil), // 43: driftmesh.drift.v1.AcknowledgeAlertResponse
-	nil,                              // 44: driftmesh.drift.v1.Source.AttributesEntry
-	nil,                              // 45: driftmesh.drift.v1.Monitor.ParametersEntry
-	nil,                              // 46: driftmesh.drift.v1.Deviations.ChunksEntry
-	(*timestamppb.Timestamp)(nil),    // 47: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 48: google.protobuf.Duration
+	(*EvaluateRangeRequest)(nil),     // 29: driftmesh.drift.v1.EvaluateRangeRequest
+	(*EvaluateRangeResponse)(nil),    // 30: driftmesh.drift.v1.EvaluateRangeResponse
+	(*Progress)(nil),                 // 31: driftmesh.drift.v1.Progress
+	(*RunNowRequest)(nil),            // 32: driftmesh.drift.v1.RunNowRequest
+	(*RunNowResponse)(nil),           // 33: driftmesh.drift.v1.RunNowResponse
+	(*Evaluation)(nil),               // 34: driftmesh.drift.v1.Evaluation
+	(*Score)(nil),                    // 35: driftmesh.drift.v1.Score
+	(*BinScore)(nil),                 // 36: driftmesh.drift.v1.BinScore
+	(*Exemplar)(nil),                 // 37: driftmesh.drift.v1.Exemplar
+	(*ListScoresRequest)(nil),        // 38: driftmesh.drift.v1.ListScoresRequest
+	(*ListScoresResponse)(nil),       // 39: driftmesh.drift.v1.ListScoresResponse
+	(*QuerySeriesRequest)(nil),       // 40: driftmesh.drift.v1.QuerySeriesRequest
+	(*QuerySeriesResponse)(nil),      // 41: driftmesh.drift.v1.QuerySeriesResponse
+	(*Series)(nil),                   // 42: driftmesh.drift.v1.Series
+	(*SeriesPoint)(nil),              // 43: driftmesh.drift.v1.SeriesPoint
+	(*Alert)(nil),                    // 44: driftmesh.drift.v1.Alert
+	(*ListAlertsRequest)(nil),        // 45: driftmesh.drift.v1.ListAlertsRequest
+	(*ListAlertsResponse)(nil),       // 46: driftmesh.drift.v1.ListAlertsResponse
+	(*AcknowledgeAlertRequest)(nil),  // 47: driftmesh.drift.v1.AcknowledgeAlertRequest
+	(*AcknowledgeAlertResponse)(nil), // 48: driftmesh.drift.v1.AcknowledgeAlertResponse
+	nil,                              // 49: driftmesh.drift.v1.Source.AttributesEntry
+	nil,                              // 50: driftmesh.drift.v1.Monitor.ParametersEntry
+	nil,                              // 51: driftmesh.drift.v1.Deviations.ChunksEntry
+	(*timestamppb.Timestamp)(nil),    // 52: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 53: google.protobuf.Duration
 }
 var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
-	47, // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
+	52, // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
 	17, // 1: driftmesh.drift.v1.Profile.features:type_name -> driftmesh.drift.v1.FeatureProfile
 	9,  // 2: driftmesh.drift.v1.Profile.schedule:type_name -> driftmesh.drift.v1.Schedule
 	0,  // 3: driftmesh.drift.v1.Profile.correction:type_name -> driftmesh.drift.v1.Correction
@@ -3950,18 +4297,18 @@ var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
 	10, // 5: driftmesh.drift.v1.Profile.binning:type_name -> driftmesh.drift.v1.Binning
 	6,  // 6: driftmesh.drift.v1.Profile.outcome:type_name -> driftmesh.drift.v1.Outcome
 	5,  // 7: driftmesh.drift.v1.Profile.source:type_name -> driftmesh.drift.v1.Source
-	44, // 8: driftmesh.drift.v1.Source.attributes:type_name -> driftmesh.drift.v1.Source.AttributesEntry
+	49, // 8: driftmesh.drift.v1.Source.attributes:type_name -> driftmesh.drift.v1.Source.AttributesEntry
 	7,  // 9: driftmesh.drift.v1.Outcome.reference:type_name -> driftmesh.drift.v1.Comparison
 	8,  // 10: driftmesh.drift.v1.Comparison.absolute:type_name -> driftmesh.drift.v1.Spread
 	8,  // 11: driftmesh.drift.v1.Comparison.squared:type_name -> driftmesh.drift.v1.Spread
-	48, // 12: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
-	45, // 13: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
+	53, // 12: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
+	50, // 13: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
 	13, // 14: driftmesh.drift.v1.Monitor.threshold:type_name -> driftmesh.drift.v1.Threshold
 	12, // 15: driftmesh.drift.v1.Monitor.persistence:type_name -> driftmesh.drift.v1.Persistence
 	1,  // 16: driftmesh.drift.v1.Monitor.severity:type_name -> driftmesh.drift.v1.Severity
 	14, // 17: driftmesh.drift.v1.Threshold.budget:type_name -> driftmesh.drift.v1.Budget
 	15, // 18: driftmesh.drift.v1.Threshold.deviations:type_name -> driftmesh.drift.v1.Deviations
-	46, // 19: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
+	51, // 19: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
 	2,  // 20: driftmesh.drift.v1.FeatureProfile.kind:type_name -> driftmesh.drift.v1.FeatureKind
 	18, // 21: driftmesh.drift.v1.FeatureProfile.baseline:type_name -> driftmesh.drift.v1.Baseline
 	4,  // 22: driftmesh.drift.v1.CreateProfileRequest.profile:type_name -> driftmesh.drift.v1.Profile
@@ -3969,59 +4316,68 @@ var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
 	4,  // 24: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
 	4,  // 25: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
 	4,  // 26: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	47, // 27: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
-	47, // 28: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
-	29, // 29: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	47, // 30: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
-	47, // 31: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
-	30, // 32: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
-	47, // 33: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
-	3,  // 34: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
-	31, // 35: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
-	31, // 36: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
-	32, // 37: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
-	29, // 38: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
-	47, // 39: driftmesh.drift.v1.QuerySeriesRequest.start_time:type_name -> google.protobuf.Timestamp
-	47, // 40: driftmesh.drift.v1.QuerySeriesRequest.end_time:type_name -> google.protobuf.Timestamp
-	37, // 41: driftmesh.drift.v1.QuerySeriesResponse.series:type_name -> driftmesh.drift.v1.Series
-	38, // 42: driftmesh.drift.v1.Series.points:type_name -> driftmesh.drift.v1.SeriesPoint
-	47, // 43: driftmesh.drift.v1.SeriesPoint.first_slot:type_name -> google.protobuf.Timestamp
-	47, // 44: driftmesh.drift.v1.SeriesPoint.last_slot:type_name -> google.protobuf.Timestamp
-	3,  // 45: driftmesh.drift.v1.SeriesPoint.verdict:type_name -> driftmesh.drift.v1.Verdict
-	47, // 46: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
-	47, // 47: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
-	47, // 48: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
-	47, // 49: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
-	47, // 50: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
-	47, // 51: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
-	1,  // 52: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
-	30, // 53: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
-	39, // 54: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
-	39, // 55: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
-	16, // 56: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
-	19, // 57: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
-	21, // 58: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
-	23, // 59: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
-	25, // 60: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
-	27, // 61: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
-	33, // 62: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
-	35, // 63: driftmesh.drift.v1.DriftService.QuerySeries:input_type -> driftmesh.drift.v1.QuerySeriesRequest
-	40, // 64: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
-	42, // 65: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
-	20, // 66: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
-	22, // 67: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
-	24, // 68: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
-	26, // 69: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
-	28, // 70: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
-	34, // 71: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
-	36, // 72: driftmesh.drift.v1.DriftService.QuerySeries:output_type -> driftmesh.drift.v1.QuerySeriesResponse
-	41, // 73: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
-	43, // 74: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
-	66, // [66:75] is the sub-list for method output_type
-	57, // [57:66] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	52, // 27: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
+	52, // 28: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
+	34, // 29: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	52, // 30: driftmesh.drift.v1.EvaluateRangeRequest.start_time:type_name -> google.protobuf.Timestamp
+	52, // 31: driftmesh.drift.v1.EvaluateRangeRequest.end_time:type_name -> google.protobuf.Timestamp
+	31, // 32: driftmesh.drift.v1.EvaluateRangeResponse.progress:type_name -> driftmesh.drift.v1.Progress
+	34, // 33: driftmesh.drift.v1.EvaluateRangeResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	34, // 34: driftmesh.drift.v1.RunNowResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	52, // 35: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
+	52, // 36: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
+	35, // 37: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
+	52, // 38: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
+	3,  // 39: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
+	36, // 40: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
+	36, // 41: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
+	37, // 42: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
+	34, // 43: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
+	52, // 44: driftmesh.drift.v1.QuerySeriesRequest.start_time:type_name -> google.protobuf.Timestamp
+	52, // 45: driftmesh.drift.v1.QuerySeriesRequest.end_time:type_name -> google.protobuf.Timestamp
+	42, // 46: driftmesh.drift.v1.QuerySeriesResponse.series:type_name -> driftmesh.drift.v1.Series
+	43, // 47: driftmesh.drift.v1.Series.points:type_name -> driftmesh.drift.v1.SeriesPoint
+	52, // 48: driftmesh.drift.v1.SeriesPoint.first_slot:type_name -> google.protobuf.Timestamp
+	52, // 49: driftmesh.drift.v1.SeriesPoint.last_slot:type_name -> google.protobuf.Timestamp
+	3,  // 50: driftmesh.drift.v1.SeriesPoint.verdict:type_name -> driftmesh.drift.v1.Verdict
+	52, // 51: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
+	52, // 52: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
+	52, // 53: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
+	52, // 54: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
+	52, // 55: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
+	52, // 56: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
+	1,  // 57: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
+	35, // 58: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
+	44, // 59: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
+	44, // 60: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
+	16, // 61: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
+	19, // 62: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
+	21, // 63: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
+	23, // 64: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
+	25, // 65: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
+	27, // 66: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
+	29, // 67: driftmesh.drift.v1.DriftService.EvaluateRange:input_type -> driftmesh.drift.v1.EvaluateRangeRequest
+	32, // 68: driftmesh.drift.v1.DriftService.RunNow:input_type -> driftmesh.drift.v1.RunNowRequest
+	38, // 69: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
+	40, // 70: driftmesh.drift.v1.DriftService.QuerySeries:input_type -> driftmesh.drift.v1.QuerySeriesRequest
+	45, // 71: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
+	47, // 72: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
+	20, // 73: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
+	22, // 74: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
+	24, // 75: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
+	26, // 76: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
+	28, // 77: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
+	30, // 78: driftmesh.drift.v1.DriftService.EvaluateRange:output_type -> driftmesh.drift.v1.EvaluateRangeResponse
+	33, // 79: driftmesh.drift.v1.DriftService.RunNow:output_type -> driftmesh.drift.v1.RunNowResponse
+	39, // 80: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
+	41, // 81: driftmesh.drift.v1.DriftService.QuerySeries:output_type -> driftmesh.drift.v1.QuerySeriesResponse
+	46, // 82: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
+	48, // 83: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
+	73, // [73:84] is the sub-list for method output_type
+	62, // [62:73] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_drift_v1_drift_proto_init() }
@@ -4035,15 +4391,19 @@ func file_driftmesh_drift_v1_drift_proto_init() {
 		(*Threshold_Budget)(nil),
 		(*Threshold_Deviations)(nil),
 	}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[26].OneofWrappers = []any{}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[34].OneofWrappers = []any{}
+	file_driftmesh_drift_v1_drift_proto_msgTypes[26].OneofWrappers = []any{
+		(*EvaluateRangeResponse_Progress)(nil),
+		(*EvaluateRangeResponse_Evaluation)(nil),
+	}
+	file_driftmesh_drift_v1_drift_proto_msgTypes[31].OneofWrappers = []any{}
+	file_driftmesh_drift_v1_drift_proto_msgTypes[39].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_drift_v1_drift_proto_rawDesc), len(file_driftmesh_drift_v1_drift_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   43,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

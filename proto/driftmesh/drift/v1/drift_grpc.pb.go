@@ -26,6 +26,8 @@ const (
 	DriftService_ListProfiles_FullMethodName     = "/driftmesh.drift.v1.DriftService/ListProfiles"
 	DriftService_SetProfileActive_FullMethodName = "/driftmesh.drift.v1.DriftService/SetProfileActive"
 	DriftService_Evaluate_FullMethodName         = "/driftmesh.drift.v1.DriftService/Evaluate"
+	DriftService_EvaluateRange_FullMethodName    = "/driftmesh.drift.v1.DriftService/EvaluateRange"
+	DriftService_RunNow_FullMethodName           = "/driftmesh.drift.v1.DriftService/RunNow"
 	DriftService_ListScores_FullMethodName       = "/driftmesh.drift.v1.DriftService/ListScores"
 	DriftService_QuerySeries_FullMethodName      = "/driftmesh.drift.v1.DriftService/QuerySeries"
 	DriftService_ListAlerts_FullMethodName       = "/driftmesh.drift.v1.DriftService/ListAlerts"
@@ -49,6 +51,12 @@ type DriftServiceClient interface {
 	SetProfileActive(ctx context.Context, in *SetProfileActiveRequest, opts ...grpc.CallOption) (*SetProfileActiveResponse, error)
 	// Evaluate computes the scores of a range now, and stores nothing.
 	Evaluate(ctx context.Context, in *EvaluateRequest, opts ...grpc.CallOption) (*EvaluateResponse, error)
+	// EvaluateRange does the same and tells on the way how far it is. It takes as long
+	// as it takes, and ends when the caller hangs up.
+	EvaluateRange(ctx context.Context, in *EvaluateRangeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[EvaluateRangeResponse], error)
+	// RunNow evaluates a profile now as its schedule would: it stores the scores, and
+	// raises and resolves alerts.
+	RunNow(ctx context.Context, in *RunNowRequest, opts ...grpc.CallOption) (*RunNowResponse, error)
 	// ListScores gives the stored results of scheduled evaluations, newest first.
 	ListScores(ctx context.Context, in *ListScoresRequest, opts ...grpc.CallOption) (*ListScoresResponse, error)
 	// QuerySeries gives how the statistics of monitors went over time, by the
@@ -118,6 +126,35 @@ func (c *driftServiceClient) Evaluate(ctx context.Context, in *EvaluateRequest, 
 	return out, nil
 }
 
+func (c *driftServiceClient) EvaluateRange(ctx context.Context, in *EvaluateRangeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[EvaluateRangeResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DriftService_ServiceDesc.Streams[0], DriftService_EvaluateRange_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[EvaluateRangeRequest, EvaluateRangeResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DriftService_EvaluateRangeClient = grpc.ServerStreamingClient[EvaluateRangeResponse]
+
+func (c *driftServiceClient) RunNow(ctx context.Context, in *RunNowRequest, opts ...grpc.CallOption) (*RunNowResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RunNowResponse)
+	err := c.cc.Invoke(ctx, DriftService_RunNow_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *driftServiceClient) ListScores(ctx context.Context, in *ListScoresRequest, opts ...grpc.CallOption) (*ListScoresResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListScoresResponse)
@@ -175,6 +212,12 @@ type DriftServiceServer interface {
 	SetProfileActive(context.Context, *SetProfileActiveRequest) (*SetProfileActiveResponse, error)
 	// Evaluate computes the scores of a range now, and stores nothing.
 	Evaluate(context.Context, *EvaluateRequest) (*EvaluateResponse, error)
+	// EvaluateRange does the same and tells on the way how far it is. It takes as long
+	// as it takes, and ends when the caller hangs up.
+	EvaluateRange(*EvaluateRangeRequest, grpc.ServerStreamingServer[EvaluateRangeResponse]) error
+	// RunNow evaluates a profile now as its schedule would: it stores the scores, and
+	// raises and resolves alerts.
+	RunNow(context.Context, *RunNowRequest) (*RunNowResponse, error)
 	// ListScores gives the stored results of scheduled evaluations, newest first.
 	ListScores(context.Context, *ListScoresRequest) (*ListScoresResponse, error)
 	// QuerySeries gives how the statistics of monitors went over time, by the
@@ -208,6 +251,12 @@ func (UnimplementedDriftServiceServer) SetProfileActive(context.Context, *SetPro
 }
 func (UnimplementedDriftServiceServer) Evaluate(context.Context, *EvaluateRequest) (*EvaluateResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method Evaluate not implemented")
+}
+func (UnimplementedDriftServiceServer) EvaluateRange(*EvaluateRangeRequest, grpc.ServerStreamingServer[EvaluateRangeResponse]) error {
+	return status.Errorf(codes.Unimplemented, "method EvaluateRange not implemented")
+}
+func (UnimplementedDriftServiceServer) RunNow(context.Context, *RunNowRequest) (*RunNowResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method RunNow not implemented")
 }
 func (UnimplementedDriftServiceServer) ListScores(context.Context, *ListScoresRequest) (*ListScoresResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method ListScores not implemented")
@@ -332,6 +381,35 @@ func _DriftService_Evaluate_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DriftService_EvaluateRange_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(EvaluateRangeRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DriftServiceServer).EvaluateRange(m, &grpc.GenericServerStream[EvaluateRangeRequest, EvaluateRangeResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DriftService_EvaluateRangeServer = grpc.ServerStreamingServer[EvaluateRangeResponse]
+
+func _DriftService_RunNow_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RunNowRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DriftServiceServer).RunNow(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DriftService_RunNow_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DriftServiceServer).RunNow(ctx, req.(*RunNowRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _DriftService_ListScores_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListScoresRequest)
 	if err := dec(in); err != nil {
@@ -432,6 +510,10 @@ var DriftService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _DriftService_Evaluate_Handler,
 		},
 		{
+			MethodName: "RunNow",
+			Handler:    _DriftService_RunNow_Handler,
+		},
+		{
 			MethodName: "ListScores",
 			Handler:    _DriftService_ListScores_Handler,
 		},
@@ -448,6 +530,12 @@ var DriftService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _DriftService_AcknowledgeAlert_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "EvaluateRange",
+			Handler:       _DriftService_EvaluateRange_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "driftmesh/drift/v1/drift.proto",
 }

@@ -49,6 +49,43 @@ func (s *State) ClaimSlot(ctx context.Context, owner string, due, now time.Time,
 	return claimed, nil
 }
 
+// ClaimNow gives the owner the slot of a profile that is due, whether its grace is
+// over or it is to be tried again later, or else makes one of the present minute.
+// When that has been judged already the slot is nil, and last is the one that did.
+// Errors: fault.Precondition when the profile is not active, fault.Unavailable when
+// its slot is in other hands.
+func (s *State) ClaimNow(ctx context.Context, owner, profile string, now time.Time, lease time.Duration) (slot *Slot, last time.Time, err error) {
+	err = s.db.InTx(ctx, func(tx *sqlstate.Tx) error {
+		slot = nil
+		var active bool
+		var leased int64
+		found := &Slot{Profile: profile, Owner: owner}
+		var previous, next int64
+		if err := tx.QueryRow(ctx, `SELECT tenant, active, previous, next, attempts, leased_until FROM schedules WHERE profile = ?`, profile).
+			Scan(&found.Tenant, &active, &previous, &next, &found.Attempts, &leased); err != nil {
+			return err
+		}
+		found.Previous, found.At = sqlstate.Time(previous), sqlstate.Time(next)
+		last = found.Previous
+		switch {
+		case !active:
+			return fault.Precondition.New("the schedule of profile %s is switched off", profile).WithReason("PROFILE_INACTIVE")
+		case leased > micros(now):
+			return fault.Unavailable.New("profile %s is being evaluated just now", profile).WithReason("SLOT_IN_HAND").WithRetryAfter(time.Second)
+		case found.At.After(now):
+			found.At = now.UTC().Truncate(time.Minute)
+			if found.At.Unix()/60 <= found.Previous.Unix()/60 {
+				return nil
+			}
+		}
+		slot = found
+		_, err := tx.Exec(ctx, `UPDATE schedules SET next = ?, owner = ?, leased_until = ? WHERE profile = ?`,
+			micros(slot.At), owner, micros(now.Add(lease)), profile)
+		return err
+	})
+	return slot, last, err
+}
+
 func scanSlot(rows *sql.Rows) (*Slot, error) {
 	slot := new(Slot)
 	var previous, next int64

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
 )
 
@@ -169,5 +170,37 @@ func TestTurns(t *testing.T) {
 		for uid := range tenantOf {
 			require.GreaterOrEqual(t, served[uid], 2, "profiles have their turns too")
 		}
+	})
+}
+
+// What is to run now does not wait for the next try, but for who runs it.
+func TestClaimNow(t *testing.T) {
+	each(t, func(t *testing.T, s *store.State) {
+		ctx := t.Context()
+		p := register(t, s, "acme", "a")
+		now := noon.Add(30 * time.Second)
+		slot, last, err := s.ClaimNow(ctx, "a", p.UID, now, time.Minute)
+		require.NoError(t, err)
+		require.Nil(t, slot)
+		require.Equal(t, noon, last)
+
+		now = noon.Add(10*time.Minute + time.Second)
+		slot, _, err = s.ClaimNow(ctx, "a", p.UID, now, time.Minute)
+		require.NoError(t, err)
+		require.Equal(t, noon.Add(10*time.Minute), slot.At)
+		_, _, err = s.ClaimNow(ctx, "b", p.UID, now, time.Minute)
+		require.ErrorIs(t, err, fault.Unavailable, "it is in hand")
+		require.NoError(t, s.FailSlot(ctx, slot, now.Add(time.Hour)))
+		again, _, err := s.ClaimNow(ctx, "b", p.UID, now, time.Minute)
+		require.NoError(t, err)
+		require.Equal(t, slot.At, again.At)
+		require.Equal(t, 1, again.Attempts)
+		require.NoError(t, s.Conclude(ctx, store.Conclusion{
+			Profile: p, Result: &store.Evaluation{}, At: again.At, Trigger: store.TriggerSchedule, Now: now, Slot: again, Next: noon.Add(time.Hour),
+		}))
+		slot, last, err = s.ClaimNow(ctx, "a", p.UID, now, time.Minute)
+		require.NoError(t, err)
+		require.Nil(t, slot, "this minute has been judged")
+		require.Equal(t, again.At, last)
 	})
 }

@@ -44,7 +44,8 @@ var (
 		"CreateAPIKey", "ListAPIKeys", "RevokeAPIKey",
 	}}
 	Drift = Route{"drift", &driftv1.DriftService_ServiceDesc, []string{
-		"CreateProfile", "GetProfile", "ListProfiles", "SetProfileActive", "Evaluate", "ListScores", "QuerySeries",
+		"CreateProfile", "GetProfile", "ListProfiles", "SetProfileActive", "Evaluate", "EvaluateRange", "RunNow", "ListScores",
+		"QuerySeries",
 		"ListAlerts", "AcknowledgeAlert",
 	}}
 	Trace = Route{"trace-store", &tracev1.TraceService_ServiceDesc, []string{
