@@ -26,6 +26,7 @@ type driftCompareCmd struct {
 	referenceFlags
 	All      bool   `help:"Of chunks, show every verdict, and not only what drifted."`
 	Plot     bool   `help:"Draw what drifted."`
+	Report   string `help:"Write a report as one HTML file, too; - is standard output, and then there is nothing else." placeholder:"FILE"`
 	Output   string `help:"Form of the answer: table, json or yaml." short:"o" enum:"table,json,yaml" default:"table"`
 	ExitCode bool   `help:"Exit with 3 when anything drifted."`
 }
@@ -43,8 +44,15 @@ func (c driftCompareCmd) Run(ctx context.Context, con console) error {
 	if err != nil {
 		return err
 	}
-	if err := c.show(con, found); err != nil {
-		return err
+	if c.Report != "-" {
+		if err := c.show(con, found); err != nil {
+			return err
+		}
+	}
+	if c.Report != "" {
+		if err := writeReport(con, c.Report, found.report()); err != nil {
+			return err
+		}
 	}
 	if c.ExitCode && found.drifted() {
 		return errDrifted

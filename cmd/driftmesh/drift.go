@@ -24,6 +24,8 @@ type driftCmd struct {
 	Run       driftRunCmd       `cmd:"" help:"Evaluate a profile now."`
 	Compare   driftCompareCmd   `cmd:"" help:"Hold a file against another, without a mesh."`
 	Now       driftNowCmd       `cmd:"" help:"Evaluate a profile now as its schedule would: store the scores, raise and resolve alerts."`
+	Show      driftShowCmd      `cmd:"" help:"Draw what drifted."`
+	Report    driftReportCmd    `cmd:"" help:"Write a report as one HTML file."`
 	Scores    driftScoresCmd    `cmd:"" help:"Show the results of scheduled evaluations."`
 	Detectors driftDetectorsCmd `cmd:"" help:"List the detectors that a monitor can have."`
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -149,4 +150,52 @@ func plainScores(e *driftv1.Evaluation) []string {
 		all = append(all, strings.Join(strings.Fields(protojson.Format(s)), " "))
 	}
 	return all
+}
+
+// What a profile's evaluations found is drawn in a terminal and in a page, from
+// slots of its schedule and from chunks of its records.
+func TestLookingAtAProfile(t *testing.T) {
+	t.Parallel()
+	m := mesh.Start(t)
+	r := rand.New(rand.NewPCG(1, 2))
+	reference, current := writeRandom(t, r, 2000, false), writeRandom(t, r, 1000, true)
+	m.MustCLI(t, "profile", "create", "--reference", reference, "--name", "shop", "--features", "amount,city", "--schedule", "* * * * * *", "--lookback", "100000h")
+	m.MustCLI(t, "records", "send", current, "--profile", "default/shop", "--time", "at", "--id", "id", "--ignore-others")
+	var answer struct {
+		Series []struct {
+			Monitor, Feature string
+			Points           []struct {
+				Verdict string
+				Slots   int
+				Sample  string
+			}
+		}
+	}
+	mesh.Await(t, time.Minute, func() error { // for a slot after the records
+		if status := m.Get(t, "/api/v1/series?profile=default/shop&monitor=psi&points=1", &answer); status != http.StatusOK {
+			return fmt.Errorf("status %d", status)
+		}
+		if len(answer.Series) != 2 || len(answer.Series[0].Points) != 1 || answer.Series[0].Points[0].Verdict != "VERDICT_DRIFT" {
+			return fmt.Errorf("series %+v", answer.Series)
+		}
+		return nil
+	})
+	require.Equal(t, "amount", answer.Series[0].Feature)
+	out := m.MustCLI(t, "drift", "show", "default/shop", "--start", "2026-01-01T00:00:00Z", "--end", "2026-01-02T00:00:00Z")
+	require.Regexp(t, `amount: drift by psi: psi 0\.\d+, threshold`, out)
+	require.Regexp(t, `◆ other +0\.0%`, out)
+	out = m.MustCLI(t, "drift", "show", "default/shop", "--since", "24h", "--all", "--feature", "amount")
+	require.Regexp(t, `\n  20\S+Z [▁-█]+ 20\S+Z\n`, out, "the statistic over slots")
+
+	page := filepath.Join(t.TempDir(), "report.html")
+	m.MustCLI(t, "drift", "report", "default/shop", "-o", page)
+	text, err := os.ReadFile(page)
+	require.NoError(t, err)
+	require.Contains(t, string(text), "psi of amount over time, by monitor psi")
+	m.MustCLI(t, "drift", "report", "default/shop", "-o", page, "--chunk", "day", "--start", "2025-12-31T00:00:00Z", "--end", "2026-01-03T00:00:00Z")
+	text, err = os.ReadFile(page)
+	require.NoError(t, err)
+	require.Contains(t, string(text), "<h1>2 of 2 features have moved.</h1>")
+	require.Contains(t, string(text), "<th>2025-12-31<td>")
+	require.Regexp(t, `<th>2026-01-01<td>\S+<td>\S+<td>\S+<td>drift`, string(text))
 }

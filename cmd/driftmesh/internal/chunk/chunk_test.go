@@ -88,3 +88,16 @@ func TestCutByNumber(t *testing.T) {
 		require.ErrorIs(t, err, fault.Invalid, wrong)
 	}
 }
+
+func TestSpans(t *testing.T) {
+	t.Parallel()
+	b, _ := by(t, "month", "Europe/Rome")
+	spans, err := b.Spans(time.Date(2025, 12, 31, 23, 30, 0, 0, time.UTC), time.Date(2026, 2, 28, 23, 0, 0, 0, time.UTC))
+	require.NoError(t, err)
+	require.Len(t, spans, 2, "the end is no part of a month of its own")
+	require.Equal(t, "2026-01", spans[0].Label)
+	require.True(t, spans[0].End.Equal(spans[1].Start))
+	hours, _ := by(t, "hour", "UTC")
+	_, err = hours.Spans(time.Unix(0, 0), time.Now())
+	require.ErrorIs(t, err, fault.Invalid)
+}

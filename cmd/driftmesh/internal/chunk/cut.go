@@ -99,6 +99,20 @@ func (b By) label(start time.Time) string {
 	return start.Format("2006-01-02")
 }
 
+// Spans are the chunks that have a part of the time from start to before end.
+func (b By) Spans(start, end time.Time) ([]Chunk, error) {
+	var all []Chunk
+	for at := b.start(start); at.Before(end); {
+		if len(all) == Most {
+			return nil, tooMany(len(all) + 1)
+		}
+		c := Chunk{Label: b.label(at), Start: at, End: b.end(at)}
+		all = append(all, c)
+		at = c.End
+	}
+	return all, nil
+}
+
 // Chunk is some of the rows.
 type Chunk struct {
 	// Label names it.
