@@ -292,6 +292,9 @@ const movedShown = 3
 
 // movedText names the features of an alert with their values, the worst first.
 func movedText(a *driftv1.Alert) string {
+	if a.GetFinding() != "" {
+		return a.GetFinding()
+	}
 	var parts []string
 	for _, s := range a.GetMoved()[:min(len(a.GetMoved()), movedShown)] {
 		parts = append(parts, s.GetFeature()+" "+optional(s.Value))

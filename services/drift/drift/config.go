@@ -15,15 +15,17 @@ const name = "drift"
 
 // Config is what can be set.
 type Config struct {
-	Listen   string        `help:"Address for other services." default:"127.0.0.1:50062" placeholder:"HOST:PORT"`
-	Refresh  time.Duration `help:"How long a window with new rows waits to be recomputed at first, unless an evaluation needs it sooner. While more rows come it waits longer each time." default:"2s"`
-	Grace    time.Duration `help:"How long after a slot of a schedule, or the end of a window, it is evaluated: time for late records." default:"5s"`
-	Late     time.Duration `help:"How long after a slot of a schedule it is scored again when data for it come late; 0 is never." default:"168h"`
-	Poll     time.Duration `help:"How often to look for work that is due." default:"500ms"`
-	Lease    time.Duration `help:"How long a worker may take for one evaluation before another may try." default:"1m"`
-	Repeat   time.Duration `help:"How often people hear of an alert that stays; 0 is once." default:"24h"`
-	TraceURL string        `help:"Where one trace is seen; {trace} stands for its id." default:"http://127.0.0.1:8000/traces/{trace}" placeholder:"URL"`
-	AlertURL string        `help:"Where one alert is seen; {alert} stands for its id." default:"http://127.0.0.1:8000/alerts/{alert}" placeholder:"URL"`
+	Listen       string        `help:"Address for other services." default:"127.0.0.1:50062" placeholder:"HOST:PORT"`
+	Refresh      time.Duration `help:"How long a window with new rows waits to be recomputed at first, unless an evaluation needs it sooner. While more rows come it waits longer each time." default:"2s"`
+	Grace        time.Duration `help:"How long after a slot of a schedule, or the end of a window, it is evaluated: time for late records." default:"5s"`
+	Late         time.Duration `help:"How long after a slot of a schedule it is scored again when data for it come late; 0 is never." default:"168h"`
+	Silence      time.Duration `help:"How long no data must come for a profile, whose data had been coming, to raise an alert; longer where they pause for longer: twice the longest pause of four weeks. 0 is never." default:"1h"`
+	Insufficient int           `help:"How many scheduled evaluations in a row with too little to judge by raise an alert; 0 is never." default:"24"`
+	Poll         time.Duration `help:"How often to look for work that is due." default:"500ms"`
+	Lease        time.Duration `help:"How long a worker may take for one evaluation before another may try." default:"1m"`
+	Repeat       time.Duration `help:"How often people hear of an alert that stays; 0 is once." default:"24h"`
+	TraceURL     string        `help:"Where one trace is seen; {trace} stands for its id." default:"http://127.0.0.1:8000/traces/{trace}" placeholder:"URL"`
+	AlertURL     string        `help:"Where one alert is seen; {alert} stands for its id." default:"http://127.0.0.1:8000/alerts/{alert}" placeholder:"URL"`
 
 	Routes        settings.Tree[map[string]route.Config] `help:"Where alerts go, by name, beside the route console to the log (docs/alerts.md)." placeholder:"YAML"`
 	Rules         settings.Tree[[]route.Rule]            `help:"Which alerts go to which routes, beside those that their monitors name (docs/alerts.md)." placeholder:"YAML"`
@@ -45,6 +47,8 @@ func (c Config) Validate() error {
 		{c.Refresh >= 0, "refresh: must not be negative"},
 		{c.Grace >= 0, "grace: must not be negative"},
 		{c.Late >= 0, "late: must not be negative"},
+		{c.Silence >= 0, "silence: must not be negative"},
+		{c.Insufficient >= 0 && c.Insufficient <= 10_000, "insufficient: must be from 0 to 10000"},
 		{c.Poll > 0, "poll: must be positive"},
 		{c.Lease >= time.Second, "lease: must be at least 1s"},
 		{c.Repeat >= 0, "repeat: must not be negative"},

@@ -173,6 +173,6 @@ func (e *engine) sample(ctx context.Context, p *known, r store.Range) (sample sc
 
 // conclude brings the alerts up to date with an evaluation.
 func (e *engine) conclude(ctx context.Context, p *known, c store.Conclusion) error {
-	c.Profile, c.Now, c.Repeat = p.Registered, e.now(), e.cfg.Repeat
+	c.Profile, c.Now, c.Repeat, c.Insufficient = p.Registered, e.now(), e.cfg.Repeat, e.cfg.Insufficient
 	return e.state.Conclude(ctx, c)
 }

@@ -185,7 +185,7 @@ func (m *mesh) touch(tenant, profile string, minutes ...int64) {
 	m.t.Helper()
 	value, err := proto.Marshal(&eventv1.WindowsTouched{Profile: profile, Minutes: minutes})
 	require.NoError(m.t, err)
-	m.publish(envelope.New(event.Windows, envelope.Stamp{Tenant: tenant, Type: event.TypeWindows, Count: len(minutes), Accepted: noon}, value))
+	m.publish(envelope.New(event.Windows, envelope.Stamp{Tenant: tenant, Type: event.TypeWindows, Count: len(minutes), Accepted: m.clock.Now()}, value))
 }
 
 func (m *mesh) publish(msgs ...broker.Message) {

@@ -27,7 +27,9 @@ func retryWait(attempts int) time.Duration {
 type scheduler struct {
 	*engine
 	owner string // names this worker in leases
-	log   *slog.Logger
+	// listened is when feeds were last looked at.
+	listened time.Time
+	log      *slog.Logger
 }
 
 // lookForSlots evaluates the slots that are due, until none is or ctx ends.
@@ -226,6 +228,19 @@ func (s *scheduler) evaluateClosed(ctx context.Context, p *known, end time.Time)
 		return err
 	}
 	return s.conclude(ctx, p, store.Conclusion{Result: result, Trigger: store.TriggerClose, At: end})
+}
+
+// listenEvery is how often feeds are looked at.
+const listenEvery = 10 * time.Second
+
+// listen notices feeds that have died, or come to life.
+func (s *scheduler) listen(ctx context.Context) error {
+	now := s.now()
+	if s.cfg.Silence == 0 || now.Before(s.listened.Add(listenEvery)) {
+		return nil
+	}
+	s.listened = now
+	return s.state.Listen(ctx, now, s.cfg.Silence)
 }
 
 // measure forgets windows that do not wait any more, and shows what waits.

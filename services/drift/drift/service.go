@@ -189,6 +189,7 @@ func (s *Service) work(ctx context.Context, windows, alerts *runner.Runner, publ
 		{"late", s.cfg.Poll, s.sched.lookForLate},
 		{"outbox", s.cfg.Poll, publisher.publish},
 		{"measure", measureEvery, s.sched.measure},
+		{"feeds", s.cfg.Poll, s.sched.listen},
 		{"measure deliveries", measureEvery, s.measureDeliveries},
 		{"silences", unmuteEvery, func(ctx context.Context) error { return s.sched.state.Unmute(ctx, s.deps.Now()) }},
 		{"forget", forgetEvery, s.forget},
@@ -242,7 +243,7 @@ func (s *Service) forget(ctx context.Context) error {
 		s.deps.Log.Error("news were given up", slog.String("route", route), slog.Int("deliveries", n), slog.Duration("after", s.cfg.Keep))
 	}
 	return errors.Join(err, s.sched.state.ForgetDeliveries(ctx, now.Add(-rememberFor)), s.sched.state.ForgetSilences(ctx, now.Add(-rememberFor)),
-		s.sched.state.ForgetVerdicts(ctx, now.Add(-s.cfg.Late)))
+		s.sched.state.ForgetVerdicts(ctx, now.Add(-s.cfg.Late), s.cfg.Insufficient))
 }
 
 func (s *Service) runner(topic, groupName string, handler runner.Handler) (*runner.Runner, error) {

@@ -116,12 +116,14 @@ func alertMessage(p *known, a *alert.Alert, traceURL string) *driftv1.Alert {
 	m := &driftv1.Alert{
 		Id: a.ID, Profile: a.Profile, ProfileName: p.Title(), Monitor: a.Monitor, Detector: a.Detector, Trigger: a.Trigger,
 		RangeStart: timestamppb.New(a.RangeStart), RangeEnd: timestamppb.New(a.RangeEnd), RaiseTime: timestamppb.New(a.Raised),
-		RepeatTime: optional(a.Repeated), ResolveTime: optional(a.Resolved), ResolveReason: a.Reason, Late: a.Late, AcknowledgeTime: optional(a.Acknowledged),
+		RepeatTime: optional(a.Repeated), ResolveTime: optional(a.Resolved), ResolveReason: a.Reason, Late: a.Late, Finding: a.Finding, AcknowledgeTime: optional(a.Acknowledged),
 		AcknowledgedBy: a.AcknowledgedBy, Occurrences: a.Occurrences, MovedCount: uint32(max(a.Moved, 0)), //nolint:gosec // features
 		ExemplarTraceIds: score.Traces(a.Scores, maxTraces), Moved: make([]*driftv1.Score, len(a.Scores)),
 	}
 	if o := p.Monitor(a.Monitor); o != nil {
 		m.Severity = wire.Severity(o.Severity)
+	} else {
+		m.Severity = driftv1.Severity_SEVERITY_WARNING
 	}
 	for i := range a.Scores {
 		m.Moved[i] = scoreMessage(&a.Scores[i])

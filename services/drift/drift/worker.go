@@ -34,6 +34,7 @@ func (e *engine) onWindows(ctx context.Context, ds []broker.Delivery) ([]runner.
 		minute int64
 	}
 	touched := map[window]bool{}
+	var arrivals []store.Arrival
 	for i := range ds {
 		key, minutes, err := e.touchedBy(ctx, &ds[i])
 		if err != nil {
@@ -42,6 +43,9 @@ func (e *engine) onWindows(ctx context.Context, ds []broker.Delivery) ([]runner.
 			}
 			verdicts[i] = runner.FromError(err)
 			continue
+		}
+		if stamp := envelope.Of(&ds[i].Message); len(minutes) > 0 && !stamp.Accepted.IsZero() {
+			arrivals = append(arrivals, store.Arrival{Tenant: key.tenant, Profile: key.uid, At: earlier(stamp.Accepted, e.now())})
 		}
 		for _, minute := range minutes {
 			touched[window{key, minute}] = true
@@ -56,8 +60,18 @@ func (e *engine) onWindows(ctx context.Context, ds []broker.Delivery) ([]runner.
 	}
 	ctx, end := runner.Step(ctx, "store windows")
 	err := e.state.Touch(ctx, touches, e.now(), e.cfg.Refresh)
+	if err == nil {
+		err = e.state.Came(ctx, arrivals)
+	}
 	end(err)
 	return verdicts, err
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // touchedBy reads one message of the topic windows.
@@ -133,7 +147,7 @@ var changes = map[alert.Change]eventv1.AlertChange{
 func eventMessage(e *alert.Event) *eventv1.AlertEvent {
 	m := &eventv1.AlertEvent{
 		AlertId: e.AlertID, Change: changes[e.Change], Time: timestamppb.New(e.Time), Profile: e.Profile, ProfileName: e.Title,
-		Monitor: e.Monitor, Detector: e.Detector, Severity: string(e.Severity), Routes: e.Routes, ResolveReason: e.Reason, Late: e.Late,
+		Monitor: e.Monitor, Detector: e.Detector, Severity: string(e.Severity), Routes: e.Routes, ResolveReason: e.Reason, Late: e.Late, Finding: e.Finding,
 		MovedCount: uint32(max(e.Count, 0)), //nolint:gosec // features
 		RangeStart: timestamppb.New(e.RangeStart), RangeEnd: timestamppb.New(e.RangeEnd), ExemplarTraceIds: e.Traces,
 		Sequence: e.Sequence, AcknowledgedBy: e.By, RaiseTime: optional(e.Raised),
@@ -174,7 +188,7 @@ func eventOf(tenant, id string, m *eventv1.AlertEvent) (*alert.Event, error) {
 	e := &alert.Event{
 		ID: id, Tenant: tenant, AlertID: m.GetAlertId(), Time: m.GetTime().AsTime(), Profile: m.GetProfile(), Title: m.GetProfileName(),
 		Monitor: cmp.Or(m.GetMonitor(), m.GetDetector()), Detector: m.GetDetector(), Severity: profile.Severity(m.GetSeverity()),
-		Routes: m.GetRoutes(), Reason: m.GetResolveReason(), Late: m.GetLate(), Count: int(m.GetMovedCount()),
+		Routes: m.GetRoutes(), Reason: m.GetResolveReason(), Late: m.GetLate(), Finding: m.GetFinding(), Count: int(m.GetMovedCount()),
 		RangeStart: m.GetRangeStart().AsTime(), RangeEnd: m.GetRangeEnd().AsTime(), Traces: m.GetExemplarTraceIds(),
 		Sequence: m.GetSequence(), By: m.GetAcknowledgedBy(), Raised: m.GetTime().AsTime(),
 	}

@@ -3449,10 +3449,14 @@ type Alert struct {
 	MovedCount uint32 `protobuf:"varint,19,opt,name=moved_count,json=movedCount,proto3" json:"moved_count,omitempty"`
 	// Why it was closed, where that is not that nothing moves any more.
 	ResolveReason string `protobuf:"bytes,20,opt,name=resolve_reason,json=resolveReason,proto3" json:"resolve_reason,omitempty"`
-	// What its scores are of: "schedule", or "close" of windows.
+	// What its scores are of: "schedule", or "close" of windows; or what it is about
+	// besides: "feed", whose data stopped coming, or "samples", which are too small
+	// again and again.
 	Trigger string `protobuf:"bytes,21,opt,name=trigger,proto3" json:"trigger,omitempty"`
 	// It was raised by data that came after their slot had been judged.
-	Late          bool `protobuf:"varint,22,opt,name=late,proto3" json:"late,omitempty"`
+	Late bool `protobuf:"varint,22,opt,name=late,proto3" json:"late,omitempty"`
+	// What was found, where that is not that features moved.
+	Finding       string `protobuf:"bytes,23,opt,name=finding,proto3" json:"finding,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3632,6 +3636,13 @@ func (x *Alert) GetLate() bool {
 		return x.Late
 	}
 	return false
+}
+
+func (x *Alert) GetFinding() string {
+	if x != nil {
+		return x.Finding
+	}
+	return ""
 }
 
 // ListAlertsRequest asks for a page.
@@ -4139,7 +4150,7 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x04_maxB\f\n" +
 	"\n" +
 	"_thresholdB\x12\n" +
-	"\x10_lower_threshold\"\xf9\x06\n" +
+	"\x10_lower_threshold\"\x93\a\n" +
 	"\x05Alert\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12!\n" +
@@ -4166,7 +4177,8 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"movedCount\x12%\n" +
 	"\x0eresolve_reason\x18\x14 \x01(\tR\rresolveReason\x12\x18\n" +
 	"\atrigger\x18\x15 \x01(\tR\atrigger\x12\x12\n" +
-	"\x04late\x18\x16 \x01(\bR\x04lateJ\x04\b\x04\x10\x05R\x05score\"\x86\x01\n" +
+	"\x04late\x18\x16 \x01(\bR\x04late\x12\x18\n" +
+	"\afinding\x18\x17 \x01(\tR\afindingJ\x04\b\x04\x10\x05R\x05score\"\x86\x01\n" +
 	"\x11ListAlertsRequest\x12\x18\n" +
 	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x1b\n" +
 	"\topen_only\x18\x02 \x01(\bR\bopenOnly\x12\x1b\n" +

@@ -535,6 +535,8 @@ type AlertEvent struct {
 	ResolveReason string `protobuf:"bytes,19,opt,name=resolve_reason,json=resolveReason,proto3" json:"resolve_reason,omitempty"`
 	// The alert was raised by data that came after their slot had been judged.
 	Late bool `protobuf:"varint,20,opt,name=late,proto3" json:"late,omitempty"`
+	// What was found, where that is not that features moved.
+	Finding string `protobuf:"bytes,21,opt,name=finding,proto3" json:"finding,omitempty"`
 	// Numbers the events of one alert from 1; 0 is not said.
 	Sequence int64 `protobuf:"varint,30,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// Who took the alert on, where that is the change.
@@ -713,6 +715,13 @@ func (x *AlertEvent) GetLate() bool {
 		return x.Late
 	}
 	return false
+}
+
+func (x *AlertEvent) GetFinding() string {
+	if x != nil {
+		return x.Finding
+	}
+	return ""
 }
 
 func (x *AlertEvent) GetSequence() int64 {
@@ -948,7 +957,7 @@ const file_driftmesh_event_v1_event_proto_rawDesc = "" +
 	"\bservices\x18\x01 \x03(\v2\".driftmesh.event.v1.ServiceMinutesR\bservices\"D\n" +
 	"\x0eServiceMinutes\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x18\n" +
-	"\aminutes\x18\x02 \x03(\x03R\aminutes\"\xd5\x06\n" +
+	"\aminutes\x18\x02 \x03(\x03R\aminutes\"\xef\x06\n" +
 	"\n" +
 	"AlertEvent\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x127\n" +
@@ -973,7 +982,8 @@ const file_driftmesh_event_v1_event_proto_rawDesc = "" +
 	"\vmoved_count\x18\x12 \x01(\rR\n" +
 	"movedCount\x12%\n" +
 	"\x0eresolve_reason\x18\x13 \x01(\tR\rresolveReason\x12\x12\n" +
-	"\x04late\x18\x14 \x01(\bR\x04late\x12\x1a\n" +
+	"\x04late\x18\x14 \x01(\bR\x04late\x12\x18\n" +
+	"\afinding\x18\x15 \x01(\tR\afinding\x12\x1a\n" +
 	"\bsequence\x18\x1e \x01(\x03R\bsequence\x12'\n" +
 	"\x0facknowledged_by\x18\x1f \x01(\tR\x0eacknowledgedBy\x129\n" +
 	"\n" +

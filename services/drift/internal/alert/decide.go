@@ -39,6 +39,8 @@ type Alert struct {
 	AcknowledgedBy string
 	// Reason is why it was resolved, where that is not that nothing moves.
 	Reason string
+	// Finding is what was found, where that is not that features moved.
+	Finding string
 	// Late tells that the slot that raised it had been judged before its data
 	// were complete.
 	Late bool

@@ -29,6 +29,8 @@ type Event struct {
 	Routes []string `json:"routes,omitempty"`
 	// Reason is why it was resolved, where that is not that nothing moves.
 	Reason string `json:"reason,omitempty"`
+	// Finding is what was found, where that is not that features moved.
+	Finding string `json:"finding,omitempty"`
 	// Late tells that the alert was raised when its slot had been judged before,
 	// by data that came late.
 	Late bool `json:"late,omitempty"`
@@ -105,6 +107,9 @@ const textMoved = 3
 // Text is the event in one line of plain words.
 func (e *Event) Text() string {
 	var b strings.Builder
+	if e.Finding != "" {
+		return e.findingText()
+	}
 	if e.Change == Resolved {
 		fmt.Fprintf(&b, "drift in %s is over (monitor %s)", e.Title, e.Monitor)
 		if e.Reason != "" {
@@ -132,6 +137,14 @@ func (e *Event) Text() string {
 		fmt.Fprintf(&b, ", and %d more", more)
 	}
 	return b.String()
+}
+
+func (e *Event) findingText() string {
+	text := fmt.Sprintf("%s (monitor %s) %s: %s", e.Title, e.Monitor, e.Change, e.Finding)
+	if e.Change == Resolved {
+		text += "; " + e.Reason
+	}
+	return text
 }
 
 // Links is where the traces are seen: url with each id in place of {trace}; the

@@ -85,6 +85,9 @@ func headline(e *alert.Event) string {
 	if e.Severity != "" && !e.Closes() {
 		text = e.Title + ": " + string(e.Severity) + " drift " + string(e.Change)
 	}
+	if e.Finding != "" {
+		text = e.Title + ": " + e.Finding + ", " + string(e.Change)
+	}
 	if e.By != "" {
 		text += " by " + e.By
 	}

@@ -14,14 +14,14 @@ import (
 )
 
 const selectAlerts = `SELECT id, tenant, profile, monitor, detector, kind, raised, repeated, resolved, acknowledged, acknowledged_by, reason,
-	notified, occurrences, range_start, range_end, scores, moved, ever, late, muted FROM alerts`
+	notified, occurrences, range_start, range_end, scores, moved, ever, late, muted, finding FROM alerts`
 
 func scanAlert(rows *sql.Rows) (*alert.Alert, error) {
 	a := new(alert.Alert)
 	var raised, repeated, resolved, acknowledged, notified, start, end int64
 	var scores, ever string
 	if err := rows.Scan(&a.ID, &a.Tenant, &a.Profile, &a.Monitor, &a.Detector, &a.Trigger, &raised, &repeated, &resolved, &acknowledged,
-		&a.AcknowledgedBy, &a.Reason, &notified, &a.Occurrences, &start, &end, &scores, &a.Moved, &ever, &a.Late, &a.Muted); err != nil {
+		&a.AcknowledgedBy, &a.Reason, &notified, &a.Occurrences, &start, &end, &scores, &a.Moved, &ever, &a.Late, &a.Muted, &a.Finding); err != nil {
 		return nil, err
 	}
 	for at, value := range map[*time.Time]int64{

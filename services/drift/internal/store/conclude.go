@@ -38,6 +38,9 @@ type Conclusion struct {
 	// after it; nil when it was no slot.
 	Slot *Slot
 	Next time.Time
+	// Insufficient is how many evaluations in a row with too little to judge by are
+	// an alert; 0 is never.
+	Insufficient int
 	// Late are the minutes for which a slot is scored again; nil when it is scored
 	// for the first time.
 	Late *Late
@@ -75,6 +78,9 @@ func (s *State) Conclude(ctx context.Context, c Conclusion) error {
 			}
 		}
 		if err := past.keep(ctx, tx); err != nil {
+			return err
+		}
+		if err := c.countSamples(ctx, tx); err != nil {
 			return err
 		}
 		if c.Slot == nil {
@@ -265,15 +271,19 @@ func (c *Conclusion) raise(ctx context.Context, tx *sqlstate.Tx, o outcome, over
 	if over != "" {
 		a.Resolved = c.Now.Add(time.Microsecond) // in the outbox the end must follow the beginning
 	}
+	return a, insertAlert(ctx, tx, a)
+}
+
+func insertAlert(ctx context.Context, tx *sqlstate.Tx, a *alert.Alert) error {
 	scores, ever, err := encode(a)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO alerts (id, tenant, profile, monitor, detector, kind, raised, repeated, resolved, acknowledged, acknowledged_by,
-		reason, notified, occurrences, range_start, range_end, scores, moved, ever, late) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, 0, '', ?, ?, 1, ?, ?, ?, ?, ?, ?)`,
-		a.ID, a.Tenant, a.Profile, a.Monitor, a.Detector, a.Trigger, micros(a.Raised), micros(a.Resolved), a.Reason, micros(a.Notified), micros(a.RangeStart), micros(a.RangeEnd),
-		scores, a.Moved, ever, a.Late)
-	return a, err
+		reason, notified, occurrences, range_start, range_end, scores, moved, ever, late, finding) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, 0, '', ?, ?, 1, ?, ?, ?, ?, ?, ?, ?)`,
+		a.ID, a.Tenant, a.Profile, a.Monitor, a.Detector, a.Trigger, micros(a.Raised), micros(a.Resolved), a.Reason, micros(a.Notified),
+		micros(a.RangeStart), micros(a.RangeEnd), scores, a.Moved, ever, a.Late, a.Finding)
+	return err
 }
 
 // reports are of the features, the worst first, at most alert.MaxMoved. One that
@@ -350,11 +360,13 @@ func tell(ctx context.Context, tx *sqlstate.Tx, p *Registered, a *alert.Alert, c
 func eventOf(p *Registered, a *alert.Alert) *alert.Event {
 	e := &alert.Event{
 		Tenant: a.Tenant, AlertID: a.ID, Profile: a.Profile, Title: p.Title(), Raised: a.Raised,
-		Monitor: a.Monitor, Detector: a.Detector, Reason: a.Reason, Late: a.Late, Count: a.Moved, RangeStart: a.RangeStart, RangeEnd: a.RangeEnd,
+		Monitor: a.Monitor, Detector: a.Detector, Reason: a.Reason, Finding: a.Finding, Late: a.Late, Count: a.Moved, RangeStart: a.RangeStart, RangeEnd: a.RangeEnd,
 		Traces: score.Traces(a.Scores, maxTraces),
 	}
 	if m := p.Monitor(a.Monitor); m != nil {
 		e.Severity, e.Routes = m.Severity, m.Routes
+	} else {
+		e.Severity = profile.Warning // it is about the profile
 	}
 	for i := range a.Scores {
 		m := alert.MovedOf(&a.Scores[i])

@@ -120,8 +120,9 @@ func (s *State) WindowsInHand(ctx context.Context, profile string, now time.Time
 }
 
 // ForgetVerdicts forgets what slots before the given time came to, which late data
-// then change no more.
-func (s *State) ForgetVerdicts(ctx context.Context, before time.Time) error {
-	_, err := s.db.Exec(ctx, `DELETE FROM verdicts WHERE slot < ?`, micros(before))
+// then change no more, but for as many of the last of each profile as are to be kept.
+func (s *State) ForgetVerdicts(ctx context.Context, before time.Time, keep int) error {
+	_, err := s.db.Exec(ctx, `DELETE FROM verdicts WHERE slot < ? AND slot < (SELECT v.slot FROM verdicts v
+		WHERE v.profile = verdicts.profile AND v.kind = verdicts.kind ORDER BY v.slot DESC LIMIT 1 OFFSET ?)`, micros(before), max(keep-1, 0))
 	return err
 }

@@ -198,7 +198,7 @@ func TestTooLate(t *testing.T) {
 		for hour := 1; hour <= 4; hour++ {
 			o.conclude(hour, "m", "ooo")
 		}
-		require.NoError(t, s.ForgetVerdicts(t.Context(), noon.Add(3*time.Hour)))
+		require.NoError(t, s.ForgetVerdicts(t.Context(), noon.Add(3*time.Hour), 2))
 		o.late(2, "m", "doo")
 		require.Empty(t, o.told())
 		o.late(3, "m", "doo")

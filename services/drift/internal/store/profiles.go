@@ -199,6 +199,10 @@ func (s *State) SetActive(ctx context.Context, r *Registered, active bool, now, 
 		}
 		_, err = tx.Exec(ctx, `UPDATE schedules SET active = ?, previous = ?, next = ?, attempts = 0, not_before = 0, owner = '', leased_until = 0
 			WHERE profile = ?`, active, micros(now), micros(first), r.UID)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `UPDATE feeds SET watched = ? WHERE profile = ?`, micros(now), r.UID)
 		return err
 	})
 	if err != nil {
