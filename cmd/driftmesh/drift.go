@@ -27,6 +27,7 @@ type driftCmd struct {
 	Show      driftShowCmd      `cmd:"" help:"Draw what drifted."`
 	Report    driftReportCmd    `cmd:"" help:"Write a report as one HTML file."`
 	Scores    driftScoresCmd    `cmd:"" help:"Show the results of scheduled evaluations."`
+	Explain   driftExplainCmd   `cmd:"" help:"Say which slices of the records carry a feature's shift."`
 	Detectors driftDetectorsCmd `cmd:"" help:"List the detectors that a monitor can have."`
 }
 
@@ -257,77 +258,4 @@ func detectorNames() string {
 		names = append(names, d.Name)
 	}
 	return strings.Join(names, ",")
-}
-
-type alertsCmd struct {
-	List alertsListCmd `cmd:"" default:"withargs" help:"List alerts, the newest first."`
-	Ack  alertsAckCmd  `cmd:"" help:"Say that you take an alert on."`
-}
-
-type alertsListCmd struct {
-	clientFlags
-	Profile string `help:"Only of this profile."`
-	Open    bool   `help:"Only those that are not over."`
-	Limit   uint32 `help:"How many." default:"50"`
-}
-
-// Run lists alerts.
-func (c alertsListCmd) Run(ctx context.Context, con console) error {
-	return call(ctx, con, c.clientFlags, driftv1.NewDriftServiceClient, driftv1.DriftServiceClient.ListAlerts,
-		&driftv1.ListAlertsRequest{Profile: c.Profile, OpenOnly: c.Open, PageSize: c.Limit}, func(w io.Writer, r *driftv1.ListAlertsResponse) {
-			row(w, "ID", "STATE", "SEVERITY", "PROFILE", "MONITOR", "MOVED", "RAISED", "SEEN", "EXEMPLAR TRACE")
-			for _, a := range r.GetAlerts() {
-				exemplar := "-"
-				if x := a.GetExemplarTraceIds(); len(x) > 0 {
-					exemplar = x[0]
-				}
-				row(w, a.GetId(), alertState(a), enumText(a.GetSeverity(), "SEVERITY_"), a.GetProfileName(), a.GetMonitor(), movedText(a),
-					stamp(a.GetRaiseTime()), a.GetOccurrences(), exemplar)
-			}
-		})
-}
-
-// movedShown bounds the features that a line names.
-const movedShown = 3
-
-// movedText names the features of an alert with their values, the worst first.
-func movedText(a *driftv1.Alert) string {
-	if a.GetFinding() != "" {
-		return a.GetFinding()
-	}
-	var parts []string
-	for _, s := range a.GetMoved()[:min(len(a.GetMoved()), movedShown)] {
-		parts = append(parts, s.GetFeature()+" "+optional(s.Value))
-	}
-	if more := int(a.GetMovedCount()) - len(parts); more > 0 {
-		parts = append(parts, fmt.Sprintf("%d more", more))
-	}
-	return strings.Join(parts, ", ")
-}
-
-func alertState(a *driftv1.Alert) string {
-	state := "open"
-	switch {
-	case a.GetResolveTime() != nil:
-		state = "resolved"
-	case a.GetAcknowledgeTime() != nil:
-		state = "acknowledged"
-	}
-	if a.GetLate() {
-		state += ", late"
-	}
-	return state
-}
-
-type alertsAckCmd struct {
-	clientFlags
-	ID string `arg:"" help:"Id of the alert."`
-}
-
-// Run acknowledges the alert.
-func (c alertsAckCmd) Run(ctx context.Context, con console) error {
-	return call(ctx, con, c.clientFlags, driftv1.NewDriftServiceClient, driftv1.DriftServiceClient.AcknowledgeAlert,
-		&driftv1.AcknowledgeAlertRequest{Id: c.ID}, func(w io.Writer, _ *driftv1.AcknowledgeAlertResponse) {
-			row(w, "acknowledged", c.ID)
-		})
 }

@@ -99,7 +99,12 @@ func register(ctx context.Context, con console, flags clientFlags, p *profile.Pr
 	req := &driftv1.CreateProfileRequest{Profile: wire.Message(p)}
 	req.Profile.Active = active
 	return call(ctx, con, flags, driftv1.NewDriftServiceClient, driftv1.DriftServiceClient.CreateProfile,
-		req, func(w io.Writer, r *driftv1.CreateProfileResponse) { profileTable(w, r.GetProfile()) })
+		req, func(w io.Writer, r *driftv1.CreateProfileResponse) {
+			profileTable(w, r.GetProfile())
+			for _, warning := range r.GetWarnings() {
+				fmt.Fprintln(con.err, warning)
+			}
+		})
 }
 
 type profileRegisterCmd struct {

@@ -277,12 +277,8 @@ func (s *server) ListAlerts(ctx context.Context, req *driftv1.ListAlertsRequest)
 		return nil, fmt.Errorf("list alerts: %w", err)
 	}
 	resp := &driftv1.ListAlertsResponse{}
-	for _, a := range found {
-		p, err := s.profiles.get(ctx, tenant, a.Profile)
-		if err != nil {
-			return nil, err
-		}
-		resp.Alerts = append(resp.Alerts, alertMessage(p, a, s.cfg.TraceURL))
+	if resp.Alerts, err = s.describe(ctx, tenant, found...); err != nil {
+		return nil, err
 	}
 	if len(found) == limit {
 		resp.NextPageToken = found[limit-1].ID
@@ -300,9 +296,9 @@ func (s *server) AcknowledgeAlert(ctx context.Context, req *driftv1.AcknowledgeA
 	if err != nil {
 		return nil, err
 	}
-	p, err := s.profiles.get(ctx, id.Tenant, a.Profile)
+	described, err := s.describe(ctx, id.Tenant, a)
 	if err != nil {
 		return nil, err
 	}
-	return &driftv1.AcknowledgeAlertResponse{Alert: alertMessage(p, a, s.cfg.TraceURL)}, nil
+	return &driftv1.AcknowledgeAlertResponse{Alert: described[0]}, nil
 }

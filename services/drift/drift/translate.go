@@ -112,7 +112,7 @@ func binMessages(bins []score.Bin) []*driftv1.BinScore {
 	return out
 }
 
-func alertMessage(p *known, a *alert.Alert, traceURL string) *driftv1.Alert {
+func alertMessage(p *known, a *alert.Alert, cfg Config) *driftv1.Alert {
 	m := &driftv1.Alert{
 		Id: a.ID, Profile: a.Profile, ProfileName: p.Title(), Monitor: a.Monitor, Detector: a.Detector, Trigger: a.Trigger,
 		RangeStart: timestamppb.New(a.RangeStart), RangeEnd: timestamppb.New(a.RangeEnd), RaiseTime: timestamppb.New(a.Raised),
@@ -128,8 +128,11 @@ func alertMessage(p *known, a *alert.Alert, traceURL string) *driftv1.Alert {
 	for i := range a.Scores {
 		m.Moved[i] = scoreMessage(&a.Scores[i])
 	}
-	if links := alert.Links(traceURL, m.ExemplarTraceIds); traceURL != "" && len(links) > 0 {
+	if links := alert.Links(cfg.TraceURL, m.ExemplarTraceIds); cfg.TraceURL != "" && len(links) > 0 {
 		m.Link = links[0]
+	}
+	if cfg.AlertURL != "" {
+		m.Page = strings.ReplaceAll(cfg.AlertURL, "{alert}", a.ID)
 	}
 	return m
 }

@@ -253,6 +253,71 @@ func (Verdict) EnumDescriptor() ([]byte, []int) {
 	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{3}
 }
 
+// DeliveryState is how far news have come on their way to a route.
+type DeliveryState int32
+
+const (
+	// Not said.
+	DeliveryState_DELIVERY_STATE_UNSPECIFIED DeliveryState = 0
+	// They will be tried, again if need be.
+	DeliveryState_DELIVERY_STATE_WAITING DeliveryState = 1
+	// The route has taken them.
+	DeliveryState_DELIVERY_STATE_SENT DeliveryState = 2
+	// The route will never take them, or did not for too long.
+	DeliveryState_DELIVERY_STATE_FAILED DeliveryState = 3
+	// A silence kept them from being told.
+	DeliveryState_DELIVERY_STATE_SILENCED DeliveryState = 4
+	// The route was told of something later before they came.
+	DeliveryState_DELIVERY_STATE_OVERTAKEN DeliveryState = 5
+)
+
+// Enum value maps for DeliveryState.
+var (
+	DeliveryState_name = map[int32]string{
+		0: "DELIVERY_STATE_UNSPECIFIED",
+		1: "DELIVERY_STATE_WAITING",
+		2: "DELIVERY_STATE_SENT",
+		3: "DELIVERY_STATE_FAILED",
+		4: "DELIVERY_STATE_SILENCED",
+		5: "DELIVERY_STATE_OVERTAKEN",
+	}
+	DeliveryState_value = map[string]int32{
+		"DELIVERY_STATE_UNSPECIFIED": 0,
+		"DELIVERY_STATE_WAITING":     1,
+		"DELIVERY_STATE_SENT":        2,
+		"DELIVERY_STATE_FAILED":      3,
+		"DELIVERY_STATE_SILENCED":    4,
+		"DELIVERY_STATE_OVERTAKEN":   5,
+	}
+)
+
+func (x DeliveryState) Enum() *DeliveryState {
+	p := new(DeliveryState)
+	*p = x
+	return p
+}
+
+func (x DeliveryState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DeliveryState) Descriptor() protoreflect.EnumDescriptor {
+	return file_driftmesh_drift_v1_drift_proto_enumTypes[4].Descriptor()
+}
+
+func (DeliveryState) Type() protoreflect.EnumType {
+	return &file_driftmesh_drift_v1_drift_proto_enumTypes[4]
+}
+
+func (x DeliveryState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DeliveryState.Descriptor instead.
+func (DeliveryState) EnumDescriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{4}
+}
+
 // Profile fixes, from reference data, what later data is compared with.
 type Profile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3456,7 +3521,11 @@ type Alert struct {
 	// It was raised by data that came after their slot had been judged.
 	Late bool `protobuf:"varint,22,opt,name=late,proto3" json:"late,omitempty"`
 	// What was found, where that is not that features moved.
-	Finding       string `protobuf:"bytes,23,opt,name=finding,proto3" json:"finding,omitempty"`
+	Finding string `protobuf:"bytes,23,opt,name=finding,proto3" json:"finding,omitempty"`
+	// The silence that keeps it from being told now; empty when none does.
+	SilencedBy string `protobuf:"bytes,30,opt,name=silenced_by,json=silencedBy,proto3" json:"silenced_by,omitempty"`
+	// Where it can be seen itself.
+	Page          string `protobuf:"bytes,31,opt,name=page,proto3" json:"page,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3641,6 +3710,20 @@ func (x *Alert) GetLate() bool {
 func (x *Alert) GetFinding() string {
 	if x != nil {
 		return x.Finding
+	}
+	return ""
+}
+
+func (x *Alert) GetSilencedBy() string {
+	if x != nil {
+		return x.SilencedBy
+	}
+	return ""
+}
+
+func (x *Alert) GetPage() string {
+	if x != nil {
+		return x.Page
 	}
 	return ""
 }
@@ -3863,6 +3946,1116 @@ func (x *AcknowledgeAlertResponse) GetAlert() *Alert {
 		return x.Alert
 	}
 	return nil
+}
+
+// Delivery is one change of an alert on its way to one route.
+type Delivery struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names it.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The alert.
+	Alert string `protobuf:"bytes,2,opt,name=alert,proto3" json:"alert,omitempty"`
+	// What is told, the same on every route: what receivers know repetitions by.
+	Event string `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
+	// The change: "raised", "grew", "repeated", "resolved" or "acknowledged".
+	Change string `protobuf:"bytes,4,opt,name=change,proto3" json:"change,omitempty"`
+	// The route.
+	Route string `protobuf:"bytes,5,opt,name=route,proto3" json:"route,omitempty"`
+	// How far it has come.
+	State DeliveryState `protobuf:"varint,6,opt,name=state,proto3,enum=driftmesh.drift.v1.DeliveryState" json:"state,omitempty"`
+	// When it was made.
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// When it is tried next; absent when it is settled.
+	DueTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=due_time,json=dueTime,proto3" json:"due_time,omitempty"`
+	// When it was settled; absent while it waits.
+	SettleTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=settle_time,json=settleTime,proto3" json:"settle_time,omitempty"`
+	// How often it was begun to be sent.
+	Attempts uint32 `protobuf:"varint,10,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// Why the last attempt failed, or what kept it from being sent.
+	Error string `protobuf:"bytes,11,opt,name=error,proto3" json:"error,omitempty"`
+	// Numbers the news of one alert, in the order in which they are told.
+	Sequence      int64 `protobuf:"varint,12,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Delivery) Reset() {
+	*x = Delivery{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Delivery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Delivery) ProtoMessage() {}
+
+func (x *Delivery) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
+func (*Delivery) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *Delivery) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Delivery) GetAlert() string {
+	if x != nil {
+		return x.Alert
+	}
+	return ""
+}
+
+func (x *Delivery) GetEvent() string {
+	if x != nil {
+		return x.Event
+	}
+	return ""
+}
+
+func (x *Delivery) GetChange() string {
+	if x != nil {
+		return x.Change
+	}
+	return ""
+}
+
+func (x *Delivery) GetRoute() string {
+	if x != nil {
+		return x.Route
+	}
+	return ""
+}
+
+func (x *Delivery) GetState() DeliveryState {
+	if x != nil {
+		return x.State
+	}
+	return DeliveryState_DELIVERY_STATE_UNSPECIFIED
+}
+
+func (x *Delivery) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *Delivery) GetDueTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DueTime
+	}
+	return nil
+}
+
+func (x *Delivery) GetSettleTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SettleTime
+	}
+	return nil
+}
+
+func (x *Delivery) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Delivery) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *Delivery) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+// ListDeliveriesRequest asks for a page.
+type ListDeliveriesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only of this alert; empty for all.
+	Alert string `protobuf:"bytes,1,opt,name=alert,proto3" json:"alert,omitempty"`
+	// Only to this route; empty for all.
+	Route string `protobuf:"bytes,2,opt,name=route,proto3" json:"route,omitempty"`
+	// Only in this state; unspecified for all.
+	State DeliveryState `protobuf:"varint,3,opt,name=state,proto3,enum=driftmesh.drift.v1.DeliveryState" json:"state,omitempty"`
+	// 0 means 50, at most 1000.
+	PageSize uint32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// From the answer before.
+	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDeliveriesRequest) Reset() {
+	*x = ListDeliveriesRequest{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDeliveriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDeliveriesRequest) ProtoMessage() {}
+
+func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
+func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ListDeliveriesRequest) GetAlert() string {
+	if x != nil {
+		return x.Alert
+	}
+	return ""
+}
+
+func (x *ListDeliveriesRequest) GetRoute() string {
+	if x != nil {
+		return x.Route
+	}
+	return ""
+}
+
+func (x *ListDeliveriesRequest) GetState() DeliveryState {
+	if x != nil {
+		return x.State
+	}
+	return DeliveryState_DELIVERY_STATE_UNSPECIFIED
+}
+
+func (x *ListDeliveriesRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListDeliveriesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListDeliveriesResponse is a page.
+type ListDeliveriesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Newest first.
+	Deliveries []*Delivery `protobuf:"bytes,1,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
+	// For the next page; empty when this is the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDeliveriesResponse) Reset() {
+	*x = ListDeliveriesResponse{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDeliveriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDeliveriesResponse) ProtoMessage() {}
+
+func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
+func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
+	if x != nil {
+		return x.Deliveries
+	}
+	return nil
+}
+
+func (x *ListDeliveriesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Silence keeps alerts that it matches from being told for a while. They are
+// recorded as ever; those that are still open when it ends are told then. Those
+// who heard of an alert before hear of its end.
+type Silence struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names it.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Patterns, in which "*" is any text and "?" any letter; empty is everything.
+	// The space of the profile.
+	Space string `protobuf:"bytes,2,opt,name=space,proto3" json:"space,omitempty"`
+	// The name of the profile.
+	Profile string `protobuf:"bytes,3,opt,name=profile,proto3" json:"profile,omitempty"`
+	// The monitor.
+	Monitor string `protobuf:"bytes,4,opt,name=monitor,proto3" json:"monitor,omitempty"`
+	// All features that moved.
+	Feature string `protobuf:"bytes,5,opt,name=feature,proto3" json:"feature,omitempty"`
+	// When it begins. Absent means now.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// When it ends.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Why.
+	Reason string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who made it.
+	CreatedBy string `protobuf:"bytes,9,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	// When it was made.
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// When somebody ended it before its time; absent if nobody did.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// Who did.
+	ExpiredBy string `protobuf:"bytes,12,opt,name=expired_by,json=expiredBy,proto3" json:"expired_by,omitempty"`
+	// Whether it holds now.
+	Active        bool `protobuf:"varint,13,opt,name=active,proto3" json:"active,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Silence) Reset() {
+	*x = Silence{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Silence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Silence) ProtoMessage() {}
+
+func (x *Silence) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Silence.ProtoReflect.Descriptor instead.
+func (*Silence) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *Silence) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Silence) GetSpace() string {
+	if x != nil {
+		return x.Space
+	}
+	return ""
+}
+
+func (x *Silence) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *Silence) GetMonitor() string {
+	if x != nil {
+		return x.Monitor
+	}
+	return ""
+}
+
+func (x *Silence) GetFeature() string {
+	if x != nil {
+		return x.Feature
+	}
+	return ""
+}
+
+func (x *Silence) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *Silence) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *Silence) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Silence) GetCreatedBy() string {
+	if x != nil {
+		return x.CreatedBy
+	}
+	return ""
+}
+
+func (x *Silence) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *Silence) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *Silence) GetExpiredBy() string {
+	if x != nil {
+		return x.ExpiredBy
+	}
+	return ""
+}
+
+func (x *Silence) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
+// CreateSilenceRequest is a silence to make.
+type CreateSilenceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id, create_time, created_by and what is said of its end are ignored.
+	Silence       *Silence `protobuf:"bytes,1,opt,name=silence,proto3" json:"silence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateSilenceRequest) Reset() {
+	*x = CreateSilenceRequest{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateSilenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateSilenceRequest) ProtoMessage() {}
+
+func (x *CreateSilenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateSilenceRequest.ProtoReflect.Descriptor instead.
+func (*CreateSilenceRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *CreateSilenceRequest) GetSilence() *Silence {
+	if x != nil {
+		return x.Silence
+	}
+	return nil
+}
+
+// CreateSilenceResponse is the silence.
+type CreateSilenceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// With its id.
+	Silence       *Silence `protobuf:"bytes,1,opt,name=silence,proto3" json:"silence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateSilenceResponse) Reset() {
+	*x = CreateSilenceResponse{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateSilenceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateSilenceResponse) ProtoMessage() {}
+
+func (x *CreateSilenceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateSilenceResponse.ProtoReflect.Descriptor instead.
+func (*CreateSilenceResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *CreateSilenceResponse) GetSilence() *Silence {
+	if x != nil {
+		return x.Silence
+	}
+	return nil
+}
+
+// ListSilencesRequest asks for a page.
+type ListSilencesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Also those that are over.
+	All bool `protobuf:"varint,1,opt,name=all,proto3" json:"all,omitempty"`
+	// 0 means 50, at most 1000.
+	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// From the answer before.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSilencesRequest) Reset() {
+	*x = ListSilencesRequest{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSilencesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSilencesRequest) ProtoMessage() {}
+
+func (x *ListSilencesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSilencesRequest.ProtoReflect.Descriptor instead.
+func (*ListSilencesRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *ListSilencesRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *ListSilencesRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListSilencesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListSilencesResponse is a page.
+type ListSilencesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Newest first.
+	Silences []*Silence `protobuf:"bytes,1,rep,name=silences,proto3" json:"silences,omitempty"`
+	// For the next page; empty when this is the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSilencesResponse) Reset() {
+	*x = ListSilencesResponse{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSilencesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSilencesResponse) ProtoMessage() {}
+
+func (x *ListSilencesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSilencesResponse.ProtoReflect.Descriptor instead.
+func (*ListSilencesResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *ListSilencesResponse) GetSilences() []*Silence {
+	if x != nil {
+		return x.Silences
+	}
+	return nil
+}
+
+func (x *ListSilencesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// ExpireSilenceRequest names a silence.
+type ExpireSilenceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExpireSilenceRequest) Reset() {
+	*x = ExpireSilenceRequest{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExpireSilenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExpireSilenceRequest) ProtoMessage() {}
+
+func (x *ExpireSilenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExpireSilenceRequest.ProtoReflect.Descriptor instead.
+func (*ExpireSilenceRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *ExpireSilenceRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// ExpireSilenceResponse is the silence.
+type ExpireSilenceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// With expire_time.
+	Silence       *Silence `protobuf:"bytes,1,opt,name=silence,proto3" json:"silence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExpireSilenceResponse) Reset() {
+	*x = ExpireSilenceResponse{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExpireSilenceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExpireSilenceResponse) ProtoMessage() {}
+
+func (x *ExpireSilenceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExpireSilenceResponse.ProtoReflect.Descriptor instead.
+func (*ExpireSilenceResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *ExpireSilenceResponse) GetSilence() *Silence {
+	if x != nil {
+		return x.Silence
+	}
+	return nil
+}
+
+// ExplainRequest names a shift: of an alert, or of a feature in a range.
+type ExplainRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in GetProfileRequest; not needed with an alert.
+	Profile string `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// The feature; with an alert, empty means the one that moved most.
+	Feature string `protobuf:"bytes,2,opt,name=feature,proto3" json:"feature,omitempty"`
+	// Start, cut down to the minute. Absent means the alert's, or 24 hours before
+	// the end.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// End, exclusive, raised to the minute. Absent means the alert's, or now.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// An alert, for its profile, feature and range.
+	Alert string `protobuf:"bytes,5,opt,name=alert,proto3" json:"alert,omitempty"`
+	// How many slices at most; 0 means 10, at most 100.
+	Limit         uint32 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainRequest) Reset() {
+	*x = ExplainRequest{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRequest) ProtoMessage() {}
+
+func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
+func (*ExplainRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *ExplainRequest) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetFeature() string {
+	if x != nil {
+		return x.Feature
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetAlert() string {
+	if x != nil {
+		return x.Alert
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// ExplainResponse says what the shift consists of.
+type ExplainResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Uid of the profile.
+	Profile string `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// space/name/version.
+	ProfileName string `protobuf:"bytes,2,opt,name=profile_name,json=profileName,proto3" json:"profile_name,omitempty"`
+	// The feature.
+	Feature string `protobuf:"bytes,3,opt,name=feature,proto3" json:"feature,omitempty"`
+	// Start of the range.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// End of the range, exclusive.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Records in the range.
+	Records uint64 `protobuf:"varint,6,opt,name=records,proto3" json:"records,omitempty"`
+	// Whether any monitor finds that the feature moved. Where none does there is
+	// nothing to explain, and no slice.
+	Moved bool `protobuf:"varint,7,opt,name=moved,proto3" json:"moved,omitempty"`
+	// How much of the records would have to be elsewhere for the reference's
+	// shares: the total variation distance of all cells, 0 to 1.
+	Shift float64 `protobuf:"fixed64,8,opt,name=shift,proto3" json:"shift,omitempty"`
+	// Shares of the reference and of the sample in every cell, states included.
+	Cells []*BinScore `protobuf:"bytes,9,rep,name=cells,proto3" json:"cells,omitempty"`
+	// How many slices were looked at: what the significance accounts for.
+	Tried uint32 `protobuf:"varint,10,opt,name=tried,proto3" json:"tried,omitempty"`
+	// Those that carry more of the shift than their size explains, significantly,
+	// the highest lift first.
+	Slices []*Slice `protobuf:"bytes,11,rep,name=slices,proto3" json:"slices,omitempty"`
+	// Scores of the feature, by monitor.
+	Scores        []*Score `protobuf:"bytes,12,rep,name=scores,proto3" json:"scores,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainResponse) Reset() {
+	*x = ExplainResponse{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainResponse) ProtoMessage() {}
+
+func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
+func (*ExplainResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *ExplainResponse) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetProfileName() string {
+	if x != nil {
+		return x.ProfileName
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetFeature() string {
+	if x != nil {
+		return x.Feature
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetRecords() uint64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+func (x *ExplainResponse) GetMoved() bool {
+	if x != nil {
+		return x.Moved
+	}
+	return false
+}
+
+func (x *ExplainResponse) GetShift() float64 {
+	if x != nil {
+		return x.Shift
+	}
+	return 0
+}
+
+func (x *ExplainResponse) GetCells() []*BinScore {
+	if x != nil {
+		return x.Cells
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetTried() uint32 {
+	if x != nil {
+		return x.Tried
+	}
+	return 0
+}
+
+func (x *ExplainResponse) GetSlices() []*Slice {
+	if x != nil {
+		return x.Slices
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetScores() []*Score {
+	if x != nil {
+		return x.Scores
+	}
+	return nil
+}
+
+// Slice is the records of the range with one value of another feature.
+type Slice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The other feature.
+	Feature string `protobuf:"bytes,1,opt,name=feature,proto3" json:"feature,omitempty"`
+	// Its bin, category or state.
+	Value string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// Records in the slice.
+	Records uint64 `protobuf:"varint,3,opt,name=records,proto3" json:"records,omitempty"`
+	// Their share of all records of the range.
+	Share float64 `protobuf:"fixed64,4,opt,name=share,proto3" json:"share,omitempty"`
+	// Records of the slice in cells that hold more than the reference says.
+	Moved uint64 `protobuf:"varint,5,opt,name=moved,proto3" json:"moved,omitempty"`
+	// The slice's share of the shift.
+	ShiftShare float64 `protobuf:"fixed64,6,opt,name=shift_share,json=shiftShare,proto3" json:"shift_share,omitempty"`
+	// shift_share by share: 1 is as much as any slice of its size.
+	Lift float64 `protobuf:"fixed64,7,opt,name=lift,proto3" json:"lift,omitempty"`
+	// The chance of so many moved records in a slice that has nothing to do with the
+	// shift.
+	PValue float64 `protobuf:"fixed64,8,opt,name=p_value,json=pValue,proto3" json:"p_value,omitempty"`
+	// The same, corrected over all slices that were tried.
+	AdjustedPValue float64 `protobuf:"fixed64,9,opt,name=adjusted_p_value,json=adjustedPValue,proto3" json:"adjusted_p_value,omitempty"`
+	// Whether the category is one that the reference does not know.
+	Unseen        bool `protobuf:"varint,10,opt,name=unseen,proto3" json:"unseen,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Slice) Reset() {
+	*x = Slice{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Slice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Slice) ProtoMessage() {}
+
+func (x *Slice) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Slice.ProtoReflect.Descriptor instead.
+func (*Slice) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *Slice) GetFeature() string {
+	if x != nil {
+		return x.Feature
+	}
+	return ""
+}
+
+func (x *Slice) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *Slice) GetRecords() uint64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+func (x *Slice) GetShare() float64 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
+}
+
+func (x *Slice) GetMoved() uint64 {
+	if x != nil {
+		return x.Moved
+	}
+	return 0
+}
+
+func (x *Slice) GetShiftShare() float64 {
+	if x != nil {
+		return x.ShiftShare
+	}
+	return 0
+}
+
+func (x *Slice) GetLift() float64 {
+	if x != nil {
+		return x.Lift
+	}
+	return 0
+}
+
+func (x *Slice) GetPValue() float64 {
+	if x != nil {
+		return x.PValue
+	}
+	return 0
+}
+
+func (x *Slice) GetAdjustedPValue() float64 {
+	if x != nil {
+		return x.AdjustedPValue
+	}
+	return 0
+}
+
+func (x *Slice) GetUnseen() bool {
+	if x != nil {
+		return x.Unseen
+	}
+	return false
 }
 
 var File_driftmesh_drift_v1_drift_proto protoreflect.FileDescriptor
@@ -4150,7 +5343,7 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x04_maxB\f\n" +
 	"\n" +
 	"_thresholdB\x12\n" +
-	"\x10_lower_threshold\"\x93\a\n" +
+	"\x10_lower_threshold\"\xc8\a\n" +
 	"\x05Alert\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12!\n" +
@@ -4178,7 +5371,10 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x0eresolve_reason\x18\x14 \x01(\tR\rresolveReason\x12\x18\n" +
 	"\atrigger\x18\x15 \x01(\tR\atrigger\x12\x12\n" +
 	"\x04late\x18\x16 \x01(\bR\x04late\x12\x18\n" +
-	"\afinding\x18\x17 \x01(\tR\afindingJ\x04\b\x04\x10\x05R\x05score\"\x86\x01\n" +
+	"\afinding\x18\x17 \x01(\tR\afinding\x12\x1f\n" +
+	"\vsilenced_by\x18\x1e \x01(\tR\n" +
+	"silencedBy\x12\x12\n" +
+	"\x04page\x18\x1f \x01(\tR\x04pageJ\x04\b\x04\x10\x05R\x05score\"\x86\x01\n" +
 	"\x11ListAlertsRequest\x12\x18\n" +
 	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x1b\n" +
 	"\topen_only\x18\x02 \x01(\bR\bopenOnly\x12\x1b\n" +
@@ -4191,7 +5387,107 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x17AcknowledgeAlertRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"K\n" +
 	"\x18AcknowledgeAlertResponse\x12/\n" +
-	"\x05alert\x18\x01 \x01(\v2\x19.driftmesh.drift.v1.AlertR\x05alert*\x90\x01\n" +
+	"\x05alert\x18\x01 \x01(\v2\x19.driftmesh.drift.v1.AlertR\x05alert\"\xac\x03\n" +
+	"\bDelivery\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05alert\x18\x02 \x01(\tR\x05alert\x12\x14\n" +
+	"\x05event\x18\x03 \x01(\tR\x05event\x12\x16\n" +
+	"\x06change\x18\x04 \x01(\tR\x06change\x12\x14\n" +
+	"\x05route\x18\x05 \x01(\tR\x05route\x127\n" +
+	"\x05state\x18\x06 \x01(\x0e2!.driftmesh.drift.v1.DeliveryStateR\x05state\x12;\n" +
+	"\vcreate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\x125\n" +
+	"\bdue_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\adueTime\x12;\n" +
+	"\vsettle_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"settleTime\x12\x1a\n" +
+	"\battempts\x18\n" +
+	" \x01(\rR\battempts\x12\x14\n" +
+	"\x05error\x18\v \x01(\tR\x05error\x12\x1a\n" +
+	"\bsequence\x18\f \x01(\x03R\bsequence\"\xb8\x01\n" +
+	"\x15ListDeliveriesRequest\x12\x14\n" +
+	"\x05alert\x18\x01 \x01(\tR\x05alert\x12\x14\n" +
+	"\x05route\x18\x02 \x01(\tR\x05route\x127\n" +
+	"\x05state\x18\x03 \x01(\x0e2!.driftmesh.drift.v1.DeliveryStateR\x05state\x12\x1b\n" +
+	"\tpage_size\x18\x04 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\"~\n" +
+	"\x16ListDeliveriesResponse\x12<\n" +
+	"\n" +
+	"deliveries\x18\x01 \x03(\v2\x1c.driftmesh.drift.v1.DeliveryR\n" +
+	"deliveries\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd7\x03\n" +
+	"\aSilence\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05space\x18\x02 \x01(\tR\x05space\x12\x18\n" +
+	"\aprofile\x18\x03 \x01(\tR\aprofile\x12\x18\n" +
+	"\amonitor\x18\x04 \x01(\tR\amonitor\x12\x18\n" +
+	"\afeature\x18\x05 \x01(\tR\afeature\x129\n" +
+	"\n" +
+	"start_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"created_by\x18\t \x01(\tR\tcreatedBy\x12;\n" +
+	"\vcreate_time\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\x12;\n" +
+	"\vexpire_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12\x1d\n" +
+	"\n" +
+	"expired_by\x18\f \x01(\tR\texpiredBy\x12\x16\n" +
+	"\x06active\x18\r \x01(\bR\x06active\"M\n" +
+	"\x14CreateSilenceRequest\x125\n" +
+	"\asilence\x18\x01 \x01(\v2\x1b.driftmesh.drift.v1.SilenceR\asilence\"N\n" +
+	"\x15CreateSilenceResponse\x125\n" +
+	"\asilence\x18\x01 \x01(\v2\x1b.driftmesh.drift.v1.SilenceR\asilence\"c\n" +
+	"\x13ListSilencesRequest\x12\x10\n" +
+	"\x03all\x18\x01 \x01(\bR\x03all\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"w\n" +
+	"\x14ListSilencesResponse\x127\n" +
+	"\bsilences\x18\x01 \x03(\v2\x1b.driftmesh.drift.v1.SilenceR\bsilences\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"&\n" +
+	"\x14ExpireSilenceRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"N\n" +
+	"\x15ExpireSilenceResponse\x125\n" +
+	"\asilence\x18\x01 \x01(\v2\x1b.driftmesh.drift.v1.SilenceR\asilence\"\xe2\x01\n" +
+	"\x0eExplainRequest\x12\x18\n" +
+	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x18\n" +
+	"\afeature\x18\x02 \x01(\tR\afeature\x129\n" +
+	"\n" +
+	"start_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x14\n" +
+	"\x05alert\x18\x05 \x01(\tR\x05alert\x12\x14\n" +
+	"\x05limit\x18\x06 \x01(\rR\x05limit\"\xd0\x03\n" +
+	"\x0fExplainResponse\x12\x18\n" +
+	"\aprofile\x18\x01 \x01(\tR\aprofile\x12!\n" +
+	"\fprofile_name\x18\x02 \x01(\tR\vprofileName\x12\x18\n" +
+	"\afeature\x18\x03 \x01(\tR\afeature\x129\n" +
+	"\n" +
+	"start_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x18\n" +
+	"\arecords\x18\x06 \x01(\x04R\arecords\x12\x14\n" +
+	"\x05moved\x18\a \x01(\bR\x05moved\x12\x14\n" +
+	"\x05shift\x18\b \x01(\x01R\x05shift\x122\n" +
+	"\x05cells\x18\t \x03(\v2\x1c.driftmesh.drift.v1.BinScoreR\x05cells\x12\x14\n" +
+	"\x05tried\x18\n" +
+	" \x01(\rR\x05tried\x121\n" +
+	"\x06slices\x18\v \x03(\v2\x19.driftmesh.drift.v1.SliceR\x06slices\x121\n" +
+	"\x06scores\x18\f \x03(\v2\x19.driftmesh.drift.v1.ScoreR\x06scores\"\x8d\x02\n" +
+	"\x05Slice\x12\x18\n" +
+	"\afeature\x18\x01 \x01(\tR\afeature\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\x12\x18\n" +
+	"\arecords\x18\x03 \x01(\x04R\arecords\x12\x14\n" +
+	"\x05share\x18\x04 \x01(\x01R\x05share\x12\x14\n" +
+	"\x05moved\x18\x05 \x01(\x04R\x05moved\x12\x1f\n" +
+	"\vshift_share\x18\x06 \x01(\x01R\n" +
+	"shiftShare\x12\x12\n" +
+	"\x04lift\x18\a \x01(\x01R\x04lift\x12\x17\n" +
+	"\ap_value\x18\b \x01(\x01R\x06pValue\x12(\n" +
+	"\x10adjusted_p_value\x18\t \x01(\x01R\x0eadjustedPValue\x12\x16\n" +
+	"\x06unseen\x18\n" +
+	" \x01(\bR\x06unseen*\x90\x01\n" +
 	"\n" +
 	"Correction\x12\x1a\n" +
 	"\x16CORRECTION_UNSPECIFIED\x10\x00\x12!\n" +
@@ -4213,7 +5509,14 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\n" +
 	"VERDICT_OK\x10\x01\x12\x11\n" +
 	"\rVERDICT_DRIFT\x10\x02\x12\x18\n" +
-	"\x14VERDICT_INSUFFICIENT\x10\x032\xbc\b\n" +
+	"\x14VERDICT_INSUFFICIENT\x10\x03*\xba\x01\n" +
+	"\rDeliveryState\x12\x1e\n" +
+	"\x1aDELIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16DELIVERY_STATE_WAITING\x10\x01\x12\x17\n" +
+	"\x13DELIVERY_STATE_SENT\x10\x02\x12\x19\n" +
+	"\x15DELIVERY_STATE_FAILED\x10\x03\x12\x1b\n" +
+	"\x17DELIVERY_STATE_SILENCED\x10\x04\x12\x1c\n" +
+	"\x18DELIVERY_STATE_OVERTAKEN\x10\x052\xa8\f\n" +
 	"\fDriftService\x12d\n" +
 	"\rCreateProfile\x12(.driftmesh.drift.v1.CreateProfileRequest\x1a).driftmesh.drift.v1.CreateProfileResponse\x12[\n" +
 	"\n" +
@@ -4225,10 +5528,15 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x06RunNow\x12!.driftmesh.drift.v1.RunNowRequest\x1a\".driftmesh.drift.v1.RunNowResponse\x12[\n" +
 	"\n" +
 	"ListScores\x12%.driftmesh.drift.v1.ListScoresRequest\x1a&.driftmesh.drift.v1.ListScoresResponse\x12^\n" +
-	"\vQuerySeries\x12&.driftmesh.drift.v1.QuerySeriesRequest\x1a'.driftmesh.drift.v1.QuerySeriesResponse\x12[\n" +
+	"\vQuerySeries\x12&.driftmesh.drift.v1.QuerySeriesRequest\x1a'.driftmesh.drift.v1.QuerySeriesResponse\x12R\n" +
+	"\aExplain\x12\".driftmesh.drift.v1.ExplainRequest\x1a#.driftmesh.drift.v1.ExplainResponse\x12[\n" +
 	"\n" +
 	"ListAlerts\x12%.driftmesh.drift.v1.ListAlertsRequest\x1a&.driftmesh.drift.v1.ListAlertsResponse\x12m\n" +
-	"\x10AcknowledgeAlert\x12+.driftmesh.drift.v1.AcknowledgeAlertRequest\x1a,.driftmesh.drift.v1.AcknowledgeAlertResponseBAZ?github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1;driftv1b\x06proto3"
+	"\x10AcknowledgeAlert\x12+.driftmesh.drift.v1.AcknowledgeAlertRequest\x1a,.driftmesh.drift.v1.AcknowledgeAlertResponse\x12g\n" +
+	"\x0eListDeliveries\x12).driftmesh.drift.v1.ListDeliveriesRequest\x1a*.driftmesh.drift.v1.ListDeliveriesResponse\x12d\n" +
+	"\rCreateSilence\x12(.driftmesh.drift.v1.CreateSilenceRequest\x1a).driftmesh.drift.v1.CreateSilenceResponse\x12a\n" +
+	"\fListSilences\x12'.driftmesh.drift.v1.ListSilencesRequest\x1a(.driftmesh.drift.v1.ListSilencesResponse\x12d\n" +
+	"\rExpireSilence\x12(.driftmesh.drift.v1.ExpireSilenceRequest\x1a).driftmesh.drift.v1.ExpireSilenceResponseBAZ?github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1;driftv1b\x06proto3"
 
 var (
 	file_driftmesh_drift_v1_drift_proto_rawDescOnce sync.Once
@@ -4242,154 +5550,199 @@ func file_driftmesh_drift_v1_drift_proto_rawDescGZIP() []byte {
 	return file_driftmesh_drift_v1_drift_proto_rawDescData
 }
 
-var file_driftmesh_drift_v1_drift_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_driftmesh_drift_v1_drift_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_driftmesh_drift_v1_drift_proto_goTypes = []any{
 	(Correction)(0),                  // 0: driftmesh.drift.v1.Correction
 	(Severity)(0),                    // 1: driftmesh.drift.v1.Severity
 	(FeatureKind)(0),                 // 2: driftmesh.drift.v1.FeatureKind
 	(Verdict)(0),                     // 3: driftmesh.drift.v1.Verdict
-	(*Profile)(nil),                  // 4: driftmesh.drift.v1.Profile
-	(*Source)(nil),                   // 5: driftmesh.drift.v1.Source
-	(*Outcome)(nil),                  // 6: driftmesh.drift.v1.Outcome
-	(*Comparison)(nil),               // 7: driftmesh.drift.v1.Comparison
-	(*Spread)(nil),                   // 8: driftmesh.drift.v1.Spread
-	(*Schedule)(nil),                 // 9: driftmesh.drift.v1.Schedule
-	(*Binning)(nil),                  // 10: driftmesh.drift.v1.Binning
-	(*Monitor)(nil),                  // 11: driftmesh.drift.v1.Monitor
-	(*Persistence)(nil),              // 12: driftmesh.drift.v1.Persistence
-	(*Threshold)(nil),                // 13: driftmesh.drift.v1.Threshold
-	(*Budget)(nil),                   // 14: driftmesh.drift.v1.Budget
-	(*Deviations)(nil),               // 15: driftmesh.drift.v1.Deviations
-	(*Chunks)(nil),                   // 16: driftmesh.drift.v1.Chunks
-	(*FeatureProfile)(nil),           // 17: driftmesh.drift.v1.FeatureProfile
-	(*Baseline)(nil),                 // 18: driftmesh.drift.v1.Baseline
-	(*CreateProfileRequest)(nil),     // 19: driftmesh.drift.v1.CreateProfileRequest
-	(*CreateProfileResponse)(nil),    // 20: driftmesh.drift.v1.CreateProfileResponse
-	(*GetProfileRequest)(nil),        // 21: driftmesh.drift.v1.GetProfileRequest
-	(*GetProfileResponse)(nil),       // 22: driftmesh.drift.v1.GetProfileResponse
-	(*ListProfilesRequest)(nil),      // 23: driftmesh.drift.v1.ListProfilesRequest
-	(*ListProfilesResponse)(nil),     // 24: driftmesh.drift.v1.ListProfilesResponse
-	(*SetProfileActiveRequest)(nil),  // 25: driftmesh.drift.v1.SetProfileActiveRequest
-	(*SetProfileActiveResponse)(nil), // 26: driftmesh.drift.v1.SetProfileActiveResponse
-	(*EvaluateRequest)(nil),          // 27: driftmesh.drift.v1.EvaluateRequest
-	(*EvaluateResponse)(nil),         // 28: driftmesh.drift.v1.EvaluateResponse
-	(*EvaluateRangeRequest)(nil),     // 29: driftmesh.drift.v1.EvaluateRangeRequest
-	(*EvaluateRangeResponse)(nil),    // 30: driftmesh.drift.v1.EvaluateRangeResponse
-	(*Progress)(nil),                 // 31: driftmesh.drift.v1.Progress
-	(*RunNowRequest)(nil),            // 32: driftmesh.drift.v1.RunNowRequest
-	(*RunNowResponse)(nil),           // 33: driftmesh.drift.v1.RunNowResponse
-	(*Evaluation)(nil),               // 34: driftmesh.drift.v1.Evaluation
-	(*Score)(nil),                    // 35: driftmesh.drift.v1.Score
-	(*BinScore)(nil),                 // 36: driftmesh.drift.v1.BinScore
-	(*Exemplar)(nil),                 // 37: driftmesh.drift.v1.Exemplar
-	(*ListScoresRequest)(nil),        // 38: driftmesh.drift.v1.ListScoresRequest
-	(*ListScoresResponse)(nil),       // 39: driftmesh.drift.v1.ListScoresResponse
-	(*QuerySeriesRequest)(nil),       // 40: driftmesh.drift.v1.QuerySeriesRequest
-	(*QuerySeriesResponse)(nil),      // 41: driftmesh.drift.v1.QuerySeriesResponse
-	(*Series)(nil),                   // 42: driftmesh.drift.v1.Series
-	(*SeriesPoint)(nil),              // 43: driftmesh.drift.v1.SeriesPoint
-	(*Alert)(nil),                    // 44: driftmesh.drift.v1.Alert
-	(*ListAlertsRequest)(nil),        // 45: driftmesh.drift.v1.ListAlertsRequest
-	(*ListAlertsResponse)(nil),       // 46: driftmesh.drift.v1.ListAlertsResponse
-	(*AcknowledgeAlertRequest)(nil),  // 47: driftmesh.drift.v1.AcknowledgeAlertRequest
-	(*AcknowledgeAlertResponse)(nil), // 48: driftmesh.drift.v1.AcknowledgeAlertResponse
-	nil,                              // 49: driftmesh.drift.v1.Source.AttributesEntry
-	nil,                              // 50: driftmesh.drift.v1.Monitor.ParametersEntry
-	nil,                              // 51: driftmesh.drift.v1.Deviations.ChunksEntry
-	(*timestamppb.Timestamp)(nil),    // 52: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 53: google.protobuf.Duration
+	(DeliveryState)(0),               // 4: driftmesh.drift.v1.DeliveryState
+	(*Profile)(nil),                  // 5: driftmesh.drift.v1.Profile
+	(*Source)(nil),                   // 6: driftmesh.drift.v1.Source
+	(*Outcome)(nil),                  // 7: driftmesh.drift.v1.Outcome
+	(*Comparison)(nil),               // 8: driftmesh.drift.v1.Comparison
+	(*Spread)(nil),                   // 9: driftmesh.drift.v1.Spread
+	(*Schedule)(nil),                 // 10: driftmesh.drift.v1.Schedule
+	(*Binning)(nil),                  // 11: driftmesh.drift.v1.Binning
+	(*Monitor)(nil),                  // 12: driftmesh.drift.v1.Monitor
+	(*Persistence)(nil),              // 13: driftmesh.drift.v1.Persistence
+	(*Threshold)(nil),                // 14: driftmesh.drift.v1.Threshold
+	(*Budget)(nil),                   // 15: driftmesh.drift.v1.Budget
+	(*Deviations)(nil),               // 16: driftmesh.drift.v1.Deviations
+	(*Chunks)(nil),                   // 17: driftmesh.drift.v1.Chunks
+	(*FeatureProfile)(nil),           // 18: driftmesh.drift.v1.FeatureProfile
+	(*Baseline)(nil),                 // 19: driftmesh.drift.v1.Baseline
+	(*CreateProfileRequest)(nil),     // 20: driftmesh.drift.v1.CreateProfileRequest
+	(*CreateProfileResponse)(nil),    // 21: driftmesh.drift.v1.CreateProfileResponse
+	(*GetProfileRequest)(nil),        // 22: driftmesh.drift.v1.GetProfileRequest
+	(*GetProfileResponse)(nil),       // 23: driftmesh.drift.v1.GetProfileResponse
+	(*ListProfilesRequest)(nil),      // 24: driftmesh.drift.v1.ListProfilesRequest
+	(*ListProfilesResponse)(nil),     // 25: driftmesh.drift.v1.ListProfilesResponse
+	(*SetProfileActiveRequest)(nil),  // 26: driftmesh.drift.v1.SetProfileActiveRequest
+	(*SetProfileActiveResponse)(nil), // 27: driftmesh.drift.v1.SetProfileActiveResponse
+	(*EvaluateRequest)(nil),          // 28: driftmesh.drift.v1.EvaluateRequest
+	(*EvaluateResponse)(nil),         // 29: driftmesh.drift.v1.EvaluateResponse
+	(*EvaluateRangeRequest)(nil),     // 30: driftmesh.drift.v1.EvaluateRangeRequest
+	(*EvaluateRangeResponse)(nil),    // 31: driftmesh.drift.v1.EvaluateRangeResponse
+	(*Progress)(nil),                 // 32: driftmesh.drift.v1.Progress
+	(*RunNowRequest)(nil),            // 33: driftmesh.drift.v1.RunNowRequest
+	(*RunNowResponse)(nil),           // 34: driftmesh.drift.v1.RunNowResponse
+	(*Evaluation)(nil),               // 35: driftmesh.drift.v1.Evaluation
+	(*Score)(nil),                    // 36: driftmesh.drift.v1.Score
+	(*BinScore)(nil),                 // 37: driftmesh.drift.v1.BinScore
+	(*Exemplar)(nil),                 // 38: driftmesh.drift.v1.Exemplar
+	(*ListScoresRequest)(nil),        // 39: driftmesh.drift.v1.ListScoresRequest
+	(*ListScoresResponse)(nil),       // 40: driftmesh.drift.v1.ListScoresResponse
+	(*QuerySeriesRequest)(nil),       // 41: driftmesh.drift.v1.QuerySeriesRequest
+	(*QuerySeriesResponse)(nil),      // 42: driftmesh.drift.v1.QuerySeriesResponse
+	(*Series)(nil),                   // 43: driftmesh.drift.v1.Series
+	(*SeriesPoint)(nil),              // 44: driftmesh.drift.v1.SeriesPoint
+	(*Alert)(nil),                    // 45: driftmesh.drift.v1.Alert
+	(*ListAlertsRequest)(nil),        // 46: driftmesh.drift.v1.ListAlertsRequest
+	(*ListAlertsResponse)(nil),       // 47: driftmesh.drift.v1.ListAlertsResponse
+	(*AcknowledgeAlertRequest)(nil),  // 48: driftmesh.drift.v1.AcknowledgeAlertRequest
+	(*AcknowledgeAlertResponse)(nil), // 49: driftmesh.drift.v1.AcknowledgeAlertResponse
+	(*Delivery)(nil),                 // 50: driftmesh.drift.v1.Delivery
+	(*ListDeliveriesRequest)(nil),    // 51: driftmesh.drift.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),   // 52: driftmesh.drift.v1.ListDeliveriesResponse
+	(*Silence)(nil),                  // 53: driftmesh.drift.v1.Silence
+	(*CreateSilenceRequest)(nil),     // 54: driftmesh.drift.v1.CreateSilenceRequest
+	(*CreateSilenceResponse)(nil),    // 55: driftmesh.drift.v1.CreateSilenceResponse
+	(*ListSilencesRequest)(nil),      // 56: driftmesh.drift.v1.ListSilencesRequest
+	(*ListSilencesResponse)(nil),     // 57: driftmesh.drift.v1.ListSilencesResponse
+	(*ExpireSilenceRequest)(nil),     // 58: driftmesh.drift.v1.ExpireSilenceRequest
+	(*ExpireSilenceResponse)(nil),    // 59: driftmesh.drift.v1.ExpireSilenceResponse
+	(*ExplainRequest)(nil),           // 60: driftmesh.drift.v1.ExplainRequest
+	(*ExplainResponse)(nil),          // 61: driftmesh.drift.v1.ExplainResponse
+	(*Slice)(nil),                    // 62: driftmesh.drift.v1.Slice
+	nil,                              // 63: driftmesh.drift.v1.Source.AttributesEntry
+	nil,                              // 64: driftmesh.drift.v1.Monitor.ParametersEntry
+	nil,                              // 65: driftmesh.drift.v1.Deviations.ChunksEntry
+	(*timestamppb.Timestamp)(nil),    // 66: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 67: google.protobuf.Duration
 }
 var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
-	52, // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
-	17, // 1: driftmesh.drift.v1.Profile.features:type_name -> driftmesh.drift.v1.FeatureProfile
-	9,  // 2: driftmesh.drift.v1.Profile.schedule:type_name -> driftmesh.drift.v1.Schedule
+	66, // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
+	18, // 1: driftmesh.drift.v1.Profile.features:type_name -> driftmesh.drift.v1.FeatureProfile
+	10, // 2: driftmesh.drift.v1.Profile.schedule:type_name -> driftmesh.drift.v1.Schedule
 	0,  // 3: driftmesh.drift.v1.Profile.correction:type_name -> driftmesh.drift.v1.Correction
-	11, // 4: driftmesh.drift.v1.Profile.monitors:type_name -> driftmesh.drift.v1.Monitor
-	10, // 5: driftmesh.drift.v1.Profile.binning:type_name -> driftmesh.drift.v1.Binning
-	6,  // 6: driftmesh.drift.v1.Profile.outcome:type_name -> driftmesh.drift.v1.Outcome
-	5,  // 7: driftmesh.drift.v1.Profile.source:type_name -> driftmesh.drift.v1.Source
-	49, // 8: driftmesh.drift.v1.Source.attributes:type_name -> driftmesh.drift.v1.Source.AttributesEntry
-	7,  // 9: driftmesh.drift.v1.Outcome.reference:type_name -> driftmesh.drift.v1.Comparison
-	8,  // 10: driftmesh.drift.v1.Comparison.absolute:type_name -> driftmesh.drift.v1.Spread
-	8,  // 11: driftmesh.drift.v1.Comparison.squared:type_name -> driftmesh.drift.v1.Spread
-	53, // 12: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
-	50, // 13: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
-	13, // 14: driftmesh.drift.v1.Monitor.threshold:type_name -> driftmesh.drift.v1.Threshold
-	12, // 15: driftmesh.drift.v1.Monitor.persistence:type_name -> driftmesh.drift.v1.Persistence
+	12, // 4: driftmesh.drift.v1.Profile.monitors:type_name -> driftmesh.drift.v1.Monitor
+	11, // 5: driftmesh.drift.v1.Profile.binning:type_name -> driftmesh.drift.v1.Binning
+	7,  // 6: driftmesh.drift.v1.Profile.outcome:type_name -> driftmesh.drift.v1.Outcome
+	6,  // 7: driftmesh.drift.v1.Profile.source:type_name -> driftmesh.drift.v1.Source
+	63, // 8: driftmesh.drift.v1.Source.attributes:type_name -> driftmesh.drift.v1.Source.AttributesEntry
+	8,  // 9: driftmesh.drift.v1.Outcome.reference:type_name -> driftmesh.drift.v1.Comparison
+	9,  // 10: driftmesh.drift.v1.Comparison.absolute:type_name -> driftmesh.drift.v1.Spread
+	9,  // 11: driftmesh.drift.v1.Comparison.squared:type_name -> driftmesh.drift.v1.Spread
+	67, // 12: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
+	64, // 13: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
+	14, // 14: driftmesh.drift.v1.Monitor.threshold:type_name -> driftmesh.drift.v1.Threshold
+	13, // 15: driftmesh.drift.v1.Monitor.persistence:type_name -> driftmesh.drift.v1.Persistence
 	1,  // 16: driftmesh.drift.v1.Monitor.severity:type_name -> driftmesh.drift.v1.Severity
-	14, // 17: driftmesh.drift.v1.Threshold.budget:type_name -> driftmesh.drift.v1.Budget
-	15, // 18: driftmesh.drift.v1.Threshold.deviations:type_name -> driftmesh.drift.v1.Deviations
-	51, // 19: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
+	15, // 17: driftmesh.drift.v1.Threshold.budget:type_name -> driftmesh.drift.v1.Budget
+	16, // 18: driftmesh.drift.v1.Threshold.deviations:type_name -> driftmesh.drift.v1.Deviations
+	65, // 19: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
 	2,  // 20: driftmesh.drift.v1.FeatureProfile.kind:type_name -> driftmesh.drift.v1.FeatureKind
-	18, // 21: driftmesh.drift.v1.FeatureProfile.baseline:type_name -> driftmesh.drift.v1.Baseline
-	4,  // 22: driftmesh.drift.v1.CreateProfileRequest.profile:type_name -> driftmesh.drift.v1.Profile
-	4,  // 23: driftmesh.drift.v1.CreateProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	4,  // 24: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	4,  // 25: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
-	4,  // 26: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	52, // 27: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
-	52, // 28: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
-	34, // 29: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	52, // 30: driftmesh.drift.v1.EvaluateRangeRequest.start_time:type_name -> google.protobuf.Timestamp
-	52, // 31: driftmesh.drift.v1.EvaluateRangeRequest.end_time:type_name -> google.protobuf.Timestamp
-	31, // 32: driftmesh.drift.v1.EvaluateRangeResponse.progress:type_name -> driftmesh.drift.v1.Progress
-	34, // 33: driftmesh.drift.v1.EvaluateRangeResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	34, // 34: driftmesh.drift.v1.RunNowResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	52, // 35: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
-	52, // 36: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
-	35, // 37: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
-	52, // 38: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
+	19, // 21: driftmesh.drift.v1.FeatureProfile.baseline:type_name -> driftmesh.drift.v1.Baseline
+	5,  // 22: driftmesh.drift.v1.CreateProfileRequest.profile:type_name -> driftmesh.drift.v1.Profile
+	5,  // 23: driftmesh.drift.v1.CreateProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	5,  // 24: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	5,  // 25: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
+	5,  // 26: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	66, // 27: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
+	66, // 28: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
+	35, // 29: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	66, // 30: driftmesh.drift.v1.EvaluateRangeRequest.start_time:type_name -> google.protobuf.Timestamp
+	66, // 31: driftmesh.drift.v1.EvaluateRangeRequest.end_time:type_name -> google.protobuf.Timestamp
+	32, // 32: driftmesh.drift.v1.EvaluateRangeResponse.progress:type_name -> driftmesh.drift.v1.Progress
+	35, // 33: driftmesh.drift.v1.EvaluateRangeResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	35, // 34: driftmesh.drift.v1.RunNowResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	66, // 35: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
+	66, // 36: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
+	36, // 37: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
+	66, // 38: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
 	3,  // 39: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
-	36, // 40: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
-	36, // 41: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
-	37, // 42: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
-	34, // 43: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
-	52, // 44: driftmesh.drift.v1.QuerySeriesRequest.start_time:type_name -> google.protobuf.Timestamp
-	52, // 45: driftmesh.drift.v1.QuerySeriesRequest.end_time:type_name -> google.protobuf.Timestamp
-	42, // 46: driftmesh.drift.v1.QuerySeriesResponse.series:type_name -> driftmesh.drift.v1.Series
-	43, // 47: driftmesh.drift.v1.Series.points:type_name -> driftmesh.drift.v1.SeriesPoint
-	52, // 48: driftmesh.drift.v1.SeriesPoint.first_slot:type_name -> google.protobuf.Timestamp
-	52, // 49: driftmesh.drift.v1.SeriesPoint.last_slot:type_name -> google.protobuf.Timestamp
+	37, // 40: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
+	37, // 41: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
+	38, // 42: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
+	35, // 43: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
+	66, // 44: driftmesh.drift.v1.QuerySeriesRequest.start_time:type_name -> google.protobuf.Timestamp
+	66, // 45: driftmesh.drift.v1.QuerySeriesRequest.end_time:type_name -> google.protobuf.Timestamp
+	43, // 46: driftmesh.drift.v1.QuerySeriesResponse.series:type_name -> driftmesh.drift.v1.Series
+	44, // 47: driftmesh.drift.v1.Series.points:type_name -> driftmesh.drift.v1.SeriesPoint
+	66, // 48: driftmesh.drift.v1.SeriesPoint.first_slot:type_name -> google.protobuf.Timestamp
+	66, // 49: driftmesh.drift.v1.SeriesPoint.last_slot:type_name -> google.protobuf.Timestamp
 	3,  // 50: driftmesh.drift.v1.SeriesPoint.verdict:type_name -> driftmesh.drift.v1.Verdict
-	52, // 51: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
-	52, // 52: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
-	52, // 53: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
-	52, // 54: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
-	52, // 55: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
-	52, // 56: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
+	66, // 51: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
+	66, // 52: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
+	66, // 53: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
+	66, // 54: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
+	66, // 55: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
+	66, // 56: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
 	1,  // 57: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
-	35, // 58: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
-	44, // 59: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
-	44, // 60: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
-	16, // 61: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
-	19, // 62: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
-	21, // 63: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
-	23, // 64: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
-	25, // 65: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
-	27, // 66: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
-	29, // 67: driftmesh.drift.v1.DriftService.EvaluateRange:input_type -> driftmesh.drift.v1.EvaluateRangeRequest
-	32, // 68: driftmesh.drift.v1.DriftService.RunNow:input_type -> driftmesh.drift.v1.RunNowRequest
-	38, // 69: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
-	40, // 70: driftmesh.drift.v1.DriftService.QuerySeries:input_type -> driftmesh.drift.v1.QuerySeriesRequest
-	45, // 71: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
-	47, // 72: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
-	20, // 73: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
-	22, // 74: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
-	24, // 75: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
-	26, // 76: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
-	28, // 77: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
-	30, // 78: driftmesh.drift.v1.DriftService.EvaluateRange:output_type -> driftmesh.drift.v1.EvaluateRangeResponse
-	33, // 79: driftmesh.drift.v1.DriftService.RunNow:output_type -> driftmesh.drift.v1.RunNowResponse
-	39, // 80: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
-	41, // 81: driftmesh.drift.v1.DriftService.QuerySeries:output_type -> driftmesh.drift.v1.QuerySeriesResponse
-	46, // 82: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
-	48, // 83: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
-	73, // [73:84] is the sub-list for method output_type
-	62, // [62:73] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	36, // 58: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
+	45, // 59: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
+	45, // 60: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
+	4,  // 61: driftmesh.drift.v1.Delivery.state:type_name -> driftmesh.drift.v1.DeliveryState
+	66, // 62: driftmesh.drift.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
+	66, // 63: driftmesh.drift.v1.Delivery.due_time:type_name -> google.protobuf.Timestamp
+	66, // 64: driftmesh.drift.v1.Delivery.settle_time:type_name -> google.protobuf.Timestamp
+	4,  // 65: driftmesh.drift.v1.ListDeliveriesRequest.state:type_name -> driftmesh.drift.v1.DeliveryState
+	50, // 66: driftmesh.drift.v1.ListDeliveriesResponse.deliveries:type_name -> driftmesh.drift.v1.Delivery
+	66, // 67: driftmesh.drift.v1.Silence.start_time:type_name -> google.protobuf.Timestamp
+	66, // 68: driftmesh.drift.v1.Silence.end_time:type_name -> google.protobuf.Timestamp
+	66, // 69: driftmesh.drift.v1.Silence.create_time:type_name -> google.protobuf.Timestamp
+	66, // 70: driftmesh.drift.v1.Silence.expire_time:type_name -> google.protobuf.Timestamp
+	53, // 71: driftmesh.drift.v1.CreateSilenceRequest.silence:type_name -> driftmesh.drift.v1.Silence
+	53, // 72: driftmesh.drift.v1.CreateSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
+	53, // 73: driftmesh.drift.v1.ListSilencesResponse.silences:type_name -> driftmesh.drift.v1.Silence
+	53, // 74: driftmesh.drift.v1.ExpireSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
+	66, // 75: driftmesh.drift.v1.ExplainRequest.start_time:type_name -> google.protobuf.Timestamp
+	66, // 76: driftmesh.drift.v1.ExplainRequest.end_time:type_name -> google.protobuf.Timestamp
+	66, // 77: driftmesh.drift.v1.ExplainResponse.start_time:type_name -> google.protobuf.Timestamp
+	66, // 78: driftmesh.drift.v1.ExplainResponse.end_time:type_name -> google.protobuf.Timestamp
+	37, // 79: driftmesh.drift.v1.ExplainResponse.cells:type_name -> driftmesh.drift.v1.BinScore
+	62, // 80: driftmesh.drift.v1.ExplainResponse.slices:type_name -> driftmesh.drift.v1.Slice
+	36, // 81: driftmesh.drift.v1.ExplainResponse.scores:type_name -> driftmesh.drift.v1.Score
+	17, // 82: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
+	20, // 83: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
+	22, // 84: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
+	24, // 85: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
+	26, // 86: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
+	28, // 87: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
+	30, // 88: driftmesh.drift.v1.DriftService.EvaluateRange:input_type -> driftmesh.drift.v1.EvaluateRangeRequest
+	33, // 89: driftmesh.drift.v1.DriftService.RunNow:input_type -> driftmesh.drift.v1.RunNowRequest
+	39, // 90: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
+	41, // 91: driftmesh.drift.v1.DriftService.QuerySeries:input_type -> driftmesh.drift.v1.QuerySeriesRequest
+	60, // 92: driftmesh.drift.v1.DriftService.Explain:input_type -> driftmesh.drift.v1.ExplainRequest
+	46, // 93: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
+	48, // 94: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
+	51, // 95: driftmesh.drift.v1.DriftService.ListDeliveries:input_type -> driftmesh.drift.v1.ListDeliveriesRequest
+	54, // 96: driftmesh.drift.v1.DriftService.CreateSilence:input_type -> driftmesh.drift.v1.CreateSilenceRequest
+	56, // 97: driftmesh.drift.v1.DriftService.ListSilences:input_type -> driftmesh.drift.v1.ListSilencesRequest
+	58, // 98: driftmesh.drift.v1.DriftService.ExpireSilence:input_type -> driftmesh.drift.v1.ExpireSilenceRequest
+	21, // 99: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
+	23, // 100: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
+	25, // 101: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
+	27, // 102: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
+	29, // 103: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
+	31, // 104: driftmesh.drift.v1.DriftService.EvaluateRange:output_type -> driftmesh.drift.v1.EvaluateRangeResponse
+	34, // 105: driftmesh.drift.v1.DriftService.RunNow:output_type -> driftmesh.drift.v1.RunNowResponse
+	40, // 106: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
+	42, // 107: driftmesh.drift.v1.DriftService.QuerySeries:output_type -> driftmesh.drift.v1.QuerySeriesResponse
+	61, // 108: driftmesh.drift.v1.DriftService.Explain:output_type -> driftmesh.drift.v1.ExplainResponse
+	47, // 109: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
+	49, // 110: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
+	52, // 111: driftmesh.drift.v1.DriftService.ListDeliveries:output_type -> driftmesh.drift.v1.ListDeliveriesResponse
+	55, // 112: driftmesh.drift.v1.DriftService.CreateSilence:output_type -> driftmesh.drift.v1.CreateSilenceResponse
+	57, // 113: driftmesh.drift.v1.DriftService.ListSilences:output_type -> driftmesh.drift.v1.ListSilencesResponse
+	59, // 114: driftmesh.drift.v1.DriftService.ExpireSilence:output_type -> driftmesh.drift.v1.ExpireSilenceResponse
+	99, // [99:115] is the sub-list for method output_type
+	83, // [83:99] is the sub-list for method input_type
+	83, // [83:83] is the sub-list for extension type_name
+	83, // [83:83] is the sub-list for extension extendee
+	0,  // [0:83] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_drift_v1_drift_proto_init() }
@@ -4414,8 +5767,8 @@ func file_driftmesh_drift_v1_drift_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_drift_v1_drift_proto_rawDesc), len(file_driftmesh_drift_v1_drift_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   48,
+			NumEnums:      5,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

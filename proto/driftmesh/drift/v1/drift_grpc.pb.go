@@ -30,8 +30,13 @@ const (
 	DriftService_RunNow_FullMethodName           = "/driftmesh.drift.v1.DriftService/RunNow"
 	DriftService_ListScores_FullMethodName       = "/driftmesh.drift.v1.DriftService/ListScores"
 	DriftService_QuerySeries_FullMethodName      = "/driftmesh.drift.v1.DriftService/QuerySeries"
+	DriftService_Explain_FullMethodName          = "/driftmesh.drift.v1.DriftService/Explain"
 	DriftService_ListAlerts_FullMethodName       = "/driftmesh.drift.v1.DriftService/ListAlerts"
 	DriftService_AcknowledgeAlert_FullMethodName = "/driftmesh.drift.v1.DriftService/AcknowledgeAlert"
+	DriftService_ListDeliveries_FullMethodName   = "/driftmesh.drift.v1.DriftService/ListDeliveries"
+	DriftService_CreateSilence_FullMethodName    = "/driftmesh.drift.v1.DriftService/CreateSilence"
+	DriftService_ListSilences_FullMethodName     = "/driftmesh.drift.v1.DriftService/ListSilences"
+	DriftService_ExpireSilence_FullMethodName    = "/driftmesh.drift.v1.DriftService/ExpireSilence"
 )
 
 // DriftServiceClient is the client API for DriftService service.
@@ -62,10 +67,20 @@ type DriftServiceClient interface {
 	// QuerySeries gives how the statistics of monitors went over time, by the
 	// stored results of evaluations, in no more points than are asked for.
 	QuerySeries(ctx context.Context, in *QuerySeriesRequest, opts ...grpc.CallOption) (*QuerySeriesResponse, error)
+	// Explain says which slices of the records of a range carry a feature's shift.
+	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
 	// ListAlerts lists alerts, newest first.
 	ListAlerts(ctx context.Context, in *ListAlertsRequest, opts ...grpc.CallOption) (*ListAlertsResponse, error)
 	// AcknowledgeAlert says that somebody takes an alert on.
 	AcknowledgeAlert(ctx context.Context, in *AcknowledgeAlertRequest, opts ...grpc.CallOption) (*AcknowledgeAlertResponse, error)
+	// ListDeliveries says who was told what of alerts, newest first.
+	ListDeliveries(ctx context.Context, in *ListDeliveriesRequest, opts ...grpc.CallOption) (*ListDeliveriesResponse, error)
+	// CreateSilence keeps alerts from being told for a while.
+	CreateSilence(ctx context.Context, in *CreateSilenceRequest, opts ...grpc.CallOption) (*CreateSilenceResponse, error)
+	// ListSilences lists silences, newest first.
+	ListSilences(ctx context.Context, in *ListSilencesRequest, opts ...grpc.CallOption) (*ListSilencesResponse, error)
+	// ExpireSilence ends a silence before its time.
+	ExpireSilence(ctx context.Context, in *ExpireSilenceRequest, opts ...grpc.CallOption) (*ExpireSilenceResponse, error)
 }
 
 type driftServiceClient struct {
@@ -175,6 +190,16 @@ func (c *driftServiceClient) QuerySeries(ctx context.Context, in *QuerySeriesReq
 	return out, nil
 }
 
+func (c *driftServiceClient) Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainResponse)
+	err := c.cc.Invoke(ctx, DriftService_Explain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *driftServiceClient) ListAlerts(ctx context.Context, in *ListAlertsRequest, opts ...grpc.CallOption) (*ListAlertsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListAlertsResponse)
@@ -189,6 +214,46 @@ func (c *driftServiceClient) AcknowledgeAlert(ctx context.Context, in *Acknowled
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(AcknowledgeAlertResponse)
 	err := c.cc.Invoke(ctx, DriftService_AcknowledgeAlert_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *driftServiceClient) ListDeliveries(ctx context.Context, in *ListDeliveriesRequest, opts ...grpc.CallOption) (*ListDeliveriesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListDeliveriesResponse)
+	err := c.cc.Invoke(ctx, DriftService_ListDeliveries_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *driftServiceClient) CreateSilence(ctx context.Context, in *CreateSilenceRequest, opts ...grpc.CallOption) (*CreateSilenceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateSilenceResponse)
+	err := c.cc.Invoke(ctx, DriftService_CreateSilence_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *driftServiceClient) ListSilences(ctx context.Context, in *ListSilencesRequest, opts ...grpc.CallOption) (*ListSilencesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSilencesResponse)
+	err := c.cc.Invoke(ctx, DriftService_ListSilences_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *driftServiceClient) ExpireSilence(ctx context.Context, in *ExpireSilenceRequest, opts ...grpc.CallOption) (*ExpireSilenceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExpireSilenceResponse)
+	err := c.cc.Invoke(ctx, DriftService_ExpireSilence_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -223,10 +288,20 @@ type DriftServiceServer interface {
 	// QuerySeries gives how the statistics of monitors went over time, by the
 	// stored results of evaluations, in no more points than are asked for.
 	QuerySeries(context.Context, *QuerySeriesRequest) (*QuerySeriesResponse, error)
+	// Explain says which slices of the records of a range carry a feature's shift.
+	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
 	// ListAlerts lists alerts, newest first.
 	ListAlerts(context.Context, *ListAlertsRequest) (*ListAlertsResponse, error)
 	// AcknowledgeAlert says that somebody takes an alert on.
 	AcknowledgeAlert(context.Context, *AcknowledgeAlertRequest) (*AcknowledgeAlertResponse, error)
+	// ListDeliveries says who was told what of alerts, newest first.
+	ListDeliveries(context.Context, *ListDeliveriesRequest) (*ListDeliveriesResponse, error)
+	// CreateSilence keeps alerts from being told for a while.
+	CreateSilence(context.Context, *CreateSilenceRequest) (*CreateSilenceResponse, error)
+	// ListSilences lists silences, newest first.
+	ListSilences(context.Context, *ListSilencesRequest) (*ListSilencesResponse, error)
+	// ExpireSilence ends a silence before its time.
+	ExpireSilence(context.Context, *ExpireSilenceRequest) (*ExpireSilenceResponse, error)
 	mustEmbedUnimplementedDriftServiceServer()
 }
 
@@ -264,11 +339,26 @@ func (UnimplementedDriftServiceServer) ListScores(context.Context, *ListScoresRe
 func (UnimplementedDriftServiceServer) QuerySeries(context.Context, *QuerySeriesRequest) (*QuerySeriesResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method QuerySeries not implemented")
 }
+func (UnimplementedDriftServiceServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method Explain not implemented")
+}
 func (UnimplementedDriftServiceServer) ListAlerts(context.Context, *ListAlertsRequest) (*ListAlertsResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method ListAlerts not implemented")
 }
 func (UnimplementedDriftServiceServer) AcknowledgeAlert(context.Context, *AcknowledgeAlertRequest) (*AcknowledgeAlertResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method AcknowledgeAlert not implemented")
+}
+func (UnimplementedDriftServiceServer) ListDeliveries(context.Context, *ListDeliveriesRequest) (*ListDeliveriesResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method ListDeliveries not implemented")
+}
+func (UnimplementedDriftServiceServer) CreateSilence(context.Context, *CreateSilenceRequest) (*CreateSilenceResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method CreateSilence not implemented")
+}
+func (UnimplementedDriftServiceServer) ListSilences(context.Context, *ListSilencesRequest) (*ListSilencesResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method ListSilences not implemented")
+}
+func (UnimplementedDriftServiceServer) ExpireSilence(context.Context, *ExpireSilenceRequest) (*ExpireSilenceResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method ExpireSilence not implemented")
 }
 func (UnimplementedDriftServiceServer) mustEmbedUnimplementedDriftServiceServer() {}
 func (UnimplementedDriftServiceServer) testEmbeddedByValue()                      {}
@@ -446,6 +536,24 @@ func _DriftService_QuerySeries_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DriftService_Explain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DriftServiceServer).Explain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DriftService_Explain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DriftServiceServer).Explain(ctx, req.(*ExplainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _DriftService_ListAlerts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListAlertsRequest)
 	if err := dec(in); err != nil {
@@ -478,6 +586,78 @@ func _DriftService_AcknowledgeAlert_Handler(srv interface{}, ctx context.Context
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(DriftServiceServer).AcknowledgeAlert(ctx, req.(*AcknowledgeAlertRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DriftService_ListDeliveries_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListDeliveriesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DriftServiceServer).ListDeliveries(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DriftService_ListDeliveries_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DriftServiceServer).ListDeliveries(ctx, req.(*ListDeliveriesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DriftService_CreateSilence_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateSilenceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DriftServiceServer).CreateSilence(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DriftService_CreateSilence_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DriftServiceServer).CreateSilence(ctx, req.(*CreateSilenceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DriftService_ListSilences_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSilencesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DriftServiceServer).ListSilences(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DriftService_ListSilences_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DriftServiceServer).ListSilences(ctx, req.(*ListSilencesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DriftService_ExpireSilence_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExpireSilenceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DriftServiceServer).ExpireSilence(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DriftService_ExpireSilence_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DriftServiceServer).ExpireSilence(ctx, req.(*ExpireSilenceRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -522,12 +702,32 @@ var DriftService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _DriftService_QuerySeries_Handler,
 		},
 		{
+			MethodName: "Explain",
+			Handler:    _DriftService_Explain_Handler,
+		},
+		{
 			MethodName: "ListAlerts",
 			Handler:    _DriftService_ListAlerts_Handler,
 		},
 		{
 			MethodName: "AcknowledgeAlert",
 			Handler:    _DriftService_AcknowledgeAlert_Handler,
+		},
+		{
+			MethodName: "ListDeliveries",
+			Handler:    _DriftService_ListDeliveries_Handler,
+		},
+		{
+			MethodName: "CreateSilence",
+			Handler:    _DriftService_CreateSilence_Handler,
+		},
+		{
+			MethodName: "ListSilences",
+			Handler:    _DriftService_ListSilences_Handler,
+		},
+		{
+			MethodName: "ExpireSilence",
+			Handler:    _DriftService_ExpireSilence_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -3,6 +3,7 @@ package notify_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/internal/settings"
@@ -444,5 +446,53 @@ func TestCouriersShareTheWork(t *testing.T) {
 			require.Equal(t, []string{id + " raised", id + " grew", id + " resolved"},
 				slices.DeleteFunc(h.told(), func(s string) bool { return !strings.HasPrefix(s, id+" ") }))
 		}
+	})
+}
+
+// An alert that is resolved while Alertmanager is told that it is open is not open
+// there in the end.
+func TestARefreshRevivesNothing(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, url string) {
+		d := newDesk(t, url, nil)
+		db, err := sqlstate.Open(t.Context(), url, store.Schema)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, db.Close()) })
+		_, err = db.Exec(t.Context(), `INSERT INTO alerts (id, tenant, profile, detector, kind, raised, repeated, resolved, acknowledged, acknowledged_by, notified,
+			occurrences, range_start, range_end, scores) VALUES ('x', 'acme', 'p', 'psi', 'schedule', 1, 0, 0, 0, '', 0, 1, 0, 0, '[]')`)
+		require.NoError(t, err)
+		var mu sync.Mutex
+		var ends []bool // of all that was posted, whether it was over
+		resolving := false
+		server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			var posted []struct{ EndsAt time.Time }
+			_ = json.NewDecoder(r.Body).Decode(&posted)
+			mu.Lock()
+			defer mu.Unlock()
+			for _, a := range posted {
+				ends = append(ends, !a.EndsAt.After(d.clock.Now()))
+			}
+			if resolving {
+				_, err := db.Exec(context.WithoutCancel(t.Context()), `UPDATE alerts SET resolved = ? WHERE id = 'x'`, noon.UnixMicro())
+				assert.NoError(t, err)
+			}
+		}))
+		t.Cleanup(server.Close)
+		table, err := route.New(route.Settings{Routes: map[string]route.Config{"am": {Type: "alertmanager", URL: settings.Secret(server.URL)}}, Default: []string{"am"}},
+			route.Deps{Log: slog.New(slog.DiscardHandler), Now: d.clock.Now})
+		require.NoError(t, err)
+		d.to.Routes, d.couriers["am"] = table, courier(table, "am", d)
+		d.tell("acme", "x", 1, alert.Raised)
+		d.tell("acme", "x", 2, alert.Acknowledged)
+		d.work("am")
+		require.NoError(t, d.couriers["am"].Refresh(t.Context()))
+		require.NoError(t, d.couriers["am"].Refresh(t.Context()), "it is not time yet")
+		require.Equal(t, []bool{false, false}, ends)
+		d.clock.turn(time.Minute)
+		resolving = true
+		require.NoError(t, d.couriers["am"].Refresh(t.Context()))
+		require.Equal(t, []bool{false, false, false, true}, ends, "its end is told again")
+		d.clock.turn(time.Minute)
+		require.NoError(t, d.couriers["am"].Refresh(t.Context()))
+		require.Len(t, ends, 4)
 	})
 }

@@ -46,7 +46,7 @@ var (
 	Drift = Route{"drift", &driftv1.DriftService_ServiceDesc, []string{
 		"CreateProfile", "GetProfile", "ListProfiles", "SetProfileActive", "Evaluate", "EvaluateRange", "RunNow", "ListScores",
 		"QuerySeries",
-		"ListAlerts", "AcknowledgeAlert",
+		"ListAlerts", "AcknowledgeAlert", "ListDeliveries", "CreateSilence", "ListSilences", "ExpireSilence", "Explain",
 	}}
 	Trace = Route{"trace-store", &tracev1.TraceService_ServiceDesc, []string{
 		"GetTrace", "FindTraces", "SearchTraces", "ListServices", "ListOperations", "ListDependencies", "MeasureServices",
