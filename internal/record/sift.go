@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
@@ -157,10 +156,9 @@ func (c checker) whole(i int, r *ingestv1.Record, p *Profile, seen map[recordKey
 	if _, twice := seen[key]; twice {
 		return refuse("id", ReasonDuplicateID, "stands twice in the batch; only the first counts")
 	}
+	// A record without an event time is left without: its message says when it came,
+	// and who stores it knows then that the time is not its own.
 	r.Profile, r.Traceparent = p.UID, plainParent(r.GetTraceparent())
-	if r.GetEventTime() == nil {
-		r.EventTime = timestamppb.New(c.now)
-	}
 	if n := proto.Size(r); n > c.maxRecord {
 		return refuse("", ReasonTooLarge, "has %d bytes, at most %d are allowed", n, c.maxRecord)
 	}

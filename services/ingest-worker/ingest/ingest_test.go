@@ -7,15 +7,19 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/clickhouse/clickhousetest"
+	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/settings"
+	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/ingest"
@@ -317,4 +321,35 @@ func TestSettingsThatCannotWorkAreNamed(t *testing.T) {
 	for _, name := range []string{"messages", "bytes", "linger", "parallel", "drain", "profiles"} {
 		require.ErrorContains(t, err, "ingest-worker."+name)
 	}
+}
+
+// Records that bring no event time and are sent again stay where they were first,
+// in whatever order the copies are stored.
+func TestSentAgainWithoutATimeStaysInItsMinute(t *testing.T) {
+	m := newMesh(t)
+	m.run()
+	var msgs []broker.Message
+	for attempt := range 3 {
+		var records []*ingestv1.Record
+		for id := range 500 {
+			r := record(fmt.Sprint(id), 0, float64(id))
+			r.EventTime = nil
+			records = append(records, r)
+		}
+		value, err := proto.Marshal(&eventv1.RecordBatch{Records: records})
+		require.NoError(t, err)
+		m.seq++
+		msgs = append(msgs, envelope.New(event.Records, envelope.Stamp{
+			Tenant: "a", Type: event.TypeRecords, Count: len(records), Seq: fmt.Sprintf("gw:%d", m.seq),
+			Accepted: start.Add(time.Duration(attempt) * (time.Minute + time.Millisecond)),
+		}, value))
+	}
+	for i := range msgs {
+		m.publish(msgs[len(msgs)-1-i])
+		m.await()
+	}
+	var elsewhere uint64
+	require.NoError(t, m.db.QueryRow(t.Context(), `SELECT countIf(minute != first) FROM (SELECT argMax(Minute, (ContentHash, Minute)) AS minute, min(Minute) AS first
+		FROM observation_ids WHERE Tenant = 'a' GROUP BY RecordId)`).Scan(&elsewhere))
+	require.Zero(t, elsewhere, "of 500")
 }

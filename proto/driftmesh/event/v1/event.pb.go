@@ -91,7 +91,8 @@ func (AlertChange) EnumDescriptor() ([]byte, []int) {
 }
 
 // RecordBatch is the value of a message on the topic records. Its records were
-// checked by the door: ids and event times are set, and profile is a uid.
+// checked by the door: ids are set, and profile is a uid. One without an event time
+// has that of the message, its header driftmesh-time.
 type RecordBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At least one.

@@ -85,7 +85,8 @@ type Record struct {
 	// 1 to 128 bytes; when empty the door gives it one, and then a repeat counts
 	// again.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// When it happened. Absent means when the door received it.
+	// When it happened. Absent means when the door received it; sent again, when it
+	// did first.
 	EventTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=event_time,json=eventTime,proto3" json:"event_time,omitempty"`
 	// The profile it belongs to: its uid, or "space/name" for the newest version,
 	// or "space/name/version".

@@ -9,6 +9,10 @@
 // at all is refused whole. So records that came through the door and records
 // whose producers bypass it go through the same code.
 //
+// A record without an event time has that of its message, to the millisecond. It is
+// not part of its content: sent again, at another time, it is the same record, and
+// stays where it was first.
+//
 // # How values are kept
 //
 //	profile says  record says          kept as

@@ -39,9 +39,27 @@ func (b *Batch) fill(index int, r *record, o Origin, p *Profile) Reason {
 	if reason := b.fillBody(r, p); reason != "" {
 		return reason
 	}
-	b.scratch = row.canonical(b.scratch[:0])
-	row.Hash = xxhash.Sum64(b.scratch)
+	at := row.EventTime
+	if !r.timed {
+		at = 0
+	}
+	b.scratch = row.canonical(b.scratch[:0], at)
+	if row.Hash = xxhash.Sum64(b.scratch); !r.timed {
+		row.Hash = earliest(row.Hash, row.EventTime)
+	}
 	return ""
+}
+
+// timeBits are as many as milliseconds of event times need.
+const timeBits = 42
+
+// earliest is the hash of a record that has no event time of its own, and that came
+// at the given one: of equal records the one that came first has the greatest, and so
+// is the one that counts, in whatever order they are stored. Unequal ones differ in
+// the other bits, at random.
+func earliest(hash uint64, at int64) uint64 {
+	const mask = 1<<timeBits - 1
+	return hash&^mask | mask - uint64(at/int64(time.Millisecond)) //nolint:gosec // between 1970 and 2106
 }
 
 func (b *Batch) fillBody(r *record, p *Profile) Reason {
@@ -188,7 +206,8 @@ const (
 func (r *Row) setTime(rec *record, accepted time.Time) bool {
 	seconds, nanos := rec.seconds, int64(rec.nanos)
 	if !rec.timed {
-		seconds, nanos = accepted.Unix(), int64(accepted.Nanosecond())
+		at := accepted.Truncate(time.Millisecond) // as much as its hash tells (earliest)
+		seconds, nanos = at.Unix(), int64(at.Nanosecond())
 	}
 	if seconds < minSeconds || seconds >= maxSeconds || nanos < 0 || nanos >= int64(time.Second) {
 		return false

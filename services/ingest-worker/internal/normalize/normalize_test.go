@@ -325,7 +325,7 @@ func TestRecordsWithoutIDOrTimeTakeTheMessages(t *testing.T) {
 	out := run(t, encode(t, a, b))
 	require.Equal(t, "m1/0", string(out.rows[0].ID))
 	require.Equal(t, "m1/1", string(out.rows[1].ID))
-	require.Equal(t, accepted.UnixNano(), out.rows[0].EventTime)
+	require.Equal(t, accepted.Truncate(time.Millisecond).UnixNano(), out.rows[0].EventTime)
 	require.Equal(t, out.rows[0].Hash, out.rows[1].Hash, "the id is not content")
 }
 
@@ -408,4 +408,43 @@ func TestAFullSinkIsGivenTheRestLater(t *testing.T) {
 		parts = append(parts, ids)
 	}
 	require.Equal(t, [][]string{{"0", "1", "2"}, {"3", "4", "5"}, {"6"}}, parts)
+}
+
+// A record that brings no event time of its own and is sent again is the same
+// record: where it came first it has the greatest hash, whatever the content. With
+// other content it is another, and so it is with a time of its own.
+func TestSentAgainWithoutATime(t *testing.T) {
+	t.Parallel()
+	p := wineProfile(t)
+	at := func(d time.Duration, r *ingestv1.Record) normalize.Row {
+		t.Helper()
+		r.Id = "a"
+		out := &sink{}
+		var b normalize.Batch
+		require.NoError(t, b.Decode(encode(t, r)))
+		b.Rows(0, normalize.Origin{MessageID: "m", Accepted: accepted.Add(d)}, func(uuid.UUID) *normalize.Profile { return p }, out)
+		require.Len(t, out.rows, 1)
+		return out.rows[0]
+	}
+	untimed := func(acid float64) *ingestv1.Record {
+		r := features(float("acid", acid))
+		r.EventTime = nil
+		return r
+	}
+	greater := 0
+	for i := range 200 {
+		acid := float64(i)
+		first := at(0, untimed(acid))
+		require.Equal(t, accepted.Truncate(time.Millisecond).UnixNano(), first.EventTime)
+		require.Equal(t, first.Hash, at(time.Nanosecond, untimed(acid)).Hash, "the same millisecond")
+		for _, later := range []time.Duration{time.Millisecond, time.Minute, 1000 * time.Hour} {
+			require.Greater(t, first.Hash, at(later, untimed(acid)).Hash)
+		}
+		if at(time.Minute, untimed(acid+0.5)).Hash > first.Hash {
+			greater++
+		}
+	}
+	require.InDelta(t, 100, greater, 50, "of other content either may win")
+	timed := features(float("acid", 1))
+	require.Equal(t, at(0, timed).Hash, at(time.Hour, timed).Hash)
 }

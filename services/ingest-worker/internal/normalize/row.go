@@ -138,9 +138,9 @@ func parseUID(text []byte) (uuid.UUID, bool) {
 
 // canonical appends the bytes that the hash covers. Texts carry their length,
 // so that no two rows give the same bytes.
-func (r *Row) canonical(b []byte) []byte {
+func (r *Row) canonical(b []byte, at int64) []byte {
 	b = append(b, byte(r.Body))
-	b = binary.LittleEndian.AppendUint64(b, uint64(r.EventTime))
+	b = binary.LittleEndian.AppendUint64(b, uint64(at)) //nolint:gosec // its bits
 	b = append(b, r.TraceID[:]...)
 	b = append(b, r.SpanID[:]...)
 	switch r.Body {
