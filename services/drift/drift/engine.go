@@ -20,6 +20,7 @@ type engine struct {
 	state    *store.State
 	cells    *store.Cells
 	profiles *profileCache
+	sources  *sources
 	metrics  *metrics
 	now      func() time.Time
 }
@@ -61,6 +62,9 @@ func (e *engine) parts(ctx context.Context, p *known, windows []store.Waiting) (
 // catchUp recomputes every window of the range that waits, whoever else may be
 // at work on it, so that the cells tell of all rows announced so far.
 func (e *engine) catchUp(ctx context.Context, p *known, start, end int64, w work) error {
+	if err := e.findSpans(ctx, p, start, end); err != nil {
+		return err
+	}
 	waiting, err := e.state.WaitingWindows(ctx, p.Tenant, p.UID, start, end)
 	if err != nil {
 		return fmt.Errorf("list waiting windows: %w", err)
@@ -106,6 +110,20 @@ func (w work) tell(done, total int) error {
 		return nil
 	}
 	return w.progress(done, total)
+}
+
+// findSpans touches the windows of the range with spans that nobody announced to
+// the profile, such as those from before there was it.
+func (e *engine) findSpans(ctx context.Context, p *known, start, end int64) error {
+	minutes, err := e.cells.Missing(ctx, p.statements, start, end)
+	if err != nil || len(minutes) == 0 {
+		return err
+	}
+	touches := make([]store.Touch, len(minutes))
+	for i, minute := range minutes {
+		touches[i] = store.Touch{Tenant: p.Tenant, Profile: p.UID, Minute: minute}
+	}
+	return e.state.Touch(ctx, touches, e.now(), e.cfg.Refresh)
 }
 
 // windowsDone takes recomputed windows off the list.

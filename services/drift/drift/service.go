@@ -69,6 +69,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	state := store.NewState(deps.State)
 	engine := &engine{
 		cfg: cfg, state: state, cells: store.NewCells(deps.ClickHouse), profiles: newProfileCache(state, cfg.Profiles, deps.Now),
+		sources: &sources{state: state, now: deps.Now},
 		metrics: metrics, now: deps.Now,
 	}
 	return &Service{cfg: cfg, deps: deps, routes: routes, sched: &scheduler{engine: engine, owner: uuid.NewString(), log: deps.Log}}, nil

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -29,14 +31,10 @@ const maxMinutes = 100_000
 // written down before it is acknowledged.
 func (e *engine) onWindows(ctx context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 	verdicts := make([]runner.Verdict, len(ds))
-	type window struct {
-		profileKey
-		minute int64
-	}
-	touched := map[window]bool{}
+	touched := map[store.Touch]bool{}
 	var arrivals []store.Arrival
 	for i := range ds {
-		key, minutes, err := e.touchedBy(ctx, &ds[i])
+		touches, err := e.touchedBy(ctx, &ds[i])
 		if err != nil {
 			if fault.KindOf(err).Retryable() {
 				return nil, err
@@ -44,20 +42,18 @@ func (e *engine) onWindows(ctx context.Context, ds []broker.Delivery) ([]runner.
 			verdicts[i] = runner.FromError(err)
 			continue
 		}
-		if stamp := envelope.Of(&ds[i].Message); len(minutes) > 0 && !stamp.Accepted.IsZero() {
-			arrivals = append(arrivals, store.Arrival{Tenant: key.tenant, Profile: key.uid, At: earlier(stamp.Accepted, e.now())})
-		}
-		for _, minute := range minutes {
-			touched[window{key, minute}] = true
+		arrived := envelope.Of(&ds[i].Message).Accepted
+		for k, t := range touches {
+			touched[t] = true
+			if !arrived.IsZero() && (k == 0 || touches[k-1].Profile != t.Profile) {
+				arrivals = append(arrivals, store.Arrival{Tenant: t.Tenant, Profile: t.Profile, At: earlier(arrived, e.now())})
+			}
 		}
 	}
 	if len(touched) == 0 {
 		return verdicts, nil
 	}
-	touches := make([]store.Touch, 0, len(touched))
-	for w := range touched {
-		touches = append(touches, store.Touch{Tenant: w.tenant, Profile: w.uid, Minute: w.minute})
-	}
+	touches := slices.Collect(maps.Keys(touched))
 	ctx, end := runner.Step(ctx, "store windows")
 	err := e.state.Touch(ctx, touches, e.now(), e.cfg.Refresh)
 	if err == nil {
@@ -75,29 +71,74 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // touchedBy reads one message of the topic windows.
-func (e *engine) touchedBy(ctx context.Context, d *broker.Delivery) (key profileKey, minutes []int64, err error) {
+func (e *engine) touchedBy(ctx context.Context, d *broker.Delivery) ([]store.Touch, error) {
 	stamp := envelope.Of(&d.Message)
-	if stamp.Tenant == "" || stamp.Type != event.TypeWindows {
-		return key, nil, fault.Invalid.New("a message of type %q of tenant %q is none of windows", stamp.Type, stamp.Tenant)
+	var windows eventv1.WindowsTouched
+	var spans eventv1.SpansTouched
+	var err error
+	switch {
+	case stamp.Tenant == "":
+		return nil, fault.Invalid.New("a message of type %q has no tenant", stamp.Type)
+	case stamp.Type == event.TypeWindows:
+		err = proto.Unmarshal(d.Value, &windows)
+	case stamp.Type == event.TypeSpanTimes:
+		err = proto.Unmarshal(d.Value, &spans)
+	default:
+		return nil, fault.Invalid.New("a message of type %q of tenant %q is none of windows", stamp.Type, stamp.Tenant)
 	}
-	var m eventv1.WindowsTouched
-	if err := proto.Unmarshal(d.Value, &m); err != nil {
-		return key, nil, fault.Invalid.Wrap(err, "the message cannot be decoded")
+	if err != nil {
+		return nil, fault.Invalid.Wrap(err, "the message cannot be decoded")
 	}
-	if len(m.GetMinutes()) > maxMinutes {
-		return key, nil, fault.Invalid.New("the message names %d windows, more than %d", len(m.GetMinutes()), maxMinutes)
+	if stamp.Type == event.TypeSpanTimes {
+		return e.touchedBySpans(ctx, stamp.Tenant, spans.GetServices())
 	}
-	for _, minute := range m.GetMinutes() {
-		// What ClickHouse's DateTime can hold.
-		if minute < 0 || minute > (1<<32-1)/60 {
-			return key, nil, fault.Invalid.New("window %d is not between 1970 and 2106", minute)
+	if err := checkMinutes(windows.GetMinutes()); err != nil {
+		return nil, err
+	}
+	p, err := e.profiles.get(ctx, stamp.Tenant, windows.GetProfile())
+	if err != nil {
+		return nil, err
+	}
+	return touchesOf(p.Tenant, p.UID, windows.GetMinutes()), nil
+}
+
+// touchedBySpans are the windows of profiles that have observations made of the
+// spans of a service; mostly there are none.
+func (e *engine) touchedBySpans(ctx context.Context, tenant string, services []*eventv1.ServiceMinutes) (touches []store.Touch, err error) {
+	for _, s := range services {
+		if err := checkMinutes(s.GetMinutes()); err != nil {
+			return nil, err
+		}
+		profiles, err := e.sources.of(ctx, tenant, s.GetService())
+		if err != nil {
+			return nil, err
+		}
+		for _, uid := range profiles {
+			touches = append(touches, touchesOf(tenant, uid, s.GetMinutes())...)
 		}
 	}
-	p, err := e.profiles.get(ctx, stamp.Tenant, m.GetProfile())
-	if err != nil {
-		return key, nil, err
+	return touches, nil
+}
+
+func checkMinutes(minutes []int64) error {
+	if len(minutes) > maxMinutes {
+		return fault.Invalid.New("the message names %d windows, more than %d", len(minutes), maxMinutes)
 	}
-	return profileKey{p.Tenant, p.UID}, m.GetMinutes(), nil
+	for _, minute := range minutes {
+		// What ClickHouse's DateTime can hold.
+		if minute < 0 || minute > (1<<32-1)/60 {
+			return fault.Invalid.New("window %d is not between 1970 and 2106", minute)
+		}
+	}
+	return nil
+}
+
+func touchesOf(tenant, uid string, minutes []int64) []store.Touch {
+	touches := make([]store.Touch, len(minutes))
+	for i, minute := range minutes {
+		touches[i] = store.Touch{Tenant: tenant, Profile: uid, Minute: minute}
+	}
+	return touches
 }
 
 // outboxAtOnce is how many events are published at a time.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"sync/atomic"
@@ -22,6 +21,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/internal/receipt"
 	"github.com/driftmesh/driftmesh/internal/rpc"
+	"github.com/driftmesh/driftmesh/internal/schema"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
@@ -198,12 +198,8 @@ func (s *Service) Run(ctx context.Context) (err error) {
 }
 
 func (s *Service) migrate(ctx context.Context) error {
-	files, err := fs.Sub(store.Migrations, store.MigrationsDir)
-	if err != nil {
-		return fmt.Errorf("find migrations: %w", err)
-	}
 	return migration.WhenUp(ctx, s.deps.Log, "clickhouse", func(ctx context.Context) error {
-		if err := s.deps.ClickHouse.Migrate(ctx, name, files); err != nil {
+		if err := s.deps.ClickHouse.Migrate(ctx, schema.SpansOwner, schema.Spans()); err != nil {
 			return err
 		}
 		return store.SetRetention(ctx, s.deps.ClickHouse, s.cfg.Retention)

@@ -28,12 +28,16 @@ type Record struct {
 	Categories []string // "" is missing
 }
 
-// Tables gives a fresh database with the tables of ingest-worker and drift.
+// Tables gives a fresh database with the tables of ingest-worker, trace-store and
+// drift.
 func Tables(t testing.TB) *clickhouse.DB {
 	t.Helper()
 	db := clickhousetest.Open(t)
 	if err := db.Migrate(t.Context(), schema.RecordsOwner, schema.Records()); err != nil {
 		t.Fatalf("migrate the tables of records: %v", err)
+	}
+	if err := db.Migrate(t.Context(), schema.SpansOwner, schema.Spans()); err != nil {
+		t.Fatalf("migrate the tables of spans: %v", err)
 	}
 	if err := store.NewCells(db).Migrate(t.Context()); err != nil {
 		t.Fatalf("migrate: %v", err)

@@ -66,6 +66,9 @@ func (c *Cells) sizes(ctx context.Context, s *window.Statements, minutes []int64
 // record with them, whole. It may be done at any time by anybody. Windows that
 // never had a row are not written.
 func (c *Cells) Recompute(ctx context.Context, s *window.Statements, minutes []int64) error {
+	if err := c.gather(ctx, s, minutes); err != nil {
+		return err
+	}
 	related, err := c.findLosers(ctx, s, minutes)
 	if err != nil {
 		return err

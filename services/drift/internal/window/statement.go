@@ -30,6 +30,7 @@ type Statements struct {
 	tenant, profile string // quoted
 	name, uid       string // the same as they are
 	plan            *plan
+	source          *source // nil when observations are sent
 	block           int
 }
 
@@ -39,7 +40,7 @@ type Statements struct {
 func New(tenant, uid string, p *profile.Profile, extras []Extra) *Statements {
 	plan := newPlan(p, extras)
 	return &Statements{
-		tenant: sqltext.Quote(tenant), profile: sqltext.Quote(uid), name: tenant, uid: uid, plan: plan,
+		tenant: sqltext.Quote(tenant), profile: sqltext.Quote(uid), name: tenant, uid: uid, plan: plan, source: newSource(p),
 		block: min(max(valuesPerBlock/max(len(plan.numbers), len(plan.categories)), 64), 8192),
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io/fs"
 	"slices"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/clickhouse/clickhousetest"
+	"github.com/driftmesh/driftmesh/internal/schema"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/query"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/store"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/tracetest"
@@ -40,9 +40,7 @@ func setup(t testing.TB, limits query.Limits) *fixture {
 
 func migrate(t testing.TB, db *clickhouse.DB) {
 	t.Helper()
-	files, err := fs.Sub(store.Migrations, store.MigrationsDir)
-	require.NoError(t, err)
-	require.NoError(t, db.Migrate(t.Context(), "trace-store", files))
+	require.NoError(t, db.Migrate(t.Context(), schema.SpansOwner, schema.Spans()))
 }
 
 // message is data as the broker would deliver it.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/clickhouse/clickhousetest"
+	"github.com/driftmesh/driftmesh/internal/schema"
 	"github.com/driftmesh/driftmesh/internal/spantree"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/query"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/store"
@@ -127,8 +128,7 @@ func TestTwins(t *testing.T) {
 // comes again is still one span, before merges and after.
 func TestTwinsOfBefore(t *testing.T) {
 	db := clickhousetest.Open(t)
-	all, err := fs.Sub(store.Migrations, store.MigrationsDir)
-	require.NoError(t, err)
+	all := schema.Spans()
 	old := fstest.MapFS{}
 	names, err := fs.Glob(all, "000[1-5]_*.sql")
 	require.NoError(t, err)

@@ -2,7 +2,6 @@ package sql_test
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/clickhouse/clickhousetest"
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/schema"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/sql"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/store"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/tracetest"
@@ -41,9 +41,7 @@ type fixture struct {
 func setup(t *testing.T, limits sql.Limits) *fixture {
 	t.Helper()
 	db := clickhousetest.Open(t)
-	files, err := fs.Sub(store.Migrations, store.MigrationsDir)
-	require.NoError(t, err)
-	require.NoError(t, db.Migrate(t.Context(), "trace-store", files))
+	require.NoError(t, db.Migrate(t.Context(), schema.SpansOwner, schema.Spans()))
 	runner, err := sql.New(t.Context(), db, limits)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, runner.Close()) })
