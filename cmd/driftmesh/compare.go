@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -61,7 +62,7 @@ func (c driftCompareCmd) Run(ctx context.Context, con console) error {
 }
 
 func (c driftCompareCmd) compare(ctx context.Context, con console) (*comparison, error) {
-	m, err := c.make(ctx, con, c.Reference, profile.Options{Space: "compare", Name: "reference"})
+	m, err := c.make(ctx, con, c.Reference, os.Stdin, profile.Options{Space: "compare", Name: "reference"})
 	if err != nil {
 		return nil, fmt.Errorf("read the reference: %w", err)
 	}
@@ -84,7 +85,7 @@ func (c driftCompareCmd) compare(ctx context.Context, con console) (*comparison,
 func (c driftCompareCmd) count(ctx context.Context, con console, sample *chunk.Sample, p *profile.Profile) error {
 	progress := newProgressLine(con.err)
 	defer progress.end()
-	t, err := c.tableFlags.open(ctx, c.Current, table.Options{Report: progress.table, Whole: c.timeColumns(), Types: typesOf(p)})
+	t, err := c.tableFlags.open(ctx, c.Current, os.Stdin, table.Options{Report: progress.table, Whole: c.timeColumns(), Types: typesOf(p)})
 	if err != nil {
 		return err
 	}

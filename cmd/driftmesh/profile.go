@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/driftmesh/driftmesh/cmd/driftmesh/internal/table"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	"github.com/driftmesh/driftmesh/sdk/profile"
 	"github.com/driftmesh/driftmesh/sdk/profile/wire"
@@ -24,8 +25,9 @@ type profileCmd struct {
 
 type profileCreateCmd struct {
 	clientFlags
-	Reference string `help:"Reference data: CSV (.csv, .tsv or .txt, also .gz and .zst), Parquet, Arrow or Feather; - is standard input." required:"" placeholder:"FILE"`
+	Reference string `help:"Reference data: CSV (.csv, .tsv or .txt, also .gz and .zst), Parquet, Arrow or Feather; - is standard input." placeholder:"FILE"`
 	referenceFlags
+	Spans    spanFlags     `embed:""`
 	Space    string        `help:"Groups profiles, such as a team." default:"default"`
 	Name     string        `help:"Names the model." required:""`
 	ModelVer string        `help:"Semantic version; the next minor one when not given." name:"profile-version" placeholder:"X.Y.Z"`
@@ -84,10 +86,19 @@ func (f monitorFlags) monitors() ([]profile.Monitor, error) {
 
 // Run makes the profile here and registers it there.
 func (c profileCreateCmd) Run(ctx context.Context, con console) error {
-	m, err := c.make(ctx, con, c.Reference, profile.Options{
+	if err := c.Spans.check(c.Reference, c.Features); err != nil {
+		return fmt.Errorf("make profile: %w", err)
+	}
+	path, in := c.Reference, io.Reader(os.Stdin)
+	if path == "" {
+		spans := c.Spans.read(ctx, c.connectFlags, c.Features)
+		defer spans.Close() //nolint:errcheck // a pipe's reader, which ends its writer
+		path, in = table.Stdin, spans
+	}
+	m, err := c.make(ctx, con, path, in, profile.Options{
 		Space: c.Space, Name: c.Name, Version: c.ModelVer,
 		Schedule: profile.Schedule{Cron: c.Schedule, Zone: c.Zone, OnClose: c.OnClose, Lookback: c.Lookback},
-		Outcome:  c.Outcome.outcome(),
+		Outcome:  c.Outcome.outcome(), Source: c.Spans.source(),
 	})
 	if err != nil {
 		return fmt.Errorf("make profile: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/driftmesh/driftmesh/cmd/driftmesh/internal/send"
@@ -53,7 +54,7 @@ func (c recordsSendCmd) Run(ctx context.Context, con console) error {
 	}
 	progress := newProgressLine(con.err)
 	defer progress.end()
-	rows, err := c.tableFlags.open(ctx, c.File, table.Options{Report: progress.table})
+	rows, err := c.tableFlags.open(ctx, c.File, os.Stdin, table.Options{Report: progress.table})
 	if err != nil {
 		return fmt.Errorf("read records: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/driftmesh/driftmesh/cmd/driftmesh/internal/chunk"
@@ -45,9 +46,9 @@ type made struct {
 	sample  *chunk.Sample // nil without chunks
 }
 
-// make makes a profile of the table at path. The options say what the flags do
-// not.
-func (f referenceFlags) make(ctx context.Context, con console, path string, opts profile.Options) (m made, err error) {
+// make makes a profile of the table at path, or read from in where that is standard
+// input. The options say what the flags do not.
+func (f referenceFlags) make(ctx context.Context, con console, path string, in io.Reader, opts profile.Options) (m made, err error) {
 	if opts.Binning.Rule = profile.Rule(f.Rule); opts.Binning.Rule == profile.Quantile || opts.Binning.Rule == profile.Manual {
 		opts.Binning.Bins = f.Bins
 	}
@@ -65,7 +66,7 @@ func (f referenceFlags) make(ctx context.Context, con console, path string, opts
 	}
 	progress := newProgressLine(con.err)
 	defer progress.end()
-	t, err := f.tableFlags.open(ctx, path, table.Options{Report: progress.table, Whole: f.timeColumns()})
+	t, err := f.tableFlags.open(ctx, path, in, table.Options{Report: progress.table, Whole: f.timeColumns()})
 	if err != nil {
 		return m, err
 	}

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
+	"io"
 	"unicode/utf8"
 
 	"github.com/driftmesh/driftmesh/cmd/driftmesh/internal/table"
@@ -43,14 +43,15 @@ func (f tableFlags) options() (table.Options, error) {
 	return opts, nil
 }
 
-// open opens a table, whose columns have the given types where they are texts.
-func (f tableFlags) open(ctx context.Context, path string, opts table.Options) (table.Table, error) {
+// open opens a table, which is read from in where path is that of standard input.
+// Its columns have the given types where they are texts.
+func (f tableFlags) open(ctx context.Context, path string, in io.Reader, opts table.Options) (table.Table, error) {
 	mine, err := f.options()
 	if err != nil {
 		return nil, err
 	}
 	opts.Separator, opts.Null, opts.Names = mine.Separator, mine.Null, mine.Names
-	return table.Open(ctx, path, os.Stdin, opts)
+	return table.Open(ctx, path, in, opts)
 }
 
 // typesOf are the types that cells of CSV are read as for a profile.
