@@ -92,7 +92,7 @@ func (c profileCreateCmd) Run(ctx context.Context, con console) error {
 	path, in := c.Reference, io.Reader(os.Stdin)
 	if path == "" {
 		spans := c.Spans.read(ctx, c.connectFlags, c.Features)
-		defer spans.Close() //nolint:errcheck // a pipe's reader, which ends its writer
+		defer spans.Close()
 		path, in = table.Stdin, spans
 	}
 	m, err := c.make(ctx, con, path, in, profile.Options{

@@ -45,8 +45,6 @@ type profileCache struct {
 	kept  *profiles.Cache[*known] // by uid
 }
 
-type profileKey struct{ tenant, uid string }
-
 func newProfileCache(state *store.State, size int, now func() time.Time) *profileCache {
 	return &profileCache{state: state, kept: profiles.New(profiles.Config{Size: size, Now: now}, func(ctx context.Context, tenant, uid string) (*known, error) {
 		r, err := state.Profile(ctx, tenant, uid)

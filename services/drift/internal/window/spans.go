@@ -53,9 +53,11 @@ func newSource(p *profile.Profile) *source {
 	if attributes {
 		from = "spans FINAL"
 		chosen += " AND (TraceId, SpanId) IN (SELECT TraceId, SpanId FROM span_index WHERE " + chosen + " AND $during)"
+		asked := []string{chosen}
 		for _, key := range slices.Sorted(maps.Keys(p.Source.Attributes)) {
-			chosen += " AND SpanAttributes[" + sqltext.Quote(key) + "] = " + sqltext.Quote(p.Source.Attributes[key])
+			asked = append(asked, "SpanAttributes["+sqltext.Quote(key)+"] = "+sqltext.Quote(p.Source.Attributes[key]))
 		}
+		chosen = strings.Join(asked, " AND ")
 	}
 	list := func(all []string) string { return strings.Join(all, ", ") }
 	words := strings.NewReplacer("$numbers", list(numbers), "$shown", list(shown), "$textShown", list(textShown), "$texts", list(texts),
