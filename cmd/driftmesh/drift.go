@@ -65,7 +65,7 @@ func (c driftRunCmd) Run(ctx context.Context, con console) error {
 	if err := c.settle(ctx, con, topicv1.NewTopicServiceClient(conn)); err != nil {
 		return err
 	}
-	result, err := c.evaluate(ctx, con, driftv1.NewDriftServiceClient(conn), &driftv1.EvaluateRangeRequest{
+	result, err := evaluateRange(ctx, con, driftv1.NewDriftServiceClient(conn), &driftv1.EvaluateRangeRequest{
 		Profile: c.Profile, StartTime: timestamppb.New(start), EndTime: timestamppb.New(end), Alert: c.Alert,
 	})
 	if err != nil {
@@ -78,8 +78,9 @@ func (c driftRunCmd) Run(ctx context.Context, con console) error {
 	return err
 }
 
-// evaluate asks, and shows how far it is. When ctx ends so does the work behind it.
-func (c driftRunCmd) evaluate(ctx context.Context, con console, client driftv1.DriftServiceClient, req *driftv1.EvaluateRangeRequest) (*driftv1.Evaluation, error) {
+// evaluateRange asks, and shows how far it is. When ctx ends so does the work
+// behind it.
+func evaluateRange(ctx context.Context, con console, client driftv1.DriftServiceClient, req *driftv1.EvaluateRangeRequest) (*driftv1.Evaluation, error) {
 	stream, err := client.EvaluateRange(ctx, req)
 	if err != nil {
 		return nil, err

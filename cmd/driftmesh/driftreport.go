@@ -40,7 +40,7 @@ type seen struct {
 }
 
 // look asks for an evaluation of the range and for series.
-func (f lookFlags) look(ctx context.Context, monitor, feature string) (*seen, error) {
+func (f lookFlags) look(ctx context.Context, con console, monitor, feature string) (*seen, error) {
 	end := f.End
 	if end.IsZero() {
 		end = time.Now()
@@ -60,7 +60,7 @@ func (f lookFlags) look(ctx context.Context, monitor, feature string) (*seen, er
 		return nil, err
 	}
 	s := &seen{reference: known.GetProfile().GetReferenceRows()}
-	if err := f.fill(ctx, client, known.GetProfile().GetUid(), s, [2]time.Time{start, end}, [2]string{monitor, feature}); err != nil {
+	if err := f.fill(ctx, con, client, known.GetProfile().GetUid(), s, [2]time.Time{start, end}, [2]string{monitor, feature}); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -68,15 +68,17 @@ func (f lookFlags) look(ctx context.Context, monitor, feature string) (*seen, er
 
 // fill asks for what is to be seen of a range, and of one monitor and feature
 // where they are named.
-func (f lookFlags) fill(ctx context.Context, client driftv1.DriftServiceClient, uid string, s *seen, span [2]time.Time, of [2]string) error {
+func (f lookFlags) fill(ctx context.Context, con console, client driftv1.DriftServiceClient, uid string, s *seen, span [2]time.Time, of [2]string) error {
 	if f.Chunk != "" {
-		return f.fillChunks(ctx, client, uid, s, span)
+		return f.fillChunks(ctx, con, client, uid, s, span)
 	}
-	found, err := client.Evaluate(ctx, &driftv1.EvaluateRequest{Profile: uid, StartTime: timestamppb.New(span[0]), EndTime: timestamppb.New(span[1])})
+	var err error
+	s.evaluation, err = evaluateRange(ctx, con, client, &driftv1.EvaluateRangeRequest{
+		Profile: uid, StartTime: timestamppb.New(span[0]), EndTime: timestamppb.New(span[1]),
+	})
 	if err != nil {
 		return err
 	}
-	s.evaluation = found.GetEvaluation()
 	s.when = fmt.Sprintf("%s to %s", stamp(s.evaluation.GetStartTime()), stamp(s.evaluation.GetEndTime()))
 	series, err := client.QuerySeries(ctx, &driftv1.QuerySeriesRequest{
 		Profile: uid, Monitor: of[0], Feature: of[1], Points: f.Points, Trigger: f.Trigger,
@@ -88,7 +90,7 @@ func (f lookFlags) fill(ctx context.Context, client driftv1.DriftServiceClient, 
 
 // fillChunks evaluates each chunk of a range. What is shown is the last that
 // drifted, or the last.
-func (f lookFlags) fillChunks(ctx context.Context, client driftv1.DriftServiceClient, uid string, s *seen, span [2]time.Time) error {
+func (f lookFlags) fillChunks(ctx context.Context, con console, client driftv1.DriftServiceClient, uid string, s *seen, span [2]time.Time) error {
 	zone, err := time.LoadLocation(f.Zone)
 	if err != nil {
 		return fmt.Errorf("--zone: %w", err)
@@ -106,11 +108,12 @@ func (f lookFlags) fillChunks(ctx context.Context, client driftv1.DriftServiceCl
 	}
 	places := map[[2]string]int{}
 	for i, c := range chunks {
-		found, err := client.Evaluate(ctx, &driftv1.EvaluateRequest{Profile: uid, StartTime: timestamppb.New(c.Start), EndTime: timestamppb.New(c.End)})
+		e, err := evaluateRange(ctx, con, client, &driftv1.EvaluateRangeRequest{
+			Profile: uid, StartTime: timestamppb.New(c.Start), EndTime: timestamppb.New(c.End),
+		})
 		if err != nil {
 			return err
 		}
-		e := found.GetEvaluation()
 		s.chunks = append(s.chunks, c.Label)
 		if i == len(chunks)-1 && !drifted(s.evaluation) || drifted(e) {
 			s.evaluation, s.when = e, c.Label
@@ -139,7 +142,7 @@ type driftReportCmd struct {
 
 // Run writes the report.
 func (c driftReportCmd) Run(ctx context.Context, con console) error {
-	s, err := c.look(ctx, "", "")
+	s, err := c.look(ctx, con, "", "")
 	if err != nil {
 		return err
 	}

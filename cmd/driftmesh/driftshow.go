@@ -20,7 +20,7 @@ type driftShowCmd struct {
 
 // Run draws the histograms of what drifted, and how it came to that.
 func (c driftShowCmd) Run(ctx context.Context, con console) error {
-	s, err := c.look(ctx, c.Monitor, c.Feature)
+	s, err := c.look(ctx, con, c.Monitor, c.Feature)
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ type recordsSendCmd struct {
 	Features    []string `help:"Columns to send as features; all when not given." placeholder:"COLUMN"`
 	Ignore      []string `help:"Columns to leave out." placeholder:"COLUMN"`
 
+	Labels       bool `help:"The values became known later: they are labels of records that were sent before, by their ids."`
 	IgnoreOthers bool `help:"Leave out columns that are no features of the profile."`
 	Batch        int  `help:"Records in a request." default:"1000"`
 }
@@ -61,7 +62,7 @@ func (c recordsSendCmd) Run(ctx context.Context, con console) error {
 	defer func() { _ = rows.Close() }() // it was only read
 	plan, err := send.NewPlan(rows, known.GetProfile(), send.Columns{
 		Time: c.Time, TimeFormat: format, ID: c.ID, IDPrefix: c.IDs, Trace: c.Trace, Span: c.Span, Parent: c.Traceparent,
-		Features: c.Features, Ignore: c.Ignore, IgnoreOthers: c.IgnoreOthers,
+		Labels: c.Labels, Features: c.Features, Ignore: c.Ignore, IgnoreOthers: c.IgnoreOthers,
 	})
 	if err != nil {
 		return fmt.Errorf("read records: %w", err)

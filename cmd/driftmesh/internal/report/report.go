@@ -217,12 +217,20 @@ func features(d Data, rows []verdict) []feature {
 	}
 	points := min(max(mostRows/max(len(d.Series), 1), leastPoints), mostPoints)
 	for _, s := range d.Series {
-		if place, known := places[s.Feature]; known && len(s.Points) > 0 {
+		if place, known := places[s.Feature]; known && !s.quiet() {
 			all[place].Charts = append(all[place].Charts, chartOf(s, points))
 		}
 	}
 	slices.SortStableFunc(all, func(a, b feature) int { return cmp.Compare(order(a.worst), order(b.worst)) })
 	return all
+}
+
+// quiet says of a series that there is nothing to see in it: as the reference, and
+// 0 throughout.
+func (s *Series) quiet() bool {
+	return !slices.ContainsFunc(s.Points, func(p Point) bool {
+		return p.Verdict != driftv1.Verdict_VERDICT_OK || p.Value != nil && *p.Value != 0
+	})
 }
 
 // summarise says in a sentence and some numbers what was found.

@@ -100,7 +100,7 @@ func TestReport(t *testing.T) {
 			score("steady", 10, driftv1.Verdict_VERDICT_OK), score(hostile, 10, driftv1.Verdict_VERDICT_DRIFT), score("few", 3, driftv1.Verdict_VERDICT_INSUFFICIENT),
 			{Monitor: "empty", Detector: "no_data", Feature: "steady"},
 		}},
-		Series: []report.Series{series(hostile, 30), series("gone", 5)},
+		Series: []report.Series{series(hostile, 30), series("gone", 5), {Monitor: "silent", Feature: hostile, Points: []report.Point{{Label: "x", Value: pointer(0), Verdict: driftv1.Verdict_VERDICT_OK}}}},
 	})
 	requireClosed(t, page)
 	for _, says := range []string{
@@ -113,6 +113,7 @@ func TestReport(t *testing.T) {
 		require.True(t, strings.Contains(page, says), says)
 	}
 	require.Less(t, strings.Index(page, `<h2 id="f1t"`), strings.Index(page, `<h2 id="f0t"`), "what moved comes first")
+	require.False(t, strings.Contains(page, "by monitor silent"), "what is 0 throughout is not drawn")
 	require.False(t, strings.Contains(page, "nan<"), "states without values are left out")
 
 	for says, scores := range map[string][]*driftv1.Score{

@@ -22,6 +22,8 @@ type Columns struct {
 	// IDPrefix begins the id of each record, which ends in the number of its row
 	// from 0. Empty leaves ids to the server.
 	IDPrefix string
+	// Labels says that the values are labels of records that were sent before.
+	Labels bool
 	// Features are the columns to send; none means all that the profile has.
 	Features []string
 	// Ignore are columns to leave out, and IgnoreOthers says so of all that are
@@ -105,7 +107,7 @@ func NewPlan(t table.Table, p *driftv1.Profile, columns Columns) (*Plan, error) 
 		return nil, fault.Invalid.New("no column is a feature of profile %s, which has %s", title, quoted(featureNames(p)))
 	}
 	for _, f := range p.GetFeatures() {
-		if !slices.Contains(plan.names, f.GetName()) {
+		if !columns.Labels && !slices.Contains(plan.names, f.GetName()) {
 			plan.Absent = append(plan.Absent, f.GetName())
 		}
 	}
@@ -116,6 +118,9 @@ func NewPlan(t table.Table, p *driftv1.Profile, columns Columns) (*Plan, error) 
 func (c *Columns) check(fields []table.Field) error {
 	if (c.Trace == "") != (c.Span == "") || c.Trace != "" && c.Parent != "" {
 		return fault.Invalid.New("a trace needs its span: name a column for both, or one of traceparents for neither")
+	}
+	if c.Labels && c.ID == "" && c.IDPrefix == "" {
+		return fault.Invalid.New("labels need the ids of the records that they are of")
 	}
 	for _, name := range slices.Concat([]string{c.Time, c.ID, c.Trace, c.Span, c.Parent}, c.Features, c.Ignore) {
 		if name != "" && !slices.ContainsFunc(fields, func(f table.Field) bool { return f.Name == name }) {

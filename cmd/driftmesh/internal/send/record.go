@@ -52,6 +52,9 @@ type Problem struct {
 func (p *Plan) Record(columns []table.Column, row, number int) (*ingestv1.Record, *Problem) {
 	features := &ingestv1.Features{Values: make([]*ingestv1.Feature, 0, len(columns))}
 	r := &ingestv1.Record{Profile: p.profile, Body: &ingestv1.Record_Features{Features: features}}
+	if p.columns.Labels {
+		r.Body = &ingestv1.Record_Labels{Labels: features}
+	}
 	if p.columns.IDPrefix != "" {
 		r.Id = p.columns.IDPrefix + strconv.Itoa(number)
 	}

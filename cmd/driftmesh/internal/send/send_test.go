@@ -100,6 +100,17 @@ func TestColumnsWithAnotherRole(t *testing.T) {
 	require.Len(t, got[0].GetFeatures().GetValues(), 1, protojson.Format(got[0]))
 }
 
+// Labels are sent under the ids of the records that they are of.
+func TestLabels(t *testing.T) {
+	t.Parallel()
+	got, _ := records(t, "order,member\n17,true\n", send.Columns{ID: "order", Labels: true})
+	require.Equal(t, "17", got[0].GetId())
+	require.True(t, got[0].GetLabels().GetValues()[0].GetBool())
+	require.Nil(t, got[0].GetFeatures())
+	_, err := plan(t, file(t, "order,member\n17,true\n"), send.Columns{Labels: true, Ignore: []string{"order"}})
+	require.EqualError(t, err, "labels need the ids of the records that they are of")
+}
+
 // What cannot be sent is told by kind, in the numbers of the file's rows.
 func TestRefusalsAreToldByKind(t *testing.T) {
 	t.Parallel()

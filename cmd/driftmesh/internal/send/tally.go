@@ -57,7 +57,7 @@ func (t *Tally) row(index int) int {
 }
 
 // place is how the server names a value: by its position among the features.
-var place = regexp.MustCompile(`^features\.values\[(\d+)\]\.\w+$`)
+var place = regexp.MustCompile(`^(?:features|labels)\.values\[(\d+)\]\.\w+$`)
 
 // Refused counts what the server says.
 func (t *Tally) Refused(answer *ingestv1.StreamRecordsResponse) {
