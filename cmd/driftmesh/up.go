@@ -114,7 +114,7 @@ func (u *upCmd) prepare() (unlock func(), err error) {
 	u.embeddedBroker = u.Broker.URL.Reveal() == embeddedURL
 	// The inbox is as open as the door: to nobody unknown, unless only this
 	// machine can reach it.
-	if u.IngestWorker.Inbox.Auth == "" && u.Gateway.Anonymous && u.embeddedBroker && gateway.Loopback(u.NATS.Listen) {
+	if u.IngestWorker.Inbox.Auth == "" && u.Gateway.Anonymous && u.embeddedBroker && process.Loopback(u.NATS.Listen) {
 		u.IngestWorker.Inbox.Auth = ingest.AuthAnonymous
 	}
 	if err := u.followListeners(); err != nil {
@@ -266,9 +266,9 @@ func (u *upCmd) banner(_ context.Context, to io.Writer) {
   records in   gRPC       %s
   REST         http://%s
   Jaeger API   http://%s/jaeger, http://%s
-  metrics      http://%s/metrics
+  metrics      %s/metrics
   data         %s
-`, g.OTLPGRPC, g.OTLPHTTP, g.GRPC, g.HTTP, g.HTTP, g.Jaeger, u.Admin.Listen, u.DataDir)
+`, g.OTLPGRPC, g.OTLPHTTP, g.GRPC, g.HTTP, g.HTTP, g.Jaeger, u.Admin.URL(), u.DataDir)
 	u.inboxBanner(to)
 	if g.Anonymous {
 		fmt.Fprintln(to, "\n  Calls without credentials are accepted as tenant \"default\" (setting gateway.anonymous).")

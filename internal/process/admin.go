@@ -2,86 +2,158 @@ package process
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
+	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/driftmesh/driftmesh/internal/telemetry"
+	"github.com/driftmesh/driftmesh/internal/tlsfiles"
 )
 
-// Check returns nil when something that a service needs is there.
-type Check func(context.Context) error
-
-// checkTimeout bounds all readiness checks together.
-const checkTimeout = 3 * time.Second
-
-// readiness is what a process waits for. It is safe for concurrent use.
-type readiness struct {
-	mu       sync.Mutex
-	checks   map[string]Check
-	stopping bool
+// desk answers operators: metrics and health.
+type desk struct {
+	cfg       Admin
+	log       *slog.Logger
+	gatherer  prometheus.Gatherer
+	readiness *readiness
 }
 
-func (r *readiness) add(name string, check Check) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.checks[name] = check
-}
-
-func (r *readiness) stop() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.stopping = true
-}
-
-// report runs all checks side by side.
-func (r *readiness) report(ctx context.Context) (ready bool, lines []string) {
-	r.mu.Lock()
-	checks, stopping := maps.Clone(r.checks), r.stopping
-	r.mu.Unlock()
-	if stopping {
-		return false, []string{"[-] stopping"}
+// serve answers until ctx ends.
+func (d *desk) serve(ctx context.Context) error {
+	if d.cfg.Listen == "" {
+		<-ctx.Done()
+		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	names := slices.Sorted(maps.Keys(checks))
-	lines = make([]string, len(names))
-	ready = len(names) > 0 // nobody has said yet what it waits for
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for i, name := range names {
-		wg.Go(func() {
-			err := checks[name](ctx)
-			mu.Lock()
-			defer mu.Unlock()
-			lines[i] = "[+] " + name
-			if err != nil {
-				ready = false
-				lines[i] = "[-] " + name + ": " + err.Error()
-			}
-		})
+	var secure *tls.Config
+	if d.cfg.TLS.On() {
+		source, err := tlsfiles.Open(d.cfg.TLS, d.log)
+		if err != nil {
+			return fmt.Errorf("settings admin.tls.cert and admin.tls.key: %w", err)
+		}
+		secure = source.Server()
 	}
-	wg.Wait()
-	return ready, lines
+	lis, err := listen(ctx, "admin.listen", d.cfg.Listen)
+	if err != nil {
+		return err
+	}
+	if d.cfg.Token == "" && !onLoopback(lis.Addr()) {
+		d.log.Warn("metrics are for everybody who reaches the address: no admin.token is set", slog.String(telemetry.KeyAddr, lis.Addr().String()))
+	}
+	return serveHTTP(ctx, lis, secure, d.handler(), d.log)
 }
 
-// serveAdmin answers operators until ctx ends.
-func serveAdmin(ctx context.Context, address string, gatherer prometheus.Gatherer, r *readiness) error {
+func (d *desk) handler() http.Handler {
+	mux := http.NewServeMux()
+	alive := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+	mux.HandleFunc("GET /livez", alive)
+	mux.HandleFunc("GET /healthz", alive)
+	mux.HandleFunc("GET /readyz", d.ready)
+	mux.Handle("GET /metrics", d.guarded(promhttp.HandlerFor(suffixless{d.gatherer}, promhttp.HandlerOpts{EnableOpenMetrics: true})))
+	return mux
+}
+
+// ready tells probes, which are anybody, the names of what is missing, and
+// operators the reasons too.
+func (d *desk) ready(w http.ResponseWriter, req *http.Request) {
+	ready, findings := d.readiness.report(req.Context())
+	if !ready {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	if ready && !req.URL.Query().Has("verbose") {
+		fmt.Fprintln(w, "ok")
+		return
+	}
+	tell := finding.bare
+	if d.operator(req) {
+		tell = finding.String
+	}
+	for _, f := range findings {
+		fmt.Fprintln(w, tell(f))
+	}
+}
+
+// operator reports whether a request comes with the token; where there is none,
+// from this machine, and not through a web page whose name resolves to it.
+func (d *desk) operator(req *http.Request) bool {
+	if d.cfg.Token != "" {
+		return d.authorized(req)
+	}
+	return Loopback(req.RemoteAddr) && Loopback(req.Host)
+}
+
+// authorized compares digests, whose length and first difference tell nothing.
+func (d *desk) authorized(req *http.Request) bool {
+	scheme, token, _ := strings.Cut(req.Header.Get("Authorization"), " ")
+	given, want := sha256.Sum256([]byte(strings.TrimSpace(token))), sha256.Sum256([]byte(d.cfg.Token.Reveal()))
+	return subtle.ConstantTimeCompare(given[:], want[:]) == 1 && strings.EqualFold(scheme, "Bearer")
+}
+
+// guarded wants to see the token, if there is one.
+func (d *desk) guarded(inner http.Handler) http.Handler {
+	if d.cfg.Token == "" {
+		return inner
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if !d.authorized(req) {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="driftmesh"`)
+			http.Error(w, "the bearer token of admin.token is needed", http.StatusUnauthorized)
+			return
+		}
+		inner.ServeHTTP(w, req)
+	})
+}
+
+// suffixless keeps the names of counters that do not end in _total, which only
+// metrics.legacy has: OpenMetrics adds that to every counter, so these go as of
+// unknown type. Their numbers are the same.
+type suffixless struct{ prometheus.Gatherer }
+
+// Gather implements prometheus.Gatherer.
+func (s suffixless) Gather() ([]*dto.MetricFamily, error) {
+	families, err := s.Gatherer.Gather()
+	for _, f := range families {
+		if f.GetType() != dto.MetricType_COUNTER || strings.HasSuffix(f.GetName(), "_total") {
+			continue
+		}
+		f.Type = dto.MetricType_UNTYPED.Enum()
+		for _, m := range f.GetMetric() {
+			m.Untyped, m.Counter = &dto.Untyped{Value: m.Counter.Value}, nil
+		}
+	}
+	return families, err
+}
+
+func listen(ctx context.Context, setting, address string) (net.Listener, error) {
 	var lc net.ListenConfig
 	lis, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
-		return fmt.Errorf("listen for admin (setting admin.listen): %w", err)
+		return nil, fmt.Errorf("listen (setting %s): %w", setting, err)
 	}
-	server := &http.Server{Handler: adminHandler(gatherer, r), ReadHeaderTimeout: 5 * time.Second}
+	return lis, nil
+}
+
+func onLoopback(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+// serveHTTP answers until ctx ends; secure is nil for plain text.
+func serveHTTP(ctx context.Context, lis net.Listener, secure *tls.Config, handler http.Handler, log *slog.Logger) error {
+	server := &http.Server{
+		Handler: handler, TLSConfig: secure, ReadHeaderTimeout: 5 * time.Second,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelInfo), // of handshakes that failed, for one
+	}
 	stopped := context.AfterFunc(ctx, func() {
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
@@ -90,61 +162,14 @@ func serveAdmin(ctx context.Context, address string, gatherer prometheus.Gathere
 		}
 	})
 	defer stopped()
-	if err := server.Serve(lis); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve admin: %w", err)
+	var err error
+	if secure != nil {
+		err = server.ServeTLS(lis, "", "")
+	} else {
+		err = server.Serve(lis)
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", lis.Addr(), err)
 	}
 	return nil
-}
-
-// probe asks the admin address of another process whether it is ready: a
-// container without a shell needs no other program for its health check.
-func probe(ctx context.Context, address string) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout+time.Second)
-	defer cancel()
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return fmt.Errorf("admin.listen: %w", err)
-	}
-	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
-		host = "127.0.0.1"
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
-	if err != nil {
-		return fmt.Errorf("probe: %w", err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("probe: %w", err)
-	}
-	defer resp.Body.Close()
-	answer, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("not ready:\n%s", answer)
-	}
-	return nil
-}
-
-func adminHandler(gatherer prometheus.Gatherer, r *readiness) http.Handler {
-	mux := http.NewServeMux()
-	alive := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
-	mux.HandleFunc("GET /livez", alive)
-	mux.HandleFunc("GET /healthz", alive)
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, req *http.Request) {
-		ready, lines := r.report(req.Context())
-		if !ready {
-			w.WriteHeader(http.StatusServiceUnavailable)
-		}
-		if !ready || req.URL.Query().Has("verbose") {
-			fmt.Fprintln(w, strings.Join(lines, "\n"))
-			return
-		}
-		fmt.Fprintln(w, "ok")
-	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}))
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return mux
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/driver"
@@ -50,6 +51,8 @@ type home struct {
 	mu    sync.Mutex
 	sink  broker.Broker           // carries the process's own spans; opened on first use
 	calls map[string]*rpc.Metrics // by service
+
+	services []string
 }
 
 // NewEnv makes the environment of a process. Close it last.
@@ -85,6 +88,9 @@ func NewEnv(ctx context.Context, shared Shared, logTo io.Writer) (Env, error) {
 // check of its own under its name (see Ready).
 func (e Env) For(service string) Env {
 	e.service = service
+	e.home.mu.Lock()
+	e.home.services = append(e.home.services, service)
+	e.home.mu.Unlock()
 	e.Ready(service, starting)
 	e.Log = e.Log.With(slog.String(telemetry.KeyService, service))
 	e.Stats = prometheus.WrapRegistererWith(prometheus.Labels{"service": service}, e.Stats)
@@ -121,16 +127,49 @@ func (e Env) Ready(name string, check Check) {
 
 // ReadyReport runs all checks and says which pass.
 func (e Env) ReadyReport(ctx context.Context) (ready bool, lines []string) {
-	return e.home.readiness.report(ctx)
+	ready, findings := e.home.readiness.report(ctx)
+	for _, f := range findings {
+		lines = append(lines, f.String())
+	}
+	return ready, lines
 }
 
-// ServeAdmin answers operators on the admin address until ctx ends.
+// pushTimeout bounds the last push of metrics.
+const pushTimeout = 5 * time.Second
+
+// ServeAdmin answers operators on the admin addresses, and pushes metrics where
+// the environment says so, until ctx ends.
 func (e Env) ServeAdmin(ctx context.Context) error {
-	if e.Shared.Admin.Listen == "" {
-		<-ctx.Done()
-		return nil
+	push, err := telemetry.NewMetricsPush(ctx, settings.OTel(), e.home.registry, e.home.name(), e.Instance)
+	if err != nil {
+		return err
 	}
-	return serveAdmin(ctx, e.Shared.Admin.Listen, e.home.registry, e.home.readiness)
+	admin := e.Shared.Admin
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return (&desk{cfg: admin, log: e.Log, gatherer: e.home.registry, readiness: e.home.readiness}).serve(running)
+	})
+	group.Go(func() error { return serveProfiles(running, admin.PProf, e.Log) })
+	err = group.Wait()
+	if push != nil {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), pushTimeout)
+		defer cancel()
+		if pushErr := push.Shutdown(last); pushErr != nil {
+			e.Log.Warn("the last metrics were not pushed", telemetry.Err(pushErr))
+		}
+	}
+	return err
+}
+
+// name is what the process calls itself to others: its service, or the mesh
+// when it has several.
+func (h *home) name() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.services) == 1 {
+		return "driftmesh." + h.services[0]
+	}
+	return "driftmesh"
 }
 
 // Stopping makes the process report itself not ready from now on.

@@ -65,7 +65,7 @@ func serve[C any](name string, run func(context.Context, C, Env) error, args []s
 		fmt.Fprintln(stdout, "the settings are valid")
 		return 0
 	case cli.Probe:
-		if err := probe(ctx, cli.Shared.Admin.Listen); err != nil {
+		if err := probe(ctx, cli.Shared.Admin); err != nil {
 			fmt.Fprintf(stderr, "%s: %v\n", name, err)
 			return 1
 		}

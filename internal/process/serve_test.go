@@ -4,13 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 )
 
@@ -38,37 +33,26 @@ func TestAProgramThatFailsSaysSoAndExitsWithOne(t *testing.T) {
 	require.Contains(t, err.String(), "drift: drift: disk full at 127.0.0.1:1")
 }
 
-func TestReadinessNamesWhatIsMissing(t *testing.T) {
-	r := &readiness{checks: map[string]Check{}}
-	server := httptest.NewServer(adminHandler(prometheus.NewRegistry(), r))
-	defer server.Close()
-	address := strings.TrimPrefix(server.URL, "http://")
-	var broken error
-	r.add("broker", func(context.Context) error { return broken })
-	r.add("clickhouse", func(context.Context) error { return nil })
-	require.NoError(t, probe(t.Context(), address))
-
-	broken = errors.New("connection refused")
-	err := probe(t.Context(), address)
-	require.ErrorContains(t, err, "[-] broker: connection refused")
-	require.ErrorContains(t, err, "[+] clickhouse")
-
-	broken = nil
-	r.stop()
-	require.ErrorContains(t, probe(t.Context(), address), "stopping")
-	for path, want := range map[string]int{"/livez": 200, "/healthz": 200, "/metrics": 200, "/debug/pprof/": 200, "/readyz": 503, "/nothing": 404} {
-		resp, err := http.Get(server.URL + path)
-		require.NoError(t, err)
-		require.Equal(t, want, resp.StatusCode, path)
-		require.NoError(t, resp.Body.Close())
+func TestBadAdminSettingsAreNamed(t *testing.T) {
+	run := func(context.Context, testConfig, Env) error { return errors.New("must not run") }
+	for _, row := range []struct{ arg, want string }{
+		{"--admin.tls.cert=x.pem", "admin.tls.key: must be given with admin.tls.cert"},
+		{"--admin.tls.key=x.pem", "admin.tls.cert: must be given with admin.tls.key"},
+		{"--admin.pprof=0.0.0.0:6060", "admin.pprof: must be an address of loopback"},
+		{"--admin.pprof=10.0.0.1:6060", "admin.pprof: must be an address of loopback"},
+		{"--metrics.buckets=1,1", "metrics.buckets: bounds must ascend"},
+	} {
+		var out, err bytes.Buffer
+		require.Equal(t, 2, serve("drift", run, []string{"--check", row.arg}, &out, &err), row.arg)
+		require.Contains(t, err.String(), row.want)
 	}
 }
 
-func TestProbeOfNobodyFails(t *testing.T) {
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := lis.Addr().String()
-	require.NoError(t, lis.Close())
-	require.Error(t, probe(t.Context(), address))
-	require.Error(t, probe(t.Context(), "nonsense"))
+func TestAProgramWhoseCertificateIsNotThereSaysWhich(t *testing.T) {
+	run := func(ctx context.Context, _ testConfig, _ Env) error { <-ctx.Done(); return nil }
+	var out, err bytes.Buffer
+	require.Equal(t, 1, serve("drift", run, []string{
+		"--admin.listen=127.0.0.1:0", "--telemetry.disable", "--admin.tls.cert=/nowhere/tls.crt", "--admin.tls.key=/nowhere/tls.key",
+	}, &out, &err))
+	require.Contains(t, err.String(), "settings admin.tls.cert and admin.tls.key: certificate: stat /nowhere/tls.crt: no such file or directory")
 }

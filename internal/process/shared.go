@@ -2,11 +2,13 @@ package process
 
 import (
 	"errors"
+	"net"
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
+	"github.com/driftmesh/driftmesh/internal/tlsfiles"
 )
 
 // Shared are the settings that every program of the mesh has: what the process
@@ -27,7 +29,18 @@ type Shared struct {
 
 // Admin is the listener for operators.
 type Admin struct {
-	Listen string `help:"Address of metrics, health and profiles; empty for none." default:"127.0.0.1:9464" placeholder:"HOST:PORT"`
+	Listen string          `help:"Address of metrics and health; empty for none." default:"127.0.0.1:9464" placeholder:"HOST:PORT"`
+	TLS    tlsfiles.Files  `embed:"" prefix:"tls."`
+	Token  settings.Secret `help:"Bearer token that /metrics wants to see, and /readyz before it says why something is not ready; file:PATH reads it from a file. Without one /metrics is for everybody who reaches the address, and reasons are for callers on this machine."`
+	PProf  string          `name:"pprof" help:"Address of Go's profiles (/debug/pprof), which only loopback may have; empty for none." placeholder:"HOST:PORT"`
+}
+
+// URL is the address with its scheme.
+func (a Admin) URL() string {
+	if a.TLS.On() {
+		return "https://" + a.Listen
+	}
+	return "http://" + a.Listen
 }
 
 // Broker is where messages go.
@@ -81,8 +94,31 @@ func (s Shared) Validate() error {
 	if s.Telemetry.Roots < 0 {
 		errs = append(errs, errors.New("telemetry.roots: must not be negative"))
 	}
+	if err := s.Admin.TLS.Check("admin.tls."); err != nil {
+		errs = append(errs, err)
+	}
+	if !Loopback(s.Admin.PProf) {
+		errs = append(errs, errors.New("admin.pprof: must be an address of loopback: profiles show memory, and taking one costs CPU"))
+	}
 	if s.Broker.Replicas < 0 {
 		errs = append(errs, errors.New("broker.replicas: must not be negative"))
 	}
 	return errors.Join(errs...)
+}
+
+// Loopback reports whether an address can be reached from this machine only.
+// An address that cannot be read counts as public; listening will tell.
+func Loopback(addr string) bool {
+	if addr == "" {
+		return true // not listened on
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
 }

@@ -18,6 +18,8 @@ const (
 	KeyProfile = "profile"
 	KeyMethod  = "method"
 	KeyAddr    = "addr"
+	KeyFile    = "file"
+	KeyExpires = "expires"
 	KeyErr     = "err"
 )
 

@@ -54,7 +54,7 @@ type Tracing struct {
 // OTLP endpoint that the OTEL_* variables in vars name, if any.
 func NewTracing(ctx context.Context, cfg TracingConfig, vars map[string]string, sink Sink) (*Tracing, error) {
 	t := &Tracing{cfg: cfg, sampler: sdktrace.ParentBased(newRateSampler(cfg.Roots))}
-	if cfg.Disable || strings.EqualFold(vars["OTEL_SDK_DISABLED"], "true") {
+	if cfg.Disable || off(vars) {
 		t.sampler = sdktrace.NeverSample()
 		return t, nil
 	}
@@ -78,21 +78,20 @@ func NewTracing(ctx context.Context, cfg TracingConfig, vars map[string]string, 
 // outsideExporter follows the OTLP exporter specification: no endpoint, no
 // exporter. The libraries read the remaining OTEL_* variables themselves.
 func outsideExporter(ctx context.Context, vars map[string]string) (sdktrace.SpanExporter, error) {
-	if vars["OTEL_EXPORTER_OTLP_ENDPOINT"] == "" && vars["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] == "" {
+	if endpoint(vars, "TRACES") == "" {
 		return nil, nil
 	}
-	protocol := vars["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"]
-	if protocol == "" {
-		protocol = vars["OTEL_EXPORTER_OTLP_PROTOCOL"]
+	overGRPC, err := grpcProtocol(vars, "TRACES")
+	if err != nil {
+		return nil, err
 	}
-	switch protocol {
-	case "grpc":
+	if overGRPC {
 		return otlptracegrpc.New(ctx)
-	case "", "http/protobuf":
-		return otlptracehttp.New(ctx)
 	}
-	return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL %q: must be grpc or http/protobuf", protocol)
+	return otlptracehttp.New(ctx)
 }
+
+func off(vars map[string]string) bool { return strings.EqualFold(vars["OTEL_SDK_DISABLED"], "true") }
 
 // Service gives the tracer provider of one service.
 func (t *Tracing) Service(name, instance string) trace.TracerProvider {

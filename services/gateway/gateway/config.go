@@ -3,10 +3,10 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"time"
 
+	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/origin"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
@@ -72,7 +72,7 @@ func (c Config) checkPublic() error {
 	for name, addr := range map[string]string{
 		"gateway.http": c.HTTP, "gateway.jaeger": c.Jaeger, "gateway.grpc": c.GRPC, "gateway.otlp-grpc": c.OTLPGRPC, "gateway.otlp-http": c.OTLPHTTP,
 	} {
-		if !Loopback(addr) {
+		if !process.Loopback(addr) {
 			open = append(open, name+"="+addr)
 		}
 	}
@@ -89,21 +89,4 @@ func (c Config) checkPublic() error {
 // itself, names need no check.
 func (c Config) pages(origins []string) origin.Config {
 	return origin.Config{CheckHost: c.Anonymous || len(c.Hosts) > 0, Hosts: c.Hosts, Origins: origins}
-}
-
-// Loopback reports whether an address can be reached from this machine only.
-// An address that cannot be read counts as public; listening will tell.
-func Loopback(addr string) bool {
-	if addr == "" {
-		return true // not listened on
-	}
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }

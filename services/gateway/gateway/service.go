@@ -87,7 +87,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	s.traced = telemetry.NewAllowance(cmp.Or(cfg.MaxTraced, 100))
 	s.hub = tail.NewHub(deps.Broker, cmp.Or(cfg.MaxTails, 256), deps.Log)
 	s.topics = topics.New(topics.Config{
-		Readers: process.Readers, Anonymous: Loopback(cfg.GRPC) && Loopback(cfg.HTTP),
+		Readers: process.Readers, Anonymous: process.Loopback(cfg.GRPC) && process.Loopback(cfg.HTTP),
 	}, deps.Broker)
 	budget := door.NewBudget(int64(cmp.Or(cfg.MaxInFlight, 384<<20)))
 	items := newItems()
