@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the optional test suites need. Everything goes into .bin and
-# test/interop/node, except PostgreSQL, Redis, RabbitMQ, Alertmanager and the tools
-# of the example scripts (kcat, redis-cli, curl), which come from the system's
-# packages.
+# test/interop/node, except PostgreSQL, Redis, RabbitMQ, Prometheus, Alertmanager
+# and the tools of the example scripts (kcat, redis-cli, curl), which come from
+# the system's packages.
 # Safe to run again; does only what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,6 +19,7 @@ have redis-server || packages+=(redis-server)
 have redis-cli || packages+=(redis-tools)
 have kcat || packages+=(kcat)
 have curl || packages+=(curl)
+have prometheus || packages+=(prometheus)
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || packages+=(rabbitmq-server)
 have prometheus-alertmanager || have alertmanager || packages+=(prometheus-alertmanager)
 if [ ${#packages[@]} -gt 0 ]; then

@@ -164,13 +164,14 @@ func (f Files) read() (*pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	rawCert, rawKey := bytes.Buffer{}, []byte(nil)
+	var rawCert bytes.Buffer
 	for _, c := range certs {
 		if err := pem.Encode(&rawCert, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}); err != nil {
 			return nil, fmt.Errorf("certificate %s: %w", f.Cert, err)
 		}
 	}
-	if rawKey, err = os.ReadFile(f.Key); err != nil {
+	rawKey, err := os.ReadFile(f.Key)
+	if err != nil {
 		return nil, fmt.Errorf("key: %w", err)
 	}
 	if block, _ := pem.Decode(rawKey); block == nil {

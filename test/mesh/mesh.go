@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -54,7 +55,11 @@ func (m *Mesh) Boot() {
 	m.t.Helper()
 	args := append([]string{"up", "--data-dir", filepath.Join(m.Dir, "data")}, m.Addresses.flags()...)
 	m.main = Run(m.t, "up", Binary(m.t, "./cmd/driftmesh"), append(args, m.args...)...)
-	m.main.WaitReady(m.Admin)
+	admin := m.Admin
+	if slices.Contains(m.args, "--admin.tls.cert") {
+		admin = "https://" + admin
+	}
+	m.main.WaitReady(admin)
 }
 
 // Kill ends the program, broker and engine and all, with SIGKILL.

@@ -2,12 +2,14 @@ package mesh
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"time"
 
@@ -72,15 +74,22 @@ func (p *Process) Stop() error {
 	}
 }
 
-// WaitReady waits until the admin address reports ready.
+// WaitReady waits until the admin address, or its URL, reports ready.
 func (p *Process) WaitReady(admin string) {
 	p.t.Helper()
+	if !strings.Contains(admin, "://") {
+		admin = "http://" + admin
+	}
+	// Whether its certificate is good is for the test to ask.
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
 	p.Await(startTimeout, func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/readyz?verbose", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, admin+"/readyz?verbose", nil)
 		if err != nil {
 			return err
 		}
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := client.Do(req)
 		if err != nil {
 			return err
 		}
