@@ -15,7 +15,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	dto "github.com/prometheus/client_model/go"
 
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 	"github.com/driftmesh/driftmesh/internal/tlsfiles"
@@ -59,7 +58,7 @@ func (d *desk) handler() http.Handler {
 	mux.HandleFunc("GET /livez", alive)
 	mux.HandleFunc("GET /healthz", alive)
 	mux.HandleFunc("GET /readyz", d.ready)
-	mux.Handle("GET /metrics", d.guarded(promhttp.HandlerFor(suffixless{d.gatherer}, promhttp.HandlerOpts{EnableOpenMetrics: true})))
+	mux.Handle("GET /metrics", d.guarded(promhttp.HandlerFor(d.gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true})))
 	return mux
 }
 
@@ -112,26 +111,6 @@ func (d *desk) guarded(inner http.Handler) http.Handler {
 		}
 		inner.ServeHTTP(w, req)
 	})
-}
-
-// suffixless keeps the names of counters that do not end in _total, which only
-// metrics.legacy has: OpenMetrics adds that to every counter, so these go as of
-// unknown type. Their numbers are the same.
-type suffixless struct{ prometheus.Gatherer }
-
-// Gather implements prometheus.Gatherer.
-func (s suffixless) Gather() ([]*dto.MetricFamily, error) {
-	families, err := s.Gatherer.Gather()
-	for _, f := range families {
-		if f.GetType() != dto.MetricType_COUNTER || strings.HasSuffix(f.GetName(), "_total") {
-			continue
-		}
-		f.Type = dto.MetricType_UNTYPED.Enum()
-		for _, m := range f.GetMetric() {
-			m.Untyped, m.Counter = &dto.Untyped{Value: m.Counter.Value}, nil
-		}
-	}
-	return families, err
 }
 
 func listen(ctx context.Context, setting, address string) (net.Listener, error) {

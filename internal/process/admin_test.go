@@ -114,8 +114,8 @@ func TestMetricsWantTheTokenWhenThereIsOne(t *testing.T) {
 	}
 }
 
-// TestCountersKeepTheirNamesInOpenMetrics: it adds _total to every counter, and
-// metrics.legacy has one without.
+// TestCountersKeepTheirNamesInOpenMetrics: it wants every counter to end in
+// _total, and metrics.legacy has one that does not.
 func TestCountersKeepTheirNamesInOpenMetrics(t *testing.T) {
 	for _, accept := range []string{"application/openmetrics-text;version=1.0.0", "text/plain;version=0.0.4"} {
 		_, body := ask(desked(Admin{}), "/metrics", here, name, "Accept", accept)
