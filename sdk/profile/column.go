@@ -2,6 +2,7 @@ package profile
 
 import (
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -89,3 +90,7 @@ func (c *Column) check() error {
 
 // finite reports whether v can lie in a regular bin.
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+func allFinite(values []float64) bool {
+	return !slices.ContainsFunc(values, func(v float64) bool { return !finite(v) })
+}

@@ -68,9 +68,18 @@ type Baseline struct {
 	Max    float64 `json:"max"`
 	Mean   float64 `json:"mean"`
 	StdDev float64 `json:"std_dev"`
-	// Median is the middle of the finite values; 0 in profiles from before it was
-	// kept, which have no Moments either.
+	// Median is the middle of the finite values.
 	Median float64 `json:"median,omitempty"`
+	// Moments are the count, the sum and the sum of squares of the finite values
+	// without rounding, and Deviations those of their distances to Median, each in
+	// the compact form of the server (package exact). Empty in profiles from before
+	// they were kept, like all that follows, and for categories.
+	Moments    []byte `json:"moments,omitempty"`
+	Deviations []byte `json:"deviations,omitempty"`
+	// Subgroups and Scouter are what control charts go by. They depend on the order
+	// of the rows, and are nil where there are too few.
+	Subgroups *Subgroups     `json:"subgroups,omitempty"`
+	Scouter   *ScouterLimits `json:"scouter_limits,omitempty"`
 }
 
 // Feature is one compared column: its type, its bins and its reference.

@@ -26,6 +26,7 @@ type (
 		UID        string       `json:"uid,omitempty"`
 		Features   []Feature    `json:"features"`
 		Binning    binningJSON  `json:"binning_strategy"`
+		Span       string       `json:"reference_span,omitempty"`
 		Schedule   scheduleJSON `json:"schedule"`
 		Correction Correction   `json:"correction,omitempty"`
 		Monitors   []Monitor    `json:"monitors"`
@@ -178,6 +179,9 @@ func (p Profile) MarshalJSON() ([]byte, error) {
 	if p.Schedule.Lookback != 0 {
 		w.Schedule.Lookback = p.Schedule.Lookback.String()
 	}
+	if p.ReferenceSpan != 0 {
+		w.Span = p.ReferenceSpan.String()
+	}
 	return json.Marshal(w)
 }
 
@@ -223,17 +227,22 @@ func (w *profileJSON) profile() (*Profile, error) {
 	if p.Binning, err = w.Binning.binning(); err != nil {
 		return nil, err
 	}
-	p.Schedule.Lookback, err = lookback(w.Schedule.Lookback)
+	if p.Schedule.Lookback, err = lookback(w.Schedule.Lookback); err != nil {
+		return nil, err
+	}
+	p.ReferenceSpan, err = duration("REFERENCE_SPAN", "reference span", w.Span)
 	return p, err
 }
 
-func lookback(text string) (time.Duration, error) {
+func lookback(text string) (time.Duration, error) { return duration("LOOKBACK", "lookback", text) }
+
+func duration(rule, what, text string) (time.Duration, error) {
 	if text == "" {
 		return 0, nil
 	}
 	span, err := time.ParseDuration(text)
 	if err != nil {
-		return 0, &Error{Rule: "LOOKBACK", Detail: "lookback " + strconv.Quote(text) + " is not a duration such as 24h"}
+		return 0, &Error{Rule: rule, Detail: what + " " + strconv.Quote(text) + " is not a duration such as 24h"}
 	}
 	return span, nil
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // Options are the choices in making a profile. The zero value of every field
@@ -22,6 +23,8 @@ type Options struct {
 	// Features names the columns to use, in this order; empty means all, in
 	// their own order.
 	Features []string
+	// ReferenceSpan is how long the reference was gathered; 0 when that is not known.
+	ReferenceSpan time.Duration
 	// Schedule says when to evaluate; zero means daily.
 	Schedule Schedule
 	// Correction over features and monitors; empty means [BenjaminiHochberg].
@@ -71,7 +74,7 @@ func NewBuilder(columns []string, opts Options) (*Builder, error) {
 	}
 	p := &Profile{
 		Space: opts.Space, Name: opts.Name, Version: opts.Version,
-		Binning: opts.Binning, Schedule: opts.Schedule, Correction: opts.Correction, Monitors: slices.Clone(opts.Monitors),
+		Binning: opts.Binning, ReferenceSpan: opts.ReferenceSpan, Schedule: opts.Schedule, Correction: opts.Correction, Monitors: slices.Clone(opts.Monitors),
 		Source:   opts.Source,
 		Features: make([]Feature, 0, len(columns)),
 	}

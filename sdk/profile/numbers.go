@@ -12,6 +12,7 @@ const fewValues = 20
 
 func (b *Builder) fillNumbers(f *Feature, c *Column) error {
 	values := b.finite(f, c)
+	f.Baseline.Subgroups, f.Baseline.Scouter = subgroups(values), scouterLimitsOf(c.Type, values)
 	b.spare = slices.Grow(b.spare[:0], len(values))[:len(values)]
 	values = sortFloats(values, b.spare)
 	edges, err := b.profile.Binning.cells(values)
@@ -20,6 +21,7 @@ func (b *Builder) fillNumbers(f *Feature, c *Column) error {
 	}
 	f.Baseline.Min, f.Baseline.Max = values[0], values[len(values)-1]
 	f.Baseline.Mean, f.Baseline.StdDev = moments(values)
+	f.Baseline.measure(values)
 	f.Bins = make([]Bin, len(edges)+1)
 	lower, below := math.Inf(-1), 0
 	for i := range f.Bins {
@@ -33,6 +35,22 @@ func (b *Builder) fillNumbers(f *Feature, c *Column) error {
 	}
 	f.setProportions(uint64(len(values)))
 	return nil
+}
+
+// measure keeps the median and the exact sums of sorted values.
+func (b *Baseline) measure(sorted []float64) {
+	n := len(sorted)
+	low, high := sorted[(n-1)/2], sorted[n/2]
+	b.Median = low + (high-low)/2
+	if !finite(b.Median) {
+		b.Median = low/2 + high/2
+	}
+	var values, distances sums
+	for _, x := range sorted {
+		values.add(x)
+		distances.add(min(math.Abs(x-b.Median), math.MaxFloat64))
+	}
+	b.Moments, b.Deviations = values.bytes(), distances.bytes()
 }
 
 // finite gathers the values that lie in regular bins and counts the others. The

@@ -97,6 +97,8 @@ func TestFeaturesAgreeWithThePlainWay(t *testing.T) {
 				}
 				got, err := b.feature(&c)
 				want, wantErr := plainFeature(&c, b.profile.Binning)
+				// Held against package exact, which can read them.
+				got.Baseline.Median, got.Baseline.Moments, got.Baseline.Deviations, got.Baseline.Subgroups, got.Baseline.Scouter = 0, nil, nil, nil, nil
 				if (err == nil) != (wantErr == nil) || err == nil && !reflect.DeepEqual(got, want) {
 					t.Errorf("%d of %s by %v:\n%+v %v, want\n%+v %v", rows, name, binning, got, err, want, wantErr)
 				}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"time"
 	"unicode/utf8"
 )
 
@@ -20,6 +21,8 @@ const (
 	MaxFeatureName = 200
 	// MaxCategory is the longest category text in bytes.
 	MaxCategory = 1024
+	// MaxSubgroups is the largest number of sub-groups of a feature's reference.
+	MaxSubgroups = 10_000
 )
 
 // Profile fixes what later data are compared with. It is a value without
@@ -36,6 +39,9 @@ type Profile struct {
 	Features []Feature
 	// Binning is how the numeric bins were chosen; for the record only.
 	Binning Binning
+	// ReferenceSpan is how long the reference was gathered; 0 when that is not
+	// known. Detectors of rates need it.
+	ReferenceSpan time.Duration
 	// Schedule says when to evaluate, and over what.
 	Schedule Schedule
 	// Correction keeps the significance over all features and monitors. Empty
@@ -96,6 +102,9 @@ func (p *Profile) Validate() error {
 	if err := p.Binning.Validate(); err != nil {
 		problems = append(problems, err)
 	}
+	if p.ReferenceSpan < 0 {
+		problems = append(problems, &Error{Rule: "REFERENCE_SPAN", Detail: "reference span " + p.ReferenceSpan.String() + " is not positive"})
+	}
 	problems = append(problems, p.checkFeatures()...)
 	problems = append(problems, p.checkSchedule()...)
 	problems = append(problems, p.checkMonitors()...)
@@ -148,6 +157,10 @@ func (f *Feature) check() error {
 	// Rounded proportions of imported profiles still add up to this much.
 	if math.Abs(sum-1) > 1e-6 {
 		return fail("BIN_PROPORTION", "the proportions add up to %v, not 1", sum)
+	}
+	if g := f.Baseline.Subgroups; g != nil && (g.Size < 1 || len(g.Means) != len(g.StdDevs) || len(g.Means) > MaxSubgroups || !allFinite(g.Means) || !allFinite(g.StdDevs)) {
+		return fail("SUBGROUPS", "sub-groups of %d values have %d means and %d standard deviations; up to %d of each and finite numbers are allowed",
+			g.Size, len(g.Means), len(g.StdDevs), MaxSubgroups)
 	}
 	if f.Kind == Numeric {
 		return f.checkIntervals(fail)

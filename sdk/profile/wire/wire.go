@@ -69,6 +69,9 @@ func Outline(p *profile.Profile) *driftv1.Profile {
 	if p.Schedule.Lookback != 0 {
 		m.Schedule.Lookback = durationpb.New(p.Schedule.Lookback)
 	}
+	if p.ReferenceSpan != 0 {
+		m.ReferenceSpan = durationpb.New(p.ReferenceSpan)
+	}
 	for i := range p.Features {
 		m.ReferenceRows = max(m.ReferenceRows, p.Features[i].Baseline.Rows)
 	}
@@ -115,8 +118,14 @@ func featureMessage(f *profile.Feature) *driftv1.FeatureProfile {
 		Baseline: &driftv1.Baseline{
 			Rows: b.Rows, Missing: b.Special[profile.Missing], Nan: b.Special[profile.NaN],
 			PositiveInfinite: b.Special[profile.PosInf], NegativeInfinite: b.Special[profile.NegInf],
-			Min: b.Min, Max: b.Max, Mean: b.Mean, StdDev: b.StdDev,
+			Min: b.Min, Max: b.Max, Mean: b.Mean, StdDev: b.StdDev, Median: b.Median, Moments: b.Moments, Deviations: b.Deviations,
 		},
+	}
+	if g := b.Subgroups; g != nil {
+		m.Baseline.Subgroups = &driftv1.Subgroups{Size: uint32(max(g.Size, 0)), Means: g.Means, StdDevs: g.StdDevs} //nolint:gosec // of a reference in memory
+	}
+	if l := b.Scouter; l != nil {
+		m.Baseline.ScouterLimits = &driftv1.ScouterLimits{Center: l.Center, Sigma: l.Sigma}
 	}
 	switch f.Kind {
 	case profile.Numeric:
@@ -143,8 +152,9 @@ func Profile(m *driftv1.Profile) (*profile.Profile, error) {
 	}
 	p := &profile.Profile{
 		UID: m.GetUid(), Space: m.GetSpace(), Name: m.GetName(), Version: m.GetVersion(),
-		Correction: wordOf(corrections, m.GetCorrection()),
-		Binning:    profile.Binning{Rule: profile.Rule(m.GetBinning().GetRule()), Bins: int(m.GetBinning().GetBins())},
+		Correction:    wordOf(corrections, m.GetCorrection()),
+		Binning:       profile.Binning{Rule: profile.Rule(m.GetBinning().GetRule()), Bins: int(m.GetBinning().GetBins())},
+		ReferenceSpan: m.GetReferenceSpan().AsDuration(),
 		Schedule: profile.Schedule{
 			Cron: m.GetSchedule().GetCron(), Zone: m.GetSchedule().GetZone(), OnClose: m.GetSchedule().GetOnClose(),
 			Lookback: m.GetSchedule().GetLookback().AsDuration(),
@@ -213,10 +223,17 @@ func featureOf(m *driftv1.FeatureProfile, rows uint64) profile.Feature {
 	b := m.GetBaseline()
 	f := profile.Feature{Name: m.GetName(), Type: profile.ValueType(m.GetType()), Baseline: profile.Baseline{
 		Rows: cmp.Or(b.GetRows(), rows), Min: b.GetMin(), Max: b.GetMax(), Mean: b.GetMean(), StdDev: b.GetStdDev(),
+		Median: b.GetMedian(), Moments: b.GetMoments(), Deviations: b.GetDeviations(),
 		Special: [profile.Specials]uint64{
 			profile.Missing: b.GetMissing(), profile.NaN: b.GetNan(), profile.PosInf: b.GetPositiveInfinite(), profile.NegInf: b.GetNegativeInfinite(),
 		},
 	}}
+	if g := b.GetSubgroups(); g != nil {
+		f.Baseline.Subgroups = &profile.Subgroups{Size: int(g.GetSize()), Means: g.GetMeans(), StdDevs: g.GetStdDevs()}
+	}
+	if l := b.GetScouterLimits(); l != nil {
+		f.Baseline.Scouter = &profile.ScouterLimits{Center: l.GetCenter(), Sigma: l.GetSigma()}
+	}
 	counts := m.GetCounts()
 	switch m.GetKind() {
 	case driftv1.FeatureKind_FEATURE_KIND_NUMERIC:

@@ -350,7 +350,10 @@ type Profile struct {
 	// Which features hold predictions and what came true; absent when none do.
 	Outcome *Outcome `protobuf:"bytes,18,opt,name=outcome,proto3" json:"outcome,omitempty"`
 	// Makes observations of stored spans; absent when they are sent as records.
-	Source        *Source `protobuf:"bytes,19,opt,name=source,proto3" json:"source,omitempty"`
+	Source *Source `protobuf:"bytes,19,opt,name=source,proto3" json:"source,omitempty"`
+	// How long the reference was gathered; absent when that is not known. Detectors
+	// of rates need it.
+	ReferenceSpan *durationpb.Duration `protobuf:"bytes,20,opt,name=reference_span,json=referenceSpan,proto3" json:"reference_span,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -479,6 +482,13 @@ func (x *Profile) GetOutcome() *Outcome {
 func (x *Profile) GetSource() *Source {
 	if x != nil {
 		return x.Source
+	}
+	return nil
+}
+
+func (x *Profile) GetReferenceSpan() *durationpb.Duration {
+	if x != nil {
+		return x.ReferenceSpan
 	}
 	return nil
 }
@@ -1570,7 +1580,18 @@ type Baseline struct {
 	// The mean.
 	Mean float64 `protobuf:"fixed64,8,opt,name=mean,proto3" json:"mean,omitempty"`
 	// The standard deviation of the population.
-	StdDev        float64 `protobuf:"fixed64,9,opt,name=std_dev,json=stdDev,proto3" json:"std_dev,omitempty"`
+	StdDev float64 `protobuf:"fixed64,9,opt,name=std_dev,json=stdDev,proto3" json:"std_dev,omitempty"`
+	// The middle.
+	Median float64 `protobuf:"fixed64,10,opt,name=median,proto3" json:"median,omitempty"`
+	// The count and the sums of the values and of their squares without rounding, in
+	// the compact form of the service; empty when they are not known.
+	Moments []byte `protobuf:"bytes,11,opt,name=moments,proto3" json:"moments,omitempty"`
+	// The same of the distances to the median.
+	Deviations []byte `protobuf:"bytes,12,opt,name=deviations,proto3" json:"deviations,omitempty"`
+	// Runs of values in the order of the rows; absent when there are too few.
+	Subgroups *Subgroups `protobuf:"bytes,13,opt,name=subgroups,proto3" json:"subgroups,omitempty"`
+	// Scouter's control chart; absent when there are too few values.
+	ScouterLimits *ScouterLimits `protobuf:"bytes,14,opt,name=scouter_limits,json=scouterLimits,proto3" json:"scouter_limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1668,6 +1689,160 @@ func (x *Baseline) GetStdDev() float64 {
 	return 0
 }
 
+func (x *Baseline) GetMedian() float64 {
+	if x != nil {
+		return x.Median
+	}
+	return 0
+}
+
+func (x *Baseline) GetMoments() []byte {
+	if x != nil {
+		return x.Moments
+	}
+	return nil
+}
+
+func (x *Baseline) GetDeviations() []byte {
+	if x != nil {
+		return x.Deviations
+	}
+	return nil
+}
+
+func (x *Baseline) GetSubgroups() *Subgroups {
+	if x != nil {
+		return x.Subgroups
+	}
+	return nil
+}
+
+func (x *Baseline) GetScouterLimits() *ScouterLimits {
+	if x != nil {
+		return x.ScouterLimits
+	}
+	return nil
+}
+
+// Subgroups are runs of the finite values of a reference, all of one size.
+type Subgroups struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The values of each.
+	Size uint32 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
+	// Their means.
+	Means []float64 `protobuf:"fixed64,2,rep,packed,name=means,proto3" json:"means,omitempty"`
+	// Their standard deviations, of the sample.
+	StdDevs       []float64 `protobuf:"fixed64,3,rep,packed,name=std_devs,json=stdDevs,proto3" json:"std_devs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Subgroups) Reset() {
+	*x = Subgroups{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Subgroups) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Subgroups) ProtoMessage() {}
+
+func (x *Subgroups) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Subgroups.ProtoReflect.Descriptor instead.
+func (*Subgroups) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Subgroups) GetSize() uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Subgroups) GetMeans() []float64 {
+	if x != nil {
+		return x.Means
+	}
+	return nil
+}
+
+func (x *Subgroups) GetStdDevs() []float64 {
+	if x != nil {
+		return x.StdDevs
+	}
+	return nil
+}
+
+// ScouterLimits are what Scouter's control chart takes its limits from.
+type ScouterLimits struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The centre.
+	Center float64 `protobuf:"fixed64,1,opt,name=center,proto3" json:"center,omitempty"`
+	// The standard deviation.
+	Sigma         float64 `protobuf:"fixed64,2,opt,name=sigma,proto3" json:"sigma,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScouterLimits) Reset() {
+	*x = ScouterLimits{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScouterLimits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScouterLimits) ProtoMessage() {}
+
+func (x *ScouterLimits) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScouterLimits.ProtoReflect.Descriptor instead.
+func (*ScouterLimits) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ScouterLimits) GetCenter() float64 {
+	if x != nil {
+		return x.Center
+	}
+	return 0
+}
+
+func (x *ScouterLimits) GetSigma() float64 {
+	if x != nil {
+		return x.Sigma
+	}
+	return 0
+}
+
 // CreateProfileRequest is a profile to register.
 type CreateProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1681,7 +1856,7 @@ type CreateProfileRequest struct {
 
 func (x *CreateProfileRequest) Reset() {
 	*x = CreateProfileRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[15]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1693,7 +1868,7 @@ func (x *CreateProfileRequest) String() string {
 func (*CreateProfileRequest) ProtoMessage() {}
 
 func (x *CreateProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[15]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1706,7 +1881,7 @@ func (x *CreateProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateProfileRequest.ProtoReflect.Descriptor instead.
 func (*CreateProfileRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{15}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CreateProfileRequest) GetProfile() *Profile {
@@ -1736,7 +1911,7 @@ type CreateProfileResponse struct {
 
 func (x *CreateProfileResponse) Reset() {
 	*x = CreateProfileResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[16]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1748,7 +1923,7 @@ func (x *CreateProfileResponse) String() string {
 func (*CreateProfileResponse) ProtoMessage() {}
 
 func (x *CreateProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[16]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1761,7 +1936,7 @@ func (x *CreateProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateProfileResponse.ProtoReflect.Descriptor instead.
 func (*CreateProfileResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{16}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CreateProfileResponse) GetProfile() *Profile {
@@ -1789,7 +1964,7 @@ type GetProfileRequest struct {
 
 func (x *GetProfileRequest) Reset() {
 	*x = GetProfileRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[17]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1801,7 +1976,7 @@ func (x *GetProfileRequest) String() string {
 func (*GetProfileRequest) ProtoMessage() {}
 
 func (x *GetProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[17]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1814,7 +1989,7 @@ func (x *GetProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProfileRequest.ProtoReflect.Descriptor instead.
 func (*GetProfileRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{17}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetProfileRequest) GetProfile() string {
@@ -1835,7 +2010,7 @@ type GetProfileResponse struct {
 
 func (x *GetProfileResponse) Reset() {
 	*x = GetProfileResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[18]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1847,7 +2022,7 @@ func (x *GetProfileResponse) String() string {
 func (*GetProfileResponse) ProtoMessage() {}
 
 func (x *GetProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[18]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1860,7 +2035,7 @@ func (x *GetProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProfileResponse.ProtoReflect.Descriptor instead.
 func (*GetProfileResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{18}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetProfileResponse) GetProfile() *Profile {
@@ -1885,7 +2060,7 @@ type ListProfilesRequest struct {
 
 func (x *ListProfilesRequest) Reset() {
 	*x = ListProfilesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[19]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1897,7 +2072,7 @@ func (x *ListProfilesRequest) String() string {
 func (*ListProfilesRequest) ProtoMessage() {}
 
 func (x *ListProfilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[19]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1910,7 +2085,7 @@ func (x *ListProfilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProfilesRequest.ProtoReflect.Descriptor instead.
 func (*ListProfilesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{19}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListProfilesRequest) GetSpace() string {
@@ -1947,7 +2122,7 @@ type ListProfilesResponse struct {
 
 func (x *ListProfilesResponse) Reset() {
 	*x = ListProfilesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[20]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1959,7 +2134,7 @@ func (x *ListProfilesResponse) String() string {
 func (*ListProfilesResponse) ProtoMessage() {}
 
 func (x *ListProfilesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[20]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1972,7 +2147,7 @@ func (x *ListProfilesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProfilesResponse.ProtoReflect.Descriptor instead.
 func (*ListProfilesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{20}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListProfilesResponse) GetProfiles() []*Profile {
@@ -2002,7 +2177,7 @@ type SetProfileActiveRequest struct {
 
 func (x *SetProfileActiveRequest) Reset() {
 	*x = SetProfileActiveRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2014,7 +2189,7 @@ func (x *SetProfileActiveRequest) String() string {
 func (*SetProfileActiveRequest) ProtoMessage() {}
 
 func (x *SetProfileActiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2027,7 +2202,7 @@ func (x *SetProfileActiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProfileActiveRequest.ProtoReflect.Descriptor instead.
 func (*SetProfileActiveRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{21}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SetProfileActiveRequest) GetProfile() string {
@@ -2055,7 +2230,7 @@ type SetProfileActiveResponse struct {
 
 func (x *SetProfileActiveResponse) Reset() {
 	*x = SetProfileActiveResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2067,7 +2242,7 @@ func (x *SetProfileActiveResponse) String() string {
 func (*SetProfileActiveResponse) ProtoMessage() {}
 
 func (x *SetProfileActiveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2080,7 +2255,7 @@ func (x *SetProfileActiveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProfileActiveResponse.ProtoReflect.Descriptor instead.
 func (*SetProfileActiveResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{22}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SetProfileActiveResponse) GetProfile() *Profile {
@@ -2107,7 +2282,7 @@ type EvaluateRequest struct {
 
 func (x *EvaluateRequest) Reset() {
 	*x = EvaluateRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2119,7 +2294,7 @@ func (x *EvaluateRequest) String() string {
 func (*EvaluateRequest) ProtoMessage() {}
 
 func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2132,7 +2307,7 @@ func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateRequest.ProtoReflect.Descriptor instead.
 func (*EvaluateRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{23}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *EvaluateRequest) GetProfile() string {
@@ -2174,7 +2349,7 @@ type EvaluateResponse struct {
 
 func (x *EvaluateResponse) Reset() {
 	*x = EvaluateResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2186,7 +2361,7 @@ func (x *EvaluateResponse) String() string {
 func (*EvaluateResponse) ProtoMessage() {}
 
 func (x *EvaluateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2199,7 +2374,7 @@ func (x *EvaluateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateResponse.ProtoReflect.Descriptor instead.
 func (*EvaluateResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{24}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *EvaluateResponse) GetEvaluation() *Evaluation {
@@ -2226,7 +2401,7 @@ type EvaluateRangeRequest struct {
 
 func (x *EvaluateRangeRequest) Reset() {
 	*x = EvaluateRangeRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2238,7 +2413,7 @@ func (x *EvaluateRangeRequest) String() string {
 func (*EvaluateRangeRequest) ProtoMessage() {}
 
 func (x *EvaluateRangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2251,7 +2426,7 @@ func (x *EvaluateRangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateRangeRequest.ProtoReflect.Descriptor instead.
 func (*EvaluateRangeRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{25}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *EvaluateRangeRequest) GetProfile() string {
@@ -2298,7 +2473,7 @@ type EvaluateRangeResponse struct {
 
 func (x *EvaluateRangeResponse) Reset() {
 	*x = EvaluateRangeResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2310,7 +2485,7 @@ func (x *EvaluateRangeResponse) String() string {
 func (*EvaluateRangeResponse) ProtoMessage() {}
 
 func (x *EvaluateRangeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2323,7 +2498,7 @@ func (x *EvaluateRangeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateRangeResponse.ProtoReflect.Descriptor instead.
 func (*EvaluateRangeResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{26}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *EvaluateRangeResponse) GetAnswer() isEvaluateRangeResponse_Answer {
@@ -2384,7 +2559,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2396,7 +2571,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2409,7 +2584,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{27}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Progress) GetDone() uint64 {
@@ -2444,7 +2619,7 @@ type RunNowRequest struct {
 
 func (x *RunNowRequest) Reset() {
 	*x = RunNowRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2456,7 +2631,7 @@ func (x *RunNowRequest) String() string {
 func (*RunNowRequest) ProtoMessage() {}
 
 func (x *RunNowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2469,7 +2644,7 @@ func (x *RunNowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunNowRequest.ProtoReflect.Descriptor instead.
 func (*RunNowRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{28}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RunNowRequest) GetProfile() string {
@@ -2492,7 +2667,7 @@ type RunNowResponse struct {
 
 func (x *RunNowResponse) Reset() {
 	*x = RunNowResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2504,7 +2679,7 @@ func (x *RunNowResponse) String() string {
 func (*RunNowResponse) ProtoMessage() {}
 
 func (x *RunNowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2517,7 +2692,7 @@ func (x *RunNowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunNowResponse.ProtoReflect.Descriptor instead.
 func (*RunNowResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{29}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RunNowResponse) GetEvaluation() *Evaluation {
@@ -2550,7 +2725,7 @@ type Evaluation struct {
 
 func (x *Evaluation) Reset() {
 	*x = Evaluation{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2562,7 +2737,7 @@ func (x *Evaluation) String() string {
 func (*Evaluation) ProtoMessage() {}
 
 func (x *Evaluation) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2575,7 +2750,7 @@ func (x *Evaluation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evaluation.ProtoReflect.Descriptor instead.
 func (*Evaluation) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{30}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Evaluation) GetProfile() string {
@@ -2678,7 +2853,7 @@ type Score struct {
 
 func (x *Score) Reset() {
 	*x = Score{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2690,7 +2865,7 @@ func (x *Score) String() string {
 func (*Score) ProtoMessage() {}
 
 func (x *Score) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2703,7 +2878,7 @@ func (x *Score) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Score.ProtoReflect.Descriptor instead.
 func (*Score) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{31}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Score) GetFeature() string {
@@ -2853,7 +3028,7 @@ type BinScore struct {
 
 func (x *BinScore) Reset() {
 	*x = BinScore{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2865,7 +3040,7 @@ func (x *BinScore) String() string {
 func (*BinScore) ProtoMessage() {}
 
 func (x *BinScore) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2878,7 +3053,7 @@ func (x *BinScore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BinScore.ProtoReflect.Descriptor instead.
 func (*BinScore) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{32}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *BinScore) GetLabel() string {
@@ -2938,7 +3113,7 @@ type Exemplar struct {
 
 func (x *Exemplar) Reset() {
 	*x = Exemplar{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2950,7 +3125,7 @@ func (x *Exemplar) String() string {
 func (*Exemplar) ProtoMessage() {}
 
 func (x *Exemplar) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2963,7 +3138,7 @@ func (x *Exemplar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exemplar.ProtoReflect.Descriptor instead.
 func (*Exemplar) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{33}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Exemplar) GetRecordId() string {
@@ -3002,7 +3177,7 @@ type ListScoresRequest struct {
 
 func (x *ListScoresRequest) Reset() {
 	*x = ListScoresRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3014,7 +3189,7 @@ func (x *ListScoresRequest) String() string {
 func (*ListScoresRequest) ProtoMessage() {}
 
 func (x *ListScoresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3027,7 +3202,7 @@ func (x *ListScoresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScoresRequest.ProtoReflect.Descriptor instead.
 func (*ListScoresRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{34}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListScoresRequest) GetProfile() string {
@@ -3064,7 +3239,7 @@ type ListScoresResponse struct {
 
 func (x *ListScoresResponse) Reset() {
 	*x = ListScoresResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3076,7 +3251,7 @@ func (x *ListScoresResponse) String() string {
 func (*ListScoresResponse) ProtoMessage() {}
 
 func (x *ListScoresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3089,7 +3264,7 @@ func (x *ListScoresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScoresResponse.ProtoReflect.Descriptor instead.
 func (*ListScoresResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{35}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListScoresResponse) GetEvaluations() []*Evaluation {
@@ -3130,7 +3305,7 @@ type QuerySeriesRequest struct {
 
 func (x *QuerySeriesRequest) Reset() {
 	*x = QuerySeriesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3142,7 +3317,7 @@ func (x *QuerySeriesRequest) String() string {
 func (*QuerySeriesRequest) ProtoMessage() {}
 
 func (x *QuerySeriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3155,7 +3330,7 @@ func (x *QuerySeriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySeriesRequest.ProtoReflect.Descriptor instead.
 func (*QuerySeriesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{36}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *QuerySeriesRequest) GetProfile() string {
@@ -3218,7 +3393,7 @@ type QuerySeriesResponse struct {
 
 func (x *QuerySeriesResponse) Reset() {
 	*x = QuerySeriesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3230,7 +3405,7 @@ func (x *QuerySeriesResponse) String() string {
 func (*QuerySeriesResponse) ProtoMessage() {}
 
 func (x *QuerySeriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3243,7 +3418,7 @@ func (x *QuerySeriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySeriesResponse.ProtoReflect.Descriptor instead.
 func (*QuerySeriesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{37}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *QuerySeriesResponse) GetSeries() []*Series {
@@ -3270,7 +3445,7 @@ type Series struct {
 
 func (x *Series) Reset() {
 	*x = Series{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3282,7 +3457,7 @@ func (x *Series) String() string {
 func (*Series) ProtoMessage() {}
 
 func (x *Series) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3295,7 +3470,7 @@ func (x *Series) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Series.ProtoReflect.Descriptor instead.
 func (*Series) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{38}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Series) GetMonitor() string {
@@ -3359,7 +3534,7 @@ type SeriesPoint struct {
 
 func (x *SeriesPoint) Reset() {
 	*x = SeriesPoint{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3371,7 +3546,7 @@ func (x *SeriesPoint) String() string {
 func (*SeriesPoint) ProtoMessage() {}
 
 func (x *SeriesPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3384,7 +3559,7 @@ func (x *SeriesPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeriesPoint.ProtoReflect.Descriptor instead.
 func (*SeriesPoint) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{39}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SeriesPoint) GetFirstSlot() *timestamppb.Timestamp {
@@ -3532,7 +3707,7 @@ type Alert struct {
 
 func (x *Alert) Reset() {
 	*x = Alert{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[40]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3544,7 +3719,7 @@ func (x *Alert) String() string {
 func (*Alert) ProtoMessage() {}
 
 func (x *Alert) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[40]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3557,7 +3732,7 @@ func (x *Alert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alert.ProtoReflect.Descriptor instead.
 func (*Alert) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{40}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Alert) GetId() string {
@@ -3745,7 +3920,7 @@ type ListAlertsRequest struct {
 
 func (x *ListAlertsRequest) Reset() {
 	*x = ListAlertsRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3757,7 +3932,7 @@ func (x *ListAlertsRequest) String() string {
 func (*ListAlertsRequest) ProtoMessage() {}
 
 func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3770,7 +3945,7 @@ func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsRequest.ProtoReflect.Descriptor instead.
 func (*ListAlertsRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{41}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListAlertsRequest) GetProfile() string {
@@ -3814,7 +3989,7 @@ type ListAlertsResponse struct {
 
 func (x *ListAlertsResponse) Reset() {
 	*x = ListAlertsResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3826,7 +4001,7 @@ func (x *ListAlertsResponse) String() string {
 func (*ListAlertsResponse) ProtoMessage() {}
 
 func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3839,7 +4014,7 @@ func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsResponse.ProtoReflect.Descriptor instead.
 func (*ListAlertsResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{42}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListAlertsResponse) GetAlerts() []*Alert {
@@ -3867,7 +4042,7 @@ type AcknowledgeAlertRequest struct {
 
 func (x *AcknowledgeAlertRequest) Reset() {
 	*x = AcknowledgeAlertRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3879,7 +4054,7 @@ func (x *AcknowledgeAlertRequest) String() string {
 func (*AcknowledgeAlertRequest) ProtoMessage() {}
 
 func (x *AcknowledgeAlertRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3892,7 +4067,7 @@ func (x *AcknowledgeAlertRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlertRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlertRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{43}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *AcknowledgeAlertRequest) GetId() string {
@@ -3913,7 +4088,7 @@ type AcknowledgeAlertResponse struct {
 
 func (x *AcknowledgeAlertResponse) Reset() {
 	*x = AcknowledgeAlertResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3925,7 +4100,7 @@ func (x *AcknowledgeAlertResponse) String() string {
 func (*AcknowledgeAlertResponse) ProtoMessage() {}
 
 func (x *AcknowledgeAlertResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3938,7 +4113,7 @@ func (x *AcknowledgeAlertResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlertResponse.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlertResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{44}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *AcknowledgeAlertResponse) GetAlert() *Alert {
@@ -3981,7 +4156,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3993,7 +4168,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4006,7 +4181,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{45}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Delivery) GetId() string {
@@ -4112,7 +4287,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4124,7 +4299,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4137,7 +4312,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{46}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListDeliveriesRequest) GetAlert() string {
@@ -4188,7 +4363,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4200,7 +4375,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4213,7 +4388,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{47}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -4268,7 +4443,7 @@ type Silence struct {
 
 func (x *Silence) Reset() {
 	*x = Silence{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4280,7 +4455,7 @@ func (x *Silence) String() string {
 func (*Silence) ProtoMessage() {}
 
 func (x *Silence) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4293,7 +4468,7 @@ func (x *Silence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Silence.ProtoReflect.Descriptor instead.
 func (*Silence) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{48}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Silence) GetId() string {
@@ -4398,7 +4573,7 @@ type CreateSilenceRequest struct {
 
 func (x *CreateSilenceRequest) Reset() {
 	*x = CreateSilenceRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4410,7 +4585,7 @@ func (x *CreateSilenceRequest) String() string {
 func (*CreateSilenceRequest) ProtoMessage() {}
 
 func (x *CreateSilenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4423,7 +4598,7 @@ func (x *CreateSilenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSilenceRequest.ProtoReflect.Descriptor instead.
 func (*CreateSilenceRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{49}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *CreateSilenceRequest) GetSilence() *Silence {
@@ -4444,7 +4619,7 @@ type CreateSilenceResponse struct {
 
 func (x *CreateSilenceResponse) Reset() {
 	*x = CreateSilenceResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4456,7 +4631,7 @@ func (x *CreateSilenceResponse) String() string {
 func (*CreateSilenceResponse) ProtoMessage() {}
 
 func (x *CreateSilenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4469,7 +4644,7 @@ func (x *CreateSilenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSilenceResponse.ProtoReflect.Descriptor instead.
 func (*CreateSilenceResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{50}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *CreateSilenceResponse) GetSilence() *Silence {
@@ -4494,7 +4669,7 @@ type ListSilencesRequest struct {
 
 func (x *ListSilencesRequest) Reset() {
 	*x = ListSilencesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4506,7 +4681,7 @@ func (x *ListSilencesRequest) String() string {
 func (*ListSilencesRequest) ProtoMessage() {}
 
 func (x *ListSilencesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4519,7 +4694,7 @@ func (x *ListSilencesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSilencesRequest.ProtoReflect.Descriptor instead.
 func (*ListSilencesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{51}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListSilencesRequest) GetAll() bool {
@@ -4556,7 +4731,7 @@ type ListSilencesResponse struct {
 
 func (x *ListSilencesResponse) Reset() {
 	*x = ListSilencesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4568,7 +4743,7 @@ func (x *ListSilencesResponse) String() string {
 func (*ListSilencesResponse) ProtoMessage() {}
 
 func (x *ListSilencesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4581,7 +4756,7 @@ func (x *ListSilencesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSilencesResponse.ProtoReflect.Descriptor instead.
 func (*ListSilencesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{52}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListSilencesResponse) GetSilences() []*Silence {
@@ -4609,7 +4784,7 @@ type ExpireSilenceRequest struct {
 
 func (x *ExpireSilenceRequest) Reset() {
 	*x = ExpireSilenceRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4621,7 +4796,7 @@ func (x *ExpireSilenceRequest) String() string {
 func (*ExpireSilenceRequest) ProtoMessage() {}
 
 func (x *ExpireSilenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4634,7 +4809,7 @@ func (x *ExpireSilenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireSilenceRequest.ProtoReflect.Descriptor instead.
 func (*ExpireSilenceRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{53}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ExpireSilenceRequest) GetId() string {
@@ -4655,7 +4830,7 @@ type ExpireSilenceResponse struct {
 
 func (x *ExpireSilenceResponse) Reset() {
 	*x = ExpireSilenceResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4667,7 +4842,7 @@ func (x *ExpireSilenceResponse) String() string {
 func (*ExpireSilenceResponse) ProtoMessage() {}
 
 func (x *ExpireSilenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4680,7 +4855,7 @@ func (x *ExpireSilenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireSilenceResponse.ProtoReflect.Descriptor instead.
 func (*ExpireSilenceResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{54}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ExpireSilenceResponse) GetSilence() *Silence {
@@ -4712,7 +4887,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4724,7 +4899,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4737,7 +4912,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{55}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ExplainRequest) GetProfile() string {
@@ -4818,7 +4993,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4830,7 +5005,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4843,7 +5018,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{56}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ExplainResponse) GetProfile() string {
@@ -4960,7 +5135,7 @@ type Slice struct {
 
 func (x *Slice) Reset() {
 	*x = Slice{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4972,7 +5147,7 @@ func (x *Slice) String() string {
 func (*Slice) ProtoMessage() {}
 
 func (x *Slice) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4985,7 +5160,7 @@ func (x *Slice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slice.ProtoReflect.Descriptor instead.
 func (*Slice) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{57}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Slice) GetFeature() string {
@@ -5062,7 +5237,7 @@ var File_driftmesh_drift_v1_drift_proto protoreflect.FileDescriptor
 
 const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\n" +
-	"\x1edriftmesh/drift/v1/drift.proto\x12\x12driftmesh.drift.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x05\n" +
+	"\x1edriftmesh/drift/v1/drift.proto\x12\x12driftmesh.drift.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x06\n" +
 	"\aProfile\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x14\n" +
 	"\x05space\x18\x02 \x01(\tR\x05space\x12\x12\n" +
@@ -5080,7 +5255,8 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\bmonitors\x18\x10 \x03(\v2\x1b.driftmesh.drift.v1.MonitorR\bmonitors\x125\n" +
 	"\abinning\x18\x11 \x01(\v2\x1b.driftmesh.drift.v1.BinningR\abinning\x125\n" +
 	"\aoutcome\x18\x12 \x01(\v2\x1b.driftmesh.drift.v1.OutcomeR\aoutcome\x122\n" +
-	"\x06source\x18\x13 \x01(\v2\x1a.driftmesh.drift.v1.SourceR\x06sourceJ\x04\b\a\x10\bJ\x04\b\b\x10\tJ\x04\b\t\x10\n" +
+	"\x06source\x18\x13 \x01(\v2\x1a.driftmesh.drift.v1.SourceR\x06source\x12@\n" +
+	"\x0ereference_span\x18\x14 \x01(\v2\x19.google.protobuf.DurationR\rreferenceSpanJ\x04\b\a\x10\bJ\x04\b\b\x10\tJ\x04\b\t\x10\n" +
 	"J\x04\b\n" +
 	"\x10\vJ\x04\b\r\x10\x0eR\x0fon_window_closeR\tthresholdR\n" +
 	"min_sampleR\blookback\"\xdf\x01\n" +
@@ -5180,7 +5356,7 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\vproportions\x18\t \x03(\x01R\vproportions\x128\n" +
 	"\bbaseline\x18\n" +
 	" \x01(\v2\x1c.driftmesh.drift.v1.BaselineR\bbaselineJ\x04\b\x06\x10\aJ\x04\b\a\x10\bR\amissingR\n" +
-	"not_finite\"\xf5\x01\n" +
+	"not_finite\"\xce\x03\n" +
 	"\bBaseline\x12\x12\n" +
 	"\x04rows\x18\x01 \x01(\x04R\x04rows\x12\x18\n" +
 	"\amissing\x18\x02 \x01(\x04R\amissing\x12\x10\n" +
@@ -5190,7 +5366,22 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x03min\x18\x06 \x01(\x01R\x03min\x12\x10\n" +
 	"\x03max\x18\a \x01(\x01R\x03max\x12\x12\n" +
 	"\x04mean\x18\b \x01(\x01R\x04mean\x12\x17\n" +
-	"\astd_dev\x18\t \x01(\x01R\x06stdDev\"l\n" +
+	"\astd_dev\x18\t \x01(\x01R\x06stdDev\x12\x16\n" +
+	"\x06median\x18\n" +
+	" \x01(\x01R\x06median\x12\x18\n" +
+	"\amoments\x18\v \x01(\fR\amoments\x12\x1e\n" +
+	"\n" +
+	"deviations\x18\f \x01(\fR\n" +
+	"deviations\x12;\n" +
+	"\tsubgroups\x18\r \x01(\v2\x1d.driftmesh.drift.v1.SubgroupsR\tsubgroups\x12H\n" +
+	"\x0escouter_limits\x18\x0e \x01(\v2!.driftmesh.drift.v1.ScouterLimitsR\rscouterLimits\"P\n" +
+	"\tSubgroups\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\rR\x04size\x12\x14\n" +
+	"\x05means\x18\x02 \x03(\x01R\x05means\x12\x19\n" +
+	"\bstd_devs\x18\x03 \x03(\x01R\astdDevs\"=\n" +
+	"\rScouterLimits\x12\x16\n" +
+	"\x06center\x18\x01 \x01(\x01R\x06center\x12\x14\n" +
+	"\x05sigma\x18\x02 \x01(\x01R\x05sigma\"l\n" +
 	"\x14CreateProfileRequest\x125\n" +
 	"\aprofile\x18\x01 \x01(\v2\x1b.driftmesh.drift.v1.ProfileR\aprofile\x12\x1d\n" +
 	"\n" +
@@ -5551,7 +5742,7 @@ func file_driftmesh_drift_v1_drift_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_drift_v1_drift_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
 var file_driftmesh_drift_v1_drift_proto_goTypes = []any{
 	(Correction)(0),                  // 0: driftmesh.drift.v1.Correction
 	(Severity)(0),                    // 1: driftmesh.drift.v1.Severity
@@ -5573,176 +5764,181 @@ var file_driftmesh_drift_v1_drift_proto_goTypes = []any{
 	(*Chunks)(nil),                   // 17: driftmesh.drift.v1.Chunks
 	(*FeatureProfile)(nil),           // 18: driftmesh.drift.v1.FeatureProfile
 	(*Baseline)(nil),                 // 19: driftmesh.drift.v1.Baseline
-	(*CreateProfileRequest)(nil),     // 20: driftmesh.drift.v1.CreateProfileRequest
-	(*CreateProfileResponse)(nil),    // 21: driftmesh.drift.v1.CreateProfileResponse
-	(*GetProfileRequest)(nil),        // 22: driftmesh.drift.v1.GetProfileRequest
-	(*GetProfileResponse)(nil),       // 23: driftmesh.drift.v1.GetProfileResponse
-	(*ListProfilesRequest)(nil),      // 24: driftmesh.drift.v1.ListProfilesRequest
-	(*ListProfilesResponse)(nil),     // 25: driftmesh.drift.v1.ListProfilesResponse
-	(*SetProfileActiveRequest)(nil),  // 26: driftmesh.drift.v1.SetProfileActiveRequest
-	(*SetProfileActiveResponse)(nil), // 27: driftmesh.drift.v1.SetProfileActiveResponse
-	(*EvaluateRequest)(nil),          // 28: driftmesh.drift.v1.EvaluateRequest
-	(*EvaluateResponse)(nil),         // 29: driftmesh.drift.v1.EvaluateResponse
-	(*EvaluateRangeRequest)(nil),     // 30: driftmesh.drift.v1.EvaluateRangeRequest
-	(*EvaluateRangeResponse)(nil),    // 31: driftmesh.drift.v1.EvaluateRangeResponse
-	(*Progress)(nil),                 // 32: driftmesh.drift.v1.Progress
-	(*RunNowRequest)(nil),            // 33: driftmesh.drift.v1.RunNowRequest
-	(*RunNowResponse)(nil),           // 34: driftmesh.drift.v1.RunNowResponse
-	(*Evaluation)(nil),               // 35: driftmesh.drift.v1.Evaluation
-	(*Score)(nil),                    // 36: driftmesh.drift.v1.Score
-	(*BinScore)(nil),                 // 37: driftmesh.drift.v1.BinScore
-	(*Exemplar)(nil),                 // 38: driftmesh.drift.v1.Exemplar
-	(*ListScoresRequest)(nil),        // 39: driftmesh.drift.v1.ListScoresRequest
-	(*ListScoresResponse)(nil),       // 40: driftmesh.drift.v1.ListScoresResponse
-	(*QuerySeriesRequest)(nil),       // 41: driftmesh.drift.v1.QuerySeriesRequest
-	(*QuerySeriesResponse)(nil),      // 42: driftmesh.drift.v1.QuerySeriesResponse
-	(*Series)(nil),                   // 43: driftmesh.drift.v1.Series
-	(*SeriesPoint)(nil),              // 44: driftmesh.drift.v1.SeriesPoint
-	(*Alert)(nil),                    // 45: driftmesh.drift.v1.Alert
-	(*ListAlertsRequest)(nil),        // 46: driftmesh.drift.v1.ListAlertsRequest
-	(*ListAlertsResponse)(nil),       // 47: driftmesh.drift.v1.ListAlertsResponse
-	(*AcknowledgeAlertRequest)(nil),  // 48: driftmesh.drift.v1.AcknowledgeAlertRequest
-	(*AcknowledgeAlertResponse)(nil), // 49: driftmesh.drift.v1.AcknowledgeAlertResponse
-	(*Delivery)(nil),                 // 50: driftmesh.drift.v1.Delivery
-	(*ListDeliveriesRequest)(nil),    // 51: driftmesh.drift.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),   // 52: driftmesh.drift.v1.ListDeliveriesResponse
-	(*Silence)(nil),                  // 53: driftmesh.drift.v1.Silence
-	(*CreateSilenceRequest)(nil),     // 54: driftmesh.drift.v1.CreateSilenceRequest
-	(*CreateSilenceResponse)(nil),    // 55: driftmesh.drift.v1.CreateSilenceResponse
-	(*ListSilencesRequest)(nil),      // 56: driftmesh.drift.v1.ListSilencesRequest
-	(*ListSilencesResponse)(nil),     // 57: driftmesh.drift.v1.ListSilencesResponse
-	(*ExpireSilenceRequest)(nil),     // 58: driftmesh.drift.v1.ExpireSilenceRequest
-	(*ExpireSilenceResponse)(nil),    // 59: driftmesh.drift.v1.ExpireSilenceResponse
-	(*ExplainRequest)(nil),           // 60: driftmesh.drift.v1.ExplainRequest
-	(*ExplainResponse)(nil),          // 61: driftmesh.drift.v1.ExplainResponse
-	(*Slice)(nil),                    // 62: driftmesh.drift.v1.Slice
-	nil,                              // 63: driftmesh.drift.v1.Source.AttributesEntry
-	nil,                              // 64: driftmesh.drift.v1.Monitor.ParametersEntry
-	nil,                              // 65: driftmesh.drift.v1.Deviations.ChunksEntry
-	(*timestamppb.Timestamp)(nil),    // 66: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 67: google.protobuf.Duration
+	(*Subgroups)(nil),                // 20: driftmesh.drift.v1.Subgroups
+	(*ScouterLimits)(nil),            // 21: driftmesh.drift.v1.ScouterLimits
+	(*CreateProfileRequest)(nil),     // 22: driftmesh.drift.v1.CreateProfileRequest
+	(*CreateProfileResponse)(nil),    // 23: driftmesh.drift.v1.CreateProfileResponse
+	(*GetProfileRequest)(nil),        // 24: driftmesh.drift.v1.GetProfileRequest
+	(*GetProfileResponse)(nil),       // 25: driftmesh.drift.v1.GetProfileResponse
+	(*ListProfilesRequest)(nil),      // 26: driftmesh.drift.v1.ListProfilesRequest
+	(*ListProfilesResponse)(nil),     // 27: driftmesh.drift.v1.ListProfilesResponse
+	(*SetProfileActiveRequest)(nil),  // 28: driftmesh.drift.v1.SetProfileActiveRequest
+	(*SetProfileActiveResponse)(nil), // 29: driftmesh.drift.v1.SetProfileActiveResponse
+	(*EvaluateRequest)(nil),          // 30: driftmesh.drift.v1.EvaluateRequest
+	(*EvaluateResponse)(nil),         // 31: driftmesh.drift.v1.EvaluateResponse
+	(*EvaluateRangeRequest)(nil),     // 32: driftmesh.drift.v1.EvaluateRangeRequest
+	(*EvaluateRangeResponse)(nil),    // 33: driftmesh.drift.v1.EvaluateRangeResponse
+	(*Progress)(nil),                 // 34: driftmesh.drift.v1.Progress
+	(*RunNowRequest)(nil),            // 35: driftmesh.drift.v1.RunNowRequest
+	(*RunNowResponse)(nil),           // 36: driftmesh.drift.v1.RunNowResponse
+	(*Evaluation)(nil),               // 37: driftmesh.drift.v1.Evaluation
+	(*Score)(nil),                    // 38: driftmesh.drift.v1.Score
+	(*BinScore)(nil),                 // 39: driftmesh.drift.v1.BinScore
+	(*Exemplar)(nil),                 // 40: driftmesh.drift.v1.Exemplar
+	(*ListScoresRequest)(nil),        // 41: driftmesh.drift.v1.ListScoresRequest
+	(*ListScoresResponse)(nil),       // 42: driftmesh.drift.v1.ListScoresResponse
+	(*QuerySeriesRequest)(nil),       // 43: driftmesh.drift.v1.QuerySeriesRequest
+	(*QuerySeriesResponse)(nil),      // 44: driftmesh.drift.v1.QuerySeriesResponse
+	(*Series)(nil),                   // 45: driftmesh.drift.v1.Series
+	(*SeriesPoint)(nil),              // 46: driftmesh.drift.v1.SeriesPoint
+	(*Alert)(nil),                    // 47: driftmesh.drift.v1.Alert
+	(*ListAlertsRequest)(nil),        // 48: driftmesh.drift.v1.ListAlertsRequest
+	(*ListAlertsResponse)(nil),       // 49: driftmesh.drift.v1.ListAlertsResponse
+	(*AcknowledgeAlertRequest)(nil),  // 50: driftmesh.drift.v1.AcknowledgeAlertRequest
+	(*AcknowledgeAlertResponse)(nil), // 51: driftmesh.drift.v1.AcknowledgeAlertResponse
+	(*Delivery)(nil),                 // 52: driftmesh.drift.v1.Delivery
+	(*ListDeliveriesRequest)(nil),    // 53: driftmesh.drift.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),   // 54: driftmesh.drift.v1.ListDeliveriesResponse
+	(*Silence)(nil),                  // 55: driftmesh.drift.v1.Silence
+	(*CreateSilenceRequest)(nil),     // 56: driftmesh.drift.v1.CreateSilenceRequest
+	(*CreateSilenceResponse)(nil),    // 57: driftmesh.drift.v1.CreateSilenceResponse
+	(*ListSilencesRequest)(nil),      // 58: driftmesh.drift.v1.ListSilencesRequest
+	(*ListSilencesResponse)(nil),     // 59: driftmesh.drift.v1.ListSilencesResponse
+	(*ExpireSilenceRequest)(nil),     // 60: driftmesh.drift.v1.ExpireSilenceRequest
+	(*ExpireSilenceResponse)(nil),    // 61: driftmesh.drift.v1.ExpireSilenceResponse
+	(*ExplainRequest)(nil),           // 62: driftmesh.drift.v1.ExplainRequest
+	(*ExplainResponse)(nil),          // 63: driftmesh.drift.v1.ExplainResponse
+	(*Slice)(nil),                    // 64: driftmesh.drift.v1.Slice
+	nil,                              // 65: driftmesh.drift.v1.Source.AttributesEntry
+	nil,                              // 66: driftmesh.drift.v1.Monitor.ParametersEntry
+	nil,                              // 67: driftmesh.drift.v1.Deviations.ChunksEntry
+	(*timestamppb.Timestamp)(nil),    // 68: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 69: google.protobuf.Duration
 }
 var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
-	66, // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
-	18, // 1: driftmesh.drift.v1.Profile.features:type_name -> driftmesh.drift.v1.FeatureProfile
-	10, // 2: driftmesh.drift.v1.Profile.schedule:type_name -> driftmesh.drift.v1.Schedule
-	0,  // 3: driftmesh.drift.v1.Profile.correction:type_name -> driftmesh.drift.v1.Correction
-	12, // 4: driftmesh.drift.v1.Profile.monitors:type_name -> driftmesh.drift.v1.Monitor
-	11, // 5: driftmesh.drift.v1.Profile.binning:type_name -> driftmesh.drift.v1.Binning
-	7,  // 6: driftmesh.drift.v1.Profile.outcome:type_name -> driftmesh.drift.v1.Outcome
-	6,  // 7: driftmesh.drift.v1.Profile.source:type_name -> driftmesh.drift.v1.Source
-	63, // 8: driftmesh.drift.v1.Source.attributes:type_name -> driftmesh.drift.v1.Source.AttributesEntry
-	8,  // 9: driftmesh.drift.v1.Outcome.reference:type_name -> driftmesh.drift.v1.Comparison
-	9,  // 10: driftmesh.drift.v1.Comparison.absolute:type_name -> driftmesh.drift.v1.Spread
-	9,  // 11: driftmesh.drift.v1.Comparison.squared:type_name -> driftmesh.drift.v1.Spread
-	67, // 12: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
-	64, // 13: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
-	14, // 14: driftmesh.drift.v1.Monitor.threshold:type_name -> driftmesh.drift.v1.Threshold
-	13, // 15: driftmesh.drift.v1.Monitor.persistence:type_name -> driftmesh.drift.v1.Persistence
-	1,  // 16: driftmesh.drift.v1.Monitor.severity:type_name -> driftmesh.drift.v1.Severity
-	15, // 17: driftmesh.drift.v1.Threshold.budget:type_name -> driftmesh.drift.v1.Budget
-	16, // 18: driftmesh.drift.v1.Threshold.deviations:type_name -> driftmesh.drift.v1.Deviations
-	65, // 19: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
-	2,  // 20: driftmesh.drift.v1.FeatureProfile.kind:type_name -> driftmesh.drift.v1.FeatureKind
-	19, // 21: driftmesh.drift.v1.FeatureProfile.baseline:type_name -> driftmesh.drift.v1.Baseline
-	5,  // 22: driftmesh.drift.v1.CreateProfileRequest.profile:type_name -> driftmesh.drift.v1.Profile
-	5,  // 23: driftmesh.drift.v1.CreateProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	5,  // 24: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	5,  // 25: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
-	5,  // 26: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	66, // 27: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
-	66, // 28: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
-	35, // 29: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	66, // 30: driftmesh.drift.v1.EvaluateRangeRequest.start_time:type_name -> google.protobuf.Timestamp
-	66, // 31: driftmesh.drift.v1.EvaluateRangeRequest.end_time:type_name -> google.protobuf.Timestamp
-	32, // 32: driftmesh.drift.v1.EvaluateRangeResponse.progress:type_name -> driftmesh.drift.v1.Progress
-	35, // 33: driftmesh.drift.v1.EvaluateRangeResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	35, // 34: driftmesh.drift.v1.RunNowResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	66, // 35: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
-	66, // 36: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
-	36, // 37: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
-	66, // 38: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
-	3,  // 39: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
-	37, // 40: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
-	37, // 41: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
-	38, // 42: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
-	35, // 43: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
-	66, // 44: driftmesh.drift.v1.QuerySeriesRequest.start_time:type_name -> google.protobuf.Timestamp
-	66, // 45: driftmesh.drift.v1.QuerySeriesRequest.end_time:type_name -> google.protobuf.Timestamp
-	43, // 46: driftmesh.drift.v1.QuerySeriesResponse.series:type_name -> driftmesh.drift.v1.Series
-	44, // 47: driftmesh.drift.v1.Series.points:type_name -> driftmesh.drift.v1.SeriesPoint
-	66, // 48: driftmesh.drift.v1.SeriesPoint.first_slot:type_name -> google.protobuf.Timestamp
-	66, // 49: driftmesh.drift.v1.SeriesPoint.last_slot:type_name -> google.protobuf.Timestamp
-	3,  // 50: driftmesh.drift.v1.SeriesPoint.verdict:type_name -> driftmesh.drift.v1.Verdict
-	66, // 51: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
-	66, // 52: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
-	66, // 53: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
-	66, // 54: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
-	66, // 55: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
-	66, // 56: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
-	1,  // 57: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
-	36, // 58: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
-	45, // 59: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
-	45, // 60: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
-	4,  // 61: driftmesh.drift.v1.Delivery.state:type_name -> driftmesh.drift.v1.DeliveryState
-	66, // 62: driftmesh.drift.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
-	66, // 63: driftmesh.drift.v1.Delivery.due_time:type_name -> google.protobuf.Timestamp
-	66, // 64: driftmesh.drift.v1.Delivery.settle_time:type_name -> google.protobuf.Timestamp
-	4,  // 65: driftmesh.drift.v1.ListDeliveriesRequest.state:type_name -> driftmesh.drift.v1.DeliveryState
-	50, // 66: driftmesh.drift.v1.ListDeliveriesResponse.deliveries:type_name -> driftmesh.drift.v1.Delivery
-	66, // 67: driftmesh.drift.v1.Silence.start_time:type_name -> google.protobuf.Timestamp
-	66, // 68: driftmesh.drift.v1.Silence.end_time:type_name -> google.protobuf.Timestamp
-	66, // 69: driftmesh.drift.v1.Silence.create_time:type_name -> google.protobuf.Timestamp
-	66, // 70: driftmesh.drift.v1.Silence.expire_time:type_name -> google.protobuf.Timestamp
-	53, // 71: driftmesh.drift.v1.CreateSilenceRequest.silence:type_name -> driftmesh.drift.v1.Silence
-	53, // 72: driftmesh.drift.v1.CreateSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
-	53, // 73: driftmesh.drift.v1.ListSilencesResponse.silences:type_name -> driftmesh.drift.v1.Silence
-	53, // 74: driftmesh.drift.v1.ExpireSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
-	66, // 75: driftmesh.drift.v1.ExplainRequest.start_time:type_name -> google.protobuf.Timestamp
-	66, // 76: driftmesh.drift.v1.ExplainRequest.end_time:type_name -> google.protobuf.Timestamp
-	66, // 77: driftmesh.drift.v1.ExplainResponse.start_time:type_name -> google.protobuf.Timestamp
-	66, // 78: driftmesh.drift.v1.ExplainResponse.end_time:type_name -> google.protobuf.Timestamp
-	37, // 79: driftmesh.drift.v1.ExplainResponse.cells:type_name -> driftmesh.drift.v1.BinScore
-	62, // 80: driftmesh.drift.v1.ExplainResponse.slices:type_name -> driftmesh.drift.v1.Slice
-	36, // 81: driftmesh.drift.v1.ExplainResponse.scores:type_name -> driftmesh.drift.v1.Score
-	17, // 82: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
-	20, // 83: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
-	22, // 84: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
-	24, // 85: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
-	26, // 86: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
-	28, // 87: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
-	30, // 88: driftmesh.drift.v1.DriftService.EvaluateRange:input_type -> driftmesh.drift.v1.EvaluateRangeRequest
-	33, // 89: driftmesh.drift.v1.DriftService.RunNow:input_type -> driftmesh.drift.v1.RunNowRequest
-	39, // 90: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
-	41, // 91: driftmesh.drift.v1.DriftService.QuerySeries:input_type -> driftmesh.drift.v1.QuerySeriesRequest
-	60, // 92: driftmesh.drift.v1.DriftService.Explain:input_type -> driftmesh.drift.v1.ExplainRequest
-	46, // 93: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
-	48, // 94: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
-	51, // 95: driftmesh.drift.v1.DriftService.ListDeliveries:input_type -> driftmesh.drift.v1.ListDeliveriesRequest
-	54, // 96: driftmesh.drift.v1.DriftService.CreateSilence:input_type -> driftmesh.drift.v1.CreateSilenceRequest
-	56, // 97: driftmesh.drift.v1.DriftService.ListSilences:input_type -> driftmesh.drift.v1.ListSilencesRequest
-	58, // 98: driftmesh.drift.v1.DriftService.ExpireSilence:input_type -> driftmesh.drift.v1.ExpireSilenceRequest
-	21, // 99: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
-	23, // 100: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
-	25, // 101: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
-	27, // 102: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
-	29, // 103: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
-	31, // 104: driftmesh.drift.v1.DriftService.EvaluateRange:output_type -> driftmesh.drift.v1.EvaluateRangeResponse
-	34, // 105: driftmesh.drift.v1.DriftService.RunNow:output_type -> driftmesh.drift.v1.RunNowResponse
-	40, // 106: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
-	42, // 107: driftmesh.drift.v1.DriftService.QuerySeries:output_type -> driftmesh.drift.v1.QuerySeriesResponse
-	61, // 108: driftmesh.drift.v1.DriftService.Explain:output_type -> driftmesh.drift.v1.ExplainResponse
-	47, // 109: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
-	49, // 110: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
-	52, // 111: driftmesh.drift.v1.DriftService.ListDeliveries:output_type -> driftmesh.drift.v1.ListDeliveriesResponse
-	55, // 112: driftmesh.drift.v1.DriftService.CreateSilence:output_type -> driftmesh.drift.v1.CreateSilenceResponse
-	57, // 113: driftmesh.drift.v1.DriftService.ListSilences:output_type -> driftmesh.drift.v1.ListSilencesResponse
-	59, // 114: driftmesh.drift.v1.DriftService.ExpireSilence:output_type -> driftmesh.drift.v1.ExpireSilenceResponse
-	99, // [99:115] is the sub-list for method output_type
-	83, // [83:99] is the sub-list for method input_type
-	83, // [83:83] is the sub-list for extension type_name
-	83, // [83:83] is the sub-list for extension extendee
-	0,  // [0:83] is the sub-list for field type_name
+	68,  // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
+	18,  // 1: driftmesh.drift.v1.Profile.features:type_name -> driftmesh.drift.v1.FeatureProfile
+	10,  // 2: driftmesh.drift.v1.Profile.schedule:type_name -> driftmesh.drift.v1.Schedule
+	0,   // 3: driftmesh.drift.v1.Profile.correction:type_name -> driftmesh.drift.v1.Correction
+	12,  // 4: driftmesh.drift.v1.Profile.monitors:type_name -> driftmesh.drift.v1.Monitor
+	11,  // 5: driftmesh.drift.v1.Profile.binning:type_name -> driftmesh.drift.v1.Binning
+	7,   // 6: driftmesh.drift.v1.Profile.outcome:type_name -> driftmesh.drift.v1.Outcome
+	6,   // 7: driftmesh.drift.v1.Profile.source:type_name -> driftmesh.drift.v1.Source
+	69,  // 8: driftmesh.drift.v1.Profile.reference_span:type_name -> google.protobuf.Duration
+	65,  // 9: driftmesh.drift.v1.Source.attributes:type_name -> driftmesh.drift.v1.Source.AttributesEntry
+	8,   // 10: driftmesh.drift.v1.Outcome.reference:type_name -> driftmesh.drift.v1.Comparison
+	9,   // 11: driftmesh.drift.v1.Comparison.absolute:type_name -> driftmesh.drift.v1.Spread
+	9,   // 12: driftmesh.drift.v1.Comparison.squared:type_name -> driftmesh.drift.v1.Spread
+	69,  // 13: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
+	66,  // 14: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
+	14,  // 15: driftmesh.drift.v1.Monitor.threshold:type_name -> driftmesh.drift.v1.Threshold
+	13,  // 16: driftmesh.drift.v1.Monitor.persistence:type_name -> driftmesh.drift.v1.Persistence
+	1,   // 17: driftmesh.drift.v1.Monitor.severity:type_name -> driftmesh.drift.v1.Severity
+	15,  // 18: driftmesh.drift.v1.Threshold.budget:type_name -> driftmesh.drift.v1.Budget
+	16,  // 19: driftmesh.drift.v1.Threshold.deviations:type_name -> driftmesh.drift.v1.Deviations
+	67,  // 20: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
+	2,   // 21: driftmesh.drift.v1.FeatureProfile.kind:type_name -> driftmesh.drift.v1.FeatureKind
+	19,  // 22: driftmesh.drift.v1.FeatureProfile.baseline:type_name -> driftmesh.drift.v1.Baseline
+	20,  // 23: driftmesh.drift.v1.Baseline.subgroups:type_name -> driftmesh.drift.v1.Subgroups
+	21,  // 24: driftmesh.drift.v1.Baseline.scouter_limits:type_name -> driftmesh.drift.v1.ScouterLimits
+	5,   // 25: driftmesh.drift.v1.CreateProfileRequest.profile:type_name -> driftmesh.drift.v1.Profile
+	5,   // 26: driftmesh.drift.v1.CreateProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	5,   // 27: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	5,   // 28: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
+	5,   // 29: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	68,  // 30: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
+	68,  // 31: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
+	37,  // 32: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	68,  // 33: driftmesh.drift.v1.EvaluateRangeRequest.start_time:type_name -> google.protobuf.Timestamp
+	68,  // 34: driftmesh.drift.v1.EvaluateRangeRequest.end_time:type_name -> google.protobuf.Timestamp
+	34,  // 35: driftmesh.drift.v1.EvaluateRangeResponse.progress:type_name -> driftmesh.drift.v1.Progress
+	37,  // 36: driftmesh.drift.v1.EvaluateRangeResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	37,  // 37: driftmesh.drift.v1.RunNowResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	68,  // 38: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
+	68,  // 39: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
+	38,  // 40: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
+	68,  // 41: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
+	3,   // 42: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
+	39,  // 43: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
+	39,  // 44: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
+	40,  // 45: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
+	37,  // 46: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
+	68,  // 47: driftmesh.drift.v1.QuerySeriesRequest.start_time:type_name -> google.protobuf.Timestamp
+	68,  // 48: driftmesh.drift.v1.QuerySeriesRequest.end_time:type_name -> google.protobuf.Timestamp
+	45,  // 49: driftmesh.drift.v1.QuerySeriesResponse.series:type_name -> driftmesh.drift.v1.Series
+	46,  // 50: driftmesh.drift.v1.Series.points:type_name -> driftmesh.drift.v1.SeriesPoint
+	68,  // 51: driftmesh.drift.v1.SeriesPoint.first_slot:type_name -> google.protobuf.Timestamp
+	68,  // 52: driftmesh.drift.v1.SeriesPoint.last_slot:type_name -> google.protobuf.Timestamp
+	3,   // 53: driftmesh.drift.v1.SeriesPoint.verdict:type_name -> driftmesh.drift.v1.Verdict
+	68,  // 54: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
+	68,  // 55: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
+	68,  // 56: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
+	68,  // 57: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
+	68,  // 58: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
+	68,  // 59: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
+	1,   // 60: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
+	38,  // 61: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
+	47,  // 62: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
+	47,  // 63: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
+	4,   // 64: driftmesh.drift.v1.Delivery.state:type_name -> driftmesh.drift.v1.DeliveryState
+	68,  // 65: driftmesh.drift.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
+	68,  // 66: driftmesh.drift.v1.Delivery.due_time:type_name -> google.protobuf.Timestamp
+	68,  // 67: driftmesh.drift.v1.Delivery.settle_time:type_name -> google.protobuf.Timestamp
+	4,   // 68: driftmesh.drift.v1.ListDeliveriesRequest.state:type_name -> driftmesh.drift.v1.DeliveryState
+	52,  // 69: driftmesh.drift.v1.ListDeliveriesResponse.deliveries:type_name -> driftmesh.drift.v1.Delivery
+	68,  // 70: driftmesh.drift.v1.Silence.start_time:type_name -> google.protobuf.Timestamp
+	68,  // 71: driftmesh.drift.v1.Silence.end_time:type_name -> google.protobuf.Timestamp
+	68,  // 72: driftmesh.drift.v1.Silence.create_time:type_name -> google.protobuf.Timestamp
+	68,  // 73: driftmesh.drift.v1.Silence.expire_time:type_name -> google.protobuf.Timestamp
+	55,  // 74: driftmesh.drift.v1.CreateSilenceRequest.silence:type_name -> driftmesh.drift.v1.Silence
+	55,  // 75: driftmesh.drift.v1.CreateSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
+	55,  // 76: driftmesh.drift.v1.ListSilencesResponse.silences:type_name -> driftmesh.drift.v1.Silence
+	55,  // 77: driftmesh.drift.v1.ExpireSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
+	68,  // 78: driftmesh.drift.v1.ExplainRequest.start_time:type_name -> google.protobuf.Timestamp
+	68,  // 79: driftmesh.drift.v1.ExplainRequest.end_time:type_name -> google.protobuf.Timestamp
+	68,  // 80: driftmesh.drift.v1.ExplainResponse.start_time:type_name -> google.protobuf.Timestamp
+	68,  // 81: driftmesh.drift.v1.ExplainResponse.end_time:type_name -> google.protobuf.Timestamp
+	39,  // 82: driftmesh.drift.v1.ExplainResponse.cells:type_name -> driftmesh.drift.v1.BinScore
+	64,  // 83: driftmesh.drift.v1.ExplainResponse.slices:type_name -> driftmesh.drift.v1.Slice
+	38,  // 84: driftmesh.drift.v1.ExplainResponse.scores:type_name -> driftmesh.drift.v1.Score
+	17,  // 85: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
+	22,  // 86: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
+	24,  // 87: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
+	26,  // 88: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
+	28,  // 89: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
+	30,  // 90: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
+	32,  // 91: driftmesh.drift.v1.DriftService.EvaluateRange:input_type -> driftmesh.drift.v1.EvaluateRangeRequest
+	35,  // 92: driftmesh.drift.v1.DriftService.RunNow:input_type -> driftmesh.drift.v1.RunNowRequest
+	41,  // 93: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
+	43,  // 94: driftmesh.drift.v1.DriftService.QuerySeries:input_type -> driftmesh.drift.v1.QuerySeriesRequest
+	62,  // 95: driftmesh.drift.v1.DriftService.Explain:input_type -> driftmesh.drift.v1.ExplainRequest
+	48,  // 96: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
+	50,  // 97: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
+	53,  // 98: driftmesh.drift.v1.DriftService.ListDeliveries:input_type -> driftmesh.drift.v1.ListDeliveriesRequest
+	56,  // 99: driftmesh.drift.v1.DriftService.CreateSilence:input_type -> driftmesh.drift.v1.CreateSilenceRequest
+	58,  // 100: driftmesh.drift.v1.DriftService.ListSilences:input_type -> driftmesh.drift.v1.ListSilencesRequest
+	60,  // 101: driftmesh.drift.v1.DriftService.ExpireSilence:input_type -> driftmesh.drift.v1.ExpireSilenceRequest
+	23,  // 102: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
+	25,  // 103: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
+	27,  // 104: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
+	29,  // 105: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
+	31,  // 106: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
+	33,  // 107: driftmesh.drift.v1.DriftService.EvaluateRange:output_type -> driftmesh.drift.v1.EvaluateRangeResponse
+	36,  // 108: driftmesh.drift.v1.DriftService.RunNow:output_type -> driftmesh.drift.v1.RunNowResponse
+	42,  // 109: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
+	44,  // 110: driftmesh.drift.v1.DriftService.QuerySeries:output_type -> driftmesh.drift.v1.QuerySeriesResponse
+	63,  // 111: driftmesh.drift.v1.DriftService.Explain:output_type -> driftmesh.drift.v1.ExplainResponse
+	49,  // 112: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
+	51,  // 113: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
+	54,  // 114: driftmesh.drift.v1.DriftService.ListDeliveries:output_type -> driftmesh.drift.v1.ListDeliveriesResponse
+	57,  // 115: driftmesh.drift.v1.DriftService.CreateSilence:output_type -> driftmesh.drift.v1.CreateSilenceResponse
+	59,  // 116: driftmesh.drift.v1.DriftService.ListSilences:output_type -> driftmesh.drift.v1.ListSilencesResponse
+	61,  // 117: driftmesh.drift.v1.DriftService.ExpireSilence:output_type -> driftmesh.drift.v1.ExpireSilenceResponse
+	102, // [102:118] is the sub-list for method output_type
+	86,  // [86:102] is the sub-list for method input_type
+	86,  // [86:86] is the sub-list for extension type_name
+	86,  // [86:86] is the sub-list for extension extendee
+	0,   // [0:86] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_drift_v1_drift_proto_init() }
@@ -5756,19 +5952,19 @@ func file_driftmesh_drift_v1_drift_proto_init() {
 		(*Threshold_Budget)(nil),
 		(*Threshold_Deviations)(nil),
 	}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[26].OneofWrappers = []any{
+	file_driftmesh_drift_v1_drift_proto_msgTypes[28].OneofWrappers = []any{
 		(*EvaluateRangeResponse_Progress)(nil),
 		(*EvaluateRangeResponse_Evaluation)(nil),
 	}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[31].OneofWrappers = []any{}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[39].OneofWrappers = []any{}
+	file_driftmesh_drift_v1_drift_proto_msgTypes[33].OneofWrappers = []any{}
+	file_driftmesh_drift_v1_drift_proto_msgTypes[41].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_drift_v1_drift_proto_rawDesc), len(file_driftmesh_drift_v1_drift_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   61,
+			NumMessages:   63,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
