@@ -249,6 +249,16 @@ func (driftDetectorsCmd) Run(con console) error {
 		}
 		row(w, d.Name, d.Help, strings.Join(parameters, " "))
 	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(con.out)
+	row(w, "CANNOT BE USED", "WHY")
+	for _, d := range detect.All {
+		if why := drift.Unusable(d); why != "" {
+			row(w, d.Name, why)
+		}
+	}
 	return w.Flush()
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/driftmesh/driftmesh/cmd/driftmesh/internal/chunk"
 	"github.com/driftmesh/driftmesh/cmd/driftmesh/internal/compare"
@@ -17,14 +18,15 @@ import (
 type referenceFlags struct {
 	tableFlags
 	timeFlags
-	Features   []string     `help:"Columns to compare; all when not given." placeholder:"COLUMN"`
-	Ignore     []string     `help:"Columns to leave out." placeholder:"COLUMN"`
-	Categories []string     `help:"Integer columns that are categories." placeholder:"COLUMN"`
-	Bins       int          `help:"Quantile bins of a number." default:"10"`
-	Rule       string       `help:"How numbers are binned." enum:"Quantile,Manual,SquareRoot,Sturges,Rice,Doane,Scott,TerrellScott,FreedmanDiaconis" default:"Quantile"`
-	Correction string       `help:"How the significance is kept over all features and monitors." enum:"benjamini_hochberg,holm,bonferroni,none" default:"benjamini_hochberg"`
-	Chunk      string       `help:"Cut rows into chunks: hour, day, week, month, quarter or year of --time, or a number of rows." placeholder:"CHUNK"`
-	Monitor    monitorFlags `embed:""`
+	Features   []string      `help:"Columns to compare; all when not given." placeholder:"COLUMN"`
+	Ignore     []string      `help:"Columns to leave out." placeholder:"COLUMN"`
+	Categories []string      `help:"Integer columns that are categories." placeholder:"COLUMN"`
+	Bins       int           `help:"Quantile bins of a number." default:"10"`
+	Rule       string        `help:"How numbers are binned." enum:"Quantile,Manual,SquareRoot,Sturges,Rice,Doane,Scott,TerrellScott,FreedmanDiaconis" default:"Quantile"`
+	Correction string        `help:"How the significance is kept over all features and monitors." enum:"benjamini_hochberg,holm,bonferroni,none" default:"benjamini_hochberg"`
+	Chunk      string        `help:"Cut rows into chunks: hour, day, week, month, quarter or year of --time, or a number of rows." placeholder:"CHUNK"`
+	Span       time.Duration `name:"reference-span" help:"How long the reference was gathered, such as 168h; detectors of rates (volume, freshness, c_chart) need it." default:"0"`
+	Monitor    monitorFlags  `embed:""`
 }
 
 // rule is how rows are cut.
@@ -52,6 +54,7 @@ func (f referenceFlags) make(ctx context.Context, con console, path string, in i
 	if opts.Binning.Rule = profile.Rule(f.Rule); opts.Binning.Rule == profile.Quantile || opts.Binning.Rule == profile.Manual {
 		opts.Binning.Bins = f.Bins
 	}
+	opts.ReferenceSpan = f.Span
 	opts.Categories, opts.Correction = f.Categories, profile.Correction(f.Correction)
 	if opts.Monitors, err = f.Monitor.monitors(); err != nil {
 		return m, err

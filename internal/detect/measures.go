@@ -59,6 +59,22 @@ const (
 // true.
 const OfPerformance = needConfusion | needScores | needErrors
 
+// Measured are the needs of detectors that look at more of the sample than its
+// counts and its outcomes.
+const Measured = needMoments | needDeviations | needPoints | needTime
+
+// OfMoments reports whether the detector is of the moments of values.
+func (d *Detector) OfMoments() bool { return d.Needs&needMoments != 0 }
+
+// OfDeviations reports whether it is of those of distances to the median.
+func (d *Detector) OfDeviations() bool { return d.Needs&needDeviations != 0 }
+
+// OfPoints reports whether it is a chart of points.
+func (d *Detector) OfPoints() bool { return d.Needs&needPoints != 0 }
+
+// OfTime reports whether it is of rates.
+func (d *Detector) OfTime() bool { return d.Needs&needTime != 0 }
+
 // OfScores reports whether the detector is of predicted scores.
 func (d *Detector) OfScores() bool { return d.Needs&needScores != 0 }
 

@@ -22,6 +22,30 @@ func rulesParam() Param {
 	return Param{Name: Rules, Help: "1 beyond 3 sigma, 2 Western Electric, 3 Nelson", Default: 1, Min: 1, Max: 3}
 }
 
+// Parameters of how the points of a chart are made, which whoever makes them goes
+// by.
+const (
+	// Minutes is how many minutes of event time make a point.
+	Minutes = "minutes"
+	// SampleSize is how many records make a point instead, in the order of their
+	// event time within a minute; 0: the minutes do.
+	SampleSize = "sample_size"
+	// Cell is the position of the cell whose rows are marked.
+	Cell = "cell"
+)
+
+func minutesParam() Param {
+	return Param{Name: Minutes, Help: "minutes of event time in a point", Default: 1, Min: 1, Max: 1e5}
+}
+
+func sampleSizeParam(records float64) Param {
+	return Param{Name: SampleSize, Help: "records in a point, by event time within a minute; 0: all of its minutes", Default: records, Max: 1e6}
+}
+
+func cellParam() Param {
+	return Param{Name: Cell, Help: "position of the marked cell", Default: 0, Max: 1e6}
+}
+
 func (p params) rules() []chart.Rule {
 	switch p[Rules] {
 	case 2:
@@ -45,7 +69,7 @@ func (p params) rules() []chart.Rule {
 // the spread within windows knows nothing of that.
 var xbarS = &Detector{
 	Name: "xbar_s", Help: "chart of means and standard deviations",
-	Needs: needPoints, Params: []Param{rulesParam(), baselineParam(25)},
+	Needs: needPoints, Params: []Param{rulesParam(), baselineParam(25), minutesParam(), sampleSizeParam(0)},
 	judge: func(in *Input, p params) Result {
 		var groups []chart.Subgroup
 		for _, w := range in.Reference.Points {
@@ -62,22 +86,24 @@ var xbarS = &Detector{
 }
 
 // iMR is the chart of windows' means as single values and of their moving
-// ranges: x̄ ± 2.66·MR̄ and up to 3.27·MR̄.
+// ranges: x̄ ± 2.66·MR̄ and up to 3.27·MR̄. A window of another size than those of
+// the reference is taken for one of theirs: see alike.
 var iMR = &Detector{
 	Name: "i_mr", Help: "chart of individual values and moving ranges",
-	Needs: needPoints, Params: []Param{rulesParam(), baselineParam(100)},
+	Needs: needPoints, Params: []Param{rulesParam(), baselineParam(100), minutesParam(), sampleSizeParam(0)},
 	judge: func(in *Input, p params) Result {
 		values := means(in.Reference.Points)
+		sized := alike(in.Reference.Points)
 		c, ok := chart.NewIndividuals(values)
 		last := math.NaN()
 		if n := len(values); n > 0 {
 			last = values[n-1]
 		}
 		return shewhart(in, ok && float64(len(values)) >= p[Baseline],
-			series{"value", func(w Point) float64 { return standard(c.Value, w.Mean) }, p.rules(), 1},
+			series{"value", func(w Point) float64 { return standard(c.Value, sized(w)) }, p.rules(), 1},
 			series{"range", func(w Point) float64 {
-				step := math.Abs(w.Mean/2-last/2) * 2
-				last = w.Mean
+				step := math.Abs(sized(w)/2-last/2) * 2
+				last = sized(w)
 				return standard(c.Range, step)
 			}, chart.Shewhart(), 1})
 	},
@@ -87,7 +113,7 @@ var iMR = &Detector{
 // than five are expected, because three sigmas there alarm on up to 1.84 %.
 var pChart = &Detector{
 	Name: "p_chart", Help: "chart of the share of marked rows",
-	Needs: needPoints, Params: []Param{rulesParam(), baselineParam(25)},
+	Needs: needPoints, Params: []Param{rulesParam(), baselineParam(25), minutesParam(), cellParam()},
 	judge: func(in *Input, p params) Result {
 		var counted []chart.Counted
 		for _, w := range in.Reference.Points {
@@ -107,7 +133,7 @@ var pChart = &Detector{
 // five are expected.
 var cChart = &Detector{
 	Name: "c_chart", Help: "chart of a count of events",
-	Needs: needPoints, Params: []Param{rulesParam(), baselineParam(25)},
+	Needs: needPoints, Params: []Param{rulesParam(), baselineParam(25), minutesParam(), cellParam()},
 	judge: func(in *Input, p params) Result {
 		var sum, n float64
 		for _, w := range in.Reference.Points {

@@ -3,6 +3,7 @@ package profile_test
 import (
 	"errors"
 	"math"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -25,7 +26,7 @@ func TestWholeFloatsAreCategories(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := fromFloats.Features[0]
-	if f.Type != profile.Int || !slices.Equal(f.Bins, fromInts.Features[0].Bins) || f.Baseline != fromInts.Features[0].Baseline {
+	if f.Type != profile.Int || !slices.Equal(f.Bins, fromInts.Features[0].Bins) || !reflect.DeepEqual(f.Baseline, fromInts.Features[0].Baseline) {
 		t.Errorf("floats give %+v, ints %+v", f, fromInts.Features[0])
 	}
 	for _, c := range []profile.Column{floats, ints} {

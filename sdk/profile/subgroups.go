@@ -45,7 +45,7 @@ func meanAndSD[F float32 | float64](x []F) (mean, sd F) {
 		sum += v
 		d := v - m // Welford's
 		m += d / F(i+1)
-		squares += F(F(v-m) * d)
+		squares += F((v - m) * d) //nolint:unconvert // the product must not be fused into the sum
 	}
 	return sum / F(len(x)), F(math.Sqrt(float64(squares / F(len(x)-1))))
 }

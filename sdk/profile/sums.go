@@ -9,9 +9,6 @@ import (
 
 const (
 	sumDigitBits = 32
-	// leastExponent is that of the least float64: sums are integers in units of
-	// 2^−1074, and those of squares in units of the square of that.
-	leastExponent = 1074
 	// sumDigits are enough for the sum of 2^63 of the greatest float64s.
 	sumDigits = (2046 + 53 + 64 + sumDigitBits - 1) / sumDigitBits
 	// carryAfter is how many digits below 2^32 an int64 holds.

@@ -7,3 +7,6 @@ import (
 
 // Detectors lists the detectors that a monitor can have.
 func Detectors() []*detect.Detector { return score.Detectors() }
+
+// Unusable says why no monitor can have a detector; "" when one can.
+func Unusable(d *detect.Detector) string { return score.Unusable(d) }

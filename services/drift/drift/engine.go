@@ -175,9 +175,15 @@ func (e *engine) judge(ctx context.Context, p *known, first, last int64) (*store
 
 // sample is what the cells of a range say, and of how many records.
 func (e *engine) sample(ctx context.Context, p *known, r store.Range) (sample score.Sample, records uint64, err error) {
-	if sample.Counts, records, err = e.cells.Sum(ctx, r, len(p.Features)); err != nil {
+	sum, err := e.cells.Sum(ctx, r, len(p.Features), p.wants)
+	if err == nil && !sum.Measured {
+		sum, err = e.measure(ctx, p, r)
+	}
+	if err != nil {
 		return sample, 0, err
 	}
+	sample.Counts, sample.Measures = sum.Counts, sum.Measures
+	sample.Timing = &score.Timing{Start: timeOf(r.Start), End: timeOf(r.End), Last: sum.Last, Known: sum.Measured && p.wants != nil}
 	for i := range p.Features {
 		if sample.Counts[i] == nil {
 			sample.Counts[i] = make([]uint64, p.Features[i].Cells())
@@ -186,7 +192,27 @@ func (e *engine) sample(ctx context.Context, p *known, r store.Range) (sample sc
 	if p.Outcome != nil {
 		sample.Outcomes, err = e.cells.Outcomes(ctx, r)
 	}
-	return sample, records, err
+	return sample, sum.Records, err
+}
+
+// measure recomputes the windows of a range that were counted before what the
+// profile's monitors look at was measured, and adds up again. Those whose records
+// are gone stay unknown.
+func (e *engine) measure(ctx context.Context, p *known, r store.Range) (*store.Summed, error) {
+	minutes, err := e.cells.Unmeasured(ctx, r, p.wants)
+	if err != nil {
+		return nil, err
+	}
+	parts, err := e.cells.Parts(ctx, p.statements, minutes)
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range parts {
+		if err := e.cells.Recompute(ctx, p.statements, part); err != nil {
+			return nil, err
+		}
+	}
+	return e.cells.Sum(ctx, r, len(p.Features), p.wants)
 }
 
 // conclude brings the alerts up to date with an evaluation.

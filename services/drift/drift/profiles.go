@@ -7,6 +7,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/profiles"
 	"github.com/driftmesh/driftmesh/services/drift/internal/cron"
+	"github.com/driftmesh/driftmesh/services/drift/internal/score"
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
 	"github.com/driftmesh/driftmesh/services/drift/internal/window"
 )
@@ -20,6 +21,7 @@ type known struct {
 // derived follows from a profile.
 type derived struct {
 	statements *window.Statements
+	wants      []score.Want
 	schedule   cron.Schedule
 	perDay     float64 // evaluations
 }
@@ -32,7 +34,12 @@ func derive(r *store.Registered) (*derived, error) {
 	if err != nil {
 		return nil, fmt.Errorf("profile %s: %w", r.UID, err)
 	}
-	d := &derived{statements: window.New(r.Tenant, r.UID, r.Profile, nil), schedule: schedule, perDay: schedule.PerDay()}
+	wants := score.Wants(r.Profile)
+	extras := make([]window.Extra, len(wants))
+	for i, w := range wants {
+		extras[i] = window.Extra{Deviations: w.Deviations, Sample: w.Sample}
+	}
+	d := &derived{statements: window.New(r.Tenant, r.UID, r.Profile, extras), wants: wants, schedule: schedule, perDay: schedule.PerDay()}
 	if r.Schedule.OnClose {
 		d.perDay += minutesPerDay
 	}

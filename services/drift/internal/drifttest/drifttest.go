@@ -2,6 +2,7 @@
 package drifttest
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"math"
@@ -26,6 +27,8 @@ type Record struct {
 	Numbers    []float64
 	Missing    []bool   // of Numbers; nil is none
 	Categories []string // "" is missing
+	// Nano is when in its minute, in nanoseconds; 0 is its place among the records.
+	Nano int64
 }
 
 // Tables gives a fresh database with the tables of ingest-worker, trace-store and
@@ -76,7 +79,7 @@ func insert(ctx context.Context, db *clickhouse.DB, table, tenant string, profil
 		r := &records[i]
 		tenants.Append(tenant)
 		profiles.Append(profile)
-		at.Append(time.Unix(r.Minute*60, int64(i)))
+		at.Append(time.Unix(r.Minute*60, cmp.Or(r.Nano, int64(i))))
 		received.Append(time.Unix(r.Minute*60+1, 0))
 		ids.Append(r.ID)
 		trace, span := [16]byte{}, [8]byte{}

@@ -6,6 +6,7 @@ package score
 
 import (
 	"math"
+	"slices"
 
 	"github.com/driftmesh/driftmesh/internal/alarm"
 	"github.com/driftmesh/driftmesh/internal/detect"
@@ -61,6 +62,26 @@ type Score struct {
 	// Contributions says what each bin adds to Value, in the order of Counts; it
 	// may end before the special ones.
 	Contributions []float64
+
+	charted bool
+}
+
+// chart adds what only charts have: the patterns that were found, and how often
+// there are any. That is known of those with a run length.
+func (s *Score) chart(m *profile.Monitor, d *detect.Detector, r *detect.Result) {
+	s.charted = true
+	if run := parameter(m, d, detect.RunLength); run > 0 {
+		s.Rate = 1 / run
+	}
+	last := 0
+	for _, signal := range r.Signals {
+		last = max(last, signal.Index)
+	}
+	for _, signal := range r.Signals {
+		if name := "pattern " + signal.Rule; signal.Index == last && r.Judged > r.Threshold && !slices.Contains(s.Caveats, name) {
+			s.Caveats = append(s.Caveats, name)
+		}
+	}
 }
 
 // Sample is what was counted.
@@ -70,6 +91,10 @@ type Sample struct {
 	Counts [][]uint64
 	// Outcomes is nil when the profile has no outcome.
 	Outcomes *Outcomes
+	// Measures has an element for each feature, or is nil when no monitor looks at
+	// more than counts; Timing likewise.
+	Measures []Measures
+	Timing   *Timing
 }
 
 // Evaluate judges a sample of the features of p. perDay is how many evaluations
@@ -86,6 +111,7 @@ func Evaluate(p *profile.Profile, sample Sample, perDay float64) ([]Score, error
 			return nil, fault.Internal.New("feature %q has %d bins, its counts %d", f.Name, f.Cells(), len(counts[i]))
 		}
 		inputs[i] = inputOf(p, f, counts[i])
+		measure(&inputs[i], p, f, &sample, i)
 	}
 	if o := p.Outcome; o != nil {
 		target := &inputs[p.Feature(o.Target)]
@@ -109,12 +135,22 @@ func Evaluate(p *profile.Profile, sample Sample, perDay float64) ([]Score, error
 			}
 			t := test{score: len(scores), detector: d, monitor: m, input: inputs[i], alpha: alpha}
 			t.input.Seed = seedOf(p, m, f)
+			if charted(d) {
+				lay(&t.input, m, d, p, i, &sample)
+			}
+			known := measured(d, &sample, i)
 			r := tests.ask(p.Correction, &t)
-			if r.Caveats&detect.Unsuited != 0 && len(m.Features) == 0 {
+			if r.Caveats&detect.Unsuited != 0 && len(m.Features) == 0 && (known || lacks(f, d) != "") {
 				continue
 			}
 			s := scoreOf(m, f, &r, counts[i])
 			s.Feature = i
+			if !known {
+				s.Caveats = append(s.Caveats, unmeasured)
+			}
+			if charted(d) {
+				s.chart(m, d, &r)
+			}
 			if s.decide(m, f, &r, alpha); s.Verdict == OK && d.HasP && !math.IsNaN(alpha) && !math.IsNaN(s.P) {
 				tests.members = append(tests.members, t)
 			}
@@ -124,6 +160,10 @@ func Evaluate(p *profile.Profile, sample Sample, perDay float64) ([]Score, error
 	tests.settle(p.Correction, scores)
 	return scores, nil
 }
+
+// unmeasured is the caveat of a sample that was counted, at least in part, before
+// what the detector looks at was measured, and whose records are gone.
+const unmeasured = "unmeasured"
 
 func scoreOf(m *profile.Monitor, f *profile.Feature, r *detect.Result, counts []uint64) Score {
 	nan := math.NaN()
@@ -163,8 +203,10 @@ func (s *Score) decide(m *profile.Monitor, f *profile.Feature, r *detect.Result,
 		drift = s.Value < s.Lower || s.Value > s.Threshold
 	default:
 		if !r.HasP && r.HasThreshold { // a detector that has a threshold but no p-value
-			s.Threshold, s.Rate = r.Threshold, alpha
-			drift = r.Alarm && alpha > 0
+			s.Threshold = r.Threshold
+			if drift = r.Alarm && alpha > 0; !s.charted {
+				s.Rate = alpha
+			}
 		}
 	}
 	switch {

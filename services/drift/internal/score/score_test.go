@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -345,7 +346,7 @@ func everything(t *testing.T, o *profile.Outcome, threshold profile.Threshold) *
 		{Name: "constant", Type: profile.Int, Numbers: make([]float64, 100)},
 		{Name: "c", Type: profile.String, Texts: slices.Repeat([]string{"a", "b"}, 50)},
 		{Name: "one", Type: profile.Bool, Texts: slices.Repeat([]string{"true"}, 100)},
-	}, profile.Options{Space: "s", Name: "n", Outcome: o})
+	}, profile.Options{Space: "s", Name: "n", Outcome: o, ReferenceSpan: time.Hour})
 	require.NoError(t, err)
 	var monitors []profile.Monitor
 	for _, d := range score.Detectors() {

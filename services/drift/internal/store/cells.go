@@ -46,28 +46,6 @@ func (r Range) args() []any {
 	}
 }
 
-// Sum adds up the cells of a range: the counts of each feature over all its
-// bins, nil for features without any window, and the number of records.
-func (c *Cells) Sum(ctx context.Context, r Range, features int) (counts [][]uint64, records uint64, err error) {
-	rows, err := c.db.Query(ctx, `SELECT Feature, sumForEach(Counts), sum(Records)`+inRange+`GROUP BY Feature ORDER BY Feature`, r.args()...)
-	if err != nil {
-		return nil, 0, fmt.Errorf("sum cells: %w", err)
-	}
-	defer rows.Close()
-	counts = make([][]uint64, features)
-	for rows.Next() {
-		var feature uint16
-		var sums []uint64
-		if err := rows.Scan(&feature, &sums, &records); err != nil {
-			return nil, 0, fmt.Errorf("read cells: %w", err)
-		}
-		if int(feature) < features {
-			counts[feature] = sums
-		}
-	}
-	return counts, records, rows.Err()
-}
-
 // place is where an exemplar key stands.
 type place struct {
 	feature uint16
