@@ -42,6 +42,25 @@ func Fisher(t Table) (p, mid float64) {
 	return clamp(equal + below), clamp(equal/2 + below)
 }
 
+// Hypergeometric is the chance of at least k hits among draws without replacement
+// from total, of which hits are hits.
+func Hypergeometric(k, draws, hits, total uint64) float64 {
+	h := hypergeometric{total: total, hits: hits, draws: draws}
+	low, high := h.support()
+	if k <= low {
+		return 1
+	}
+	sum, mode := 0.0, h.mode()
+	for ; k <= high; k++ {
+		v := math.Exp(h.log(k))
+		sum += v
+		if k > mode && v <= sum*1e-18 {
+			break
+		}
+	}
+	return clamp(sum)
+}
+
 // edge is the first of low..high for which above no longer holds, high+1 if it
 // always does; above must hold first and then not.
 func edge(low, high uint64, above func(uint64) bool) uint64 {

@@ -220,3 +220,20 @@ func BenchmarkTails(b *testing.B) {
 		})
 	}
 }
+
+// By counting: sums of binomial coefficients.
+func TestHypergeometric(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		k, draws, hits, total uint64
+		want                  float64
+	}{
+		{0, 10, 5, 20, 1}, {6, 10, 5, 20, 0}, {4, 5, 7, 20, 476.0 / 15504}, {5, 5, 5, 20, 1.0 / 15504}, {1, 1, 3, 4, 0.75},
+	} {
+		require.InDelta(t, c.want, stat.Hypergeometric(c.k, c.draws, c.hits, c.total), 1e-9, "%+v", c)
+	}
+	// Both tails make up all, however large.
+	upper := stat.Hypergeometric(3100, 10000, 300000, 1000000)
+	others := stat.Hypergeometric(10000-3099, 10000, 700000, 1000000)
+	require.InDelta(t, 1, upper+others, 1e-9)
+}

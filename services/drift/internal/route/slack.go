@@ -81,9 +81,13 @@ func headline(e *alert.Event) string {
 	if mark == "" {
 		mark = "⚠️ "
 	}
-	text := e.Title + ": drift " + string(e.Change)
+	what := "drift"
+	if e.Finding != "" {
+		what = e.Finding + ","
+	}
+	text := e.Title + ": " + what + " " + string(e.Change)
 	if e.Severity != "" && !e.Closes() {
-		text = e.Title + ": " + string(e.Severity) + " drift " + string(e.Change)
+		text = e.Title + ": " + string(e.Severity) + " " + what + " " + string(e.Change)
 	}
 	if e.Finding != "" {
 		text = e.Title + ": " + e.Finding + ", " + string(e.Change)

@@ -106,6 +106,14 @@ func known(v float64) *float64 {
 	return &v
 }
 
+// Label is the cell of a feature in words: a bin's interval or category, or a state.
+func Label(f *profile.Feature, cell int) string {
+	if cell >= len(f.Bins) {
+		return profile.Special(cell - len(f.Bins)).String()
+	}
+	return label(f, cell)
+}
+
 func label(f *profile.Feature, i int) string {
 	if f.Kind == profile.Category {
 		return f.Bins[i].Category

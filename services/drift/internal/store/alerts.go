@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"time"
 
@@ -50,6 +51,18 @@ func (s *State) ListAlerts(ctx context.Context, tenant, profile string, openOnly
 	// UUIDv7 ids sort by the time they were made.
 	return sqlstate.All(ctx, s.db, scanAlert, selectAlerts+` WHERE tenant = ? AND (? = '' OR profile = ?) AND resolved <= ?
 		AND (? = '' OR id < ?) ORDER BY id DESC LIMIT ?`, tenant, profile, profile, latest, after, after, limit)
+}
+
+// Alert gives one alert of a tenant; fault.NotFound when there is none.
+func (s *State) Alert(ctx context.Context, tenant, id string) (*alert.Alert, error) {
+	found, err := sqlstate.All(ctx, s.db, scanAlert, selectAlerts+` WHERE tenant = ? AND id = ?`, tenant, id)
+	if err != nil {
+		return nil, fmt.Errorf("look up alert: %w", err)
+	}
+	if len(found) == 0 {
+		return nil, fault.NotFound.New("there is no alert %.100q", id).WithReason("ALERT_NOT_FOUND")
+	}
+	return found[0], nil
 }
 
 // Outbox gives the oldest events that were not published.
