@@ -40,6 +40,9 @@ func GammaQuantile(p, shape float64) float64 {
 	case p >= 1 || shape <= 0:
 		return 0
 	}
+	if p > 0.5 {
+		return mathext.GammaIncRegInv(shape, 1-p)
+	}
 	return mathext.GammaIncRegCompInv(shape, p)
 }
 

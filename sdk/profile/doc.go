@@ -1,7 +1,6 @@
 // Package profile makes a drift profile from reference data: it chooses bins,
-// counts the reference in them, and defines the arithmetic (population
-// stability index, thresholds, bin assignment) by which later data are compared
-// with it. It is pure: no clock, no network, no files but what it is given to
+// counts the reference in them, and says into which of them later values fall, and
+// by what monitors they are compared. It is pure: no clock, no network, no files but what it is given to
 // read and to spill to, and only the standard library. Everything in it gives the same digits
 // for the same multiset of values, whatever their order.
 //
@@ -32,8 +31,7 @@
 // [Missing], [NaN], [PosInf], [NegInf], [Other]. They count what a regular bin
 // cannot hold: no value, not-a-number, the infinities, and a category unknown
 // to the reference. Every array of counts in the system has len(Bins)+5
-// elements in this order; see [Feature.Cells]. The index is computed over the
-// regular bins alone.
+// elements in this order; see [Feature.Cells].
 //
 // # Monitors
 //

@@ -7,7 +7,8 @@ import (
 	"github.com/driftmesh/driftmesh/sdk/profile"
 )
 
-// Make a profile from a CSV file and compare later values with it.
+// Make a profile from a CSV file and count later values by its bins, which the
+// monitors of a mesh compare with those of the reference.
 func Example() {
 	reference := "age,color\n"
 	for i := range 100 {
@@ -28,12 +29,13 @@ func Example() {
 	for i := range 200 {
 		counts[age.NumberCell(float64(30+i%50))]++
 	}
-	index, _, sample, err := profile.PSI(age.Proportions(), counts[:len(age.Bins)])
-	if err != nil {
-		fmt.Println(err)
-		return
+	for i, b := range age.Bins {
+		fmt.Printf("up to %v: %.2f, then %.2f\n", b.Upper, b.Proportion, profile.Share(counts[i], 200))
 	}
-	threshold := profile.IndexThreshold(0.05, age.Baseline.Rows, sample, len(age.Bins))
-	fmt.Printf("index %.4f, threshold %.4f, drift %t\n", index, threshold, index > threshold)
-	// Output: index 4.4219, threshold 0.1423, drift true
+	// Output:
+	// up to 29.8: 0.20, then 0.00
+	// up to 39.6: 0.20, then 0.20
+	// up to 49.4: 0.20, then 0.20
+	// up to 59.2: 0.20, then 0.20
+	// up to +Inf: 0.20, then 0.40
 }

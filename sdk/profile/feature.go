@@ -165,3 +165,11 @@ func (f *Feature) Proportions() []float64 {
 	}
 	return shares
 }
+
+// Share returns count/total, and 0 of nothing.
+func Share(count, total uint64) float64 {
+	if total == 0 {
+		return 0
+	}
+	return float64(count) / float64(total)
+}

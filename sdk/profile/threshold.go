@@ -1,9 +1,6 @@
 package profile
 
-import (
-	"math"
-	"strconv"
-)
+import "strconv"
 
 // Limit names a kind of [Threshold].
 type Limit string
@@ -107,36 +104,3 @@ func (t Threshold) checkChunks() *Error {
 }
 
 func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
-
-// scale is what the index of two samples is chi-square distributed over when
-// both are from one population (Yurdakul 2018): 1/N + 1/M. A reference of which
-// only proportions are known, 0, is taken as exact.
-func scale(reference, sample uint64) float64 {
-	s := 1 / float64(sample)
-	if reference > 0 {
-		s += 1 / float64(reference)
-	}
-	return s
-}
-
-// IndexThreshold returns the index that two samples from one population exceed
-// with probability alpha: the χ² quantile with bins-1 degrees of freedom times
-// 1/N + 1/M. It is +Inf for an empty sample and for alpha 0, and 0 for a single
-// bin.
-func IndexThreshold(alpha float64, reference, sample uint64, bins int) float64 {
-	if sample == 0 || alpha <= 0 {
-		return math.Inf(1)
-	}
-	return chiSquareUpper(alpha, max(bins-1, 0)) * scale(reference, sample)
-}
-
-// IndexSignificance returns the probability of an index of at least this when
-// both samples are from one population: the inverse of [IndexThreshold]. It is 1
-// for an empty sample and for a single bin.
-func IndexSignificance(index float64, reference, sample uint64, bins int) float64 {
-	if sample == 0 || bins < 2 || !(index > 0) {
-		return 1
-	}
-	_, q, _ := gammaTails(float64(bins-1)/2, index/scale(reference, sample)/2)
-	return min(max(q, 0), 1)
-}

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"bytes"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -61,9 +62,10 @@ func index(t *testing.T, d *Data, p *profile.Profile, from *deck, n int) map[str
 	}
 	out := map[string]float64{}
 	for i, f := range p.Features {
-		psi, _, _, err := profile.PSI(f.Proportions(), counts[i][:len(f.Bins)])
-		require.NoError(t, err)
-		out[f.Name] = psi
+		for k, expected := range f.Proportions() { // as the detector psi_scouter has it
+			p, q := expected+1e-10, profile.Share(counts[i][k], uint64(n))+1e-10 //nolint:gosec // positive
+			out[f.Name] += (p - q) * math.Log(p/q)
+		}
 	}
 	return out
 }
