@@ -17,8 +17,9 @@ import (
 	"github.com/driftmesh/driftmesh/sdk/profile"
 )
 
-// spanFlags make a profile whose observations are spans.
+// spanFlags make a profile whose observations are no records of features.
 type spanFlags struct {
+	Observe       string            `help:"Make observations of other records than those of features: of metrics, whose names are the columns of the reference, or of contexts, whose members are, such as usage.total." enum:",metrics,contexts" default:""`
 	SpansOf       string            `help:"Make observations of the spans of this service, instead of having them sent. Features are duration_ms, error, status, span_name, span_kind, an attribute of the span by its key, or one of its resource after resource. (see --features)." placeholder:"SERVICE"`
 	Operation     string            `help:"Only of spans with this name." placeholder:"NAME"`
 	SpanKind      string            `help:"Only of spans of this kind." enum:",internal,server,client,producer,consumer" default:""`
@@ -28,7 +29,10 @@ type spanFlags struct {
 }
 
 func (f spanFlags) source() *profile.Source {
-	if f.SpansOf == "" {
+	switch {
+	case f.Observe != "":
+		return &profile.Source{Of: profile.SourceKind(f.Observe)}
+	case f.SpansOf == "":
 		return nil
 	}
 	return &profile.Source{Service: f.SpansOf, Operation: f.Operation, Kind: f.SpanKind, Attributes: f.SpanAttribute}
@@ -37,6 +41,8 @@ func (f spanFlags) source() *profile.Source {
 // check says which flags do not go together.
 func (f spanFlags) check(reference string, features []string) error {
 	switch {
+	case f.Observe != "" && f.SpansOf != "":
+		return errors.New("--observe and --spans-of: observations are made of one of them")
 	case reference == "" && f.SpansOf == "":
 		return errors.New("a profile needs a reference: --reference FILE, or stored spans, --spans-of SERVICE")
 	case reference == "" && len(features) == 0:

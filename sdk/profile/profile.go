@@ -66,6 +66,11 @@ func (p *Profile) FillDefaults() {
 	if len(p.Monitors) == 0 {
 		p.Monitors = []Monitor{DefaultMonitor()}
 	}
+	if s := p.Source; s != nil && s.Of == "" {
+		named := *s
+		named.Of = Spans
+		p.Source = &named
+	}
 	for i, m := range p.Monitors {
 		p.Monitors[i] = m.withDefaults()
 	}

@@ -6,8 +6,26 @@ import (
 	"strconv"
 )
 
-// Source says that observations are made of stored spans, not sent as records:
-// one of every span that it describes. A feature takes its value by its name:
+// SourceKind is what observations are made of.
+type SourceKind string
+
+// The kinds of sources.
+const (
+	// Spans that are stored: see [Source].
+	Spans SourceKind = "spans"
+	// MetricRecords: each record of metrics, whose names are the features. Those
+	// that a record has not are missing.
+	MetricRecords SourceKind = "metrics"
+	// ContextRecords: each record with a context. A feature is a member of the JSON
+	// object, or of an object in it by a path such as "usage.total". What is not
+	// there, null, or an array or object is missing; a text where a number is
+	// expected is NaN. Texts are cut at [MaxCategory] bytes.
+	ContextRecords SourceKind = "contexts"
+)
+
+// Source says that observations are made of something else than records of
+// features. Of spans, it is one of every span that it describes, and a feature
+// takes its value by its name:
 //
 //	duration_ms                number    how long the span took, in milliseconds
 //	error                      bool      whether its status is an error
@@ -19,8 +37,11 @@ import (
 // An attribute that a span has not is missing; a text where a number is expected
 // is NaN.
 type Source struct {
-	// Service is the service.name of the spans' resource; required.
-	Service string `json:"service"`
+	// Of is what observations are made of; empty means [Spans].
+	Of SourceKind `json:"of,omitempty"`
+	// Service is the service.name of the spans' resource; required of spans, as the
+	// fields below are of them alone.
+	Service string `json:"service,omitempty"`
 	// Operation is the name of the spans; empty for all.
 	Operation string `json:"operation,omitempty"`
 	// Kind is the kind of the spans: internal, server, client, producer or
@@ -58,6 +79,13 @@ func (p *Profile) checkSource() (problems []error) {
 	fail := func(column, detail string) {
 		problems = append(problems, &Error{Column: column, Rule: "SOURCE", Detail: detail})
 	}
+	switch s.Of {
+	case Spans:
+	case MetricRecords, ContextRecords:
+		return p.checkRecordSource()
+	default:
+		fail("", "the source is of "+strconv.Quote(string(s.Of))+", not of spans, metrics or contexts")
+	}
 	if s.Service == "" {
 		fail("", "the source names no service")
 	}
@@ -81,6 +109,19 @@ func (p *Profile) checkSource() (problems []error) {
 			if f.Kind != Category {
 				fail(f.Name, "it is a category of spans")
 			}
+		}
+	}
+	return problems
+}
+
+func (p *Profile) checkRecordSource() (problems []error) {
+	s := p.Source
+	if s.Service != "" || s.Operation != "" || s.Kind != "" || len(s.Attributes) > 0 {
+		problems = append(problems, &Error{Rule: "SOURCE", Detail: "a source of " + string(s.Of) + " has a service, an operation, a kind or attributes, which spans have"})
+	}
+	for i := range p.Features {
+		if f := &p.Features[i]; s.Of == MetricRecords && f.Kind != Numeric {
+			problems = append(problems, &Error{Column: f.Name, Rule: "SOURCE", Detail: "a metric is a number"})
 		}
 	}
 	return problems

@@ -25,6 +25,12 @@ var (
 		profile.Bonferroni:        driftv1.Correction_CORRECTION_BONFERRONI,
 		profile.Uncorrected:       driftv1.Correction_CORRECTION_NONE,
 	}
+	sourceKinds = map[profile.SourceKind]driftv1.SourceKind{
+		"":                     driftv1.SourceKind_SOURCE_KIND_UNSPECIFIED,
+		profile.Spans:          driftv1.SourceKind_SOURCE_KIND_SPANS,
+		profile.MetricRecords:  driftv1.SourceKind_SOURCE_KIND_METRICS,
+		profile.ContextRecords: driftv1.SourceKind_SOURCE_KIND_CONTEXTS,
+	}
 	severities = map[profile.Severity]driftv1.Severity{
 		"":               driftv1.Severity_SEVERITY_UNSPECIFIED,
 		profile.Info:     driftv1.Severity_SEVERITY_INFO,
@@ -80,7 +86,7 @@ func Outline(p *profile.Profile) *driftv1.Profile {
 	}
 	m.Outcome = outcomeMessage(p.Outcome)
 	if s := p.Source; s != nil {
-		m.Source = &driftv1.Source{Service: s.Service, Operation: s.Operation, Kind: s.Kind, Attributes: maps.Clone(s.Attributes)}
+		m.Source = &driftv1.Source{Of: sourceKinds[s.Of], Service: s.Service, Operation: s.Operation, Kind: s.Kind, Attributes: maps.Clone(s.Attributes)}
 	}
 	return m
 }
@@ -169,7 +175,7 @@ func Profile(m *driftv1.Profile) (*profile.Profile, error) {
 	}
 	p.Outcome = outcomeOf(m.GetOutcome())
 	if s := m.GetSource(); s != nil {
-		p.Source = &profile.Source{Service: s.GetService(), Operation: s.GetOperation(), Kind: s.GetKind()}
+		p.Source = &profile.Source{Of: wordOf(sourceKinds, s.GetOf()), Service: s.GetService(), Operation: s.GetOperation(), Kind: s.GetKind()}
 		if len(s.GetAttributes()) > 0 {
 			p.Source.Attributes = maps.Clone(s.GetAttributes())
 		}

@@ -52,7 +52,9 @@ func TestProfilesComeBackAsTheyWent(t *testing.T) {
 	}}
 	require.Equal(t, p, through(t, p))
 	p.Outcome = nil
-	p.Source = &profile.Source{Service: "checkout", Operation: "POST /pay", Kind: "server", Attributes: map[string]string{"region": "eu"}}
+	p.Source = &profile.Source{Of: profile.ContextRecords}
+	require.Equal(t, p, through(t, p))
+	p.Source = &profile.Source{Of: profile.Spans, Service: "checkout", Operation: "POST /pay", Kind: "server", Attributes: map[string]string{"region": "eu"}}
 	require.Equal(t, p, through(t, p))
 	p.Source = nil
 

@@ -52,5 +52,13 @@ func profileOf(uid uuid.UUID, p *driftv1.Profile) (*normalize.Profile, error) {
 		default: // NewProfile refuses it
 		}
 	}
-	return normalize.NewProfile(uid, features)
+	of := normalize.Features
+	switch p.GetSource().GetOf() {
+	case driftv1.SourceKind_SOURCE_KIND_METRICS:
+		of = normalize.Metrics
+	case driftv1.SourceKind_SOURCE_KIND_CONTEXTS:
+		of = normalize.Context
+	default: // spans are drift's to read
+	}
+	return normalize.NewProfileOf(of, uid, features)
 }

@@ -25,6 +25,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// SourceKind is what observations are made of.
+type SourceKind int32
+
+const (
+	// Not said: spans.
+	SourceKind_SOURCE_KIND_UNSPECIFIED SourceKind = 0
+	// Stored spans.
+	SourceKind_SOURCE_KIND_SPANS SourceKind = 1
+	// Records of metrics, whose names are the features.
+	SourceKind_SOURCE_KIND_METRICS SourceKind = 2
+	// Records with a context; a feature is a member, or a path such as "usage.total".
+	SourceKind_SOURCE_KIND_CONTEXTS SourceKind = 3
+)
+
+// Enum value maps for SourceKind.
+var (
+	SourceKind_name = map[int32]string{
+		0: "SOURCE_KIND_UNSPECIFIED",
+		1: "SOURCE_KIND_SPANS",
+		2: "SOURCE_KIND_METRICS",
+		3: "SOURCE_KIND_CONTEXTS",
+	}
+	SourceKind_value = map[string]int32{
+		"SOURCE_KIND_UNSPECIFIED": 0,
+		"SOURCE_KIND_SPANS":       1,
+		"SOURCE_KIND_METRICS":     2,
+		"SOURCE_KIND_CONTEXTS":    3,
+	}
+)
+
+func (x SourceKind) Enum() *SourceKind {
+	p := new(SourceKind)
+	*p = x
+	return p
+}
+
+func (x SourceKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SourceKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_driftmesh_drift_v1_drift_proto_enumTypes[0].Descriptor()
+}
+
+func (SourceKind) Type() protoreflect.EnumType {
+	return &file_driftmesh_drift_v1_drift_proto_enumTypes[0]
+}
+
+func (x SourceKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SourceKind.Descriptor instead.
+func (SourceKind) EnumDescriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{0}
+}
+
 // Correction says how significance is kept over many judgements.
 type Correction int32
 
@@ -70,11 +127,11 @@ func (x Correction) String() string {
 }
 
 func (Correction) Descriptor() protoreflect.EnumDescriptor {
-	return file_driftmesh_drift_v1_drift_proto_enumTypes[0].Descriptor()
+	return file_driftmesh_drift_v1_drift_proto_enumTypes[1].Descriptor()
 }
 
 func (Correction) Type() protoreflect.EnumType {
-	return &file_driftmesh_drift_v1_drift_proto_enumTypes[0]
+	return &file_driftmesh_drift_v1_drift_proto_enumTypes[1]
 }
 
 func (x Correction) Number() protoreflect.EnumNumber {
@@ -83,7 +140,7 @@ func (x Correction) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Correction.Descriptor instead.
 func (Correction) EnumDescriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{0}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{1}
 }
 
 // Severity says how much an alert matters.
@@ -127,11 +184,11 @@ func (x Severity) String() string {
 }
 
 func (Severity) Descriptor() protoreflect.EnumDescriptor {
-	return file_driftmesh_drift_v1_drift_proto_enumTypes[1].Descriptor()
+	return file_driftmesh_drift_v1_drift_proto_enumTypes[2].Descriptor()
 }
 
 func (Severity) Type() protoreflect.EnumType {
-	return &file_driftmesh_drift_v1_drift_proto_enumTypes[1]
+	return &file_driftmesh_drift_v1_drift_proto_enumTypes[2]
 }
 
 func (x Severity) Number() protoreflect.EnumNumber {
@@ -140,7 +197,7 @@ func (x Severity) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Severity.Descriptor instead.
 func (Severity) EnumDescriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{1}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{2}
 }
 
 // FeatureKind is how a feature is binned.
@@ -180,11 +237,11 @@ func (x FeatureKind) String() string {
 }
 
 func (FeatureKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_driftmesh_drift_v1_drift_proto_enumTypes[2].Descriptor()
+	return file_driftmesh_drift_v1_drift_proto_enumTypes[3].Descriptor()
 }
 
 func (FeatureKind) Type() protoreflect.EnumType {
-	return &file_driftmesh_drift_v1_drift_proto_enumTypes[2]
+	return &file_driftmesh_drift_v1_drift_proto_enumTypes[3]
 }
 
 func (x FeatureKind) Number() protoreflect.EnumNumber {
@@ -193,7 +250,7 @@ func (x FeatureKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use FeatureKind.Descriptor instead.
 func (FeatureKind) EnumDescriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{2}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{3}
 }
 
 // Verdict is what a detector concludes.
@@ -237,11 +294,11 @@ func (x Verdict) String() string {
 }
 
 func (Verdict) Descriptor() protoreflect.EnumDescriptor {
-	return file_driftmesh_drift_v1_drift_proto_enumTypes[3].Descriptor()
+	return file_driftmesh_drift_v1_drift_proto_enumTypes[4].Descriptor()
 }
 
 func (Verdict) Type() protoreflect.EnumType {
-	return &file_driftmesh_drift_v1_drift_proto_enumTypes[3]
+	return &file_driftmesh_drift_v1_drift_proto_enumTypes[4]
 }
 
 func (x Verdict) Number() protoreflect.EnumNumber {
@@ -250,7 +307,7 @@ func (x Verdict) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Verdict.Descriptor instead.
 func (Verdict) EnumDescriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{3}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{4}
 }
 
 // DeliveryState is how far news have come on their way to a route.
@@ -302,11 +359,11 @@ func (x DeliveryState) String() string {
 }
 
 func (DeliveryState) Descriptor() protoreflect.EnumDescriptor {
-	return file_driftmesh_drift_v1_drift_proto_enumTypes[4].Descriptor()
+	return file_driftmesh_drift_v1_drift_proto_enumTypes[5].Descriptor()
 }
 
 func (DeliveryState) Type() protoreflect.EnumType {
-	return &file_driftmesh_drift_v1_drift_proto_enumTypes[4]
+	return &file_driftmesh_drift_v1_drift_proto_enumTypes[5]
 }
 
 func (x DeliveryState) Number() protoreflect.EnumNumber {
@@ -315,7 +372,7 @@ func (x DeliveryState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DeliveryState.Descriptor instead.
 func (DeliveryState) EnumDescriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{4}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{5}
 }
 
 // Profile fixes, from reference data, what later data is compared with.
@@ -349,7 +406,7 @@ type Profile struct {
 	Binning *Binning `protobuf:"bytes,17,opt,name=binning,proto3" json:"binning,omitempty"`
 	// Which features hold predictions and what came true; absent when none do.
 	Outcome *Outcome `protobuf:"bytes,18,opt,name=outcome,proto3" json:"outcome,omitempty"`
-	// Makes observations of stored spans; absent when they are sent as records.
+	// What observations are made of; absent when they are records of features.
 	Source *Source `protobuf:"bytes,19,opt,name=source,proto3" json:"source,omitempty"`
 	// How long the reference was gathered; absent when that is not known. Detectors
 	// of rates need it.
@@ -493,8 +550,8 @@ func (x *Profile) GetReferenceSpan() *durationpb.Duration {
 	return nil
 }
 
-// Source describes spans of each of which an observation is made. A feature takes
-// its value by its name: duration_ms, error, status, span_name, span_kind, an
+// Source says what observations are made of. Of spans, a feature takes its value
+// by its name: duration_ms, error, status, span_name, span_kind, an
 // attribute of the resource after "resource.", or else an attribute of the span.
 type Source struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -505,7 +562,9 @@ type Source struct {
 	// internal, server, client, producer or consumer; empty for all.
 	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Attributes that a span must have, as text.
-	Attributes    map[string]string `protobuf:"bytes,4,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Attributes map[string]string `protobuf:"bytes,4,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What they are made of. The other fields are of spans alone.
+	Of            SourceKind `protobuf:"varint,5,opt,name=of,proto3,enum=driftmesh.drift.v1.SourceKind" json:"of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -566,6 +625,13 @@ func (x *Source) GetAttributes() map[string]string {
 		return x.Attributes
 	}
 	return nil
+}
+
+func (x *Source) GetOf() SourceKind {
+	if x != nil {
+		return x.Of
+	}
+	return SourceKind_SOURCE_KIND_UNSPECIFIED
 }
 
 // Outcome says which features hold what was predicted and what came true of it,
@@ -5259,14 +5325,15 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x0ereference_span\x18\x14 \x01(\v2\x19.google.protobuf.DurationR\rreferenceSpanJ\x04\b\a\x10\bJ\x04\b\b\x10\tJ\x04\b\t\x10\n" +
 	"J\x04\b\n" +
 	"\x10\vJ\x04\b\r\x10\x0eR\x0fon_window_closeR\tthresholdR\n" +
-	"min_sampleR\blookback\"\xdf\x01\n" +
+	"min_sampleR\blookback\"\x8f\x02\n" +
 	"\x06Source\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1c\n" +
 	"\toperation\x18\x02 \x01(\tR\toperation\x12\x12\n" +
 	"\x04kind\x18\x03 \x01(\tR\x04kind\x12J\n" +
 	"\n" +
 	"attributes\x18\x04 \x03(\v2*.driftmesh.drift.v1.Source.AttributesEntryR\n" +
-	"attributes\x1a=\n" +
+	"attributes\x12.\n" +
+	"\x02of\x18\x05 \x01(\x0e2\x1e.driftmesh.drift.v1.SourceKindR\x02of\x1a=\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb1\x01\n" +
@@ -5678,7 +5745,13 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\ap_value\x18\b \x01(\x01R\x06pValue\x12(\n" +
 	"\x10adjusted_p_value\x18\t \x01(\x01R\x0eadjustedPValue\x12\x16\n" +
 	"\x06unseen\x18\n" +
-	" \x01(\bR\x06unseen*\x90\x01\n" +
+	" \x01(\bR\x06unseen*s\n" +
+	"\n" +
+	"SourceKind\x12\x1b\n" +
+	"\x17SOURCE_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11SOURCE_KIND_SPANS\x10\x01\x12\x17\n" +
+	"\x13SOURCE_KIND_METRICS\x10\x02\x12\x18\n" +
+	"\x14SOURCE_KIND_CONTEXTS\x10\x03*\x90\x01\n" +
 	"\n" +
 	"Correction\x12\x1a\n" +
 	"\x16CORRECTION_UNSPECIFIED\x10\x00\x12!\n" +
@@ -5741,204 +5814,206 @@ func file_driftmesh_drift_v1_drift_proto_rawDescGZIP() []byte {
 	return file_driftmesh_drift_v1_drift_proto_rawDescData
 }
 
-var file_driftmesh_drift_v1_drift_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_driftmesh_drift_v1_drift_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
 var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
 var file_driftmesh_drift_v1_drift_proto_goTypes = []any{
-	(Correction)(0),                  // 0: driftmesh.drift.v1.Correction
-	(Severity)(0),                    // 1: driftmesh.drift.v1.Severity
-	(FeatureKind)(0),                 // 2: driftmesh.drift.v1.FeatureKind
-	(Verdict)(0),                     // 3: driftmesh.drift.v1.Verdict
-	(DeliveryState)(0),               // 4: driftmesh.drift.v1.DeliveryState
-	(*Profile)(nil),                  // 5: driftmesh.drift.v1.Profile
-	(*Source)(nil),                   // 6: driftmesh.drift.v1.Source
-	(*Outcome)(nil),                  // 7: driftmesh.drift.v1.Outcome
-	(*Comparison)(nil),               // 8: driftmesh.drift.v1.Comparison
-	(*Spread)(nil),                   // 9: driftmesh.drift.v1.Spread
-	(*Schedule)(nil),                 // 10: driftmesh.drift.v1.Schedule
-	(*Binning)(nil),                  // 11: driftmesh.drift.v1.Binning
-	(*Monitor)(nil),                  // 12: driftmesh.drift.v1.Monitor
-	(*Persistence)(nil),              // 13: driftmesh.drift.v1.Persistence
-	(*Threshold)(nil),                // 14: driftmesh.drift.v1.Threshold
-	(*Budget)(nil),                   // 15: driftmesh.drift.v1.Budget
-	(*Deviations)(nil),               // 16: driftmesh.drift.v1.Deviations
-	(*Chunks)(nil),                   // 17: driftmesh.drift.v1.Chunks
-	(*FeatureProfile)(nil),           // 18: driftmesh.drift.v1.FeatureProfile
-	(*Baseline)(nil),                 // 19: driftmesh.drift.v1.Baseline
-	(*Subgroups)(nil),                // 20: driftmesh.drift.v1.Subgroups
-	(*ScouterLimits)(nil),            // 21: driftmesh.drift.v1.ScouterLimits
-	(*CreateProfileRequest)(nil),     // 22: driftmesh.drift.v1.CreateProfileRequest
-	(*CreateProfileResponse)(nil),    // 23: driftmesh.drift.v1.CreateProfileResponse
-	(*GetProfileRequest)(nil),        // 24: driftmesh.drift.v1.GetProfileRequest
-	(*GetProfileResponse)(nil),       // 25: driftmesh.drift.v1.GetProfileResponse
-	(*ListProfilesRequest)(nil),      // 26: driftmesh.drift.v1.ListProfilesRequest
-	(*ListProfilesResponse)(nil),     // 27: driftmesh.drift.v1.ListProfilesResponse
-	(*SetProfileActiveRequest)(nil),  // 28: driftmesh.drift.v1.SetProfileActiveRequest
-	(*SetProfileActiveResponse)(nil), // 29: driftmesh.drift.v1.SetProfileActiveResponse
-	(*EvaluateRequest)(nil),          // 30: driftmesh.drift.v1.EvaluateRequest
-	(*EvaluateResponse)(nil),         // 31: driftmesh.drift.v1.EvaluateResponse
-	(*EvaluateRangeRequest)(nil),     // 32: driftmesh.drift.v1.EvaluateRangeRequest
-	(*EvaluateRangeResponse)(nil),    // 33: driftmesh.drift.v1.EvaluateRangeResponse
-	(*Progress)(nil),                 // 34: driftmesh.drift.v1.Progress
-	(*RunNowRequest)(nil),            // 35: driftmesh.drift.v1.RunNowRequest
-	(*RunNowResponse)(nil),           // 36: driftmesh.drift.v1.RunNowResponse
-	(*Evaluation)(nil),               // 37: driftmesh.drift.v1.Evaluation
-	(*Score)(nil),                    // 38: driftmesh.drift.v1.Score
-	(*BinScore)(nil),                 // 39: driftmesh.drift.v1.BinScore
-	(*Exemplar)(nil),                 // 40: driftmesh.drift.v1.Exemplar
-	(*ListScoresRequest)(nil),        // 41: driftmesh.drift.v1.ListScoresRequest
-	(*ListScoresResponse)(nil),       // 42: driftmesh.drift.v1.ListScoresResponse
-	(*QuerySeriesRequest)(nil),       // 43: driftmesh.drift.v1.QuerySeriesRequest
-	(*QuerySeriesResponse)(nil),      // 44: driftmesh.drift.v1.QuerySeriesResponse
-	(*Series)(nil),                   // 45: driftmesh.drift.v1.Series
-	(*SeriesPoint)(nil),              // 46: driftmesh.drift.v1.SeriesPoint
-	(*Alert)(nil),                    // 47: driftmesh.drift.v1.Alert
-	(*ListAlertsRequest)(nil),        // 48: driftmesh.drift.v1.ListAlertsRequest
-	(*ListAlertsResponse)(nil),       // 49: driftmesh.drift.v1.ListAlertsResponse
-	(*AcknowledgeAlertRequest)(nil),  // 50: driftmesh.drift.v1.AcknowledgeAlertRequest
-	(*AcknowledgeAlertResponse)(nil), // 51: driftmesh.drift.v1.AcknowledgeAlertResponse
-	(*Delivery)(nil),                 // 52: driftmesh.drift.v1.Delivery
-	(*ListDeliveriesRequest)(nil),    // 53: driftmesh.drift.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),   // 54: driftmesh.drift.v1.ListDeliveriesResponse
-	(*Silence)(nil),                  // 55: driftmesh.drift.v1.Silence
-	(*CreateSilenceRequest)(nil),     // 56: driftmesh.drift.v1.CreateSilenceRequest
-	(*CreateSilenceResponse)(nil),    // 57: driftmesh.drift.v1.CreateSilenceResponse
-	(*ListSilencesRequest)(nil),      // 58: driftmesh.drift.v1.ListSilencesRequest
-	(*ListSilencesResponse)(nil),     // 59: driftmesh.drift.v1.ListSilencesResponse
-	(*ExpireSilenceRequest)(nil),     // 60: driftmesh.drift.v1.ExpireSilenceRequest
-	(*ExpireSilenceResponse)(nil),    // 61: driftmesh.drift.v1.ExpireSilenceResponse
-	(*ExplainRequest)(nil),           // 62: driftmesh.drift.v1.ExplainRequest
-	(*ExplainResponse)(nil),          // 63: driftmesh.drift.v1.ExplainResponse
-	(*Slice)(nil),                    // 64: driftmesh.drift.v1.Slice
-	nil,                              // 65: driftmesh.drift.v1.Source.AttributesEntry
-	nil,                              // 66: driftmesh.drift.v1.Monitor.ParametersEntry
-	nil,                              // 67: driftmesh.drift.v1.Deviations.ChunksEntry
-	(*timestamppb.Timestamp)(nil),    // 68: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 69: google.protobuf.Duration
+	(SourceKind)(0),                  // 0: driftmesh.drift.v1.SourceKind
+	(Correction)(0),                  // 1: driftmesh.drift.v1.Correction
+	(Severity)(0),                    // 2: driftmesh.drift.v1.Severity
+	(FeatureKind)(0),                 // 3: driftmesh.drift.v1.FeatureKind
+	(Verdict)(0),                     // 4: driftmesh.drift.v1.Verdict
+	(DeliveryState)(0),               // 5: driftmesh.drift.v1.DeliveryState
+	(*Profile)(nil),                  // 6: driftmesh.drift.v1.Profile
+	(*Source)(nil),                   // 7: driftmesh.drift.v1.Source
+	(*Outcome)(nil),                  // 8: driftmesh.drift.v1.Outcome
+	(*Comparison)(nil),               // 9: driftmesh.drift.v1.Comparison
+	(*Spread)(nil),                   // 10: driftmesh.drift.v1.Spread
+	(*Schedule)(nil),                 // 11: driftmesh.drift.v1.Schedule
+	(*Binning)(nil),                  // 12: driftmesh.drift.v1.Binning
+	(*Monitor)(nil),                  // 13: driftmesh.drift.v1.Monitor
+	(*Persistence)(nil),              // 14: driftmesh.drift.v1.Persistence
+	(*Threshold)(nil),                // 15: driftmesh.drift.v1.Threshold
+	(*Budget)(nil),                   // 16: driftmesh.drift.v1.Budget
+	(*Deviations)(nil),               // 17: driftmesh.drift.v1.Deviations
+	(*Chunks)(nil),                   // 18: driftmesh.drift.v1.Chunks
+	(*FeatureProfile)(nil),           // 19: driftmesh.drift.v1.FeatureProfile
+	(*Baseline)(nil),                 // 20: driftmesh.drift.v1.Baseline
+	(*Subgroups)(nil),                // 21: driftmesh.drift.v1.Subgroups
+	(*ScouterLimits)(nil),            // 22: driftmesh.drift.v1.ScouterLimits
+	(*CreateProfileRequest)(nil),     // 23: driftmesh.drift.v1.CreateProfileRequest
+	(*CreateProfileResponse)(nil),    // 24: driftmesh.drift.v1.CreateProfileResponse
+	(*GetProfileRequest)(nil),        // 25: driftmesh.drift.v1.GetProfileRequest
+	(*GetProfileResponse)(nil),       // 26: driftmesh.drift.v1.GetProfileResponse
+	(*ListProfilesRequest)(nil),      // 27: driftmesh.drift.v1.ListProfilesRequest
+	(*ListProfilesResponse)(nil),     // 28: driftmesh.drift.v1.ListProfilesResponse
+	(*SetProfileActiveRequest)(nil),  // 29: driftmesh.drift.v1.SetProfileActiveRequest
+	(*SetProfileActiveResponse)(nil), // 30: driftmesh.drift.v1.SetProfileActiveResponse
+	(*EvaluateRequest)(nil),          // 31: driftmesh.drift.v1.EvaluateRequest
+	(*EvaluateResponse)(nil),         // 32: driftmesh.drift.v1.EvaluateResponse
+	(*EvaluateRangeRequest)(nil),     // 33: driftmesh.drift.v1.EvaluateRangeRequest
+	(*EvaluateRangeResponse)(nil),    // 34: driftmesh.drift.v1.EvaluateRangeResponse
+	(*Progress)(nil),                 // 35: driftmesh.drift.v1.Progress
+	(*RunNowRequest)(nil),            // 36: driftmesh.drift.v1.RunNowRequest
+	(*RunNowResponse)(nil),           // 37: driftmesh.drift.v1.RunNowResponse
+	(*Evaluation)(nil),               // 38: driftmesh.drift.v1.Evaluation
+	(*Score)(nil),                    // 39: driftmesh.drift.v1.Score
+	(*BinScore)(nil),                 // 40: driftmesh.drift.v1.BinScore
+	(*Exemplar)(nil),                 // 41: driftmesh.drift.v1.Exemplar
+	(*ListScoresRequest)(nil),        // 42: driftmesh.drift.v1.ListScoresRequest
+	(*ListScoresResponse)(nil),       // 43: driftmesh.drift.v1.ListScoresResponse
+	(*QuerySeriesRequest)(nil),       // 44: driftmesh.drift.v1.QuerySeriesRequest
+	(*QuerySeriesResponse)(nil),      // 45: driftmesh.drift.v1.QuerySeriesResponse
+	(*Series)(nil),                   // 46: driftmesh.drift.v1.Series
+	(*SeriesPoint)(nil),              // 47: driftmesh.drift.v1.SeriesPoint
+	(*Alert)(nil),                    // 48: driftmesh.drift.v1.Alert
+	(*ListAlertsRequest)(nil),        // 49: driftmesh.drift.v1.ListAlertsRequest
+	(*ListAlertsResponse)(nil),       // 50: driftmesh.drift.v1.ListAlertsResponse
+	(*AcknowledgeAlertRequest)(nil),  // 51: driftmesh.drift.v1.AcknowledgeAlertRequest
+	(*AcknowledgeAlertResponse)(nil), // 52: driftmesh.drift.v1.AcknowledgeAlertResponse
+	(*Delivery)(nil),                 // 53: driftmesh.drift.v1.Delivery
+	(*ListDeliveriesRequest)(nil),    // 54: driftmesh.drift.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),   // 55: driftmesh.drift.v1.ListDeliveriesResponse
+	(*Silence)(nil),                  // 56: driftmesh.drift.v1.Silence
+	(*CreateSilenceRequest)(nil),     // 57: driftmesh.drift.v1.CreateSilenceRequest
+	(*CreateSilenceResponse)(nil),    // 58: driftmesh.drift.v1.CreateSilenceResponse
+	(*ListSilencesRequest)(nil),      // 59: driftmesh.drift.v1.ListSilencesRequest
+	(*ListSilencesResponse)(nil),     // 60: driftmesh.drift.v1.ListSilencesResponse
+	(*ExpireSilenceRequest)(nil),     // 61: driftmesh.drift.v1.ExpireSilenceRequest
+	(*ExpireSilenceResponse)(nil),    // 62: driftmesh.drift.v1.ExpireSilenceResponse
+	(*ExplainRequest)(nil),           // 63: driftmesh.drift.v1.ExplainRequest
+	(*ExplainResponse)(nil),          // 64: driftmesh.drift.v1.ExplainResponse
+	(*Slice)(nil),                    // 65: driftmesh.drift.v1.Slice
+	nil,                              // 66: driftmesh.drift.v1.Source.AttributesEntry
+	nil,                              // 67: driftmesh.drift.v1.Monitor.ParametersEntry
+	nil,                              // 68: driftmesh.drift.v1.Deviations.ChunksEntry
+	(*timestamppb.Timestamp)(nil),    // 69: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 70: google.protobuf.Duration
 }
 var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
-	68,  // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
-	18,  // 1: driftmesh.drift.v1.Profile.features:type_name -> driftmesh.drift.v1.FeatureProfile
-	10,  // 2: driftmesh.drift.v1.Profile.schedule:type_name -> driftmesh.drift.v1.Schedule
-	0,   // 3: driftmesh.drift.v1.Profile.correction:type_name -> driftmesh.drift.v1.Correction
-	12,  // 4: driftmesh.drift.v1.Profile.monitors:type_name -> driftmesh.drift.v1.Monitor
-	11,  // 5: driftmesh.drift.v1.Profile.binning:type_name -> driftmesh.drift.v1.Binning
-	7,   // 6: driftmesh.drift.v1.Profile.outcome:type_name -> driftmesh.drift.v1.Outcome
-	6,   // 7: driftmesh.drift.v1.Profile.source:type_name -> driftmesh.drift.v1.Source
-	69,  // 8: driftmesh.drift.v1.Profile.reference_span:type_name -> google.protobuf.Duration
-	65,  // 9: driftmesh.drift.v1.Source.attributes:type_name -> driftmesh.drift.v1.Source.AttributesEntry
-	8,   // 10: driftmesh.drift.v1.Outcome.reference:type_name -> driftmesh.drift.v1.Comparison
-	9,   // 11: driftmesh.drift.v1.Comparison.absolute:type_name -> driftmesh.drift.v1.Spread
-	9,   // 12: driftmesh.drift.v1.Comparison.squared:type_name -> driftmesh.drift.v1.Spread
-	69,  // 13: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
-	66,  // 14: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
-	14,  // 15: driftmesh.drift.v1.Monitor.threshold:type_name -> driftmesh.drift.v1.Threshold
-	13,  // 16: driftmesh.drift.v1.Monitor.persistence:type_name -> driftmesh.drift.v1.Persistence
-	1,   // 17: driftmesh.drift.v1.Monitor.severity:type_name -> driftmesh.drift.v1.Severity
-	15,  // 18: driftmesh.drift.v1.Threshold.budget:type_name -> driftmesh.drift.v1.Budget
-	16,  // 19: driftmesh.drift.v1.Threshold.deviations:type_name -> driftmesh.drift.v1.Deviations
-	67,  // 20: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
-	2,   // 21: driftmesh.drift.v1.FeatureProfile.kind:type_name -> driftmesh.drift.v1.FeatureKind
-	19,  // 22: driftmesh.drift.v1.FeatureProfile.baseline:type_name -> driftmesh.drift.v1.Baseline
-	20,  // 23: driftmesh.drift.v1.Baseline.subgroups:type_name -> driftmesh.drift.v1.Subgroups
-	21,  // 24: driftmesh.drift.v1.Baseline.scouter_limits:type_name -> driftmesh.drift.v1.ScouterLimits
-	5,   // 25: driftmesh.drift.v1.CreateProfileRequest.profile:type_name -> driftmesh.drift.v1.Profile
-	5,   // 26: driftmesh.drift.v1.CreateProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	5,   // 27: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	5,   // 28: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
-	5,   // 29: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	68,  // 30: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
-	68,  // 31: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
-	37,  // 32: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	68,  // 33: driftmesh.drift.v1.EvaluateRangeRequest.start_time:type_name -> google.protobuf.Timestamp
-	68,  // 34: driftmesh.drift.v1.EvaluateRangeRequest.end_time:type_name -> google.protobuf.Timestamp
-	34,  // 35: driftmesh.drift.v1.EvaluateRangeResponse.progress:type_name -> driftmesh.drift.v1.Progress
-	37,  // 36: driftmesh.drift.v1.EvaluateRangeResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	37,  // 37: driftmesh.drift.v1.RunNowResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	68,  // 38: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
-	68,  // 39: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
-	38,  // 40: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
-	68,  // 41: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
-	3,   // 42: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
-	39,  // 43: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
-	39,  // 44: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
-	40,  // 45: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
-	37,  // 46: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
-	68,  // 47: driftmesh.drift.v1.QuerySeriesRequest.start_time:type_name -> google.protobuf.Timestamp
-	68,  // 48: driftmesh.drift.v1.QuerySeriesRequest.end_time:type_name -> google.protobuf.Timestamp
-	45,  // 49: driftmesh.drift.v1.QuerySeriesResponse.series:type_name -> driftmesh.drift.v1.Series
-	46,  // 50: driftmesh.drift.v1.Series.points:type_name -> driftmesh.drift.v1.SeriesPoint
-	68,  // 51: driftmesh.drift.v1.SeriesPoint.first_slot:type_name -> google.protobuf.Timestamp
-	68,  // 52: driftmesh.drift.v1.SeriesPoint.last_slot:type_name -> google.protobuf.Timestamp
-	3,   // 53: driftmesh.drift.v1.SeriesPoint.verdict:type_name -> driftmesh.drift.v1.Verdict
-	68,  // 54: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
-	68,  // 55: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
-	68,  // 56: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
-	68,  // 57: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
-	68,  // 58: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
-	68,  // 59: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
-	1,   // 60: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
-	38,  // 61: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
-	47,  // 62: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
-	47,  // 63: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
-	4,   // 64: driftmesh.drift.v1.Delivery.state:type_name -> driftmesh.drift.v1.DeliveryState
-	68,  // 65: driftmesh.drift.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
-	68,  // 66: driftmesh.drift.v1.Delivery.due_time:type_name -> google.protobuf.Timestamp
-	68,  // 67: driftmesh.drift.v1.Delivery.settle_time:type_name -> google.protobuf.Timestamp
-	4,   // 68: driftmesh.drift.v1.ListDeliveriesRequest.state:type_name -> driftmesh.drift.v1.DeliveryState
-	52,  // 69: driftmesh.drift.v1.ListDeliveriesResponse.deliveries:type_name -> driftmesh.drift.v1.Delivery
-	68,  // 70: driftmesh.drift.v1.Silence.start_time:type_name -> google.protobuf.Timestamp
-	68,  // 71: driftmesh.drift.v1.Silence.end_time:type_name -> google.protobuf.Timestamp
-	68,  // 72: driftmesh.drift.v1.Silence.create_time:type_name -> google.protobuf.Timestamp
-	68,  // 73: driftmesh.drift.v1.Silence.expire_time:type_name -> google.protobuf.Timestamp
-	55,  // 74: driftmesh.drift.v1.CreateSilenceRequest.silence:type_name -> driftmesh.drift.v1.Silence
-	55,  // 75: driftmesh.drift.v1.CreateSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
-	55,  // 76: driftmesh.drift.v1.ListSilencesResponse.silences:type_name -> driftmesh.drift.v1.Silence
-	55,  // 77: driftmesh.drift.v1.ExpireSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
-	68,  // 78: driftmesh.drift.v1.ExplainRequest.start_time:type_name -> google.protobuf.Timestamp
-	68,  // 79: driftmesh.drift.v1.ExplainRequest.end_time:type_name -> google.protobuf.Timestamp
-	68,  // 80: driftmesh.drift.v1.ExplainResponse.start_time:type_name -> google.protobuf.Timestamp
-	68,  // 81: driftmesh.drift.v1.ExplainResponse.end_time:type_name -> google.protobuf.Timestamp
-	39,  // 82: driftmesh.drift.v1.ExplainResponse.cells:type_name -> driftmesh.drift.v1.BinScore
-	64,  // 83: driftmesh.drift.v1.ExplainResponse.slices:type_name -> driftmesh.drift.v1.Slice
-	38,  // 84: driftmesh.drift.v1.ExplainResponse.scores:type_name -> driftmesh.drift.v1.Score
-	17,  // 85: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
-	22,  // 86: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
-	24,  // 87: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
-	26,  // 88: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
-	28,  // 89: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
-	30,  // 90: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
-	32,  // 91: driftmesh.drift.v1.DriftService.EvaluateRange:input_type -> driftmesh.drift.v1.EvaluateRangeRequest
-	35,  // 92: driftmesh.drift.v1.DriftService.RunNow:input_type -> driftmesh.drift.v1.RunNowRequest
-	41,  // 93: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
-	43,  // 94: driftmesh.drift.v1.DriftService.QuerySeries:input_type -> driftmesh.drift.v1.QuerySeriesRequest
-	62,  // 95: driftmesh.drift.v1.DriftService.Explain:input_type -> driftmesh.drift.v1.ExplainRequest
-	48,  // 96: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
-	50,  // 97: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
-	53,  // 98: driftmesh.drift.v1.DriftService.ListDeliveries:input_type -> driftmesh.drift.v1.ListDeliveriesRequest
-	56,  // 99: driftmesh.drift.v1.DriftService.CreateSilence:input_type -> driftmesh.drift.v1.CreateSilenceRequest
-	58,  // 100: driftmesh.drift.v1.DriftService.ListSilences:input_type -> driftmesh.drift.v1.ListSilencesRequest
-	60,  // 101: driftmesh.drift.v1.DriftService.ExpireSilence:input_type -> driftmesh.drift.v1.ExpireSilenceRequest
-	23,  // 102: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
-	25,  // 103: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
-	27,  // 104: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
-	29,  // 105: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
-	31,  // 106: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
-	33,  // 107: driftmesh.drift.v1.DriftService.EvaluateRange:output_type -> driftmesh.drift.v1.EvaluateRangeResponse
-	36,  // 108: driftmesh.drift.v1.DriftService.RunNow:output_type -> driftmesh.drift.v1.RunNowResponse
-	42,  // 109: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
-	44,  // 110: driftmesh.drift.v1.DriftService.QuerySeries:output_type -> driftmesh.drift.v1.QuerySeriesResponse
-	63,  // 111: driftmesh.drift.v1.DriftService.Explain:output_type -> driftmesh.drift.v1.ExplainResponse
-	49,  // 112: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
-	51,  // 113: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
-	54,  // 114: driftmesh.drift.v1.DriftService.ListDeliveries:output_type -> driftmesh.drift.v1.ListDeliveriesResponse
-	57,  // 115: driftmesh.drift.v1.DriftService.CreateSilence:output_type -> driftmesh.drift.v1.CreateSilenceResponse
-	59,  // 116: driftmesh.drift.v1.DriftService.ListSilences:output_type -> driftmesh.drift.v1.ListSilencesResponse
-	61,  // 117: driftmesh.drift.v1.DriftService.ExpireSilence:output_type -> driftmesh.drift.v1.ExpireSilenceResponse
-	102, // [102:118] is the sub-list for method output_type
-	86,  // [86:102] is the sub-list for method input_type
-	86,  // [86:86] is the sub-list for extension type_name
-	86,  // [86:86] is the sub-list for extension extendee
-	0,   // [0:86] is the sub-list for field type_name
+	69,  // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
+	19,  // 1: driftmesh.drift.v1.Profile.features:type_name -> driftmesh.drift.v1.FeatureProfile
+	11,  // 2: driftmesh.drift.v1.Profile.schedule:type_name -> driftmesh.drift.v1.Schedule
+	1,   // 3: driftmesh.drift.v1.Profile.correction:type_name -> driftmesh.drift.v1.Correction
+	13,  // 4: driftmesh.drift.v1.Profile.monitors:type_name -> driftmesh.drift.v1.Monitor
+	12,  // 5: driftmesh.drift.v1.Profile.binning:type_name -> driftmesh.drift.v1.Binning
+	8,   // 6: driftmesh.drift.v1.Profile.outcome:type_name -> driftmesh.drift.v1.Outcome
+	7,   // 7: driftmesh.drift.v1.Profile.source:type_name -> driftmesh.drift.v1.Source
+	70,  // 8: driftmesh.drift.v1.Profile.reference_span:type_name -> google.protobuf.Duration
+	66,  // 9: driftmesh.drift.v1.Source.attributes:type_name -> driftmesh.drift.v1.Source.AttributesEntry
+	0,   // 10: driftmesh.drift.v1.Source.of:type_name -> driftmesh.drift.v1.SourceKind
+	9,   // 11: driftmesh.drift.v1.Outcome.reference:type_name -> driftmesh.drift.v1.Comparison
+	10,  // 12: driftmesh.drift.v1.Comparison.absolute:type_name -> driftmesh.drift.v1.Spread
+	10,  // 13: driftmesh.drift.v1.Comparison.squared:type_name -> driftmesh.drift.v1.Spread
+	70,  // 14: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
+	67,  // 15: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
+	15,  // 16: driftmesh.drift.v1.Monitor.threshold:type_name -> driftmesh.drift.v1.Threshold
+	14,  // 17: driftmesh.drift.v1.Monitor.persistence:type_name -> driftmesh.drift.v1.Persistence
+	2,   // 18: driftmesh.drift.v1.Monitor.severity:type_name -> driftmesh.drift.v1.Severity
+	16,  // 19: driftmesh.drift.v1.Threshold.budget:type_name -> driftmesh.drift.v1.Budget
+	17,  // 20: driftmesh.drift.v1.Threshold.deviations:type_name -> driftmesh.drift.v1.Deviations
+	68,  // 21: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
+	3,   // 22: driftmesh.drift.v1.FeatureProfile.kind:type_name -> driftmesh.drift.v1.FeatureKind
+	20,  // 23: driftmesh.drift.v1.FeatureProfile.baseline:type_name -> driftmesh.drift.v1.Baseline
+	21,  // 24: driftmesh.drift.v1.Baseline.subgroups:type_name -> driftmesh.drift.v1.Subgroups
+	22,  // 25: driftmesh.drift.v1.Baseline.scouter_limits:type_name -> driftmesh.drift.v1.ScouterLimits
+	6,   // 26: driftmesh.drift.v1.CreateProfileRequest.profile:type_name -> driftmesh.drift.v1.Profile
+	6,   // 27: driftmesh.drift.v1.CreateProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	6,   // 28: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	6,   // 29: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
+	6,   // 30: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	69,  // 31: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
+	69,  // 32: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
+	38,  // 33: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	69,  // 34: driftmesh.drift.v1.EvaluateRangeRequest.start_time:type_name -> google.protobuf.Timestamp
+	69,  // 35: driftmesh.drift.v1.EvaluateRangeRequest.end_time:type_name -> google.protobuf.Timestamp
+	35,  // 36: driftmesh.drift.v1.EvaluateRangeResponse.progress:type_name -> driftmesh.drift.v1.Progress
+	38,  // 37: driftmesh.drift.v1.EvaluateRangeResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	38,  // 38: driftmesh.drift.v1.RunNowResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	69,  // 39: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
+	69,  // 40: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
+	39,  // 41: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
+	69,  // 42: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
+	4,   // 43: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
+	40,  // 44: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
+	40,  // 45: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
+	41,  // 46: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
+	38,  // 47: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
+	69,  // 48: driftmesh.drift.v1.QuerySeriesRequest.start_time:type_name -> google.protobuf.Timestamp
+	69,  // 49: driftmesh.drift.v1.QuerySeriesRequest.end_time:type_name -> google.protobuf.Timestamp
+	46,  // 50: driftmesh.drift.v1.QuerySeriesResponse.series:type_name -> driftmesh.drift.v1.Series
+	47,  // 51: driftmesh.drift.v1.Series.points:type_name -> driftmesh.drift.v1.SeriesPoint
+	69,  // 52: driftmesh.drift.v1.SeriesPoint.first_slot:type_name -> google.protobuf.Timestamp
+	69,  // 53: driftmesh.drift.v1.SeriesPoint.last_slot:type_name -> google.protobuf.Timestamp
+	4,   // 54: driftmesh.drift.v1.SeriesPoint.verdict:type_name -> driftmesh.drift.v1.Verdict
+	69,  // 55: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
+	69,  // 56: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
+	69,  // 57: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
+	69,  // 58: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
+	69,  // 59: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
+	69,  // 60: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
+	2,   // 61: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
+	39,  // 62: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
+	48,  // 63: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
+	48,  // 64: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
+	5,   // 65: driftmesh.drift.v1.Delivery.state:type_name -> driftmesh.drift.v1.DeliveryState
+	69,  // 66: driftmesh.drift.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
+	69,  // 67: driftmesh.drift.v1.Delivery.due_time:type_name -> google.protobuf.Timestamp
+	69,  // 68: driftmesh.drift.v1.Delivery.settle_time:type_name -> google.protobuf.Timestamp
+	5,   // 69: driftmesh.drift.v1.ListDeliveriesRequest.state:type_name -> driftmesh.drift.v1.DeliveryState
+	53,  // 70: driftmesh.drift.v1.ListDeliveriesResponse.deliveries:type_name -> driftmesh.drift.v1.Delivery
+	69,  // 71: driftmesh.drift.v1.Silence.start_time:type_name -> google.protobuf.Timestamp
+	69,  // 72: driftmesh.drift.v1.Silence.end_time:type_name -> google.protobuf.Timestamp
+	69,  // 73: driftmesh.drift.v1.Silence.create_time:type_name -> google.protobuf.Timestamp
+	69,  // 74: driftmesh.drift.v1.Silence.expire_time:type_name -> google.protobuf.Timestamp
+	56,  // 75: driftmesh.drift.v1.CreateSilenceRequest.silence:type_name -> driftmesh.drift.v1.Silence
+	56,  // 76: driftmesh.drift.v1.CreateSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
+	56,  // 77: driftmesh.drift.v1.ListSilencesResponse.silences:type_name -> driftmesh.drift.v1.Silence
+	56,  // 78: driftmesh.drift.v1.ExpireSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
+	69,  // 79: driftmesh.drift.v1.ExplainRequest.start_time:type_name -> google.protobuf.Timestamp
+	69,  // 80: driftmesh.drift.v1.ExplainRequest.end_time:type_name -> google.protobuf.Timestamp
+	69,  // 81: driftmesh.drift.v1.ExplainResponse.start_time:type_name -> google.protobuf.Timestamp
+	69,  // 82: driftmesh.drift.v1.ExplainResponse.end_time:type_name -> google.protobuf.Timestamp
+	40,  // 83: driftmesh.drift.v1.ExplainResponse.cells:type_name -> driftmesh.drift.v1.BinScore
+	65,  // 84: driftmesh.drift.v1.ExplainResponse.slices:type_name -> driftmesh.drift.v1.Slice
+	39,  // 85: driftmesh.drift.v1.ExplainResponse.scores:type_name -> driftmesh.drift.v1.Score
+	18,  // 86: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
+	23,  // 87: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
+	25,  // 88: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
+	27,  // 89: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
+	29,  // 90: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
+	31,  // 91: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
+	33,  // 92: driftmesh.drift.v1.DriftService.EvaluateRange:input_type -> driftmesh.drift.v1.EvaluateRangeRequest
+	36,  // 93: driftmesh.drift.v1.DriftService.RunNow:input_type -> driftmesh.drift.v1.RunNowRequest
+	42,  // 94: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
+	44,  // 95: driftmesh.drift.v1.DriftService.QuerySeries:input_type -> driftmesh.drift.v1.QuerySeriesRequest
+	63,  // 96: driftmesh.drift.v1.DriftService.Explain:input_type -> driftmesh.drift.v1.ExplainRequest
+	49,  // 97: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
+	51,  // 98: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
+	54,  // 99: driftmesh.drift.v1.DriftService.ListDeliveries:input_type -> driftmesh.drift.v1.ListDeliveriesRequest
+	57,  // 100: driftmesh.drift.v1.DriftService.CreateSilence:input_type -> driftmesh.drift.v1.CreateSilenceRequest
+	59,  // 101: driftmesh.drift.v1.DriftService.ListSilences:input_type -> driftmesh.drift.v1.ListSilencesRequest
+	61,  // 102: driftmesh.drift.v1.DriftService.ExpireSilence:input_type -> driftmesh.drift.v1.ExpireSilenceRequest
+	24,  // 103: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
+	26,  // 104: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
+	28,  // 105: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
+	30,  // 106: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
+	32,  // 107: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
+	34,  // 108: driftmesh.drift.v1.DriftService.EvaluateRange:output_type -> driftmesh.drift.v1.EvaluateRangeResponse
+	37,  // 109: driftmesh.drift.v1.DriftService.RunNow:output_type -> driftmesh.drift.v1.RunNowResponse
+	43,  // 110: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
+	45,  // 111: driftmesh.drift.v1.DriftService.QuerySeries:output_type -> driftmesh.drift.v1.QuerySeriesResponse
+	64,  // 112: driftmesh.drift.v1.DriftService.Explain:output_type -> driftmesh.drift.v1.ExplainResponse
+	50,  // 113: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
+	52,  // 114: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
+	55,  // 115: driftmesh.drift.v1.DriftService.ListDeliveries:output_type -> driftmesh.drift.v1.ListDeliveriesResponse
+	58,  // 116: driftmesh.drift.v1.DriftService.CreateSilence:output_type -> driftmesh.drift.v1.CreateSilenceResponse
+	60,  // 117: driftmesh.drift.v1.DriftService.ListSilences:output_type -> driftmesh.drift.v1.ListSilencesResponse
+	62,  // 118: driftmesh.drift.v1.DriftService.ExpireSilence:output_type -> driftmesh.drift.v1.ExpireSilenceResponse
+	103, // [103:119] is the sub-list for method output_type
+	87,  // [87:103] is the sub-list for method input_type
+	87,  // [87:87] is the sub-list for extension type_name
+	87,  // [87:87] is the sub-list for extension extendee
+	0,   // [0:87] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_drift_v1_drift_proto_init() }
@@ -5963,7 +6038,7 @@ func file_driftmesh_drift_v1_drift_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_drift_v1_drift_proto_rawDesc), len(file_driftmesh_drift_v1_drift_proto_rawDesc)),
-			NumEnums:      5,
+			NumEnums:      6,
 			NumMessages:   63,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -31,9 +31,9 @@ type source struct {
 // there.
 type spanValue struct{ value, there string }
 
-// newSource is nil when the profile has no source.
+// newSource is nil when the profile's observations are not made of spans.
 func newSource(p *profile.Profile) *source {
-	if p.Source == nil {
+	if p.Source == nil || p.Source.Of != profile.Spans {
 		return nil
 	}
 	var numbers, shown, texts, textShown []string

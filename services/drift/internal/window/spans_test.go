@@ -128,6 +128,7 @@ func TestWindowsOfSpans(t *testing.T) {
 			db := tables(t)
 			p, err := profile.New(c.columns, profile.Options{Space: "s", Name: "n", Source: &c.source})
 			require.NoError(t, err)
+			require.Equal(t, profile.Spans, p.Source.Of)
 			s, cellsOf := window.New(tenant, uid.String(), p, nil), store.NewCells(db)
 			spans := calls(300)
 			var want []record

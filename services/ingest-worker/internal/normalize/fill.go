@@ -73,10 +73,18 @@ func (b *Batch) fillBody(r *record, p *Profile) Reason {
 		return b.fillFeatures(values, p)
 	case bodyMetrics:
 		b.row.Body = Metrics
-		return b.row.setMetrics(values)
+		if reason := b.row.setMetrics(values); reason != "" || p.of != Metrics {
+			return reason
+		}
+		b.row.observeMetrics(p)
+		return ""
 	case bodyContext:
 		b.row.Body = Context
-		return b.row.setContext(r.json)
+		if reason := b.row.setContext(r.json); reason != "" || p.of != Context {
+			return reason
+		}
+		b.row.observeContext(p)
+		return ""
 	default:
 		return Empty
 	}

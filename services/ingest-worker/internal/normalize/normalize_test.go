@@ -225,6 +225,43 @@ func TestLabels(t *testing.T) {
 	require.NotEqual(t, out.rows[0].Hash, out.rows[1].Hash)
 }
 
+func TestMetricsAndContextsMayBeObservations(t *testing.T) {
+	t.Parallel()
+	features := []normalize.Feature{
+		{Name: "rmse", Kind: normalize.Numeric}, {Name: "usage.total", Kind: normalize.Numeric}, {Name: "model", Kind: normalize.Category},
+		{Name: "usage.cached", Kind: normalize.Category}, {Name: "a.b", Kind: normalize.Numeric},
+	}
+	long := strings.Repeat("é", 600)
+	record := encode(t,
+		metrics(&ingestv1.Metric{Name: "rmse", Value: 0.5}, &ingestv1.Metric{Name: "mae"}),
+		context(`{"usage": {"total": 12, "cached": true}, "model": "`+long+`", "a.b": "no number", "rmse": {}}`),
+		context(`{"usage": null, "model": 7, "a": {"b": 1e999}}`))
+	of := func(body normalize.Body) []normalize.Row {
+		p, err := normalize.NewProfileOf(body, wine, features)
+		require.NoError(t, err)
+		var batch normalize.Batch
+		require.NoError(t, batch.Decode(record))
+		var out sink
+		batch.Rows(0, origin, func(uuid.UUID) *normalize.Profile { return p }, &out)
+		require.Empty(t, out.rejected)
+		return out.rows
+	}
+	const there, missing, nan = normalize.Present, normalize.Missing, normalize.NaN
+	rows := of(normalize.Metrics)
+	require.Equal(t, []bool{true, false, false}, []bool{rows[0].Observed, rows[1].Observed, rows[2].Observed})
+	require.Equal(t, []float64{0.5, 0, 0}, rows[0].Numbers)
+	require.Equal(t, []normalize.State{there, missing, missing}, rows[0].NumberStates)
+	rows = of(normalize.Context)
+	require.Equal(t, []bool{false, true, true}, []bool{rows[0].Observed, rows[1].Observed, rows[2].Observed})
+	require.Equal(t, []normalize.State{missing, there, nan}, rows[1].NumberStates)
+	require.InDelta(t, 12, rows[1].Numbers[1], 0)
+	require.Equal(t, [][]byte{[]byte(long[:1024]), []byte("true")}, rows[1].Categories)
+	require.Equal(t, []normalize.State{missing, missing, nan}, rows[2].NumberStates)
+	require.Equal(t, []byte("7"), rows[2].Categories[0])
+	require.Equal(t, []normalize.State{there, missing}, rows[2].CategoryStates)
+	require.False(t, of(normalize.Features)[0].Observed)
+}
+
 func TestBadRecordsAreRejectedAlone(t *testing.T) {
 	t.Parallel()
 	edit := func(change func(*ingestv1.Record)) *ingestv1.Record {

@@ -32,6 +32,7 @@ type Profile struct {
 	byName   map[string]int
 	numbers  int
 	category int
+	of       Body // whose values are the features
 }
 
 type slot struct {
@@ -45,7 +46,13 @@ type slot struct {
 // error for a feature without a name, one twice, or one of unknown kind or
 // type.
 func NewProfile(uid uuid.UUID, features []Feature) (*Profile, error) {
-	p := &Profile{uid: uid, byName: make(map[string]int, len(features))}
+	return NewProfileOf(Features, uid, features)
+}
+
+// NewProfileOf prepares a profile whose features are the values of records of
+// Metrics, or members of their Context.
+func NewProfileOf(of Body, uid uuid.UUID, features []Feature) (*Profile, error) {
+	p := &Profile{uid: uid, of: of, byName: make(map[string]int, len(features))}
 	for i, f := range features {
 		s := slot{name: f.Name, kind: f.Kind}
 		switch f.Kind {

@@ -56,6 +56,10 @@ type Row struct {
 	Values []float64
 
 	JSON []byte
+
+	// Observed says that Metrics or a Context are an observation as well, and that
+	// the fields of Features are set.
+	Observed bool
 }
 
 // Minute is the row's window: its event time in minutes since 1970, cut down.

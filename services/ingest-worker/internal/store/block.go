@@ -126,13 +126,23 @@ func (b *Block) Row(r *normalize.Row) {
 	case normalize.Metrics:
 		b.rows.Metrics++
 		b.bytes += b.metrics.append(b, r)
+		b.observed(r)
 	case normalize.Context:
 		b.rows.Contexts++
 		b.bytes += b.contexts.append(b, r)
+		b.observed(r)
 	case normalize.Labels:
 		b.rows.Labels++
 		b.bytes += b.labels.append(b, r) + len(r.ID)
 		b.label(r)
+	}
+}
+
+// observed adds a row that is an observation as well.
+func (b *Block) observed(r *normalize.Row) {
+	if r.Observed {
+		b.bytes += b.observations.append(b, r)
+		b.touch(r)
 	}
 }
 

@@ -203,6 +203,20 @@ func TestTheLatestLabelCounts(t *testing.T) {
 	}
 }
 
+// Metrics that are an observation stand in both tables, and are one record.
+func TestObservedMetrics(t *testing.T) {
+	db, s := open(t)
+	b := store.NewBlock(roomy)
+	r := row(wine, "x", 3, 1.5)
+	r.Body, r.Observed, r.Names, r.Values = normalize.Metrics, true, [][]byte{[]byte("mae")}, []float64{1.5}
+	fill(b, message("a", "m1", 1), r)
+	require.NoError(t, s.Write(t.Context(), b))
+	require.Equal(t, []int64{start.Unix()/60 + 3}, b.Touched()[0].Minutes)
+	require.Equal(t, uint64(1), count(t, db, "SELECT count() FROM observations WHERE Numbers = [1.5]"))
+	require.Equal(t, uint64(1), count(t, db, "SELECT count() FROM metrics WHERE Value = 1.5"))
+	require.Equal(t, uint64(1), settled(t, db, "a")[0].GetWritten())
+}
+
 // Whatever the order, the grouping and the number of writes, the same rows
 // remain, also of conflicting ones.
 func TestShufflesAndRepeatsChangeNothing(t *testing.T) {
