@@ -77,6 +77,11 @@ bench: build ## Measure the mesh under load, and print a table and JSON
 bench-brokers: ## Measure each broker's driver against the bare client library, and print a table
 	$(GO) run ./bench/brokers $(BENCH_FLAGS)
 
+.PHONY: bench-drift
+bench-drift: ## Measure what drift costs: from the topic to rows, a window counted, an import, a week judged
+	$(GO) test -run '^$$' -bench 'Gather|Insert' -benchtime 20x ./services/ingest-worker/internal/store | grep -E '^(Benchmark|FAIL|---)'
+	$(GO) test -run '^$$' -bench 'Layout/.*/recompute/layout=record/records=(1000|100000)$$|Backfill|Week' -benchtime 5x -timeout 30m ./services/drift/internal/window | grep -E '^(Benchmark|FAIL|---)'
+
 .PHONY: calibrate
 calibrate: ## Measure the false-alarm rates of the drift detectors, and print a table
 	CALIBRATE=$(or $(CALIBRATE_WINDOWS),10000) $(GO) test ./internal/detect -run TestFalseAlarms -v -timeout 5h | grep -E '/.*;|outside|^(ok|FAIL)'

@@ -121,13 +121,14 @@ func singlePoint(lambda float64, grid []float64) float64 {
 	return clamp(2 * Normal(lambda/math.Sqrt(variance)))
 }
 
-// bridgeStep carries the density over one step to N(keep·x, variance).
+// bridgeStep carries the density over one step to N(keep·x, variance). It is
+// symmetric, and so are the nodes: half of it is computed.
 func bridgeStep(rule legendre, lambda, keep, variance float64, from, to []float64) {
 	scale := lambda / math.Sqrt(2*math.Pi*variance)
 	reach := 9 * math.Sqrt(variance) // e^−40
-	first := 0
-	for i, y := range rule.nodes {
-		y *= lambda
+	first, n := 0, len(rule.nodes)
+	for i := n / 2; i < n; i++ {
+		y := rule.nodes[i] * lambda
 		for first < len(rule.nodes) && keep*lambda*rule.nodes[first] < y-reach {
 			first++
 		}
@@ -140,6 +141,7 @@ func bridgeStep(rule legendre, lambda, keep, variance float64, from, to []float6
 			sum += rule.weights[j] * from[j] * math.Exp(-d*d/(2*variance))
 		}
 		to[i] = scale * sum
+		to[n-1-i] = to[i]
 	}
 }
 

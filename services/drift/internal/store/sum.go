@@ -97,7 +97,7 @@ func (c *Cells) Sum(ctx context.Context, r Range, features int, wants []score.Wa
 			", (sumMapIf(Buckets, Sums, Squares, " + asked + ") AS m).1, m.2, m.3" +
 			", (sumMapIf(DeviationBuckets, DeviationSums, DeviationSquares, " + apart + ") AS d).1, d.2, d.3"
 	}
-	rows, err := c.db.Query(ctx, "SELECT Feature, sumForEach(Counts), sum(Records)"+more+inRange+"GROUP BY Feature ORDER BY Feature", r.args()...)
+	rows, err := c.db.Query(ctx, "SELECT Feature, sumForEach(Counts)"+more+inRange+"GROUP BY Feature ORDER BY Feature", r.args()...)
 	if err != nil {
 		return nil, fmt.Errorf("sum cells: %w", err)
 	}
@@ -106,7 +106,7 @@ func (c *Cells) Sum(ctx context.Context, r Range, features int, wants []score.Wa
 		var feature uint16
 		var counts []uint64
 		var m measureRow
-		into := append([]any{&feature, &counts, &s.Records}, m.into(w.any)...)
+		into := append([]any{&feature, &counts}, m.into(w.any)...)
 		if err := rows.Scan(into...); err != nil {
 			return nil, fmt.Errorf("read cells: %w", err)
 		}
@@ -114,6 +114,7 @@ func (c *Cells) Sum(ctx context.Context, r Range, features int, wants []score.Wa
 			continue
 		}
 		s.Counts[feature] = counts
+		s.Records = max(s.Records, values(score.Want{Bins: len(counts)}, counts)) // a record has one cell of each feature
 		if !w.any || !wants[feature].Measures {
 			continue
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/sdk/profile"
+	"github.com/driftmesh/driftmesh/services/drift/internal/score"
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
 	"github.com/driftmesh/driftmesh/services/drift/internal/window"
 )
@@ -150,14 +151,20 @@ func onDisk(b *testing.B, db *clickhouse.DB, table string) (bytes uint64) {
 // wide is a profile of the source's shape.
 func wide(b *testing.B, numbers, categories int) *profile.Profile {
 	b.Helper()
+	return wideOf(b, numbers, categories, 100)
+}
+
+// wideOf is wide from a reference of so many rows.
+func wideOf(b *testing.B, numbers, categories, rows int) *profile.Profile {
+	b.Helper()
 	var columns []profile.Column
 	for i := range numbers + categories {
 		c := profile.Column{Name: fmt.Sprintf("f%d", i), Type: profile.Float}
 		if i >= numbers {
 			c.Type = profile.String
 		}
-		for k := range 100 {
-			c.Numbers = append(c.Numbers, float64(i)+7+float64(k)/16)
+		for k := range rows {
+			c.Numbers = append(c.Numbers, float64(i)+7+float64(k)/float64(rows)*6.25)
 			c.Texts = append(c.Texts, fmt.Sprintf("text%d", k%8))
 		}
 		columns = append(columns, c)
@@ -268,3 +275,37 @@ func benchmarkValues(b *testing.B, numbers, categories, records int) {
 	}
 	b.ReportMetric(float64(cpu(b, db)-before)/1000/loops, "cpu-ms/window")
 }
+
+// BenchmarkWeek judges a week of minutes of 200 features by the population
+// stability index, Kolmogorov–Smirnov and Jensen–Shannon: the engine adds up two
+// million cells, and this process judges.
+//
+//	go test -run '^$' -bench Week -benchtime 3x ./services/drift/internal/window
+func BenchmarkWeek(b *testing.B) {
+	const features, minutes, days = 200, 24 * 60, 7
+	db := tables(b)
+	p := wideOf(b, features, 0, 10_000)
+	p.Monitors = []profile.Monitor{{Name: "psi", Detector: "psi"}, {Name: "ks", Detector: "ks"}, {Name: "js", Detector: "jensen_shannon"}}
+	p.FillDefaults()
+	for day := range days {
+		exec(b, db, fmt.Sprintf(`INSERT INTO cells (Tenant, Profile, Minute, Feature, Counts, Records, Version, Measured)
+			SELECT '%s', '%s', toDateTime((%d + intDiv(number, %d)) * 60, 'UTC'), number %% %d,
+			arrayMap(i -> if(i < 10, 5 + cityHash64(number, i) %% 10, 0), range(15)), 100, 1, 1 FROM numbers(%d) SETTINGS max_threads = 1, max_insert_threads = 1`,
+			tenant, uid, int64(day*minutes)+windowsFrom, features, features, features*minutes))
+	}
+	exec(b, db, "OPTIMIZE TABLE cells FINAL")
+	exec(b, db, "SYSTEM STOP MERGES cells")
+	kept := store.NewCells(db)
+	r := store.Range{Tenant: tenant, Profile: uid.String(), Start: windowsFrom, End: windowsFrom + days*minutes}
+	measured(b, db, 1, "week", func() {
+		sum, err := kept.Sum(b.Context(), r, features, score.Wants(p))
+		require.NoError(b, err)
+		require.Greater(b, sum.Records, uint64(90*days*minutes))
+		scores, err := score.Evaluate(p, score.Sample{Counts: sum.Counts}, 24)
+		require.NoError(b, err)
+		require.Len(b, scores, 3*features)
+	})
+}
+
+// windowsFrom is the first minute of the week.
+const windowsFrom = day + 1000
