@@ -26,6 +26,7 @@ type driftCmd struct {
 	Now       driftNowCmd       `cmd:"" help:"Evaluate a profile now as its schedule would: store the scores, raise and resolve alerts."`
 	Show      driftShowCmd      `cmd:"" help:"Draw what drifted."`
 	Report    driftReportCmd    `cmd:"" help:"Write a report as one HTML file."`
+	Backtest  driftBacktestCmd  `cmd:"" help:"Replay a schedule over stored records: when would it have alerted?"`
 	Scores    driftScoresCmd    `cmd:"" help:"Show the results of scheduled evaluations."`
 	Explain   driftExplainCmd   `cmd:"" help:"Say which slices of the records carry a feature's shift."`
 	Detectors driftDetectorsCmd `cmd:"" help:"List the detectors that a monitor can have."`

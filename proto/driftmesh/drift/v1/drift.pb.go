@@ -2610,6 +2610,523 @@ func (*EvaluateRangeResponse_Progress) isEvaluateRangeResponse_Answer() {}
 
 func (*EvaluateRangeResponse_Evaluation) isEvaluateRangeResponse_Answer() {}
 
+// BacktestRequest says what to replay.
+type BacktestRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose records, as in GetProfileRequest.
+	Profile string `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// Judges them in place of that profile, by features of the same names and kinds;
+	// it need not be registered, and is not. Monitors of it that need more than what
+	// falls into bins have too little to judge by. Absent means the profile itself.
+	Candidate *Profile `protobuf:"bytes,2,opt,name=candidate,proto3" json:"candidate,omitempty"`
+	// Start, cut down to the minute. Absent means 24 hours before the end.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// End, exclusive, raised to the minute. Absent means now.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// When things changed, if it is known: how long did it take to notice? What was
+	// before is quiet unless quiet_start says otherwise.
+	ChangeTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=change_time,json=changeTime,proto3" json:"change_time,omitempty"`
+	// From when on nothing had moved, as far as is known: what drifted is false.
+	QuietStart *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=quiet_start,json=quietStart,proto3" json:"quiet_start,omitempty"`
+	// Until when, exclusive.
+	QuietEnd      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=quiet_end,json=quietEnd,proto3" json:"quiet_end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BacktestRequest) Reset() {
+	*x = BacktestRequest{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BacktestRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BacktestRequest) ProtoMessage() {}
+
+func (x *BacktestRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BacktestRequest.ProtoReflect.Descriptor instead.
+func (*BacktestRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *BacktestRequest) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *BacktestRequest) GetCandidate() *Profile {
+	if x != nil {
+		return x.Candidate
+	}
+	return nil
+}
+
+func (x *BacktestRequest) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *BacktestRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *BacktestRequest) GetChangeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ChangeTime
+	}
+	return nil
+}
+
+func (x *BacktestRequest) GetQuietStart() *timestamppb.Timestamp {
+	if x != nil {
+		return x.QuietStart
+	}
+	return nil
+}
+
+func (x *BacktestRequest) GetQuietEnd() *timestamppb.Timestamp {
+	if x != nil {
+		return x.QuietEnd
+	}
+	return nil
+}
+
+// BacktestResponse is a part of the answer.
+type BacktestResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it tells.
+	//
+	// Types that are valid to be assigned to Answer:
+	//
+	//	*BacktestResponse_Progress
+	//	*BacktestResponse_Change
+	//	*BacktestResponse_Summary
+	Answer        isBacktestResponse_Answer `protobuf_oneof:"answer"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BacktestResponse) Reset() {
+	*x = BacktestResponse{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BacktestResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BacktestResponse) ProtoMessage() {}
+
+func (x *BacktestResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BacktestResponse.ProtoReflect.Descriptor instead.
+func (*BacktestResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *BacktestResponse) GetAnswer() isBacktestResponse_Answer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+func (x *BacktestResponse) GetProgress() *Progress {
+	if x != nil {
+		if x, ok := x.Answer.(*BacktestResponse_Progress); ok {
+			return x.Progress
+		}
+	}
+	return nil
+}
+
+func (x *BacktestResponse) GetChange() *BacktestChange {
+	if x != nil {
+		if x, ok := x.Answer.(*BacktestResponse_Change); ok {
+			return x.Change
+		}
+	}
+	return nil
+}
+
+func (x *BacktestResponse) GetSummary() *BacktestSummary {
+	if x != nil {
+		if x, ok := x.Answer.(*BacktestResponse_Summary); ok {
+			return x.Summary
+		}
+	}
+	return nil
+}
+
+type isBacktestResponse_Answer interface {
+	isBacktestResponse_Answer()
+}
+
+type BacktestResponse_Progress struct {
+	// How far it is.
+	Progress *Progress `protobuf:"bytes,1,opt,name=progress,proto3,oneof"`
+}
+
+type BacktestResponse_Change struct {
+	// What would have happened to an alert; in the order of slots.
+	Change *BacktestChange `protobuf:"bytes,2,opt,name=change,proto3,oneof"`
+}
+
+type BacktestResponse_Summary struct {
+	// What it came to, which comes last.
+	Summary *BacktestSummary `protobuf:"bytes,3,opt,name=summary,proto3,oneof"`
+}
+
+func (*BacktestResponse_Progress) isBacktestResponse_Answer() {}
+
+func (*BacktestResponse_Change) isBacktestResponse_Answer() {}
+
+func (*BacktestResponse_Summary) isBacktestResponse_Answer() {}
+
+// BacktestChange is what would have happened to the alert of a monitor.
+type BacktestChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The slot that would have brought it about.
+	Slot *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=slot,proto3" json:"slot,omitempty"`
+	// Start of its range.
+	RangeStart *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=range_start,json=rangeStart,proto3" json:"range_start,omitempty"`
+	// End of its range, exclusive.
+	RangeEnd *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=range_end,json=rangeEnd,proto3" json:"range_end,omitempty"`
+	// The monitor.
+	Monitor string `protobuf:"bytes,4,opt,name=monitor,proto3" json:"monitor,omitempty"`
+	// "raised", "grew" or "resolved".
+	Change string `protobuf:"bytes,5,opt,name=change,proto3" json:"change,omitempty"`
+	// The features that had moved by then.
+	Moved         []string `protobuf:"bytes,6,rep,name=moved,proto3" json:"moved,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BacktestChange) Reset() {
+	*x = BacktestChange{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BacktestChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BacktestChange) ProtoMessage() {}
+
+func (x *BacktestChange) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BacktestChange.ProtoReflect.Descriptor instead.
+func (*BacktestChange) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *BacktestChange) GetSlot() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Slot
+	}
+	return nil
+}
+
+func (x *BacktestChange) GetRangeStart() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RangeStart
+	}
+	return nil
+}
+
+func (x *BacktestChange) GetRangeEnd() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RangeEnd
+	}
+	return nil
+}
+
+func (x *BacktestChange) GetMonitor() string {
+	if x != nil {
+		return x.Monitor
+	}
+	return ""
+}
+
+func (x *BacktestChange) GetChange() string {
+	if x != nil {
+		return x.Change
+	}
+	return ""
+}
+
+func (x *BacktestChange) GetMoved() []string {
+	if x != nil {
+		return x.Moved
+	}
+	return nil
+}
+
+// BacktestSummary is what a backtest came to.
+type BacktestSummary struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Start of the range.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// End of the range, exclusive.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Slots of the schedule.
+	Slots uint64 `protobuf:"varint,3,opt,name=slots,proto3" json:"slots,omitempty"`
+	// Records in all of them; more than there are where the profile looks back.
+	Records uint64 `protobuf:"varint,4,opt,name=records,proto3" json:"records,omitempty"`
+	// By monitor, in the profile's order.
+	Monitors      []*BacktestMonitor `protobuf:"bytes,5,rep,name=monitors,proto3" json:"monitors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BacktestSummary) Reset() {
+	*x = BacktestSummary{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BacktestSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BacktestSummary) ProtoMessage() {}
+
+func (x *BacktestSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BacktestSummary.ProtoReflect.Descriptor instead.
+func (*BacktestSummary) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *BacktestSummary) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *BacktestSummary) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *BacktestSummary) GetSlots() uint64 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *BacktestSummary) GetRecords() uint64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+func (x *BacktestSummary) GetMonitors() []*BacktestMonitor {
+	if x != nil {
+		return x.Monitors
+	}
+	return nil
+}
+
+// BacktestMonitor is what a backtest came to for one monitor.
+type BacktestMonitor struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The monitor.
+	Monitor string `protobuf:"bytes,1,opt,name=monitor,proto3" json:"monitor,omitempty"`
+	// Its detector.
+	Detector string `protobuf:"bytes,2,opt,name=detector,proto3" json:"detector,omitempty"`
+	// Evaluations that had enough to judge by, for a feature at least.
+	Judged uint64 `protobuf:"varint,3,opt,name=judged,proto3" json:"judged,omitempty"`
+	// Those of them that found drift.
+	Drifted uint64 `protobuf:"varint,4,opt,name=drifted,proto3" json:"drifted,omitempty"`
+	// Alerts that would have been raised.
+	Alerts uint64 `protobuf:"varint,5,opt,name=alerts,proto3" json:"alerts,omitempty"`
+	// An alert would be open at the end.
+	Open bool `protobuf:"varint,6,opt,name=open,proto3" json:"open,omitempty"`
+	// Judged evaluations of the quiet range.
+	QuietJudged uint64 `protobuf:"varint,7,opt,name=quiet_judged,json=quietJudged,proto3" json:"quiet_judged,omitempty"`
+	// Those of them that found drift, falsely.
+	QuietDrifted uint64 `protobuf:"varint,8,opt,name=quiet_drifted,json=quietDrifted,proto3" json:"quiet_drifted,omitempty"`
+	// Alerts that would have been raised there, falsely.
+	QuietAlerts uint64 `protobuf:"varint,9,opt,name=quiet_alerts,json=quietAlerts,proto3" json:"quiet_alerts,omitempty"`
+	// quiet_drifted of quiet_judged; absent when nothing was judged there.
+	FalseAlarmRate *float64 `protobuf:"fixed64,10,opt,name=false_alarm_rate,json=falseAlarmRate,proto3,oneof" json:"false_alarm_rate,omitempty"`
+	// From the change to the slot that would have raised an alert first; absent when
+	// none would, or one was open already.
+	Delay         *durationpb.Duration `protobuf:"bytes,11,opt,name=delay,proto3" json:"delay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BacktestMonitor) Reset() {
+	*x = BacktestMonitor{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BacktestMonitor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BacktestMonitor) ProtoMessage() {}
+
+func (x *BacktestMonitor) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BacktestMonitor.ProtoReflect.Descriptor instead.
+func (*BacktestMonitor) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *BacktestMonitor) GetMonitor() string {
+	if x != nil {
+		return x.Monitor
+	}
+	return ""
+}
+
+func (x *BacktestMonitor) GetDetector() string {
+	if x != nil {
+		return x.Detector
+	}
+	return ""
+}
+
+func (x *BacktestMonitor) GetJudged() uint64 {
+	if x != nil {
+		return x.Judged
+	}
+	return 0
+}
+
+func (x *BacktestMonitor) GetDrifted() uint64 {
+	if x != nil {
+		return x.Drifted
+	}
+	return 0
+}
+
+func (x *BacktestMonitor) GetAlerts() uint64 {
+	if x != nil {
+		return x.Alerts
+	}
+	return 0
+}
+
+func (x *BacktestMonitor) GetOpen() bool {
+	if x != nil {
+		return x.Open
+	}
+	return false
+}
+
+func (x *BacktestMonitor) GetQuietJudged() uint64 {
+	if x != nil {
+		return x.QuietJudged
+	}
+	return 0
+}
+
+func (x *BacktestMonitor) GetQuietDrifted() uint64 {
+	if x != nil {
+		return x.QuietDrifted
+	}
+	return 0
+}
+
+func (x *BacktestMonitor) GetQuietAlerts() uint64 {
+	if x != nil {
+		return x.QuietAlerts
+	}
+	return 0
+}
+
+func (x *BacktestMonitor) GetFalseAlarmRate() float64 {
+	if x != nil && x.FalseAlarmRate != nil {
+		return *x.FalseAlarmRate
+	}
+	return 0
+}
+
+func (x *BacktestMonitor) GetDelay() *durationpb.Duration {
+	if x != nil {
+		return x.Delay
+	}
+	return nil
+}
+
 // Progress is how far a long call is.
 type Progress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2625,7 +3142,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2637,7 +3154,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2650,7 +3167,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{29}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Progress) GetDone() uint64 {
@@ -2685,7 +3202,7 @@ type RunNowRequest struct {
 
 func (x *RunNowRequest) Reset() {
 	*x = RunNowRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2697,7 +3214,7 @@ func (x *RunNowRequest) String() string {
 func (*RunNowRequest) ProtoMessage() {}
 
 func (x *RunNowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2710,7 +3227,7 @@ func (x *RunNowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunNowRequest.ProtoReflect.Descriptor instead.
 func (*RunNowRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{30}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RunNowRequest) GetProfile() string {
@@ -2733,7 +3250,7 @@ type RunNowResponse struct {
 
 func (x *RunNowResponse) Reset() {
 	*x = RunNowResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2745,7 +3262,7 @@ func (x *RunNowResponse) String() string {
 func (*RunNowResponse) ProtoMessage() {}
 
 func (x *RunNowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2758,7 +3275,7 @@ func (x *RunNowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunNowResponse.ProtoReflect.Descriptor instead.
 func (*RunNowResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{31}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RunNowResponse) GetEvaluation() *Evaluation {
@@ -2791,7 +3308,7 @@ type Evaluation struct {
 
 func (x *Evaluation) Reset() {
 	*x = Evaluation{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2803,7 +3320,7 @@ func (x *Evaluation) String() string {
 func (*Evaluation) ProtoMessage() {}
 
 func (x *Evaluation) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2816,7 +3333,7 @@ func (x *Evaluation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evaluation.ProtoReflect.Descriptor instead.
 func (*Evaluation) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{32}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Evaluation) GetProfile() string {
@@ -2919,7 +3436,7 @@ type Score struct {
 
 func (x *Score) Reset() {
 	*x = Score{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2931,7 +3448,7 @@ func (x *Score) String() string {
 func (*Score) ProtoMessage() {}
 
 func (x *Score) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2944,7 +3461,7 @@ func (x *Score) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Score.ProtoReflect.Descriptor instead.
 func (*Score) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{33}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Score) GetFeature() string {
@@ -3094,7 +3611,7 @@ type BinScore struct {
 
 func (x *BinScore) Reset() {
 	*x = BinScore{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3106,7 +3623,7 @@ func (x *BinScore) String() string {
 func (*BinScore) ProtoMessage() {}
 
 func (x *BinScore) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3119,7 +3636,7 @@ func (x *BinScore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BinScore.ProtoReflect.Descriptor instead.
 func (*BinScore) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{34}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *BinScore) GetLabel() string {
@@ -3179,7 +3696,7 @@ type Exemplar struct {
 
 func (x *Exemplar) Reset() {
 	*x = Exemplar{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3191,7 +3708,7 @@ func (x *Exemplar) String() string {
 func (*Exemplar) ProtoMessage() {}
 
 func (x *Exemplar) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3204,7 +3721,7 @@ func (x *Exemplar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exemplar.ProtoReflect.Descriptor instead.
 func (*Exemplar) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{35}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Exemplar) GetRecordId() string {
@@ -3243,7 +3760,7 @@ type ListScoresRequest struct {
 
 func (x *ListScoresRequest) Reset() {
 	*x = ListScoresRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3255,7 +3772,7 @@ func (x *ListScoresRequest) String() string {
 func (*ListScoresRequest) ProtoMessage() {}
 
 func (x *ListScoresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3268,7 +3785,7 @@ func (x *ListScoresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScoresRequest.ProtoReflect.Descriptor instead.
 func (*ListScoresRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{36}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListScoresRequest) GetProfile() string {
@@ -3305,7 +3822,7 @@ type ListScoresResponse struct {
 
 func (x *ListScoresResponse) Reset() {
 	*x = ListScoresResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3317,7 +3834,7 @@ func (x *ListScoresResponse) String() string {
 func (*ListScoresResponse) ProtoMessage() {}
 
 func (x *ListScoresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3330,7 +3847,7 @@ func (x *ListScoresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScoresResponse.ProtoReflect.Descriptor instead.
 func (*ListScoresResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{37}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListScoresResponse) GetEvaluations() []*Evaluation {
@@ -3371,7 +3888,7 @@ type QuerySeriesRequest struct {
 
 func (x *QuerySeriesRequest) Reset() {
 	*x = QuerySeriesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3383,7 +3900,7 @@ func (x *QuerySeriesRequest) String() string {
 func (*QuerySeriesRequest) ProtoMessage() {}
 
 func (x *QuerySeriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3396,7 +3913,7 @@ func (x *QuerySeriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySeriesRequest.ProtoReflect.Descriptor instead.
 func (*QuerySeriesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{38}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *QuerySeriesRequest) GetProfile() string {
@@ -3459,7 +3976,7 @@ type QuerySeriesResponse struct {
 
 func (x *QuerySeriesResponse) Reset() {
 	*x = QuerySeriesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3471,7 +3988,7 @@ func (x *QuerySeriesResponse) String() string {
 func (*QuerySeriesResponse) ProtoMessage() {}
 
 func (x *QuerySeriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3484,7 +4001,7 @@ func (x *QuerySeriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySeriesResponse.ProtoReflect.Descriptor instead.
 func (*QuerySeriesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{39}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *QuerySeriesResponse) GetSeries() []*Series {
@@ -3511,7 +4028,7 @@ type Series struct {
 
 func (x *Series) Reset() {
 	*x = Series{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[40]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3523,7 +4040,7 @@ func (x *Series) String() string {
 func (*Series) ProtoMessage() {}
 
 func (x *Series) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[40]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3536,7 +4053,7 @@ func (x *Series) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Series.ProtoReflect.Descriptor instead.
 func (*Series) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{40}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Series) GetMonitor() string {
@@ -3600,7 +4117,7 @@ type SeriesPoint struct {
 
 func (x *SeriesPoint) Reset() {
 	*x = SeriesPoint{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3612,7 +4129,7 @@ func (x *SeriesPoint) String() string {
 func (*SeriesPoint) ProtoMessage() {}
 
 func (x *SeriesPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3625,7 +4142,7 @@ func (x *SeriesPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeriesPoint.ProtoReflect.Descriptor instead.
 func (*SeriesPoint) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{41}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SeriesPoint) GetFirstSlot() *timestamppb.Timestamp {
@@ -3773,7 +4290,7 @@ type Alert struct {
 
 func (x *Alert) Reset() {
 	*x = Alert{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3785,7 +4302,7 @@ func (x *Alert) String() string {
 func (*Alert) ProtoMessage() {}
 
 func (x *Alert) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3798,7 +4315,7 @@ func (x *Alert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alert.ProtoReflect.Descriptor instead.
 func (*Alert) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{42}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Alert) GetId() string {
@@ -3986,7 +4503,7 @@ type ListAlertsRequest struct {
 
 func (x *ListAlertsRequest) Reset() {
 	*x = ListAlertsRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3998,7 +4515,7 @@ func (x *ListAlertsRequest) String() string {
 func (*ListAlertsRequest) ProtoMessage() {}
 
 func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4011,7 +4528,7 @@ func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsRequest.ProtoReflect.Descriptor instead.
 func (*ListAlertsRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{43}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListAlertsRequest) GetProfile() string {
@@ -4055,7 +4572,7 @@ type ListAlertsResponse struct {
 
 func (x *ListAlertsResponse) Reset() {
 	*x = ListAlertsResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4067,7 +4584,7 @@ func (x *ListAlertsResponse) String() string {
 func (*ListAlertsResponse) ProtoMessage() {}
 
 func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4080,7 +4597,7 @@ func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsResponse.ProtoReflect.Descriptor instead.
 func (*ListAlertsResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{44}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListAlertsResponse) GetAlerts() []*Alert {
@@ -4108,7 +4625,7 @@ type AcknowledgeAlertRequest struct {
 
 func (x *AcknowledgeAlertRequest) Reset() {
 	*x = AcknowledgeAlertRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4120,7 +4637,7 @@ func (x *AcknowledgeAlertRequest) String() string {
 func (*AcknowledgeAlertRequest) ProtoMessage() {}
 
 func (x *AcknowledgeAlertRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4133,7 +4650,7 @@ func (x *AcknowledgeAlertRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlertRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlertRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{45}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *AcknowledgeAlertRequest) GetId() string {
@@ -4154,7 +4671,7 @@ type AcknowledgeAlertResponse struct {
 
 func (x *AcknowledgeAlertResponse) Reset() {
 	*x = AcknowledgeAlertResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4166,7 +4683,7 @@ func (x *AcknowledgeAlertResponse) String() string {
 func (*AcknowledgeAlertResponse) ProtoMessage() {}
 
 func (x *AcknowledgeAlertResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4179,7 +4696,7 @@ func (x *AcknowledgeAlertResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlertResponse.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlertResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{46}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *AcknowledgeAlertResponse) GetAlert() *Alert {
@@ -4222,7 +4739,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4234,7 +4751,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4247,7 +4764,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{47}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Delivery) GetId() string {
@@ -4353,7 +4870,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4365,7 +4882,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4378,7 +4895,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{48}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListDeliveriesRequest) GetAlert() string {
@@ -4429,7 +4946,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4441,7 +4958,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4454,7 +4971,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{49}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -4509,7 +5026,7 @@ type Silence struct {
 
 func (x *Silence) Reset() {
 	*x = Silence{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4521,7 +5038,7 @@ func (x *Silence) String() string {
 func (*Silence) ProtoMessage() {}
 
 func (x *Silence) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4534,7 +5051,7 @@ func (x *Silence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Silence.ProtoReflect.Descriptor instead.
 func (*Silence) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{50}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Silence) GetId() string {
@@ -4639,7 +5156,7 @@ type CreateSilenceRequest struct {
 
 func (x *CreateSilenceRequest) Reset() {
 	*x = CreateSilenceRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4651,7 +5168,7 @@ func (x *CreateSilenceRequest) String() string {
 func (*CreateSilenceRequest) ProtoMessage() {}
 
 func (x *CreateSilenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4664,7 +5181,7 @@ func (x *CreateSilenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSilenceRequest.ProtoReflect.Descriptor instead.
 func (*CreateSilenceRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{51}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *CreateSilenceRequest) GetSilence() *Silence {
@@ -4685,7 +5202,7 @@ type CreateSilenceResponse struct {
 
 func (x *CreateSilenceResponse) Reset() {
 	*x = CreateSilenceResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4697,7 +5214,7 @@ func (x *CreateSilenceResponse) String() string {
 func (*CreateSilenceResponse) ProtoMessage() {}
 
 func (x *CreateSilenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4710,7 +5227,7 @@ func (x *CreateSilenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSilenceResponse.ProtoReflect.Descriptor instead.
 func (*CreateSilenceResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{52}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *CreateSilenceResponse) GetSilence() *Silence {
@@ -4735,7 +5252,7 @@ type ListSilencesRequest struct {
 
 func (x *ListSilencesRequest) Reset() {
 	*x = ListSilencesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4747,7 +5264,7 @@ func (x *ListSilencesRequest) String() string {
 func (*ListSilencesRequest) ProtoMessage() {}
 
 func (x *ListSilencesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4760,7 +5277,7 @@ func (x *ListSilencesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSilencesRequest.ProtoReflect.Descriptor instead.
 func (*ListSilencesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{53}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListSilencesRequest) GetAll() bool {
@@ -4797,7 +5314,7 @@ type ListSilencesResponse struct {
 
 func (x *ListSilencesResponse) Reset() {
 	*x = ListSilencesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4809,7 +5326,7 @@ func (x *ListSilencesResponse) String() string {
 func (*ListSilencesResponse) ProtoMessage() {}
 
 func (x *ListSilencesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4822,7 +5339,7 @@ func (x *ListSilencesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSilencesResponse.ProtoReflect.Descriptor instead.
 func (*ListSilencesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{54}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListSilencesResponse) GetSilences() []*Silence {
@@ -4850,7 +5367,7 @@ type ExpireSilenceRequest struct {
 
 func (x *ExpireSilenceRequest) Reset() {
 	*x = ExpireSilenceRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4862,7 +5379,7 @@ func (x *ExpireSilenceRequest) String() string {
 func (*ExpireSilenceRequest) ProtoMessage() {}
 
 func (x *ExpireSilenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4875,7 +5392,7 @@ func (x *ExpireSilenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireSilenceRequest.ProtoReflect.Descriptor instead.
 func (*ExpireSilenceRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{55}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ExpireSilenceRequest) GetId() string {
@@ -4896,7 +5413,7 @@ type ExpireSilenceResponse struct {
 
 func (x *ExpireSilenceResponse) Reset() {
 	*x = ExpireSilenceResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4908,7 +5425,7 @@ func (x *ExpireSilenceResponse) String() string {
 func (*ExpireSilenceResponse) ProtoMessage() {}
 
 func (x *ExpireSilenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4921,7 +5438,7 @@ func (x *ExpireSilenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireSilenceResponse.ProtoReflect.Descriptor instead.
 func (*ExpireSilenceResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{56}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ExpireSilenceResponse) GetSilence() *Silence {
@@ -4953,7 +5470,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4965,7 +5482,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4978,7 +5495,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{57}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ExplainRequest) GetProfile() string {
@@ -5059,7 +5576,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[58]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5071,7 +5588,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[58]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5084,7 +5601,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{58}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ExplainResponse) GetProfile() string {
@@ -5201,7 +5718,7 @@ type Slice struct {
 
 func (x *Slice) Reset() {
 	*x = Slice{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[59]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5213,7 +5730,7 @@ func (x *Slice) String() string {
 func (*Slice) ProtoMessage() {}
 
 func (x *Slice) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[59]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5226,7 +5743,7 @@ func (x *Slice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slice.ProtoReflect.Descriptor instead.
 func (*Slice) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{59}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Slice) GetFeature() string {
@@ -5494,7 +6011,52 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\n" +
 	"evaluation\x18\x02 \x01(\v2\x1e.driftmesh.drift.v1.EvaluationH\x00R\n" +
 	"evaluationB\b\n" +
-	"\x06answer\"H\n" +
+	"\x06answer\"\x8b\x03\n" +
+	"\x0fBacktestRequest\x12\x18\n" +
+	"\aprofile\x18\x01 \x01(\tR\aprofile\x129\n" +
+	"\tcandidate\x18\x02 \x01(\v2\x1b.driftmesh.drift.v1.ProfileR\tcandidate\x129\n" +
+	"\n" +
+	"start_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12;\n" +
+	"\vchange_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"changeTime\x12;\n" +
+	"\vquiet_start\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"quietStart\x127\n" +
+	"\tquiet_end\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bquietEnd\"\xd7\x01\n" +
+	"\x10BacktestResponse\x12:\n" +
+	"\bprogress\x18\x01 \x01(\v2\x1c.driftmesh.drift.v1.ProgressH\x00R\bprogress\x12<\n" +
+	"\x06change\x18\x02 \x01(\v2\".driftmesh.drift.v1.BacktestChangeH\x00R\x06change\x12?\n" +
+	"\asummary\x18\x03 \x01(\v2#.driftmesh.drift.v1.BacktestSummaryH\x00R\asummaryB\b\n" +
+	"\x06answer\"\xfe\x01\n" +
+	"\x0eBacktestChange\x12.\n" +
+	"\x04slot\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04slot\x12;\n" +
+	"\vrange_start\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"rangeStart\x127\n" +
+	"\trange_end\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\brangeEnd\x12\x18\n" +
+	"\amonitor\x18\x04 \x01(\tR\amonitor\x12\x16\n" +
+	"\x06change\x18\x05 \x01(\tR\x06change\x12\x14\n" +
+	"\x05moved\x18\x06 \x03(\tR\x05moved\"\xf4\x01\n" +
+	"\x0fBacktestSummary\x129\n" +
+	"\n" +
+	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x14\n" +
+	"\x05slots\x18\x03 \x01(\x04R\x05slots\x12\x18\n" +
+	"\arecords\x18\x04 \x01(\x04R\arecords\x12?\n" +
+	"\bmonitors\x18\x05 \x03(\v2#.driftmesh.drift.v1.BacktestMonitorR\bmonitors\"\x85\x03\n" +
+	"\x0fBacktestMonitor\x12\x18\n" +
+	"\amonitor\x18\x01 \x01(\tR\amonitor\x12\x1a\n" +
+	"\bdetector\x18\x02 \x01(\tR\bdetector\x12\x16\n" +
+	"\x06judged\x18\x03 \x01(\x04R\x06judged\x12\x18\n" +
+	"\adrifted\x18\x04 \x01(\x04R\adrifted\x12\x16\n" +
+	"\x06alerts\x18\x05 \x01(\x04R\x06alerts\x12\x12\n" +
+	"\x04open\x18\x06 \x01(\bR\x04open\x12!\n" +
+	"\fquiet_judged\x18\a \x01(\x04R\vquietJudged\x12#\n" +
+	"\rquiet_drifted\x18\b \x01(\x04R\fquietDrifted\x12!\n" +
+	"\fquiet_alerts\x18\t \x01(\x04R\vquietAlerts\x12-\n" +
+	"\x10false_alarm_rate\x18\n" +
+	" \x01(\x01H\x00R\x0efalseAlarmRate\x88\x01\x01\x12/\n" +
+	"\x05delay\x18\v \x01(\v2\x19.google.protobuf.DurationR\x05delayB\x13\n" +
+	"\x11_false_alarm_rate\"H\n" +
 	"\bProgress\x12\x12\n" +
 	"\x04done\x18\x01 \x01(\x04R\x04done\x12\x14\n" +
 	"\x05total\x18\x02 \x01(\x04R\x05total\x12\x12\n" +
@@ -5780,7 +6342,7 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x13DELIVERY_STATE_SENT\x10\x02\x12\x19\n" +
 	"\x15DELIVERY_STATE_FAILED\x10\x03\x12\x1b\n" +
 	"\x17DELIVERY_STATE_SILENCED\x10\x04\x12\x1c\n" +
-	"\x18DELIVERY_STATE_OVERTAKEN\x10\x052\xa8\f\n" +
+	"\x18DELIVERY_STATE_OVERTAKEN\x10\x052\x81\r\n" +
 	"\fDriftService\x12d\n" +
 	"\rCreateProfile\x12(.driftmesh.drift.v1.CreateProfileRequest\x1a).driftmesh.drift.v1.CreateProfileResponse\x12[\n" +
 	"\n" +
@@ -5788,7 +6350,8 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\fListProfiles\x12'.driftmesh.drift.v1.ListProfilesRequest\x1a(.driftmesh.drift.v1.ListProfilesResponse\x12m\n" +
 	"\x10SetProfileActive\x12+.driftmesh.drift.v1.SetProfileActiveRequest\x1a,.driftmesh.drift.v1.SetProfileActiveResponse\x12U\n" +
 	"\bEvaluate\x12#.driftmesh.drift.v1.EvaluateRequest\x1a$.driftmesh.drift.v1.EvaluateResponse\x12f\n" +
-	"\rEvaluateRange\x12(.driftmesh.drift.v1.EvaluateRangeRequest\x1a).driftmesh.drift.v1.EvaluateRangeResponse0\x01\x12O\n" +
+	"\rEvaluateRange\x12(.driftmesh.drift.v1.EvaluateRangeRequest\x1a).driftmesh.drift.v1.EvaluateRangeResponse0\x01\x12W\n" +
+	"\bBacktest\x12#.driftmesh.drift.v1.BacktestRequest\x1a$.driftmesh.drift.v1.BacktestResponse0\x01\x12O\n" +
 	"\x06RunNow\x12!.driftmesh.drift.v1.RunNowRequest\x1a\".driftmesh.drift.v1.RunNowResponse\x12[\n" +
 	"\n" +
 	"ListScores\x12%.driftmesh.drift.v1.ListScoresRequest\x1a&.driftmesh.drift.v1.ListScoresResponse\x12^\n" +
@@ -5815,7 +6378,7 @@ func file_driftmesh_drift_v1_drift_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_drift_v1_drift_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
+var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
 var file_driftmesh_drift_v1_drift_proto_goTypes = []any{
 	(SourceKind)(0),                  // 0: driftmesh.drift.v1.SourceKind
 	(Correction)(0),                  // 1: driftmesh.drift.v1.Correction
@@ -5852,45 +6415,50 @@ var file_driftmesh_drift_v1_drift_proto_goTypes = []any{
 	(*EvaluateResponse)(nil),         // 32: driftmesh.drift.v1.EvaluateResponse
 	(*EvaluateRangeRequest)(nil),     // 33: driftmesh.drift.v1.EvaluateRangeRequest
 	(*EvaluateRangeResponse)(nil),    // 34: driftmesh.drift.v1.EvaluateRangeResponse
-	(*Progress)(nil),                 // 35: driftmesh.drift.v1.Progress
-	(*RunNowRequest)(nil),            // 36: driftmesh.drift.v1.RunNowRequest
-	(*RunNowResponse)(nil),           // 37: driftmesh.drift.v1.RunNowResponse
-	(*Evaluation)(nil),               // 38: driftmesh.drift.v1.Evaluation
-	(*Score)(nil),                    // 39: driftmesh.drift.v1.Score
-	(*BinScore)(nil),                 // 40: driftmesh.drift.v1.BinScore
-	(*Exemplar)(nil),                 // 41: driftmesh.drift.v1.Exemplar
-	(*ListScoresRequest)(nil),        // 42: driftmesh.drift.v1.ListScoresRequest
-	(*ListScoresResponse)(nil),       // 43: driftmesh.drift.v1.ListScoresResponse
-	(*QuerySeriesRequest)(nil),       // 44: driftmesh.drift.v1.QuerySeriesRequest
-	(*QuerySeriesResponse)(nil),      // 45: driftmesh.drift.v1.QuerySeriesResponse
-	(*Series)(nil),                   // 46: driftmesh.drift.v1.Series
-	(*SeriesPoint)(nil),              // 47: driftmesh.drift.v1.SeriesPoint
-	(*Alert)(nil),                    // 48: driftmesh.drift.v1.Alert
-	(*ListAlertsRequest)(nil),        // 49: driftmesh.drift.v1.ListAlertsRequest
-	(*ListAlertsResponse)(nil),       // 50: driftmesh.drift.v1.ListAlertsResponse
-	(*AcknowledgeAlertRequest)(nil),  // 51: driftmesh.drift.v1.AcknowledgeAlertRequest
-	(*AcknowledgeAlertResponse)(nil), // 52: driftmesh.drift.v1.AcknowledgeAlertResponse
-	(*Delivery)(nil),                 // 53: driftmesh.drift.v1.Delivery
-	(*ListDeliveriesRequest)(nil),    // 54: driftmesh.drift.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),   // 55: driftmesh.drift.v1.ListDeliveriesResponse
-	(*Silence)(nil),                  // 56: driftmesh.drift.v1.Silence
-	(*CreateSilenceRequest)(nil),     // 57: driftmesh.drift.v1.CreateSilenceRequest
-	(*CreateSilenceResponse)(nil),    // 58: driftmesh.drift.v1.CreateSilenceResponse
-	(*ListSilencesRequest)(nil),      // 59: driftmesh.drift.v1.ListSilencesRequest
-	(*ListSilencesResponse)(nil),     // 60: driftmesh.drift.v1.ListSilencesResponse
-	(*ExpireSilenceRequest)(nil),     // 61: driftmesh.drift.v1.ExpireSilenceRequest
-	(*ExpireSilenceResponse)(nil),    // 62: driftmesh.drift.v1.ExpireSilenceResponse
-	(*ExplainRequest)(nil),           // 63: driftmesh.drift.v1.ExplainRequest
-	(*ExplainResponse)(nil),          // 64: driftmesh.drift.v1.ExplainResponse
-	(*Slice)(nil),                    // 65: driftmesh.drift.v1.Slice
-	nil,                              // 66: driftmesh.drift.v1.Source.AttributesEntry
-	nil,                              // 67: driftmesh.drift.v1.Monitor.ParametersEntry
-	nil,                              // 68: driftmesh.drift.v1.Deviations.ChunksEntry
-	(*timestamppb.Timestamp)(nil),    // 69: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 70: google.protobuf.Duration
+	(*BacktestRequest)(nil),          // 35: driftmesh.drift.v1.BacktestRequest
+	(*BacktestResponse)(nil),         // 36: driftmesh.drift.v1.BacktestResponse
+	(*BacktestChange)(nil),           // 37: driftmesh.drift.v1.BacktestChange
+	(*BacktestSummary)(nil),          // 38: driftmesh.drift.v1.BacktestSummary
+	(*BacktestMonitor)(nil),          // 39: driftmesh.drift.v1.BacktestMonitor
+	(*Progress)(nil),                 // 40: driftmesh.drift.v1.Progress
+	(*RunNowRequest)(nil),            // 41: driftmesh.drift.v1.RunNowRequest
+	(*RunNowResponse)(nil),           // 42: driftmesh.drift.v1.RunNowResponse
+	(*Evaluation)(nil),               // 43: driftmesh.drift.v1.Evaluation
+	(*Score)(nil),                    // 44: driftmesh.drift.v1.Score
+	(*BinScore)(nil),                 // 45: driftmesh.drift.v1.BinScore
+	(*Exemplar)(nil),                 // 46: driftmesh.drift.v1.Exemplar
+	(*ListScoresRequest)(nil),        // 47: driftmesh.drift.v1.ListScoresRequest
+	(*ListScoresResponse)(nil),       // 48: driftmesh.drift.v1.ListScoresResponse
+	(*QuerySeriesRequest)(nil),       // 49: driftmesh.drift.v1.QuerySeriesRequest
+	(*QuerySeriesResponse)(nil),      // 50: driftmesh.drift.v1.QuerySeriesResponse
+	(*Series)(nil),                   // 51: driftmesh.drift.v1.Series
+	(*SeriesPoint)(nil),              // 52: driftmesh.drift.v1.SeriesPoint
+	(*Alert)(nil),                    // 53: driftmesh.drift.v1.Alert
+	(*ListAlertsRequest)(nil),        // 54: driftmesh.drift.v1.ListAlertsRequest
+	(*ListAlertsResponse)(nil),       // 55: driftmesh.drift.v1.ListAlertsResponse
+	(*AcknowledgeAlertRequest)(nil),  // 56: driftmesh.drift.v1.AcknowledgeAlertRequest
+	(*AcknowledgeAlertResponse)(nil), // 57: driftmesh.drift.v1.AcknowledgeAlertResponse
+	(*Delivery)(nil),                 // 58: driftmesh.drift.v1.Delivery
+	(*ListDeliveriesRequest)(nil),    // 59: driftmesh.drift.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),   // 60: driftmesh.drift.v1.ListDeliveriesResponse
+	(*Silence)(nil),                  // 61: driftmesh.drift.v1.Silence
+	(*CreateSilenceRequest)(nil),     // 62: driftmesh.drift.v1.CreateSilenceRequest
+	(*CreateSilenceResponse)(nil),    // 63: driftmesh.drift.v1.CreateSilenceResponse
+	(*ListSilencesRequest)(nil),      // 64: driftmesh.drift.v1.ListSilencesRequest
+	(*ListSilencesResponse)(nil),     // 65: driftmesh.drift.v1.ListSilencesResponse
+	(*ExpireSilenceRequest)(nil),     // 66: driftmesh.drift.v1.ExpireSilenceRequest
+	(*ExpireSilenceResponse)(nil),    // 67: driftmesh.drift.v1.ExpireSilenceResponse
+	(*ExplainRequest)(nil),           // 68: driftmesh.drift.v1.ExplainRequest
+	(*ExplainResponse)(nil),          // 69: driftmesh.drift.v1.ExplainResponse
+	(*Slice)(nil),                    // 70: driftmesh.drift.v1.Slice
+	nil,                              // 71: driftmesh.drift.v1.Source.AttributesEntry
+	nil,                              // 72: driftmesh.drift.v1.Monitor.ParametersEntry
+	nil,                              // 73: driftmesh.drift.v1.Deviations.ChunksEntry
+	(*timestamppb.Timestamp)(nil),    // 74: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 75: google.protobuf.Duration
 }
 var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
-	69,  // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
+	74,  // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
 	19,  // 1: driftmesh.drift.v1.Profile.features:type_name -> driftmesh.drift.v1.FeatureProfile
 	11,  // 2: driftmesh.drift.v1.Profile.schedule:type_name -> driftmesh.drift.v1.Schedule
 	1,   // 3: driftmesh.drift.v1.Profile.correction:type_name -> driftmesh.drift.v1.Correction
@@ -5898,20 +6466,20 @@ var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
 	12,  // 5: driftmesh.drift.v1.Profile.binning:type_name -> driftmesh.drift.v1.Binning
 	8,   // 6: driftmesh.drift.v1.Profile.outcome:type_name -> driftmesh.drift.v1.Outcome
 	7,   // 7: driftmesh.drift.v1.Profile.source:type_name -> driftmesh.drift.v1.Source
-	70,  // 8: driftmesh.drift.v1.Profile.reference_span:type_name -> google.protobuf.Duration
-	66,  // 9: driftmesh.drift.v1.Source.attributes:type_name -> driftmesh.drift.v1.Source.AttributesEntry
+	75,  // 8: driftmesh.drift.v1.Profile.reference_span:type_name -> google.protobuf.Duration
+	71,  // 9: driftmesh.drift.v1.Source.attributes:type_name -> driftmesh.drift.v1.Source.AttributesEntry
 	0,   // 10: driftmesh.drift.v1.Source.of:type_name -> driftmesh.drift.v1.SourceKind
 	9,   // 11: driftmesh.drift.v1.Outcome.reference:type_name -> driftmesh.drift.v1.Comparison
 	10,  // 12: driftmesh.drift.v1.Comparison.absolute:type_name -> driftmesh.drift.v1.Spread
 	10,  // 13: driftmesh.drift.v1.Comparison.squared:type_name -> driftmesh.drift.v1.Spread
-	70,  // 14: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
-	67,  // 15: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
+	75,  // 14: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
+	72,  // 15: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
 	15,  // 16: driftmesh.drift.v1.Monitor.threshold:type_name -> driftmesh.drift.v1.Threshold
 	14,  // 17: driftmesh.drift.v1.Monitor.persistence:type_name -> driftmesh.drift.v1.Persistence
 	2,   // 18: driftmesh.drift.v1.Monitor.severity:type_name -> driftmesh.drift.v1.Severity
 	16,  // 19: driftmesh.drift.v1.Threshold.budget:type_name -> driftmesh.drift.v1.Budget
 	17,  // 20: driftmesh.drift.v1.Threshold.deviations:type_name -> driftmesh.drift.v1.Deviations
-	68,  // 21: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
+	73,  // 21: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
 	3,   // 22: driftmesh.drift.v1.FeatureProfile.kind:type_name -> driftmesh.drift.v1.FeatureKind
 	20,  // 23: driftmesh.drift.v1.FeatureProfile.baseline:type_name -> driftmesh.drift.v1.Baseline
 	21,  // 24: driftmesh.drift.v1.Baseline.subgroups:type_name -> driftmesh.drift.v1.Subgroups
@@ -5921,99 +6489,117 @@ var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
 	6,   // 28: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
 	6,   // 29: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
 	6,   // 30: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	69,  // 31: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
-	69,  // 32: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
-	38,  // 33: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	69,  // 34: driftmesh.drift.v1.EvaluateRangeRequest.start_time:type_name -> google.protobuf.Timestamp
-	69,  // 35: driftmesh.drift.v1.EvaluateRangeRequest.end_time:type_name -> google.protobuf.Timestamp
-	35,  // 36: driftmesh.drift.v1.EvaluateRangeResponse.progress:type_name -> driftmesh.drift.v1.Progress
-	38,  // 37: driftmesh.drift.v1.EvaluateRangeResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	38,  // 38: driftmesh.drift.v1.RunNowResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	69,  // 39: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
-	69,  // 40: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
-	39,  // 41: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
-	69,  // 42: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
-	4,   // 43: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
-	40,  // 44: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
-	40,  // 45: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
-	41,  // 46: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
-	38,  // 47: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
-	69,  // 48: driftmesh.drift.v1.QuerySeriesRequest.start_time:type_name -> google.protobuf.Timestamp
-	69,  // 49: driftmesh.drift.v1.QuerySeriesRequest.end_time:type_name -> google.protobuf.Timestamp
-	46,  // 50: driftmesh.drift.v1.QuerySeriesResponse.series:type_name -> driftmesh.drift.v1.Series
-	47,  // 51: driftmesh.drift.v1.Series.points:type_name -> driftmesh.drift.v1.SeriesPoint
-	69,  // 52: driftmesh.drift.v1.SeriesPoint.first_slot:type_name -> google.protobuf.Timestamp
-	69,  // 53: driftmesh.drift.v1.SeriesPoint.last_slot:type_name -> google.protobuf.Timestamp
-	4,   // 54: driftmesh.drift.v1.SeriesPoint.verdict:type_name -> driftmesh.drift.v1.Verdict
-	69,  // 55: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
-	69,  // 56: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
-	69,  // 57: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
-	69,  // 58: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
-	69,  // 59: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
-	69,  // 60: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
-	2,   // 61: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
-	39,  // 62: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
-	48,  // 63: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
-	48,  // 64: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
-	5,   // 65: driftmesh.drift.v1.Delivery.state:type_name -> driftmesh.drift.v1.DeliveryState
-	69,  // 66: driftmesh.drift.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
-	69,  // 67: driftmesh.drift.v1.Delivery.due_time:type_name -> google.protobuf.Timestamp
-	69,  // 68: driftmesh.drift.v1.Delivery.settle_time:type_name -> google.protobuf.Timestamp
-	5,   // 69: driftmesh.drift.v1.ListDeliveriesRequest.state:type_name -> driftmesh.drift.v1.DeliveryState
-	53,  // 70: driftmesh.drift.v1.ListDeliveriesResponse.deliveries:type_name -> driftmesh.drift.v1.Delivery
-	69,  // 71: driftmesh.drift.v1.Silence.start_time:type_name -> google.protobuf.Timestamp
-	69,  // 72: driftmesh.drift.v1.Silence.end_time:type_name -> google.protobuf.Timestamp
-	69,  // 73: driftmesh.drift.v1.Silence.create_time:type_name -> google.protobuf.Timestamp
-	69,  // 74: driftmesh.drift.v1.Silence.expire_time:type_name -> google.protobuf.Timestamp
-	56,  // 75: driftmesh.drift.v1.CreateSilenceRequest.silence:type_name -> driftmesh.drift.v1.Silence
-	56,  // 76: driftmesh.drift.v1.CreateSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
-	56,  // 77: driftmesh.drift.v1.ListSilencesResponse.silences:type_name -> driftmesh.drift.v1.Silence
-	56,  // 78: driftmesh.drift.v1.ExpireSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
-	69,  // 79: driftmesh.drift.v1.ExplainRequest.start_time:type_name -> google.protobuf.Timestamp
-	69,  // 80: driftmesh.drift.v1.ExplainRequest.end_time:type_name -> google.protobuf.Timestamp
-	69,  // 81: driftmesh.drift.v1.ExplainResponse.start_time:type_name -> google.protobuf.Timestamp
-	69,  // 82: driftmesh.drift.v1.ExplainResponse.end_time:type_name -> google.protobuf.Timestamp
-	40,  // 83: driftmesh.drift.v1.ExplainResponse.cells:type_name -> driftmesh.drift.v1.BinScore
-	65,  // 84: driftmesh.drift.v1.ExplainResponse.slices:type_name -> driftmesh.drift.v1.Slice
-	39,  // 85: driftmesh.drift.v1.ExplainResponse.scores:type_name -> driftmesh.drift.v1.Score
-	18,  // 86: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
-	23,  // 87: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
-	25,  // 88: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
-	27,  // 89: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
-	29,  // 90: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
-	31,  // 91: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
-	33,  // 92: driftmesh.drift.v1.DriftService.EvaluateRange:input_type -> driftmesh.drift.v1.EvaluateRangeRequest
-	36,  // 93: driftmesh.drift.v1.DriftService.RunNow:input_type -> driftmesh.drift.v1.RunNowRequest
-	42,  // 94: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
-	44,  // 95: driftmesh.drift.v1.DriftService.QuerySeries:input_type -> driftmesh.drift.v1.QuerySeriesRequest
-	63,  // 96: driftmesh.drift.v1.DriftService.Explain:input_type -> driftmesh.drift.v1.ExplainRequest
-	49,  // 97: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
-	51,  // 98: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
-	54,  // 99: driftmesh.drift.v1.DriftService.ListDeliveries:input_type -> driftmesh.drift.v1.ListDeliveriesRequest
-	57,  // 100: driftmesh.drift.v1.DriftService.CreateSilence:input_type -> driftmesh.drift.v1.CreateSilenceRequest
-	59,  // 101: driftmesh.drift.v1.DriftService.ListSilences:input_type -> driftmesh.drift.v1.ListSilencesRequest
-	61,  // 102: driftmesh.drift.v1.DriftService.ExpireSilence:input_type -> driftmesh.drift.v1.ExpireSilenceRequest
-	24,  // 103: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
-	26,  // 104: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
-	28,  // 105: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
-	30,  // 106: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
-	32,  // 107: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
-	34,  // 108: driftmesh.drift.v1.DriftService.EvaluateRange:output_type -> driftmesh.drift.v1.EvaluateRangeResponse
-	37,  // 109: driftmesh.drift.v1.DriftService.RunNow:output_type -> driftmesh.drift.v1.RunNowResponse
-	43,  // 110: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
-	45,  // 111: driftmesh.drift.v1.DriftService.QuerySeries:output_type -> driftmesh.drift.v1.QuerySeriesResponse
-	64,  // 112: driftmesh.drift.v1.DriftService.Explain:output_type -> driftmesh.drift.v1.ExplainResponse
-	50,  // 113: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
-	52,  // 114: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
-	55,  // 115: driftmesh.drift.v1.DriftService.ListDeliveries:output_type -> driftmesh.drift.v1.ListDeliveriesResponse
-	58,  // 116: driftmesh.drift.v1.DriftService.CreateSilence:output_type -> driftmesh.drift.v1.CreateSilenceResponse
-	60,  // 117: driftmesh.drift.v1.DriftService.ListSilences:output_type -> driftmesh.drift.v1.ListSilencesResponse
-	62,  // 118: driftmesh.drift.v1.DriftService.ExpireSilence:output_type -> driftmesh.drift.v1.ExpireSilenceResponse
-	103, // [103:119] is the sub-list for method output_type
-	87,  // [87:103] is the sub-list for method input_type
-	87,  // [87:87] is the sub-list for extension type_name
-	87,  // [87:87] is the sub-list for extension extendee
-	0,   // [0:87] is the sub-list for field type_name
+	74,  // 31: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
+	74,  // 32: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
+	43,  // 33: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	74,  // 34: driftmesh.drift.v1.EvaluateRangeRequest.start_time:type_name -> google.protobuf.Timestamp
+	74,  // 35: driftmesh.drift.v1.EvaluateRangeRequest.end_time:type_name -> google.protobuf.Timestamp
+	40,  // 36: driftmesh.drift.v1.EvaluateRangeResponse.progress:type_name -> driftmesh.drift.v1.Progress
+	43,  // 37: driftmesh.drift.v1.EvaluateRangeResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	6,   // 38: driftmesh.drift.v1.BacktestRequest.candidate:type_name -> driftmesh.drift.v1.Profile
+	74,  // 39: driftmesh.drift.v1.BacktestRequest.start_time:type_name -> google.protobuf.Timestamp
+	74,  // 40: driftmesh.drift.v1.BacktestRequest.end_time:type_name -> google.protobuf.Timestamp
+	74,  // 41: driftmesh.drift.v1.BacktestRequest.change_time:type_name -> google.protobuf.Timestamp
+	74,  // 42: driftmesh.drift.v1.BacktestRequest.quiet_start:type_name -> google.protobuf.Timestamp
+	74,  // 43: driftmesh.drift.v1.BacktestRequest.quiet_end:type_name -> google.protobuf.Timestamp
+	40,  // 44: driftmesh.drift.v1.BacktestResponse.progress:type_name -> driftmesh.drift.v1.Progress
+	37,  // 45: driftmesh.drift.v1.BacktestResponse.change:type_name -> driftmesh.drift.v1.BacktestChange
+	38,  // 46: driftmesh.drift.v1.BacktestResponse.summary:type_name -> driftmesh.drift.v1.BacktestSummary
+	74,  // 47: driftmesh.drift.v1.BacktestChange.slot:type_name -> google.protobuf.Timestamp
+	74,  // 48: driftmesh.drift.v1.BacktestChange.range_start:type_name -> google.protobuf.Timestamp
+	74,  // 49: driftmesh.drift.v1.BacktestChange.range_end:type_name -> google.protobuf.Timestamp
+	74,  // 50: driftmesh.drift.v1.BacktestSummary.start_time:type_name -> google.protobuf.Timestamp
+	74,  // 51: driftmesh.drift.v1.BacktestSummary.end_time:type_name -> google.protobuf.Timestamp
+	39,  // 52: driftmesh.drift.v1.BacktestSummary.monitors:type_name -> driftmesh.drift.v1.BacktestMonitor
+	75,  // 53: driftmesh.drift.v1.BacktestMonitor.delay:type_name -> google.protobuf.Duration
+	43,  // 54: driftmesh.drift.v1.RunNowResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	74,  // 55: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
+	74,  // 56: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
+	44,  // 57: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
+	74,  // 58: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
+	4,   // 59: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
+	45,  // 60: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
+	45,  // 61: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
+	46,  // 62: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
+	43,  // 63: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
+	74,  // 64: driftmesh.drift.v1.QuerySeriesRequest.start_time:type_name -> google.protobuf.Timestamp
+	74,  // 65: driftmesh.drift.v1.QuerySeriesRequest.end_time:type_name -> google.protobuf.Timestamp
+	51,  // 66: driftmesh.drift.v1.QuerySeriesResponse.series:type_name -> driftmesh.drift.v1.Series
+	52,  // 67: driftmesh.drift.v1.Series.points:type_name -> driftmesh.drift.v1.SeriesPoint
+	74,  // 68: driftmesh.drift.v1.SeriesPoint.first_slot:type_name -> google.protobuf.Timestamp
+	74,  // 69: driftmesh.drift.v1.SeriesPoint.last_slot:type_name -> google.protobuf.Timestamp
+	4,   // 70: driftmesh.drift.v1.SeriesPoint.verdict:type_name -> driftmesh.drift.v1.Verdict
+	74,  // 71: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
+	74,  // 72: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
+	74,  // 73: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
+	74,  // 74: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
+	74,  // 75: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
+	74,  // 76: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
+	2,   // 77: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
+	44,  // 78: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
+	53,  // 79: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
+	53,  // 80: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
+	5,   // 81: driftmesh.drift.v1.Delivery.state:type_name -> driftmesh.drift.v1.DeliveryState
+	74,  // 82: driftmesh.drift.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
+	74,  // 83: driftmesh.drift.v1.Delivery.due_time:type_name -> google.protobuf.Timestamp
+	74,  // 84: driftmesh.drift.v1.Delivery.settle_time:type_name -> google.protobuf.Timestamp
+	5,   // 85: driftmesh.drift.v1.ListDeliveriesRequest.state:type_name -> driftmesh.drift.v1.DeliveryState
+	58,  // 86: driftmesh.drift.v1.ListDeliveriesResponse.deliveries:type_name -> driftmesh.drift.v1.Delivery
+	74,  // 87: driftmesh.drift.v1.Silence.start_time:type_name -> google.protobuf.Timestamp
+	74,  // 88: driftmesh.drift.v1.Silence.end_time:type_name -> google.protobuf.Timestamp
+	74,  // 89: driftmesh.drift.v1.Silence.create_time:type_name -> google.protobuf.Timestamp
+	74,  // 90: driftmesh.drift.v1.Silence.expire_time:type_name -> google.protobuf.Timestamp
+	61,  // 91: driftmesh.drift.v1.CreateSilenceRequest.silence:type_name -> driftmesh.drift.v1.Silence
+	61,  // 92: driftmesh.drift.v1.CreateSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
+	61,  // 93: driftmesh.drift.v1.ListSilencesResponse.silences:type_name -> driftmesh.drift.v1.Silence
+	61,  // 94: driftmesh.drift.v1.ExpireSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
+	74,  // 95: driftmesh.drift.v1.ExplainRequest.start_time:type_name -> google.protobuf.Timestamp
+	74,  // 96: driftmesh.drift.v1.ExplainRequest.end_time:type_name -> google.protobuf.Timestamp
+	74,  // 97: driftmesh.drift.v1.ExplainResponse.start_time:type_name -> google.protobuf.Timestamp
+	74,  // 98: driftmesh.drift.v1.ExplainResponse.end_time:type_name -> google.protobuf.Timestamp
+	45,  // 99: driftmesh.drift.v1.ExplainResponse.cells:type_name -> driftmesh.drift.v1.BinScore
+	70,  // 100: driftmesh.drift.v1.ExplainResponse.slices:type_name -> driftmesh.drift.v1.Slice
+	44,  // 101: driftmesh.drift.v1.ExplainResponse.scores:type_name -> driftmesh.drift.v1.Score
+	18,  // 102: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
+	23,  // 103: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
+	25,  // 104: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
+	27,  // 105: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
+	29,  // 106: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
+	31,  // 107: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
+	33,  // 108: driftmesh.drift.v1.DriftService.EvaluateRange:input_type -> driftmesh.drift.v1.EvaluateRangeRequest
+	35,  // 109: driftmesh.drift.v1.DriftService.Backtest:input_type -> driftmesh.drift.v1.BacktestRequest
+	41,  // 110: driftmesh.drift.v1.DriftService.RunNow:input_type -> driftmesh.drift.v1.RunNowRequest
+	47,  // 111: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
+	49,  // 112: driftmesh.drift.v1.DriftService.QuerySeries:input_type -> driftmesh.drift.v1.QuerySeriesRequest
+	68,  // 113: driftmesh.drift.v1.DriftService.Explain:input_type -> driftmesh.drift.v1.ExplainRequest
+	54,  // 114: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
+	56,  // 115: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
+	59,  // 116: driftmesh.drift.v1.DriftService.ListDeliveries:input_type -> driftmesh.drift.v1.ListDeliveriesRequest
+	62,  // 117: driftmesh.drift.v1.DriftService.CreateSilence:input_type -> driftmesh.drift.v1.CreateSilenceRequest
+	64,  // 118: driftmesh.drift.v1.DriftService.ListSilences:input_type -> driftmesh.drift.v1.ListSilencesRequest
+	66,  // 119: driftmesh.drift.v1.DriftService.ExpireSilence:input_type -> driftmesh.drift.v1.ExpireSilenceRequest
+	24,  // 120: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
+	26,  // 121: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
+	28,  // 122: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
+	30,  // 123: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
+	32,  // 124: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
+	34,  // 125: driftmesh.drift.v1.DriftService.EvaluateRange:output_type -> driftmesh.drift.v1.EvaluateRangeResponse
+	36,  // 126: driftmesh.drift.v1.DriftService.Backtest:output_type -> driftmesh.drift.v1.BacktestResponse
+	42,  // 127: driftmesh.drift.v1.DriftService.RunNow:output_type -> driftmesh.drift.v1.RunNowResponse
+	48,  // 128: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
+	50,  // 129: driftmesh.drift.v1.DriftService.QuerySeries:output_type -> driftmesh.drift.v1.QuerySeriesResponse
+	69,  // 130: driftmesh.drift.v1.DriftService.Explain:output_type -> driftmesh.drift.v1.ExplainResponse
+	55,  // 131: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
+	57,  // 132: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
+	60,  // 133: driftmesh.drift.v1.DriftService.ListDeliveries:output_type -> driftmesh.drift.v1.ListDeliveriesResponse
+	63,  // 134: driftmesh.drift.v1.DriftService.CreateSilence:output_type -> driftmesh.drift.v1.CreateSilenceResponse
+	65,  // 135: driftmesh.drift.v1.DriftService.ListSilences:output_type -> driftmesh.drift.v1.ListSilencesResponse
+	67,  // 136: driftmesh.drift.v1.DriftService.ExpireSilence:output_type -> driftmesh.drift.v1.ExpireSilenceResponse
+	120, // [120:137] is the sub-list for method output_type
+	103, // [103:120] is the sub-list for method input_type
+	103, // [103:103] is the sub-list for extension type_name
+	103, // [103:103] is the sub-list for extension extendee
+	0,   // [0:103] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_drift_v1_drift_proto_init() }
@@ -6031,15 +6617,21 @@ func file_driftmesh_drift_v1_drift_proto_init() {
 		(*EvaluateRangeResponse_Progress)(nil),
 		(*EvaluateRangeResponse_Evaluation)(nil),
 	}
+	file_driftmesh_drift_v1_drift_proto_msgTypes[30].OneofWrappers = []any{
+		(*BacktestResponse_Progress)(nil),
+		(*BacktestResponse_Change)(nil),
+		(*BacktestResponse_Summary)(nil),
+	}
 	file_driftmesh_drift_v1_drift_proto_msgTypes[33].OneofWrappers = []any{}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[41].OneofWrappers = []any{}
+	file_driftmesh_drift_v1_drift_proto_msgTypes[38].OneofWrappers = []any{}
+	file_driftmesh_drift_v1_drift_proto_msgTypes[46].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_drift_v1_drift_proto_rawDesc), len(file_driftmesh_drift_v1_drift_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   63,
+			NumMessages:   68,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

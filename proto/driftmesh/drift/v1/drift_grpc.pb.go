@@ -27,6 +27,7 @@ const (
 	DriftService_SetProfileActive_FullMethodName = "/driftmesh.drift.v1.DriftService/SetProfileActive"
 	DriftService_Evaluate_FullMethodName         = "/driftmesh.drift.v1.DriftService/Evaluate"
 	DriftService_EvaluateRange_FullMethodName    = "/driftmesh.drift.v1.DriftService/EvaluateRange"
+	DriftService_Backtest_FullMethodName         = "/driftmesh.drift.v1.DriftService/Backtest"
 	DriftService_RunNow_FullMethodName           = "/driftmesh.drift.v1.DriftService/RunNow"
 	DriftService_ListScores_FullMethodName       = "/driftmesh.drift.v1.DriftService/ListScores"
 	DriftService_QuerySeries_FullMethodName      = "/driftmesh.drift.v1.DriftService/QuerySeries"
@@ -59,6 +60,10 @@ type DriftServiceClient interface {
 	// EvaluateRange does the same and tells on the way how far it is. It takes as long
 	// as it takes, and ends when the caller hangs up.
 	EvaluateRange(ctx context.Context, in *EvaluateRangeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[EvaluateRangeResponse], error)
+	// Backtest replays a schedule over stored records, with a registered profile or one
+	// that is not, and tells when it would have alerted. It stores nothing. It takes as
+	// long as it takes, and ends when the caller hangs up.
+	Backtest(ctx context.Context, in *BacktestRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BacktestResponse], error)
 	// RunNow evaluates a profile now as its schedule would: it stores the scores, and
 	// raises and resolves alerts.
 	RunNow(ctx context.Context, in *RunNowRequest, opts ...grpc.CallOption) (*RunNowResponse, error)
@@ -159,6 +164,25 @@ func (c *driftServiceClient) EvaluateRange(ctx context.Context, in *EvaluateRang
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type DriftService_EvaluateRangeClient = grpc.ServerStreamingClient[EvaluateRangeResponse]
+
+func (c *driftServiceClient) Backtest(ctx context.Context, in *BacktestRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BacktestResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DriftService_ServiceDesc.Streams[1], DriftService_Backtest_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[BacktestRequest, BacktestResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DriftService_BacktestClient = grpc.ServerStreamingClient[BacktestResponse]
 
 func (c *driftServiceClient) RunNow(ctx context.Context, in *RunNowRequest, opts ...grpc.CallOption) (*RunNowResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -280,6 +304,10 @@ type DriftServiceServer interface {
 	// EvaluateRange does the same and tells on the way how far it is. It takes as long
 	// as it takes, and ends when the caller hangs up.
 	EvaluateRange(*EvaluateRangeRequest, grpc.ServerStreamingServer[EvaluateRangeResponse]) error
+	// Backtest replays a schedule over stored records, with a registered profile or one
+	// that is not, and tells when it would have alerted. It stores nothing. It takes as
+	// long as it takes, and ends when the caller hangs up.
+	Backtest(*BacktestRequest, grpc.ServerStreamingServer[BacktestResponse]) error
 	// RunNow evaluates a profile now as its schedule would: it stores the scores, and
 	// raises and resolves alerts.
 	RunNow(context.Context, *RunNowRequest) (*RunNowResponse, error)
@@ -329,6 +357,9 @@ func (UnimplementedDriftServiceServer) Evaluate(context.Context, *EvaluateReques
 }
 func (UnimplementedDriftServiceServer) EvaluateRange(*EvaluateRangeRequest, grpc.ServerStreamingServer[EvaluateRangeResponse]) error {
 	return status.Errorf(codes.Unimplemented, "method EvaluateRange not implemented")
+}
+func (UnimplementedDriftServiceServer) Backtest(*BacktestRequest, grpc.ServerStreamingServer[BacktestResponse]) error {
+	return status.Errorf(codes.Unimplemented, "method Backtest not implemented")
 }
 func (UnimplementedDriftServiceServer) RunNow(context.Context, *RunNowRequest) (*RunNowResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method RunNow not implemented")
@@ -481,6 +512,17 @@ func _DriftService_EvaluateRange_Handler(srv interface{}, stream grpc.ServerStre
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type DriftService_EvaluateRangeServer = grpc.ServerStreamingServer[EvaluateRangeResponse]
+
+func _DriftService_Backtest_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(BacktestRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DriftServiceServer).Backtest(m, &grpc.GenericServerStream[BacktestRequest, BacktestResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DriftService_BacktestServer = grpc.ServerStreamingServer[BacktestResponse]
 
 func _DriftService_RunNow_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RunNowRequest)
@@ -734,6 +776,11 @@ var DriftService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "EvaluateRange",
 			Handler:       _DriftService_EvaluateRange_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Backtest",
+			Handler:       _DriftService_Backtest_Handler,
 			ServerStreams: true,
 		},
 	},

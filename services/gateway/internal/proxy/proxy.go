@@ -44,7 +44,7 @@ var (
 		"CreateAPIKey", "ListAPIKeys", "RevokeAPIKey",
 	}}
 	Drift = Route{"drift", &driftv1.DriftService_ServiceDesc, []string{
-		"CreateProfile", "GetProfile", "ListProfiles", "SetProfileActive", "Evaluate", "EvaluateRange", "RunNow", "ListScores",
+		"CreateProfile", "GetProfile", "ListProfiles", "SetProfileActive", "Evaluate", "EvaluateRange", "Backtest", "RunNow", "ListScores",
 		"QuerySeries",
 		"ListAlerts", "AcknowledgeAlert", "ListDeliveries", "CreateSilence", "ListSilences", "ExpireSilence", "Explain",
 	}}

@@ -1,0 +1,19 @@
+package window
+
+// Counts adds up what was counted in all windows: for each feature an element for
+// each bin, regular and special, and the number of records.
+func (t *Tally) Counts() (counts [][]uint64, records uint64) {
+	counts = make([][]uint64, len(t.of.plan.features))
+	for feature, at := range t.of.plan.features {
+		counts[feature] = make([]uint64, at.cells)
+		for _, w := range t.panes {
+			for cell, n := range w.counts[at.first : at.first+at.cells] {
+				counts[feature][cell] += n
+			}
+		}
+	}
+	for _, w := range t.panes {
+		records += w.records
+	}
+	return counts, records
+}
