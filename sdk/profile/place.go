@@ -45,7 +45,7 @@ func (p *Placer) Place(row int) (int, error) {
 	if f.Kind == Numeric {
 		return f.NumberCell(c.Numbers[row]), nil
 	}
-	text := ""
+	var text string
 	if f.Type != Int {
 		text = c.Texts[row]
 	} else {

@@ -11,6 +11,7 @@ import (
 	"html/template"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -104,8 +105,9 @@ func statusOf(v driftv1.Verdict) status {
 		return status{"drift", "◆", "drift"}
 	case driftv1.Verdict_VERDICT_OK:
 		return status{"ok", "✓", "as reference"}
+	default:
+		return status{"few", "◌", "insufficient"}
 	}
-	return status{"few", "◌", "insufficient"}
 }
 
 // feature is the part of the page about one feature.
@@ -135,8 +137,9 @@ func order(v driftv1.Verdict) int {
 		return 0
 	case driftv1.Verdict_VERDICT_OK:
 		return 2
+	default:
+		return 1
 	}
-	return 1
 }
 
 func verdicts(e *driftv1.Evaluation) []verdict {
@@ -259,8 +262,8 @@ func (v *view) summarise(d Data) {
 		v.Headline = fmt.Sprintf("%d of %d features have moved.", moved, n)
 	}
 	v.Cells = []cell{
-		{"Moved", fmt.Sprint(moved), fmt.Sprintf("of %d features", n)},
-		{"Insufficient", fmt.Sprint(few), "too little to judge by"},
+		{"Moved", strconv.Itoa(moved), fmt.Sprintf("of %d features", n)},
+		{"Insufficient", strconv.Itoa(few), "too little to judge by"},
 		{"Current", grouped(d.Rows), d.When},
 		{"Reference", grouped(d.Reference), "rows"},
 	}
@@ -286,7 +289,7 @@ func bounds(s *driftv1.Score) string {
 
 // grouped is a number with its digits in groups of three.
 func grouped(n uint64) string {
-	digits := fmt.Sprint(n)
+	digits := strconv.FormatUint(n, 10)
 	var b strings.Builder
 	for i, digit := range digits {
 		if i > 0 && (len(digits)-i)%3 == 0 {

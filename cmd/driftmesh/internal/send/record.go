@@ -136,11 +136,11 @@ func value(f *ingestv1.Feature, c *table.Column, row int, k kind) *Problem {
 		f.Value = &ingestv1.Feature_Missing{Missing: &ingestv1.Missing{}}
 		return nil
 	}
-	ok := false
-	switch {
-	case c.Type == profile.Bool:
+	var ok bool
+	switch c.Type {
+	case profile.Bool:
 		f.Value, ok = &ingestv1.Feature_Bool{Bool: c.Texts[row] == "true"}, k == flag
-	case c.Type == profile.String:
+	case profile.String:
 		ok = setText(f, c.Texts[row], k)
 	default:
 		ok = setNumber(f, c.Numbers[row], c.Type == profile.Int, k)
@@ -171,7 +171,7 @@ func setNumber(f *ingestv1.Feature, v float64, isInt bool, k kind) bool {
 
 // setText sets what a text says, of the kind that is wanted.
 func setText(f *ingestv1.Feature, s string, k kind) bool {
-	switch k {
+	switch k { //nolint:exhaustive // numbers follow
 	case text:
 		f.Value = &ingestv1.Feature_String_{String_: s}
 		return true

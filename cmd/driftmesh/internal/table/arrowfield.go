@@ -140,7 +140,7 @@ func unitAt(n int16) time.Duration {
 func scalarOf(f flat) arrowScalar {
 	of, _ := f.table(3)
 	s := arrowScalar{is: arrowType(f.byte(2))}
-	switch s.is {
+	switch s.is { //nolint:exhaustive // those that are read and have a size
 	case arrowInt:
 		s.bits, s.unsigned = int(of.int32(0, 0)), !of.bool(1)
 	case arrowFloat:

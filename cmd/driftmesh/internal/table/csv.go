@@ -87,13 +87,13 @@ func (t *csvTable) Rows(ctx context.Context, names []string, take func([]Column)
 	for i, name := range names {
 		columns[i].Column = profile.Column{Name: name, Type: profile.String}
 	}
-	clear := func() {
+	begin := func() {
 		for i := range columns {
 			columns[i].Texts, columns[i].Missing = columns[i].Texts[:0], columns[i].Missing[:0]
 			texts[i] = profile.Texts{Different: rowsAtOnce + 1}
 		}
 	}
-	clear()
+	begin()
 	rows := 0
 	err = t.text.Rows(func(_ int, cells [][]byte) error {
 		for i, place := range places {
@@ -106,7 +106,7 @@ func (t *csvTable) Rows(ctx context.Context, names []string, take func([]Column)
 		}
 		rows = 0
 		err := take(columns)
-		clear()
+		begin()
 		return errors.Join(err, ctx.Err())
 	})
 	if err != nil || rows == 0 {

@@ -109,8 +109,9 @@ func decimal(stored parquet.Kind, scale int) func(parquet.Value) float64 {
 		return func(v parquet.Value) float64 { return scaled(big.NewInt(int64(v.Int32())), scale) }
 	case parquet.Int64:
 		return func(v parquet.Value) float64 { return scaled(big.NewInt(v.Int64()), scale) }
+	default:
+		return func(v parquet.Value) float64 { return scaled(twosComplement(v.ByteArray()), scale) }
 	}
-	return func(v parquet.Value) float64 { return scaled(twosComplement(v.ByteArray()), scale) }
 }
 
 func twosComplement(b []byte) *big.Int {
