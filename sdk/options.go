@@ -120,7 +120,8 @@ func WithOnUnsent(f func(*UnsentError)) Option {
 	return func(c *config) { c.onUnsent = f }
 }
 
-// WithDialOptions adds options of gRPC, such as interceptors.
+// WithDialOptions adds options of gRPC, such as interceptors, or those of package
+// grpcmetrics, which counts the calls for Prometheus.
 func WithDialOptions(options ...grpc.DialOption) Option {
 	return func(c *config) { c.dial = append(c.dial, options...) }
 }

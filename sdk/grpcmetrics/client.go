@@ -27,13 +27,16 @@ type Config struct {
 	// means prometheus.DefBuckets.
 	Buckets []float64
 	// Legacy gives the names of older libraries instead: grpc_client_completed
-	// and grpc_client_completed_latency_seconds.
+	// and grpc_client_completed_latency_seconds. The first has no exemplars:
+	// OpenMetrics knows a counter whose name does not end in _total as of unknown
+	// type, and Prometheus refuses all that is scraped when one of those has any.
 	Legacy bool
 }
 
 // Client counts the calls of any number of client connections. It is a
 // prometheus.Collector and safe for concurrent use.
 type Client struct {
+	legacy                           bool
 	started, handled, received, sent *prometheus.CounterVec
 	handling, receive, send          *prometheus.HistogramVec // nil when off
 
@@ -60,6 +63,7 @@ func New(cfg Config) *Client {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: cfg.Buckets}, labels)
 	}
 	return &Client{
+		legacy:   cfg.Legacy,
 		started:  counter("grpc_client_started_total", "Calls that the client began.", labels),
 		handled:  counter(handled, "Calls that ended, well or not, by the code they ended with.", append(labels[:3:3], "grpc_code")),
 		received: counter("grpc_client_msg_received_total", "Messages that the client received.", labels),
@@ -177,8 +181,11 @@ func (c *Client) method(kind, full string) *method {
 // ended counts the end of a call.
 func (m *method) ended(c *Client, ctx context.Context, begun time.Time, err error) { //nolint:revive // a method of the method, about the client's call
 	trace := exemplar(ctx)
-	add(c.handled.WithLabelValues(m.kind, m.service, m.name, status.Code(err).String()), trace)
 	observe(m.handling, begun, trace)
+	if c.legacy {
+		trace = nil
+	}
+	add(c.handled.WithLabelValues(m.kind, m.service, m.name, status.Code(err).String()), trace)
 }
 
 // counted counts the messages of a stream.

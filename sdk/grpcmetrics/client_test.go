@@ -164,30 +164,42 @@ func TestLegacyNames(t *testing.T) {
 	}, counts(t, stats))
 }
 
-func TestExemplarsNameTheSampledTrace(t *testing.T) {
-	calls, stats := register(t, grpcmetrics.Config{})
-	api := dial(t, calls)
-	exemplar := func() string {
-		families, err := stats.Gather()
-		require.NoError(t, err)
-		for _, f := range families {
-			if f.GetName() == "grpc_client_handled_total" {
-				labels := f.GetMetric()[0].GetCounter().GetExemplar().GetLabel()
-				if len(labels) == 0 {
-					return ""
-				}
-				return labels[0].GetName() + "=" + labels[0].GetValue()
+// exemplars are those of all families, by name.
+func exemplars(t *testing.T, stats *prometheus.Registry) map[string]string {
+	t.Helper()
+	families, err := stats.Gather()
+	require.NoError(t, err)
+	found := map[string]string{}
+	for _, f := range families {
+		for _, one := range f.GetMetric() {
+			labels := one.GetCounter().GetExemplar().GetLabel()
+			for _, b := range one.GetHistogram().GetBucket() {
+				labels = append(labels, b.GetExemplar().GetLabel()...)
+			}
+			for _, l := range labels {
+				found[f.GetName()] = l.GetName() + "=" + l.GetValue()
 			}
 		}
-		return "there is no such family"
 	}
-	call := func(flags trace.TraceFlags) {
-		_, _ = api.PublishRecords(trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{
-			TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}, TraceFlags: flags,
-		})), &ingestv1.PublishRecordsRequest{})
+	return found
+}
+
+func TestExemplarsNameTheSampledTrace(t *testing.T) {
+	const id = "trace_id=01000000000000000000000000000000"
+	for legacy, want := range map[bool]map[string]string{
+		false: {"grpc_client_handled_total": id, "grpc_client_handling_seconds": id},
+		true:  {"grpc_client_completed_latency_seconds": id}, // on the other Prometheus refuses one
+	} {
+		calls, stats := register(t, grpcmetrics.Config{HandlingTime: true, Legacy: legacy})
+		api := dial(t, calls)
+		call := func(flags trace.TraceFlags) {
+			_, _ = api.PublishRecords(trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{
+				TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}, TraceFlags: flags,
+			})), &ingestv1.PublishRecordsRequest{})
+		}
+		call(0)
+		require.Empty(t, exemplars(t, stats))
+		call(trace.FlagsSampled)
+		require.Equal(t, want, exemplars(t, stats))
 	}
-	call(0)
-	require.Empty(t, exemplar())
-	call(trace.FlagsSampled)
-	require.Equal(t, "trace_id=01000000000000000000000000000000", exemplar())
 }

@@ -76,7 +76,7 @@ func scraped(t *testing.T, args ...string) *prometheus.Server {
 		"--metrics.buckets", "0.5,60", "--metrics.opentelemetry",
 	}, args...)...)
 	p := prometheus.Start(t, fmt.Sprintf(`
-global: {scrape_interval: 1s}
+global: {scrape_interval: 4s, scrape_timeout: 4s} # of which a busy machine with the race detector needs some
 scrape_configs:
 - job_name: mesh
   scheme: https
@@ -97,13 +97,16 @@ scrape_configs:
 	return p
 }
 
+// patience is for a machine that does much else.
+const patience = 2 * time.Minute
+
 // await waits until an expression has this value.
 func await(t *testing.T, p *prometheus.Server, expression string, want float64) {
 	t.Helper()
-	mesh.Await(t, 30*time.Second, func() error {
+	mesh.Await(t, patience, func() error {
 		got := p.Query(expression)
 		if len(got) != 1 || got[0].Value != want {
-			return fmt.Errorf("%s is %v, not %v", expression, got, want)
+			return fmt.Errorf("%s is %v, not %v; the last scrape: %s", expression, got, want, p.Failure("mesh"))
 		}
 		return nil
 	})
@@ -112,12 +115,15 @@ func await(t *testing.T, p *prometheus.Server, expression string, want float64) 
 // awaitNames waits until every name has series, and says which have none.
 func awaitNames(t *testing.T, p *prometheus.Server, names ...string) {
 	t.Helper()
-	mesh.Await(t, 30*time.Second, func() error {
+	mesh.Await(t, patience, func() error {
 		var errs []error
 		for _, name := range names {
 			if got := p.Query("sum(" + name + ")"); len(got) != 1 || got[0].Value == 0 {
 				errs = append(errs, fmt.Errorf("%s: %v", name, got))
 			}
+		}
+		if len(errs) > 0 {
+			errs = append(errs, errors.New("the last scrape: "+p.Failure("mesh")))
 		}
 		return errors.Join(errs...)
 	})
@@ -184,7 +190,7 @@ func TestPrometheusScrapesEveryName(t *testing.T) {
 // exemplars wants the trace that callMesh was in among those of a metric.
 func exemplars(t *testing.T, p *prometheus.Server, metric string) {
 	t.Helper()
-	mesh.Await(t, 30*time.Second, func() error {
+	mesh.Await(t, patience, func() error {
 		kept := p.Exemplars(metric + `{service="gateway",grpc_method="WhoAmI"}`)
 		for _, labels := range kept {
 			if labels["trace_id"] == traceID {
@@ -206,7 +212,7 @@ func refusals(t *testing.T, p *prometheus.Server) {
 		"other-name":    "x509: certificate is valid for localhost, not mesh.example",
 	} {
 		require.Contains(t, string(docs), want)
-		mesh.Await(t, 30*time.Second, func() error {
+		mesh.Await(t, patience, func() error {
 			if got := p.Failure(job); !strings.Contains(got, want) {
 				return fmt.Errorf("%s: %q", job, got)
 			}
@@ -257,7 +263,7 @@ service:
     metrics: {receivers: [otlp], exporters: [otlp]}
 `, http, grpc, to), 0o600))
 	p := mesh.Run(t, "collector", program, "--config", config)
-	p.Await(30*time.Second, func(ctx context.Context) error { return server.Listens(http)(ctx) })
+	p.Await(patience, func(ctx context.Context) error { return server.Listens(http)(ctx) })
 	return http, grpc
 }
 
@@ -278,7 +284,7 @@ func TestMetricsArePushedToACollector(t *testing.T) {
 		http, _ := metricsCollector(t, r.GRPC)
 		p := auth(t, "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://"+http+"/api/v1/otlp/v1/metrics", "OTEL_METRIC_EXPORT_INTERVAL=300",
 			"OTEL_RESOURCE_ATTRIBUTES=deployment.environment.name=test")
-		mesh.Await(t, 30*time.Second, func() error { return arrived(r) })
+		mesh.Await(t, patience, func() error { return arrived(r) })
 		named := r.Resource()
 		require.Equal(t, "driftmesh.auth", named["service.name"])
 		require.Equal(t, "driftmesh", named["service.namespace"])
@@ -292,7 +298,7 @@ func TestMetricsArePushedToACollector(t *testing.T) {
 		p := auth(t, "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+grpc, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc")
 		require.Zero(t, r.Pushes(), "the first is due in a minute")
 		require.NoError(t, p.Stop())
-		mesh.Await(t, 30*time.Second, func() error { return arrived(r) })
+		mesh.Await(t, patience, func() error { return arrived(r) })
 		require.Equal(t, 1, r.Pushes())
 	})
 	t.Run("not when it is off", func(t *testing.T) {
