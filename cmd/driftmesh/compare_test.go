@@ -135,3 +135,20 @@ func TestCompareSaysWhatIsWrong(t *testing.T) {
 	require.Equal(t, exitOK, code)
 	require.Regexp(t, `psi +x +insufficient`, out)
 }
+
+// Detectors of moments judge a table too; charts need windows of time.
+func TestCompareByMoments(t *testing.T) {
+	t.Parallel()
+	begin := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+	args := []string{"drift", "compare", months(t, "reference.csv", begin, 12, 99), months(t, "current.csv", begin.AddDate(1, 0, 0), 6, 0), "--ignore", "day", "--exit-code"}
+	for _, detector := range []string{"mean", "spread", "out_of_range"} {
+		out, errs, code := command(t, append(args, "--detector", detector)...)
+		require.Equal(t, exitDrift, code, "%s: %s", detector, errs)
+		require.Regexp(t, detector+` +moves .*drift`, out)
+		require.NotRegexp(t, detector+` +steady .*drift`, out)
+		require.NotContains(t, out, "unmeasured")
+	}
+	_, errs, code := command(t, append(args, "--detector", "cusum")...)
+	require.NotZero(t, code)
+	require.Contains(t, errs, "detector cusum judges windows of time, which a table has not")
+}

@@ -1,8 +1,11 @@
 package drift
 
 import (
+	"fmt"
+	"math"
 	"time"
 
+	"github.com/driftmesh/driftmesh/internal/exact"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	"github.com/driftmesh/driftmesh/sdk/profile"
 	"github.com/driftmesh/driftmesh/services/drift/internal/score"
@@ -13,10 +16,36 @@ import (
 type Sample struct {
 	// Counts has for each feature an element for each bin, regular and special.
 	Counts [][]uint64
+	// Measures are those of each feature; nil when they are not known.
+	Measures []Measures
 	// Records is how many there are.
 	Records uint64
 	// Start and End are their range of event time, where that is known.
 	Start, End time.Time
+}
+
+// Measures are what detectors look at of the values of a number besides its bins.
+// The zero value is nothing that is known.
+type Measures struct {
+	feature *profile.Feature
+	of      score.Measures
+}
+
+// NewMeasures measures no values of a feature yet.
+func NewMeasures(f *profile.Feature) Measures {
+	return Measures{feature: f, of: score.Measures{Moments: exact.NewMoments(2), Deviations: exact.NewMoments(2), Reach: new(score.Reach)}}
+}
+
+// Add adds a finite value.
+func (m *Measures) Add(x float64) {
+	b := &m.feature.Baseline
+	m.of.Moments.Add(x)
+	m.of.Deviations.Add(min(math.Abs(x-b.Median), math.MaxFloat64))
+	if x < b.Min {
+		m.of.Reach.Below++
+	} else if x > b.Max {
+		m.of.Reach.Above++
+	}
 }
 
 // Judge judges a sample as an evaluation of the service does, without a service:
@@ -28,7 +57,11 @@ func Judge(p *profile.Profile, s Sample) (*driftv1.Evaluation, error) {
 	if err != nil {
 		return nil, err
 	}
-	scores, err := score.Evaluate(p, score.Sample{Counts: s.Counts}, d.perDay)
+	sample := score.Sample{Counts: s.Counts}
+	for i := range s.Measures {
+		sample.Measures = append(sample.Measures, s.Measures[i].of)
+	}
+	scores, err := score.Evaluate(p, sample, d.perDay)
 	if err != nil {
 		return nil, err
 	}
@@ -37,6 +70,18 @@ func Judge(p *profile.Profile, s Sample) (*driftv1.Evaluation, error) {
 		m.StartTime, m.EndTime = nil, nil
 	}
 	return m, nil
+}
+
+// CheckTable names every monitor that judges what a table has not: windows one
+// after the other, and when records came.
+func CheckTable(p *profile.Profile) (problems []string) {
+	for i := range p.Monitors {
+		m := &p.Monitors[i]
+		if score.OfWindows(m.Detector) {
+			problems = append(problems, fmt.Sprintf("monitor %s: detector %s judges windows of time, which a table has not", m.Name, m.Detector))
+		}
+	}
+	return problems
 }
 
 // Check names every monitor with a detector or a parameter that there is not.

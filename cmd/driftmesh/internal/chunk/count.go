@@ -6,6 +6,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/cmd/driftmesh/internal/table"
 	"github.com/driftmesh/driftmesh/sdk/profile"
+	"github.com/driftmesh/driftmesh/services/drift/drift"
 )
 
 // Rule says how the rows of a table are cut, and by which column.
@@ -22,10 +23,14 @@ type Sample struct {
 	Cut    *Cut
 	rule   Rule
 	counts map[string][][]uint64 // of each feature: by chunk, by bin
+	// measures are those of numbers, by chunk.
+	measures map[string][]drift.Measures
 }
 
 // NewSample makes an empty sample.
-func NewSample(r Rule) *Sample { return &Sample{rule: r, counts: map[string][][]uint64{}} }
+func NewSample(r Rule) *Sample {
+	return &Sample{rule: r, counts: map[string][][]uint64{}, measures: map[string][]drift.Measures{}}
+}
 
 // First names the column that has to be seen before all others, if any.
 func (s *Sample) First() []string {
@@ -54,15 +59,41 @@ func (s *Sample) See(f *profile.Feature, c *table.Column) (err error) {
 	for i := range counts {
 		counts[i] = make([]uint64, f.Cells())
 	}
+	var measures []drift.Measures
+	if f.Kind == profile.Numeric {
+		measures = make([]drift.Measures, len(counts))
+		for i := range measures {
+			measures[i] = drift.NewMeasures(f)
+		}
+	}
 	for row := range c.Len() {
 		place, err := placer.Place(row)
 		if err != nil {
 			return err
 		}
-		counts[s.Cut.Of(row)][place]++
+		chunk := s.Cut.Of(row)
+		counts[chunk][place]++
+		if measures != nil && place < len(f.Bins) {
+			measures[chunk].Add(c.Numbers[row])
+		}
 	}
-	s.counts[f.Name] = counts
+	s.counts[f.Name], s.measures[f.Name] = counts, measures
 	return nil
+}
+
+// Measures are those of a chunk, for each feature of the profile; those of
+// categories, and of features that were not seen, are empty.
+func (s *Sample) Measures(p *profile.Profile, chunk int) []drift.Measures {
+	all := make([]drift.Measures, len(p.Features))
+	for i := range p.Features {
+		f := &p.Features[i]
+		if measures := s.measures[f.Name]; measures != nil {
+			all[i] = measures[chunk]
+			continue
+		}
+		all[i] = drift.NewMeasures(f)
+	}
+	return all
 }
 
 // Counts are those of a chunk, for each feature of the profile an element for

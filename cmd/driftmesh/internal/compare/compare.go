@@ -22,6 +22,9 @@ type Chunk struct {
 
 // Judge judges every chunk of a sample.
 func Judge(p *profile.Profile, s *chunk.Sample) ([]Chunk, error) {
+	if problems := drift.CheckTable(p); len(problems) > 0 {
+		return nil, fault.Invalid.New("%s", strings.Join(problems, "; "))
+	}
 	all := make([]Chunk, len(s.Cut.Chunks))
 	for i, c := range s.Cut.Chunks {
 		e, err := judge(p, s, i)
@@ -35,7 +38,7 @@ func Judge(p *profile.Profile, s *chunk.Sample) ([]Chunk, error) {
 
 func judge(p *profile.Profile, s *chunk.Sample, i int) (*driftv1.Evaluation, error) {
 	c := s.Cut.Chunks[i]
-	return drift.Judge(p, drift.Sample{Counts: s.Counts(p, i), Records: uint64(c.Rows), Start: c.Start, End: c.End}) //nolint:gosec // rows
+	return drift.Judge(p, drift.Sample{Counts: s.Counts(p, i), Measures: s.Measures(p, i), Records: uint64(c.Rows), Start: c.Start, End: c.End}) //nolint:gosec // rows
 }
 
 // Check is fault.Invalid when the profile has monitors that nobody can judge by.

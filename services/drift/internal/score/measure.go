@@ -132,6 +132,13 @@ func parameter(m *profile.Monitor, d *detect.Detector, name string) float64 {
 	return 0
 }
 
+// OfWindows reports whether a detector judges windows one after the other, or
+// rates.
+func OfWindows(name string) bool {
+	d := find(name)
+	return d != nil && (charted(d) || d.OfTime())
+}
+
 func sampleSize(m *profile.Monitor, d *detect.Detector) int {
 	return int(parameter(m, d, detect.SampleSize))
 }
