@@ -94,6 +94,13 @@ func TestBacktest(t *testing.T) {
 		{Name: "touchy", Detector: "psi_scouter", Threshold: &driftv1.Threshold{Kind: &driftv1.Threshold_Fixed{Fixed: 0}}},
 		{Name: "thrice", Detector: "psi_scouter", Threshold: &driftv1.Threshold{Kind: &driftv1.Threshold_Fixed{Fixed: 0.1}}, Persistence: &driftv1.Persistence{K: 3, N: 3}},
 	}
+	req.Candidate = proto.CloneOf(of)
+	req.Candidate.Monitors = append(req.Candidate.Monitors, &driftv1.Monitor{Name: "mean", Detector: "mean"}, &driftv1.Monitor{Name: "spread", Detector: "spread"})
+	b, err = r.backtest(req)
+	require.NoError(t, err)
+	for _, m := range b.summary.GetMonitors()[3:] {
+		require.Zero(t, m.GetJudged(), "it needs more than counts")
+	}
 	req.Candidate = of
 	b, err = r.backtest(req)
 	require.NoError(t, err)

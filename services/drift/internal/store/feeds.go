@@ -214,10 +214,10 @@ func (c *Conclusion) countSamples(ctx context.Context, tx *sqlstate.Tx) error {
 		for run < len(last) && insufficient(last[run].monitors[m].Verdicts) {
 			run++
 		}
-		switch {
-		case run == 0:
+		switch run {
+		case 0:
 			err = resolveFindings(ctx, tx, owner{c.Profile.Tenant, c.Profile.UID}, AboutSamples, m, "there was enough to judge by", c.Now)
-		case run == c.Insufficient:
+		case c.Insufficient:
 			err = c.raiseSamples(ctx, tx, m, sqlstate.Time(last[run-1].slot), sqlstate.Time(last[0].slot))
 		}
 		if err != nil {
