@@ -86,3 +86,24 @@ func TestAlertCommands(t *testing.T) {
 	require.Nil(t, service.explain.GetStartTime(), "the alert's")
 	command(exitError, "drift", "explain", "pay/fraud")
 }
+
+// What would stop the start is told by config check, routes included.
+func TestConfigCheckAsksTheServices(t *testing.T) {
+	check := func(args ...string) (int, string) {
+		var out strings.Builder
+		return run(t.Context(), append([]string{"config", "check"}, args...), console{&out, &out}), out.String()
+	}
+	code, _ := check()
+	require.Equal(t, exitOK, code)
+	for flag, want := range map[string]string{
+		"--drift.poll=0s":                                      "drift.poll: must be positive",
+		"--drift.routes={a: {type: pigeon}}":                   `drift.routes.a.type: is "pigeon"`,
+		"--drift.rules=[{match: {}, routes: [gone]}]":          `drift.rules.1.routes: there is no route "gone", but console`,
+		"--drift.routes={a: {type: slack, color: verysecret}}": "field color not found",
+	} {
+		code, said := check(flag)
+		require.NotEqual(t, exitOK, code, flag)
+		require.Contains(t, said, want)
+		require.NotContains(t, said, "verysecret")
+	}
+}

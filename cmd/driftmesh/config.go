@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -17,8 +18,18 @@ type configCheckCmd struct {
 	upCmd
 }
 
-// Run is reached only when every setting is known and valid.
-func (*configCheckCmd) Run(con console) error {
+// Run is reached only when every setting is known and can be read. What services
+// say at their start it asks them.
+func (c *configCheckCmd) Run(con console) error {
+	var errs []error
+	for _, part := range []any{c.Shared, c.Gateway, c.Auth, c.IngestWorker, c.Drift, c.TraceStore} {
+		if v, ok := part.(interface{ Validate() error }); ok {
+			errs = append(errs, v.Validate())
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
 	_, err := fmt.Fprintln(con.out, "the settings are valid")
 	return err
 }
