@@ -99,6 +99,18 @@ func TestCompareByMonth(t *testing.T) {
 	require.Contains(t, out, "\nmoves in 2025-06: jensen_shannon ")
 }
 
+// Moments of chunks have thresholds like any other statistic.
+func TestCompareMeansByMonth(t *testing.T) {
+	t.Parallel()
+	reference := months(t, "reference.csv", time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), 12, 99)
+	current := months(t, "current.csv", time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC), 6, 4)
+	out, errs, code := command(t, "drift", "compare", reference, current, "--chunk", "month", "--time", "day", "--time-format", "%d/%m/%Y",
+		"--detector", "mean", "--sigmas", "4", "--features", "steady,moves")
+	require.Equal(t, exitOK, code, errs)
+	require.Regexp(t, `mean +steady +\S+ +\S+ +-\S+ to \S+ +-`, out)
+	require.Regexp(t, `mean +moves +\S+ +\S+ +-\S+ to \S+ +2025-05, 2025-06`, out)
+}
+
 func TestCompareSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -252,9 +252,10 @@ func judge(d *detect.Detector, m *profile.Monitor, in detect.Input, alpha float6
 	if has(d, detect.Alpha) {
 		in.Params[detect.Alpha] = min(max(alpha, leastAlpha), mostAlpha)
 	}
-	// A minimum of the user's is one of the sample alone, and checked by us.
-	if has(d, detect.Minimum) && ownMinimum(m) {
-		in.Params[detect.Minimum] = 1
+	// A minimum of the user's is one of the sample alone, and checked by us; the
+	// detector is left the least that it takes.
+	if i := slices.IndexFunc(d.Params, func(p detect.Param) bool { return p.Name == detect.Minimum }); i >= 0 && ownMinimum(m) {
+		in.Params[detect.Minimum] = max(d.Params[i].Min, 1)
 	}
 	return d.Judge(&in)
 }
