@@ -109,7 +109,8 @@ func TestCompareIsWhatTheMeshSays(t *testing.T) {
 	monitors := filepath.Join(t.TempDir(), "monitors.json")
 	require.NoError(t, os.WriteFile(monitors, []byte(`[{"name": "psi", "detector": "psi"}, {"name": "ks", "detector": "ks", "threshold": {"significance": 0.01}},
 		{"name": "fixed", "detector": "psi_scouter", "threshold": {"fixed": 0.1}}, {"name": "holes", "detector": "missing"},
-		{"name": "unseen", "detector": "unseen_category"}, {"name": "few", "detector": "wasserstein", "features": ["few", "ties"], "min_sample": 100000}]`), 0o600))
+		{"name": "unseen", "detector": "unseen_category"}, {"name": "mean", "detector": "mean"}, {"name": "spread", "detector": "spread"},
+		{"name": "reach", "detector": "out_of_range"}, {"name": "constant", "detector": "constant"}, {"name": "few", "detector": "wasserstein", "features": ["few", "ties"], "min_sample": 100000}]`), 0o600))
 	for seed := range uint64(3) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		reference, current := writeRandom(t, r, 3000, false), writeRandom(t, r, 2000, seed > 0)
