@@ -86,7 +86,8 @@ func (w *offline) checkChart(t *testing.T, name string, reference []float64, sam
 	t.Helper()
 	l, ok := chart.NewScouterLimits(reference)
 	require.True(t, ok)
-	require.InDeltaSlice(t, w.Limits, []float64{l.Center, l.OneUCL, l.OneLCL, l.TwoUCL, l.TwoLCL, l.ThreeUCL, l.ThreeLCL}, 1e-12, name)
+	limits := []float64{l.Center, l.OneUCL, l.OneLCL, l.TwoUCL, l.TwoLCL, l.ThreeUCL, l.ThreeLCL}
+	require.InDeltaSlice(t, w.Limits, limits, 1e-12, name)
 	for label, values := range samples {
 		var means, zones []float64
 		for chunk := range slices.Chunk(values, chart.ScouterSample(len(reference))) {
