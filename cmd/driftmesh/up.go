@@ -259,16 +259,23 @@ func awaitReady(ctx context.Context, env process.Env, to io.Writer) {
 
 func (u *upCmd) banner(_ context.Context, to io.Writer) {
 	g := u.Gateway
+	jaeger, metrics := "http://"+g.HTTP+"/jaeger", "none (setting admin.listen)"
+	if g.Jaeger != "" {
+		jaeger += ", http://" + g.Jaeger
+	}
+	if u.Admin.Listen != "" {
+		metrics = u.Admin.URL() + "/metrics"
+	}
 	fmt.Fprintf(to, `driftmesh is ready
 
   traces in    OTLP gRPC  %s
                OTLP HTTP  http://%s/v1/traces
   records in   gRPC       %s
   REST         http://%s
-  Jaeger API   http://%s/jaeger, http://%s
-  metrics      %s/metrics
+  Jaeger API   %s
+  metrics      %s
   data         %s
-`, g.OTLPGRPC, g.OTLPHTTP, g.GRPC, g.HTTP, g.HTTP, g.Jaeger, u.Admin.URL(), u.DataDir)
+`, g.OTLPGRPC, g.OTLPHTTP, g.GRPC, g.HTTP, jaeger, metrics, u.DataDir)
 	u.inboxBanner(to)
 	if g.Anonymous {
 		fmt.Fprintln(to, "\n  Calls without credentials are accepted as tenant \"default\" (setting gateway.anonymous).")

@@ -140,7 +140,8 @@ func (s *Statements) NewRows() *Rows { return newRows(s.plan.outcome != nil) }
 
 // Exemplars returns the query for the records with the given keys in the given
 // minutes: columns Key UInt64, RecordId String, TraceId and SpanId as lower-case
-// hex, empty where there is none. Losers may show, since a key names an id.
+// hex, empty where there is none. Of a record with rows in several minutes, the
+// one that counts.
 func (s *Statements) Exemplars(minutes []int64, keys []uint64) string {
 	texts := make([]string, len(keys))
 	for i, k := range keys {

@@ -371,6 +371,35 @@ func TestExemplars(t *testing.T) {
 	}
 }
 
+// A record that moved to another minute shows the trace it has there.
+func TestExemplarsAreNoLosers(t *testing.T) {
+	db := tables(t)
+	p := mixed(t)
+	s := window.New(tenant, uid.String(), p, nil)
+	lost := sample(p, 1, 1)[0]
+	lost.ID, lost.Hash, lost.Trace = "moved", 1, false
+	counts := lost
+	counts.Minute, counts.Hash, counts.Trace = day+1, 2, true
+	require.NoError(t, insert(t.Context(), db, tenant, []record{lost, counts}))
+	require.NoError(t, recompute(t.Context(), db, s, []int64{day, day + 1}))
+	var keys []uint64
+	require.NoError(t, db.QueryRow(t.Context(), `SELECT groupUniqArray(key) FROM
+		(SELECT arrayJoin([bitShiftRight(cityHash64('moved'), 1), bitOr(bitShiftRight(cityHash64('moved'), 1), bitShiftLeft(toUInt64(1), 63))]) AS key)`).Scan(&keys))
+	rows, err := db.Query(t.Context(), s.Exemplars([]int64{day, day + 1}, keys))
+	require.NoError(t, err)
+	defer func() { _ = rows.Close() }()
+	var traces []string
+	for rows.Next() {
+		var key uint64
+		var id, trace, span string
+		require.NoError(t, rows.Scan(&key, &id, &trace, &span))
+		traces = append(traces, trace)
+	}
+	require.NoError(t, rows.Err())
+	require.Len(t, traces, 1)
+	require.NotEmpty(t, traces[0])
+}
+
 // The engine's edges are those of the profile to the last bit.
 func TestEdgesSurviveToTheLastBit(t *testing.T) {
 	db := tables(t)
