@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -86,6 +87,10 @@ func TestReadmeOnModels(t *testing.T) {
 	ran := map[string]int{}
 	for _, block := range fenced(t, "../README.md", "Watch a model", "What it promises") {
 		switch {
+		case strings.Contains(block, "--spans-of agent"):
+			r.traces("agent", "answer", 200)
+			require.Regexp(t, `gen_ai.usage.output_tokens +int +numeric`, r.types(block))
+			ran["spans"]++
 		case strings.HasPrefix(block, ".bin/driftmesh profile create"):
 			out := r.types(block)
 			ran["cli"]++
@@ -116,13 +121,38 @@ func TestReadmeOnModels(t *testing.T) {
 			t.Errorf("nobody tries this block:\n%s", block)
 		}
 	}
-	require.Equal(t, map[string]int{"cli": 1, "compare": 1, "labels": 1, "curl": 1, "monitors": 1}, ran)
+	require.Equal(t, map[string]int{"cli": 1, "compare": 1, "labels": 1, "curl": 1, "monitors": 1, "spans": 1}, ran)
 	for _, option := range []string{"--budget 1", "--fixed 0.2"} {
 		raw, err := os.ReadFile("../README.md")
 		require.NoError(t, err)
 		require.Contains(t, string(raw), "`"+option+"`")
 		r.types(".bin/driftmesh profile create --reference training.csv --space ml --name other " + option)
 	}
+}
+
+// traces sends spans of a service's operation as OTLP, and waits until they are
+// stored.
+func (r *reader) traces(service, operation string, n int) {
+	r.t.Helper()
+	begin := time.Now().Add(-time.Hour)
+	var spans []string
+	for i := range n {
+		at := begin.Add(time.Duration(i) * time.Second).UnixNano()
+		spans = append(spans, fmt.Sprintf(`{"traceId": "%032x", "spanId": "%016x", "name": "%s", "startTimeUnixNano": "%d", "endTimeUnixNano": "%d",
+			"attributes": [{"key": "gen_ai.usage.output_tokens", "value": {"intValue": "%d"}}]}`, i+1, i+1, operation, at, at+int64(1+i%90)*1e6, 100+i))
+	}
+	body := fmt.Sprintf(`{"resourceSpans": [{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "%s"}}]}, "scopeSpans": [{"spans": [%s]}]}]}`,
+		service, strings.Join(spans, ","))
+	resp, err := http.Post("http://"+r.m.OTLPHTTP+"/v1/traces", "application/json", strings.NewReader(body)) //nolint:noctx // bounded by the test
+	require.NoError(r.t, err)
+	require.NoError(r.t, resp.Body.Close())
+	require.Equal(r.t, http.StatusOK, resp.StatusCode)
+	mesh.Await(r.t, time.Minute, func() error {
+		if out := r.types(".bin/driftmesh sql -o tsv 'SELECT count() FROM otel_traces'"); !strings.Contains(out, fmt.Sprint(n)) {
+			return fmt.Errorf("%s of %d spans are stored", out, n)
+		}
+		return nil
+	})
 }
 
 func requireAccepted(t *testing.T, answer string) {
