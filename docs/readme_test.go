@@ -143,7 +143,7 @@ func (r *reader) traces(service, operation string, n int) {
 	}
 	body := fmt.Sprintf(`{"resourceSpans": [{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "%s"}}]}, "scopeSpans": [{"spans": [%s]}]}]}`,
 		service, strings.Join(spans, ","))
-	resp, err := http.Post("http://"+r.m.OTLPHTTP+"/v1/traces", "application/json", strings.NewReader(body)) //nolint:noctx // bounded by the test
+	resp, err := http.Post("http://"+r.m.OTLPHTTP+"/v1/traces", "application/json", strings.NewReader(body))
 	require.NoError(r.t, err)
 	require.NoError(r.t, resp.Body.Close())
 	require.Equal(r.t, http.StatusOK, resp.StatusCode)
