@@ -175,7 +175,7 @@ func TestNoTenantSeesAnother(t *testing.T) {
 	require.NotContains(t, m.MustCLI(t, "profile", "list", "--token", tokens["blue"]), "wine")
 	out, err := m.CLI(t, "records", "send", wine(t), "--profile", "default/wine", "--token", tokens["blue"])
 	require.Error(t, err)
-	require.Contains(t, out, "not found")
+	require.Contains(t, out, "there is no profile")
 
 	accepted := func(token string) map[string]uint64 {
 		answer, err := ledgerv1.NewLedgerServiceClient(m.Conn(t)).GetLedger(bearer(t.Context(), token), &ledgerv1.GetLedgerRequest{})

@@ -16,7 +16,9 @@ func TestAFeedThatDiesIsToldOf(t *testing.T) {
 	m := newMesh(t)
 	var console syncBuffer
 	m.log = slog.New(slog.NewTextHandler(&console, nil))
-	r := m.run()
+	cfg := m.quick()
+	cfg.Silence, cfg.Insufficient = time.Hour, 24
+	r := m.runWith(cfg)
 	p := create(t, r, "acme", wineProfile(t)).GetUid()
 	few := func(alcohol float64) bool { return alcohol > 13.5 }
 	for i := range 7 {

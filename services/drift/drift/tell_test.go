@@ -17,7 +17,6 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
-	"github.com/driftmesh/driftmesh/services/drift/drift"
 	"github.com/driftmesh/driftmesh/services/drift/internal/route"
 	"github.com/driftmesh/driftmesh/test/server/alertmanager"
 )
@@ -63,9 +62,7 @@ func (p *pager) body(i int) map[string]any {
 // runRouted starts a worker with routes.
 func (m *mesh) runRouted(routes map[string]route.Config, names ...string) *running {
 	m.t.Helper()
-	var cfg drift.Config
-	require.NoError(m.t, settings.Defaults(&cfg))
-	cfg.Poll, cfg.Refresh = 20*time.Millisecond, 0
+	cfg := m.quick()
 	cfg.Routes.Value, cfg.DefaultRoutes = routes, names
 	return m.runWith(cfg)
 }
@@ -138,6 +135,9 @@ func TestAlertsReachPeople(t *testing.T) {
 	require.Contains(t, body["details"], "alcohol  psi_scouter 15.65 against 0.1, 203 values against 800\n  reference ▃▄▁▃▃▃▃▃▂▃\n  current   ·······███  (11.4, 12]: 8.5% → 35%")
 	require.Equal(t, "ada", hook.body(1)["by"])
 
+	// What is told is written down a moment later.
+	waiting := &driftv1.ListDeliveriesRequest{State: driftv1.DeliveryState_DELIVERY_STATE_WAITING}
+	require.Eventually(t, func() bool { return len(r.deliveries("acme", waiting)) == 0 }, patience, tick)
 	got := r.deliveries("acme", &driftv1.ListDeliveriesRequest{Alert: a.GetId()})
 	require.Len(t, got, 3)
 	for i, d := range got {
@@ -148,7 +148,6 @@ func TestAlertsReachPeople(t *testing.T) {
 		require.Equal(t, hook.body(2 - i)["id"], d.GetEvent())
 	}
 	require.Empty(t, r.deliveries("other", &driftv1.ListDeliveriesRequest{Alert: a.GetId()}))
-	require.Empty(t, r.deliveries("acme", &driftv1.ListDeliveriesRequest{State: driftv1.DeliveryState_DELIVERY_STATE_WAITING}))
 	var paged []string
 	for token := ""; ; {
 		resp, err := r.ListDeliveries(as(t, "acme"), &driftv1.ListDeliveriesRequest{PageSize: 2, PageToken: token})
