@@ -124,7 +124,7 @@ func backtestTable(w io.Writer, s *driftv1.BacktestSummary) {
 		rate, alerts, delay := "-", "-", "-"
 		if m.FalseAlarmRate != nil {
 			rate = fmt.Sprintf("%.2f%% of %d", 100*m.GetFalseAlarmRate(), m.GetQuietJudged())
-			alerts = strconv.FormatUint(uint64(m.GetQuietAlerts()), 10)
+			alerts = strconv.FormatUint(m.GetQuietAlerts(), 10)
 		}
 		if m.GetDelay() != nil {
 			delay = m.GetDelay().AsDuration().String()
