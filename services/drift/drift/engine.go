@@ -153,11 +153,15 @@ func (e *engine) evaluate(ctx context.Context, p *known, first, last int64, w wo
 // judge scores a profile by the cells of minutes first to before last.
 func (e *engine) judge(ctx context.Context, p *known, first, last int64) (*store.Evaluation, error) {
 	r := store.Range{Tenant: p.Tenant, Profile: p.UID, Start: first, End: last}
+	// Of two results of a slot the later one stands, and later is who began to read
+	// later: a worker that was held up after reading must not take the place of one
+	// that saw more. Cells that change after this time are late, and judged again.
+	began := e.now()
 	sample, records, err := e.sample(ctx, p, r)
 	if err != nil {
 		return nil, err
 	}
-	result := &store.Evaluation{Tenant: p.Tenant, Profile: p.UID, Start: timeOf(r.Start), End: timeOf(r.End), Records: records, Evaluated: e.now()}
+	result := &store.Evaluation{Tenant: p.Tenant, Profile: p.UID, Start: timeOf(r.Start), End: timeOf(r.End), Records: records, Evaluated: began}
 	if result.Scores, err = score.Evaluate(p.Registered.Profile, sample, p.perDay); err != nil {
 		return nil, err
 	}

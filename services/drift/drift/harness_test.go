@@ -58,11 +58,15 @@ var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
+	// step is by how much it goes on whenever somebody looks: which of two things
+	// was later is to be known where that matters.
+	step time.Duration
 }
 
 func (c *clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.now = c.now.Add(c.step)
 	return c.now
 }
 

@@ -279,6 +279,7 @@ func TestKilledWorkersWithLateData(t *testing.T) {
 	for _, workers := range []int{1, 2, 7} {
 		t.Run(fmt.Sprint(workers), func(t *testing.T) {
 			m := newMesh(t)
+			m.clock.step = time.Nanosecond
 			var console syncBuffer
 			m.log = slog.New(slog.NewTextHandler(&console, nil))
 			random := rand.New(rand.NewPCG(uint64(workers), 9)) //nolint:gosec // small and positive
