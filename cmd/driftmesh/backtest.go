@@ -49,14 +49,7 @@ func (c driftBacktestCmd) Run(ctx context.Context, con console) error {
 }
 
 func (c driftBacktestCmd) request() (*driftv1.BacktestRequest, error) {
-	end := c.End
-	if end.IsZero() {
-		end = time.Now()
-	}
-	start := c.Start
-	if start.IsZero() {
-		start = end.Add(-c.Since)
-	}
+	start, end := span(c.Start, c.End, c.Since)
 	req := &driftv1.BacktestRequest{Profile: c.Profile, StartTime: timestamppb.New(start), EndTime: timestamppb.New(end)}
 	if c.Quiet {
 		// The range is cut to minutes, outwards.

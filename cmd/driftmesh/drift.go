@@ -45,19 +45,23 @@ type driftRunCmd struct {
 	ExitCode bool `help:"Exit with 3 when anything drifted."`
 }
 
+// span is the range that --start, --end and --since name.
+func span(start, end time.Time, since time.Duration) (from, to time.Time) {
+	if end.IsZero() {
+		end = time.Now()
+	}
+	if start.IsZero() {
+		start = end.Add(-since)
+	}
+	return start, end
+}
+
 // errDrifted makes the command end with exitDrift.
 var errDrifted = errors.New("drift was found")
 
 // Run evaluates and shows the scores.
 func (c driftRunCmd) Run(ctx context.Context, con console) error {
-	end := c.End
-	if end.IsZero() {
-		end = time.Now()
-	}
-	start := c.Start
-	if start.IsZero() {
-		start = end.Add(-c.Since)
-	}
+	start, end := span(c.Start, c.End, c.Since)
 	conn, err := c.dial()
 	if err != nil {
 		return err

@@ -41,14 +41,7 @@ type seen struct {
 
 // look asks for an evaluation of the range and for series.
 func (f lookFlags) look(ctx context.Context, con console, monitor, feature string) (*seen, error) {
-	end := f.End
-	if end.IsZero() {
-		end = time.Now()
-	}
-	start := f.Start
-	if start.IsZero() {
-		start = end.Add(-f.Since)
-	}
+	start, end := span(f.Start, f.End, f.Since)
 	conn, err := f.dial()
 	if err != nil {
 		return nil, err

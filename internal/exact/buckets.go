@@ -5,8 +5,7 @@ import (
 	"math/bits"
 )
 
-// Buckets sums values and their squares as a database does that was given SQL: a
-// row per bucket. It is for many sums at once, each of few values, that are to
+// Buckets sums values and their squares, a row per bucket of the exponent. It is for many sums at once, each of few values, that are to
 // be stored and added up elsewhere; Moments reads them. The zero Buckets is
 // empty.
 type Buckets struct {

@@ -61,3 +61,12 @@ func BenchmarkBuckets(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(values)), "ns/value")
 }
+
+func same(t *testing.T, want, got *exact.Moments, values []float64) {
+	t.Helper()
+	a, err := want.MarshalBinary()
+	require.NoError(t, err)
+	b, err := got.MarshalBinary()
+	require.NoError(t, err)
+	require.Equal(t, a, b, "%v", values)
+}

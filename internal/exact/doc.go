@@ -10,7 +10,7 @@
 // count and the sums of powers of a sample and centres them in integers:
 // 1e9 + {4, 7, 13, 16} has a variance of 30 exactly.
 //
-// The same sums are made in ClickHouse (see SQL): a value falls into the bucket
-// of its exponent e+1074 divided by 32, a bucket is summed in wide integers,
-// and AddBucket takes what comes out.
+// Buckets makes sums that a database adds up: a value falls into the bucket of its
+// exponent e+1074 divided by 32, a bucket is summed in wide integers, and AddBucket
+// takes what comes out.
 package exact

@@ -130,6 +130,20 @@ func (m *Moments) StdDev() (float64, error) {
 	return root(c, m.pairs(), exponent)
 }
 
+// Summary is the mean and the standard deviation of the sample: 0 where there are
+// too few values, and cut off at what a float64 holds.
+func (m *Moments) Summary() (mean, sd float64) {
+	mean, _ = m.Mean() // 0 without values
+	if m.n < 2 {
+		return mean, 0
+	}
+	sd, err := m.StdDev()
+	if err != nil {
+		sd = math.MaxFloat64
+	}
+	return mean, sd
+}
+
 // Constant says that all values are the same.
 func (m *Moments) Constant() bool {
 	if m.more < 1 {

@@ -60,5 +60,5 @@ func profileOf(uid uuid.UUID, p *driftv1.Profile) (*normalize.Profile, error) {
 		of = normalize.Context
 	default: // spans are drift's to read
 	}
-	return normalize.NewProfileOf(of, uid, features)
+	return normalize.NewProfile(of, uid, features)
 }

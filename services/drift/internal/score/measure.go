@@ -258,16 +258,8 @@ func (m *mark) count(counts []uint64, to *detect.Point) {
 
 // pointOf is the point of a sample of values.
 func pointOf(of *exact.Moments) detect.Point {
-	w := detect.Point{N: of.N()}
-	w.Mean, _ = of.Mean() // 0 without values
-	if of.N() < 2 {
-		return w
-	}
-	var err error
-	if w.SD, err = of.StdDev(); err != nil { // beyond what a float64 holds
-		w.SD = math.MaxFloat64
-	}
-	return w
+	mean, sd := of.Summary()
+	return detect.Point{N: of.N(), Mean: mean, SD: sd}
 }
 
 // markedPoints are the rows of the reference and those of the marked cell, as

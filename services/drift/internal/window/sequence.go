@@ -71,14 +71,6 @@ func (s *sequence) groups(n *number) (all []Group) {
 
 // groupOf is the sub-group of a sample.
 func groupOf(m *exact.Moments) Group {
-	g := Group{N: uint32(min(m.N(), math.MaxUint32))}
-	g.Mean, _ = m.Mean() // 0 without values
-	if m.N() < 2 {
-		return g
-	}
-	var err error
-	if g.SD, err = m.StdDev(); err != nil { // beyond what a float64 holds
-		g.SD = math.MaxFloat64
-	}
-	return g
+	mean, sd := m.Summary()
+	return Group{N: uint32(min(m.N(), math.MaxUint32)), Mean: mean, SD: sd}
 }

@@ -28,7 +28,7 @@ var (
 const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 func wineProfile(t testing.TB) *normalize.Profile {
-	p, err := normalize.NewProfile(wine, []normalize.Feature{
+	p, err := normalize.NewProfile(normalize.Features, wine, []normalize.Feature{
 		{Name: "acid", Kind: normalize.Numeric, Type: "float"},
 		{Name: "colour", Kind: normalize.Category, Type: "string"},
 		{Name: "age", Kind: normalize.Numeric, Type: "int"},
@@ -237,7 +237,7 @@ func TestMetricsAndContextsMayBeObservations(t *testing.T) {
 		context(`{"usage": {"total": 12, "cached": true}, "model": "`+long+`", "a.b": "no number", "rmse": {}}`),
 		context(`{"usage": null, "model": 7, "a": {"b": 1e999}}`))
 	of := func(body normalize.Body) []normalize.Row {
-		p, err := normalize.NewProfileOf(body, wine, features)
+		p, err := normalize.NewProfile(body, wine, features)
 		require.NoError(t, err)
 		var batch normalize.Batch
 		require.NoError(t, batch.Decode(record))
@@ -418,7 +418,7 @@ func TestProfilesThatMakeNoSenseAreRefused(t *testing.T) {
 		"float choice": {{Name: "a", Kind: normalize.Category, Type: "float"}},
 		"unknown type": {{Name: "a", Kind: normalize.Numeric, Type: "complex"}},
 	} {
-		_, err := normalize.NewProfile(wine, f)
+		_, err := normalize.NewProfile(normalize.Features, wine, f)
 		require.Error(t, err, name)
 	}
 }

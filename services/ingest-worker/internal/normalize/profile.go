@@ -42,16 +42,10 @@ type slot struct {
 	takes [formBool + 1]bool
 }
 
-// NewProfile prepares a profile with the features in its order. It returns an
-// error for a feature without a name, one twice, or one of unknown kind or
-// type.
-func NewProfile(uid uuid.UUID, features []Feature) (*Profile, error) {
-	return NewProfileOf(Features, uid, features)
-}
-
-// NewProfileOf prepares a profile whose features are the values of records of
-// Metrics, or members of their Context.
-func NewProfileOf(of Body, uid uuid.UUID, features []Feature) (*Profile, error) {
+// NewProfile prepares a profile with the features in its order, which are those of
+// records of Features, the values of Metrics, or members of a Context. It returns
+// an error for a feature without a name, one twice, or one of unknown kind or type.
+func NewProfile(of Body, uid uuid.UUID, features []Feature) (*Profile, error) {
 	p := &Profile{uid: uid, of: of, byName: make(map[string]int, len(features))}
 	for i, f := range features {
 		s := slot{name: f.Name, kind: f.Kind}

@@ -32,7 +32,7 @@ func benchProfile(b *testing.B) *normalize.Profile {
 	for i := range benchCategories {
 		features = append(features, normalize.Feature{Name: fmt.Sprint("category_", i), Kind: normalize.Category, Type: "string"})
 	}
-	p, err := normalize.NewProfile(wine, features)
+	p, err := normalize.NewProfile(normalize.Features, wine, features)
 	require.NoError(b, err)
 	return p
 }
