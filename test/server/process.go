@@ -7,8 +7,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"runtime"
@@ -154,6 +156,25 @@ func (p *Process) Await(limit time.Duration, ready func(ctx context.Context) err
 		}
 	}
 	p.t.Fatalf("%s was not ready within %v: %v\n%s", p.name, limit, err, p.Log())
+}
+
+// Answers is a check that a URL answers with 200.
+func Answers(url string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s: %s", url, resp.Status)
+		}
+		return nil
+	}
 }
 
 // Listens is for Await: it asks whether something accepts connections there.

@@ -5,7 +5,6 @@ package alertmanager
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -56,21 +55,7 @@ func (a *Alertmanager) start() {
 	cmd := exec.Command(a.program, "--config.file="+filepath.Join(a.dir, "config.yml"), "--storage.path="+filepath.Join(a.dir, "data"), //nolint:gosec // found on the path
 		"--web.listen-address="+a.address, "--cluster.listen-address=")
 	a.process = server.Start(a.t, "alertmanager", cmd)
-	a.process.Await(startTimeout, func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.URL()+"/-/ready", nil)
-		if err != nil {
-			return err
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("ready: %s", resp.Status)
-		}
-		return nil
-	})
+	a.process.Await(startTimeout, server.Answers(a.URL()+"/-/ready"))
 }
 
 // URL is where it is.

@@ -4,7 +4,6 @@
 package prometheus
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -46,21 +45,7 @@ func Start(t server.T, config string) *Server {
 	s := &Server{t: t, address: server.FreeAddress(t)}
 	p := server.Start(t, "prometheus", exec.Command(program, "--config.file", path, "--storage.tsdb.path", filepath.Join(dir, "data"),
 		"--web.listen-address", s.address, "--enable-feature=exemplar-storage", "--log.level=warn"))
-	p.Await(starting, func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.address+"/-/ready", nil)
-		if err != nil {
-			return err
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("not ready: %s", resp.Status)
-		}
-		return nil
-	})
+	p.Await(starting, server.Answers("http://"+s.address+"/-/ready"))
 	return s
 }
 
