@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -20,7 +21,7 @@ type Touch struct {
 type Waiting struct {
 	Tenant, Profile string
 	Minute          int64
-	Touched         int64 // how often, so far
+	Touched         int64 // the number of the last touch so far
 }
 
 // least is the lesser of two numbers, in every dialect.
@@ -35,11 +36,13 @@ const quietPart = 8
 // touchSQL remembers a touch. At first a window waits for the refresh. While more
 // comes it waits twice as long each time, or until rows stop, so that all times
 // that it is read are a small multiple of the last; but once that time has passed
-// without any it is a beginning again.
+// without any it is a beginning again. Touches are numbered from somewhere at random:
+// who recomputed a window that was forgotten and touched anew meanwhile must not pass
+// off the old touches that it saw as the new ones.
 var touchSQL = strings.NewReplacer(
 	"$fresh", "(windows.touched = windows.done AND ? > windows.again)",
 	"$wait", least("windows.again", fmt.Sprintf("excluded.due + windows.wait / %d", quietPart)),
-).Replace(`INSERT INTO windows (tenant, profile, minute, touched, done, wait, again, due, leased_until) VALUES (?, ?, ?, 1, 0, 0, 0, ?, 0)
+).Replace(`INSERT INTO windows (tenant, profile, minute, touched, done, wait, again, due, leased_until) VALUES (?, ?, ?, ?, ?, 0, 0, ?, 0)
 	ON CONFLICT (tenant, profile, minute) DO UPDATE SET touched = windows.touched + 1,
 	due = CASE WHEN windows.again = 0 THEN windows.due WHEN $fresh THEN excluded.due ELSE $wait END,
 	again = CASE WHEN $fresh THEN 0 ELSE windows.again END,
@@ -50,7 +53,8 @@ var touchSQL = strings.NewReplacer(
 func (s *State) Touch(ctx context.Context, touches []Touch, now time.Time, refresh time.Duration) error {
 	err := s.db.InTx(ctx, func(tx *sqlstate.Tx) error {
 		for _, t := range touches {
-			if _, err := tx.Exec(ctx, touchSQL, t.Tenant, t.Profile, t.Minute, micros(now.Add(refresh)), micros(now), micros(now), micros(now)); err != nil {
+			start := rand.Int64N(1 << 62) //nolint:gosec // nobody gains by guessing it
+			if _, err := tx.Exec(ctx, touchSQL, t.Tenant, t.Profile, t.Minute, start+1, start, micros(now.Add(refresh)), micros(now), micros(now), micros(now)); err != nil {
 				return err
 			}
 		}
@@ -143,8 +147,8 @@ func (s *State) WindowsDone(ctx context.Context, r Recomputed) error {
 		now, refresh := micros(r.Now), r.Refresh.Microseconds()
 		for _, w := range r.Windows {
 			if _, err := tx.Exec(ctx, strings.ReplaceAll(`UPDATE windows SET done = ?, leased_until = 0, wait = $wait, again = ? + $wait, due = ? + $wait
-				WHERE tenant = ? AND profile = ? AND minute = ? AND done < ?`, "$wait", "CASE WHEN wait = 0 THEN ? ELSE 2 * wait END"),
-				w.Touched, refresh, now, refresh, now, refresh, w.Tenant, w.Profile, w.Minute, w.Touched); err != nil {
+				WHERE tenant = ? AND profile = ? AND minute = ? AND done < ? AND touched >= ?`, "$wait", "CASE WHEN wait = 0 THEN ? ELSE 2 * wait END"),
+				w.Touched, refresh, now, refresh, now, refresh, w.Tenant, w.Profile, w.Minute, w.Touched, w.Touched); err != nil {
 				return err
 			}
 			if w.Minute >= judged {
