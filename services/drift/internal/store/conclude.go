@@ -86,7 +86,7 @@ func (s *State) Conclude(ctx context.Context, c Conclusion) error {
 		if c.Slot == nil {
 			return nil
 		}
-		return c.Slot.finish(ctx, tx, c.Next)
+		return c.Slot.finish(ctx, tx, c.Next, c.Now)
 	})
 	if err != nil {
 		return fmt.Errorf("conclude evaluation: %w", err)

@@ -105,10 +105,12 @@ func (s *State) FailSlot(ctx context.Context, slot *Slot, notBefore time.Time) e
 	return nil
 }
 
-// finish moves the schedule on, if the slot is still in its owner's hands.
-func (slot *Slot) finish(ctx context.Context, tx *sqlstate.Tx, next time.Time) error {
+// finish moves the schedule on, if the slot is still in its owner's hands. When the
+// lease is over it is not, though nobody else may have taken it yet: minutes that
+// changed meanwhile were looked at as of a slot that has still to be judged.
+func (slot *Slot) finish(ctx context.Context, tx *sqlstate.Tx, next, now time.Time) error {
 	n, err := tx.Exec(ctx, `UPDATE schedules SET owner = '', leased_until = 0, attempts = 0, not_before = 0, previous = next, next = ?
-		WHERE profile = ? AND next = ? AND owner = ?`, micros(next), slot.Profile, micros(slot.At), slot.Owner)
+		WHERE profile = ? AND next = ? AND owner = ? AND leased_until > ?`, micros(next), slot.Profile, micros(slot.At), slot.Owner, micros(now))
 	if err != nil {
 		return err
 	}

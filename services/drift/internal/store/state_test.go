@@ -82,13 +82,18 @@ func TestSlotIsInOneHandAtATime(t *testing.T) {
 		require.Equal(t, noon, slot.Previous)
 		require.Equal(t, noon.Add(time.Hour), slot.At)
 
-		// The owner dies: when the lease is over another takes the same slot, and
-		// the first can conclude it no more.
+		// The owner dies: when the lease is over the first can conclude it no more,
+		// and another takes the same slot.
+		conclude := func(at time.Time) error {
+			return s.Conclude(ctx, store.Conclusion{
+				Profile: p, Result: &store.Evaluation{}, At: slot.At, Trigger: store.TriggerSchedule, Now: at, Slot: slot, Next: noon.Add(2 * time.Hour),
+			})
+		}
+		require.ErrorIs(t, conclude(now.Add(time.Minute)), fault.Precondition)
 		taken, err := s.ClaimSlot(ctx, "heir", now, now.Add(time.Minute), time.Minute)
 		require.NoError(t, err)
 		require.Equal(t, slot.At, taken.At)
-		err = s.Conclude(ctx, store.Conclusion{Profile: p, Result: &store.Evaluation{}, At: slot.At, Trigger: store.TriggerSchedule, Now: now, Slot: slot, Next: noon.Add(2 * time.Hour)})
-		require.ErrorIs(t, err, fault.Precondition)
+		require.ErrorIs(t, conclude(now.Add(time.Minute-1)), fault.Precondition)
 
 		// It fails: it stays due, but not at once.
 		require.NoError(t, s.FailSlot(ctx, taken, now.Add(2*time.Minute)))
