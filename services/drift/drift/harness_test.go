@@ -73,7 +73,9 @@ func (c *clock) Now() time.Time {
 func (c *clock) set(t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.now = t
+	if c.step == 0 || t.After(c.now) { // one that goes on does not go back
+		c.now = t
+	}
 }
 
 // mesh is what surrounds the service in a test.
