@@ -25,7 +25,7 @@ all: lint generate-check test ## What CI does
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
 .PHONY: run
 run: build ## Run the whole mesh here: all services, broker and store in one process
@@ -41,6 +41,10 @@ build: ## Build driftmesh and the five services into .bin
 	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN)/ ./cmd/driftmesh
 	@for s in gateway auth ingest-worker drift trace-store; do \
 	  $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN)/driftmesh-$$s ./services/$$s; done
+
+.PHONY: generate_certs
+generate_certs: build ## Make a CA and a certificate for each service in certs/; what is there stays
+	$(BIN)/driftmesh certs make
 
 .PHONY: test
 test: $(BIN)/gotestsum ## Run all tests with the race detector; says which suites it had to skip
