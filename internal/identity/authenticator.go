@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/policy"
 )
 
 // Checks says what an Authenticator accepts. Tokens and Keys may be nil: then
@@ -14,9 +15,9 @@ type Checks struct {
 	Tokens *TokenVerifier
 	// Keys checks "x-api-key: <key>" and "authorization: Bearer <key>".
 	Keys *KeyVerifier
-	// Anonymous lets callers without any credentials in, as DefaultTenant.
-	// Wrong credentials are refused all the same.
-	Anonymous bool
+	// Anonymous lets callers without any credentials in, as DefaultTenant, in
+	// this role; empty lets none in. Wrong credentials are refused all the same.
+	Anonymous policy.Role
 }
 
 // Authenticator tells who calls at the door. It is safe for concurrent use.
@@ -25,7 +26,7 @@ type Authenticator struct{ checks Checks }
 // NewAuthenticator makes an authenticator. It gives fault.Invalid when nothing
 // could ever be accepted.
 func NewAuthenticator(checks Checks) (*Authenticator, error) {
-	if checks.Tokens == nil && checks.Keys == nil && !checks.Anonymous {
+	if checks.Tokens == nil && checks.Keys == nil && checks.Anonymous == "" {
 		return nil, fault.Invalid.New("authenticator: nothing is accepted: want tokens, keys or anonymous")
 	}
 	return &Authenticator{checks}, nil
@@ -41,8 +42,8 @@ func (a *Authenticator) Authenticate(ctx context.Context, authorization, apiKey 
 		return Identity{}, refuse(ReasonAmbiguous, "send either authorization or x-api-key, not both")
 	case apiKey != "":
 		return a.key(ctx, apiKey)
-	case authorization == "" && a.checks.Anonymous:
-		return Identity{Tenant: DefaultTenant, Subject: string(Anonymous), Kind: Anonymous}, nil
+	case authorization == "" && a.checks.Anonymous != "":
+		return Identity{Tenant: DefaultTenant, Subject: string(Anonymous), Kind: Anonymous, Grant: policy.As(a.checks.Anonymous)}, nil
 	case authorization == "":
 		return Identity{}, errMissing()
 	}

@@ -9,13 +9,14 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 )
 
 func TestAuthenticate(t *testing.T) {
 	auth := newIssuer("k1")
 	keys := &keyring{keys: map[string]time.Time{apiKey("k1"): {}}}
 	open, err := identity.NewAuthenticator(identity.Checks{
-		Tokens: auth.verifier(), Keys: identity.NewKeyVerifier(keys.check), Anonymous: true})
+		Tokens: auth.verifier(), Keys: identity.NewKeyVerifier(keys.check), Anonymous: policy.Local})
 	require.NoError(t, err)
 	closed, err := identity.NewAuthenticator(identity.Checks{
 		Tokens: auth.verifier(), Keys: identity.NewKeyVerifier(keys.check)})
@@ -27,7 +28,7 @@ func TestAuthenticate(t *testing.T) {
 
 	token, key := auth.token("k1", nil), apiKey("k1")
 	keyIdentity := identity.Identity{Tenant: "acme", Subject: "k1", Kind: identity.Key}
-	anonymous := identity.Identity{Tenant: "default", Subject: "anonymous", Kind: identity.Anonymous}
+	anonymous := identity.Identity{Tenant: "default", Subject: "anonymous", Kind: identity.Anonymous, Grant: policy.As(policy.Local)}
 	for name, row := range map[string]struct {
 		at                    *identity.Authenticator
 		authorization, apiKey string

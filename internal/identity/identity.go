@@ -5,6 +5,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 )
 
@@ -44,19 +45,56 @@ type Identity struct {
 	Subject string
 	// Kind says which of these.
 	Kind Kind
-	// Admin callers may administer their tenant; see MeshAdmin.
-	Admin bool
+	// Grant is what the caller may do; see May.
+	policy.Grant
 }
 
 // ForService is the identity under which a service works for a tenant without
 // anybody having called, for example on a schedule.
 func ForService(service, tenant string) Identity {
-	return Identity{Tenant: tenant, Subject: service, Kind: Service}
+	return Identity{Tenant: tenant, Subject: service, Kind: Service, Grant: policy.As(policy.Service)}
+}
+
+// Permissions is all that the caller may do.
+func (id Identity) Permissions() policy.Set { return id.Grant.Permissions(id.Tenant == MeshTenant) }
+
+// May reports whether the caller may do what asks for a permission.
+func (id Identity) May(p policy.Permission) bool {
+	return p == policy.PublicCall || id.Permissions().Has(p)
+}
+
+// Authorize tells whether the caller in ctx may do what asks for a permission.
+// It gives fault.Unauthenticated when ctx carries no identity, and fault.Denied,
+// naming the permission, when the caller may not.
+func Authorize(ctx context.Context, p policy.Permission) error {
+	if p == policy.PublicCall {
+		return nil
+	}
+	id, ok := From(ctx)
+	switch {
+	case !ok:
+		return errMissing()
+	case id.May(p):
+		return nil
+	}
+	return id.denied(p)
+}
+
+func (id Identity) denied(p policy.Permission) error {
+	switch {
+	case id.Spaces != "" && id.Role.Permissions(id.Tenant == MeshTenant).Has(p):
+		return fault.Denied.New("this needs the permission %s, which nobody has who is for certain spaces only", p).WithReason(ReasonDenied)
+	case id.Tenant == MeshTenant && id.Role != policy.Admin:
+		return fault.Denied.New("this needs the permission %s: what is the mesh's own is for its administrators", p).WithReason(ReasonDenied)
+	case id.Only != 0:
+		return fault.Denied.New("this needs the permission %s, which is not among those given", p).WithReason(ReasonDenied)
+	}
+	return fault.Denied.New("this needs the permission %s, which the role %s does not have", p, id.Role).WithReason(ReasonDenied)
 }
 
 // MeshAdmin reports whether the caller may administer every tenant: an
 // administrator of the mesh's own tenant may.
-func (id Identity) MeshAdmin() bool { return id.Admin && id.Tenant == MeshTenant }
+func (id Identity) MeshAdmin() bool { return id.Role == policy.Admin && id.Tenant == MeshTenant }
 
 // check refuses identities that no proof should ever carry.
 func (id Identity) check() error {
@@ -67,6 +105,9 @@ func (id Identity) check() error {
 		return fault.Invalid.New("identity: subject has %d bytes, want 1 to %d", len(id.Subject), maxSubject)
 	case !id.Kind.valid():
 		return fault.Invalid.New("identity: unknown kind %q", id.Kind)
+	case (id.Kind == Service) != (id.Role == policy.Service), (id.Kind == Anonymous) && id.Spaces != "",
+		id.Role == policy.Local && id.Kind != Anonymous:
+		return fault.Invalid.New("identity: a %s with the role %q", id.Kind, id.Role)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 )
 
 func TestTenantComesFromTheContextAlone(t *testing.T) {
@@ -26,8 +27,8 @@ func TestTenantComesFromTheContextAlone(t *testing.T) {
 }
 
 func TestMeshAdminNeedsBothTenantAndRight(t *testing.T) {
-	require.True(t, identity.Identity{Tenant: identity.MeshTenant, Admin: true}.MeshAdmin())
-	require.False(t, identity.Identity{Tenant: "acme", Admin: true}.MeshAdmin())
+	require.True(t, identity.Identity{Tenant: identity.MeshTenant, Grant: policy.As(policy.Admin)}.MeshAdmin())
+	require.False(t, identity.Identity{Tenant: "acme", Grant: policy.As(policy.Admin)}.MeshAdmin())
 	require.False(t, identity.ForService("drift", identity.MeshTenant).MeshAdmin())
 }
 

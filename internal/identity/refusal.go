@@ -2,8 +2,8 @@ package identity
 
 import "github.com/driftmesh/driftmesh/internal/fault"
 
-// Reasons of the fault.Unauthenticated and fault.Unavailable errors of this
-// package.
+// Reasons of the fault.Unauthenticated, fault.Denied and fault.Unavailable
+// errors of this package.
 const (
 	ReasonMissing       = "CREDENTIALS_MISSING"      // none were given
 	ReasonAmbiguous     = "CREDENTIALS_AMBIGUOUS"    // more than one was given
@@ -16,6 +16,7 @@ const (
 	ReasonAudience      = "TOKEN_AUDIENCE_FOREIGN"   // issued for somebody else
 	ReasonUnknownKey    = "TOKEN_KEY_UNKNOWN"        // signed with a key that is not published
 	ReasonAPIKeyRefused = "API_KEY_REFUSED"          // unknown, malformed, revoked or expired
+	ReasonDenied        = "NOT_ALLOWED"              // known, but may not do this
 	ReasonNotVerifiable = "CREDENTIALS_UNVERIFIABLE" // cannot be checked now: auth is away
 )
 

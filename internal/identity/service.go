@@ -60,8 +60,12 @@ func (v *ServiceVerifier) Verify(token string) (ServiceCall, error) {
 	if err != nil {
 		return ServiceCall{}, tokenRefusal(err)
 	}
-	call := ServiceCall{Identity: claims.identity(), Service: claims.Issuer}
-	if err := call.Identity.check(); err != nil || call.Service == "" {
+	id, err := claims.identity()
+	if err == nil {
+		err = id.check()
+	}
+	call := ServiceCall{Identity: id, Service: claims.Issuer}
+	if err != nil || call.Service == "" {
 		return ServiceCall{}, refuseFor(err, ReasonMalformed, "the service token does not say who calls")
 	}
 	v.good.put(hash, call, claims.ExpiresAt.Time)

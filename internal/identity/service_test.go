@@ -13,6 +13,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 )
 
 var meshSecret = bytes.Repeat([]byte("s3cret--"), 4)
@@ -34,9 +35,9 @@ func newServiceVerifier(t testing.TB) *identity.ServiceVerifier {
 func TestServiceTokenCarriesTheIdentity(t *testing.T) {
 	signer, verifier := newSigner(t, meshSecret), newServiceVerifier(t)
 	for _, id := range []identity.Identity{
-		{Tenant: "acme", Subject: "ann", Kind: identity.User, Admin: true},
-		{Tenant: "acme", Subject: "k1", Kind: identity.Key},
-		{Tenant: "default", Subject: "anonymous", Kind: identity.Anonymous},
+		{Tenant: "acme", Subject: "ann", Kind: identity.User, Grant: policy.As(policy.Admin)},
+		{Tenant: "acme", Subject: "k1", Kind: identity.Key, Grant: policy.Grant{Role: policy.Viewer, Only: policy.OnlyOf(policy.TracesRead), Spaces: "a,b"}},
+		{Tenant: "default", Subject: "anonymous", Kind: identity.Anonymous, Grant: policy.As(policy.Local)},
 		signer.Self(),
 	} {
 		token, err := signer.Token(id)
@@ -177,7 +178,7 @@ func TestCredentialsFollowTheContext(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, md)
 
-	ann := identity.Identity{Tenant: "acme", Subject: "ann", Kind: identity.User}
+	ann := identity.Identity{Tenant: "acme", Subject: "ann", Kind: identity.User, Grant: policy.As(policy.Viewer)}
 	md, err = creds.GetRequestMetadata(identity.With(t.Context(), ann))
 	require.NoError(t, err)
 	call, err := verifier.VerifyHeader(md["authorization"])

@@ -30,12 +30,13 @@ const (
 type serviceClaims struct {
 	Tenant string `json:"tenant"`
 	Kind   Kind   `json:"kind"`
-	Admin  bool   `json:"admin,omitempty"`
+	GrantClaims
 	jwt.RegisteredClaims
 }
 
-func (c *serviceClaims) identity() Identity {
-	return Identity{Tenant: c.Tenant, Subject: c.Subject, Kind: c.Kind, Admin: c.Admin}
+func (c *serviceClaims) identity() (Identity, error) {
+	grant, err := c.Grant(c.Kind)
+	return Identity{Tenant: c.Tenant, Subject: c.Subject, Kind: c.Kind, Grant: grant}, err
 }
 
 // Signer makes the tokens with which one service calls another on somebody's
@@ -76,7 +77,7 @@ func (s *Signer) Token(id Identity) (string, error) {
 		return "", err
 	}
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, &serviceClaims{
-		Tenant: id.Tenant, Kind: id.Kind, Admin: id.Admin,
+		Tenant: id.Tenant, Kind: id.Kind, GrantClaims: ClaimsOf(id.Grant),
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    s.service,
 			Subject:   id.Subject,

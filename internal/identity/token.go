@@ -56,7 +56,7 @@ const (
 // claims are ignored.
 type UserClaims struct {
 	Tenant string `json:"tenant"`
-	Admin  bool   `json:"admin,omitempty"`
+	GrantClaims
 	jwt.RegisteredClaims
 }
 
@@ -114,8 +114,12 @@ func (v *TokenVerifier) parse(ctx context.Context, token string) (goodToken, tim
 	if err != nil {
 		return goodToken{}, time.Time{}, tokenRefusal(err)
 	}
-	good.identity = Identity{Tenant: claims.Tenant, Subject: claims.Subject, Kind: User, Admin: claims.Admin}
-	if err := good.identity.check(); err != nil {
+	grant, err := claims.Grant(User)
+	good.identity = Identity{Tenant: claims.Tenant, Subject: claims.Subject, Kind: User, Grant: grant}
+	if err == nil {
+		err = good.identity.check()
+	}
+	if err != nil {
 		return goodToken{}, time.Time{}, refuseFor(err, ReasonMalformed, "the token does not say whose it is")
 	}
 	return good, claims.ExpiresAt.Time, nil

@@ -17,6 +17,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 )
 
 // issuer stands in for auth: it signs tokens and publishes its keys.
@@ -99,7 +100,7 @@ func (i *issuer) verifier() *identity.TokenVerifier {
 	return identity.NewTokenVerifier(identity.NewJWKS(i.fetch), "driftmesh", "driftmesh")
 }
 
-var ann = identity.Identity{Tenant: "acme", Subject: "ann", Kind: identity.User, Admin: true}
+var ann = identity.Identity{Tenant: "acme", Subject: "ann", Kind: identity.User, Grant: policy.As(policy.Admin)}
 
 func TestUserTokenIsVerifiedLocally(t *testing.T) {
 	auth := newIssuer("k1")

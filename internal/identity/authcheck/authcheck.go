@@ -13,6 +13,7 @@ import (
 	healthgrpc "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 )
 
@@ -24,9 +25,9 @@ type Checker struct {
 }
 
 // New makes a checker that asks auth over conn, which stays the caller's, in
-// the name of a service. anonymous lets those without credentials in, as tenant
-// default. It asks nothing yet.
-func New(conn grpc.ClientConnInterface, service string, anonymous bool) (*Checker, error) {
+// the name of a service. Those without credentials are let in as tenant default
+// in the role anonymous, if that is not empty. It asks nothing yet.
+func New(conn grpc.ClientConnInterface, service string, anonymous policy.Role) (*Checker, error) {
 	auth := authv1.NewAuthServiceClient(conn)
 	keys := identity.NewJWKS(func(ctx context.Context) (string, error) {
 		resp, err := auth.ListKeys(ctx, &authv1.ListKeysRequest{})
@@ -69,8 +70,9 @@ func checkKey(auth authv1.AuthServiceClient, service string) identity.KeyCheck {
 		if resp.GetExpireTime() != nil {
 			ends = resp.GetExpireTime().AsTime()
 		}
-		return identity.Identity{
-			Tenant: resp.GetTenant(), Subject: resp.GetKeyId(), Kind: identity.Key, Admin: resp.GetAdmin(),
-		}, ends, nil
+		grant, err := identity.GrantClaims{
+			Admin: resp.GetAdmin(), Role: resp.GetRole(), Permissions: resp.GetPermissions(), Spaces: resp.GetSpaces(),
+		}.Grant(identity.Key)
+		return identity.Identity{Tenant: resp.GetTenant(), Subject: resp.GetKeyId(), Kind: identity.Key, Grant: grant}, ends, err
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/identity/authcheck"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 )
 
@@ -68,7 +69,7 @@ func token(t *testing.T) string {
 func TestCheckerBelievesAuth(t *testing.T) {
 	t.Parallel()
 	conn := &auth{t: t, away: true}
-	c, err := authcheck.New(conn, "tester", false)
+	c, err := authcheck.New(conn, "tester", "")
 	require.NoError(t, err)
 	ctx := t.Context()
 	require.ErrorIs(t, c.Ready(ctx), fault.Unavailable)
@@ -88,18 +89,18 @@ func TestCheckerBelievesAuth(t *testing.T) {
 
 	id, err := c.Authenticate(ctx, "Bearer "+token(t), "")
 	require.NoError(t, err)
-	require.Equal(t, identity.Identity{Tenant: "acme", Subject: "ann", Kind: identity.User}, id)
+	require.Equal(t, identity.Identity{Tenant: "acme", Subject: "ann", Kind: identity.User, Grant: policy.As(policy.Editor)}, id)
 	for _, headers := range [][2]string{{"", apiKey}, {"Bearer " + apiKey, ""}} {
 		id, err = c.Authenticate(ctx, headers[0], headers[1])
 		require.NoError(t, err)
-		require.Equal(t, identity.Identity{Tenant: "keyed", Subject: "key1", Kind: identity.Key}, id)
+		require.Equal(t, identity.Identity{Tenant: "keyed", Subject: "key1", Kind: identity.Key, Grant: policy.As(policy.Editor)}, id)
 	}
 	_, err = c.Authenticate(ctx, "", "")
 	require.ErrorIs(t, err, fault.Unauthenticated)
 	_, err = c.Authenticate(ctx, "", identity.FormatAPIKey("other", make([]byte, 32)))
 	require.ErrorIs(t, err, fault.Unauthenticated)
 
-	open, err := authcheck.New(conn, "tester", true)
+	open, err := authcheck.New(conn, "tester", policy.Local)
 	require.NoError(t, err)
 	id, err = open.Authenticate(ctx, "", "")
 	require.NoError(t, err)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/sqlstate/sqltest"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 )
@@ -179,13 +180,13 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"mesh admin":                 {meshAdmin, own + " CreateTenant ListTenants"},
 		"tenant admin":               {acmeAdmin, own},
 		"user":                       {acmeUser, "WhoAmI"},
-		"user of the mesh":           {identity.Identity{Tenant: "driftmesh", Subject: "u", Kind: identity.User}, "WhoAmI"},
+		"user of the mesh":           {identity.Identity{Tenant: "driftmesh", Subject: "u", Kind: identity.User, Grant: policy.As(policy.Operator)}, "WhoAmI"},
 		"anonymous":                  {anonymous, "WhoAmI"},
-		"key":                        {identity.Identity{Tenant: "acme", Subject: "k", Kind: identity.Key}, "WhoAmI"},
-		"admin key":                  {identity.Identity{Tenant: "acme", Subject: "k", Kind: identity.Key, Admin: true}, own},
+		"key":                        {identity.Identity{Tenant: "acme", Subject: "k", Kind: identity.Key, Grant: policy.As(policy.Ingest)}, "WhoAmI"},
+		"admin key":                  {identity.Identity{Tenant: "acme", Subject: "k", Kind: identity.Key, Grant: policy.As(policy.Admin)}, own},
 		"service":                    {gateway, "WhoAmI CheckAPIKey"},
 		"service, for some tenant":   {identity.ForService("drift", "acme"), "WhoAmI"},
-		"user called like a service": {identity.Identity{Tenant: "driftmesh", Subject: "gateway", Kind: identity.User}, "WhoAmI"},
+		"user called like a service": {identity.Identity{Tenant: "driftmesh", Subject: "gateway", Kind: identity.User, Grant: policy.As(policy.Editor)}, "WhoAmI"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for method, call := range calls(client) {
@@ -257,10 +258,10 @@ func TestAPIKeysFromMakingToRevoking(t *testing.T) {
 
 		owner, err := keyOwner(t, client, made.GetKey())
 		require.NoError(t, err)
-		require.Equal(t, identity.Identity{Tenant: "acme", Subject: made.GetApiKey().GetId(), Kind: identity.Key, Admin: true}, owner)
+		require.Equal(t, identity.Identity{Tenant: "acme", Subject: made.GetApiKey().GetId(), Kind: identity.Key, Grant: policy.As(policy.Admin)}, owner)
 		owner, err = keyOwner(t, client, forever.GetKey())
 		require.NoError(t, err)
-		require.False(t, owner.Admin)
+		require.Equal(t, policy.As(policy.Ingest), owner.Grant, "a key is for sending unless more is asked for")
 
 		list, err := client.ListAPIKeys(as(t, acmeAdmin), &authv1.ListAPIKeysRequest{})
 		require.NoError(t, err)

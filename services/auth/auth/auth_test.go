@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
@@ -143,11 +144,11 @@ func as(t *testing.T, id identity.Identity) context.Context {
 }
 
 var (
-	meshAdmin = identity.Identity{Tenant: identity.MeshTenant, Subject: "admin", Kind: identity.User, Admin: true}
-	acmeAdmin = identity.Identity{Tenant: "acme", Subject: "ann", Kind: identity.User, Admin: true}
-	acmeUser  = identity.Identity{Tenant: "acme", Subject: "bob", Kind: identity.User}
-	betaAdmin = identity.Identity{Tenant: "beta", Subject: "ann", Kind: identity.User, Admin: true}
-	anonymous = identity.Identity{Tenant: identity.DefaultTenant, Subject: "anonymous", Kind: identity.Anonymous}
+	meshAdmin = identity.Identity{Tenant: identity.MeshTenant, Subject: "admin", Kind: identity.User, Grant: policy.As(policy.Admin)}
+	acmeAdmin = identity.Identity{Tenant: "acme", Subject: "ann", Kind: identity.User, Grant: policy.As(policy.Admin)}
+	acmeUser  = identity.Identity{Tenant: "acme", Subject: "bob", Kind: identity.User, Grant: policy.As(policy.Viewer)}
+	betaAdmin = identity.Identity{Tenant: "beta", Subject: "ann", Kind: identity.User, Grant: policy.As(policy.Admin)}
+	anonymous = identity.Identity{Tenant: identity.DefaultTenant, Subject: "anonymous", Kind: identity.Anonymous, Grant: policy.As(policy.Local)}
 	gateway   = identity.ForService("gateway", identity.MeshTenant)
 )
 
@@ -171,7 +172,8 @@ func keyCheck(client authv1.AuthServiceClient) identity.KeyCheck {
 		if res.GetExpireTime() != nil {
 			ends = res.GetExpireTime().AsTime()
 		}
-		return identity.Identity{Tenant: res.GetTenant(), Subject: res.GetKeyId(), Kind: identity.Key, Admin: res.GetAdmin()}, ends, nil
+		grant, err := identity.GrantClaims{Role: res.GetRole(), Permissions: res.GetPermissions(), Spaces: res.GetSpaces()}.Grant(identity.Key)
+		return identity.Identity{Tenant: res.GetTenant(), Subject: res.GetKeyId(), Kind: identity.Key, Grant: grant}, ends, err
 	}
 }
 
@@ -296,7 +298,8 @@ func TestEverybodyLearnsWhoTheyAre(t *testing.T) {
 	for _, id := range []identity.Identity{meshAdmin, acmeUser, anonymous, gateway} {
 		res, err := client.WhoAmI(as(t, id), &authv1.WhoAmIRequest{})
 		require.NoError(t, err)
-		got := identity.Identity{Tenant: res.GetTenant(), Subject: res.GetSubject(), Kind: identity.Kind(res.GetKind()), Admin: res.GetAdmin()}
+		require.Equal(t, id.Permissions().Names(), res.GetPermissions())
+		got := identity.Identity{Tenant: res.GetTenant(), Subject: res.GetSubject(), Kind: identity.Kind(res.GetKind()), Grant: policy.As(policy.Role(res.GetRole()))}
 		require.Equal(t, id, got)
 	}
 }

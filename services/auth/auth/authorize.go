@@ -5,53 +5,8 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 )
-
-// action is something a caller may want.
-type action string
-
-const (
-	actLogin        action = "login"
-	actListKeys     action = "list-keys"
-	actWhoAmI       action = "who-am-i"
-	actCheckKey     action = "check-api-key"
-	actCreateTenant action = "create-tenant"
-	actListTenants  action = "list-tenants"
-	actCreateUser   action = "create-user"
-	actListUsers    action = "list-users"
-	actCreateKey    action = "create-api-key"
-	actListAPIKeys  action = "list-api-keys"
-	actRevokeKey    action = "revoke-api-key"
-)
-
-// need is what a caller must be. The zero value lets nobody in.
-type need int
-
-const (
-	_               need = iota
-	needNothing          // anybody, also without a token
-	needCaller           // anybody with a token
-	needService          // a service on its own account
-	needTenantAdmin      // an administrator of the tenant it is about, or of the mesh
-	needMeshAdmin        // an administrator of the mesh
-)
-
-// needs is the whole table of who may do what.
-func needs(act action) need {
-	switch act {
-	case actLogin, actListKeys:
-		return needNothing
-	case actWhoAmI:
-		return needCaller
-	case actCheckKey:
-		return needService
-	case actCreateTenant, actListTenants:
-		return needMeshAdmin
-	case actCreateUser, actListUsers, actCreateKey, actListAPIKeys, actRevokeKey:
-		return needTenantAdmin
-	}
-	return 0
-}
 
 // caller is who calls, and the tenant that the call is about.
 type caller struct {
@@ -62,38 +17,63 @@ type caller struct {
 // name is how a caller stands in what it has made.
 func (c caller) name() string { return string(c.Kind) + ":" + c.Tenant + "/" + c.Subject }
 
-// authorize tells whether the caller in ctx may do act to a tenant; empty means
-// the caller's own. It is the one gate of this service: every method passes it
-// first, so roles and audit find their place here. It gives
-// fault.Unauthenticated or fault.Denied, and reveals nothing about the tenant.
-func authorize(ctx context.Context, act action, tenant string) (caller, error) {
-	want := needs(act)
-	id, ok := identity.From(ctx)
-	switch {
-	case want == needNothing:
-		return caller{about: tenant}, nil
-	case !ok:
-		return caller{}, fault.Unauthenticated.New("credentials are missing").WithReason(identity.ReasonMissing)
+// authorize tells whether the caller in ctx may do what asks for a permission to
+// a tenant; empty means the caller's own, and another one is for administrators
+// of the mesh. It is the one gate of this service: every method passes it first.
+// It gives fault.Unauthenticated or fault.Denied, and reveals nothing about the
+// tenant.
+func authorize(ctx context.Context, p policy.Permission, tenant string) (caller, error) {
+	if err := identity.Authorize(ctx, p); err != nil {
+		return caller{}, err
 	}
+	id, _ := identity.From(ctx)
 	if tenant == "" {
 		tenant = id.Tenant
 	}
-	if !want.met(id, tenant) {
-		return caller{}, fault.Denied.New("%s: not allowed for you", act).WithReason("NOT_ALLOWED")
+	if p != policy.PublicCall && tenant != id.Tenant && !id.MeshAdmin() {
+		return caller{}, fault.Denied.New("another tenant than your own is for administrators of the mesh").
+			WithReason(identity.ReasonDenied)
 	}
 	return caller{id, tenant}, nil
 }
 
-func (n need) met(id identity.Identity, tenant string) bool {
-	switch n {
-	case needNothing, needCaller:
-		return true
-	case needService:
-		return id.Kind == identity.Service && id.Tenant == identity.MeshTenant
-	case needTenantAdmin:
-		return id.MeshAdmin() || (id.Admin && id.Tenant == tenant)
-	case needMeshAdmin:
-		return id.MeshAdmin()
+// asked is what a caller wants somebody to be allowed.
+type asked struct {
+	role        string
+	admin       bool // role admin, as said before there were roles
+	permissions []string
+	spaces      []string
+}
+
+// grant is what the caller gives somebody of the tenant that the call is about:
+// without a role, least. It gives fault.Invalid for what does not exist, and
+// fault.Denied for more than the caller has.
+func (c caller) grant(want asked, least policy.Role) (g policy.Grant, err error) {
+	switch {
+	case want.role != "":
+		if g.Role, err = policy.ParseRole(want.role); err != nil {
+			return g, err
+		}
+		if want.admin && g.Role != policy.Admin {
+			return g, fault.Invalid.New("admin and the role %s contradict each other", g.Role).WithReason("FIELD_INVALID")
+		}
+	case want.admin:
+		g.Role = policy.Admin
+	default:
+		g.Role = least
 	}
-	return false
+	if g.Only, err = policy.ParseOnly(want.permissions); err != nil {
+		return g, err
+	}
+	if g.Spaces, err = policy.ParseSpaces(want.spaces); err != nil {
+		return g, err
+	}
+	ofMesh := c.about == identity.MeshTenant
+	if lacks := policy.Set(g.Only).Without(g.Role.Permissions(ofMesh)); lacks != 0 {
+		return g, fault.Invalid.New("the role %s does not have the permission %s", g.Role, lacks.Names()[0]).WithReason("FIELD_INVALID")
+	}
+	if !g.Within(c.Grant, ofMesh) {
+		return g, fault.Denied.New("nobody gives more than it has: the role %s, here, is more", g.Role).WithReason(identity.ReasonDenied)
+	}
+	return g, nil
 }

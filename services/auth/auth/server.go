@@ -8,6 +8,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	"github.com/driftmesh/driftmesh/services/auth/internal/account"
 	"github.com/driftmesh/driftmesh/services/auth/internal/store"
@@ -33,7 +34,7 @@ func (s *server) Login(ctx context.Context, req *authv1.LoginRequest) (_ *authv1
 	if tenant == "" {
 		tenant = identity.DefaultTenant
 	}
-	if _, err := authorize(ctx, actLogin, tenant); err != nil {
+	if _, err := authorize(ctx, policy.PublicCall, tenant); err != nil {
 		return nil, err
 	}
 	if err := account.All(checkTenant(tenant), account.CheckUsername(req.GetUsername()),
@@ -62,7 +63,7 @@ func checkTenant(name string) error {
 
 // ListKeys implements AuthService.
 func (s *server) ListKeys(ctx context.Context, _ *authv1.ListKeysRequest) (*authv1.ListKeysResponse, error) {
-	if _, err := authorize(ctx, actListKeys, ""); err != nil {
+	if _, err := authorize(ctx, policy.PublicCall, ""); err != nil {
 		return nil, err
 	}
 	return &authv1.ListKeysResponse{Jwks: s.ring.JWKS()}, nil
@@ -70,16 +71,20 @@ func (s *server) ListKeys(ctx context.Context, _ *authv1.ListKeysRequest) (*auth
 
 // WhoAmI implements AuthService.
 func (s *server) WhoAmI(ctx context.Context, _ *authv1.WhoAmIRequest) (*authv1.WhoAmIResponse, error) {
-	who, err := authorize(ctx, actWhoAmI, "")
+	who, err := authorize(ctx, policy.KnownCall, "")
 	if err != nil {
 		return nil, err
 	}
-	return &authv1.WhoAmIResponse{Tenant: who.Tenant, Subject: who.Subject, Kind: string(who.Kind), Admin: who.Admin}, nil
+	said := identity.ClaimsOf(who.Grant)
+	return &authv1.WhoAmIResponse{
+		Tenant: who.Tenant, Subject: who.Subject, Kind: string(who.Kind), Admin: said.Admin,
+		Role: said.Role, Permissions: who.Permissions().Names(), Spaces: said.Spaces,
+	}, nil
 }
 
 // CreateTenant implements AuthService.
 func (s *server) CreateTenant(ctx context.Context, req *authv1.CreateTenantRequest) (*authv1.CreateTenantResponse, error) {
-	if _, err := authorize(ctx, actCreateTenant, ""); err != nil {
+	if _, err := authorize(ctx, policy.TenantsWrite, ""); err != nil {
 		return nil, err
 	}
 	if err := identity.ValidTenant(req.GetName()); err != nil {
@@ -94,7 +99,7 @@ func (s *server) CreateTenant(ctx context.Context, req *authv1.CreateTenantReque
 
 // ListTenants implements AuthService.
 func (s *server) ListTenants(ctx context.Context, _ *authv1.ListTenantsRequest) (*authv1.ListTenantsResponse, error) {
-	if _, err := authorize(ctx, actListTenants, ""); err != nil {
+	if _, err := authorize(ctx, policy.TenantsRead, ""); err != nil {
 		return nil, err
 	}
 	all, err := s.store.Tenants(ctx)
@@ -106,7 +111,7 @@ func (s *server) ListTenants(ctx context.Context, _ *authv1.ListTenantsRequest) 
 
 // CreateUser implements AuthService.
 func (s *server) CreateUser(ctx context.Context, req *authv1.CreateUserRequest) (*authv1.CreateUserResponse, error) {
-	who, err := authorize(ctx, actCreateUser, req.GetTenant())
+	who, err := authorize(ctx, policy.UsersWrite, req.GetTenant())
 	if err != nil {
 		return nil, err
 	}
@@ -114,12 +119,16 @@ func (s *server) CreateUser(ctx context.Context, req *authv1.CreateUserRequest) 
 		account.CheckPassword(req.GetPassword())); err != nil {
 		return nil, err
 	}
+	grant, err := who.grant(asked{role: req.GetRole(), admin: req.GetAdmin(), spaces: req.GetSpaces()}, policy.Viewer)
+	if err != nil {
+		return nil, err
+	}
 	hash, err := s.hasher.Hash(ctx, req.GetPassword())
 	if err != nil {
 		return nil, err
 	}
 	user := account.User{
-		Tenant: who.about, Name: req.GetUsername(), Admin: req.GetAdmin(), Hash: hash, Created: moment(),
+		Tenant: who.about, Name: req.GetUsername(), Grant: grant, Hash: hash, Created: moment(),
 	}
 	if err := s.store.AddUser(ctx, user, who.name()); err != nil {
 		return nil, err
@@ -129,7 +138,7 @@ func (s *server) CreateUser(ctx context.Context, req *authv1.CreateUserRequest) 
 
 // ListUsers implements AuthService.
 func (s *server) ListUsers(ctx context.Context, _ *authv1.ListUsersRequest) (*authv1.ListUsersResponse, error) {
-	who, err := authorize(ctx, actListUsers, "")
+	who, err := authorize(ctx, policy.UsersRead, "")
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +158,11 @@ func tenantToProto(t account.Tenant) *authv1.Tenant {
 }
 
 func userToProto(u account.User) *authv1.User {
-	return &authv1.User{Tenant: u.Tenant, Username: u.Name, Admin: u.Admin, CreateTime: timestamppb.New(u.Created)}
+	said := identity.ClaimsOf(u.Grant)
+	return &authv1.User{
+		Tenant: u.Tenant, Username: u.Name, Admin: said.Admin, CreateTime: timestamppb.New(u.Created),
+		Role: said.Role, Spaces: said.Spaces,
+	}
 }
 
 func each[From, To any](all []From, convert func(From) To) []To {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	"github.com/driftmesh/driftmesh/services/auth/internal/account"
 	"github.com/driftmesh/driftmesh/services/auth/internal/token"
@@ -17,7 +18,7 @@ import (
 // CheckAPIKey implements AuthService. A key that is not good is NOT_FOUND, so
 // that the gateway can tell it from being refused itself.
 func (s *server) CheckAPIKey(ctx context.Context, req *authv1.CheckAPIKeyRequest) (_ *authv1.CheckAPIKeyResponse, err error) {
-	if _, err := authorize(ctx, actCheckKey, ""); err != nil {
+	if _, err := authorize(ctx, policy.ServiceCall, ""); err != nil {
 		return nil, err
 	}
 	defer func() { s.metrics.keyChecks.WithLabelValues(result(err)).Inc() }()
@@ -33,8 +34,10 @@ func (s *server) CheckAPIKey(ctx context.Context, req *authv1.CheckAPIKeyRequest
 	if !token.SameSecret(secret, key.Hash) || !key.Good(time.Now()) {
 		return nil, errKey()
 	}
+	said := identity.ClaimsOf(key.Grant)
 	return &authv1.CheckAPIKeyResponse{
-		Tenant: key.Tenant, KeyId: key.ID, Admin: key.Admin, ExpireTime: optional(key.Expires),
+		Tenant: key.Tenant, KeyId: key.ID, Admin: said.Admin, ExpireTime: optional(key.Expires),
+		Role: said.Role, Permissions: said.Permissions, Spaces: said.Spaces,
 	}, nil
 }
 
@@ -44,7 +47,7 @@ func errKey() error {
 
 // CreateAPIKey implements AuthService.
 func (s *server) CreateAPIKey(ctx context.Context, req *authv1.CreateAPIKeyRequest) (*authv1.CreateAPIKeyResponse, error) {
-	who, err := authorize(ctx, actCreateKey, req.GetTenant())
+	who, err := authorize(ctx, policy.KeysWrite, req.GetTenant())
 	if err != nil {
 		return nil, err
 	}
@@ -57,9 +60,15 @@ func (s *server) CreateAPIKey(ctx context.Context, req *authv1.CreateAPIKeyReque
 		account.CheckExpiry(expires, now)); err != nil {
 		return nil, err
 	}
+	grant, err := who.grant(asked{
+		role: req.GetRole(), admin: req.GetAdmin(), permissions: req.GetPermissions(), spaces: req.GetSpaces(),
+	}, policy.Ingest)
+	if err != nil {
+		return nil, err
+	}
 	id, text, hash := token.NewAPIKey()
 	key := account.Key{
-		ID: id, Name: req.GetName(), Tenant: who.about, Admin: req.GetAdmin(), Hash: hash, Created: now, Expires: expires,
+		ID: id, Name: req.GetName(), Tenant: who.about, Grant: grant, Hash: hash, Created: now, Expires: expires,
 	}
 	if err := s.store.AddKey(ctx, key, who.name()); err != nil {
 		return nil, err
@@ -69,7 +78,7 @@ func (s *server) CreateAPIKey(ctx context.Context, req *authv1.CreateAPIKeyReque
 
 // ListAPIKeys implements AuthService.
 func (s *server) ListAPIKeys(ctx context.Context, _ *authv1.ListAPIKeysRequest) (*authv1.ListAPIKeysResponse, error) {
-	who, err := authorize(ctx, actListAPIKeys, "")
+	who, err := authorize(ctx, policy.KeysRead, "")
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +91,7 @@ func (s *server) ListAPIKeys(ctx context.Context, _ *authv1.ListAPIKeysRequest) 
 
 // RevokeAPIKey implements AuthService.
 func (s *server) RevokeAPIKey(ctx context.Context, req *authv1.RevokeAPIKeyRequest) (*authv1.RevokeAPIKeyResponse, error) {
-	who, err := authorize(ctx, actRevokeKey, "")
+	who, err := authorize(ctx, policy.KeysWrite, "")
 	if err != nil {
 		return nil, err
 	}
@@ -102,8 +111,10 @@ func (s *server) RevokeAPIKey(ctx context.Context, req *authv1.RevokeAPIKeyReque
 }
 
 func keyToProto(k account.Key) *authv1.APIKey {
+	said := identity.ClaimsOf(k.Grant)
 	return &authv1.APIKey{
-		Id: k.ID, Name: k.Name, Tenant: k.Tenant, Admin: k.Admin,
+		Id: k.ID, Name: k.Name, Tenant: k.Tenant, Admin: said.Admin,
 		CreateTime: timestamppb.New(k.Created), ExpireTime: optional(k.Expires),
+		Role: said.Role, Permissions: said.Permissions, Spaces: said.Spaces,
 	}
 }

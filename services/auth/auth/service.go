@@ -13,6 +13,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
@@ -187,7 +188,7 @@ func (s *Service) bootstrap(ctx context.Context, hasher *account.Hasher) error {
 		return err
 	}
 	added, err := s.store.AddFirstUser(ctx, account.User{
-		Tenant: identity.MeshTenant, Name: FirstAdmin, Admin: true, Hash: hash, Created: now,
+		Tenant: identity.MeshTenant, Name: FirstAdmin, Grant: policy.As(policy.Admin), Hash: hash, Created: now,
 	}, "bootstrap")
 	if added {
 		s.deps.Log.Info("made the first administrator", slog.String("tenant", identity.MeshTenant), slog.String("user", FirstAdmin))

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/origin"
@@ -68,6 +69,10 @@ func (c Config) checkPublic() error {
 	if !c.Anonymous || c.Insecure {
 		return nil
 	}
+	return c.checkLoopback()
+}
+
+func (c Config) checkLoopback() error {
 	var open []string
 	for name, addr := range map[string]string{
 		"gateway.http": c.HTTP, "gateway.jaeger": c.Jaeger, "gateway.grpc": c.GRPC, "gateway.otlp-grpc": c.OTLPGRPC, "gateway.otlp-http": c.OTLPHTTP,
@@ -82,6 +87,18 @@ func (c Config) checkPublic() error {
 	return fmt.Errorf("%s: anybody who reaches this address could read and write everything of tenant default. "+
 		"Ask for credentials (--no-gateway.anonymous, or gateway.anonymous: false), or listen on 127.0.0.1; "+
 		"if it is meant, say so (--gateway.insecure)", strings.Join(open, ", "))
+}
+
+// anonymous is the role of callers without credentials; empty when none are let
+// in. Where only this machine can come, it is whoever sits at it.
+func (c Config) anonymous() policy.Role {
+	switch {
+	case !c.Anonymous:
+		return ""
+	case c.checkLoopback() != nil:
+		return policy.Operator
+	}
+	return policy.Local
 }
 
 // pages says what web pages may do: those of origins may send what changes

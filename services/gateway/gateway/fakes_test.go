@@ -124,7 +124,7 @@ func (*fakeAuth) ListKeys(context.Context, *authv1.ListKeysRequest) (*authv1.Lis
 
 func (*fakeAuth) WhoAmI(ctx context.Context, _ *authv1.WhoAmIRequest) (*authv1.WhoAmIResponse, error) {
 	id, _ := identity.From(ctx)
-	return &authv1.WhoAmIResponse{Tenant: id.Tenant, Subject: id.Subject, Kind: string(id.Kind), Admin: id.Admin}, nil
+	return &authv1.WhoAmIResponse{Tenant: id.Tenant, Subject: id.Subject, Kind: string(id.Kind), Role: string(id.Role)}, nil
 }
 
 // fakeLedger has settled three of everybody's.

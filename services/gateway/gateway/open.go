@@ -11,6 +11,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/identity/authcheck"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/process"
 )
 
@@ -68,7 +69,7 @@ func open(ctx context.Context, cfg Config, env process.Env) (*opened, error) {
 	}
 	o.deps.Broker = b
 	o.closes = append(o.closes, b.Close)
-	return o, o.identify(cfg.Anonymous)
+	return o, o.identify(cfg.anonymous())
 }
 
 func (o *opened) listen(ctx context.Context, setting, addr string, to *net.Listener) error {
@@ -90,14 +91,15 @@ func (o *opened) listen(ctx context.Context, setting, addr string, to *net.Liste
 	return nil
 }
 
-// identify makes the check of credentials.
-func (o *opened) identify(anonymous bool) error {
+// identify makes the check of credentials. Those without any are let in in the
+// role anonymous, if that is not empty.
+func (o *opened) identify(anonymous policy.Role) error {
 	checker, err := authcheck.New(o.deps.Auth, name, anonymous)
 	if err != nil {
 		return err
 	}
 	o.keys, o.deps.Identify = checker, checker.Authenticate
-	if !anonymous {
+	if anonymous == "" {
 		o.env.Ready("auth", checker.Ready) // nobody can come in without it
 	}
 	return nil

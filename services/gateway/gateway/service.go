@@ -86,9 +86,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	s := &Service{cfg: cfg, deps: deps, inside: bufconn.Listen(insideBuffer)}
 	s.traced = telemetry.NewAllowance(cmp.Or(cfg.MaxTraced, 100))
 	s.hub = tail.NewHub(deps.Broker, cmp.Or(cfg.MaxTails, 256), deps.Log)
-	s.topics = topics.New(topics.Config{
-		Readers: process.Readers, Anonymous: process.Loopback(cfg.GRPC) && process.Loopback(cfg.HTTP),
-	}, deps.Broker)
+	s.topics = topics.New(topics.Config{Readers: process.Readers}, deps.Broker)
 	budget := door.NewBudget(int64(cmp.Or(cfg.MaxInFlight, 384<<20)))
 	items := newItems()
 	intake := func(topic, valueType, receipts, signal string) *door.Intake {

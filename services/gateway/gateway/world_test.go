@@ -23,6 +23,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	deadletterv1 "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
@@ -94,7 +95,7 @@ func start(t *testing.T, options ...option) *world {
 			ledgerv1.RegisterLedgerServiceServer(s, &fakeLedger{signal: "records"})
 			deadletterv1.RegisterDeadLetterServiceServer(s, &fakeDeadLetters{})
 		}),
-		Identify: identifier(t, cfg.Anonymous),
+		Identify: identifier(t, cfg),
 	}
 	for _, l := range []struct {
 		to   *net.Listener
@@ -204,17 +205,24 @@ func (staticKeys) Key(_ context.Context, id string) (ed25519.PublicKey, error) {
 
 var apiKey = identity.FormatAPIKey("key1", []byte("0123456789abcdef0123456789abcdef"))
 
-func identifier(t *testing.T, anonymous bool) func(context.Context, string, string) (identity.Identity, error) {
+func identifier(t *testing.T, cfg gateway.Config) func(context.Context, string, string) (identity.Identity, error) {
 	t.Helper()
+	role := policy.Role("")
+	switch {
+	case cfg.Anonymous && cfg.Insecure:
+		role = policy.Operator
+	case cfg.Anonymous:
+		role = policy.Local
+	}
 	a, err := identity.NewAuthenticator(identity.Checks{
 		Tokens: identity.NewTokenVerifier(staticKeys{}, identity.TokenAudience, identity.TokenIssuer),
 		Keys: identity.NewKeyVerifier(func(_ context.Context, key string) (identity.Identity, time.Time, error) {
 			if key != apiKey {
 				return identity.Identity{}, time.Time{}, fault.NotFound.New("no such key")
 			}
-			return identity.Identity{Tenant: "keyed", Subject: "key1", Kind: identity.Key}, time.Time{}, nil
+			return identity.Identity{Tenant: "keyed", Subject: "key1", Kind: identity.Key, Grant: policy.As(policy.Operator)}, time.Time{}, nil
 		}),
-		Anonymous: anonymous,
+		Anonymous: role,
 	})
 	require.NoError(t, err)
 	return a.Authenticate

@@ -6,6 +6,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/admit"
 )
@@ -45,6 +46,15 @@ func (c InboxConfig) check() error {
 		errs = append(errs, errors.New("inbox-max-age, inbox-max-ahead: must not be negative"))
 	}
 	return errors.Join(errs...)
+}
+
+// anonymous is the role of messages without credentials; empty when none are
+// taken.
+func (c InboxConfig) anonymous() policy.Role {
+	if c.Auth == AuthAnonymous {
+		return policy.Ingest
+	}
+	return ""
 }
 
 // caller is who is believed to have sent a message.

@@ -19,6 +19,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
@@ -55,7 +56,7 @@ func (m *mesh) identify() func(context.Context, string, string) (identity.Identi
 			}
 			return identity.Identity{Tenant: "keyed", Subject: "key1", Kind: identity.Key}, time.Time{}, nil
 		}),
-		Anonymous: m.inbox.Auth == ingest.AuthAnonymous,
+		Anonymous: map[bool]policy.Role{true: policy.Ingest}[m.inbox.Auth == ingest.AuthAnonymous],
 	})
 	require.NoError(m.t, err)
 	return a.Authenticate

@@ -143,7 +143,7 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 		return err
 	}
 	defer process.Closing(ctx, &err, func(context.Context) error { return auth.Close() })
-	checker, err := authcheck.New(auth, name, cfg.Inbox.Auth == AuthAnonymous)
+	checker, err := authcheck.New(auth, name, cfg.Inbox.anonymous())
 	if err != nil {
 		return err
 	}

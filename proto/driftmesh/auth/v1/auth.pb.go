@@ -9,6 +9,7 @@
 package authv1
 
 import (
+	_ "github.com/driftmesh/driftmesh/proto/driftmesh/policy/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -279,10 +280,16 @@ type CheckAPIKeyResponse struct {
 	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	// The key's id, for logs and audits.
 	KeyId string `protobuf:"bytes,2,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
-	// Whether it may administer its tenant.
+	// Whether its role is admin; for callers that know no roles.
 	Admin bool `protobuf:"varint,3,opt,name=admin,proto3" json:"admin,omitempty"`
 	// When it ends; absent for never.
-	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// What it may do: see APIKey.
+	Role string `protobuf:"bytes,5,opt,name=role,proto3" json:"role,omitempty"`
+	// What it may do of what the role allows; empty for all.
+	Permissions []string `protobuf:"bytes,6,rep,name=permissions,proto3" json:"permissions,omitempty"`
+	// The spaces that it is for; empty for all.
+	Spaces        []string `protobuf:"bytes,7,rep,name=spaces,proto3" json:"spaces,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -341,6 +348,27 @@ func (x *CheckAPIKeyResponse) GetAdmin() bool {
 func (x *CheckAPIKeyResponse) GetExpireTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *CheckAPIKeyResponse) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *CheckAPIKeyResponse) GetPermissions() []string {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
+}
+
+func (x *CheckAPIKeyResponse) GetSpaces() []string {
+	if x != nil {
+		return x.Spaces
 	}
 	return nil
 }
@@ -582,10 +610,15 @@ type User struct {
 	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	// Unique within the tenant.
 	Username string `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
-	// Whether it may administer its tenant; of the tenant "driftmesh", the mesh.
+	// Whether its role is admin; for callers that know no roles.
 	Admin bool `protobuf:"varint,3,opt,name=admin,proto3" json:"admin,omitempty"`
 	// When it was made.
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// admin, operator, editor, viewer or ingest. An admin administers its tenant;
+	// one of the tenant "driftmesh", the mesh.
+	Role string `protobuf:"bytes,5,opt,name=role,proto3" json:"role,omitempty"`
+	// The spaces that it is for; empty for all.
+	Spaces        []string `protobuf:"bytes,6,rep,name=spaces,proto3" json:"spaces,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -648,6 +681,20 @@ func (x *User) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *User) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *User) GetSpaces() []string {
+	if x != nil {
+		return x.Spaces
+	}
+	return nil
+}
+
 // CreateUserRequest describes a user.
 type CreateUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -657,8 +704,14 @@ type CreateUserRequest struct {
 	Username string `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
 	// 8 to 256 bytes.
 	Password string `protobuf:"bytes,3,opt,name=password,proto3" json:"password,omitempty"`
-	// Whether it may administer its tenant.
-	Admin         bool `protobuf:"varint,4,opt,name=admin,proto3" json:"admin,omitempty"`
+	// The role admin, for callers that know no roles.
+	Admin bool `protobuf:"varint,4,opt,name=admin,proto3" json:"admin,omitempty"`
+	// admin, operator, editor, viewer or ingest; empty means viewer. Nobody gives
+	// more than it has.
+	Role string `protobuf:"bytes,5,opt,name=role,proto3" json:"role,omitempty"`
+	// The spaces that it is for, whose data alone it sees and changes; empty for
+	// all.
+	Spaces        []string `protobuf:"bytes,6,rep,name=spaces,proto3" json:"spaces,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -719,6 +772,20 @@ func (x *CreateUserRequest) GetAdmin() bool {
 		return x.Admin
 	}
 	return false
+}
+
+func (x *CreateUserRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *CreateUserRequest) GetSpaces() []string {
+	if x != nil {
+		return x.Spaces
+	}
+	return nil
 }
 
 // CreateUserResponse is the user made.
@@ -859,12 +926,19 @@ type APIKey struct {
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// The tenant.
 	Tenant string `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// Whether it may administer its tenant.
+	// Whether its role is admin; for callers that know no roles.
 	Admin bool `protobuf:"varint,4,opt,name=admin,proto3" json:"admin,omitempty"`
 	// When it was made.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When it ends; absent for never.
-	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// admin, operator, editor, viewer or ingest.
+	Role string `protobuf:"bytes,7,opt,name=role,proto3" json:"role,omitempty"`
+	// What it may do of what the role allows, such as "spans.write"; empty for
+	// all.
+	Permissions []string `protobuf:"bytes,8,rep,name=permissions,proto3" json:"permissions,omitempty"`
+	// The spaces that it is for; empty for all.
+	Spaces        []string `protobuf:"bytes,9,rep,name=spaces,proto3" json:"spaces,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -941,17 +1015,47 @@ func (x *APIKey) GetExpireTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *APIKey) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *APIKey) GetPermissions() []string {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
+}
+
+func (x *APIKey) GetSpaces() []string {
+	if x != nil {
+		return x.Spaces
+	}
+	return nil
+}
+
 // CreateAPIKeyRequest describes a key.
 type CreateAPIKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What people call it, 1 to 128 bytes.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Whether it may administer its tenant.
+	// The role admin, for callers that know no roles.
 	Admin bool `protobuf:"varint,2,opt,name=admin,proto3" json:"admin,omitempty"`
 	// When it ends; absent for never.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	// Empty means the caller's own; another only for an administrator of the mesh.
-	Tenant        string `protobuf:"bytes,4,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Tenant string `protobuf:"bytes,4,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// admin, operator, editor, viewer or ingest; empty means ingest. Nobody gives
+	// more than it has.
+	Role string `protobuf:"bytes,5,opt,name=role,proto3" json:"role,omitempty"`
+	// What it may do of what the role allows, such as "spans.write"; empty for
+	// all.
+	Permissions []string `protobuf:"bytes,6,rep,name=permissions,proto3" json:"permissions,omitempty"`
+	// The spaces that it is for, whose data alone it sees and changes; empty for
+	// all.
+	Spaces        []string `protobuf:"bytes,7,rep,name=spaces,proto3" json:"spaces,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1012,6 +1116,27 @@ func (x *CreateAPIKeyRequest) GetTenant() string {
 		return x.Tenant
 	}
 	return ""
+}
+
+func (x *CreateAPIKeyRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *CreateAPIKeyRequest) GetPermissions() []string {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
+}
+
+func (x *CreateAPIKeyRequest) GetSpaces() []string {
+	if x != nil {
+		return x.Spaces
+	}
+	return nil
 }
 
 // CreateAPIKeyResponse is the key made.
@@ -1281,8 +1406,16 @@ type WhoAmIResponse struct {
 	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
 	// user, key, service or anonymous.
 	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
-	// Whether it may administer its tenant.
-	Admin         bool `protobuf:"varint,4,opt,name=admin,proto3" json:"admin,omitempty"`
+	// Whether its role is admin; for callers that know no roles.
+	Admin bool `protobuf:"varint,4,opt,name=admin,proto3" json:"admin,omitempty"`
+	// admin, operator, editor, viewer or ingest; service for a service of the
+	// mesh, and local for whoever calls without credentials from the machine that
+	// the mesh runs on.
+	Role string `protobuf:"bytes,5,opt,name=role,proto3" json:"role,omitempty"`
+	// All that it may do, such as "spans.write".
+	Permissions []string `protobuf:"bytes,6,rep,name=permissions,proto3" json:"permissions,omitempty"`
+	// The spaces that it is for; empty for all.
+	Spaces        []string `protobuf:"bytes,7,rep,name=spaces,proto3" json:"spaces,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1345,11 +1478,32 @@ func (x *WhoAmIResponse) GetAdmin() bool {
 	return false
 }
 
+func (x *WhoAmIResponse) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *WhoAmIResponse) GetPermissions() []string {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
+}
+
+func (x *WhoAmIResponse) GetSpaces() []string {
+	if x != nil {
+		return x.Spaces
+	}
+	return nil
+}
+
 var File_driftmesh_auth_v1_auth_proto protoreflect.FileDescriptor
 
 const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
 	"\n" +
-	"\x1cdriftmesh/auth/v1/auth.proto\x12\x11driftmesh.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"^\n" +
+	"\x1cdriftmesh/auth/v1/auth.proto\x12\x11driftmesh.auth.v1\x1a driftmesh/policy/v1/policy.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"^\n" +
 	"\fLoginRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\x12\x1a\n" +
@@ -1362,13 +1516,16 @@ const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
 	"\x10ListKeysResponse\x12\x12\n" +
 	"\x04jwks\x18\x01 \x01(\tR\x04jwks\"&\n" +
 	"\x12CheckAPIKeyRequest\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\"\x97\x01\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\"\xe5\x01\n" +
 	"\x13CheckAPIKeyResponse\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x15\n" +
 	"\x06key_id\x18\x02 \x01(\tR\x05keyId\x12\x14\n" +
 	"\x05admin\x18\x03 \x01(\bR\x05admin\x12;\n" +
 	"\vexpire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"Y\n" +
+	"expireTime\x12\x12\n" +
+	"\x04role\x18\x05 \x01(\tR\x04role\x12 \n" +
+	"\vpermissions\x18\x06 \x03(\tR\vpermissions\x12\x16\n" +
+	"\x06spaces\x18\a \x03(\tR\x06spaces\"Y\n" +
 	"\x06Tenant\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12;\n" +
 	"\vcreate_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
@@ -1379,23 +1536,27 @@ const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
 	"\x06tenant\x18\x01 \x01(\v2\x19.driftmesh.auth.v1.TenantR\x06tenant\"\x14\n" +
 	"\x12ListTenantsRequest\"J\n" +
 	"\x13ListTenantsResponse\x123\n" +
-	"\atenants\x18\x01 \x03(\v2\x19.driftmesh.auth.v1.TenantR\atenants\"\x8d\x01\n" +
+	"\atenants\x18\x01 \x03(\v2\x19.driftmesh.auth.v1.TenantR\atenants\"\xb9\x01\n" +
 	"\x04User\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\x12\x14\n" +
 	"\x05admin\x18\x03 \x01(\bR\x05admin\x12;\n" +
 	"\vcreate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"y\n" +
+	"createTime\x12\x12\n" +
+	"\x04role\x18\x05 \x01(\tR\x04role\x12\x16\n" +
+	"\x06spaces\x18\x06 \x03(\tR\x06spaces\"\xa5\x01\n" +
 	"\x11CreateUserRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\x12\x1a\n" +
 	"\bpassword\x18\x03 \x01(\tR\bpassword\x12\x14\n" +
-	"\x05admin\x18\x04 \x01(\bR\x05admin\"A\n" +
+	"\x05admin\x18\x04 \x01(\bR\x05admin\x12\x12\n" +
+	"\x04role\x18\x05 \x01(\tR\x04role\x12\x16\n" +
+	"\x06spaces\x18\x06 \x03(\tR\x06spaces\"A\n" +
 	"\x12CreateUserResponse\x12+\n" +
 	"\x04user\x18\x01 \x01(\v2\x17.driftmesh.auth.v1.UserR\x04user\"\x12\n" +
 	"\x10ListUsersRequest\"B\n" +
 	"\x11ListUsersResponse\x12-\n" +
-	"\x05users\x18\x01 \x03(\v2\x17.driftmesh.auth.v1.UserR\x05users\"\xd4\x01\n" +
+	"\x05users\x18\x01 \x03(\v2\x17.driftmesh.auth.v1.UserR\x05users\"\xa2\x02\n" +
 	"\x06APIKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -1404,13 +1565,19 @@ const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12;\n" +
 	"\vexpire_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\x94\x01\n" +
+	"expireTime\x12\x12\n" +
+	"\x04role\x18\a \x01(\tR\x04role\x12 \n" +
+	"\vpermissions\x18\b \x03(\tR\vpermissions\x12\x16\n" +
+	"\x06spaces\x18\t \x03(\tR\x06spaces\"\xe2\x01\n" +
 	"\x13CreateAPIKeyRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05admin\x18\x02 \x01(\bR\x05admin\x12;\n" +
 	"\vexpire_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12\x16\n" +
-	"\x06tenant\x18\x04 \x01(\tR\x06tenant\"\\\n" +
+	"\x06tenant\x18\x04 \x01(\tR\x06tenant\x12\x12\n" +
+	"\x04role\x18\x05 \x01(\tR\x04role\x12 \n" +
+	"\vpermissions\x18\x06 \x03(\tR\vpermissions\x12\x16\n" +
+	"\x06spaces\x18\a \x03(\tR\x06spaces\"\\\n" +
 	"\x14CreateAPIKeyResponse\x122\n" +
 	"\aapi_key\x18\x01 \x01(\v2\x19.driftmesh.auth.v1.APIKeyR\x06apiKey\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\"\x14\n" +
@@ -1420,25 +1587,28 @@ const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
 	"\x13RevokeAPIKeyRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x16\n" +
 	"\x14RevokeAPIKeyResponse\"\x0f\n" +
-	"\rWhoAmIRequest\"l\n" +
+	"\rWhoAmIRequest\"\xba\x01\n" +
 	"\x0eWhoAmIResponse\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x12\n" +
 	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x14\n" +
-	"\x05admin\x18\x04 \x01(\bR\x05admin2\xed\a\n" +
-	"\vAuthService\x12J\n" +
-	"\x05Login\x12\x1f.driftmesh.auth.v1.LoginRequest\x1a .driftmesh.auth.v1.LoginResponse\x12S\n" +
-	"\bListKeys\x12\".driftmesh.auth.v1.ListKeysRequest\x1a#.driftmesh.auth.v1.ListKeysResponse\x12\\\n" +
-	"\vCheckAPIKey\x12%.driftmesh.auth.v1.CheckAPIKeyRequest\x1a&.driftmesh.auth.v1.CheckAPIKeyResponse\x12_\n" +
-	"\fCreateTenant\x12&.driftmesh.auth.v1.CreateTenantRequest\x1a'.driftmesh.auth.v1.CreateTenantResponse\x12\\\n" +
-	"\vListTenants\x12%.driftmesh.auth.v1.ListTenantsRequest\x1a&.driftmesh.auth.v1.ListTenantsResponse\x12Y\n" +
+	"\x05admin\x18\x04 \x01(\bR\x05admin\x12\x12\n" +
+	"\x04role\x18\x05 \x01(\tR\x04role\x12 \n" +
+	"\vpermissions\x18\x06 \x03(\tR\vpermissions\x12\x16\n" +
+	"\x06spaces\x18\a \x03(\tR\x06spaces2\xb3\b\n" +
+	"\vAuthService\x12P\n" +
+	"\x05Login\x12\x1f.driftmesh.auth.v1.LoginRequest\x1a .driftmesh.auth.v1.LoginResponse\"\x04\xc0\xf3\x18\x01\x12Y\n" +
+	"\bListKeys\x12\".driftmesh.auth.v1.ListKeysRequest\x1a#.driftmesh.auth.v1.ListKeysResponse\"\x04\xc0\xf3\x18\x01\x12f\n" +
+	"\vCheckAPIKey\x12%.driftmesh.auth.v1.CheckAPIKeyRequest\x1a&.driftmesh.auth.v1.CheckAPIKeyResponse\"\b\xc0\xf3\x18\x03\xc8\xf3\x18\x01\x12e\n" +
+	"\fCreateTenant\x12&.driftmesh.auth.v1.CreateTenantRequest\x1a'.driftmesh.auth.v1.CreateTenantResponse\"\x04\xc0\xf3\x18\x19\x12b\n" +
+	"\vListTenants\x12%.driftmesh.auth.v1.ListTenantsRequest\x1a&.driftmesh.auth.v1.ListTenantsResponse\"\x04\xc0\xf3\x18\x18\x12_\n" +
 	"\n" +
-	"CreateUser\x12$.driftmesh.auth.v1.CreateUserRequest\x1a%.driftmesh.auth.v1.CreateUserResponse\x12V\n" +
-	"\tListUsers\x12#.driftmesh.auth.v1.ListUsersRequest\x1a$.driftmesh.auth.v1.ListUsersResponse\x12_\n" +
-	"\fCreateAPIKey\x12&.driftmesh.auth.v1.CreateAPIKeyRequest\x1a'.driftmesh.auth.v1.CreateAPIKeyResponse\x12\\\n" +
-	"\vListAPIKeys\x12%.driftmesh.auth.v1.ListAPIKeysRequest\x1a&.driftmesh.auth.v1.ListAPIKeysResponse\x12_\n" +
-	"\fRevokeAPIKey\x12&.driftmesh.auth.v1.RevokeAPIKeyRequest\x1a'.driftmesh.auth.v1.RevokeAPIKeyResponse\x12M\n" +
-	"\x06WhoAmI\x12 .driftmesh.auth.v1.WhoAmIRequest\x1a!.driftmesh.auth.v1.WhoAmIResponseB?Z=github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1;authv1b\x06proto3"
+	"CreateUser\x12$.driftmesh.auth.v1.CreateUserRequest\x1a%.driftmesh.auth.v1.CreateUserResponse\"\x04\xc0\xf3\x18\x15\x12\\\n" +
+	"\tListUsers\x12#.driftmesh.auth.v1.ListUsersRequest\x1a$.driftmesh.auth.v1.ListUsersResponse\"\x04\xc0\xf3\x18\x14\x12e\n" +
+	"\fCreateAPIKey\x12&.driftmesh.auth.v1.CreateAPIKeyRequest\x1a'.driftmesh.auth.v1.CreateAPIKeyResponse\"\x04\xc0\xf3\x18\x17\x12b\n" +
+	"\vListAPIKeys\x12%.driftmesh.auth.v1.ListAPIKeysRequest\x1a&.driftmesh.auth.v1.ListAPIKeysResponse\"\x04\xc0\xf3\x18\x16\x12e\n" +
+	"\fRevokeAPIKey\x12&.driftmesh.auth.v1.RevokeAPIKeyRequest\x1a'.driftmesh.auth.v1.RevokeAPIKeyResponse\"\x04\xc0\xf3\x18\x17\x12S\n" +
+	"\x06WhoAmI\x12 .driftmesh.auth.v1.WhoAmIRequest\x1a!.driftmesh.auth.v1.WhoAmIResponse\"\x04\xc0\xf3\x18\x02B?Z=github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1;authv1b\x06proto3"
 
 var (
 	file_driftmesh_auth_v1_auth_proto_rawDescOnce sync.Once

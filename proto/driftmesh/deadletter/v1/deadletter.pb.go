@@ -10,6 +10,7 @@
 package deadletterv1
 
 import (
+	_ "github.com/driftmesh/driftmesh/proto/driftmesh/policy/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -963,7 +964,7 @@ var File_driftmesh_deadletter_v1_deadletter_proto protoreflect.FileDescriptor
 
 const file_driftmesh_deadletter_v1_deadletter_proto_rawDesc = "" +
 	"\n" +
-	"(driftmesh/deadletter/v1/deadletter.proto\x12\x17driftmesh.deadletter.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfd\x04\n" +
+	"(driftmesh/deadletter/v1/deadletter.proto\x12\x17driftmesh.deadletter.v1\x1a driftmesh/policy/v1/policy.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfd\x04\n" +
 	"\n" +
 	"DeadLetter\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12>\n" +
@@ -1042,11 +1043,11 @@ const file_driftmesh_deadletter_v1_deadletter_proto_rawDesc = "" +
 	" REDRIVE_OUTCOME_ALREADY_REDRIVEN\x10\x02\x12\x1d\n" +
 	"\x19REDRIVE_OUTCOME_NOT_FOUND\x10\x03\x12\x1b\n" +
 	"\x17REDRIVE_OUTCOME_REFUSED\x10\x04\x12\x1d\n" +
-	"\x19REDRIVE_OUTCOME_TRY_AGAIN\x10\x052\xf8\x02\n" +
-	"\x11DeadLetterService\x12t\n" +
-	"\x0fListDeadLetters\x12/.driftmesh.deadletter.v1.ListDeadLettersRequest\x1a0.driftmesh.deadletter.v1.ListDeadLettersResponse\x12n\n" +
-	"\rGetDeadLetter\x12-.driftmesh.deadletter.v1.GetDeadLetterRequest\x1a..driftmesh.deadletter.v1.GetDeadLetterResponse\x12}\n" +
-	"\x12RedriveDeadLetters\x122.driftmesh.deadletter.v1.RedriveDeadLettersRequest\x1a3.driftmesh.deadletter.v1.RedriveDeadLettersResponseBKZIgithub.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1;deadletterv1b\x06proto3"
+	"\x19REDRIVE_OUTCOME_TRY_AGAIN\x10\x052\x8b\x03\n" +
+	"\x11DeadLetterService\x12z\n" +
+	"\x0fListDeadLetters\x12/.driftmesh.deadletter.v1.ListDeadLettersRequest\x1a0.driftmesh.deadletter.v1.ListDeadLettersResponse\"\x04\xc0\xf3\x18\x12\x12t\n" +
+	"\rGetDeadLetter\x12-.driftmesh.deadletter.v1.GetDeadLetterRequest\x1a..driftmesh.deadletter.v1.GetDeadLetterResponse\"\x04\xc0\xf3\x18\x12\x12\x83\x01\n" +
+	"\x12RedriveDeadLetters\x122.driftmesh.deadletter.v1.RedriveDeadLettersRequest\x1a3.driftmesh.deadletter.v1.RedriveDeadLettersResponse\"\x04\xc0\xf3\x18\x13BKZIgithub.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1;deadletterv1b\x06proto3"
 
 var (
 	file_driftmesh_deadletter_v1_deadletter_proto_rawDescOnce sync.Once

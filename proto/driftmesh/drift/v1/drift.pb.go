@@ -9,6 +9,7 @@
 package driftv1
 
 import (
+	_ "github.com/driftmesh/driftmesh/proto/driftmesh/policy/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -5820,7 +5821,7 @@ var File_driftmesh_drift_v1_drift_proto protoreflect.FileDescriptor
 
 const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\n" +
-	"\x1edriftmesh/drift/v1/drift.proto\x12\x12driftmesh.drift.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x06\n" +
+	"\x1edriftmesh/drift/v1/drift.proto\x12\x12driftmesh.drift.v1\x1a driftmesh/policy/v1/policy.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x06\n" +
 	"\aProfile\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x14\n" +
 	"\x05space\x18\x02 \x01(\tR\x05space\x12\x12\n" +
@@ -6342,28 +6343,30 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x13DELIVERY_STATE_SENT\x10\x02\x12\x19\n" +
 	"\x15DELIVERY_STATE_FAILED\x10\x03\x12\x1b\n" +
 	"\x17DELIVERY_STATE_SILENCED\x10\x04\x12\x1c\n" +
-	"\x18DELIVERY_STATE_OVERTAKEN\x10\x052\x81\r\n" +
-	"\fDriftService\x12d\n" +
-	"\rCreateProfile\x12(.driftmesh.drift.v1.CreateProfileRequest\x1a).driftmesh.drift.v1.CreateProfileResponse\x12[\n" +
+	"\x18DELIVERY_STATE_OVERTAKEN\x10\x052\xe7\r\n" +
+	"\fDriftService\x12j\n" +
+	"\rCreateProfile\x12(.driftmesh.drift.v1.CreateProfileRequest\x1a).driftmesh.drift.v1.CreateProfileResponse\"\x04\xc0\xf3\x18\n" +
+	"\x12a\n" +
 	"\n" +
-	"GetProfile\x12%.driftmesh.drift.v1.GetProfileRequest\x1a&.driftmesh.drift.v1.GetProfileResponse\x12a\n" +
-	"\fListProfiles\x12'.driftmesh.drift.v1.ListProfilesRequest\x1a(.driftmesh.drift.v1.ListProfilesResponse\x12m\n" +
-	"\x10SetProfileActive\x12+.driftmesh.drift.v1.SetProfileActiveRequest\x1a,.driftmesh.drift.v1.SetProfileActiveResponse\x12U\n" +
-	"\bEvaluate\x12#.driftmesh.drift.v1.EvaluateRequest\x1a$.driftmesh.drift.v1.EvaluateResponse\x12f\n" +
-	"\rEvaluateRange\x12(.driftmesh.drift.v1.EvaluateRangeRequest\x1a).driftmesh.drift.v1.EvaluateRangeResponse0\x01\x12W\n" +
-	"\bBacktest\x12#.driftmesh.drift.v1.BacktestRequest\x1a$.driftmesh.drift.v1.BacktestResponse0\x01\x12O\n" +
-	"\x06RunNow\x12!.driftmesh.drift.v1.RunNowRequest\x1a\".driftmesh.drift.v1.RunNowResponse\x12[\n" +
+	"GetProfile\x12%.driftmesh.drift.v1.GetProfileRequest\x1a&.driftmesh.drift.v1.GetProfileResponse\"\x04\xc0\xf3\x18\t\x12g\n" +
+	"\fListProfiles\x12'.driftmesh.drift.v1.ListProfilesRequest\x1a(.driftmesh.drift.v1.ListProfilesResponse\"\x04\xc0\xf3\x18\t\x12s\n" +
+	"\x10SetProfileActive\x12+.driftmesh.drift.v1.SetProfileActiveRequest\x1a,.driftmesh.drift.v1.SetProfileActiveResponse\"\x04\xc0\xf3\x18\n" +
+	"\x12[\n" +
+	"\bEvaluate\x12#.driftmesh.drift.v1.EvaluateRequest\x1a$.driftmesh.drift.v1.EvaluateResponse\"\x04\xc0\xf3\x18\f\x12l\n" +
+	"\rEvaluateRange\x12(.driftmesh.drift.v1.EvaluateRangeRequest\x1a).driftmesh.drift.v1.EvaluateRangeResponse\"\x04\xc0\xf3\x18\f0\x01\x12]\n" +
+	"\bBacktest\x12#.driftmesh.drift.v1.BacktestRequest\x1a$.driftmesh.drift.v1.BacktestResponse\"\x04\xc0\xf3\x18\f0\x01\x12U\n" +
+	"\x06RunNow\x12!.driftmesh.drift.v1.RunNowRequest\x1a\".driftmesh.drift.v1.RunNowResponse\"\x04\xc0\xf3\x18\r\x12a\n" +
 	"\n" +
-	"ListScores\x12%.driftmesh.drift.v1.ListScoresRequest\x1a&.driftmesh.drift.v1.ListScoresResponse\x12^\n" +
-	"\vQuerySeries\x12&.driftmesh.drift.v1.QuerySeriesRequest\x1a'.driftmesh.drift.v1.QuerySeriesResponse\x12R\n" +
-	"\aExplain\x12\".driftmesh.drift.v1.ExplainRequest\x1a#.driftmesh.drift.v1.ExplainResponse\x12[\n" +
+	"ListScores\x12%.driftmesh.drift.v1.ListScoresRequest\x1a&.driftmesh.drift.v1.ListScoresResponse\"\x04\xc0\xf3\x18\v\x12d\n" +
+	"\vQuerySeries\x12&.driftmesh.drift.v1.QuerySeriesRequest\x1a'.driftmesh.drift.v1.QuerySeriesResponse\"\x04\xc0\xf3\x18\v\x12X\n" +
+	"\aExplain\x12\".driftmesh.drift.v1.ExplainRequest\x1a#.driftmesh.drift.v1.ExplainResponse\"\x04\xc0\xf3\x18\v\x12a\n" +
 	"\n" +
-	"ListAlerts\x12%.driftmesh.drift.v1.ListAlertsRequest\x1a&.driftmesh.drift.v1.ListAlertsResponse\x12m\n" +
-	"\x10AcknowledgeAlert\x12+.driftmesh.drift.v1.AcknowledgeAlertRequest\x1a,.driftmesh.drift.v1.AcknowledgeAlertResponse\x12g\n" +
-	"\x0eListDeliveries\x12).driftmesh.drift.v1.ListDeliveriesRequest\x1a*.driftmesh.drift.v1.ListDeliveriesResponse\x12d\n" +
-	"\rCreateSilence\x12(.driftmesh.drift.v1.CreateSilenceRequest\x1a).driftmesh.drift.v1.CreateSilenceResponse\x12a\n" +
-	"\fListSilences\x12'.driftmesh.drift.v1.ListSilencesRequest\x1a(.driftmesh.drift.v1.ListSilencesResponse\x12d\n" +
-	"\rExpireSilence\x12(.driftmesh.drift.v1.ExpireSilenceRequest\x1a).driftmesh.drift.v1.ExpireSilenceResponseBAZ?github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1;driftv1b\x06proto3"
+	"ListAlerts\x12%.driftmesh.drift.v1.ListAlertsRequest\x1a&.driftmesh.drift.v1.ListAlertsResponse\"\x04\xc0\xf3\x18\x0e\x12s\n" +
+	"\x10AcknowledgeAlert\x12+.driftmesh.drift.v1.AcknowledgeAlertRequest\x1a,.driftmesh.drift.v1.AcknowledgeAlertResponse\"\x04\xc0\xf3\x18\x0f\x12m\n" +
+	"\x0eListDeliveries\x12).driftmesh.drift.v1.ListDeliveriesRequest\x1a*.driftmesh.drift.v1.ListDeliveriesResponse\"\x04\xc0\xf3\x18\x0e\x12j\n" +
+	"\rCreateSilence\x12(.driftmesh.drift.v1.CreateSilenceRequest\x1a).driftmesh.drift.v1.CreateSilenceResponse\"\x04\xc0\xf3\x18\x10\x12g\n" +
+	"\fListSilences\x12'.driftmesh.drift.v1.ListSilencesRequest\x1a(.driftmesh.drift.v1.ListSilencesResponse\"\x04\xc0\xf3\x18\x0e\x12j\n" +
+	"\rExpireSilence\x12(.driftmesh.drift.v1.ExpireSilenceRequest\x1a).driftmesh.drift.v1.ExpireSilenceResponse\"\x04\xc0\xf3\x18\x10BAZ?github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1;driftv1b\x06proto3"
 
 var (
 	file_driftmesh_drift_v1_drift_proto_rawDescOnce sync.Once

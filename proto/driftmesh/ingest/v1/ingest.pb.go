@@ -10,6 +10,7 @@
 package ingestv1
 
 import (
+	_ "github.com/driftmesh/driftmesh/proto/driftmesh/policy/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -1267,7 +1268,7 @@ var File_driftmesh_ingest_v1_ingest_proto protoreflect.FileDescriptor
 
 const file_driftmesh_ingest_v1_ingest_proto_rawDesc = "" +
 	"\n" +
-	" driftmesh/ingest/v1/ingest.proto\x12\x13driftmesh.ingest.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x03\n" +
+	" driftmesh/ingest/v1/ingest.proto\x12\x13driftmesh.ingest.v1\x1a driftmesh/policy/v1/policy.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x03\n" +
 	"\x06Record\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
 	"\n" +
@@ -1356,12 +1357,12 @@ const file_driftmesh_ingest_v1_ingest_proto_rawDesc = "" +
 	"\x06Signal\x12\x16\n" +
 	"\x12SIGNAL_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSIGNAL_SPANS\x10\x01\x12\x12\n" +
-	"\x0eSIGNAL_RECORDS\x10\x022\xa5\x03\n" +
-	"\rIngestService\x12i\n" +
-	"\x0ePublishRecords\x12*.driftmesh.ingest.v1.PublishRecordsRequest\x1a+.driftmesh.ingest.v1.PublishRecordsResponse\x12h\n" +
-	"\rStreamRecords\x12).driftmesh.ingest.v1.StreamRecordsRequest\x1a*.driftmesh.ingest.v1.StreamRecordsResponse(\x01\x12p\n" +
-	"\x0fExchangeRecords\x12+.driftmesh.ingest.v1.ExchangeRecordsRequest\x1a,.driftmesh.ingest.v1.ExchangeRecordsResponse(\x010\x01\x12M\n" +
-	"\x04Tail\x12 .driftmesh.ingest.v1.TailRequest\x1a!.driftmesh.ingest.v1.TailResponse0\x01BCZAgithub.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1;ingestv1b\x06proto3"
+	"\x0eSIGNAL_RECORDS\x10\x022\xbd\x03\n" +
+	"\rIngestService\x12o\n" +
+	"\x0ePublishRecords\x12*.driftmesh.ingest.v1.PublishRecordsRequest\x1a+.driftmesh.ingest.v1.PublishRecordsResponse\"\x04\xc0\xf3\x18\x05\x12n\n" +
+	"\rStreamRecords\x12).driftmesh.ingest.v1.StreamRecordsRequest\x1a*.driftmesh.ingest.v1.StreamRecordsResponse\"\x04\xc0\xf3\x18\x05(\x01\x12v\n" +
+	"\x0fExchangeRecords\x12+.driftmesh.ingest.v1.ExchangeRecordsRequest\x1a,.driftmesh.ingest.v1.ExchangeRecordsResponse\"\x04\xc0\xf3\x18\x05(\x010\x01\x12S\n" +
+	"\x04Tail\x12 .driftmesh.ingest.v1.TailRequest\x1a!.driftmesh.ingest.v1.TailResponse\"\x04\xc0\xf3\x18\a0\x01BCZAgithub.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1;ingestv1b\x06proto3"
 
 var (
 	file_driftmesh_ingest_v1_ingest_proto_rawDescOnce sync.Once

@@ -9,6 +9,7 @@
 package ledgerv1
 
 import (
+	_ "github.com/driftmesh/driftmesh/proto/driftmesh/policy/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -826,7 +827,7 @@ var File_driftmesh_ledger_v1_ledger_proto protoreflect.FileDescriptor
 
 const file_driftmesh_ledger_v1_ledger_proto_rawDesc = "" +
 	"\n" +
-	" driftmesh/ledger/v1/ledger.proto\x12\x13driftmesh.ledger.v1\"\x12\n" +
+	" driftmesh/ledger/v1/ledger.proto\x12\x13driftmesh.ledger.v1\x1a driftmesh/policy/v1/policy.proto\"\x12\n" +
 	"\x10GetLedgerRequest\"M\n" +
 	"\x11GetLedgerResponse\x128\n" +
 	"\baccounts\x18\x01 \x03(\v2\x1c.driftmesh.ledger.v1.AccountR\baccounts\"\xd4\x05\n" +
@@ -904,12 +905,12 @@ const file_driftmesh_ledger_v1_ledger_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a?\n" +
 	"\x11DeadLetteredEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x012\xac\x02\n" +
-	"\rLedgerService\x12Z\n" +
-	"\tGetLedger\x12%.driftmesh.ledger.v1.GetLedgerRequest\x1a&.driftmesh.ledger.v1.GetLedgerResponse\x12]\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x012\xc6\x02\n" +
+	"\rLedgerService\x12`\n" +
+	"\tGetLedger\x12%.driftmesh.ledger.v1.GetLedgerRequest\x1a&.driftmesh.ledger.v1.GetLedgerResponse\"\x04\xc0\xf3\x18\x11\x12g\n" +
 	"\n" +
-	"GetSettled\x12&.driftmesh.ledger.v1.GetSettledRequest\x1a'.driftmesh.ledger.v1.GetSettledResponse\x12`\n" +
-	"\vGetAdmitted\x12'.driftmesh.ledger.v1.GetAdmittedRequest\x1a(.driftmesh.ledger.v1.GetAdmittedResponseBCZAgithub.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1;ledgerv1b\x06proto3"
+	"GetSettled\x12&.driftmesh.ledger.v1.GetSettledRequest\x1a'.driftmesh.ledger.v1.GetSettledResponse\"\b\xc0\xf3\x18\x11\xc8\xf3\x18\x01\x12j\n" +
+	"\vGetAdmitted\x12'.driftmesh.ledger.v1.GetAdmittedRequest\x1a(.driftmesh.ledger.v1.GetAdmittedResponse\"\b\xc0\xf3\x18\x11\xc8\xf3\x18\x01BCZAgithub.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_driftmesh_ledger_v1_ledger_proto_rawDescOnce sync.Once

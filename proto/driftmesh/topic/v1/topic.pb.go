@@ -9,6 +9,7 @@
 package topicv1
 
 import (
+	_ "github.com/driftmesh/driftmesh/proto/driftmesh/policy/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -277,7 +278,7 @@ var File_driftmesh_topic_v1_topic_proto protoreflect.FileDescriptor
 
 const file_driftmesh_topic_v1_topic_proto_rawDesc = "" +
 	"\n" +
-	"\x1edriftmesh/topic/v1/topic.proto\x12\x12driftmesh.topic.v1\x1a\x1egoogle/protobuf/duration.proto\"\x13\n" +
+	"\x1edriftmesh/topic/v1/topic.proto\x12\x12driftmesh.topic.v1\x1a driftmesh/policy/v1/policy.proto\x1a\x1egoogle/protobuf/duration.proto\"\x13\n" +
 	"\x11ListTopicsRequest\"G\n" +
 	"\x12ListTopicsResponse\x121\n" +
 	"\x06topics\x18\x01 \x03(\v2\x19.driftmesh.topic.v1.TopicR\x06topics\"t\n" +
@@ -293,10 +294,10 @@ const file_driftmesh_topic_v1_topic_proto_rawDesc = "" +
 	"\n" +
 	"oldest_age\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\toldestAge\x12\x14\n" +
 	"\x05known\x18\x06 \x01(\bR\x05known\x12\x18\n" +
-	"\aproblem\x18\a \x01(\tR\aproblem2k\n" +
-	"\fTopicService\x12[\n" +
+	"\aproblem\x18\a \x01(\tR\aproblem2q\n" +
+	"\fTopicService\x12a\n" +
 	"\n" +
-	"ListTopics\x12%.driftmesh.topic.v1.ListTopicsRequest\x1a&.driftmesh.topic.v1.ListTopicsResponseBAZ?github.com/driftmesh/driftmesh/proto/driftmesh/topic/v1;topicv1b\x06proto3"
+	"ListTopics\x12%.driftmesh.topic.v1.ListTopicsRequest\x1a&.driftmesh.topic.v1.ListTopicsResponse\"\x04\xc0\xf3\x18\x1aBAZ?github.com/driftmesh/driftmesh/proto/driftmesh/topic/v1;topicv1b\x06proto3"
 
 var (
 	file_driftmesh_topic_v1_topic_proto_rawDescOnce sync.Once

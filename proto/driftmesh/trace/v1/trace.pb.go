@@ -9,6 +9,7 @@
 package tracev1
 
 import (
+	_ "github.com/driftmesh/driftmesh/proto/driftmesh/policy/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -1694,7 +1695,7 @@ var File_driftmesh_trace_v1_trace_proto protoreflect.FileDescriptor
 
 const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"\n" +
-	"\x1edriftmesh/trace/v1/trace.proto\x12\x12driftmesh.trace.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x01\n" +
+	"\x1edriftmesh/trace/v1/trace.proto\x12\x12driftmesh.trace.v1\x1a driftmesh/policy/v1/policy.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x01\n" +
 	"\x0fGetTraceRequest\x12\x19\n" +
 	"\btrace_id\x18\x01 \x01(\tR\atraceId\x129\n" +
 	"\n" +
@@ -1822,17 +1823,17 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"\x11ODDITY_CLOCK_SKEW\x10\x02\x12\x1b\n" +
 	"\x17ODDITY_END_BEFORE_START\x10\x03\x12\x14\n" +
 	"\x10ODDITY_SHARED_ID\x10\x04\x12\x10\n" +
-	"\fODDITY_CYCLE\x10\x052\xa9\x06\n" +
-	"\fTraceService\x12W\n" +
-	"\bGetTrace\x12#.driftmesh.trace.v1.GetTraceRequest\x1a$.driftmesh.trace.v1.GetTraceResponse0\x01\x12]\n" +
+	"\fODDITY_CYCLE\x10\x052\xd9\x06\n" +
+	"\fTraceService\x12]\n" +
+	"\bGetTrace\x12#.driftmesh.trace.v1.GetTraceRequest\x1a$.driftmesh.trace.v1.GetTraceResponse\"\x04\xc0\xf3\x18\x060\x01\x12c\n" +
 	"\n" +
-	"FindTraces\x12%.driftmesh.trace.v1.FindTracesRequest\x1a&.driftmesh.trace.v1.FindTracesResponse0\x01\x12a\n" +
-	"\fSearchTraces\x12'.driftmesh.trace.v1.SearchTracesRequest\x1a(.driftmesh.trace.v1.SearchTracesResponse\x12a\n" +
-	"\fListServices\x12'.driftmesh.trace.v1.ListServicesRequest\x1a(.driftmesh.trace.v1.ListServicesResponse\x12g\n" +
-	"\x0eListOperations\x12).driftmesh.trace.v1.ListOperationsRequest\x1a*.driftmesh.trace.v1.ListOperationsResponse\x12m\n" +
-	"\x10ListDependencies\x12+.driftmesh.trace.v1.ListDependenciesRequest\x1a,.driftmesh.trace.v1.ListDependenciesResponse\x12j\n" +
-	"\x0fMeasureServices\x12*.driftmesh.trace.v1.MeasureServicesRequest\x1a+.driftmesh.trace.v1.MeasureServicesResponse\x12W\n" +
-	"\bQuerySQL\x12#.driftmesh.trace.v1.QuerySQLRequest\x1a$.driftmesh.trace.v1.QuerySQLResponse0\x01BAZ?github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1;tracev1b\x06proto3"
+	"FindTraces\x12%.driftmesh.trace.v1.FindTracesRequest\x1a&.driftmesh.trace.v1.FindTracesResponse\"\x04\xc0\xf3\x18\x060\x01\x12g\n" +
+	"\fSearchTraces\x12'.driftmesh.trace.v1.SearchTracesRequest\x1a(.driftmesh.trace.v1.SearchTracesResponse\"\x04\xc0\xf3\x18\x06\x12g\n" +
+	"\fListServices\x12'.driftmesh.trace.v1.ListServicesRequest\x1a(.driftmesh.trace.v1.ListServicesResponse\"\x04\xc0\xf3\x18\x06\x12m\n" +
+	"\x0eListOperations\x12).driftmesh.trace.v1.ListOperationsRequest\x1a*.driftmesh.trace.v1.ListOperationsResponse\"\x04\xc0\xf3\x18\x06\x12s\n" +
+	"\x10ListDependencies\x12+.driftmesh.trace.v1.ListDependenciesRequest\x1a,.driftmesh.trace.v1.ListDependenciesResponse\"\x04\xc0\xf3\x18\x06\x12p\n" +
+	"\x0fMeasureServices\x12*.driftmesh.trace.v1.MeasureServicesRequest\x1a+.driftmesh.trace.v1.MeasureServicesResponse\"\x04\xc0\xf3\x18\x06\x12]\n" +
+	"\bQuerySQL\x12#.driftmesh.trace.v1.QuerySQLRequest\x1a$.driftmesh.trace.v1.QuerySQLResponse\"\x04\xc0\xf3\x18\b0\x01BAZ?github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1;tracev1b\x06proto3"
 
 var (
 	file_driftmesh_trace_v1_trace_proto_rawDescOnce sync.Once

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/policy"
 )
 
 // Limits of what people choose, in bytes.
@@ -30,7 +31,7 @@ type Tenant struct {
 type User struct {
 	Tenant  string
 	Name    string
-	Admin   bool
+	Grant   policy.Grant
 	Hash    string // of the password, as Hasher makes it; secret
 	Created time.Time
 }
@@ -40,7 +41,7 @@ type Key struct {
 	ID      string
 	Name    string
 	Tenant  string
-	Admin   bool
+	Grant   policy.Grant
 	Hash    []byte // of the secret, as package token makes it
 	Created time.Time
 	Expires time.Time // zero for never

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/services/auth/internal/account"
 )
 
@@ -43,7 +44,7 @@ func TestLogin(t *testing.T) {
 	ctx := t.Context()
 	hash, err := account.NewHasher(account.HashParams{MemoryKiB: 32, Passes: 1, Lanes: 1}).Hash(ctx, "correct horse")
 	require.NoError(t, err)
-	ann := account.User{Tenant: "acme", Name: "ann", Admin: true, Hash: hash}
+	ann := account.User{Tenant: "acme", Name: "ann", Grant: policy.As(policy.Admin), Hash: hash}
 	users := &people{all: map[string]account.User{"acme/ann": ann}}
 	login := account.NewLogin(users, account.NewHasher(cheap))
 

@@ -7,25 +7,30 @@ import (
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/sqlstate"
 	"github.com/driftmesh/driftmesh/services/auth/internal/account"
 )
 
-const keyColumns = `id, tenant, name, secret_hash, admin, created_at, expires_at, revoked_at`
+const keyColumns = `id, tenant, name, secret_hash, ` + grantColumns + `, created_at, expires_at, revoked_at`
 
 func scanKey(row scanner) (k account.Key, err error) {
 	var created, expires, revoked int64
-	err = row.Scan(&k.ID, &k.Tenant, &k.Name, &k.Hash, &k.Admin, &created, &expires, &revoked)
+	var grant grantRow
+	if err = row.Scan(append(append([]any{&k.ID, &k.Tenant, &k.Name, &k.Hash}, grant.into()...), &created, &expires, &revoked)...); err != nil {
+		return k, err
+	}
 	k.Created, k.Expires, k.Revoked = sqlstate.Time(created), sqlstate.Time(expires), sqlstate.Time(revoked)
+	k.Grant, err = grant.grant(identity.Key)
 	return k, err
 }
 
 // AddKey stores an API key made by somebody. It gives fault.NotFound when there
 // is no such tenant.
 func (s *Store) AddKey(ctx context.Context, k account.Key, by string) error {
-	_, err := s.db.Exec(ctx, `INSERT INTO api_keys (`+keyColumns+`, created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		k.ID, k.Tenant, k.Name, k.Hash, k.Admin,
-		sqlstate.Micros(k.Created), sqlstate.Micros(k.Expires), sqlstate.Micros(k.Revoked), by)
+	_, err := s.db.Exec(ctx, `INSERT INTO api_keys (`+keyColumns+`, created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		append(append([]any{k.ID, k.Tenant, k.Name, k.Hash}, grantValues(k.Grant)...),
+			sqlstate.Micros(k.Created), sqlstate.Micros(k.Expires), sqlstate.Micros(k.Revoked), by)...)
 	if errors.Is(err, fault.Precondition) {
 		return noTenant(err, k.Tenant)
 	}

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/sqlstate"
 	"github.com/driftmesh/driftmesh/services/auth/internal/account"
 	"github.com/driftmesh/driftmesh/services/auth/internal/token"
@@ -74,8 +75,8 @@ func (s *Store) AddUser(ctx context.Context, u account.User, by string) error {
 }
 
 func addUser(ctx context.Context, q sqlstate.Querier, u account.User, by string) error {
-	_, err := q.Exec(ctx, `INSERT INTO users (tenant, name, password_hash, admin, created_at, created_by) VALUES (?, ?, ?, ?, ?, ?)`,
-		u.Tenant, u.Name, u.Hash, u.Admin, sqlstate.Micros(u.Created), by)
+	_, err := q.Exec(ctx, `INSERT INTO users (tenant, name, password_hash, admin, role, permissions, spaces, created_at, created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		append(append([]any{u.Tenant, u.Name, u.Hash}, grantValues(u.Grant)...), sqlstate.Micros(u.Created), by)...)
 	switch {
 	case errors.Is(err, fault.Exists):
 		return fault.Exists.Wrap(err, "user %q of tenant %q exists already", u.Name, u.Tenant).WithReason("USER_EXISTS")
@@ -108,14 +109,18 @@ func (s *Store) HasUsers(ctx context.Context, tenant string) (has bool, err erro
 	return has, wrap("look for users", err)
 }
 
-const userColumns = `tenant, name, password_hash, admin, created_at`
+const userColumns = `tenant, name, password_hash, ` + grantColumns + `, created_at`
 
 type scanner interface{ Scan(dest ...any) error }
 
 func scanUser(row scanner) (u account.User, err error) {
 	var created int64
-	err = row.Scan(&u.Tenant, &u.Name, &u.Hash, &u.Admin, &created)
+	var grant grantRow
+	if err = row.Scan(append(append([]any{&u.Tenant, &u.Name, &u.Hash}, grant.into()...), &created)...); err != nil {
+		return u, err
+	}
 	u.Created = sqlstate.Time(created)
+	u.Grant, err = grant.grant(identity.User)
 	return u, err
 }
 

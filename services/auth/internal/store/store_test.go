@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/sqlstate"
 	"github.com/driftmesh/driftmesh/internal/sqlstate/sqltest"
 	"github.com/driftmesh/driftmesh/services/auth/internal/account"
@@ -58,9 +59,9 @@ func TestTenants(t *testing.T) {
 func TestUsers(t *testing.T) {
 	sqltest.Each(t, func(t *testing.T, url string) {
 		ctx, s := t.Context(), withTenants(t, url)
-		ann := account.User{Tenant: "acme", Name: "ann", Admin: true, Hash: "h1", Created: day}
-		bob := account.User{Tenant: "acme", Name: "Bob", Hash: "h2", Created: day}
-		other := account.User{Tenant: "beta", Name: "ann", Hash: "h3", Created: day}
+		ann := account.User{Tenant: "acme", Name: "ann", Grant: policy.As(policy.Admin), Hash: "h1", Created: day}
+		bob := account.User{Tenant: "acme", Name: "Bob", Grant: policy.Grant{Role: policy.Editor, Spaces: "fraud,risk"}, Hash: "h2", Created: day}
+		other := account.User{Tenant: "beta", Name: "ann", Grant: policy.As(policy.Viewer), Hash: "h3", Created: day}
 		for _, u := range []account.User{ann, bob, other} {
 			require.NoError(t, s.AddUser(ctx, u, "test"))
 		}
@@ -124,9 +125,9 @@ func TestOnlyOneFirstUser(t *testing.T) {
 func TestAPIKeys(t *testing.T) {
 	sqltest.Each(t, func(t *testing.T, url string) {
 		ctx, s := t.Context(), withTenants(t, url)
-		old := account.Key{ID: "k1", Tenant: "acme", Name: "ci", Hash: []byte{0, 1, 255}, Created: day}
-		young := account.Key{ID: "k2", Tenant: "acme", Name: "ci", Admin: true, Hash: []byte{2}, Created: day.Add(1000), Expires: day.Add(time.Hour)}
-		other := account.Key{ID: "k3", Tenant: "beta", Name: "ci", Hash: []byte{3}, Created: day}
+		old := account.Key{ID: "k1", Tenant: "acme", Name: "ci", Grant: policy.Grant{Role: policy.Ingest, Only: policy.OnlyOf(policy.SpansWrite)}, Hash: []byte{0, 1, 255}, Created: day}
+		young := account.Key{ID: "k2", Tenant: "acme", Name: "ci", Grant: policy.As(policy.Admin), Hash: []byte{2}, Created: day.Add(1000), Expires: day.Add(time.Hour)}
+		other := account.Key{ID: "k3", Tenant: "beta", Name: "ci", Grant: policy.As(policy.Ingest), Hash: []byte{3}, Created: day}
 		for _, k := range []account.Key{old, young, other} {
 			require.NoError(t, s.AddKey(ctx, k, "test"))
 		}

@@ -95,7 +95,7 @@ func (r *Ring) Issue(user account.User, life time.Duration) (token string, ends 
 	// A token knows seconds; what we tell the caller must not be later.
 	ends = now.Add(life).Truncate(time.Second)
 	t := jwt.NewWithClaims(jwt.SigningMethodEdDSA, &identity.UserClaims{
-		Tenant: user.Tenant, Admin: user.Admin,
+		Tenant: user.Tenant, GrantClaims: identity.ClaimsOf(user.Grant),
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer: identity.TokenIssuer, Audience: jwt.ClaimStrings{identity.TokenAudience},
 			Subject: user.Name, ID: uuid.NewString(),

@@ -13,13 +13,14 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/services/auth/internal/account"
 	"github.com/driftmesh/driftmesh/services/auth/internal/token"
 )
 
 var (
 	secret = bytes.Repeat([]byte("s"), 32)
-	ann    = account.User{Tenant: "acme", Name: "ann", Admin: true}
+	ann    = account.User{Tenant: "acme", Name: "ann", Grant: policy.As(policy.Admin)}
 )
 
 // drawer stands in for the store.
@@ -53,7 +54,7 @@ func TestTokensAreGoodForTheirLife(t *testing.T) {
 
 		id, err := verifier(ring).Verify(t.Context(), text)
 		require.NoError(t, err)
-		require.Equal(t, identity.Identity{Tenant: "acme", Subject: "ann", Kind: identity.User, Admin: true}, id)
+		require.Equal(t, identity.Identity{Tenant: "acme", Subject: "ann", Kind: identity.User, Grant: policy.As(policy.Admin)}, id)
 		again, _, err := ring.Issue(ann, 15*time.Minute)
 		require.NoError(t, err)
 		require.NotEqual(t, text, again, "every token has an id of its own")

@@ -16,6 +16,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	topicv1 "github.com/driftmesh/driftmesh/proto/driftmesh/topic/v1"
 )
 
@@ -23,9 +24,6 @@ import (
 type Config struct {
 	// Readers are the groups that read a topic.
 	Readers func(topic string) []string
-	// Anonymous lets callers without credentials in; it is for a gateway that
-	// only this machine can reach.
-	Anonymous bool
 }
 
 // Service answers TopicService. It is safe for concurrent use.
@@ -75,7 +73,7 @@ const (
 // ListTopics gives every topic with the lag of its groups. A group whose lag is
 // not known is in the answer, with the reason.
 func (s *Service) ListTopics(ctx context.Context, _ *topicv1.ListTopicsRequest) (*topicv1.ListTopicsResponse, error) {
-	if err := s.authorize(ctx); err != nil {
+	if err := identity.Authorize(ctx, policy.TopicsRead); err != nil {
 		return nil, err
 	}
 	resp := &topicv1.ListTopicsResponse{}
@@ -94,18 +92,6 @@ func (s *Service) ListTopics(ctx context.Context, _ *topicv1.ListTopicsRequest) 
 		}
 	}
 	return resp, errors.Join(asks.Wait(), context.Cause(ctx))
-}
-
-func (s *Service) authorize(ctx context.Context) error {
-	id, ok := identity.From(ctx)
-	switch {
-	case !ok:
-		_, err := identity.Tenant(ctx)
-		return err
-	case id.MeshAdmin(), id.Kind == identity.Anonymous && s.cfg.Anonymous:
-		return nil
-	}
-	return fault.Denied.New("topics are shown to administrators of the mesh only").WithReason("NOT_ALLOWED")
 }
 
 // ask fills in the lag of one group.

@@ -18,6 +18,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/process"
 	topicv1 "github.com/driftmesh/driftmesh/proto/driftmesh/topic/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/topics"
@@ -25,7 +26,7 @@ import (
 
 func as(id identity.Identity) context.Context { return identity.With(context.Background(), id) }
 
-var meshAdmin = identity.Identity{Tenant: identity.MeshTenant, Subject: "admin", Kind: identity.User, Admin: true}
+var meshAdmin = identity.Identity{Tenant: identity.MeshTenant, Subject: "admin", Kind: identity.User, Grant: policy.As(policy.Admin)}
 
 // newBroker is a broker with every topic and group of the mesh.
 func newBroker(t *testing.T, stats prometheus.Registerer) (broker.Broker, *memory.Server) {
@@ -138,24 +139,24 @@ func TestWhatIsNotKnownSaysWhy(t *testing.T) {
 func TestWhoMaySeeTheMesh(t *testing.T) {
 	t.Parallel()
 	b, _ := newBroker(t, prometheus.NewRegistry())
-	anonymous := identity.Identity{Tenant: identity.DefaultTenant, Subject: "anonymous", Kind: identity.Anonymous}
+	local := identity.Identity{Tenant: identity.DefaultTenant, Subject: "anonymous", Kind: identity.Anonymous, Grant: policy.As(policy.Local)}
+	anonymous := identity.Identity{Tenant: identity.DefaultTenant, Subject: "anonymous", Kind: identity.Anonymous, Grant: policy.As(policy.Operator)}
 	for name, tt := range map[string]struct {
-		who       *identity.Identity
-		anonymous bool
-		want      error
+		who  *identity.Identity
+		want error
 	}{
-		"administrator of the mesh":  {&meshAdmin, false, nil},
-		"user of the mesh":           {&identity.Identity{Tenant: identity.MeshTenant, Subject: "u", Kind: identity.User}, true, fault.Denied},
-		"administrator of a tenant":  {&identity.Identity{Tenant: "acme", Subject: "a", Kind: identity.User, Admin: true}, true, fault.Denied},
-		"anybody, only this machine": {&anonymous, true, nil},
-		"anybody, other machines":    {&anonymous, false, fault.Denied},
-		"nobody":                     {nil, true, fault.Unauthenticated},
+		"administrator of the mesh":  {&meshAdmin, nil},
+		"user of the mesh":           {&identity.Identity{Tenant: identity.MeshTenant, Subject: "u", Kind: identity.User, Grant: policy.As(policy.Operator)}, fault.Denied},
+		"administrator of a tenant":  {&identity.Identity{Tenant: "acme", Subject: "a", Kind: identity.User, Grant: policy.As(policy.Admin)}, fault.Denied},
+		"anybody, only this machine": {&local, nil},
+		"anybody, other machines":    {&anonymous, fault.Denied},
+		"nobody":                     {nil, fault.Unauthenticated},
 	} {
 		ctx := t.Context()
 		if tt.who != nil {
 			ctx = as(*tt.who)
 		}
-		_, err := topics.New(topics.Config{Readers: process.Readers, Anonymous: tt.anonymous}, b).ListTopics(ctx, &topicv1.ListTopicsRequest{})
+		_, err := topics.New(topics.Config{Readers: process.Readers}, b).ListTopics(ctx, &topicv1.ListTopicsRequest{})
 		if tt.want == nil {
 			require.NoError(t, err, name)
 		} else {

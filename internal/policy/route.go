@@ -1,0 +1,143 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/driftmesh/driftmesh/proto"
+)
+
+// Door is one HTTP address of the gateway.
+type Door string
+
+// The doors.
+const (
+	HTTP     Door = "http"      // REST, pages, and Jaeger's API below /jaeger
+	Jaeger   Door = "jaeger"    // Jaeger's API at the root
+	OTLPHTTP Door = "otlp-http" // OTLP over HTTP
+)
+
+// Route is what an HTTP route asks of its callers.
+type Route struct {
+	Door       Door
+	Verb       string // GET, POST, DELETE
+	Path       string // with {…} where anything stands
+	RPC        string // the method that a JSON route stands for; empty for others
+	Permission Permission
+}
+
+// Pattern is the route as http.ServeMux has it.
+func (r Route) Pattern() string { return r.Verb + " " + r.Path }
+
+// jaegerRoutes are those of Jaeger's API, which is at two doors.
+var jaegerRoutes = []string{
+	"GET /api/services",
+	"GET /api/services/{service}/operations",
+	"GET /api/operations",
+	"GET /api/traces",
+	"GET /api/traces/{id}",
+	"GET /api/dependencies",
+	"GET /api/metrics/calls",
+	"GET /api/metrics/errors",
+	"GET /api/metrics/latencies",
+	"GET /api/metrics/minstep",
+	"POST /api/transform",
+	"GET /api/v3/services",
+	"GET /api/v3/operations",
+	"GET /api/v3/traces",
+	"POST /api/v3/traces",
+	"GET /api/v3/dependencies",
+	"GET /api/v3/traces/{id}",
+	"GET /api/v3/trace-summaries",
+	"POST /api/v3/trace-summaries",
+}
+
+// plainRoutes are those that stand for no method, Jaeger's aside.
+var plainRoutes = []Route{
+	{Door: HTTP, Verb: "GET", Path: "/api/v1/traces/{trace_id}", Permission: TracesRead},
+	{Door: HTTP, Verb: "GET", Path: "/api/v1/sql", Permission: SQLQuery},
+	{Door: HTTP, Verb: "POST", Path: "/api/v1/sql", Permission: SQLQuery},
+	{Door: HTTP, Verb: "GET", Path: "/traces/{id}", Permission: TracesRead},
+	{Door: HTTP, Verb: "GET", Path: "/openapi.json", Permission: PublicCall},
+	{Door: HTTP, Verb: "GET", Path: "/.well-known/jwks.json", Permission: PublicCall},
+	{Door: HTTP, Verb: "GET", Path: "/{$}", Permission: PublicCall},
+	{Door: OTLPHTTP, Verb: "POST", Path: "/v1/traces", Permission: SpansWrite},
+	{Door: OTLPHTTP, Verb: "POST", Path: "/v1/metrics", Permission: SpansWrite},
+	{Door: OTLPHTTP, Verb: "POST", Path: "/v1/logs", Permission: SpansWrite},
+}
+
+// routes is every route, made once.
+var routes = sync.OnceValues(func() ([]Route, error) {
+	all := slices.Clone(plainRoutes)
+	for _, pattern := range jaegerRoutes {
+		verb, path, _ := strings.Cut(pattern, " ")
+		all = append(all,
+			Route{Door: HTTP, Verb: verb, Path: "/jaeger" + path, Permission: TracesRead},
+			Route{Door: Jaeger, Verb: verb, Path: path, Permission: TracesRead})
+	}
+	rest, err := readREST(proto.REST)
+	if err != nil {
+		return nil, fmt.Errorf("read REST routes: %w", err)
+	}
+	all = append(all, rest...)
+	slices.SortFunc(all, func(a, b Route) int {
+		return cmp.Or(cmp.Compare(a.Door, b.Door), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Verb, b.Verb))
+	})
+	return all, nil
+})
+
+// readREST reads the routes of methods. What they ask for is what the methods
+// ask for.
+func readREST(raw []byte) ([]Route, error) {
+	var doc struct {
+		HTTP struct {
+			Rules []map[string]string `yaml:"rules"`
+		} `yaml:"http"`
+	}
+	if err := yaml.Unmarshal(raw, &doc); err != nil {
+		return nil, err
+	}
+	out := make([]Route, 0, len(doc.HTTP.Rules))
+	for _, rule := range doc.HTTP.Rules {
+		selector := rule["selector"]
+		i := strings.LastIndexByte(selector, '.')
+		if i < 0 {
+			return nil, fmt.Errorf("selector %q names no method", selector)
+		}
+		r := Route{Door: HTTP, RPC: "/" + selector[:i] + "/" + selector[i+1:]}
+		for _, verb := range []string{"get", "post", "put", "patch", "delete"} {
+			if path := rule[verb]; path != "" {
+				r.Verb, r.Path = strings.ToUpper(verb), path
+			}
+		}
+		if r.Verb == "" {
+			return nil, fmt.Errorf("%s has no path", selector)
+		}
+		r.Permission = MethodOf(r.RPC).Permission
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// Routes is every route of every HTTP door, by door and path.
+func Routes() ([]Route, error) {
+	all, err := routes()
+	return slices.Clone(all), err
+}
+
+// RouteOf is what the route of a door with this pattern, as http.ServeMux has
+// it, asks for. A route that is not known is allowed to nobody.
+func RouteOf(door Door, pattern string) Permission {
+	all, _ := routes() // none is known when they cannot be read
+	for _, r := range all {
+		if r.Door == door && r.Pattern() == pattern {
+			return r.Permission
+		}
+	}
+	return 0
+}
