@@ -38,8 +38,8 @@ type Stats struct {
 	Retries     uint64 // batches the mesh asked to send again
 }
 
-// New makes a client for the mesh at addr (host:port, or any gRPC target). It
-// does not wait for the mesh: records queue until it is there. The client must
+// New makes a client for the mesh at addr: host:port, or any gRPC target, or
+// grpcs://host:port or https://host:port to speak TLS. It does not wait for the mesh: records queue until it is there. The client must
 // be closed.
 func New(addr string, options ...Option) (*Client, error) {
 	c := &Client{cfg: defaults(), done: make(chan struct{})}
@@ -49,12 +49,16 @@ func New(addr string, options ...Option) (*Client, error) {
 	if err := c.cfg.check(); err != nil {
 		return nil, fmt.Errorf("make driftmesh client: %w", err)
 	}
+	target, transport, err := c.cfg.reach(addr)
+	if err != nil {
+		return nil, fmt.Errorf("make driftmesh client: %w", err)
+	}
 	dial := append([]grpc.DialOption{
-		grpc.WithTransportCredentials(c.cfg.transport),
+		grpc.WithTransportCredentials(transport),
 		grpc.WithPerRPCCredentials(c.cfg.access),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 	}, c.cfg.dial...)
-	conn, err := grpc.NewClient(addr, dial...)
+	conn, err := grpc.NewClient(target, dial...)
 	if err != nil {
 		return nil, fmt.Errorf("make driftmesh client: %w", err)
 	}

@@ -9,7 +9,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 )
 
@@ -17,7 +16,8 @@ import (
 type Option func(*config)
 
 type config struct {
-	transport credentials.TransportCredentials
+	transport credentials.TransportCredentials // nil: as the address says
+	files     *tlsFiles
 	access    access
 	dial      []grpc.DialOption
 
@@ -37,7 +37,6 @@ type config struct {
 
 func defaults() config {
 	return config{
-		transport:    insecure.NewCredentials(),
 		batchRecords: 1000, batchBytes: 1 << 20, linger: 100 * time.Millisecond,
 		queueRecords: 50_000, queueBytes: 64 << 20, inFlight: 8,
 		minWait: 100 * time.Millisecond, maxWait: 10 * time.Second, callTimeout: 30 * time.Second,
@@ -59,8 +58,10 @@ func (c *config) check() error {
 	return nil
 }
 
-// WithTLS speaks TLS; nil takes the system's roots. Without it the connection
-// is plain text, which is for loopback and for meshes behind a proxy.
+// WithTLS speaks TLS; nil takes the system's roots. Without it, and without
+// WithCA, WithCertificate and an address that begins with grpcs:// or https://,
+// the connection is plain text, which is for loopback and for meshes behind a
+// proxy.
 func WithTLS(cfg *tls.Config) Option {
 	return func(c *config) { c.transport = credentials.NewTLS(cfg) }
 }

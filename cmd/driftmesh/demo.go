@@ -21,6 +21,9 @@ type demoCmd struct {
 
 // Run runs the mesh and its load until ctx ends, or the load does.
 func (d *demoCmd) Run(ctx context.Context, con console) error {
+	if d.Gateway.TLS.On() {
+		return errors.New("gateway.tls: the sample load speaks plain text on loopback; leave the certificate to driftmesh up")
+	}
 	demo.Plan(con.out, d.Load)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

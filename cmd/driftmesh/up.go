@@ -123,7 +123,7 @@ func (u *upCmd) prepare() (unlock func(), err error) {
 	}
 	// Alerts lead to where this gateway listens, unless told otherwise.
 	for _, link := range []*string{&u.Drift.TraceURL, &u.Drift.AlertURL} {
-		*link = strings.Replace(*link, "//"+defaultHTTP+"/", "//"+u.Gateway.HTTP+"/", 1)
+		*link = strings.Replace(*link, "http://"+defaultHTTP+"/", u.web()+"/", 1)
 	}
 	return unlock, nil
 }
@@ -257,11 +257,21 @@ func awaitReady(ctx context.Context, env process.Env, to io.Writer) {
 	}
 }
 
+// web is where REST is.
+func (u *upCmd) web() string { return u.scheme() + u.Gateway.HTTP }
+
+func (u *upCmd) scheme() string {
+	if u.Gateway.TLS.On() {
+		return "https://"
+	}
+	return "http://"
+}
+
 func (u *upCmd) banner(_ context.Context, to io.Writer) {
 	g := u.Gateway
-	jaeger, metrics := "http://"+g.HTTP+"/jaeger", "none (setting admin.listen)"
+	jaeger, metrics := u.web()+"/jaeger", "none (setting admin.listen)"
 	if g.Jaeger != "" {
-		jaeger += ", http://" + g.Jaeger
+		jaeger += ", " + u.scheme() + g.Jaeger
 	}
 	if u.Admin.Listen != "" {
 		metrics = u.Admin.URL() + "/metrics"
@@ -269,13 +279,13 @@ func (u *upCmd) banner(_ context.Context, to io.Writer) {
 	fmt.Fprintf(to, `driftmesh is ready
 
   traces in    OTLP gRPC  %s
-               OTLP HTTP  http://%s/v1/traces
+               OTLP HTTP  %s/v1/traces
   records in   gRPC       %s
-  REST         http://%s
+  REST         %s
   Jaeger API   %s
   metrics      %s
   data         %s
-`, g.OTLPGRPC, g.OTLPHTTP, g.GRPC, g.HTTP, jaeger, metrics, u.DataDir)
+`, g.OTLPGRPC, u.scheme()+g.OTLPHTTP, g.GRPC, u.web(), jaeger, metrics, u.DataDir)
 	u.inboxBanner(to)
 	if g.Anonymous {
 		fmt.Fprintln(to, "\n  Calls without credentials are accepted as tenant \"default\" (setting gateway.anonymous).")

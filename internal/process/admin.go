@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,6 +24,7 @@ type desk struct {
 	cfg       Admin
 	log       *slog.Logger
 	gatherer  prometheus.Gatherer
+	stats     prometheus.Registerer
 	readiness *readiness
 }
 
@@ -34,13 +34,9 @@ func (d *desk) serve(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	var secure *tls.Config
-	if d.cfg.TLS.On() {
-		source, err := tlsfiles.Open(d.cfg.TLS, d.log)
-		if err != nil {
-			return fmt.Errorf("settings admin.tls.cert and admin.tls.key: %w", err)
-		}
-		secure = source.Server()
+	secure, err := OpenTLS("admin", d.cfg.TLS, d.log, d.stats)
+	if err != nil {
+		return err
 	}
 	lis, err := listen(ctx, "admin.listen", d.cfg.Listen)
 	if err != nil {
@@ -127,12 +123,22 @@ func onLoopback(addr net.Addr) bool {
 	return ok && tcp.IP.IsLoopback()
 }
 
-// serveHTTP answers until ctx ends; secure is nil for plain text.
-func serveHTTP(ctx context.Context, lis net.Listener, secure *tls.Config, handler http.Handler, log *slog.Logger) error {
-	server := &http.Server{
-		Handler: handler, TLSConfig: secure, ReadHeaderTimeout: 5 * time.Second,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelInfo), // of handshakes that failed, for one
+// OpenTLS opens the certificate of listeners whose settings begin with prefix,
+// and shows it in the metrics; nil when there is none.
+func OpenTLS(prefix string, files tlsfiles.Files, log *slog.Logger, stats prometheus.Registerer) (*tlsfiles.Source, error) {
+	if !files.On() {
+		return nil, nil
 	}
+	source, err := tlsfiles.Open(files, log)
+	if err != nil {
+		return nil, fmt.Errorf("settings %s.tls.cert and %s.tls.key: %w", prefix, prefix, err)
+	}
+	return source, source.Register(stats, prefix)
+}
+
+// serveHTTP answers until ctx ends; secure is nil for plain text.
+func serveHTTP(ctx context.Context, lis net.Listener, secure *tlsfiles.Source, handler http.Handler, log *slog.Logger) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ErrorLog: secure.ErrorLog(log, slog.LevelInfo)}
 	stopped := context.AfterFunc(ctx, func() {
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
@@ -141,12 +147,10 @@ func serveHTTP(ctx context.Context, lis net.Listener, secure *tls.Config, handle
 		}
 	})
 	defer stopped()
-	var err error
 	if secure != nil {
-		err = server.ServeTLS(lis, "", "")
-	} else {
-		err = server.Serve(lis)
+		lis = secure.Listener(lis)
 	}
+	err := server.Serve(lis)
 	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", lis.Addr(), err)
 	}

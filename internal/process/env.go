@@ -147,7 +147,7 @@ func (e Env) ServeAdmin(ctx context.Context) error {
 	admin := e.Shared.Admin
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return (&desk{cfg: admin, log: e.Log, gatherer: e.home.registry, readiness: e.home.readiness}).serve(running)
+		return (&desk{cfg: admin, log: e.Log, gatherer: e.home.registry, stats: e.home.registry, readiness: e.home.readiness}).serve(running)
 	})
 	group.Go(func() error { return serveProfiles(running, admin.PProf, e.Log) })
 	err = group.Wait()

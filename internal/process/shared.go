@@ -29,10 +29,11 @@ type Shared struct {
 
 // Admin is the listener for operators.
 type Admin struct {
-	Listen string          `help:"Address of metrics and health; empty for none." default:"127.0.0.1:9464" placeholder:"HOST:PORT"`
-	TLS    tlsfiles.Files  `embed:"" prefix:"tls."`
-	Token  settings.Secret `help:"Bearer token that /metrics wants to see, and /readyz before it says why something is not ready; file:PATH reads it from a file. Without one /metrics is for everybody who reaches the address, and reasons are for callers on this machine."`
-	PProf  string          `name:"pprof" help:"Address of Go's profiles (/debug/pprof), which only loopback may have; empty for none." placeholder:"HOST:PORT"`
+	Listen    string          `help:"Address of metrics and health; empty for none." default:"127.0.0.1:9464" placeholder:"HOST:PORT"`
+	TLS       tlsfiles.Files  `embed:"" prefix:"tls."`
+	Token     settings.Secret `help:"Bearer token that /metrics wants to see, and /readyz before it says why something is not ready; file:PATH reads it from a file. Without one /metrics is for everybody who reaches the address, and reasons are for callers on this machine."`
+	Plaintext bool            `help:"Take the token over plain text on other addresses than loopback too."`
+	PProf     string          `name:"pprof" help:"Address of Go's profiles (/debug/pprof), which only loopback may have; empty for none." placeholder:"HOST:PORT"`
 }
 
 // URL is the address with its scheme.
@@ -96,6 +97,9 @@ func (s Shared) Validate() error {
 	}
 	if err := s.Admin.TLS.Check("admin.tls."); err != nil {
 		errs = append(errs, err)
+	}
+	if !Loopback(s.Admin.Listen) && s.Admin.Token != "" && !s.Admin.TLS.On() && !s.Admin.Plaintext {
+		errs = append(errs, errors.New("admin.listen: the token would come over plain text: give admin.tls.cert and admin.tls.key, or say that this is meant (admin.plaintext)"))
 	}
 	if !Loopback(s.Admin.PProf) {
 		errs = append(errs, errors.New("admin.pprof: must be an address of loopback: profiles show memory, and taking one costs CPU"))

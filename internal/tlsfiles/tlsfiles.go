@@ -1,5 +1,10 @@
-// Package tlsfiles serves TLS with a certificate and a key from files, and takes
+// Package tlsfiles speaks TLS with a certificate and a key from files, and takes
 // new ones up when the files change: a certificate is renewed without a restart.
+//
+// Source is the certificate of a listener whose clients prove who they are by
+// other means. Mutual is that of a service that calls other services and is called
+// by them: each side shows a certificate of an authority that both believe, and is
+// known by the SPIFFE ID in it.
 package tlsfiles
 
 import (
@@ -23,6 +28,8 @@ import (
 type Files struct {
 	Cert string `help:"PEM file of the certificate, with those that it was issued by behind it; read anew when it changes. Empty for no TLS." placeholder:"FILE"`
 	Key  string `help:"PEM file of the certificate's private key." placeholder:"FILE"`
+
+	MinVersion string `help:"Oldest version of TLS that is spoken: 1.2 or 1.3." enum:"1.2,1.3" default:"1.2"`
 }
 
 // On reports whether TLS is asked for.
@@ -43,40 +50,46 @@ func (f Files) Check(prefix string) error {
 // Source is a certificate in files. It is safe for concurrent use.
 type Source struct {
 	files Files
+	ca    string // file of what is believed of others; "" for none
 	log   *slog.Logger
 	now   func() time.Time
 
-	pair atomic.Pointer[pair]
-	mu   sync.Mutex // of who reads the files anew
-	seen stamp      // what was read last, whatever came of it
+	pair    atomic.Pointer[pair]
+	mu      sync.Mutex // of who reads the files anew
+	seen    stamp      // what was read last, whatever came of it
+	broken  atomic.Bool
+	refused refusals
 }
 
 // pair is what handshakes use.
 type pair struct {
 	tls.Certificate
-	warned atomic.Bool // that it is not valid now
+	roots  *x509.CertPool // nil without a file of them
+	warned atomic.Bool    // that it is not valid now
 }
 
 // stamp tells one state of the files from another.
-type stamp struct{ cert, key fs.FileInfo }
+type stamp struct{ cert, key, ca fs.FileInfo }
 
 func (s stamp) same(o stamp) bool {
 	same := func(a, b fs.FileInfo) bool {
 		return a != nil && b != nil && os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 	}
-	return same(s.cert, o.cert) && same(s.key, o.key)
+	return same(s.cert, o.cert) && same(s.key, o.key) && (s.ca == nil && o.ca == nil || same(s.ca, o.ca))
 }
 
 // Open reads the files. Errors name the file and what is wrong with it. A
 // certificate that has expired is served all the same, with a warning: it may
 // be renewed at any time.
-func Open(files Files, log *slog.Logger) (*Source, error) {
-	s := &Source{files: files, log: log, now: time.Now}
+func Open(files Files, log *slog.Logger) (*Source, error) { return open(files, "", log) }
+
+func open(files Files, ca string, log *slog.Logger) (*Source, error) {
+	s := &Source{files: files, ca: ca, log: log, now: time.Now, refused: newRefusals()}
 	seen, err := s.stat()
 	if err != nil {
 		return nil, err
 	}
-	read, err := files.read()
+	read, err := s.read()
 	if err != nil {
 		return nil, err
 	}
@@ -88,21 +101,31 @@ func Open(files Files, log *slog.Logger) (*Source, error) {
 
 // Server is the configuration of a listener.
 func (s *Source) Server() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.certificate}
+	return &tls.Config{
+		MinVersion: s.files.minVersion(), NextProtos: []string{"h2", "http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &s.current().Certificate, nil },
+	}
 }
 
-// certificate is asked for at every handshake, and looks each time whether the
-// files have changed: that costs little beside the handshake. What cannot be
-// read, or does not fit together, as in the midst of being replaced, is not
-// taken up, and is looked at again when the files change again.
-func (s *Source) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (f Files) minVersion() uint16 {
+	if f.MinVersion == "1.3" {
+		return tls.VersionTLS13
+	}
+	return tls.VersionTLS12
+}
+
+// current is asked for at every handshake, and looks each time whether the files
+// have changed: that costs little beside the handshake. What cannot be read, or
+// does not fit together, as in the midst of being replaced, is not taken up, and is
+// looked at again when the files change again.
+func (s *Source) current() *pair {
 	if s.mu.TryLock() { // others go on with what there is
 		defer s.mu.Unlock()
 		s.refresh()
 	}
 	current := s.pair.Load()
 	s.warn(current)
-	return &current.Certificate, nil
+	return current
 }
 
 func (s *Source) refresh() {
@@ -115,10 +138,12 @@ func (s *Source) refresh() {
 			s.log.Warn("the certificate that was there is kept", telemetry.Err(err))
 		}
 		s.seen = stamp{}
+		s.broken.Store(true)
 		return
 	}
 	s.seen = seen
-	read, err := s.files.read()
+	read, err := s.read()
+	s.broken.Store(err != nil)
 	if err != nil {
 		s.log.Warn("the certificate that was there is kept", telemetry.Err(err))
 		return
@@ -137,7 +162,36 @@ func (s *Source) stat() (stamp, error) {
 	if err != nil {
 		return stamp{}, fmt.Errorf("key: %w", err)
 	}
-	return stamp{cert, key}, nil
+	if s.ca == "" {
+		return stamp{cert: cert, key: key}, nil
+	}
+	ca, err := os.Stat(s.ca)
+	if err != nil {
+		return stamp{}, fmt.Errorf("authorities: %w", err)
+	}
+	return stamp{cert, key, ca}, nil
+}
+
+// read reads all files.
+func (s *Source) read() (*pair, error) {
+	read, err := s.files.read()
+	if err == nil && s.ca != "" {
+		read.roots, err = readRoots(s.ca)
+	}
+	return read, err
+}
+
+// readRoots reads a file of authorities.
+func readRoots(path string) (*x509.CertPool, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("authorities: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(raw) {
+		return nil, fmt.Errorf("authorities %s: has no PEM block CERTIFICATE that can be read", path)
+	}
+	return roots, nil
 }
 
 // warn says once of each certificate that clients will not take it.

@@ -9,6 +9,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/internal/settings"
+	"github.com/driftmesh/driftmesh/internal/tlsfiles"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/origin"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/records"
@@ -23,7 +24,8 @@ type Config struct {
 	OTLPHTTP string `name:"otlp-http" help:"Address of OTLP over HTTP." default:"127.0.0.1:4318" placeholder:"HOST:PORT"`
 
 	Anonymous  bool `help:"Let callers without credentials in, as tenant default. Only on loopback." default:"true" negatable:""`
-	Insecure   bool `help:"Allow anonymous on other addresses than loopback too: whoever reaches them reads and writes tenant default."`
+	Insecure   bool `help:"Allow anonymous on other addresses than loopback too: whoever reaches them reads and writes tenant default. Allows plaintext too."`
+	Plaintext  bool `help:"Take credentials over plain text on other addresses than loopback too: for where something in front of the gateway ends TLS."`
 	Reflection bool `help:"Describe the gRPC services to whoever asks (gRPC reflection)." default:"true" negatable:""`
 
 	MaxInFlight    settings.Size `help:"Bytes of requests held in memory at once, spans and records together; beyond it callers are told to try again." default:"384MiB"`
@@ -38,6 +40,8 @@ type Config struct {
 	MaxTraced   float64       `help:"Calls per second of which the mesh records spans of its own because the caller asks for it, by a sampled traceparent; further ones are handled without." default:"100"`
 	Hosts       []string      `help:"Names under which browsers and others reach the HTTP addresses, besides localhost and IP addresses; * is any. Checked where callers without credentials are let in, or when set: a web page that has its own name resolve to this machine would else speak as its user." placeholder:"HOST"`
 
+	TLS tlsfiles.Files `embed:"" prefix:"tls."`
+
 	OTLP    otlpdoor.Config `embed:"" prefix:"otlp."`
 	Records records.Limits  `embed:"" prefix:"records."`
 }
@@ -47,7 +51,7 @@ const maxOutstanding = 1024
 
 // Validate reports every setting that cannot work.
 func (c Config) Validate() error {
-	errs := []error{c.checkPublic()}
+	errs := []error{c.checkPublic(), c.TLS.Check("gateway.tls.")}
 	if c.Records.Outstanding < 0 || c.Records.Outstanding > maxOutstanding {
 		errs = append(errs, fmt.Errorf("gateway.records.outstanding: must be from 1 to %d", maxOutstanding))
 	}
@@ -64,9 +68,10 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// checkPublic refuses to let just anybody in from other machines.
+// checkPublic refuses to let just anybody in from other machines, and to have
+// credentials sent from there for everybody on the way to read.
 func (c Config) checkPublic() error {
-	if !c.Anonymous || c.Insecure {
+	if c.Insecure || !c.Anonymous && (c.Plaintext || c.TLS.On()) {
 		return nil
 	}
 	return c.checkLoopback()
@@ -81,8 +86,13 @@ func (c Config) checkLoopback() error {
 			open = append(open, name+"="+addr)
 		}
 	}
-	if len(open) == 0 {
+	switch {
+	case len(open) == 0:
 		return nil
+	case !c.Anonymous:
+		return fmt.Errorf("%s: credentials would come over plain text, for everybody on the way to read. "+
+			"Give a certificate (gateway.tls.cert and gateway.tls.key; driftmesh certs make makes one), or listen on 127.0.0.1; "+
+			"where something in front ends TLS, say so (--gateway.plaintext)", strings.Join(open, ", "))
 	}
 	return fmt.Errorf("%s: anybody who reaches this address could read and write everything of tenant default. "+
 		"Ask for credentials (--no-gateway.anonymous, or gateway.anonymous: false), or listen on 127.0.0.1; "+

@@ -24,7 +24,7 @@ func TestNobodyListensToTheWorldByAccident(t *testing.T) {
 		meant.Insecure = true
 		require.NoError(t, meant.Validate())
 		asking := public
-		asking.Anonymous = false
+		asking.Anonymous, asking.Plaintext = false, true
 		require.NoError(t, asking.Validate())
 	}
 }

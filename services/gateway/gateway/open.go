@@ -35,6 +35,9 @@ func open(ctx context.Context, cfg Config, env process.Env) (*opened, error) {
 	if o.deps.Calls, err = env.Calls(); err != nil {
 		return o, err
 	}
+	if o.deps.TLS, err = process.OpenTLS(name, cfg.TLS, env.Log, env.Stats); err != nil {
+		return o, err
+	}
 	// Listeners first: an address in use is the likeliest fault, and the
 	// cheapest to find.
 	for _, l := range []struct {

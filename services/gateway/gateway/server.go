@@ -55,14 +55,17 @@ const maxHead = 32 << 10
 
 // newServer makes the public gRPC server with everything on it.
 func (s *Service) newServer() (*rpc.Server, error) {
+	options := []grpc.ServerOption{
+		grpc.ForceServerCodecV2(wire.Codec{}),
+		grpc.ChainUnaryInterceptor(wire.Unary), grpc.ChainStreamInterceptor(wire.Stream),
+		grpc.ReadBufferSize(readBuffer), grpc.MaxHeaderListSize(maxHead),
+	}
+	if s.deps.TLS != nil {
+		options = append(options, grpc.Creds(s.deps.TLS.Transport()))
+	}
 	server, err := rpc.NewServer(rpc.ServerConfig{
 		Listen: s.cfg.GRPC, MaxRequest: int(s.cfg.MaxRequest), MaxStreams: s.cfg.MaxStreams,
-		MaxIdle: s.cfg.MaxIdle, DrainTimeout: s.cfg.Drain, Reflection: s.cfg.Reflection,
-		ServerOptions: []grpc.ServerOption{
-			grpc.ForceServerCodecV2(wire.Codec{}),
-			grpc.ChainUnaryInterceptor(wire.Unary), grpc.ChainStreamInterceptor(wire.Stream),
-			grpc.ReadBufferSize(readBuffer), grpc.MaxHeaderListSize(maxHead),
-		},
+		MaxIdle: s.cfg.MaxIdle, DrainTimeout: s.cfg.Drain, Reflection: s.cfg.Reflection, ServerOptions: options,
 	}, rpc.ServerDeps{Log: s.deps.Log, Calls: s.deps.Calls, Traces: s.deps.Traces, Authenticate: s.authenticate, Allowance: s.traced})
 	if err != nil {
 		return nil, err

@@ -23,6 +23,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
+	"github.com/driftmesh/driftmesh/internal/tlsfiles"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
@@ -48,7 +49,8 @@ type Deps struct {
 	Identify func(ctx context.Context, authorization, apiKey string) (identity.Identity, error)
 	// Listeners of the public addresses; nil for one not served.
 	HTTP, Jaeger, GRPC, OTLPGRPC, OTLPHTTP net.Listener
-	Instance                               string // names this process
+	TLS                                    *tlsfiles.Source // of all of them; nil for plain text
+	Instance                               string           // names this process
 	Log                                    *slog.Logger
 	Stats                                  prometheus.Registerer
 	Calls                                  *rpc.Metrics // counts the gRPC calls that come and go
@@ -106,7 +108,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if s.otlp, err = otlpdoor.New(cfg.OTLP, otlpdoor.Deps{
 		Intake: intake(event.Spans, event.TypeTraces, event.SpanReceipts, event.SignalSpans), Budget: budget, MaxMessage: s.maxMessage,
 		Identify: deps.Identify, Log: deps.Log, Stats: deps.Stats, Calls: deps.Calls, Traces: deps.Traces,
-		Allowance: s.traced, Pages: pages,
+		Allowance: s.traced, Pages: pages, TLS: deps.TLS,
 	}); err != nil {
 		return nil, err
 	}
@@ -162,7 +164,9 @@ func (s *Service) Run(ctx context.Context) error {
 		handler http.Handler
 	}{"http": {s.deps.HTTP, s.web}, "jaeger": {s.deps.Jaeger, s.jaeger}} {
 		if side.lis != nil {
-			group.Add(name, func(ctx context.Context) error { return rest.Serve(ctx, side.lis, side.handler, s.deps.Log) })
+			group.Add(name, func(ctx context.Context) error {
+				return rest.Serve(ctx, side.lis, s.deps.TLS, side.handler, s.deps.Log)
+			})
 		}
 	}
 	defer s.topics.Watch()()

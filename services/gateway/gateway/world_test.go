@@ -24,6 +24,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	deadletterv1 "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
@@ -43,6 +44,7 @@ var secret = []byte("a secret of the mesh, for tests only")
 type world struct {
 	t        *testing.T
 	http     string // with http://
+	jaeger   string
 	grpc     string
 	otlpGRPC string
 	otlpHTTP string // with http://
@@ -63,6 +65,11 @@ func anonymous(c *gateway.Config) { c.Anonymous = true }
 
 func start(t *testing.T, options ...option) *world {
 	t.Helper()
+	return startWith(t, slog.New(slog.DiscardHandler), options...)
+}
+
+func startWith(t *testing.T, log *slog.Logger, options ...option) *world {
+	t.Helper()
 	w := &world{
 		t: t, broker: memory.NewServer(), drift: newFakeDrift(), traces: &fakeTraces{}, auth: &fakeAuth{},
 		spans: tracetest.NewInMemoryExporter(), client: &http.Client{Transport: &http.Transport{}},
@@ -82,7 +89,7 @@ func start(t *testing.T, options ...option) *world {
 	calls, err := rpc.NewMetrics(rpc.MetricsConfig{}, w.stats)
 	require.NoError(t, err)
 	deps := gateway.Deps{
-		Broker: b, Instance: "gw-1", Log: slog.New(slog.DiscardHandler),
+		Broker: b, Instance: "gw-1", Log: log,
 		Stats: w.stats, Calls: calls, Traces: provider,
 		Auth: w.backend(func(s *rpc.Server) { authv1.RegisterAuthServiceServer(s, w.auth) },
 			authv1.AuthService_Login_FullMethodName, authv1.AuthService_ListKeys_FullMethodName),
@@ -100,12 +107,14 @@ func start(t *testing.T, options ...option) *world {
 	for _, l := range []struct {
 		to   *net.Listener
 		addr *string
-	}{{&deps.HTTP, &w.http}, {&deps.GRPC, &w.grpc}, {&deps.OTLPGRPC, &w.otlpGRPC}, {&deps.OTLPHTTP, &w.otlpHTTP}} {
+	}{{&deps.HTTP, &w.http}, {&deps.Jaeger, &w.jaeger}, {&deps.GRPC, &w.grpc}, {&deps.OTLPGRPC, &w.otlpGRPC}, {&deps.OTLPHTTP, &w.otlpHTTP}} {
 		lis, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		*l.to, *l.addr = lis, lis.Addr().String()
 	}
 	w.http, w.otlpHTTP = "http://"+w.http, "http://"+w.otlpHTTP
+	deps.TLS, err = process.OpenTLS("gateway", cfg.TLS, log, w.stats)
+	require.NoError(t, err)
 	service, err := gateway.New(cfg, deps)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -23,6 +23,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
+	"github.com/driftmesh/driftmesh/internal/tlsfiles"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/origin"
 )
@@ -41,7 +42,8 @@ type Deps struct {
 	Stats      prometheus.Registerer
 	Calls      *rpc.Metrics // counts the gRPC calls
 	Traces     trace.TracerProvider
-	Server     []grpc.ServerOption  // for instance transport credentials
+	Server     []grpc.ServerOption
+	TLS        *tlsfiles.Source     // nil for plain text
 	Allowance  *telemetry.Allowance // of traces that callers ask for; nil is no bound
 	Pages      *origin.Policy       // what web pages may do; nil is anything
 }
@@ -118,6 +120,9 @@ func (d *Door) serveGRPC(ctx context.Context, lis net.Listener) error {
 
 func (d *Door) serveHTTP(ctx context.Context, lis net.Listener) error {
 	server := d.httpServer()
+	if d.deps.TLS != nil {
+		lis = d.deps.TLS.Listener(lis)
+	}
 	err := serve(ctx, func() error { return server.Serve(lis) }, func() {
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.cfg.DrainTimeout)
 		defer cancel()

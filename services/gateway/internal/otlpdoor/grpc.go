@@ -69,6 +69,9 @@ func (d *Door) grpcServer() *grpc.Server {
 		grpc.UnknownServiceHandler(d.unimplemented),
 		grpc.WaitForHandlers(true),
 	}, append(d.deps.Calls.ServerOptions(), d.deps.Server...)...)
+	if d.deps.TLS != nil {
+		options = append(options, grpc.Creds(d.deps.TLS.Transport()))
+	}
 	s := grpc.NewServer(options...)
 	s.RegisterService(&grpc.ServiceDesc{
 		ServiceName: traceService,

@@ -30,8 +30,7 @@ const (
 	typeJSON  = "application/json"
 )
 
-// httpServer makes the OTLP/HTTP server, HTTP/1.1 and HTTP/2 without TLS. For
-// TLS, give Serve a TLS listener.
+// httpServer makes the OTLP/HTTP server, HTTP/1.1 and HTTP/2, also without TLS.
 func (d *Door) httpServer() *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/v1/traces", d.traces)
@@ -46,6 +45,7 @@ func (d *Door) httpServer() *http.Server {
 	})
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
 		Handler:           d.cors(d.ownPages(mux)),
@@ -54,7 +54,7 @@ func (d *Door) httpServer() *http.Server {
 		ReadTimeout:       d.cfg.ReadTimeout,
 		IdleTimeout:       d.cfg.MaxIdle,
 		MaxHeaderBytes:    maxHeaders,
-		ErrorLog:          slog.NewLogLogger(d.deps.Log.Handler(), slog.LevelDebug),
+		ErrorLog:          d.deps.TLS.ErrorLog(d.deps.Log, slog.LevelDebug),
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: int(d.cfg.MaxStreams)},
 	}
 }

@@ -30,7 +30,7 @@ func serve(t *testing.T, cfg Config, h http.HandlerFunc) string {
 	done := make(chan error, 1)
 	cfg = cfg.withDefaults()
 	handler := guard(cfg, newDesk(cfg).whole(cfg.MaxBody, apiRoutes{h}))
-	go func() { done <- Serve(ctx, lis, handler, slog.New(slog.DiscardHandler)) }()
+	go func() { done <- Serve(ctx, lis, nil, handler, slog.New(slog.DiscardHandler)) }()
 	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-done)

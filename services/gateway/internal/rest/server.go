@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/driftmesh/driftmesh/internal/tlsfiles"
 )
 
 // Bounds of a connection.
@@ -17,12 +19,15 @@ const (
 	drainTimeout = 10 * time.Second // for answers under way when the gateway stops
 )
 
-// Serve answers requests on lis until ctx ends, then lets those under way
-// finish. It returns nil after a clean stop.
-func Serve(ctx context.Context, lis net.Listener, handler http.Handler, logger *slog.Logger) error {
+// Serve answers requests on lis, over TLS when secure is not nil, until ctx ends,
+// then lets those under way finish. It returns nil after a clean stop.
+func Serve(ctx context.Context, lis net.Listener, secure *tlsfiles.Source, handler http.Handler, logger *slog.Logger) error {
 	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: headTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHead,
-		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+		ErrorLog: secure.ErrorLog(logger, slog.LevelDebug),
+	}
+	if secure != nil {
+		lis = secure.Listener(lis)
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(lis) }()
