@@ -88,7 +88,7 @@ bench-drift: ## Measure what drift costs: from the topic to rows, a window count
 
 .PHONY: calibrate
 calibrate: ## Measure the false-alarm rates of the drift detectors, and print a table
-	CALIBRATE=$(or $(CALIBRATE_WINDOWS),10000) $(GO) test ./internal/detect -run TestFalseAlarms -v -timeout 5h | grep -E '/.*;|outside|^(ok|FAIL)'
+	CALIBRATE=$(or $(CALIBRATE_WINDOWS),10000) $(GO) test ./internal/detect -run TestFalseAlarms -v -timeout 5h | grep --line-buffered -E '/.*;|outside|^(ok|FAIL)'
 
 .PHONY: fmt
 fmt: ## Format the Go code

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -165,12 +166,13 @@ func bandOf(d *detect.Detector) band {
 	return band{3.4, 6.6, 0.5, 1.8}
 }
 
-// windows is how many windows each rate is of: CALIBRATE, or few.
+// windows is how many windows each rate is of: CALIBRATE, or few, and fewer where
+// each is drawn.
 func windows(t *testing.T) (many, drawn int) {
 	if v := os.Getenv("CALIBRATE"); v != "" {
 		n, err := strconv.Atoi(v)
 		require.NoError(t, err)
-		return n, max(n/5, 1)
+		return n, n
 	}
 	return 80, 25
 }
@@ -181,14 +183,16 @@ func windows(t *testing.T) (many, drawn int) {
 func TestFalseAlarms(t *testing.T) {
 	t.Parallel()
 	many, drawn := windows(t)
+	var asked, done atomic.Int64
 	for _, sh := range shapes() {
 		for _, n := range []uint64{1_000, 100_000} {
 			for _, d := range ofCells() {
 				if !d.HasP || d.Needs&detect.Order != 0 && sh.name == "zipf" {
 					continue
 				}
+				asked.Add(1)
 				t.Run(fmt.Sprintf("%s/%s/%d", d.Name, sh.name, n), func(t *testing.T) {
-					t.Parallel()
+					t.Parallel() // over the cores, once all are asked
 					var line strings.Builder
 					for _, m := range []uint64{100, 1_000, 10_000} {
 						five, one, of := falseAlarms(d, sh, n, m, many, drawn)
@@ -197,7 +201,7 @@ func TestFalseAlarms(t *testing.T) {
 						holds(t, five, of, b.low5, b.high5, m)
 						holds(t, one, of, b.low1, b.high1, m)
 					}
-					t.Logf("%-18s %-8s N %-6d%s", d.Name, sh.name, n, line.String())
+					t.Logf("%-18s %-8s N %-6d%s  (%d of %d)", d.Name, sh.name, n, line.String(), done.Add(1), asked.Load())
 				})
 			}
 		}

@@ -122,9 +122,59 @@ func singlePoint(lambda float64, grid []float64) float64 {
 }
 
 // bridgeStep carries the density over one step to N(keep·x, variance). It is
-// symmetric, and so are the nodes: half of it is computed.
+// even, and so are the nodes: half of it is computed, from half of it.
 func bridgeStep(rule legendre, lambda, keep, variance float64, from, to []float64) {
 	scale := lambda / math.Sqrt(2*math.Pi*variance)
+	n := len(rule.nodes)
+	half := n / 2
+	nodes := rule.nodes[half:]
+	if c := keep * lambda * lambda / variance; c < mostProduct {
+		foldedStep(rule, lambda*lambda/(2*variance), keep, from, to)
+	} else {
+		narrowStep(rule, lambda, keep, variance, from, to)
+	}
+	for i := range nodes {
+		to[half+i] *= scale
+		to[half-1-i] = to[half+i]
+	}
+}
+
+// mostProduct bounds the exponents of a foldedStep: its digits stay within 1e-13.
+const mostProduct = 300
+
+// foldedStep fills the upper half of to but for a factor. With c = λ²/(2·variance)
+//
+//	e^(−c(y−kx)²) + e^(−c(y+kx)²) = e^(−cy²)·e^(−ck²x²)·(e^(2ckxy) + e^(−2ckxy)),
+//
+// whose last factor is the same for (x, y) and (y, x): exponentials are what takes
+// time here.
+func foldedStep(rule legendre, c, keep float64, from, to []float64) {
+	half := len(rule.nodes) / 2
+	nodes, weights := rule.nodes[half:], rule.weights[half:]
+	var room [2 * maxHalf]float64
+	mass, sums := room[:half], room[maxHalf:maxHalf+half]
+	for j, x := range nodes {
+		mass[j] = weights[j] * from[half+j] * math.Exp(-c*keep*keep*x*x)
+	}
+	for i, y := range nodes {
+		z := 2 * c * keep * y
+		e := math.Exp(z * y)
+		sum := sums[i] + mass[i]*(e+1/e)
+		for j := i + 1; j < half; j++ {
+			e := math.Exp(z * nodes[j])
+			e += 1 / e
+			sum += mass[j] * e
+			sums[j] += mass[i] * e
+		}
+		to[half+i] = sum * math.Exp(-c*y*y)
+	}
+}
+
+// maxHalf is half the nodes of the finest rule.
+const maxHalf = 128
+
+// narrowStep is foldedStep where the step is so narrow that only near nodes count.
+func narrowStep(rule legendre, lambda, keep, variance float64, from, to []float64) {
 	reach := 9 * math.Sqrt(variance) // e^−40
 	first, n := 0, len(rule.nodes)
 	for i := n / 2; i < n; i++ {
@@ -140,8 +190,7 @@ func bridgeStep(rule legendre, lambda, keep, variance float64, from, to []float6
 			}
 			sum += rule.weights[j] * from[j] * math.Exp(-d*d/(2*variance))
 		}
-		to[i] = scale * sum
-		to[n-1-i] = to[i]
+		to[i] = sum
 	}
 }
 
@@ -157,10 +206,12 @@ func BridgeQuantile(p float64, grid []float64) float64 {
 	// until it is as good as the tail.
 	bound := KolmogorovQuantile(p)
 	most := bound * bound
-	x, m := most, miss(most)
-	slope := -2.0
+	// What a walk passes over between two points (Siegmund 1985) is a good guess.
+	x := max(bound-0.5826/math.Sqrt(float64(len(grid)+1)), bound/2)
+	x *= x
+	m, slope := miss(x), -2.2
 	for range 8 {
-		if math.Abs(m) <= max(1e-10/p, 1e-12) {
+		if math.Abs(m) <= max(1e-9/p, 1e-12) {
 			return math.Sqrt(x)
 		}
 		next := x - m/slope

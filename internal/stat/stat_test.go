@@ -135,10 +135,12 @@ func TestUrnDrawsTheHypergeometricDistribution(t *testing.T) {
 		counts []uint64
 		draws  uint64
 	}{
-		{[]uint64{30, 50, 0, 20, 400}, 40},         // one by one
-		{[]uint64{30000, 50000, 20000}, 900},       // cell by cell
-		{[]uint64{30000, 50000, 20000}, 99_100},    // what is left behind
-		{[]uint64{1 << 52, 1 << 51, 1 << 51}, 500}, // huge
+		{[]uint64{30, 50, 0, 20, 400}, 40},           // place by place
+		{[]uint64{30_000, 700, 0, 900, 68_000}, 140}, // of many places
+		{[]uint64{1 << 40, 1 << 39, 0, 1 << 38}, 40}, // value by value
+		{[]uint64{30000, 50000, 20000}, 900},         // cell by cell
+		{[]uint64{30000, 50000, 20000}, 99_100},      // what is left behind
+		{[]uint64{1 << 52, 1 << 51, 1 << 51}, 500},   // huge
 	} {
 		urn := stat.NewUrn(c.counts)
 		source := rand.New(rand.NewPCG(1, 2))
