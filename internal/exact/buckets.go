@@ -34,9 +34,9 @@ func (b *Buckets) Add(x float64) bool {
 	}
 	row := b.row(uint16(position / digitBits)) //nolint:gosec // at most MaxBucket
 	// value < 2^84
-	shift := uint(position % digitBits)
-	low, high := m<<shift, m>>(64-shift)
-	row.addSquare(low, high)
+	shift := uint(position) % digitBits
+	low, high := m<<(shift&63), m>>1>>((63-shift)&63)
+	row.addSquare(m, shift)
 	if negative {
 		var c uint64
 		row.Sum[0], c = bits.Sub64(row.Sum[0], low, 0)
@@ -65,21 +65,15 @@ func (b *Buckets) row(at uint16) *Bucket {
 	return &b.rows[b.last]
 }
 
-// addSquare adds (high·2^64 + low)², which has three words.
-func (r *Bucket) addSquare(low, high uint64) {
-	one, zero := bits.Mul64(low, low)
-	crossHigh, crossLow := bits.Mul64(low, high)
-	two := high * high // < 2^40
-	// twice the cross product
-	over := crossHigh >> 63
-	crossHigh, crossLow = crossHigh<<1|crossLow>>63, crossLow<<1
+// addSquare adds (m·2^shift)², which has three words; m has 53 bits.
+func (r *Bucket) addSquare(m uint64, shift uint) {
+	high, low := bits.Mul64(m, m)
+	shift *= 2 // at most 62
 	var c uint64
-	one, c = bits.Add64(one, crossLow, 0)
-	two, _ = bits.Add64(two, crossHigh, c)
-	r.Square[0], c = bits.Add64(r.Square[0], zero, 0)
-	r.Square[1], c = bits.Add64(r.Square[1], one, c)
-	r.Square[2], c = bits.Add64(r.Square[2], two, c)
-	r.Square[3], _ = bits.Add64(r.Square[3], over, c)
+	r.Square[0], c = bits.Add64(r.Square[0], low<<(shift&63), 0)
+	r.Square[1], c = bits.Add64(r.Square[1], high<<(shift&63)|low>>1>>((63-shift)&63), c)
+	r.Square[2], c = bits.Add64(r.Square[2], high>>1>>((63-shift)&63), c)
+	r.Square[3] += c
 }
 
 // All lists the rows, the first used bucket first. They belong to b.

@@ -15,7 +15,7 @@ const (
 	// fewRows is up to where ids are looked up one by one, whatever else there is.
 	fewRows = 1000
 	// scanRate is how many ids are read in the time in which one is looked up.
-	scanRate = 16
+	scanRate = 40
 	// scannedRows bounds the ids whose hashes the engine holds at a time.
 	scannedRows = 2_000_000
 )

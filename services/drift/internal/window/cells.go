@@ -25,7 +25,7 @@ const (
 )
 
 // cells are rows of table cells.
-type cells struct {
+type cellRows struct {
 	tenant                     *proto.ColLowCardinality[string]
 	profile                    proto.ColUUID
 	minute                     *proto.ColDateTime
@@ -68,8 +68,8 @@ func (c *bucketColumns) append(b *exact.Buckets) {
 	c.squares.Append(squares)
 }
 
-func newCells() *cells {
-	return &cells{
+func newCells() *cellRows {
+	return &cellRows{
 		tenant: new(proto.ColStr).LowCardinality(), minute: &proto.ColDateTime{Location: time.UTC},
 		counts: new(proto.ColUInt64).Array(), exemplars: proto.NewArray(new(proto.ColUInt64).Array()),
 		last: new(proto.ColDateTime64).WithPrecision(proto.PrecisionNano).WithLocation(time.UTC),
@@ -78,7 +78,7 @@ func newCells() *cells {
 	}
 }
 
-func (c *cells) input() proto.Input {
+func (c *cellRows) input() proto.Input {
 	return proto.Input{
 		{Name: "Tenant", Data: c.tenant}, {Name: "Profile", Data: &c.profile}, {Name: "Minute", Data: c.minute}, {Name: "Feature", Data: &c.feature},
 		{Name: "Counts", Data: c.counts}, {Name: "Exemplars", Data: c.exemplars}, {Name: "Records", Data: &c.records}, {Name: "Version", Data: &c.version},
@@ -112,16 +112,16 @@ func (t *Tally) Cells() (proto.Input, error) {
 	return c.input(), nil
 }
 
-func (c *cells) append(p *plan, w *pane, feature int) {
+func (c *cellRows) append(p *plan, w *pane, feature int) {
 	at := p.features[feature]
-	lists := make([][]uint64, at.cells)
-	for cell := range lists {
-		from := (at.first + cell) * MaxExemplars
-		lists[cell] = w.keys[from : from+int(w.kept[at.first+cell])]
+	counts, lists := make([]uint64, at.cells), make([][]uint64, at.cells)
+	for i := range lists {
+		of := &w.cells[at.first+i]
+		counts[i], lists[i] = of.count, of.keys[:min(of.count, MaxExemplars)]
 	}
 	c.minute.Append(time.Unix(w.minute*60, 0))
 	c.feature.Append(uint16(feature)) //nolint:gosec // a profile bounds them
-	c.counts.Append(w.counts[at.first : at.first+at.cells])
+	c.counts.Append(counts)
 	c.exemplars.Append(lists)
 	c.records.Append(w.records)
 	c.version.Append(proto.UInt128{Low: w.version[0], High: w.version[1]})
@@ -150,7 +150,7 @@ func (c *cells) append(p *plan, w *pane, feature int) {
 	c.appendGroups(groups)
 }
 
-func (c *cells) appendGroups(groups []Group) {
+func (c *cellRows) appendGroups(groups []Group) {
 	n, means, deviations := make([]uint32, len(groups)), make([]float64, len(groups)), make([]float64, len(groups))
 	for i, g := range groups {
 		n[i], means[i], deviations[i] = g.N, g.Mean, g.SD

@@ -23,6 +23,7 @@ type plan struct {
 	categories []category
 	features   []place      // in the order of the profile
 	cells      int          // of all features together
+	empty      []cell       // as many, of which nothing is counted
 	sampled    bool         // some feature wants sub-groups
 	outcome    *outcomePlan // nil without one
 }
@@ -37,6 +38,7 @@ type number struct {
 	Extra
 	first, bins int
 	edges       []uint64 // ordered
+	guide       *guide   // to the same, nil without one
 	low, high   float64  // of the reference; NaN where that is not known
 	center      float64
 	sampled     int // position among those with sub-groups, −1 if it has none
@@ -59,6 +61,7 @@ func newPlan(p *profile.Profile, extras []Extra) *plan {
 			for _, e := range f.Edges() {
 				n.edges = append(n.edges, ordered(e))
 			}
+			n.guide = newGuide(f.Edges())
 			n.low, n.high = reach(f)
 			if i < len(extras) {
 				n.Extra = extras[i]
@@ -80,6 +83,10 @@ func newPlan(p *profile.Profile, extras []Extra) *plan {
 		}
 		made.features = append(made.features, at)
 	}
+	made.empty = make([]cell, made.cells)
+	for i := range made.empty {
+		made.empty[i].keys = [MaxExemplars]uint64{noKey, noKey, noKey, noKey}
+	}
 	return made
 }
 
@@ -100,9 +107,12 @@ func ordered(v float64) uint64 {
 	return b ^ (uint64(int64(b)>>63) | 1<<63) //nolint:gosec // the sign, as often as there are bits
 }
 
-// bin is how many edges are below a value. It has no branch that goes by the
+// bin is how many edges are below a finite value. It has no branch that goes by the
 // value, which nothing could foretell.
 func (n *number) bin(v float64) int {
+	if n.guide != nil {
+		return n.guide.bin(v)
+	}
 	if len(n.edges) == 0 {
 		return 0
 	}

@@ -98,10 +98,14 @@ func (s *Statements) Suspects(minutes []int64, part Slice) string {
 	return s.suspects(minutes, part, "RecordId IN (SELECT RecordId FROM observations WHERE $window AND $slice)")
 }
 
-// SuspectsAmong is Suspects that reads all ids of a range that has those of the
-// minutes, at a twentieth of that for each: best where there are not many more.
+// SuspectsAmong is Suspects that reads the hashes of all ids of a range that has
+// those of the minutes, at a hundredth of that for each: best where there are not
+// many more.
 func (s *Statements) SuspectsAmong(minutes []int64, part Slice, ids IDs) string {
-	return s.suspects(minutes, part, ids.sql()+" AND cityHash64(RecordId) IN (SELECT cityHash64(RecordId) FROM observations WHERE $window AND $slice)")
+	// The index has no hashes: without the setting it is asked all the same, for four
+	// times as long as the rest takes.
+	return s.suspects(minutes, part, "indexHint("+ids.sql()+") AND Hash IN (SELECT cityHash64(RecordId) FROM observations WHERE $window AND $slice)") +
+		"SETTINGS use_index_for_in_with_subqueries = 0"
 }
 
 func (s *Statements) suspects(minutes []int64, part Slice, named string) string {

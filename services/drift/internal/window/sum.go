@@ -7,8 +7,8 @@ func (t *Tally) Counts() (counts [][]uint64, records uint64) {
 	for feature, at := range t.of.plan.features {
 		counts[feature] = make([]uint64, at.cells)
 		for _, w := range t.panes {
-			for cell, n := range w.counts[at.first : at.first+at.cells] {
-				counts[feature][cell] += n
+			for i, c := range w.cells[at.first : at.first+at.cells] {
+				counts[feature][i] += c.count
 			}
 		}
 	}

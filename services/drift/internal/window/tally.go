@@ -30,16 +30,22 @@ type pane struct {
 	records uint64
 	last    int64 // the latest event time, in nanoseconds
 	// version has two words, the least first.
-	version [2]uint64
-	counts  []uint64
-	// keys has room for MaxExemplars of each cell, ascending, of which kept are
-	// there.
-	keys     []uint64
-	kept     []uint8
+	version  [2]uint64
+	cells    []cell
 	numbers  []measure
 	sequence *sequence
 	outcome  *outcome // nil without one
 }
+
+// cell is what is counted of one cell: how many values, and the least keys of their
+// records, ascending, of which there are as many as values, up to their number.
+type cell struct {
+	count uint64
+	keys  [MaxExemplars]uint64
+}
+
+// noKey stands where there is no key yet, and no key comes after it.
+const noKey = math.MaxUint64
 
 // measure is what is measured of a number's finite values.
 type measure struct {
@@ -56,8 +62,7 @@ func (t *Tally) pane(minute int64) *pane {
 	if w == nil {
 		p := t.of.plan
 		w = &pane{
-			minute: minute, last: math.MinInt64, counts: make([]uint64, p.cells), keys: make([]uint64, MaxExemplars*p.cells), kept: make([]uint8, p.cells),
-			numbers: make([]measure, len(p.numbers)),
+			minute: minute, last: math.MinInt64, cells: slices.Clone(p.empty), numbers: make([]measure, len(p.numbers)),
 		}
 		for i := range w.numbers {
 			w.numbers[i].least, w.numbers[i].greatest = math.Inf(1), math.Inf(-1)
@@ -85,6 +90,8 @@ func (t *Tally) Add(r *Rows) {
 	if p.outcome != nil {
 		positive = r.positive(p.outcome.positive)
 	}
+	most := max(tileValues/max(len(p.numbers), 1), 1)
+	begun := run{}
 	for row, key := range r.key {
 		w := t.pane(int64(r.minute.Data[row]) / secondsPerMinute)
 		lost := uint64(r.lost[row])
@@ -99,7 +106,10 @@ func (t *Tally) Add(r *Rows) {
 		w.last = max(w.last, int64(r.time.Data[row]))
 		from, to := begin(r.numbers.Offsets, row), r.numbers.Offsets[row]
 		v := values{numbers: r.numberValues[from:to], states: r.stateOfNumber[from:to]}
-		w.addNumbers(p, v.numbers, v.states, key)
+		if !begun.extend(w, row, from, to-from, most) {
+			begun.count(p, r)
+			begun = run{of: w, first: row, rows: 1, from: from, width: to - from}
+		}
 		if w.sequence != nil {
 			w.sequence.add(p, int64(r.time.Data[row]), key, v.numbers, v.states)
 		}
@@ -112,6 +122,48 @@ func (t *Tally) Add(r *Rows) {
 			w.outcome.add(p, v, positive)
 		}
 	}
+	begun.count(p, r)
+}
+
+// tileValues is about how many numbers are counted a column at a time: they stay
+// in the caches of the processor meanwhile, as does what is known of a column.
+const tileValues = 1 << 15
+
+// run is rows of one window that follow each other in a block, all with as many
+// numbers, which begin at from.
+type run struct {
+	of          *pane
+	first, rows int
+	from, width uint64
+}
+
+// extend takes one more row into the run, if it goes on with that row.
+func (b *run) extend(w *pane, row int, from, width uint64, most int) bool {
+	if b.of != w || b.first+b.rows != row || b.width != width || b.from+uint64(b.rows)*width != from || b.rows >= most {
+		return false
+	}
+	b.rows++
+	return true
+}
+
+// count counts the numbers of the run, column by column.
+func (b *run) count(p *plan, r *Rows) {
+	if b.rows == 0 {
+		return
+	}
+	keys := r.key[b.first : b.first+b.rows]
+	to := b.from + uint64(b.rows)*b.width //nolint:gosec // positive
+	values, states := r.numberValues[b.from:to], r.stateOfNumber[b.from:to]
+	for i := range min(len(p.numbers), int(b.width)) { //nolint:gosec // a profile bounds them
+		b.of.addColumn(&p.numbers[i], &b.of.numbers[i], column{values[i:], states[i:], int(b.width)}, keys) //nolint:gosec // as above
+	}
+}
+
+// column is the values of one number: every step-th of what there is.
+type column struct {
+	values []float64
+	states []uint8
+	step   int
 }
 
 // witness raises the version by a row: see the package comment.
@@ -127,30 +179,32 @@ func (w *pane) raise(low, high uint64) {
 	w.version[1], _ = bits.Add64(w.version[1], high, carry)
 }
 
-// hit counts a value in a cell.
-func (w *pane) hit(cell int, key uint64) {
-	w.counts[cell]++
-	keys := w.keys[cell*MaxExemplars : (cell+1)*MaxExemplars]
-	n := int(w.kept[cell])
-	if n == MaxExemplars {
-		if key >= keys[n-1] {
-			return
-		}
-		n--
-	} else {
-		w.kept[cell]++
+// hit counts a value.
+func (c *cell) hit(key uint64) {
+	c.count++
+	if key < c.keys[MaxExemplars-1] {
+		c.keep(key)
 	}
-	for ; n > 0 && keys[n-1] > key; n-- {
-		keys[n] = keys[n-1]
-	}
-	keys[n] = key
 }
 
-func (w *pane) addNumbers(p *plan, values []float64, states []uint8, key uint64) {
-	for i := range min(len(p.numbers), len(values), len(states)) {
-		n, m, v := &p.numbers[i], &w.numbers[i], values[i]
-		cell := n.cell(v, states[i])
-		w.hit(n.first+cell, key)
+// keep puts a key in its place, and lets go of the greatest.
+func (c *cell) keep(key uint64) {
+	n := MaxExemplars - 1
+	for ; n > 0 && c.keys[n-1] > key; n-- {
+		c.keys[n] = c.keys[n-1]
+	}
+	c.keys[n] = key
+}
+
+// addColumn counts values of one number, one for each key.
+func (w *pane) addColumn(n *number, m *measure, c column, keys []uint64) {
+	at, least, greatest := 0, m.least, m.greatest
+	cells := w.cells[n.first:]
+	for _, key := range keys {
+		v := c.values[at]
+		cell := n.cell(v, c.states[at])
+		at += c.step
+		cells[cell].hit(key)
 		if cell >= n.bins {
 			continue
 		}
@@ -159,12 +213,13 @@ func (w *pane) addNumbers(p *plan, values []float64, states []uint8, key uint64)
 		} else if v > n.high {
 			m.above++
 		}
-		m.least, m.greatest = min(m.least, v), max(m.greatest, v)
+		least, greatest = min(least, v), max(greatest, v)
 		m.sums.Add(v)
 		if n.Deviations {
 			m.deviations.Add(distance(v, n.center))
 		}
 	}
+	m.least, m.greatest = least, greatest
 }
 
 // distance is |v − c|, cut off at what a float64 holds.
@@ -175,7 +230,7 @@ func (t *Tally) addCategories(w *pane, r *Rows, codes []uint32, states []uint8, 
 	for i := range min(len(t.of.plan.categories), len(codes), len(states)) {
 		c := &t.of.plan.categories[i]
 		if states[i] != 0 {
-			w.hit(c.first+c.bins+int(profile.Missing), key)
+			w.cells[c.first+c.bins+int(profile.Missing)].hit(key)
 			continue
 		}
 		known := &t.cellOf[i*words+int(codes[i])]
@@ -186,6 +241,6 @@ func (t *Tally) addCategories(w *pane, r *Rows, codes []uint32, states []uint8, 
 			}
 			*known = int32(cell) + 1 //nolint:gosec // a profile bounds its bins
 		}
-		w.hit(c.first+int(*known)-1, key)
+		w.cells[c.first+int(*known)-1].hit(key)
 	}
 }
