@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/settings"
@@ -32,9 +33,21 @@ type Config struct {
 	DefaultRoutes []string                               `help:"Routes of alerts that no monitor and no rule leads anywhere; none is all." placeholder:"NAME"`
 	Keep          time.Duration                          `help:"How long it is tried to tell of an alert on a route." default:"168h"`
 
+	Abreast  int           `help:"Profiles evaluated at a time, and as many recomputed, and scored again for late data; 0 is as many as there are cores." default:"0"`
 	Parallel int           `help:"Batches of touched windows, and of alerts, handled at a time." default:"2"`
 	Profiles int           `help:"Profiles kept in memory." default:"1000"`
 	Drain    time.Duration `help:"How long work may run on when the service stops." default:"15s"`
+}
+
+// maxAbreast bounds how much a worker may ask of the engine at a time.
+const maxAbreast = 64
+
+// abreast is how many pieces of work of one kind are done at a time.
+func (c Config) abreast() int {
+	if c.Abreast > 0 {
+		return c.Abreast
+	}
+	return min(runtime.GOMAXPROCS(0), maxAbreast)
 }
 
 // Validate reports every setting that cannot work.
@@ -52,6 +65,7 @@ func (c Config) Validate() error {
 		{c.Poll > 0, "poll: must be positive"},
 		{c.Lease >= time.Second, "lease: must be at least 1s"},
 		{c.Repeat >= 0, "repeat: must not be negative"},
+		{c.Abreast >= 0 && c.Abreast <= maxAbreast, fmt.Sprintf("abreast: must be from 0 to %d", maxAbreast)},
 		{c.Parallel >= 1, "parallel: must be at least 1"},
 		{c.Profiles >= 1, "profiles: must be at least 1"},
 		{c.Drain > 0, "drain: must be positive"},

@@ -13,19 +13,14 @@ import (
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
 )
 
-// lookForLate scores slots again whose minutes changed after they were judged,
-// until none is due or ctx ends.
-func (s *scheduler) lookForLate(ctx context.Context) error {
-	for ctx.Err() == nil {
-		late, err := s.state.ClaimLate(ctx, s.owner, s.now(), s.cfg.Lease)
-		if err != nil || late == nil {
-			return err
-		}
-		if err := s.workLate(ctx, late); err != nil {
-			return err
-		}
+// nextLate claims minutes that changed after slots had judged them, which are then
+// scored again.
+func (s *scheduler) nextLate(ctx context.Context, owner string) (func(context.Context) error, error) {
+	late, err := s.state.ClaimLate(ctx, owner, s.now(), s.cfg.Lease)
+	if err != nil || late == nil {
+		return nil, err
 	}
-	return nil
+	return func(ctx context.Context) error { return s.workLate(ctx, late) }, nil
 }
 
 func (s *scheduler) workLate(ctx context.Context, late *store.Late) error {

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
@@ -26,25 +28,19 @@ func retryWait(attempts int) time.Duration {
 // are due, and evaluates those that have closed for profiles that want it.
 type scheduler struct {
 	*engine
-	owner string // names this worker in leases
 	// listened is when feeds were last looked at.
 	listened time.Time
 	log      *slog.Logger
 }
 
-// lookForSlots evaluates the slots that are due, until none is or ctx ends.
-func (s *scheduler) lookForSlots(ctx context.Context) error {
-	for ctx.Err() == nil {
-		now := s.now()
-		slot, err := s.state.ClaimSlot(ctx, s.owner, now.Add(-s.cfg.Grace), now, s.cfg.Lease)
-		if err != nil || slot == nil {
-			return err
-		}
-		if err := s.work(ctx, slot); err != nil {
-			return err
-		}
+// nextSlot claims a slot that is due.
+func (s *scheduler) nextSlot(ctx context.Context, owner string) (func(context.Context) error, error) {
+	now := s.now()
+	slot, err := s.state.ClaimSlot(ctx, owner, now.Add(-s.cfg.Grace), now, s.cfg.Lease)
+	if err != nil || slot == nil {
+		return nil, err
 	}
-	return nil
+	return func(ctx context.Context) error { return s.work(ctx, slot) }, nil
 }
 
 // work sees one slot through. A slot that fails is given back and stays due:
@@ -74,7 +70,7 @@ func (s *scheduler) work(ctx context.Context, slot *store.Slot) error {
 // runNow runs the slot that is due, or else one of the present minute, and gives
 // when the last one was. To call it again within a minute changes nothing.
 func (s *scheduler) runNow(ctx context.Context, p *known) (time.Time, error) {
-	slot, last, err := s.state.ClaimNow(ctx, s.owner, p.UID, s.now(), s.cfg.Lease)
+	slot, last, err := s.state.ClaimNow(ctx, uuid.NewString(), p.UID, s.now(), s.cfg.Lease)
 	if err != nil || slot == nil {
 		return last, err
 	}
@@ -124,18 +120,13 @@ func rangeOf(p *known, slot *store.Slot) (first, last int64) {
 	return minuteOf(slot.Previous), last
 }
 
-// lookForWindows recomputes the windows that are due, until none is or ctx ends.
-func (s *scheduler) lookForWindows(ctx context.Context) error {
-	for ctx.Err() == nil {
-		windows, err := s.state.ClaimWindows(ctx, s.now(), s.cfg.Lease, minutesAtOnce)
-		if err != nil || len(windows) == 0 {
-			return err
-		}
-		if err := s.workWindows(ctx, windows); err != nil {
-			return err
-		}
+// nextWindows claims windows of one profile that are due.
+func (s *scheduler) nextWindows(ctx context.Context, _ string) (func(context.Context) error, error) {
+	windows, err := s.state.ClaimWindows(ctx, s.now(), s.cfg.Lease, minutesAtOnce)
+	if err != nil || len(windows) == 0 {
+		return nil, err
 	}
-	return nil
+	return func(ctx context.Context) error { return s.workWindows(ctx, windows) }, nil
 }
 
 func (s *scheduler) workWindows(ctx context.Context, windows []store.Waiting) error {

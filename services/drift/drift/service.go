@@ -44,6 +44,7 @@ type Deps struct {
 type Service struct {
 	cfg    Config
 	deps   Deps
+	owner  string // names this worker in leases of deliveries
 	sched  *scheduler
 	routes *route.Table
 	ready  atomic.Bool
@@ -72,7 +73,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		sources: &sources{state: state, now: deps.Now},
 		metrics: metrics, now: deps.Now,
 	}
-	return &Service{cfg: cfg, deps: deps, routes: routes, sched: &scheduler{engine: engine, owner: uuid.NewString(), log: deps.Log}}, nil
+	return &Service{cfg: cfg, deps: deps, owner: uuid.NewString(), routes: routes, sched: &scheduler{engine: engine, log: deps.Log}}, nil
 }
 
 // Run opens what cfg and env name, serves until ctx ends, drains, and closes
@@ -185,9 +186,6 @@ func (s *Service) work(ctx context.Context, windows, alerts *runner.Runner, publ
 		pause time.Duration
 		look  func(context.Context) error
 	}{
-		{"windows", s.cfg.Poll, s.sched.lookForWindows},
-		{"slots", s.cfg.Poll, s.sched.lookForSlots},
-		{"late", s.cfg.Poll, s.sched.lookForLate},
 		{"outbox", s.cfg.Poll, publisher.publish},
 		{"measure", measureEvery, s.sched.measure},
 		{"feeds", s.cfg.Poll, s.sched.listen},
@@ -196,6 +194,10 @@ func (s *Service) work(ctx context.Context, windows, alerts *runner.Runner, publ
 		{"forget", forgetEvery, s.forget},
 	} {
 		group.Go(func() error { return every(ctx, w.pause, s.deps.Log, w.what, w.look) })
+	}
+	for what, next := range map[string]claim{"windows": s.sched.nextWindows, "slots": s.sched.nextSlot, "late": s.sched.nextLate} {
+		crew := newCrew(what, s.cfg.abreast(), s.deps.Log, next)
+		group.Go(func() error { return crew.run(ctx, s.cfg.Poll) })
 	}
 	for _, name := range s.routes.Names() {
 		courier := s.courier(name)
@@ -213,7 +215,7 @@ func (s *Service) work(ctx context.Context, windows, alerts *runner.Runner, publ
 func (s *Service) courier(name string) *notify.Courier {
 	to, timeout := s.routes.Route(name)
 	return &notify.Courier{
-		Name: name, Route: to, Timeout: timeout, Owner: s.sched.owner, Queue: s.sched.state, Metrics: s.sched.metrics, Log: s.deps.Log, Now: s.deps.Now,
+		Name: name, Route: to, Timeout: timeout, Owner: s.owner, Queue: s.sched.state, Metrics: s.sched.metrics, Log: s.deps.Log, Now: s.deps.Now,
 	}
 }
 
