@@ -40,6 +40,8 @@ const (
 	TenantsRead        = Permission(policyv1.Permission_PERMISSION_TENANTS_READ)
 	TenantsWrite       = Permission(policyv1.Permission_PERMISSION_TENANTS_WRITE)
 	TopicsRead         = Permission(policyv1.Permission_PERMISSION_TOPICS_READ)
+	AuditRead          = Permission(policyv1.Permission_PERMISSION_AUDIT_READ)
+	AuditExport        = Permission(policyv1.Permission_PERMISSION_AUDIT_EXPORT)
 )
 
 // names has the name of every permission by its number, made once.

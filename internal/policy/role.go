@@ -44,9 +44,9 @@ var (
 	editor = viewer | ingest | Of(SQLQuery, ProfilesWrite, ScoresCompute, AlertsAcknowledge, AlertsSilence)
 	// operator is what a user without a role could do before there were roles.
 	operator = editor | Of(ProfilesRun, DeadLettersRead, DeadLettersRedrive)
-	admin    = operator | Of(UsersRead, UsersWrite, KeysRead, KeysWrite)
+	admin    = operator | Of(UsersRead, UsersWrite, KeysRead, KeysWrite, AuditRead)
 	// mesh is what is about the mesh and not about a tenant.
-	mesh = Of(TenantsRead, TenantsWrite, TopicsRead)
+	mesh = Of(TenantsRead, TenantsWrite, TopicsRead, AuditExport)
 
 	local = operator | Of(TopicsRead)
 	// service is what services ask each other on nobody's behalf.

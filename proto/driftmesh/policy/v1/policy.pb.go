@@ -85,6 +85,10 @@ const (
 	Permission_PERMISSION_TENANTS_WRITE Permission = 25
 	// Read how far the readers of the broker's topics are behind.
 	Permission_PERMISSION_TOPICS_READ Permission = 26
+	// Read who did what to the tenant.
+	Permission_PERMISSION_AUDIT_READ Permission = 27
+	// Take the whole account of who did what, to verify it.
+	Permission_PERMISSION_AUDIT_EXPORT Permission = 28
 )
 
 // Enum value maps for Permission.
@@ -117,6 +121,8 @@ var (
 		24: "PERMISSION_TENANTS_READ",
 		25: "PERMISSION_TENANTS_WRITE",
 		26: "PERMISSION_TOPICS_READ",
+		27: "PERMISSION_AUDIT_READ",
+		28: "PERMISSION_AUDIT_EXPORT",
 	}
 	Permission_value = map[string]int32{
 		"PERMISSION_UNSPECIFIED":          0,
@@ -146,6 +152,8 @@ var (
 		"PERMISSION_TENANTS_READ":         24,
 		"PERMISSION_TENANTS_WRITE":        25,
 		"PERMISSION_TOPICS_READ":          26,
+		"PERMISSION_AUDIT_READ":           27,
+		"PERMISSION_AUDIT_EXPORT":         28,
 	}
 )
 
@@ -212,7 +220,7 @@ var File_driftmesh_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_driftmesh_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	" driftmesh/policy/v1/policy.proto\x12\x13driftmesh.policy.v1\x1a google/protobuf/descriptor.proto*\x9f\x06\n" +
+	" driftmesh/policy/v1/policy.proto\x12\x13driftmesh.policy.v1\x1a google/protobuf/descriptor.proto*\xd7\x06\n" +
 	"\n" +
 	"Permission\x12\x1a\n" +
 	"\x16PERMISSION_UNSPECIFIED\x10\x00\x12\x1a\n" +
@@ -242,7 +250,9 @@ const file_driftmesh_policy_v1_policy_proto_rawDesc = "" +
 	"\x15PERMISSION_KEYS_WRITE\x10\x17\x12\x1b\n" +
 	"\x17PERMISSION_TENANTS_READ\x10\x18\x12\x1c\n" +
 	"\x18PERMISSION_TENANTS_WRITE\x10\x19\x12\x1a\n" +
-	"\x16PERMISSION_TOPICS_READ\x10\x1a:a\n" +
+	"\x16PERMISSION_TOPICS_READ\x10\x1a\x12\x19\n" +
+	"\x15PERMISSION_AUDIT_READ\x10\x1b\x12\x1b\n" +
+	"\x17PERMISSION_AUDIT_EXPORT\x10\x1c:a\n" +
 	"\n" +
 	"permission\x12\x1e.google.protobuf.MethodOptions\x18\xb8\x8e\x03 \x01(\x0e2\x1f.driftmesh.policy.v1.PermissionR\n" +
 	"permission:6\n" +
