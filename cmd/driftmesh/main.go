@@ -43,6 +43,7 @@ type cli struct {
 	Tenant  tenantCmd  `cmd:"" help:"Make and list tenants."`
 	User    userCmd    `cmd:"" help:"Make and list users."`
 	Key     keyCmd     `cmd:"" help:"Make, list and revoke API keys."`
+	Audit   auditCmd   `cmd:"" help:"Show who did what, and prove that the account of it is whole."`
 	Certs   certsCmd   `cmd:"" help:"Make, renew and show the certificates of a mesh."`
 	Config  configCmd  `cmd:"" help:"Check settings, or print them."`
 	Version versionCmd `cmd:"" help:"Print the version."`

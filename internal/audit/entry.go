@@ -85,6 +85,8 @@ func (e *Entry) Check() error {
 	switch {
 	case e.ID == "":
 		return fault.Invalid.New("audit entry: id is missing")
+	case e.Time.UnixMicro() <= 0: // of which a store makes no time
+		return fault.Invalid.New("audit entry: time is missing")
 	case e.Action == "":
 		return fault.Invalid.New("audit entry: action is missing")
 	case e.Outcome != OK && e.Outcome != Denied && e.Outcome != Failed:

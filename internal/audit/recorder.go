@@ -75,7 +75,7 @@ func (r *Recorder) Begin(ctx context.Context) error {
 	return nil
 }
 
-// Record records what was done. When the sink does not take it, it is owed, and
+// Record records what was done; e has an action and an outcome. When the sink does not take it, it is owed, and
 // Begin says so.
 func (r *Recorder) Record(ctx context.Context, e Entry) {
 	r.complete(&e)

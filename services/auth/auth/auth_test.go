@@ -110,13 +110,18 @@ func start(t *testing.T, url string, cfg auth.Config) *running {
 
 func (r *running) dial(creds credentials.PerRPCCredentials) authv1.AuthServiceClient {
 	r.t.Helper()
+	return authv1.NewAuthServiceClient(r.connect(creds))
+}
+
+func (r *running) connect(creds credentials.PerRPCCredentials) *grpc.ClientConn {
+	r.t.Helper()
 	conn, err := rpc.Dial(rpc.ClientConfig{Target: "passthrough:///auth", Credentials: creds,
 		DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return r.listener.DialContext(ctx)
 		})}})
 	require.NoError(r.t, err)
 	r.t.Cleanup(func() { _ = conn.Close() })
-	return authv1.NewAuthServiceClient(conn)
+	return conn
 }
 
 // gateway is a client as the gateway has one.

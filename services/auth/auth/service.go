@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
@@ -18,6 +19,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/internal/sqlstate"
+	auditv1 "github.com/driftmesh/driftmesh/proto/driftmesh/audit/v1"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	"github.com/driftmesh/driftmesh/services/auth/internal/account"
 	"github.com/driftmesh/driftmesh/services/auth/internal/store"
@@ -145,13 +147,21 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	chain, err := newChain(s.store, s.deps.Secret, s.deps.Log)
+	if err != nil {
+		return err
+	}
+	auditv1.RegisterAuditServiceServer(s.deps.Server, &auditServer{chain: chain})
 	authv1.RegisterAuthServiceServer(s.deps.Server, &server{
 		store: s.store, hasher: hasher, ring: ring, metrics: metrics,
 		login: account.NewLogin(s.store, hasher), tokenLife: s.cfg.TokenLife,
 	})
 	s.ready.Store(true)
 	defer s.ready.Store(false)
-	return s.deps.Server.Serve(ctx, s.deps.Listener)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return chain.run(ctx) })
+	group.Go(func() error { return s.deps.Server.Serve(ctx, s.deps.Listener) })
+	return group.Wait()
 }
 
 // prepare makes the schema and the signing key.

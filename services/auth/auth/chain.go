@@ -1,0 +1,84 @@
+package auth
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/driftmesh/driftmesh/internal/audit"
+	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/telemetry"
+	"github.com/driftmesh/driftmesh/services/auth/internal/store"
+)
+
+const (
+	// auditPurpose separates the key that signs checkpoints from other uses of the
+	// mesh secret. It is made of the secret, so that the database holds nothing that
+	// could sign.
+	auditPurpose = "audit checkpoints v1"
+	// signEvery is how often the end of the chain is signed while it grows.
+	signEvery = time.Minute
+	// lastSign bounds the signing when the service stops.
+	lastSign = 5 * time.Second
+)
+
+// chain is the audit chain and what signs it. It is safe for concurrent use.
+type chain struct {
+	store *store.Store
+	key   ed25519.PrivateKey
+	log   *slog.Logger
+
+	mu     sync.Mutex
+	signed audit.Head // by this process
+}
+
+func newChain(s *store.Store, secret []byte, log *slog.Logger) (*chain, error) {
+	seed, err := identity.DeriveKey(secret, auditPurpose)
+	if err != nil {
+		return nil, err
+	}
+	return &chain{store: s, key: ed25519.NewKeyFromSeed(seed[:ed25519.SeedSize]), log: log}, nil
+}
+
+// run signs the end of the chain now and then until ctx ends, and once more then.
+func (c *chain) run(ctx context.Context) error {
+	tick := time.NewTicker(signEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSign)
+			defer cancel()
+			if err := c.sign(ctx); err != nil {
+				c.log.Warn("the end of the audit chain is not signed", telemetry.Err(err))
+			}
+			return nil
+		}
+		if err := c.sign(ctx); err != nil {
+			c.log.Warn("will sign the audit chain later", telemetry.Err(err))
+		}
+	}
+}
+
+// sign makes a checkpoint of the end of the chain, if that has none. It is logged
+// too: a log that is kept elsewhere shows an end that was cut off.
+func (c *chain) sign(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	head, err := c.store.AuditHead(ctx)
+	if err != nil || head == c.signed || head.Seq == 0 {
+		return err
+	}
+	point := audit.Sign(head, time.Now(), c.key)
+	if err := c.store.AddCheckpoint(ctx, point); err != nil {
+		return err
+	}
+	c.signed = head
+	c.log.Info("audit checkpoint", slog.Uint64("sequence", point.Seq), slog.String("hash", point.Hash.String()), slog.Time("time", point.Time),
+		slog.String("key", audit.Fingerprint(point.Key)), slog.String("signature", base64.StdEncoding.EncodeToString(point.Signature)))
+	return nil
+}
