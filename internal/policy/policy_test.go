@@ -7,6 +7,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/policy"
+	_ "github.com/driftmesh/driftmesh/proto/driftmesh/audit/v1"
 	_ "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	_ "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
 	_ "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"

@@ -79,7 +79,7 @@ func (s *Service) newServer() (*rpc.Server, error) {
 		route proxy.Route
 		conn  grpc.ClientConnInterface
 	}{
-		{proxy.Auth, s.deps.Auth}, {proxy.Drift, s.deps.Drift}, {proxy.Trace, s.deps.TraceStore},
+		{proxy.Auth, s.deps.Auth}, {proxy.Audit, s.deps.Auth}, {proxy.Drift, s.deps.Drift}, {proxy.Trace, s.deps.TraceStore},
 		{proxy.DeadLetters, s.deps.IngestWorker},
 	} {
 		if err := proxy.Register(server, r.route, r.conn); err != nil {

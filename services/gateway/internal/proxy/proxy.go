@@ -23,6 +23,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/salvage"
+	auditv1 "github.com/driftmesh/driftmesh/proto/driftmesh/audit/v1"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	deadletterv1 "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
@@ -43,6 +44,7 @@ var (
 		"Login", "ListKeys", "WhoAmI", "CreateTenant", "ListTenants", "CreateUser", "ListUsers",
 		"CreateAPIKey", "ListAPIKeys", "RevokeAPIKey",
 	}}
+	Audit = Route{"auth", &auditv1.AuditService_ServiceDesc, []string{"ListEntries", "ExportChain"}}
 	Drift = Route{"drift", &driftv1.DriftService_ServiceDesc, []string{
 		"CreateProfile", "GetProfile", "ListProfiles", "SetProfileActive", "Evaluate", "EvaluateRange", "Backtest", "RunNow", "ListScores",
 		"QuerySeries",

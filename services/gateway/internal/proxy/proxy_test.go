@@ -26,7 +26,7 @@ func (r registrar) RegisterService(desc *grpc.ServiceDesc, _ any) {
 func TestWhatIsNotPublic(t *testing.T) {
 	t.Parallel()
 	public, private := registrar{}, []string{}
-	for _, route := range []proxy.Route{proxy.Auth, proxy.Drift, proxy.Trace, proxy.DeadLetters} {
+	for _, route := range []proxy.Route{proxy.Auth, proxy.Audit, proxy.Drift, proxy.Trace, proxy.DeadLetters} {
 		require.NoError(t, proxy.Register(public, route, nil))
 		all := registrar{}
 		all.RegisterService(route.Desc, nil)
@@ -36,7 +36,7 @@ func TestWhatIsNotPublic(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, []string{"/driftmesh.auth.v1.AuthService/CheckAPIKey"}, private)
+	require.Equal(t, []string{"/driftmesh.auth.v1.AuthService/CheckAPIKey", "/driftmesh.audit.v1.AuditService/Record"}, private)
 }
 
 func TestATableThatIsWrongDoesNotStart(t *testing.T) {
