@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+
+	"github.com/driftmesh/driftmesh/internal/settings"
 )
 
 // lockDir takes the data directory for this process. The kernel gives it back
@@ -32,27 +34,38 @@ func lockDir(dir string) (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
-// ownSecret reads the mesh secret kept at path, and makes one the first time.
-func ownSecret(path string) (string, error) {
-	raw, err := os.ReadFile(path)
-	if err == nil {
-		return strings.TrimSpace(string(raw)), nil
+// ensureSecret makes the mesh secret at path the first time.
+func ensureSecret(path string) error {
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return writeSecrets(path, []settings.Secret{newSecret()})
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("read mesh secret: %w", err)
+	if err != nil {
+		return fmt.Errorf("read mesh secret: %w", err)
 	}
+	return nil
+}
+
+// newSecret has 256 random bits.
+func newSecret() settings.Secret {
 	var bytes [32]byte
-	if _, err := rand.Read(bytes[:]); err != nil {
-		return "", fmt.Errorf("make mesh secret: %w", err)
+	_, _ = rand.Read(bytes[:]) // never fails
+	return settings.Secret(hex.EncodeToString(bytes[:]))
+}
+
+// writeSecrets writes them whole or not at all: half a secret would lock the state
+// out.
+func writeSecrets(path string, secrets []settings.Secret) error {
+	var lines strings.Builder
+	for _, s := range secrets {
+		lines.WriteString(s.Reveal() + "\n")
 	}
-	secret := hex.EncodeToString(bytes[:])
-	// Written whole or not at all: half a secret would lock the state out.
 	partial := path + ".new"
-	if err := os.WriteFile(partial, []byte(secret+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("keep mesh secret: %w", err)
+	if err := os.WriteFile(partial, []byte(lines.String()), 0o600); err != nil {
+		return fmt.Errorf("keep mesh secret: %w", err)
 	}
 	if err := os.Rename(partial, path); err != nil {
-		return "", fmt.Errorf("keep mesh secret: %w", err)
+		return fmt.Errorf("keep mesh secret: %w", err)
 	}
-	return secret, nil
+	return nil
 }

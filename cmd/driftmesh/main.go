@@ -45,6 +45,7 @@ type cli struct {
 	Key     keyCmd     `cmd:"" help:"Make, list and revoke API keys."`
 	Audit   auditCmd   `cmd:"" help:"Show who did what, and prove that the account of it is whole."`
 	Certs   certsCmd   `cmd:"" help:"Make, renew and show the certificates of a mesh."`
+	Secret  secretCmd  `cmd:"" help:"Change the mesh secret."`
 	Config  configCmd  `cmd:"" help:"Check settings, or print them."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 	Engine  engineCmd  `cmd:"" hidden:"" help:"The ClickHouse engine, as a child of up."`

@@ -53,7 +53,7 @@ func (u *upCmd) startBroker(log *slog.Logger) (stop func(), err error) {
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
-	password, err := brokerPassword(u.Mesh.Secret)
+	password, err := brokerPassword(u.Mesh.Secret.First())
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ func startNATS(t *testing.T, dir, address, password string) (u *upCmd, stop func
 	u = &upCmd{DataDir: dir}
 	u.Broker.URL = embeddedURL
 	u.Broker.MaxBytes = 1 << 20
-	u.Mesh.Secret = "0123456789abcdef0123456789abcdef"
+	u.Mesh.Secret = settings.SecretsOf("0123456789abcdef0123456789abcdef")
 	u.NATS.Listen, u.NATS.ProducerPassword = address, settings.Secret(password)
 	stop, err := u.startBroker(slog.New(slog.DiscardHandler))
 	require.NoError(t, err)

@@ -100,13 +100,16 @@ func (u *upCmd) prepare() (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if u.Mesh.Secret == "" {
-		secret, err := ownSecret(filepath.Join(dir, "mesh.secret"))
+	if u.Mesh.Secret.First() == "" {
+		path := filepath.Join(dir, "mesh.secret")
+		err := ensureSecret(path)
+		if err == nil {
+			err = u.Mesh.Secret.UnmarshalText([]byte("file:" + path))
+		}
 		if err != nil {
 			unlock()
 			return nil, err
 		}
-		u.Mesh.Secret = settings.Secret(secret)
 	}
 	if u.SQL.URL.Reveal() == embeddedURL {
 		u.SQL.URL = settings.Secret("sqlite:" + filepath.Join(dir, "state"))

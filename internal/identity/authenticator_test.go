@@ -97,13 +97,13 @@ func BenchmarkAuthenticate(b *testing.B) {
 	require.NoError(b, err)
 	header, key := "Bearer "+auth.token("k1", nil), apiKey("k1")
 	signer, services := newSigner(b, meshSecret), newServiceVerifier(b)
-	service, err := signer.Token(ann)
+	service, err := signer.Token(ann, "drift")
 	require.NoError(b, err)
 	for name, check := range map[string]func() error{
 		"token":   func() error { _, err := a.Authenticate(b.Context(), header, ""); return err },
 		"key":     func() error { _, err := a.Authenticate(b.Context(), "", key); return err },
 		"service": func() error { _, err := services.Verify(service); return err },
-		"sign":    func() error { _, err := signer.Token(ann); return err },
+		"sign":    func() error { _, err := signer.Token(ann, "drift"); return err },
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

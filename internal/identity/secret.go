@@ -4,8 +4,6 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"fmt"
-
-	"github.com/driftmesh/driftmesh/internal/fault"
 )
 
 // MinSecret is the least length of the mesh secret in bytes: as much as the
@@ -17,8 +15,7 @@ const MinSecret = 32
 // secret shorter than MinSecret. The result is as secret as the mesh secret.
 func DeriveKey(secret []byte, purpose string) ([]byte, error) {
 	if len(secret) < MinSecret {
-		return nil, fault.Invalid.New("mesh secret has %d bytes, want at least %d", len(secret), MinSecret).
-			WithReason("MESH_SECRET_SHORT")
+		return nil, shortSecret(len(secret))
 	}
 	key, err := hkdf.Key(sha256.New, secret, nil, "driftmesh "+purpose, sha256.Size)
 	if err != nil {

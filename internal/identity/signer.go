@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// meshAudience is the audience of service tokens and of nothing else.
-	meshAudience = "driftmesh-mesh"
+	// meshAudience begins the audience of service tokens, which names the callee,
+	// and of nothing else.
+	meshAudience = "driftmesh-mesh/"
 	// servicePurpose separates the key of service tokens from other uses of
 	// the mesh secret.
 	servicePurpose = "service token v1"
@@ -42,36 +43,44 @@ func (c *serviceClaims) identity() (Identity, error) {
 // Signer makes the tokens with which one service calls another on somebody's
 // behalf. It is safe for concurrent use.
 type Signer struct {
-	key     []byte
+	keys    *Keys
 	service string
-	tokens  *cache[Identity, string]
+	tokens  *cache[tokenFor, signedToken]
+}
+
+// tokenFor is what a token is made for.
+type tokenFor struct {
+	identity Identity
+	callee   string
+}
+
+// signedToken is a token and the key that it was signed with: when another one
+// signs, another token is made.
+type signedToken struct {
+	text string
+	key  *byte
 }
 
 // NewSigner makes the signer of a service from the mesh secret. It gives
-// fault.Invalid when the secret is shorter than MinSecret or the service has no
-// name. It keeps no reference to secret.
-func NewSigner(secret []byte, service string) (*Signer, error) {
-	key, err := DeriveKey(secret, servicePurpose)
-	if err != nil {
-		return nil, err
-	}
+// fault.Invalid when the service has no name.
+func NewSigner(secrets *Secrets, service string) (*Signer, error) {
 	if service == "" {
 		return nil, fault.Invalid.New("signer: the service has no name")
 	}
-	return &Signer{key: key, service: service, tokens: newCache[Identity, string](signerCacheSize)}, nil
+	return &Signer{keys: secrets.Keys(servicePurpose), service: service, tokens: newCache[tokenFor, signedToken](signerCacheSize)}, nil
 }
 
 // Self is the identity of the service itself, for calls that it makes on
 // nobody's behalf.
 func (s *Signer) Self() Identity { return ForService(s.service, MeshTenant) }
 
-// Token gives a token that says: this service calls on behalf of id. It is good
-// for at least half of five minutes more. It gives fault.Invalid for an
+// Token gives a token that says: this service calls callee on behalf of id. It is
+// good for at least half of five minutes more, and nowhere else. It gives fault.Invalid for an
 // identity without tenant, subject or kind.
-func (s *Signer) Token(id Identity) (string, error) {
-	now := time.Now()
-	if token, ok := s.tokens.get(id, now); ok {
-		return token, nil
+func (s *Signer) Token(id Identity, callee string) (string, error) {
+	now, key := time.Now(), s.keys.All()[0]
+	if token, ok := s.tokens.get(tokenFor{id, callee}, now); ok && token.key == &key[0] {
+		return token.text, nil
 	}
 	if err := id.check(); err != nil {
 		return "", err
@@ -81,24 +90,29 @@ func (s *Signer) Token(id Identity) (string, error) {
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    s.service,
 			Subject:   id.Subject,
-			Audience:  jwt.ClaimStrings{meshAudience},
+			Audience:  jwt.ClaimStrings{meshAudience + callee},
 			IssuedAt:  jwt.NewNumericDate(now),
 			ExpiresAt: jwt.NewNumericDate(now.Add(serviceTokenLife)),
 		},
-	}).SignedString(s.key)
+	}).SignedString(key)
 	if err != nil {
 		return "", fmt.Errorf("sign service token: %w", err)
 	}
-	s.tokens.put(id, token, now.Add(serviceTokenLife/2))
+	s.tokens.put(tokenFor{id, callee}, signedToken{token, &key[0]}, now.Add(serviceTokenLife/2))
 	return token, nil
 }
 
-// Credentials attaches to every gRPC call a service token for the identity in
-// the call's context. A call without an identity goes out without a token, and
+// Credentials attaches to every gRPC call of callee a service token for the
+// identity in the call's context. A call without an identity goes out without a token, and
 // so reaches only methods that are open to everybody.
-func (s *Signer) Credentials() credentials.PerRPCCredentials { return serviceCredentials{s} }
+func (s *Signer) Credentials(callee string) credentials.PerRPCCredentials {
+	return serviceCredentials{s, callee}
+}
 
-type serviceCredentials struct{ signer *Signer }
+type serviceCredentials struct {
+	signer *Signer
+	callee string
+}
 
 // GetRequestMetadata gives the authorization header for the identity in ctx.
 func (c serviceCredentials) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
@@ -106,7 +120,7 @@ func (c serviceCredentials) GetRequestMetadata(ctx context.Context, _ ...string)
 	if !ok {
 		return nil, nil
 	}
-	token, err := c.signer.Token(id)
+	token, err := c.signer.Token(id, c.callee)
 	if err != nil {
 		return nil, err
 	}

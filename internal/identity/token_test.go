@@ -122,7 +122,7 @@ func TestUserTokenForgeries(t *testing.T) {
 	private := auth.keys["k1"]
 	public := []byte(private.Public().(ed25519.PublicKey))
 	other := newIssuer("other").keys["other"]
-	serviceToken, err := newSigner(t, meshSecret).Token(ann)
+	serviceToken, err := newSigner(t, meshSecret).Token(ann, "drift")
 	require.NoError(t, err)
 	critical := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"exp": 9e9})
 	critical.Header["crit"], critical.Header["kid"] = []string{"b64"}, "k1"

@@ -23,9 +23,11 @@ import (
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
+	"github.com/driftmesh/driftmesh/internal/tlsfiles"
 )
 
 // Env is what a process lends to a service: its log, its registry of metrics,
@@ -52,6 +54,9 @@ type home struct {
 	sink  broker.Broker           // carries the process's own spans; opened on first use
 	calls map[string]*rpc.Metrics // by service
 
+	secrets *identity.Secrets           // opened on first use
+	mutual  map[string]*tlsfiles.Mutual // by service
+
 	services []string
 }
 
@@ -68,6 +73,7 @@ func NewEnv(ctx context.Context, shared Shared, logTo io.Writer) (Env, error) {
 			registry:  prometheus.NewRegistry(),
 			readiness: &readiness{checks: map[string]Check{}},
 			calls:     map[string]*rpc.Metrics{},
+			mutual:    map[string]*tlsfiles.Mutual{},
 		},
 	}
 	e.Stats = e.home.registry

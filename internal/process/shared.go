@@ -3,6 +3,7 @@ package process
 import (
 	"errors"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/rpc"
@@ -66,11 +67,14 @@ type SQL struct {
 
 // Mesh is how the services find and trust one another.
 type Mesh struct {
-	Secret       settings.Secret `help:"Secret that the services share, 32 bytes or more; file:PATH reads it from a file."`
-	Auth         string          `help:"Address of auth." default:"127.0.0.1:50061" placeholder:"HOST:PORT"`
-	Drift        string          `help:"Address of drift." default:"127.0.0.1:50062" placeholder:"HOST:PORT"`
-	TraceStore   string          `help:"Address of trace-store." default:"127.0.0.1:50063" placeholder:"HOST:PORT"`
-	IngestWorker string          `help:"Address of ingest-worker." default:"127.0.0.1:50064" placeholder:"HOST:PORT"`
+	Secret       settings.Secrets `help:"Secret that the services share, 32 bytes or more; file:PATH reads it from a file, which may have several, one on a line: the first signs, what any of them signed is believed, and a file that changes is read anew within seconds (driftmesh secret rotate)."`
+	Auth         string           `help:"Address of auth." default:"127.0.0.1:50061" placeholder:"HOST:PORT"`
+	Drift        string           `help:"Address of drift." default:"127.0.0.1:50062" placeholder:"HOST:PORT"`
+	TraceStore   string           `help:"Address of trace-store." default:"127.0.0.1:50063" placeholder:"HOST:PORT"`
+	IngestWorker string           `help:"Address of ingest-worker." default:"127.0.0.1:50064" placeholder:"HOST:PORT"`
+
+	TLS       tlsfiles.MutualFiles `embed:"" prefix:"tls."`
+	Plaintext bool                 `help:"Let services listen for one another on other addresses than loopback without TLS: where their network is their own."`
 }
 
 // Defaults of the shared settings where a service is a program of its own.
@@ -89,8 +93,11 @@ const MinSecret = 32
 // Validate reports every shared setting that cannot work.
 func (s Shared) Validate() error {
 	var errs []error
-	if n := len(s.Mesh.Secret); n != 0 && n < MinSecret {
+	if slices.ContainsFunc(s.Mesh.Secret.List(), func(one settings.Secret) bool { return len(one) < MinSecret }) {
 		errs = append(errs, errors.New("mesh.secret: must be at least 32 bytes long"))
+	}
+	if err := s.Mesh.TLS.Check("mesh.tls."); err != nil {
+		errs = append(errs, err)
 	}
 	if s.Telemetry.Roots < 0 {
 		errs = append(errs, errors.New("telemetry.roots: must not be negative"))

@@ -76,12 +76,12 @@ func TestTheListenerTakesServiceTokensOnly(t *testing.T) {
 	r := start(t, sqltest.SQLite(t), config())
 	login, err := r.gateway().Login(t.Context(), &authv1.LoginRequest{Tenant: "driftmesh", Username: "admin", Password: adminPassword})
 	require.NoError(t, err)
-	foreign, err := signer(t, bytes.Repeat([]byte("x"), 32)).Token(meshAdmin)
+	foreign, err := signer(t, bytes.Repeat([]byte("x"), 32)).Token(meshAdmin, "auth")
 	require.NoError(t, err)
 	key, err := identity.DeriveKey(meshSecret, "service token v1")
 	require.NoError(t, err)
 	forge := func(method jwt.SigningMethod, key any, change func(jwt.MapClaims)) string {
-		c := jwt.MapClaims{"iss": "gateway", "sub": "admin", "aud": "driftmesh-mesh", "tenant": "driftmesh",
+		c := jwt.MapClaims{"iss": "gateway", "sub": "admin", "aud": "driftmesh-mesh/auth", "iat": time.Now().Unix(), "tenant": "driftmesh",
 			"kind": "user", "admin": true, "exp": time.Now().Add(time.Minute).Unix()}
 		change(c)
 		text, err := jwt.NewWithClaims(method, c).SignedString(key)

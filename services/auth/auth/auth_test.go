@@ -87,8 +87,8 @@ func start(t *testing.T, url string, cfg auth.Config) *running {
 	r := &running{t: t, url: url, listener: bufconn.Listen(1 << 20), stats: prometheus.NewRegistry(), log: &lockedBuffer{}}
 	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	env := process.Env{Log: log, Stats: r.stats, Traces: noop.NewTracerProvider(),
-		Shared: process.Shared{Mesh: process.Mesh{Secret: settings.Secret(meshSecret)}}}
-	server, err := env.ServiceServer("", auth.OpenMethods()...)
+		Shared: process.Shared{Mesh: process.Mesh{Secret: settings.SecretsOf(settings.Secret(meshSecret))}}}
+	server, err := env.ServiceServer("auth", "", auth.OpenMethods()...)
 	require.NoError(t, err)
 	state, err := sqlstate.Open(t.Context(), url, "auth")
 	require.NoError(t, err)
@@ -126,12 +126,14 @@ func (r *running) connect(creds credentials.PerRPCCredentials) *grpc.ClientConn 
 
 // gateway is a client as the gateway has one.
 func (r *running) gateway() authv1.AuthServiceClient {
-	return r.dial(signer(r.t, meshSecret).Credentials())
+	return r.dial(signer(r.t, meshSecret).Credentials("auth"))
 }
 
 func signer(t *testing.T, secret []byte) *identity.Signer {
 	t.Helper()
-	s, err := identity.NewSigner(secret, "gateway")
+	secrets, err := identity.FixedSecrets(secret)
+	require.NoError(t, err)
+	s, err := identity.NewSigner(secrets, "gateway")
 	require.NoError(t, err)
 	return s
 }

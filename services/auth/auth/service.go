@@ -101,7 +101,11 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 		return fmt.Errorf("open state (setting sql.url): %w", err)
 	}
 	defer func() { err = errors.Join(err, state.Close()) }()
-	server, err := env.ServiceServer(cfg.Listen, OpenMethods()...)
+	server, err := env.ServiceServer("auth", cfg.Listen, OpenMethods()...)
+	if err != nil {
+		return err
+	}
+	secrets, err := env.Secrets()
 	if err != nil {
 		return err
 	}
@@ -112,7 +116,7 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 	defer listener.Close() //nolint:errcheck // the server has closed it, or never got to
 	service, err := New(cfg, Deps{
 		State: state, Server: server, Listener: listener,
-		Secret: []byte(env.Shared.Mesh.Secret.Reveal()), Log: env.Log, Stats: env.Stats,
+		Secret: secrets.First(), Log: env.Log, Stats: env.Stats,
 	})
 	if err != nil {
 		return err

@@ -52,16 +52,14 @@ func open(ctx context.Context, cfg Config, env process.Env) (*opened, error) {
 		}
 	}
 	for _, n := range []struct {
-		setting, target string
-		to              **grpc.ClientConn
+		service string
+		to      **grpc.ClientConn
 	}{
-		{"mesh.auth", env.Shared.Mesh.Auth, &o.deps.Auth}, {"mesh.drift", env.Shared.Mesh.Drift, &o.deps.Drift},
-		{"mesh.trace-store", env.Shared.Mesh.TraceStore, &o.deps.TraceStore},
-		{"mesh.ingest-worker", env.Shared.Mesh.IngestWorker, &o.deps.IngestWorker},
+		{"auth", &o.deps.Auth}, {"drift", &o.deps.Drift}, {"trace-store", &o.deps.TraceStore}, {"ingest-worker", &o.deps.IngestWorker},
 	} {
-		conn, err := env.Neighbour(name, n.target)
+		conn, err := env.Neighbour(name, n.service)
 		if err != nil {
-			return o, fmt.Errorf("%s: %w", n.setting, err)
+			return o, fmt.Errorf("mesh.%s: %w", n.service, err)
 		}
 		*n.to = conn
 		o.closes = append(o.closes, func(context.Context) error { return conn.Close() })

@@ -144,8 +144,9 @@ func startWith(t *testing.T, log *slog.Logger, options ...option) *world {
 // connection to it.
 func (w *world) backend(register func(*rpc.Server), open ...string) *grpc.ClientConn {
 	w.t.Helper()
-	verifier, err := identity.NewServiceVerifier(secret)
+	secrets, err := identity.FixedSecrets(secret)
 	require.NoError(w.t, err)
+	verifier := identity.NewServiceVerifier(secrets, "backend", []string{"gateway"})
 	traces := sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample()))
 	server, err := rpc.NewServer(rpc.ServerConfig{Listen: "127.0.0.1:0"}, rpc.ServerDeps{
 		Log: slog.New(slog.DiscardHandler), Stats: prometheus.NewRegistry(), Traces: traces,
@@ -171,9 +172,9 @@ func (w *world) backend(register func(*rpc.Server), open ...string) *grpc.Client
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(ctx, lis) }()
-	signer, err := identity.NewSigner(secret, "gateway")
+	signer, err := identity.NewSigner(secrets, "gateway")
 	require.NoError(w.t, err)
-	conn, err := rpc.Dial(rpc.ClientConfig{Target: lis.Addr().String(), Credentials: signer.Credentials()})
+	conn, err := rpc.Dial(rpc.ClientConfig{Target: lis.Addr().String(), Credentials: signer.Credentials("backend")})
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() {
 		require.NoError(w.t, conn.Close())

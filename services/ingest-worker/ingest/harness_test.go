@@ -188,7 +188,7 @@ func (m *mesh) run() *running {
 	require.NoError(m.t, err)
 	service, err := ingest.New(cfg, ingest.Deps{
 		Broker:     m.wrap(broker.NewTelemetry(m.traces, r.Stats).Instrument(r.broker)),
-		ClickHouse: m.db, Drift: m.drift, Identify: m.identify(), Secret: meshSecret, Server: server, Listener: listener,
+		ClickHouse: m.db, Drift: m.drift, Identify: m.identify(), Secrets: meshSecrets(m.t), Server: server, Listener: listener,
 		Log: slog.New(slog.DiscardHandler), Stats: r.Stats,
 	})
 	require.NoError(m.t, err)

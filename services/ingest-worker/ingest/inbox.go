@@ -38,10 +38,7 @@ func (s *Service) newInbox(publisher broker.Publisher) (*inbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	sealer, err := admit.NewSealer(s.deps.Secret)
-	if err != nil {
-		return nil, fmt.Errorf("make sealer: %w", err)
-	}
+	sealer := admit.NewSealer(s.deps.Secrets)
 	return &inbox{
 		admitter: admit.New(admit.Config{
 			Service: name, Caller: sealer.Caller(caller), Profiles: record.NewCache(s.deps.Drift, nil),

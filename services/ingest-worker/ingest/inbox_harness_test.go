@@ -160,3 +160,10 @@ func (r *running) admitted(tenant string) map[string]*ledgerv1.Admitted {
 	}
 	return out
 }
+
+func meshSecrets(t testing.TB) *identity.Secrets {
+	t.Helper()
+	s, err := identity.FixedSecrets(meshSecret)
+	require.NoError(t, err)
+	return s
+}

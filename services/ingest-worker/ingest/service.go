@@ -18,6 +18,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/identity/authcheck"
 	"github.com/driftmesh/driftmesh/internal/migration"
 	"github.com/driftmesh/driftmesh/internal/process"
@@ -79,7 +80,7 @@ type Deps struct {
 	ClickHouse *clickhouse.DB
 	Drift      driftv1.DriftServiceClient // calls carry the identity in their context
 	Identify   admit.Identify             // of producers on the topic inbox, by their credentials
-	Secret     []byte                     // of the mesh
+	Secrets    *identity.Secrets          // of the mesh
 	Server     *rpc.Server                // answers services; the service registers itself on it
 	Listener   net.Listener
 	Log        *slog.Logger
@@ -133,12 +134,12 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 		return err
 	}
 	defer process.Closing(ctx, &err, func(context.Context) error { return db.Close() })
-	drift, err := env.Neighbour(name, env.Shared.Mesh.Drift)
+	drift, err := env.Neighbour(name, "drift")
 	if err != nil {
 		return err
 	}
 	defer process.Closing(ctx, &err, func(context.Context) error { return drift.Close() })
-	auth, err := env.Neighbour(name, env.Shared.Mesh.Auth)
+	auth, err := env.Neighbour(name, "auth")
 	if err != nil {
 		return err
 	}
@@ -147,7 +148,11 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 	if err != nil {
 		return err
 	}
-	server, err := env.ServiceServer(cfg.Listen)
+	server, err := env.ServiceServer(name, cfg.Listen)
+	if err != nil {
+		return err
+	}
+	secrets, err := env.Secrets()
 	if err != nil {
 		return err
 	}
@@ -158,7 +163,7 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 	defer listener.Close() //nolint:errcheck // the server has closed it, or never got to
 	service, err := New(cfg, Deps{
 		Broker: b, ClickHouse: db, Drift: driftv1.NewDriftServiceClient(drift),
-		Identify: checker.Authenticate, Secret: []byte(env.Shared.Mesh.Secret.Reveal()),
+		Identify: checker.Authenticate, Secrets: secrets,
 		Server: server, Listener: listener, Log: env.Log, Stats: env.Stats,
 	})
 	if err != nil {

@@ -120,7 +120,7 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 		return err
 	}
 	defer process.Closing(ctx, &err, func(context.Context) error { return db.Close() })
-	server, err := env.ServiceServer(cfg.Listen)
+	server, err := env.ServiceServer(name, cfg.Listen)
 	if err != nil {
 		return err
 	}

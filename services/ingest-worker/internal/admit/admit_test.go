@@ -14,6 +14,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/record"
 	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
@@ -72,14 +73,35 @@ func TestTypeOf(t *testing.T) {
 	}
 }
 
+func sealer(t *testing.T, secrets ...string) *admit.Sealer {
+	t.Helper()
+	var list [][]byte
+	for _, s := range secrets {
+		list = append(list, []byte(s))
+	}
+	all, err := identity.FixedSecrets(list...)
+	require.NoError(t, err)
+	return admit.NewSealer(all)
+}
+
+// What was sealed with the secret before is believed while that is on the list.
+func TestSealsOutliveARotation(t *testing.T) {
+	t.Parallel()
+	const first, second = "0123456789abcdef0123456789abcdef", "another secret that is long enough"
+	m := delivery([]byte("value"), event.HeaderType, "records.v1").Message
+	m.Headers = append(m.Headers, broker.Header{Key: event.HeaderSeal, Value: []byte(sealer(t, first).Seal("acme", &m))})
+	nobody := func(context.Context, *broker.Message) (string, error) { return "", fault.Unauthenticated.New("nobody") }
+	tenant, err := sealer(t, second, first).Caller(nobody)(t.Context(), &m)
+	require.NoError(t, err)
+	require.Equal(t, "acme", tenant)
+	_, err = sealer(t, second).Caller(nobody)(t.Context(), &m)
+	require.Error(t, err)
+}
+
 func TestSealIsGoodForItsMessageAlone(t *testing.T) {
 	t.Parallel()
-	s, err := admit.NewSealer([]byte("0123456789abcdef0123456789abcdef"))
-	require.NoError(t, err)
-	other, err := admit.NewSealer([]byte("another secret that is long enough"))
-	require.NoError(t, err)
-	_, err = admit.NewSealer([]byte("short"))
-	require.ErrorIs(t, err, fault.Invalid)
+	s := sealer(t, "0123456789abcdef0123456789abcdef")
+	other := sealer(t, "another secret that is long enough")
 
 	m := delivery([]byte("value"), event.HeaderType, "records.v1").Message
 	seal := s.Seal("acme", &m)
@@ -102,8 +124,7 @@ func TestSealIsGoodForItsMessageAlone(t *testing.T) {
 
 func TestPrepareTakesAwayWhatOnlyTheMeshMaySay(t *testing.T) {
 	t.Parallel()
-	s, err := admit.NewSealer([]byte("0123456789abcdef0123456789abcdef"))
-	require.NoError(t, err)
+	s := sealer(t, "0123456789abcdef0123456789abcdef")
 	d := delivery(nil, event.HeaderTenant, "x", event.HeaderSeq, "x", event.HeaderCount, "x", event.HeaderTime, "x",
 		event.HeaderOrigin, "x", event.HeaderRedriven, "9", event.HeaderSeal, "acme:forged",
 		event.HeaderType, "records.v1", "other", "kept")
@@ -129,8 +150,7 @@ func TestPrepareTakesAwayWhatOnlyTheMeshMaySay(t *testing.T) {
 // that it was.
 func TestPrepareBelievesASeal(t *testing.T) {
 	t.Parallel()
-	s, err := admit.NewSealer([]byte("0123456789abcdef0123456789abcdef"))
-	require.NoError(t, err)
+	s := sealer(t, "0123456789abcdef0123456789abcdef")
 	d := delivery([]byte("value"), event.HeaderType, "records.v1", event.HeaderOrigin, "first", event.HeaderRedriven, "1", event.HeaderCount, "9")
 	d.Headers = append(d.Headers, broker.Header{Key: event.HeaderSeal, Value: []byte(s.Seal("acme", &d.Message))})
 	s.Prepare(at, d)

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
@@ -86,21 +87,14 @@ const sealPurpose = "inbox seal v1"
 // on a message that is parked, and perhaps published again. A seal is good for
 // this value of this type alone, so whoever reads one can do no more with it
 // than send the same data to the same tenant again.
-type Sealer struct{ key []byte }
+type Sealer struct{ keys *identity.Keys }
 
-// NewSealer makes a sealer from the mesh secret. It gives fault.Invalid when
-// that is too short.
-func NewSealer(secret []byte) (*Sealer, error) {
-	key, err := identity.DeriveKey(secret, sealPurpose)
-	if err != nil {
-		return nil, err
-	}
-	return &Sealer{key: key}, nil
-}
+// NewSealer makes a sealer from the mesh secret.
+func NewSealer(secrets *identity.Secrets) *Sealer { return &Sealer{keys: secrets.Keys(sealPurpose)} }
 
 // Seal is the value of the header driftmesh-seal for a tenant's message.
 func (s *Sealer) Seal(tenant string, m *broker.Message) string {
-	return tenant + ":" + base64.RawURLEncoding.EncodeToString(s.sum(tenant, m))
+	return tenant + ":" + base64.RawURLEncoding.EncodeToString(sum(s.keys.All()[0], tenant, m))
 }
 
 // Caller believes a good seal, and else asks next.
@@ -120,12 +114,12 @@ func (s *Sealer) sealed(m *broker.Message) (tenant string, ok bool) {
 		return "", false
 	}
 	tenant, text, _ := strings.Cut(seal, ":")
-	sum, err := base64.RawURLEncoding.DecodeString(text)
-	return tenant, err == nil && hmac.Equal(sum, s.sum(tenant, m))
+	given, err := base64.RawURLEncoding.DecodeString(text)
+	return tenant, err == nil && slices.ContainsFunc(s.keys.All(), func(key []byte) bool { return hmac.Equal(given, sum(key, tenant, m)) })
 }
 
-func (s *Sealer) sum(tenant string, m *broker.Message) []byte {
-	h := hmac.New(sha256.New, s.key)
+func sum(key []byte, tenant string, m *broker.Message) []byte {
+	h := hmac.New(sha256.New, key)
 	writeParts(h, []byte(tenant), []byte(m.Header(event.HeaderType)), []byte(m.Header(event.HeaderContentType)), m.Value)
 	return h.Sum(nil)
 }
