@@ -30,7 +30,7 @@ import (
 	"github.com/driftmesh/driftmesh/test/mesh"
 )
 
-const adminPassword = "correct horse battery"
+const adminPassword = mesh.AdminPassword
 
 func bearer(ctx context.Context, token string) context.Context {
 	if token == "" {
@@ -84,10 +84,18 @@ func callers(t *testing.T) map[string]string {
 	}
 }
 
+// A mesh that lets nobody in without credentials.
+func TestAccess(t *testing.T) {
+	t.Parallel()
+	m := mesh.Start(t, "--no-gateway.anonymous", "--auth.bootstrap-password", adminPassword)
+	t.Run("nobody gets in without credentials", func(t *testing.T) { requireCredentials(t, m) })
+	t.Run("no tenant sees another", func(t *testing.T) { requireTenantsApart(t, m) })
+}
+
 // Every listener that asks for credentials refuses everybody who has none,
 // with the right code, and no listener inside the mesh is open.
-func TestNobodyGetsInWithoutCredentials(t *testing.T) {
-	m := mesh.Start(t, "--no-gateway.anonymous", "--auth.bootstrap-password", adminPassword)
+func requireCredentials(t *testing.T, m *mesh.Mesh) {
+	t.Helper()
 	public, otlp := m.Conn(t), dial(t, m.OTLPGRPC)
 	for name, token := range callers(t) {
 		t.Run(name, func(t *testing.T) {
@@ -142,8 +150,8 @@ func request(t *testing.T, method, url, token string, body proto.Message) int {
 
 // Promise 7: the same names, ids and times in two tenants, and neither sees
 // the other's, through any door.
-func TestNoTenantSeesAnother(t *testing.T) {
-	m := mesh.Start(t, "--no-gateway.anonymous", "--auth.bootstrap-password", adminPassword)
+func requireTenantsApart(t *testing.T, m *mesh.Mesh) {
+	t.Helper()
 	admin := m.MustCLI(t, "login", "admin", "--tenant", "driftmesh", "--password", adminPassword)
 	tokens := map[string]string{}
 	for _, tenant := range []string{"red", "blue"} {

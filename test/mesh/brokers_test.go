@@ -21,8 +21,10 @@ import (
 )
 
 // The mesh keeps its promises on every broker, chosen by nothing but the URL.
-// Here it is the all-in-one with a broker that it does not bring itself.
+// Here it is the all-in-one with a broker that it does not bring itself, and
+// with producers that bypass the gateway.
 func TestEveryBrokerCarriesTheWholeMesh(t *testing.T) {
+	t.Parallel()
 	for _, name := range mesh.Brokers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -38,6 +40,7 @@ func TestEveryBrokerCarriesTheWholeMesh(t *testing.T) {
 				require.Zero(t, account.GetDeadLettered(), "%v", account)
 				require.Empty(t, account.GetRejected(), "%v", account)
 			}
+			t.Run("inbox", func(t *testing.T) { requireInbox(t, m, broker, name) }) // which leaves dead letters
 			m.Stop()
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +18,11 @@ func (a Addresses) CLI(t server.T, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, Binary(t, "./cmd/driftmesh"), append(args, "--addr", a.GRPC)...)
+	args = append(slices.Clone(args), "--addr", a.GRPC)
+	if a.Token != "" {
+		args = append(args, "--token", a.Token)
+	}
+	cmd := exec.CommandContext(ctx, Binary(t, "./cmd/driftmesh"), args...)
 	out, err := cmd.CombinedOutput()
 	return strings.TrimSpace(string(out)), err
 }

@@ -28,24 +28,6 @@ import (
 // Promise 6: poison among good neighbours. The neighbours are stored, the
 // poison is parked with its reason, seen by RPC, REST and CLI, and stored by a
 // redrive once what was wrong is mended. The ledger balances at every step.
-func TestPoisonIsParkedMendedAndRedriven(t *testing.T) {
-	for _, name := range mesh.Brokers {
-		t.Run(name, func(t *testing.T) {
-			f := mesh.StartFiveOn(t, mesh.On{Broker: name})
-			requireRedrive(t, f, name)
-			f.Stop()
-		})
-	}
-}
-
-// letterJSON is a dead letter as the CLI prints it.
-type letterJSON struct {
-	ID, State, Topic, Reason, Error string
-	Redrives                        int
-	MessageID                       string `json:"message_id"`
-	Count                           string
-}
-
 func requireRedrive(t *testing.T, f *mesh.Five, broker string) {
 	t.Helper()
 	f.MustCLI(t, "profile", "create", "--reference", wine(t), "--name", "wine")
@@ -114,6 +96,14 @@ func requireRedrive(t *testing.T, f *mesh.Five, broker string) {
 	requireAccount(t, f, "spans", 2+1+7, 3, 7)
 	_, err := f.CLI(t, "dlq", "redrive", strings.Repeat("0", 32))
 	require.Error(t, err, "what is not there was not redriven")
+}
+
+// letterJSON is a dead letter as the CLI prints it.
+type letterJSON struct {
+	ID, State, Topic, Reason, Error string
+	Redrives                        int
+	MessageID                       string `json:"message_id"`
+	Count                           string
 }
 
 // sendAmongNeighbours sends poison of three kinds between good messages.

@@ -16,6 +16,7 @@ import (
 // What a newcomer sees of the demo within two minutes: traces, an alert, and the
 // traces behind the alert. A second start on the same data works.
 func TestTheDemoShowsDriftAndTheTracesBehindIt(t *testing.T) {
+	t.Parallel()
 	m := mesh.StartDemo(t, "--demo.calm", "5s")
 	alert := firstAlert(t, m)
 	require.Equal(t, "wine/red/0.1.0", alert.GetProfileName())

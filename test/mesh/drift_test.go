@@ -114,6 +114,7 @@ func (d wineData) record(t *testing.T, row int, profile string, at time.Time) *i
 // difference with 1, 2 and 7 drift workers, whatever the order and however
 // often a record comes.
 func TestDriftIsExactWithAnyNumberOfWorkers(t *testing.T) {
+	t.Parallel()
 	f := mesh.StartFive(t)
 	data := readWine(t)
 	reference, rows := data.reference(t), data.moved(t)
@@ -214,12 +215,7 @@ func digits(t *testing.T, e *driftv1.Evaluation) string {
 	return all.String()
 }
 
-// From the reference to an alert with exemplars, with the command line alone.
-func TestAnAlertNamesTheTracesThatMovedIt(t *testing.T) {
-	m := mesh.Start(t)
-	requireAlert(t, m)
-}
-
+// From the reference to an alert with exemplars, with the command line alone:
 // requireAlert sends records that have moved from their reference and requires
 // the alerts that numpy would raise.
 func requireAlert(t *testing.T, m *mesh.Mesh) {
@@ -269,9 +265,9 @@ func requireAlert(t *testing.T, m *mesh.Mesh) {
 }
 
 // A program registers what it watches through the client, and finds it as it went.
-func TestTheClientRegistersProfiles(t *testing.T) {
-	m := mesh.Start(t)
-	client, err := sdk.New(m.GRPC)
+func requireRegistration(t *testing.T, m *mesh.Mesh) {
+	t.Helper()
+	client, err := sdk.New(m.GRPC, sdk.WithToken(m.Token))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, client.Close(context.Background())) })
 	columns, err := winedata.Columns()
@@ -303,9 +299,9 @@ func TestTheClientRegistersProfiles(t *testing.T) {
 }
 
 // Labels that come after their records are judged with them, by their id.
-func TestLabelsJudgePerformance(t *testing.T) {
-	m := mesh.Start(t)
-	client, err := sdk.New(m.GRPC)
+func requirePerformance(t *testing.T, m *mesh.Mesh) {
+	t.Helper()
+	client, err := sdk.New(m.GRPC, sdk.WithToken(m.Token))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, client.Close(context.Background())) })
 	said, came := profile.Column{Name: "said", Type: profile.Bool}, profile.Column{Name: "came", Type: profile.Bool}

@@ -66,6 +66,7 @@ func requireAllAcknowledged(t *testing.T, r *load.Result, requests int) {
 // Promises 1, 2 and 4: whatever was acknowledged is there, once, and the
 // ledger balances, although everything was killed again and again.
 func TestKilledFiveTimesUnderLoadNothingIsLostOrTwice(t *testing.T) {
+	t.Parallel()
 	m := mesh.Start(t)
 	requests := spans(t, 200_000) / load.SpansPerRequest
 	done := loadInBackground(t, m.OTLPGRPC, requests, 1)

@@ -107,6 +107,7 @@ var gone = map[string]func(t *testing.T, url string){
 // somebody deletes on the broker turns it red, by name, until it is there again;
 // where the mesh provisions, it makes that itself, and nobody is restarted.
 func TestReadyMeansAPublishWorks(t *testing.T) {
+	t.Parallel()
 	for name, remove := range gone {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

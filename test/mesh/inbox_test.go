@@ -95,32 +95,26 @@ func batch(t *testing.T, records ...*ingestv1.Record) []byte {
 }
 
 // Producers that bypass the gateway get the same treatment as its callers, on
-// every broker: credentials, rules, one trace, a ledger that balances.
-func TestInboxOnEveryBroker(t *testing.T) {
-	for _, name := range mesh.Brokers {
-		t.Run(name, func(t *testing.T) {
-			b := mesh.StartBroker(t, name)
-			m := mesh.Start(t, "--broker.url", b.URL(), "--auth.bootstrap-password", adminPassword)
-			admin := m.MustCLI(t, "login", "admin", "--tenant", "driftmesh", "--password", adminPassword)
-			m.MustCLI(t, "profile", "create", "--reference", wine(t), "--name", "wine")
-			key := m.MustCLI(t, "key", "create", "sensors", "--tenant", "default", "--token", admin)
-			p := newProducer(t, b.URL())
-			t.Run("one trace", func(t *testing.T) { requireInboxTrace(t, m.Addresses, p, key) })
-			t.Run("what cannot be taken", func(t *testing.T) { requireInboxParks(t, p, key) })
-			t.Run("examples", func(t *testing.T) {
-				address := b.URL()
-				if name == "kafka" { // kafka-go and kcat want no more
-					address = hostOf(t, address)
-				}
-				t.Run("program", func(t *testing.T) { requireProgram(t, m.Addresses, name, address, "--token", key) })
-				if name != "rabbitmq" { // its management API is not there: see TestInboxByRabbitMQsUsers
-					t.Run("script", func(t *testing.T) { requireScript(t, m.Addresses, name, address, key) })
-				}
-			})
-			t.Run("kill -9", func(t *testing.T) { requireInboxCountsOnce(t, m, p, key) })
-			m.Stop()
-		})
-	}
+// every broker: credentials, rules, one trace, a ledger that balances. It needs
+// the profile default/wine.
+func requireInbox(t *testing.T, m *mesh.Mesh, b server.Broker, name string) {
+	t.Helper()
+	admin := m.MustCLI(t, "login", "admin", "--tenant", "driftmesh", "--password", adminPassword)
+	key := m.MustCLI(t, "key", "create", "sensors", "--tenant", "default", "--token", admin)
+	p := newProducer(t, b.URL())
+	t.Run("one trace", func(t *testing.T) { requireInboxTrace(t, m.Addresses, p, key) })
+	t.Run("what cannot be taken", func(t *testing.T) { requireInboxParks(t, p, key) })
+	t.Run("examples", func(t *testing.T) {
+		address := b.URL()
+		if name == "kafka" { // kafka-go and kcat want no more
+			address = hostOf(t, address)
+		}
+		t.Run("program", func(t *testing.T) { requireProgram(t, m.Addresses, name, address, "--token", key) })
+		if name != "rabbitmq" { // its management API is not there: see TestInboxByRabbitMQsUsers
+			t.Run("script", func(t *testing.T) { requireScript(t, m.Addresses, name, address, key) })
+		}
+	})
+	t.Run("kill -9", func(t *testing.T) { requireInboxCountsOnce(t, m, p, key) })
 }
 
 // requireInboxTrace sends a record and a span in OTLP/JSON, both with the span
@@ -198,13 +192,17 @@ func requireProgram(t *testing.T, m mesh.Addresses, name, address string, args .
 // the PATH; without it the test is skipped, or fails, as server.Missing says.
 func requireScript(t *testing.T, m mesh.Addresses, name, address, token string) {
 	t.Helper()
-	t.Setenv("PATH", filepath.Join(mesh.Root(t), ".bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
+	bin := filepath.Join(mesh.Root(t), ".bin")
 	tool := map[string]string{"nats": "nats", "kafka": "kcat", "rabbitmq": "curl", "redis": "redis-cli"}[name]
-	if _, err := exec.LookPath(tool); err != nil {
+	_, missing := exec.LookPath(filepath.Join(bin, tool))
+	if missing != nil {
+		_, missing = exec.LookPath(tool)
+	}
+	if missing != nil {
 		server.Missing(t, name, tool+" is not there; scripts/setup.sh installs it")
 	}
 	cmd := exec.Command(filepath.Join(mesh.Root(t), "examples/producers/shell", name+".sh"), address)
-	cmd.Env = append(os.Environ(), "TOKEN="+token)
+	cmd.Env = append(os.Environ(), "TOKEN="+token, "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 	requireExample(t, m, cmd)
 }
 
@@ -237,6 +235,7 @@ func requireExample(t *testing.T, m mesh.Addresses, cmd *exec.Cmd) {
 
 // RabbitMQ vouches for its users, and nobody can use another's name.
 func TestInboxByRabbitMQsUsers(t *testing.T) {
+	t.Parallel()
 	b := rabbitmq.Start(t, rabbitmq.Options{Management: true})
 	m := mesh.Start(t, "--broker.url", b.URL(), "--ingest-worker.inbox-auth", "broker", "--ingest-worker.inbox-users", "guest=default")
 	m.MustCLI(t, "profile", "create", "--reference", wine(t), "--name", "wine")
@@ -256,6 +255,7 @@ func TestInboxByRabbitMQsUsers(t *testing.T) {
 
 // Elsewhere the setting is refused at the start.
 func TestInboxByUsersOfAnotherBroker(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, mesh.Binary(t, "./services/ingest-worker"),
@@ -317,6 +317,7 @@ func requireInboxCountsOnce(t *testing.T, m *mesh.Mesh, p *producer, key string)
 // The embedded broker lets a producer in who may publish to the inbox and do
 // nothing else, and takes it at its word as far as the gateway would.
 func TestEmbeddedBrokerTakesProducers(t *testing.T) {
+	t.Parallel()
 	address := server.FreeAddress(t)
 	m := mesh.Start(t, "--nats.listen", address, "--nats.producer-password", "let me in")
 	mesh.Await(t, 10*time.Second, func() error {

@@ -56,6 +56,7 @@ func spansStream(t *testing.T, url string) jetstream.Stream {
 // to the span, whichever gateway is asked, also when the one that acknowledged
 // it is gone.
 func TestALossAtTheTailIsMissing(t *testing.T) {
+	t.Parallel()
 	f := mesh.StartFive(t)
 	second, process := f.JoinGateway()
 	stream := spansStream(t, f.Broker.URL())
@@ -90,6 +91,7 @@ func TestALossAtTheTailIsMissing(t *testing.T) {
 // A loss in the midst of steady traffic is found while the traffic goes on: at
 // the least what is not pending, and never more than there is.
 func TestALossUnderTrafficIsFoundUnderTraffic(t *testing.T) {
+	t.Parallel()
 	f := mesh.StartFive(t)
 	stream := spansStream(t, f.Broker.URL())
 	stop := steadySpans(t, f.OTLPGRPC, 4, &witness{})

@@ -24,10 +24,12 @@ import (
 	"github.com/driftmesh/driftmesh/test/server"
 )
 
-// Addresses are where a mesh listens.
+// Addresses are where a mesh listens, and as whom its methods call: as nobody,
+// or with a Token.
 type Addresses struct {
 	HTTP, Jaeger, GRPC, OTLPGRPC, OTLPHTTP, Admin string
 	Auth, Drift, TraceStore, IngestWorker         string
+	Token                                         string
 }
 
 // Mesh is a mesh under test.
@@ -85,10 +87,16 @@ func (a Addresses) flags() []string {
 	}
 }
 
-// Conn is a client connection to the public gRPC address, as nobody.
+// Conn is a client connection to the public gRPC address.
 func (a Addresses) Conn(t server.T) *grpc.ClientConn {
 	t.Helper()
-	conn, err := grpc.NewClient(a.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	return a.Dial(t, a.GRPC)
+}
+
+// Dial is a client connection to another of the gRPC addresses.
+func (a Addresses) Dial(t server.T, address string) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(token(a.Token)))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
@@ -97,7 +105,12 @@ func (a Addresses) Conn(t server.T) *grpc.ClientConn {
 // Get fetches a path of the HTTP address into answer and returns the status.
 func (a Addresses) Get(t server.T, path string, answer any) int {
 	t.Helper()
-	resp, err := http.Get("http://" + a.HTTP + path)
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+a.HTTP+path, nil)
+	require.NoError(t, err)
+	if a.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+a.Token)
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0
 	}
@@ -115,7 +128,7 @@ func (a Addresses) account(t server.T, signal string) (*ledgerv1.Account, error)
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	conn, err := grpc.NewClient(a.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(a.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(token(a.Token)))
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package mesh_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,20 +31,29 @@ const rich = `{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name"
 	`{"traceId":"` + richTrace + `","spanId":"fee19b7ec3c1b174","parentSpanId":"eee19b7ec3c1b174","name":"SELECT","kind":3,"startTimeUnixNano":"1795000000200000000","endTimeUnixNano":"1795000000300000000",` +
 	`"links":[{"traceId":"` + richTrace + `","spanId":"eee19b7ec3c1b174"}]}]}]}]}`
 
-// TestTracesOutAreOTLP: what REST and the CLI give of a trace is OTLP/JSON that
-// the door takes again, and the same comes out; SQL answers over REST and CLI.
-func TestTracesOutAreOTLP(t *testing.T) {
-	t.Parallel()
-	m := mesh.Start(t)
+// send posts a body as m's caller and returns the answer, which must be OK.
+func send(t *testing.T, m *mesh.Mesh, url, contentType, body string) (answer string, header http.Header) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	require.NoError(t, err)
+	req.Header.Set("Content-Type", contentType)
+	req.Header.Set("Authorization", "Bearer "+m.Token)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	raw, err := io.ReadAll(resp.Body)
+	require.NoError(t, errors.Join(err, resp.Body.Close()))
+	require.Equal(t, http.StatusOK, resp.StatusCode, string(raw))
+	return string(raw), resp.Header
+}
+
+// What REST and the CLI give of a trace is OTLP/JSON that the door takes again,
+// and the same comes out; SQL answers over REST and CLI.
+func requireOTLPOut(t *testing.T, m *mesh.Mesh) {
+	t.Helper()
 	post := func(body string) {
 		t.Helper()
-		resp, err := http.Post("http://"+m.OTLPHTTP+"/v1/traces", "application/json", strings.NewReader(body))
-		require.NoError(t, err)
-		defer resp.Body.Close()
-		answer, err := io.ReadAll(resp.Body)
-		require.NoError(t, err)
-		require.Equal(t, http.StatusOK, resp.StatusCode, string(answer))
-		require.NotContains(t, string(answer), "partialSuccess")
+		answer, _ := send(t, m, "http://"+m.OTLPHTTP+"/v1/traces", "application/json", body)
+		require.NotContains(t, answer, "partialSuccess")
 	}
 	get := func(id string) string {
 		t.Helper()
@@ -85,7 +93,7 @@ func requireSQL(t *testing.T, m *mesh.Mesh) {
 	require.Equal(t, []string{`{"SpanName":"GET /cart","n":2}`, `{"SpanName":"SELECT","n":2}`}, strings.Split(m.MustCLI(t, "sql", statement, "-o", "json"), "\n"))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, mesh.Binary(t, "./cmd/driftmesh"), "sql", "--addr", m.GRPC, "-o", "csv")
+	cmd := exec.CommandContext(ctx, mesh.Binary(t, "./cmd/driftmesh"), "sql", "--addr", m.GRPC, "--token", m.Token, "-o", "csv")
 	cmd.Stdin = strings.NewReader(statement)
 	piped, err := cmd.Output()
 	require.NoError(t, err)
@@ -97,13 +105,9 @@ func requireSQL(t *testing.T, m *mesh.Mesh) {
 	body, err := json.Marshal(map[string]string{"query": statement})
 	require.NoError(t, err)
 	for contentType, text := range map[string]string{"application/json": string(body), "text/plain": statement} {
-		resp, err := http.Post("http://"+m.HTTP+"/api/v1/sql?format=csv", contentType, bytes.NewReader([]byte(text)))
-		require.NoError(t, err)
-		answer, err := io.ReadAll(resp.Body)
-		require.NoError(t, errors.Join(err, resp.Body.Close()))
-		require.Equal(t, http.StatusOK, resp.StatusCode, string(answer))
-		require.Equal(t, "SpanName,n\nGET /cart,2\nSELECT,2\n", string(answer))
-		require.Contains(t, resp.Header.Get("Content-Type"), "text/csv")
+		answer, header := send(t, m, "http://"+m.HTTP+"/api/v1/sql?format=csv", contentType, text)
+		require.Equal(t, "SpanName,n\nGET /cart,2\nSELECT,2\n", answer)
+		require.Contains(t, header.Get("Content-Type"), "text/csv")
 	}
 	var row struct{ N int }
 	require.Equal(t, http.StatusOK, m.Get(t, "/api/v1/sql?query=SELECT%20count()%20AS%20N%20FROM%20otel_traces_trace_id_ts%20WHERE%20TraceId%20%3D%20'"+richTrace+"'", &row))

@@ -24,9 +24,8 @@ import (
 
 // The same rows come to the same counts, whatever file they are in, at the times
 // that the file says.
-func TestRecordsOfAnyFile(t *testing.T) {
-	t.Parallel()
-	m := mesh.Start(t)
+func requireAnyFile(t *testing.T, m *mesh.Mesh) {
+	t.Helper()
 	dir := filepath.Join(mesh.Root(t), "cmd/driftmesh/internal/table/testdata")
 	features := []string{"--features", "age,ratio,price,color,kind,member"}
 	// The rows are a minute apart, so an hour has sixty of them.
@@ -103,9 +102,8 @@ func writeRandom(t *testing.T, r *rand.Rand, rows int, moved bool) string {
 // A comparison without a mesh and an evaluation in one come to the same, to the
 // last digit: counts, statistics, p-values, thresholds, verdicts and what each
 // bin adds.
-func TestCompareIsWhatTheMeshSays(t *testing.T) {
-	t.Parallel()
-	m := mesh.Start(t)
+func requireCompareIsTheMesh(t *testing.T, m *mesh.Mesh) {
+	t.Helper()
 	monitors := filepath.Join(t.TempDir(), "monitors.json")
 	require.NoError(t, os.WriteFile(monitors, []byte(`[{"name": "psi", "detector": "psi"}, {"name": "ks", "detector": "ks", "threshold": {"significance": 0.01}},
 		{"name": "fixed", "detector": "psi_scouter", "threshold": {"fixed": 0.1}}, {"name": "holes", "detector": "missing"},
@@ -155,9 +153,8 @@ func plainScores(e *driftv1.Evaluation) []string {
 
 // What a profile's evaluations found is drawn in a terminal and in a page, from
 // slots of its schedule and from chunks of its records.
-func TestLookingAtAProfile(t *testing.T) {
-	t.Parallel()
-	m := mesh.Start(t)
+func requireViews(t *testing.T, m *mesh.Mesh) {
+	t.Helper()
 	r := rand.New(rand.NewPCG(1, 2))
 	reference, current := writeRandom(t, r, 2000, false), writeRandom(t, r, 1000, true)
 	m.MustCLI(t, "profile", "create", "--reference", reference, "--name", "shop", "--features", "amount,city", "--schedule", "* * * * * *", "--lookback", "100000h")

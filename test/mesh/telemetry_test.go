@@ -45,9 +45,9 @@ func answersOf(service string, n int, first uint64, tokens float64, begin time.T
 
 // A service that only traces is watched for drift: the reference is made of the
 // spans of before, the alert names the traces of now, and no record is sent.
-func TestDriftOfTelemetry(t *testing.T) {
-	m := mesh.Start(t)
-	client := coltracepb.NewTraceServiceClient(dial(t, m.OTLPGRPC))
+func requireDriftOfTelemetry(t *testing.T, m *mesh.Mesh) {
+	t.Helper()
+	client := coltracepb.NewTraceServiceClient(m.Dial(t, m.OTLPGRPC))
 	export := func(req *coltracepb.ExportTraceServiceRequest) {
 		t.Helper()
 		_, err := client.Export(t.Context(), req)

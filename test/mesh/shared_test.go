@@ -1,0 +1,31 @@
+package mesh_test
+
+import (
+	"testing"
+
+	"github.com/driftmesh/driftmesh/test/mesh"
+)
+
+// What needs no mesh of its own, only a tenant: all of it in one, side by side.
+func TestTenantsOfOneMesh(t *testing.T) {
+	t.Parallel()
+	m := mesh.Start(t, "--auth.bootstrap-password", adminPassword)
+	t.Run("every hop", func(t *testing.T) { // as nobody
+		requireEveryHop(t, m.Addresses)
+	})
+	for name, test := range map[string]func(t *testing.T, m *mesh.Mesh){
+		"an-alert-names-the-traces-that-moved-it": requireAlert,
+		"the-client-registers-profiles":           requireRegistration,
+		"labels-judge-performance":                requirePerformance,
+		"traces-out-are-otlp":                     requireOTLPOut,
+		"records-of-any-file":                     requireAnyFile,
+		"compare-is-what-the-mesh-says":           requireCompareIsTheMesh,
+		"looking-at-a-profile":                    requireViews,
+		"drift-of-telemetry":                      requireDriftOfTelemetry,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, m.Tenant(t, name))
+		})
+	}
+}
