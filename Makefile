@@ -51,7 +51,7 @@ test: $(BIN)/gotestsum ## Run all tests with the race detector; says which suite
 	@scripts/test.sh
 
 .PHONY: test-short
-test-short: $(BIN)/gotestsum ## Run the tests that need no servers and no patience, without the race detector
+test-short: $(BIN)/gotestsum ## Run the tests of single packages, quick ones and without the race detector: no mesh, no broker driver, none of the docs
 	@scripts/test.sh short
 
 .PHONY: lint

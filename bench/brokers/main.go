@@ -49,7 +49,6 @@ func main() {
 	var f flags
 	kong.Parse(&f, kong.Name("brokers"), kong.Description("Measure the broker drivers against the bare client libraries."))
 	err := run(f)
-	mesh.Clean()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "brokers:", err)
 		os.Exit(1)

@@ -30,12 +30,6 @@ import (
 	"github.com/driftmesh/driftmesh/test/server"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	mesh.Clean()
-	os.Exit(code)
-}
-
 // One mesh serves all clients: they have service names of their own.
 func TestSpansOfEveryClientComeBackEqual(t *testing.T) {
 	m := mesh.Start(t)

@@ -4,8 +4,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,12 +14,18 @@ import (
 
 var built struct {
 	sync.Mutex
-	dir   string
 	paths map[string]string
 }
 
-// Binary builds a program of this module once per test run, with the race
-// detector when the test itself has it.
+// raceFlags build with the race detector and tell it to leave out SQLite, C that
+// a program made into Go. It works on memory of its own, which the detector does
+// not look at, and asking the detector at every access takes most of the time
+// of a service that polls its state. scripts/test.sh has the same.
+var raceFlags = []string{"-race", "-gcflags=modernc.org/sqlite/lib=-race=false", "-gcflags=modernc.org/libc/...=-race=false"}
+
+// Binary builds a program of this module, with the race detector when the test
+// itself has it, and returns its path. All tests have the same one, in .bin:
+// Go links it again when a file of it has changed, and else leaves it.
 func Binary(t server.T, pkg string) string {
 	t.Helper()
 	built.Lock()
@@ -27,31 +33,33 @@ func Binary(t server.T, pkg string) string {
 	if path, ok := built.paths[pkg]; ok {
 		return path
 	}
-	if built.dir == "" {
-		dir, err := os.MkdirTemp("", "driftmesh-test-")
-		require.NoError(t, err)
-		built.dir, built.paths = dir, map[string]string{}
-	}
-	path := filepath.Join(built.dir, strings.ReplaceAll(strings.TrimPrefix(pkg, "./"), "/", "-"))
-	args := []string{"build", "-o", path}
+	dir, args := "test", []string{"build", "-ldflags=-w"}
 	if raceEnabled {
-		args = append(args, "-race")
+		dir, args = "test-race", append(args, raceFlags...)
 	}
-	cmd := exec.Command("go", append(args, pkg)...)
+	dir = filepath.Join(Root(t), ".bin", dir)
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	unlock := lock(t, dir)
+	defer unlock()
+	path := filepath.Join(dir, filepath.Base(pkg))
+	cmd := exec.Command("go", append(args, "-o", path, pkg)...)
 	cmd.Dir = Root(t)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
+	if built.paths == nil {
+		built.paths = map[string]string{}
+	}
 	built.paths[pkg] = path
 	return path
 }
 
-// Clean removes the built programs; call it at the end of TestMain.
-func Clean() {
-	built.Lock()
-	defer built.Unlock()
-	if built.dir != "" {
-		_ = os.RemoveAll(built.dir)
-	}
+// lock keeps other test processes from building into the directory.
+func lock(t server.T, dir string) (unlock func()) {
+	t.Helper()
+	f, err := os.Open(dir)
+	require.NoError(t, err)
+	require.NoError(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX)) //nolint:gosec // a file descriptor is small
+	return func() { _ = f.Close() }                                 // which unlocks
 }
 
 // Root is the directory of the repository.

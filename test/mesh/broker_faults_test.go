@@ -2,6 +2,7 @@ package mesh_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -62,7 +63,9 @@ func surviveFaults(t *testing.T, f *mesh.Five, seed uint64) {
 	pause()
 	w.away(t, "killed broker", time.Second, quickLimit, func() {
 		f.Broker.Kill()
+		gone := time.Now()
 		time.Sleep(4 * time.Second) // away
+		w.told(t, gone.Add(time.Second))
 		f.Broker.Restart()
 	})
 	pause()
@@ -82,7 +85,9 @@ func surviveFaults(t *testing.T, f *mesh.Five, seed uint64) {
 	pause()
 	w.away(t, "swallowed traffic", time.Second, publishLimit, func() {
 		f.Network.Swallow()
+		gone := time.Now()
 		time.Sleep(blackout) // swallowed
+		w.told(t, gone.Add(time.Second))
 		f.Network.Resume()
 	})
 	pause()
@@ -221,6 +226,20 @@ func (w *witness) all() []load.Attempt {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]load.Attempt(nil), w.attempts...)
+}
+
+// told waits until somebody who called after a moment was refused: on a busy
+// machine that takes longer than a fault would have to last.
+func (w *witness) told(t *testing.T, after time.Time) {
+	t.Helper()
+	mesh.Await(t, time.Minute, func() error {
+		for _, a := range w.all() {
+			if a.Begin.After(after) && a.Code != codes.OK {
+				return nil
+			}
+		}
+		return errors.New("nobody was told")
+	})
 }
 
 // away calls fault, which takes the broker away and brings it back, and

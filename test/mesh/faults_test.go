@@ -18,9 +18,7 @@ import (
 
 func TestMain(m *testing.M) {
 	nats.Child()
-	code := m.Run()
-	mesh.Clean()
-	os.Exit(code)
+	os.Exit(m.Run())
 }
 
 // spans is how large the loads of the fault tests are. DRIFTMESH_TEST_SPANS

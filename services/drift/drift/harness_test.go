@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 
 const (
 	// patience bounds every wait of these tests.
-	patience = 60 * time.Second
+	patience = 3 * time.Minute
 	tick     = 10 * time.Millisecond
 )
 
