@@ -2,9 +2,11 @@ package mesh_test
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,8 +23,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// spans is how large the loads of the fault tests are. DRIFTMESH_TEST_SPANS
-// makes them larger: 1000000 takes several minutes with the race detector.
+// spans is how large the loads of the fault tests are at the least.
+// DRIFTMESH_TEST_SPANS makes them larger: 1000000 takes several minutes with the
+// race detector.
 func spans(t *testing.T, otherwise int) int {
 	t.Helper()
 	if v := os.Getenv("DRIFTMESH_TEST_SPANS"); v != "" {
@@ -31,6 +34,43 @@ func spans(t *testing.T, otherwise int) int {
 		return n
 	}
 	return otherwise
+}
+
+// loadUnderFaults sends requests as loadInBackground does, as fast as they are
+// answered, until the returned function is called after the last fault: it
+// waits until the load is large enough and goes well again, and ends it.
+func loadUnderFaults(t *testing.T, target string, seed uint64) (stop func() *load.Result) {
+	t.Helper()
+	const wellAgain = 100 // requests that are acknowledged after the last fault
+	var acknowledged atomic.Int64
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
+	t.Cleanup(cancel)
+	done, ended := make(chan *load.Result, 1), make(chan struct{})
+	go func() {
+		r, err := load.Run(ctx, load.Config{Target: target, Until: ended, Retry: true, Seed: seed, Observe: func(a load.Attempt) {
+			if a.Code == codes.OK {
+				acknowledged.Add(1)
+			}
+		}})
+		if err != nil {
+			t.Errorf("load: %v", err)
+		}
+		done <- r
+	}()
+	return func() *load.Result {
+		enough := max(acknowledged.Load()+wellAgain, int64(spans(t, 20_000)/load.SpansPerRequest))
+		mesh.Await(t, 5*time.Minute, func() error {
+			if n := acknowledged.Load(); n < enough {
+				return fmt.Errorf("%d requests of %d are acknowledged", n, enough)
+			}
+			return nil
+		})
+		close(ended)
+		r := <-done
+		requireAllAcknowledged(t, r, len(r.Acknowledged))
+		t.Logf("%d spans in %v, %d requests sent again", r.Spans(), r.Elapsed.Round(time.Second), r.Retries)
+		return r
+	}
 }
 
 // loadInBackground sends requests that are sent again, with the same ids, when
@@ -66,16 +106,14 @@ func requireAllAcknowledged(t *testing.T, r *load.Result, requests int) {
 func TestKilledFiveTimesUnderLoadNothingIsLostOrTwice(t *testing.T) {
 	t.Parallel()
 	m := mesh.Start(t)
-	requests := spans(t, 200_000) / load.SpansPerRequest
-	done := loadInBackground(t, m.OTLPGRPC, requests, 1)
+	stop := loadUnderFaults(t, m.OTLPGRPC, 1)
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 5 {
 		time.Sleep(time.Duration(500+random.IntN(2000)) * time.Millisecond) // when it dies is up to chance
 		m.Kill()
 		m.Boot()
 	}
-	r := <-done
-	requireAllAcknowledged(t, r, requests)
+	r := stop()
 	account := m.Settled(t, "spans")
 	require.EqualValues(t, r.Spans(), account.GetStored())
 	require.Zero(t, account.GetDeadLettered())
@@ -84,41 +122,50 @@ func TestKilledFiveTimesUnderLoadNothingIsLostOrTwice(t *testing.T) {
 	mesh.RequireStored(t, m.OpenStore(), 1, r.Acknowledged)
 }
 
-func TestEachServiceKilledInTurnUnderLoadNothingIsLostOrTwice(t *testing.T) {
+// The same of five services, when one is killed at a time, their broker, or
+// their store.
+func TestFiveServicesKilledInTurnUnderLoadNothingIsLostOrTwice(t *testing.T) {
+	t.Parallel()
 	f := mesh.StartFive(t)
-	requests := spans(t, 150_000) / load.SpansPerRequest
-	done := loadInBackground(t, f.OTLPGRPC, requests, 2)
-	for _, name := range mesh.Services {
-		time.Sleep(700 * time.Millisecond) // under load
-		f.Kill(name)
-		f.Restart(name)
-	}
-	time.Sleep(700 * time.Millisecond)
-	f.Broker.Kill()
-	f.Broker.Restart()
-	r := <-done
-	requireAllAcknowledged(t, r, requests)
-	account := f.Settled(t, "spans")
-	require.EqualValues(t, r.Spans(), account.GetStored())
-	mesh.RequireStored(t, f.ClickHouseURL, 2, r.Acknowledged)
+	stored := 0
+	t.Run("services and broker", func(t *testing.T) {
+		stored = requireAllStored(t, f, 2, 0, func() {
+			for _, name := range mesh.Services {
+				time.Sleep(700 * time.Millisecond) // under load
+				f.Kill(name)
+				f.Restart(name)
+			}
+			time.Sleep(700 * time.Millisecond)
+			f.Broker.Kill()
+			f.Broker.Restart()
+		})
+	})
+	t.Run("engine", func(t *testing.T) {
+		requireAllStored(t, f, 3, stored, func() {
+			for range 3 {
+				time.Sleep(time.Second) // under load
+				pid := f.Engine.PID()
+				require.NotZero(t, pid)
+				p, err := os.FindProcess(pid)
+				require.NoError(t, err)
+				require.NoError(t, p.Kill())
+				require.Eventually(t, func() bool { now := f.Engine.PID(); return now != 0 && now != pid }, 30*time.Second, 20*time.Millisecond)
+			}
+		})
+	})
 	f.Stop()
 }
 
-func TestEngineKilledUnderLoadNothingIsLostOrTwice(t *testing.T) {
-	f := mesh.StartFive(t)
-	requests := spans(t, 100_000) / load.SpansPerRequest
-	done := loadInBackground(t, f.OTLPGRPC, requests, 3)
-	for range 3 {
-		time.Sleep(time.Second) // under load
-		pid := f.Engine.PID()
-		require.NotZero(t, pid)
-		p, err := os.FindProcess(pid)
-		require.NoError(t, err)
-		require.NoError(t, p.Kill())
-		require.Eventually(t, func() bool { now := f.Engine.PID(); return now != 0 && now != pid }, 30*time.Second, 20*time.Millisecond)
-	}
-	r := <-done
-	requireAllAcknowledged(t, r, requests)
-	require.EqualValues(t, r.Spans(), f.Settled(t, "spans").GetStored())
-	mesh.RequireStored(t, f.ClickHouseURL, 3, r.Acknowledged)
+// requireAllStored requires that faults under load lose nothing and store nothing
+// twice, and returns how many spans are stored with those of before.
+func requireAllStored(t *testing.T, f *mesh.Five, seed uint64, before int, faults func()) (stored int) {
+	t.Helper()
+	stop := loadUnderFaults(t, f.OTLPGRPC, seed)
+	faults()
+	r := stop()
+	stored = before + r.Spans()
+	account := f.Settled(t, "spans")
+	require.EqualValues(t, stored, account.GetStored(), "%v", account)
+	mesh.RequireStored(t, f.ClickHouseURL, seed, r.Acknowledged)
+	return stored
 }
