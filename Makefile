@@ -51,7 +51,7 @@ test: $(BIN)/gotestsum ## Run all tests with the race detector; says which suite
 	@scripts/test.sh
 
 .PHONY: test-short
-test-short: $(BIN)/gotestsum ## Run the tests of single packages, quick ones and without the race detector: no mesh, no broker driver, none of the docs
+test-short: $(BIN)/gotestsum ## Run the quick tests, without the race detector: no whole mesh, no broker's driver
 	@scripts/test.sh short
 
 .PHONY: lint
