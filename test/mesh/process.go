@@ -21,7 +21,7 @@ import (
 // Bounds of how long a program may take to be ready, the first fetch of the
 // engine library not counted, and to stop.
 const (
-	startTimeout = 90 * time.Second
+	startTimeout = 4 * time.Minute
 	stopTimeout  = 40 * time.Second
 )
 

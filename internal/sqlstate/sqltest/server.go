@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-const startTimeout = 30 * time.Second
+const startTimeout = 2 * time.Minute
 
 // server is a PostgreSQL of our own on loopback.
 type server struct {

@@ -17,7 +17,7 @@ import (
 // Suite is the name of the tests that need it.
 const Suite = "alertmanager"
 
-const startTimeout = 30 * time.Second
+const startTimeout = 2 * time.Minute
 
 // Alertmanager is one at work.
 type Alertmanager struct {

@@ -58,7 +58,7 @@ type Options struct {
 const (
 	suite    = "kafka"
 	host     = "127.0.0.1"
-	starting = 60 * time.Second
+	starting = 3 * time.Minute
 	admin    = "admin"
 	secret   = "admin-secret"
 )

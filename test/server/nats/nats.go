@@ -44,7 +44,7 @@ type Options struct {
 const (
 	childEnv = "DRIFTMESH_TEST_NATS_CHILD"
 	host     = "127.0.0.1"
-	starting = 20 * time.Second
+	starting = 3 * time.Minute
 )
 
 // Server is a running server.

@@ -20,7 +20,7 @@ import (
 
 const (
 	suite    = "prometheus"
-	starting = 60 * time.Second
+	starting = 3 * time.Minute
 )
 
 // Server is a running Prometheus.

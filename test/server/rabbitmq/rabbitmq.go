@@ -47,7 +47,7 @@ const (
 	suite    = "rabbitmq"
 	host     = "127.0.0.1"
 	script   = "/usr/lib/rabbitmq/bin/rabbitmq-server"
-	starting = 60 * time.Second
+	starting = 3 * time.Minute
 	stopping = 30 * time.Second
 	// ripe is how long after its declaration a quorum queue of RabbitMQ 3.10
 	// survives SIGKILL; younger ones may be unusable after it.

@@ -48,7 +48,7 @@ type User struct {
 const (
 	suite    = "redis"
 	host     = "127.0.0.1"
-	starting = 60 * time.Second
+	starting = 3 * time.Minute
 	stopping = 10 * time.Second
 )
 

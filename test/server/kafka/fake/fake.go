@@ -41,7 +41,7 @@ type Options struct {
 const (
 	childEnv = "DRIFTMESH_TEST_KAFKA_CHILD"
 	admin    = "admin"
-	starting = 20 * time.Second
+	starting = 3 * time.Minute
 )
 
 // Server is a running fake.
