@@ -15,8 +15,9 @@ packages=(./... ./proto/... ./sdk/...)
 first=(./test/mesh ./test/interop ./services/drift/drift)
 if [ "${1:-}" = short ]; then
   flags+=(-short)
-  # Whole meshes, and drivers of brokers: nothing is left of them without servers.
-  mapfile -t packages < <(go list "${packages[@]}" | grep -vE '/driftmesh/(test|docs|internal/broker/driver)(/|$)')
+  # Whole meshes and programs, and drivers of brokers: nothing is left of them
+  # without servers.
+  mapfile -t packages < <(go list "${packages[@]}" | grep -vE '/driftmesh/(test|docs|deploy|internal/broker/driver)(/|$)')
   first=()
 elif [ "$(go env CGO_ENABLED)" = 1 ] && command -v "$(go env CC | cut -d' ' -f1)" >/dev/null; then
   # SQLite is C that a program made into Go: it works on memory of its own, which
