@@ -45,6 +45,53 @@ func months(t *testing.T, name string, begin time.Time, number, moved int) strin
 	return path
 }
 
+// pairedTable writes rows of three numbers, the second of which goes with the first,
+// or against it in rows after so many.
+func pairedTable(t *testing.T, name string, rows, turned int) string {
+	t.Helper()
+	r := rand.New(rand.NewPCG(uint64(rows), 8))
+	var text strings.Builder
+	text.WriteString("size,weight,depth\n")
+	for row := range rows {
+		x := r.NormFloat64()
+		y := x
+		if row >= turned {
+			y = -x
+		}
+		weight := fmt.Sprintf("%.4f", 1000*(y+.3*r.NormFloat64()))
+		if row%50 == 0 {
+			weight = ""
+		}
+		fmt.Fprintf(&text, "%.4f,%s,%.4f\n", x, weight, r.NormFloat64())
+	}
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, []byte(text.String()), 0o600))
+	return path
+}
+
+// Features that go apart are found together, and by none alone; by significance, and
+// by how the statistic varies over chunks of the reference.
+func TestCompareTogether(t *testing.T) {
+	t.Parallel()
+	reference, current := pairedTable(t, "reference.csv", 4000, 4000), pairedTable(t, "current.csv", 800, 400)
+	out, errs, code := command(t, "drift", "compare", reference, current, "--detector", "ks", "--exit-code")
+	require.Equal(t, exitOK, code, out+errs)
+	out, errs, code = command(t, "drift", "compare", reference, current, "--detector", "pca_reconstruction", "--chunk", "400", "--exit-code")
+	require.Equal(t, exitDrift, code, errs)
+	require.Regexp(t, `pca_reconstruction +size, weight, depth +[▁▂▃]█ +\S+ +\S+ +rows 401 to 800\n`, out)
+	out, errs, code = command(t, "drift", "compare", reference, current, "--detector", "pca_reconstruction", "--chunk", "400", "--sigmas", "4", "--plot", "--exit-code")
+	require.Equal(t, exitDrift, code, errs)
+	require.Regexp(t, `pca_reconstruction +size, weight, depth +[▁▂▃]█ +\S+ +\S+ to \S+ +rows 401 to 800\n`, out)
+	require.Regexp(t, `size, weight, depth in rows 401 to 800: pca_reconstruction \S+, threshold \S+ to \S+, 392 values`, out)
+	require.Regexp(t, `weight +1\.9%`, out)
+	out, errs, code = command(t, "drift", "compare", reference, current, "--detector", "hotelling", "--features", "size,depth", "--exit-code")
+	require.Equal(t, exitOK, code, errs)
+	require.Regexp(t, `hotelling +size, depth +ok`, out)
+	_, errs, code = command(t, "drift", "compare", reference, current, "--detector", "hotelling", "--features", "size")
+	require.Equal(t, exitError, code)
+	require.Contains(t, errs, "hotelling judges 2 to 32 numbers together, and these are 1")
+}
+
 // Chunks of the current data are held against how the statistic varies over
 // chunks of the reference.
 func TestCompareByMonth(t *testing.T) {

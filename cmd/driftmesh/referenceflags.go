@@ -78,7 +78,7 @@ func (f referenceFlags) make(ctx context.Context, con console, path string, in i
 		return m, err
 	}
 	if !rule.By.Whole() {
-		m.sample = chunk.NewSample(rule)
+		m.sample = chunk.NewSample(rule, opts.Monitors)
 		m.profile, err = table.Profile(ctx, t, opts, m.sample.First(), m.sample.See)
 	} else {
 		m.profile, err = table.Profile(ctx, t, opts, nil, nil)

@@ -62,15 +62,6 @@ func scores(r *rand.Rand, n int) (s detect.Side) {
 	return s
 }
 
-func rows(r *rand.Rand, n int) (s detect.Side) {
-	s.Rows = exact.NewMatrix(3)
-	for range n {
-		x := r.NormFloat64()
-		s.Rows.Add([]float64{x, x + r.NormFloat64(), r.NormFloat64()})
-	}
-	return s
-}
-
 // spreads are deviations from the median of a standard normal reference, which
 // the window that follows uses too.
 func spreads() draw {
@@ -178,7 +169,6 @@ func TestRates(t *testing.T) {
 		{"log_variance", "normal", 1000, 100, values(4, normal), 4.8, 6.2},
 		{"variance", "normal", 1000, 100, values(2, normal), 4.7, 5.5},
 		{"variance", "lognormal", 1000, 100, values(2, lognormal), 60, 70},
-		{"hotelling", "three", 300, 60, rows, 4.6, 5.4},
 		{"unseen_category", "open", 1000, 500, species(), 3.5, 7},
 		{"missing", "5 %", 1000, 100, missing(.05), 3.7, 5.6},
 		{"missing", "half a percent", 1000, 100, missing(.005), 1.2, 5},

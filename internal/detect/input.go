@@ -3,8 +3,6 @@ package detect
 import (
 	"math"
 	"slices"
-
-	"github.com/driftmesh/driftmesh/internal/exact"
 )
 
 // Kind says what the cells of a feature are.
@@ -68,9 +66,8 @@ type Input struct {
 	Reference, Current Side
 	// Scouter is what Scouter's control chart goes by, nil for others.
 	Scouter *Scouter
-	// Chunks are parts of the reference of the sample's size, for detectors that
-	// know no other threshold.
-	Chunks []*exact.Matrix
+	// Components are those of the reference's rows, nil where they are not known.
+	Components *Components
 	// Params are the detector's parameters that are not at their default.
 	Params map[string]float64
 	// Seed of the draws of Monte Carlo: the same for a recomputation.

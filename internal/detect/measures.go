@@ -16,7 +16,7 @@ type Measures struct {
 	// both sides.
 	Deviations *exact.Moments
 	// Rows are the complete rows of several features together.
-	Rows *exact.Matrix
+	Rows *Rows
 	// Points are windows in order, oldest first: those of the reference to take
 	// limits from, and those of the sample since the chart was begun, of which
 	// the last is judged.
@@ -53,6 +53,7 @@ const (
 	needScores
 	needErrors
 	needTime
+	needComponents
 )
 
 // OfPerformance are the needs of detectors that hold predictions against what came
@@ -62,6 +63,9 @@ const OfPerformance = needConfusion | needScores | needErrors
 // Measured are the needs of detectors that look at more of the sample than its
 // counts and its outcomes.
 const Measured = needMoments | needDeviations | needPoints | needTime
+
+// OfRows reports whether the detector is of several features together.
+func (d *Detector) OfRows() bool { return d.Needs&needRows != 0 }
 
 // OfMoments reports whether the detector is of the moments of values.
 func (d *Detector) OfMoments() bool { return d.Needs&needMoments != 0 }
@@ -96,7 +100,12 @@ func (in *Input) measured(needs Need) bool {
 			return false
 		}
 	}
-	return needs&needRows == 0 || in.Reference.Rows.Columns() == in.Current.Rows.Columns()
+	if needs&needRows == 0 {
+		return true
+	}
+	features := len(in.Reference.Rows.Means)
+	return in.Reference.Rows.wellFormed(features) && in.Current.Rows.wellFormed(features) &&
+		(needs&needComponents == 0 || in.Components != nil && in.Components.wellFormed(features))
 }
 
 func ofOrder(m *exact.Moments, order int) bool { return m != nil && m.Order() >= order }

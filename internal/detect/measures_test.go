@@ -14,12 +14,11 @@ import (
 // measured is a side of values with everything that can be measured of them.
 func measured(values []float64) detect.Side {
 	s := detect.Side{Counts: []uint64{uint64(len(values)) / 2, uint64(len(values)) - uint64(len(values))/2}}
-	s.Moments, s.Deviations, s.Rows = exact.NewMoments(4), exact.NewMoments(4), exact.NewMatrix(2)
+	s.Moments, s.Deviations = exact.NewMoments(4), exact.NewMoments(4)
 	p := &detect.Performance{Confusion: &detect.Confusion{}, Absolute: exact.NewMoments(2), Squared: exact.NewMoments(2)}
 	for i, x := range values {
 		s.Moments.Add(x)
 		s.Deviations.Add(math.Abs(x))
-		s.Rows.Add([]float64{x, values[(i*7+3)%len(values)]})
 		s.Points = append(s.Points, detect.Point{N: 1, Mean: x, Marked: uint64(i % 2)})
 		p.Absolute.Add(math.Abs(x))
 		p.Squared.Add(x)
@@ -68,15 +67,27 @@ func TestEdges(t *testing.T) {
 		for b, y := range edges {
 			for _, kind := range []detect.Kind{detect.Categories, detect.Values} {
 				in := detect.Input{Kind: kind, Reference: measured(x), Current: measured(y), Scouter: &detect.Scouter{Rule: rule}}
-				for range 12 {
-					in.Chunks = append(in.Chunks, in.Current.Rows)
-				}
 				for _, d := range detect.All {
 					sane(t, d, d.Judge(&in), a+" to "+b)
 				}
 			}
+			if len(x) == 0 { // of which no profile is made
+				continue
+			}
+			in := together(t, pairs(x), pairs(y))
+			for _, name := range []string{"hotelling", "pca_reconstruction"} {
+				sane(t, detect.Find(name), judge(t, name, in), a+" to "+b)
+			}
 		}
 	}
+}
+
+// pairs are rows of each value and another.
+func pairs(values []float64) (rows [][]float64) {
+	for i, x := range values {
+		rows = append(rows, []float64{x, values[(i*7+3)%len(values)]})
+	}
+	return rows
 }
 
 func sane(t *testing.T, d *detect.Detector, r detect.Result, what string) {
@@ -285,30 +296,4 @@ func TestConstantAndNoData(t *testing.T) {
 	require.True(t, judge(t, "volume", in).Alarm, "none of ten")
 	in.Current.States.Missing = 1
 	require.False(t, judge(t, "no_data", in).Alarm, "a row without a value is a row")
-}
-
-func TestHotellingSaysWhatItUses(t *testing.T) {
-	t.Parallel()
-	a, b := exact.NewMatrix(3), exact.NewMatrix(3)
-	for i := range 60 {
-		x := float64(i % 7)
-		a.Add([]float64{x, 2 * x, 5})
-		b.Add([]float64{x + 1, 2*x + 2, 5})
-	}
-	var in detect.Input
-	in.Reference.Rows, in.Current.Rows = a, b
-	r := judge(t, "hotelling", in)
-	require.Positive(t, r.Cells[0])
-	require.Zero(t, r.Cells[1], "follows from the first")
-	require.Zero(t, r.Cells[2], "constant")
-	require.True(t, r.Alarm)
-	moved := exact.NewMatrix(3)
-	for i := range 60 {
-		x := float64(i % 7)
-		moved.Add([]float64{x, 2 * x, 6})
-	}
-	in.Current.Rows = moved
-	r = judge(t, "hotelling", in)
-	require.True(t, r.Alarm, "a constant that has changed: %+v", r)
-	require.Zero(t, r.P)
 }

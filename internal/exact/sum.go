@@ -77,19 +77,6 @@ func (s *Sum) Add(x float64) bool {
 	return true
 }
 
-// AddProduct adds x·y to a sum of order 2. It returns false and adds nothing
-// when one of them is infinite or not a number, or when the order is not 2.
-func (s *Sum) AddProduct(x, y float64) bool {
-	a, ax, negativeX, okX := split(x)
-	b, bx, negativeY, okY := split(y)
-	if !okX || !okY || s.Order() != 2 {
-		return false
-	}
-	high, low := bits.Mul64(a, b)
-	s.addWords([]uint64{low, high}, ax+bx, negativeX != negativeY)
-	return true
-}
-
 // AddBucket adds what a database has summed: n·2^(32·bucket − 1074·order).
 // bucket is the bucket of the value for a sum of values, and the sum of the
 // buckets of the factors for a sum of products: twice that of x for x².

@@ -159,8 +159,6 @@ func TestSumRefusesWhatIsNotFinite(t *testing.T) {
 		require.True(t, s.Add(2))
 		for _, x := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
 			require.False(t, s.Add(x))
-			require.False(t, s.AddProduct(x, 1))
-			require.False(t, s.AddProduct(1, x))
 		}
 		got, err := s.Float()
 		require.NoError(t, err)
@@ -207,25 +205,6 @@ func TestMergeOfItselfAndOfAnotherOrder(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, -1.5, got) //nolint:testifylint // exact
 	require.ErrorIs(t, s.Merge(sum(2, 1)), exact.ErrOrder)
-}
-
-func TestProducts(t *testing.T) {
-	t.Parallel()
-	r := rand.New(rand.NewPCG(5, 6))
-	for range 500 {
-		s, want := exact.NewSum(2), new(big.Float).SetPrec(20000)
-		for range r.IntN(12) {
-			x, y := any64(r), any64(r)
-			require.True(t, s.AddProduct(x, y))
-			want.Add(want, new(big.Float).SetPrec(200).Mul(big.NewFloat(x), big.NewFloat(y)))
-		}
-		expected, wantErr := rounded(t, want)
-		got, err := s.Float()
-		require.Equal(t, wantErr, err)
-		require.Equal(t, expected, got) //nolint:testifylint // exact
-	}
-	one := exact.NewSum(1)
-	require.False(t, one.AddProduct(1, 1), "a sum of order 1 has no products")
 }
 
 func TestBuckets(t *testing.T) {

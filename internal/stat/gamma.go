@@ -32,6 +32,17 @@ func Gamma(x, shape float64) float64 {
 	return clamp(mathext.GammaIncRegComp(shape, x))
 }
 
+// GammaLower is the lower tail.
+func GammaLower(x, shape float64) float64 {
+	switch {
+	case x <= 0 || shape <= 0:
+		return 0
+	case math.IsInf(x, 1):
+		return 1
+	}
+	return clamp(mathext.GammaIncReg(shape, x))
+}
+
 // GammaQuantile is x with Gamma(x, shape) = p.
 func GammaQuantile(p, shape float64) float64 {
 	switch {

@@ -19,6 +19,7 @@ type Builder struct {
 	first string // the column that the others' lengths are held against
 	rows  int
 	kept  outcomes
+	joint *Rows
 
 	// Room for the values of one numeric column and for sorting them, kept from
 	// one column to the next.
@@ -57,6 +58,9 @@ func (b *Builder) Add(c *Column) error {
 	if b.profile.Outcome != nil {
 		b.kept.keep(b.profile.Outcome, c)
 	}
+	if f.Kind == Numeric {
+		b.joint.Keep(c)
+	}
 	b.last = &b.profile.Features[len(b.profile.Features)-1]
 	return nil
 }
@@ -88,6 +92,9 @@ func (b *Builder) Profile() (*Profile, error) {
 	}
 	if p.Outcome != nil {
 		b.kept.compare(&p)
+	}
+	if err := b.joint.groups(&p); err != nil {
+		return nil, err
 	}
 	return &p, nil
 }

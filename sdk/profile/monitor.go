@@ -128,19 +128,27 @@ func (m Monitor) withDefaults() Monitor {
 
 // Minimum returns the least number of observations at which feature f is
 // judged; 0 leaves it to the detector.
-func (m *Monitor) Minimum(f *Feature) uint64 {
+func (m *Monitor) Minimum(f *Feature) uint64 { return m.minimum(len(f.Bins)) }
+
+// MinimumTogether is likewise of the rows of a group.
+func (m *Monitor) MinimumTogether(g *Group) uint64 { return m.minimum(len(g.Features)) }
+
+func (m *Monitor) minimum(cells int) uint64 {
 	switch {
 	case m.MinSample > 0:
 		return m.MinSample
 	case m.Threshold.Limit == Fixed || m.Threshold.Limit == Deviations:
-		return uint64(SamplesPerBin*len(f.Bins)) + 1
+		return uint64(SamplesPerBin*cells) + 1 //nolint:gosec // a few
 	}
 	return 0
 }
 
-// Watches reports whether the monitor asks for the feature. A [Deviations]
+// Watches reports whether the monitor asks for the feature by itself. A [Deviations]
 // threshold says nothing of features without chunks, so they are not asked for.
 func (m *Monitor) Watches(name string) bool {
+	if m.Together() {
+		return false
+	}
 	if m.Threshold.Limit == Deviations {
 		if _, ok := m.Threshold.Chunks[name]; !ok {
 			return false
@@ -227,7 +235,7 @@ func (p *Profile) checkWatched(m *Monitor) (problems []error) {
 			e.Detail = "the profile has no such feature"
 		case slices.Contains(m.Features[:i], name):
 			e.Detail = "the feature appears twice"
-		case !m.Watches(name):
+		case !m.Watches(name) && !m.Together():
 			e.Detail = "the threshold has no reference chunks of the feature"
 		default:
 			continue
@@ -235,7 +243,7 @@ func (p *Profile) checkWatched(m *Monitor) (problems []error) {
 		problems = append(problems, e)
 	}
 	for name := range m.Threshold.Chunks {
-		if p.Feature(name) < 0 {
+		if p.Feature(name) < 0 && !slices.ContainsFunc(p.Groups, func(g Group) bool { return g.Name() == name }) {
 			problems = append(problems, &Error{Monitor: m.Name, Column: name, Rule: "THRESHOLD_CHUNKS", Detail: "the profile has no such feature"})
 		}
 	}

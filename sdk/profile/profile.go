@@ -54,6 +54,9 @@ type Profile struct {
 	Outcome *Outcome
 	// Source makes observations of spans; nil when they are sent as records.
 	Source *Source
+	// Groups are what the reference holds of the features that monitors judge
+	// together.
+	Groups []Group
 }
 
 // FillDefaults gives what is not set its default. Profiles made by [New], read
@@ -115,6 +118,7 @@ func (p *Profile) Validate() error {
 	problems = append(problems, p.checkMonitors()...)
 	problems = append(problems, p.checkOutcome()...)
 	problems = append(problems, p.checkSource()...)
+	problems = append(problems, p.checkGroups()...)
 	return errors.Join(problems...)
 }
 

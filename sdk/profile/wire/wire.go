@@ -61,10 +61,13 @@ func Message(p *profile.Profile) *driftv1.Profile {
 	for i := range p.Features {
 		m.Features[i] = featureMessage(&p.Features[i])
 	}
+	for i := range p.Groups {
+		m.Groups = append(m.Groups, groupMessage(&p.Groups[i]))
+	}
 	return m
 }
 
-// Outline is Message without the features.
+// Outline is Message without the features, and what the reference holds of them.
 func Outline(p *profile.Profile) *driftv1.Profile {
 	m := &driftv1.Profile{
 		Uid: p.UID, Space: p.Space, Name: p.Name, Version: p.Version, Correction: corrections[p.Correction],
@@ -179,6 +182,9 @@ func Profile(m *driftv1.Profile) (*profile.Profile, error) {
 		if len(s.GetAttributes()) > 0 {
 			p.Source.Attributes = maps.Clone(s.GetAttributes())
 		}
+	}
+	for _, g := range m.GetGroups() {
+		p.Groups = append(p.Groups, groupOf(g))
 	}
 	p.FillDefaults()
 	if err := p.Validate(); err != nil {

@@ -57,6 +57,12 @@ func TestProfilesComeBackAsTheyWent(t *testing.T) {
 	p.Source = &profile.Source{Of: profile.Spans, Service: "checkout", Operation: "POST /pay", Kind: "server", Attributes: map[string]string{"region": "eu"}}
 	require.Equal(t, p, through(t, p))
 	p.Source = nil
+	p.Groups = []profile.Group{{
+		Features: []string{"age", "balance"}, Rows: 1, Incomplete: 2, Means: []float64{3, 4}, Covariances: []float64{5, 6, 7}, Components: [][]float64{{0, 1}},
+		Residual: profile.Residual{Number: 8, Mean: 9, StdDev: 10, Skewness: 11},
+	}}
+	require.Equal(t, p, through(t, p))
+	p.Groups = nil
 
 	for _, c := range []profile.Correction{profile.BenjaminiHochberg, profile.Bonferroni, profile.Uncorrected} {
 		p.Correction = c

@@ -67,7 +67,7 @@ func newTrial(of *known, candidate *profile.Profile) (*trial, error) {
 // order of the registered profile, by the candidate's bins.
 func (t *trial) project() error {
 	stored := *t.of.Registered.Profile
-	stored.Features, stored.Outcome = slices.Clone(stored.Features), nil
+	stored.Features, stored.Outcome, stored.Groups = slices.Clone(stored.Features), nil, t.profile.Groups
 	var problems []string
 	for i := range t.profile.Features {
 		f := &t.profile.Features[i]
@@ -213,14 +213,14 @@ func (e *engine) try(ctx context.Context, t *trial, first, last int64) ([]score.
 		t.summary.Records += records
 		return score.Evaluate(t.profile, sample, t.perDay)
 	}
-	counts, records, err := e.cells.Count(ctx, t.statements, first, last)
+	sum, err := e.cells.Count(ctx, t.statements, first, last)
 	if err != nil {
 		return nil, err
 	}
-	t.summary.Records += records
-	sample := score.Sample{Counts: make([][]uint64, len(t.features))}
+	t.summary.Records += sum.Records
+	sample := score.Sample{Counts: make([][]uint64, len(t.features)), Groups: sum.Groups}
 	for i, at := range t.features {
-		sample.Counts[i] = counts[at]
+		sample.Counts[i] = sum.Counts[at]
 	}
 	return score.Evaluate(t.profile, sample, t.perDay)
 }
@@ -233,7 +233,7 @@ func (t *trial) take(slot, start, end time.Time, scores []score.Score) (changes 
 		for k := range scores {
 			s := &scores[k]
 			if s.Monitor == t.profile.Monitors[i].Name {
-				verdicts[t.profile.Features[s.Feature].Name] = s.Verdict
+				verdicts[score.Subject(t.profile, s.Feature)] = s.Verdict
 				judged, drifted = judged || s.Verdict != score.Insufficient, drifted || s.Verdict == score.Drift
 			}
 		}

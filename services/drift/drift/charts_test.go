@@ -258,7 +258,7 @@ func TestRefusesDetectorsThatLackTheirInput(t *testing.T) {
 	}{
 		{"log_variance cannot be used: it needs sums of third and fourth powers", func(p *driftv1.Profile) { detector(p, "log_variance") }},
 		{"wrong_type cannot be used: values of another type are refused at the door", func(p *driftv1.Profile) { detector(p, "wrong_type") }},
-		{"hotelling cannot be used: it needs products of features", func(p *driftv1.Profile) { detector(p, "hotelling") }},
+		{"hotelling judges features together, and the profile has no sums of products of these", func(p *driftv1.Profile) { detector(p, "hotelling") }},
 		{"the profile has no reference_span", func(p *driftv1.Profile) { detector(p, "volume"); p.ReferenceSpan = nil }},
 		{"detector mean can judge no feature", func(p *driftv1.Profile) { baseline(p).Moments = nil }},
 		{"no sums of the reference's values: the profile was made before they were kept", func(p *driftv1.Profile) {

@@ -3,10 +3,12 @@ package drift
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/sdk/profile"
 	"github.com/driftmesh/driftmesh/services/drift/internal/score"
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
 )
@@ -167,14 +169,43 @@ func (e *engine) judge(ctx context.Context, p *known, first, last int64) (*store
 	}
 	var moved []int
 	for i := range result.Scores {
-		if s := &result.Scores[i]; s.Verdict == score.Drift && !slices.Contains(moved, s.Feature) {
-			moved = append(moved, s.Feature)
+		if s := &result.Scores[i]; s.Verdict == score.Drift {
+			moved = append(moved, score.Members(p.Registered.Profile, s.Feature)...)
 		}
 	}
-	if result.Exemplars, err = e.cells.Exemplars(ctx, p.statements, r, moved); err != nil {
+	slices.Sort(moved)
+	if result.Exemplars, err = e.cells.Exemplars(ctx, p.statements, r, slices.Compact(moved)); err != nil {
 		return nil, err
 	}
+	for i := range result.Scores {
+		if s := &result.Scores[i]; s.Verdict == score.Drift && s.Feature >= len(p.Features) && result.Exemplars != nil {
+			result.Exemplars[s.Feature] = ofMembers(p.Registered.Profile, s.Feature, sample.Counts, result.Exemplars)
+		}
+	}
 	return result, nil
+}
+
+// ofMembers are exemplars of each feature of a group: of the bin that has most more
+// than its share of the reference.
+func ofMembers(p *profile.Profile, group int, counts [][]uint64, found map[int][][]score.Exemplar) (all [][]score.Exemplar) {
+	for _, feature := range score.Members(p, group) {
+		f, best, most := &p.Features[feature], 0, math.Inf(-1)
+		total := uint64(0)
+		for _, n := range counts[feature][:len(f.Bins)] {
+			total += n
+		}
+		for i := range f.Bins {
+			if more := profile.Share(counts[feature][i], total) - f.Bins[i].Proportion; more > most {
+				best, most = i, more
+			}
+		}
+		var list []score.Exemplar
+		if bins := found[feature]; best < len(bins) {
+			list = bins[best]
+		}
+		all = append(all, list)
+	}
+	return all
 }
 
 // sample is what the cells of a range say, and of how many records.
@@ -195,6 +226,9 @@ func (e *engine) sample(ctx context.Context, p *known, r store.Range) (sample sc
 	}
 	if p.Outcome != nil {
 		sample.Outcomes, err = e.cells.Outcomes(ctx, r)
+	}
+	if err == nil && len(p.Groups) > 0 && sum.Measured {
+		sample.Groups, err = e.cells.Products(ctx, r, p.Registered.Profile)
 	}
 	return sample, sum.Records, err
 }

@@ -76,7 +76,7 @@ func (s *server) question(ctx context.Context, req *driftv1.ExplainRequest) (q q
 			return q, err
 		}
 		if ref = a.Profile; name == "" && len(a.Scores) > 0 {
-			name = a.Scores[0].Feature
+			name = a.Scores[0].Most()
 		}
 		if start == nil {
 			start = timestamppb.New(a.RangeStart)

@@ -18,6 +18,8 @@ type Sample struct {
 	Counts [][]uint64
 	// Measures are those of each feature; nil when they are not known.
 	Measures []Measures
+	// Groups are those of each group of the profile; nil when they are not known.
+	Groups []*profile.Products
 	// Records is how many there are.
 	Records uint64
 	// Start and End are their range of event time, where that is known.
@@ -57,7 +59,7 @@ func Judge(p *profile.Profile, s Sample) (*driftv1.Evaluation, error) {
 	if err != nil {
 		return nil, err
 	}
-	sample := score.Sample{Counts: s.Counts}
+	sample := score.Sample{Counts: s.Counts, Groups: s.Groups}
 	for i := range s.Measures {
 		sample.Measures = append(sample.Measures, s.Measures[i].of)
 	}

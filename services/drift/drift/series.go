@@ -11,6 +11,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+	"github.com/driftmesh/driftmesh/services/drift/internal/score"
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
 )
 
@@ -41,10 +42,10 @@ func (s *server) QuerySeries(ctx context.Context, req *driftv1.QuerySeriesReques
 	resp := &driftv1.QuerySeriesResponse{}
 	for i := range points {
 		at := &points[i]
-		if at.Feature >= len(p.Features) {
+		if at.Feature >= score.Subjects(p.Registered.Profile) {
 			continue
 		}
-		name := p.Features[at.Feature].Name
+		name := score.Subject(p.Registered.Profile, at.Feature)
 		last := len(resp.GetSeries()) - 1
 		if last < 0 || resp.GetSeries()[last].GetMonitor() != at.Monitor || resp.GetSeries()[last].GetFeature() != name {
 			resp.Series = append(resp.Series, &driftv1.Series{Monitor: at.Monitor, Feature: name, Detector: at.Detector})
@@ -73,7 +74,7 @@ func (s *server) seriesQuery(p *known, req *driftv1.QuerySeriesRequest) (store.S
 		return q, fault.NotFound.New("profile %s has no monitor %.150q", p.Title(), q.Monitor)
 	}
 	if name := req.GetFeature(); name != "" {
-		if q.Feature = p.Feature(name); q.Feature < 0 {
+		if q.Feature = score.SubjectOf(p.Registered.Profile, name); q.Feature < 0 {
 			return q, fault.NotFound.New("profile %s has no feature %.250q", p.Title(), name)
 		}
 	}
@@ -92,7 +93,7 @@ func (s *server) seriesQuery(p *known, req *driftv1.QuerySeriesRequest) (store.S
 	if !q.Start.Before(q.End) || q.Start.Unix() < 0 || q.End.Unix() > math.MaxUint32 {
 		return q, fault.Invalid.New("the range is empty, or not between 1970 and 2106").WithReason("INVALID_RANGE")
 	}
-	monitors, features := len(p.Monitors), len(p.Features)
+	monitors, features := len(p.Monitors), score.Subjects(p.Registered.Profile)
 	if q.Monitor != "" {
 		monitors = 1
 	}

@@ -25,11 +25,14 @@ type Sample struct {
 	counts map[string][][]uint64 // of each feature: by chunk, by bin
 	// measures are those of numbers, by chunk.
 	measures map[string][]drift.Measures
+	// rows are of the columns that are judged together.
+	rows   *profile.Rows
+	groups [][]*profile.Products // by chunk, once they are counted
 }
 
-// NewSample makes an empty sample.
-func NewSample(r Rule) *Sample {
-	return &Sample{rule: r, counts: map[string][][]uint64{}, measures: map[string][]drift.Measures{}}
+// NewSample makes an empty sample of features that these monitors judge.
+func NewSample(r Rule, monitors []profile.Monitor) *Sample {
+	return &Sample{rule: r, counts: map[string][][]uint64{}, measures: map[string][]drift.Measures{}, rows: profile.NewRows(monitors)}
 }
 
 // First names the column that has to be seen before all others, if any.
@@ -78,7 +81,26 @@ func (s *Sample) See(f *profile.Feature, c *table.Column) (err error) {
 		}
 	}
 	s.counts[f.Name], s.measures[f.Name] = counts, measures
+	if f.Kind == profile.Numeric {
+		s.rows.Keep(&c.Column)
+	}
 	return nil
+}
+
+// Groups are what a chunk has of each group of the profile.
+func (s *Sample) Groups(p *profile.Profile, chunk int) []*profile.Products {
+	if s.groups == nil {
+		s.groups = make([][]*profile.Products, len(s.Cut.Chunks))
+		for i := range s.groups {
+			for g := range p.Groups {
+				s.groups[i] = append(s.groups[i], profile.NewProducts(p, &p.Groups[g]))
+			}
+		}
+		for g := range p.Groups {
+			s.rows.Each(p.Groups[g].Features, func(row int, values []float64) { s.groups[s.Cut.Of(row)][g].Add(values) })
+		}
+	}
+	return s.groups[chunk]
 }
 
 // Measures are those of a chunk, for each feature of the profile; those of

@@ -38,7 +38,7 @@ func Judge(p *profile.Profile, s *chunk.Sample) ([]Chunk, error) {
 
 func judge(p *profile.Profile, s *chunk.Sample, i int) (*driftv1.Evaluation, error) {
 	c := s.Cut.Chunks[i]
-	return drift.Judge(p, drift.Sample{Counts: s.Counts(p, i), Measures: s.Measures(p, i), Records: uint64(c.Rows), Start: c.Start, End: c.End}) //nolint:gosec // rows
+	return drift.Judge(p, drift.Sample{Counts: s.Counts(p, i), Measures: s.Measures(p, i), Groups: s.Groups(p, i), Records: uint64(c.Rows), Start: c.Start, End: c.End}) //nolint:gosec // rows
 }
 
 // Check is fault.Invalid when the profile has monitors that nobody can judge by.

@@ -1,7 +1,9 @@
 package alert
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -116,11 +118,14 @@ func (e *Event) Text() string {
 			fmt.Fprintf(&b, ": %s", e.Reason)
 		}
 	} else {
-		features := "features"
-		if e.Count == 1 {
-			features = "feature"
+		moved := fmt.Sprintf("%d features moved", e.Count)
+		switch {
+		case e.together():
+			moved = "features moved together"
+		case e.Count == 1:
+			moved = "1 feature moved"
 		}
-		fmt.Fprintf(&b, "drift in %s %s (monitor %s): %d %s moved", e.Title, e.Change, e.Monitor, e.Count, features)
+		fmt.Fprintf(&b, "drift in %s %s (monitor %s): %s", e.Title, e.Change, e.Monitor, moved)
 		if e.Late {
 			fmt.Fprintf(&b, " (late: by data that came after %s to %s was judged)", e.RangeStart.UTC().Format(time.RFC3339), e.RangeEnd.UTC().Format(time.RFC3339))
 		}
@@ -132,11 +137,34 @@ func (e *Event) Text() string {
 			fmt.Fprintf(&b, " against %.4g", *m.Threshold)
 		}
 		fmt.Fprintf(&b, " of %d values", m.Sample)
+		if e.together() && len(m.Bins) > 0 {
+			fmt.Fprintf(&b, ", most of it %s", strings.Join(m.most(), ", "))
+		}
 	}
 	if more := e.Count - textMoved; more > 0 {
 		fmt.Fprintf(&b, ", and %d more", more)
 	}
 	return b.String()
+}
+
+// together reports whether features moved as one.
+func (e *Event) together() bool {
+	m := profile.Monitor{Detector: e.Detector}
+	return m.Together()
+}
+
+// most are the features of several together that have the greatest part of it, up to
+// half of all.
+func (m *Moved) most() (names []string) {
+	parts := slices.SortedStableFunc(slices.Values(m.Bins), func(a, b Share) int { return cmp.Compare(b.Observed, a.Observed) })
+	told := 0.0
+	for _, p := range parts {
+		if len(names) == textMoved || told >= 0.5 {
+			break
+		}
+		names, told = append(names, p.Label), told+p.Observed
+	}
+	return names
 }
 
 func (e *Event) findingText() string {

@@ -12,11 +12,9 @@ import (
 
 // unusable are the detectors that no monitor can have, and why.
 var unusable = map[string]string{
-	"log_variance":       "it needs sums of third and fourth powers, which cells do not hold; spread sees the same and holds its rate for values that are not normal",
-	"wrong_type":         "values of another type are refused at the door, record by record, and never counted",
-	"duplicates":         "the share of repeats grows with the number of rows, so that a window's and a reference's do not compare",
-	"hotelling":          "it needs products of features over rows, which neither cells nor profiles hold",
-	"pca_reconstruction": "it needs products of features over rows, which neither cells nor profiles hold",
+	"log_variance": "it needs sums of third and fourth powers, which cells do not hold; spread sees the same and holds its rate for values that are not normal",
+	"wrong_type":   "values of another type are refused at the door, record by record, and never counted",
+	"duplicates":   "the share of repeats grows with the number of rows, so that a window's and a reference's do not compare",
 }
 
 // Unusable says why no monitor can have a detector; "" when one can.
@@ -93,7 +91,11 @@ func Check(p *profile.Profile) (problems []string) {
 			problems = append(problems, fmt.Sprintf("monitor %s: %s", m.Name, refusal(m.Detector)))
 			continue
 		}
-		if problem := checkMeasured(p, m, d); problem != "" {
+		problem := checkMeasured(p, m, d)
+		if m.Together() {
+			problem = checkGroup(p, m)
+		}
+		if problem != "" {
 			problems = append(problems, "monitor "+m.Name+": "+problem)
 		}
 		category := p.Outcome != nil && p.Features[p.Feature(p.Outcome.Target)].Kind == profile.Category

@@ -76,6 +76,9 @@ func expected(p *profile.Profile, detectors []*detect.Detector, inputs []detect.
 		if limit := m.Threshold.Limit; !d.HasP || limit != profile.Significance && limit != profile.Budget {
 			continue
 		}
+		if m.Together() {
+			n++
+		}
 		for i := range p.Features {
 			if m.Watches(p.Features[i].Name) && suited(d, &inputs[i]) {
 				n++

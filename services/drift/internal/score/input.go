@@ -80,10 +80,10 @@ func bounds(f *profile.Feature) []float64 {
 	return append(out, max(high, out[len(out)-1]))
 }
 
-// seedOf is the seed of a monitor's draws for a feature: always the same.
-func seedOf(p *profile.Profile, m *profile.Monitor, f *profile.Feature) uint64 {
+// seedOf is the seed of a monitor's draws for a subject: always the same.
+func seedOf(p *profile.Profile, m *profile.Monitor, subject string) uint64 {
 	h := fnv.New64a()
-	for _, part := range []string{p.UID, m.Name, f.Name} {
+	for _, part := range []string{p.UID, m.Name, subject} {
 		_, _ = h.Write([]byte(part)) // it cannot fail
 		_, _ = h.Write([]byte{0})
 	}

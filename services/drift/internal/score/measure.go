@@ -65,6 +65,8 @@ type Want struct {
 	Windows bool
 	// Sample is the size of their sub-groups; 0 when none are wanted.
 	Sample int
+	// Products: what the groups have that the feature is in.
+	Products bool
 	// Bins is how many regular bins the feature has.
 	Bins int
 }
@@ -76,11 +78,18 @@ func Wants(p *profile.Profile) []Want {
 	for k := range p.Monitors {
 		m := &p.Monitors[k]
 		d := find(m.Detector)
-		if d == nil || !looksBeyond(d) && d.Name != constant {
+		if d == nil || !looksBeyond(d) && d.Name != constant && !d.OfRows() {
 			continue
 		}
 		if wants == nil {
 			wants = make([]Want, len(p.Features))
+		}
+		if m.Together() {
+			for _, name := range p.Members(m) {
+				i := p.Feature(name)
+				wants[i].Measures, wants[i].Products, wants[i].Bins = true, true, len(p.Features[i].Bins)
+			}
+			continue
 		}
 		for i := range p.Features {
 			if !m.Watches(p.Features[i].Name) {

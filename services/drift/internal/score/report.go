@@ -57,16 +57,23 @@ type Report struct {
 	States    []Bin    `json:"states,omitempty"`
 }
 
-// Report explains the score of a feature of p. exemplars has a list for each
-// bin, or is nil.
+// Report explains the score of a subject of p. exemplars has a list for each bin, or
+// for each feature of a group, or is nil.
 func (s *Score) Report(p *profile.Profile, exemplars [][]Exemplar) Report {
-	f := &p.Features[s.Feature]
 	r := Report{
-		Monitor: s.Monitor, Feature: f.Name, Detector: s.Detector, Verdict: s.Verdict,
+		Monitor: s.Monitor, Feature: Subject(p, s.Feature), Detector: s.Detector, Verdict: s.Verdict,
 		Value: known(s.Value), Judged: known(s.Judged), Threshold: known(s.Threshold), Lower: known(s.Lower),
 		P: known(s.P), Adjusted: known(s.Adjusted), Rate: known(s.Rate), Method: s.Method, Caveats: s.Caveats,
 		Sample: s.Sample, Reference: s.Reference, Minimum: s.Minimum, Bins: make([]Bin, len(s.Counts)),
 	}
+	if g := groupOf(p, s.Feature); g != nil {
+		r.Bins, r.States = s.groupBins(g)
+		for i := range min(len(exemplars), len(r.Bins)) {
+			r.Bins[i].Exemplars = exemplars[i]
+		}
+		return r
+	}
+	f := &p.Features[s.Feature]
 	regular, all := sums(s.Counts, len(f.Bins))
 	for i := range r.Bins {
 		b := Bin{Count: s.Counts[i]}
@@ -127,6 +134,16 @@ func label(f *profile.Feature, i int) string {
 		upper = number(f.Bins[i].Upper) + "]"
 	}
 	return lower + ", " + upper
+}
+
+// Most is the feature that the report is about; of several together, the one that
+// adds most.
+func (r *Report) Most() string {
+	m := profile.Monitor{Detector: r.Detector}
+	if !m.Together() || len(r.Bins) == 0 {
+		return r.Feature
+	}
+	return slices.MaxFunc(r.Bins, func(a, b Bin) int { return cmp.Compare(a.Contribution, b.Contribution) }).Label
 }
 
 // Trim leaves the bins that add most, in their order, and at most so many.

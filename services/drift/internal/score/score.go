@@ -32,7 +32,8 @@ const (
 type Score struct {
 	// Monitor is the name of the monitor, Detector that of its detector.
 	Monitor, Detector string
-	// Feature is the position in the profile.
+	// Feature is the position in the profile, or that of a group after all features:
+	// see [Subject].
 	Feature int
 	Verdict Verdict
 	// Value is the statistic. It is computed for an insufficient sample too.
@@ -57,10 +58,11 @@ type Score struct {
 	// Minimum is the sample below which the verdict is insufficient; 0 leaves it
 	// to the detector.
 	Minimum uint64
-	// Counts has all bins of the feature, the special ones last.
+	// Counts has all bins of the feature, the special ones last; of a group, complete
+	// records and others.
 	Counts []uint64
 	// Contributions says what each bin adds to Value, in the order of Counts; it
-	// may end before the special ones.
+	// may end before the special ones. Of a group, what each of its features adds.
 	Contributions []float64
 
 	charted bool
@@ -95,6 +97,9 @@ type Sample struct {
 	// more than counts; Timing likewise.
 	Measures []Measures
 	Timing   *Timing
+	// Groups has an element for each group of the profile, or is nil where what they
+	// have is not known.
+	Groups []*profile.Products
 }
 
 // Evaluate judges a sample of the features of p. perDay is how many evaluations
@@ -128,13 +133,21 @@ func Evaluate(p *profile.Profile, sample Sample, perDay float64) ([]Score, error
 	for k := range p.Monitors {
 		m, d := &p.Monitors[k], detectors[k]
 		alpha := significance(m, perDay)
+		if m.Together() {
+			s, err := tests.together(p, m, &sample, test{score: len(scores), detector: d, monitor: m, alpha: alpha})
+			if err != nil {
+				return nil, err
+			}
+			scores = append(scores, s)
+			continue
+		}
 		for i := range p.Features {
 			f := &p.Features[i]
 			if !m.Watches(f.Name) {
 				continue
 			}
 			t := test{score: len(scores), detector: d, monitor: m, input: inputs[i], alpha: alpha}
-			t.input.Seed = seedOf(p, m, f)
+			t.input.Seed = seedOf(p, m, f.Name)
 			if charted(d) {
 				lay(&t.input, m, d, p, i, &sample)
 			}
@@ -151,7 +164,7 @@ func Evaluate(p *profile.Profile, sample Sample, perDay float64) ([]Score, error
 			if charted(d) {
 				s.chart(m, d, &r)
 			}
-			if s.decide(m, f, &r, alpha); s.Verdict == OK && d.HasP && !math.IsNaN(alpha) && !math.IsNaN(s.P) {
+			if s.decide(m, f.Name, &r, alpha); s.Verdict == OK && d.HasP && !math.IsNaN(alpha) && !math.IsNaN(s.P) {
 				tests.members = append(tests.members, t)
 			}
 			scores = append(scores, s)
@@ -166,14 +179,20 @@ func Evaluate(p *profile.Profile, sample Sample, perDay float64) ([]Score, error
 const unmeasured = "unmeasured"
 
 func scoreOf(m *profile.Monitor, f *profile.Feature, r *detect.Result, counts []uint64) Score {
+	s := newScore(m, r)
+	s.Minimum, s.Counts, s.Contributions = m.Minimum(f), counts, make([]float64, len(counts))
+	copy(s.Contributions, r.Cells)
+	s.Contributions[f.SpecialCell(profile.Other)] = r.Unseen
+	return s
+}
+
+// newScore has the numbers of a result.
+func newScore(m *profile.Monitor, r *detect.Result) Score {
 	nan := math.NaN()
 	s := Score{
 		Monitor: m.Name, Detector: m.Detector, Verdict: OK, Value: nan, Judged: nan, Threshold: nan, Lower: nan, P: nan, Adjusted: nan, Rate: nan,
-		Method: string(r.Method), Caveats: r.Caveats.Names(), Sample: r.Current, Reference: r.Reference, Minimum: m.Minimum(f),
-		Counts: counts, Contributions: make([]float64, len(counts)),
+		Method: string(r.Method), Caveats: r.Caveats.Names(), Sample: r.Current, Reference: r.Reference,
 	}
-	copy(s.Contributions, r.Cells)
-	s.Contributions[f.SpecialCell(profile.Other)] = r.Unseen
 	if r.Caveats&(detect.Unsuited|detect.Malformed) != 0 || min(r.Reference, r.Current) == 0 && !r.Sufficient {
 		return s // there is nothing to compare, and no bin is to blame
 	}
@@ -189,14 +208,14 @@ func scoreOf(m *profile.Monitor, f *profile.Feature, r *detect.Result, counts []
 
 // decide concludes where that needs no other score. Where it is a significance
 // that is kept over many, the verdict is OK as yet.
-func (s *Score) decide(m *profile.Monitor, f *profile.Feature, r *detect.Result, alpha float64) {
+func (s *Score) decide(m *profile.Monitor, subject string, r *detect.Result, alpha float64) {
 	drift := false
 	switch t := &m.Threshold; t.Limit {
 	case profile.Fixed:
 		s.Threshold = t.Value
 		drift = math.Abs(s.Value) > t.Value
 	case profile.Deviations:
-		c := t.Chunks[f.Name]
+		c := t.Chunks[subject]
 		width := float64(t.Sigmas * c.StdDev)
 		s.Lower, s.Threshold = c.Mean-width, c.Mean+width
 		s.Rate = alarm.BandRate(t.Sigmas, c.Number)

@@ -126,7 +126,7 @@ func (c *Conclusion) judge(ctx context.Context, tx *sqlstate.Tx, m *profile.Moni
 	verdicts, found := map[string]score.Verdict{}, false
 	for i := range c.Result.Scores {
 		if s := &c.Result.Scores[i]; s.Monitor == m.Name {
-			verdicts[c.Profile.Features[s.Feature].Name] = s.Verdict
+			verdicts[score.Subject(c.Profile.Profile, s.Feature)] = s.Verdict
 			found = found || s.Verdict == score.Drift
 		}
 	}
@@ -293,7 +293,7 @@ func (c *Conclusion) reports(o outcome, features []string, last []score.Report) 
 	var reports []score.Report
 	for i := range c.Result.Scores {
 		s := &c.Result.Scores[i]
-		name := c.Profile.Features[s.Feature].Name
+		name := score.Subject(c.Profile.Profile, s.Feature)
 		if s.Monitor != o.monitor.Name || !slices.Contains(features, name) {
 			continue
 		}

@@ -96,6 +96,13 @@ func (c *Cells) count(ctx context.Context, s *window.Statements, minutes []int64
 	if err := c.db.Insert(ctx, "cells", cells); err != nil {
 		return fmt.Errorf("store cells: %w", err)
 	}
+	products, err := tally.Products()
+	if err == nil && products != nil {
+		err = c.db.Insert(ctx, "product_cells", products)
+	}
+	if err != nil {
+		return fmt.Errorf("store products: %w", err)
+	}
 	outcomes, err := tally.Outcomes()
 	if err == nil && outcomes != nil {
 		err = c.db.Insert(ctx, "outcome_cells", outcomes)

@@ -53,6 +53,9 @@ func want(wants []score.Want) (w wanted) {
 		if one.Sample > 0 {
 			need |= window.MeasuredGroups
 		}
+		if one.Products {
+			need |= window.MeasuredProducts
+		}
 		if one.Windows {
 			windows = append(windows, at)
 		}

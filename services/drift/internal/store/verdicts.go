@@ -35,13 +35,14 @@ var letters = map[score.Verdict]byte{score.OK: 'o', score.Drift: 'd', score.Insu
 
 const unjudged = '-'
 
-// packVerdicts writes verdicts as runs of letters in the order of the features:
+// packVerdicts writes verdicts as runs of letters in the order of the subjects:
 // "3o1d196o".
 func packVerdicts(p *profile.Profile, verdicts map[string]score.Verdict) string {
 	var b strings.Builder
-	for i, run := 0, 1; i < len(p.Features); i, run = i+run, 1 {
+	subjects := score.Subjects(p)
+	for i, run := 0, 1; i < subjects; i, run = i+run, 1 {
 		letter := letterOf(p, verdicts, i)
-		for i+run < len(p.Features) && letterOf(p, verdicts, i+run) == letter {
+		for i+run < subjects && letterOf(p, verdicts, i+run) == letter {
 			run++
 		}
 		fmt.Fprintf(&b, "%d%c", run, letter)
@@ -49,8 +50,8 @@ func packVerdicts(p *profile.Profile, verdicts map[string]score.Verdict) string 
 	return b.String()
 }
 
-func letterOf(p *profile.Profile, verdicts map[string]score.Verdict, feature int) byte {
-	if letter, ok := letters[verdicts[p.Features[feature].Name]]; ok {
+func letterOf(p *profile.Profile, verdicts map[string]score.Verdict, subject int) byte {
+	if letter, ok := letters[verdicts[score.Subject(p, subject)]]; ok {
 		return letter
 	}
 	return unjudged
@@ -62,12 +63,12 @@ func unpackVerdicts(p *profile.Profile, text string) (map[string]score.Verdict, 
 	for feature := 0; text != ""; {
 		end := strings.IndexFunc(text, func(r rune) bool { return r < '0' || r > '9' })
 		run, err := strconv.Atoi(text[:max(end, 0)])
-		if err != nil || run < 1 || run > len(p.Features)-feature {
+		if err != nil || run < 1 || run > score.Subjects(p)-feature {
 			return nil, fault.Internal.New("stored verdicts cannot be read")
 		}
 		for v, letter := range letters {
 			for i := feature; letter == text[end] && i < feature+run; i++ {
-				verdicts[p.Features[i].Name] = v
+				verdicts[score.Subject(p, i)] = v
 			}
 		}
 		feature, text = feature+run, text[end+1:]

@@ -22,6 +22,8 @@ const (
 	MeasuredDeviations
 	// MeasuredGroups: the sub-groups too.
 	MeasuredGroups
+	// MeasuredProducts: what the profile's groups of features have, in their own table.
+	MeasuredProducts
 )
 
 // cells are rows of table cells.
@@ -139,6 +141,9 @@ func (c *cellRows) append(p *plan, w *pane, feature int) {
 			measured |= MeasuredGroups
 			groups = w.sequence.groups(n)
 		}
+	}
+	if len(p.groups) > 0 {
+		measured |= MeasuredProducts
 	}
 	c.measured.Append(measured)
 	c.below.Append(m.below)

@@ -26,6 +26,7 @@ type plan struct {
 	empty      []cell       // as many, of which nothing is counted
 	sampled    bool         // some feature wants sub-groups
 	outcome    *outcomePlan // nil without one
+	groups     []groupPlan
 }
 
 // place is where the cells of a feature are among those of all.
@@ -50,7 +51,7 @@ type category struct {
 }
 
 func newPlan(p *profile.Profile, extras []Extra) *plan {
-	made := &plan{outcome: newOutcomePlan(p)}
+	made := &plan{outcome: newOutcomePlan(p), groups: newGroupPlans(p)}
 	sampled := 0
 	for i := range p.Features {
 		f := &p.Features[i]

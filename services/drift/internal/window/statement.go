@@ -20,6 +20,8 @@ const (
 	// cellsAtOnce bounds the cells that are counted at a time, which take some
 	// 50 bytes each.
 	cellsAtOnce = 1 << 19
+	// sumsPerCell is how many sums of products take as much.
+	sumsPerCell = 3
 	// mostMinutes bounds the minutes of a statement, whose text grows with them.
 	mostMinutes = 2000
 )
@@ -47,7 +49,11 @@ func New(tenant, uid string, p *profile.Profile, extras []Extra) *Statements {
 
 // Minutes is how many minutes may be counted at a time.
 func (s *Statements) Minutes() int {
-	return min(max(cellsAtOnce/s.plan.cells, 1), mostMinutes)
+	cells := s.plan.cells
+	for i := range s.plan.groups {
+		cells += len(s.plan.groups[i].none.Sums) / sumsPerCell
+	}
+	return min(max(cellsAtOnce/cells, 1), mostMinutes)
 }
 
 // Slice is a part of the records of some windows, chosen by a hash of their ids:

@@ -19,6 +19,7 @@ type Tally struct {
 	// cellOf is the cell of each word of a block, for each category, less one; 0
 	// is one that has not been looked up yet.
 	cellOf []int32
+	row    [profile.MaxTogether]float64 // of a group
 }
 
 // Tally returns an empty tally of the profile.
@@ -35,6 +36,7 @@ type pane struct {
 	numbers  []measure
 	sequence *sequence
 	outcome  *outcome // nil without one
+	groups   []*profile.Products
 }
 
 // cell is what is counted of one cell: how many values, and the least keys of their
@@ -73,6 +75,9 @@ func (t *Tally) pane(minute int64) *pane {
 		if o := p.outcome; o != nil {
 			w.outcome = &outcome{positives: make([]uint64, o.bins), negatives: make([]uint64, o.bins)}
 		}
+		for i := range p.groups {
+			w.groups = append(w.groups, p.groups[i].none.Like())
+		}
 		t.panes[minute] = w
 	}
 	t.last = w
@@ -110,6 +115,7 @@ func (t *Tally) Add(r *Rows) {
 			begun.count(p, r)
 			begun = run{of: w, first: row, rows: 1, from: from, width: to - from}
 		}
+		w.addGroups(p, t.row[:], v.numbers, v.states)
 		if w.sequence != nil {
 			w.sequence.add(p, int64(r.time.Data[row]), key, v.numbers, v.states)
 		}
