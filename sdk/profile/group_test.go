@@ -257,3 +257,18 @@ func TestEigen(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkProducts(b *testing.B) {
+	columns, row := make([]Column, MaxTogether), make([]float64, MaxTogether)
+	r := rand.New(rand.NewPCG(1, 1))
+	for i := range columns {
+		columns[i] = Column{Name: string(rune('A' + i)), Type: Float, Numbers: []float64{1, 2, 4, 3}}
+		row[i] = r.NormFloat64()
+	}
+	p, err := New(columns, joined())
+	require.NoError(b, err)
+	s := NewProducts(p, &p.Groups[0])
+	for b.Loop() {
+		s.Add(row)
+	}
+}

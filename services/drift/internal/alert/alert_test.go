@@ -125,7 +125,11 @@ d  psi 0, 0 values
 and 1 more
 `, e.Details())
 	require.Equal(t, []alert.Share{{Label: "nan", Observed: 0.125}}, e.Moved[0].States)
-	e.Change, e.Moved, e.Count, e.Reason = alert.Resolved, nil, 0, "superseded"
+	e.Moved[0].Feature, e.Detector, e.Moved, e.Count = "alcohol, pH and 7 more", "hotelling", e.Moved[:1], 1
+	e.Moved[0].Bins = []alert.Share{{Label: "alcohol", Expected: .3, Observed: .2}, {Label: "sugar", Expected: .3, Observed: .45}, {Label: "pH", Expected: .4, Observed: .35}}
+	require.Equal(t, "drift in ml/wine/0.1.0 raised (monitor shape): features moved together: alcohol, pH and 7 more hotelling 15.65 against 0.0833 of 203 values, "+
+		"most of it sugar, pH", e.Text())
+	e.Detector, e.Change, e.Moved, e.Count, e.Reason = "psi", alert.Resolved, nil, 0, "superseded"
 	require.Equal(t, "drift in ml/wine/0.1.0 is over (monitor shape): superseded", e.Text())
 	require.Equal(t, [3]string{"ml", "wine", "0.1.0"}, [3]string{e.Space(), e.Name(), e.Version()})
 }

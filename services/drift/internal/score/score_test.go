@@ -341,12 +341,16 @@ func TestAllDetectorsJudgeWhatever(t *testing.T) {
 // everything is a profile with a monitor of every detector that can judge it.
 func everything(t *testing.T, o *profile.Outcome, threshold profile.Threshold) *profile.Profile {
 	t.Helper()
+	var together []profile.Monitor
+	if o == nil || o.Target != "constant" { // or there is one number alone
+		together = []profile.Monitor{{Name: "together", Detector: profile.PCADetector}}
+	}
 	p, err := profile.New([]profile.Column{
 		{Name: "x", Type: profile.Float, Numbers: append(sequence(96), math.NaN(), math.Inf(1), math.Inf(-1), 5)},
 		{Name: "constant", Type: profile.Int, Numbers: make([]float64, 100)},
 		{Name: "c", Type: profile.String, Texts: slices.Repeat([]string{"a", "b"}, 50)},
 		{Name: "one", Type: profile.Bool, Texts: slices.Repeat([]string{"true"}, 100)},
-	}, profile.Options{Space: "s", Name: "n", Outcome: o, ReferenceSpan: time.Hour})
+	}, profile.Options{Space: "s", Name: "n", Outcome: o, ReferenceSpan: time.Hour, Monitors: together})
 	require.NoError(t, err)
 	var monitors []profile.Monitor
 	for _, d := range score.Detectors() {
@@ -378,6 +382,14 @@ func judgeWhatever(t *testing.T, p *profile.Profile, n uint64, only bool) {
 			Positives: slices.Repeat([]uint64{n}, 10), Negatives: slices.Repeat([]uint64{n}, 10),
 			Absolute: exact.Of(2, 1, 1e300, 5e-324), Squared: exact.Of(2, 0, math.MaxFloat64, math.MaxFloat64),
 		}
+	}
+	for i := range p.Groups {
+		products := profile.NewProducts(p, &p.Groups[i])
+		for k := range products.Sums {
+			products.Sums[k] = profile.Int128{Low: n, High: int64(n >> 1)}
+		}
+		products.Rows, products.Incomplete = n, n
+		sample.Groups = append(sample.Groups, products)
 	}
 	scores, err := score.Evaluate(p, sample, 24)
 	require.NoError(t, err)
