@@ -127,13 +127,13 @@ func pointOf(p *auditv1.Checkpoint) *audit.Checkpoint {
 type auditVerifyCmd struct {
 	connectFlags
 	File       string   `arg:"" optional:"" help:"File that audit export wrote; the chain of the mesh when not given."`
-	Key        []string `help:"Fingerprint of a key that is believed; may be repeated. Without any, all that signed are shown." placeholder:"FINGERPRINT"`
+	Signer     []string `help:"Fingerprint of a key that is believed; may be repeated. Without any, all that signed are shown." placeholder:"FINGERPRINT"`
 	Checkpoint string   `help:"File with checkpoints that were kept elsewhere, as lines of JSON: the chain must contain them." placeholder:"FILE" type:"existingfile"`
 }
 
 // Run verifies.
 func (c auditVerifyCmd) Run(ctx context.Context, con console) error {
-	v := audit.Verifier{Keys: c.Key}
+	v := audit.Verifier{Keys: c.Signer}
 	if c.Checkpoint != "" {
 		known, err := readCheckpoints(c.Checkpoint)
 		if err != nil {
