@@ -21,13 +21,13 @@ import (
 
 // connectFlags say which mesh a command talks to, and as whom.
 type connectFlags struct {
-	Addr   string          `help:"Address of the mesh (gRPC); grpcs://HOST:PORT or https://HOST:PORT to talk TLS." default:"127.0.0.1:50051" env:"DRIFTMESH_ADDR" placeholder:"HOST:PORT"`
-	Token  settings.Secret `help:"Token from driftmesh login; file:PATH reads it from a file." env:"DRIFTMESH_TOKEN"`
-	APIKey settings.Secret `help:"API key; file:PATH reads it from a file." env:"DRIFTMESH_API_KEY" name:"api-key"`
-	TLS    bool            `help:"Talk TLS; --ca and --cert mean that too." env:"DRIFTMESH_TLS"`
-	CA     string          `name:"ca" help:"PEM file of the authorities that the mesh's certificate may be issued by; the system's when not given." env:"DRIFTMESH_CA" placeholder:"FILE"`
-	Cert   string          `help:"PEM file of a certificate to show." env:"DRIFTMESH_CERT" placeholder:"FILE"`
-	Key    string          `help:"PEM file of its private key." env:"DRIFTMESH_KEY" placeholder:"FILE"`
+	Addr    string          `help:"Address of the mesh (gRPC); grpcs://HOST:PORT or https://HOST:PORT to talk TLS." default:"127.0.0.1:50051" env:"DRIFTMESH_ADDR" placeholder:"HOST:PORT"`
+	Token   settings.Secret `help:"Token from driftmesh login; file:PATH reads it from a file." env:"DRIFTMESH_TOKEN"`
+	APIKey  settings.Secret `help:"API key; file:PATH reads it from a file." env:"DRIFTMESH_API_KEY" name:"api-key"`
+	TLS     bool            `help:"Talk TLS; --ca and --cert mean that too." env:"DRIFTMESH_TLS"`
+	CA      string          `name:"ca" help:"PEM file of the authorities that the mesh's certificate may be issued by; the system's when not given." env:"DRIFTMESH_CA" placeholder:"FILE"`
+	Cert    string          `help:"PEM file of a certificate to show." env:"DRIFTMESH_CERT" placeholder:"FILE"`
+	CertKey string          `help:"PEM file of its private key." env:"DRIFTMESH_CERT_KEY" placeholder:"FILE"`
 }
 
 // clientFlags are connectFlags and the form of the answer.
@@ -41,7 +41,7 @@ func (c connectFlags) dial() (*grpc.ClientConn, error) {
 	target, secure := sdk.ParseTarget(c.Addr)
 	cfg := rpc.ClientConfig{Target: target, Credentials: callerCredentials{c}}
 	if secure || c.TLS || c.CA != "" || c.Cert != "" {
-		transport, err := tlsfiles.Client{CA: c.CA, Cert: c.Cert, Key: c.Key}.Transport()
+		transport, err := tlsfiles.Client{CA: c.CA, Cert: c.Cert, Key: c.CertKey}.Transport()
 		if err != nil {
 			return nil, err
 		}
