@@ -28,6 +28,14 @@ type Stamp struct {
 // New makes a message with a fresh id and the stamp as headers, but for what
 // only a redriven message has, and for the encoding. The value is not copied.
 func New(topic string, s Stamp, value []byte) broker.Message {
+	m := Bare(topic, s, value)
+	m.ID = newID()
+	return m
+}
+
+// Bare is New without an id: for a message that may come twice, and that no broker
+// need remember.
+func Bare(topic string, s Stamp, value []byte) broker.Message {
 	h := make([]broker.Header, 0, 8)
 	h = append(h,
 		broker.Header{Key: event.HeaderTenant, Value: []byte(s.Tenant)},
@@ -38,7 +46,7 @@ func New(topic string, s Stamp, value []byte) broker.Message {
 	if s.Seq != "" {
 		h = append(h, broker.Header{Key: event.HeaderSeq, Value: []byte(s.Seq)})
 	}
-	return broker.Message{Topic: topic, Value: value, Headers: h, ID: newID(), Time: s.Accepted}
+	return broker.Message{Topic: topic, Value: value, Headers: h, Time: s.Accepted}
 }
 
 // newID is a UUIDv7, time-ordered; a random one if the clock source fails.

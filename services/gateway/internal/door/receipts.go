@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/envelope"
@@ -242,25 +242,80 @@ func (a *account) receipt() *eventv1.ReceiptAccount {
 // maxReceipt is about how many bytes of accounts go into one message.
 const maxReceipt = 256 << 10
 
-// messages encodes what accounts say.
-func (r *Receipts) messages(accounts []*eventv1.ReceiptAccount) ([]broker.Message, error) {
+// messages encodes what accounts say. They have no id: they may come twice, and the
+// broker need not remember them.
+func (r *Receipts) messages(accounts []*eventv1.ReceiptAccount) []broker.Message {
 	var msgs []broker.Message
 	for len(accounts) > 0 {
-		n, size := 1, proto.Size(accounts[0])
-		for n < len(accounts) {
-			if size += proto.Size(accounts[n]); size > maxReceipt {
-				break
-			}
+		n, size := 0, 0
+		for n < len(accounts) && (n == 0 || size+sizeOf(accounts[n]) <= maxReceipt) {
+			size += sizeOf(accounts[n])
 			n++
 		}
-		value, err := proto.Marshal(&eventv1.Receipt{Instance: r.instance, Accounts: accounts[:n]})
-		if err != nil {
-			return nil, err
+		value := make([]byte, 0, size+64)
+		value = protowire.AppendString(protowire.AppendTag(value, receiptInstance, protowire.BytesType), r.instance)
+		for _, a := range accounts[:n] {
+			value = appendAccount(value, a)
 		}
-		msgs = append(msgs, envelope.New(r.topic, envelope.Stamp{
+		msgs = append(msgs, envelope.Bare(r.topic, envelope.Stamp{
 			Tenant: event.Mesh, Type: event.TypeReceipt, Count: n, Accepted: r.now(),
 		}, value))
 		accounts = accounts[n:]
 	}
-	return msgs, nil
+	return msgs
+}
+
+// sizeOf is about how many bytes an account takes, and no less.
+func sizeOf(a *eventv1.ReceiptAccount) int {
+	const account, lane, number = 24, 32, 16
+	n := account + len(a.GetTenant()) + lane*len(a.GetLanes())
+	for reason := range a.GetRejected() {
+		n += len(reason) + number
+	}
+	return n
+}
+
+// Fields of eventv1.Receipt and what is in it.
+const (
+	receiptInstance = 1
+	receiptAccounts = 2
+
+	accountTenant   = 1
+	accountDay      = 2
+	accountRejected = 3
+	accountLanes    = 4
+
+	laneLane     = 1
+	laneMessages = 2
+	laneItems    = 3
+
+	mapKey   = 1
+	mapValue = 2
+)
+
+// appendAccount appends an account to a receipt. It is written by hand because the
+// library goes deep: half of what it costs is to grow the stack of a call that is
+// new with every request.
+func appendAccount(b []byte, a *eventv1.ReceiptAccount) []byte {
+	var room, part [64]byte
+	field := protowire.AppendString(protowire.AppendTag(make([]byte, 0, sizeOf(a)), accountTenant, protowire.BytesType), a.GetTenant())
+	field = appendNumber(field, accountDay, uint64(a.GetDay()))
+	for reason, n := range a.GetRejected() {
+		entry := protowire.AppendString(protowire.AppendTag(part[:0], mapKey, protowire.BytesType), reason)
+		field = appendPart(field, accountRejected, appendNumber(entry, mapValue, n))
+	}
+	for _, l := range a.GetLanes() {
+		lane := appendNumber(room[:0], laneLane, uint64(l.GetLane()))
+		lane = appendNumber(appendNumber(lane, laneMessages, l.GetMessages()), laneItems, l.GetItems())
+		field = appendPart(field, accountLanes, lane)
+	}
+	return appendPart(b, receiptAccounts, field)
+}
+
+func appendPart(b []byte, field protowire.Number, part []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(b, field, protowire.BytesType), part)
+}
+
+func appendNumber(b []byte, field protowire.Number, n uint64) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), n)
 }

@@ -68,6 +68,9 @@ func (l *ledger) store(m *broker.Message) error {
 	if err := proto.Unmarshal(m.Value, &r); err != nil {
 		return err
 	}
+	if m.ID != "" {
+		return errors.New("a receipt has an id, which the broker would have to remember")
+	}
 	l.receipts++
 	for _, a := range r.GetAccounts() {
 		for _, x := range a.GetLanes() {
@@ -243,6 +246,34 @@ func TestAReceiptThatFails(t *testing.T) {
 			require.EqualValues(t, 16, sum)
 		})
 	}
+}
+
+// TestMuchToSay: what does not fit into one message goes in several.
+func TestMuchToSay(t *testing.T) {
+	t.Parallel()
+	l := newLedger()
+	l.fate = func(m *broker.Message) (bool, error) {
+		if m.Topic == event.SpanReceipts {
+			return false, broker.ErrUnavailable
+		}
+		return true, nil
+	}
+	x := newIntake(l)
+	const tenants = 200
+	for i := range tenants {
+		one := load(3)
+		one.Tenant = fmt.Sprintf("%03000d", i)
+		_, err := x.Take(t.Context(), one)
+		require.ErrorIs(t, err, broker.ErrUnavailable)
+	}
+	_, err := takeOnceWell(l, x)
+	require.NoError(t, err)
+	require.Equal(t, 3, l.receipts, "of 256 KiB")
+	sum := uint64(0)
+	for _, top := range l.recorded {
+		sum += top[1]
+	}
+	require.EqualValues(t, 3*tenants+1, sum)
 }
 
 // TestASlowReceiptIsNoHang: the broker takes messages and swallows receipts.

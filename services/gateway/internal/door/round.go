@@ -76,10 +76,7 @@ func (r *Receipts) publish(ctx context.Context, current *round) {
 	}
 	r.mu.Unlock()
 
-	msgs, err := r.messages(accounts)
-	if err == nil {
-		err = cmp.Or(send(ctx, r.publisher, msgs)...)
-	}
+	err := cmp.Or(send(ctx, r.publisher, r.messages(accounts))...)
 
 	r.mu.Lock()
 	if err != nil {
