@@ -91,12 +91,18 @@ func (d wineData) moved(t *testing.T) (rows []int) {
 	return rows
 }
 
+func number(t *testing.T, text string) float64 {
+	t.Helper()
+	v, err := strconv.ParseFloat(text, 64)
+	require.NoError(t, err)
+	return v
+}
+
 func (d wineData) record(t *testing.T, row int, profile string, at time.Time) *ingestv1.Record {
 	t.Helper()
 	features := &ingestv1.Features{}
 	for column, name := range d.names {
-		v, err := strconv.ParseFloat(d.rows[row][column], 64)
-		require.NoError(t, err)
+		v := number(t, d.rows[row][column])
 		feature := &ingestv1.Feature{Name: name, Value: &ingestv1.Feature_Float{Float: v}}
 		if name == "quality" {
 			feature.Value = &ingestv1.Feature_Int{Int: int64(v)}
@@ -115,15 +121,16 @@ func (d wineData) record(t *testing.T, row int, profile string, at time.Time) *i
 // often a record comes.
 func TestDriftIsExactWithAnyNumberOfWorkers(t *testing.T) {
 	t.Parallel()
-	f := mesh.StartFive(t)
 	data := readWine(t)
 	reference, rows := data.reference(t), data.moved(t)
+	kills := newKillRounds(t, data, rows)
+	f := mesh.StartFive(t, kills.env()...)
+	kills.f = f
 	begin := time.Now().UTC().Add(-30 * time.Minute).Truncate(time.Minute)
 	var first string
-	workers := 1
 	for _, want := range []int{1, 2, 7} {
-		for ; workers < want; workers++ {
-			f.Join("drift")
+		for len(kills.joined) < want-1 {
+			kills.joined = append(kills.joined, f.Join("drift"))
 		}
 		name := fmt.Sprintf("wine-%d", want)
 		f.MustCLI(t, "profile", "create", "--reference", reference, "--name", name, "--detector", "psi_scouter")
@@ -136,10 +143,11 @@ func TestDriftIsExactWithAnyNumberOfWorkers(t *testing.T) {
 			first = got
 		}
 		require.Equal(t, first, got, "with %d workers", want)
+		kills.run(t, fmt.Sprintf("killed-%d", want), random)
 	}
 	account := f.Settled(t, "records")
-	require.EqualValues(t, 3*len(rows), account.GetStored())
-	require.EqualValues(t, 3*2*len(rows), account.GetDuplicate())
+	require.EqualValues(t, 6*len(rows), account.GetStored())
+	require.EqualValues(t, 6*2*len(rows), account.GetDuplicate())
 }
 
 // sendShuffled sends every record three times in an order of its own, in

@@ -18,7 +18,7 @@ const name = "drift"
 type Config struct {
 	Listen       string        `help:"Address for other services." default:"127.0.0.1:50062" placeholder:"HOST:PORT"`
 	Refresh      time.Duration `help:"How long a window with new rows waits to be recomputed at first, unless an evaluation needs it sooner. While more rows come it waits longer each time." default:"2s"`
-	Grace        time.Duration `help:"How long after a slot of a schedule, or the end of a window, it is evaluated: time for late records." default:"5s"`
+	Grace        time.Duration `help:"How long after a slot of a schedule, or the end of a window, it is evaluated: time for late records." default:"3s"`
 	Late         time.Duration `help:"How long after a slot of a schedule it is scored again when data for it come late; 0 is never." default:"168h"`
 	Silence      time.Duration `help:"How long no data must come for a profile, whose data had been coming, to raise an alert; longer where they pause for longer: twice the longest pause of four weeks. 0 is never." default:"1h"`
 	Insufficient int           `help:"How many scheduled evaluations in a row with too little to judge by raise an alert; 0 is never." default:"24"`
