@@ -82,9 +82,10 @@ bench-brokers: ## Measure each broker's driver against the bare client library, 
 	$(GO) run ./bench/brokers $(BENCH_FLAGS)
 
 .PHONY: bench-drift
-bench-drift: ## Measure what drift costs: from the topic to rows, a window counted, an import, a week judged
+bench-drift: ## Measure what drift costs: from the request to cells, a verdict, a window counted, an import, a week judged
+	$(GO) run ./bench/drift $(BENCH_FLAGS)
 	$(GO) test -run '^$$' -bench 'Gather|Insert' -benchtime 20x ./services/ingest-worker/internal/store | grep -E '^(Benchmark|FAIL|---)'
-	$(GO) test -run '^$$' -bench 'Layout/.*/recompute/layout=record/records=(1000|100000)$$|Backfill|Week' -benchtime 5x -timeout 30m ./services/drift/internal/window | grep -E '^(Benchmark|FAIL|---)'
+	$(GO) test -run '^$$' -bench 'Layout/.*/recompute/layout=record/records=(1000|100000)$$|Plain|Backfill|Week' -benchtime 5x -timeout 30m ./services/drift/internal/window | grep -E '^(Benchmark|FAIL|---)'
 
 .PHONY: calibrate
 calibrate: ## Measure the false-alarm rates of the drift detectors, and print a table

@@ -186,6 +186,24 @@ func benchmarkRecompute(b *testing.B, numbers, categories, records int) {
 	measured(b, db, 1, "window", func() { require.NoError(b, kept.Recompute(b.Context(), s, []int64{day + 1})) })
 }
 
+// BenchmarkPlain counts the numbers of a window by the plainest statement: bins
+// alone, without exemplars, sums and records that moved to another window.
+//
+//	go test -run '^$' -bench Plain -benchtime 5x ./services/drift/internal/window
+func BenchmarkPlain(b *testing.B) {
+	for _, size := range []struct{ numbers, categories int }{{16, 4}, {160, 40}} {
+		b.Run(fmt.Sprintf("features=%d/records=100000", size.numbers+size.categories), func(b *testing.B) {
+			db := tables(b)
+			load(b, db, "observations", size.numbers, size.categories, 100_000, 1)
+			settled(b, db)
+			query := fmt.Sprintf(`SELECT feature, arrayCount(e -> e + feature < value, range(6, 15)) AS bin, count() FROM observations FINAL
+				ARRAY JOIN Numbers AS value, arrayEnumerate(Numbers) AS feature WHERE Tenant = '%s' AND Profile = '%s' AND Minute = %d GROUP BY feature, bin FORMAT Null`,
+				tenant, uid, (day+1)*60)
+			measured(b, db, 1, "window", func() { exec(b, db, query) })
+		})
+	}
+}
+
 // measured reports what work costs the engine and this process, for each of so
 // many units in it. The engine's count is itself a query, whose cost is taken off.
 func measured(b *testing.B, db *clickhouse.DB, units float64, unit string, work func()) {
