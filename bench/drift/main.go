@@ -38,7 +38,6 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		code = 1
 	}
-	mesh.Clean()
 	os.Exit(code)
 }
 
