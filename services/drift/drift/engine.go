@@ -43,7 +43,18 @@ func (e *engine) recompute(ctx context.Context, p *known, windows []store.Waitin
 	}
 	e.metrics.recomputed.Add(float64(len(windows)))
 	e.metrics.recomputeTime.Observe(e.now().Sub(start).Seconds())
-	return nil
+	return e.spansCame(ctx, p, minutes)
+}
+
+// spansCame remembers when spans came of which observations were made. What is told
+// of on the topic are spans of a service, and those that the profile's source does not
+// describe do not keep its feed alive.
+func (e *engine) spansCame(ctx context.Context, p *known, minutes []int64) error {
+	at, err := e.cells.Arrived(ctx, p.statements, minutes)
+	if err != nil || at.IsZero() {
+		return err
+	}
+	return e.state.Came(ctx, []store.Arrival{{Tenant: p.Tenant, Profile: p.UID, At: earlier(at, e.now())}})
 }
 
 // parts cuts windows of one profile into as many as are recomputed at a time. What

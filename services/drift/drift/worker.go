@@ -43,6 +43,9 @@ func (e *engine) onWindows(ctx context.Context, ds []broker.Delivery) ([]runner.
 			continue
 		}
 		arrived := envelope.Of(&ds[i].Message).Accepted
+		if envelope.Of(&ds[i].Message).Type == event.TypeSpanTimes {
+			arrived = time.Time{} // of any spans of the service: see spansCame
+		}
 		for k, t := range touches {
 			touched[t] = true
 			if !arrived.IsZero() && (k == 0 || touches[k-1].Profile != t.Profile) {

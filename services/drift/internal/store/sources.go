@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 
 	"github.com/driftmesh/driftmesh/internal/sqlstate"
 	"github.com/driftmesh/driftmesh/services/drift/internal/window"
@@ -35,6 +36,22 @@ func (c *Cells) gather(ctx context.Context, s *window.Statements, minutes []int6
 		return fmt.Errorf("make observations of spans: %w", err)
 	}
 	return nil
+}
+
+// Arrived is when the last span came of which observations in the minutes were made;
+// zero when there is none, and for a profile that has none made.
+func (c *Cells) Arrived(ctx context.Context, s *window.Statements, minutes []int64) (at time.Time, err error) {
+	query := s.Arrived(minutes)
+	if query == "" {
+		return at, nil
+	}
+	if err := c.db.QueryRow(ctx, query).Scan(&at); err != nil {
+		return at, fmt.Errorf("look when spans came: %w", err)
+	}
+	if at.Unix() <= 0 {
+		return time.Time{}, nil
+	}
+	return at, nil
 }
 
 // Missing lists the minutes of a range with spans of which no observations were

@@ -17,6 +17,8 @@ var (
 	gatherSQL string
 	//go:embed missing.sql
 	missingSQL string
+	//go:embed arrived.sql
+	arrivedSQL string
 )
 
 // A span is the record of its two ids and of what tells twins apart.
@@ -129,6 +131,16 @@ func (s *Statements) Gather(minutes []int64) string {
 	}
 	text := strings.ReplaceAll(s.source.gather, "$during", during(slices.Min(minutes)*60, slices.Max(minutes)*60+60, true))
 	return s.fill(text, minutes, Slice{})
+}
+
+// Arrived returns the query for when the last span came of which there is an
+// observation in the minutes: column Arrived DateTime64, 1970 when there is none; ""
+// when the profile has no source.
+func (s *Statements) Arrived(minutes []int64) string {
+	if s.source == nil {
+		return ""
+	}
+	return s.fill(arrivedSQL, minutes, Slice{})
 }
 
 // Missing returns the query for minutes first to before last with spans of which

@@ -1,0 +1,1 @@
+SELECT max(ReceivedAt) AS Arrived FROM observations WHERE $window
