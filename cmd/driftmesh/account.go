@@ -1,52 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"fmt"
 	"io"
-	"os"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/driftmesh/driftmesh/internal/settings"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 )
-
-// password is asked for on standard input when it is not given, so that it
-// need not stand on a command line.
-func password(given settings.Secret, con console) (string, error) {
-	if given != "" {
-		return given.Reveal(), nil
-	}
-	fmt.Fprint(con.err, "password: ")
-	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
-	if line = strings.TrimRight(line, "\r\n"); line == "" {
-		return "", fmt.Errorf("read password: %w", err)
-	}
-	return line, nil
-}
-
-type loginCmd struct {
-	clientFlags
-	Username string          `arg:"" help:"User."`
-	Tenant   string          `help:"Tenant of the user." default:"default"`
-	Password settings.Secret `help:"Password; file:PATH reads it from a file. Asked for when not given."`
-}
-
-// Run prints a token.
-func (c loginCmd) Run(ctx context.Context, con console) error {
-	secret, err := password(c.Password, con)
-	if err != nil {
-		return err
-	}
-	return call(ctx, con, c.clientFlags, authv1.NewAuthServiceClient, authv1.AuthServiceClient.Login,
-		&authv1.LoginRequest{Tenant: c.Tenant, Username: c.Username, Password: secret}, func(w io.Writer, r *authv1.LoginResponse) {
-			row(w, r.GetToken())
-		})
-}
 
 type whoamiCmd struct{ clientFlags }
 
@@ -64,6 +26,10 @@ func (c whoamiCmd) Run(ctx context.Context, con console) error {
 type tenantCmd struct {
 	Create tenantCreateCmd `cmd:"" help:"Make a tenant."`
 	List   tenantListCmd   `cmd:"" help:"List the tenants."`
+
+	Disable tenantDisableCmd `cmd:"" help:"Keep everybody of a tenant out."`
+	Enable  tenantEnableCmd  `cmd:"" help:"Let them in again."`
+	Delete  tenantDeleteCmd  `cmd:"" help:"Delete a tenant with its users and keys. Its telemetry stays until its time is up; its name is never given again."`
 }
 
 type tenantCreateCmd struct {
@@ -85,9 +51,9 @@ type tenantListCmd struct{ clientFlags }
 func (c tenantListCmd) Run(ctx context.Context, con console) error {
 	return call(ctx, con, c.clientFlags, authv1.NewAuthServiceClient, authv1.AuthServiceClient.ListTenants,
 		&authv1.ListTenantsRequest{}, func(w io.Writer, r *authv1.ListTenantsResponse) {
-			row(w, "TENANT", "MADE")
+			row(w, "TENANT", "MADE", "DISABLED")
 			for _, t := range r.GetTenants() {
-				row(w, t.GetName(), stamp(t.GetCreateTime()))
+				row(w, t.GetName(), stamp(t.GetCreateTime()), stamp(t.GetDisableTime()))
 			}
 		})
 }
@@ -95,24 +61,33 @@ func (c tenantListCmd) Run(ctx context.Context, con console) error {
 type userCmd struct {
 	Create userCreateCmd `cmd:"" help:"Make a user."`
 	List   userListCmd   `cmd:"" help:"List the users of the tenant."`
+
+	Disable       userDisableCmd `cmd:"" help:"Keep a user or service account out: sessions, tokens and keys end."`
+	Enable        userEnableCmd  `cmd:"" help:"Let it in again."`
+	Delete        userDeleteCmd  `cmd:"" help:"Delete a user or service account."`
+	ResetPassword userResetCmd   `cmd:"" help:"Give a user a password that is good for choosing another, within a day."`
 }
 
 type userCreateCmd struct {
 	clientFlags
-	Username string          `arg:"" help:"User."`
-	Tenant   string          `help:"Tenant; your own when not given."`
-	Admin    bool            `help:"May administer the tenant."`
-	Password settings.Secret `help:"Password of the new user; file:PATH reads it from a file. Asked for when not given."`
+	passwordFlags
+	Username string `arg:"" help:"User."`
+	Tenant   string `help:"Tenant; your own when not given."`
+	Admin    bool   `help:"May administer the tenant."`
+	Service  bool   `help:"Make a service account: it has no password but API keys (key create --account)."`
 }
 
 // Run makes the user.
 func (c userCreateCmd) Run(ctx context.Context, con console) error {
-	secret, err := password(c.Password, con)
-	if err != nil {
-		return err
+	req := &authv1.CreateUserRequest{Tenant: c.Tenant, Username: c.Username, Admin: c.Admin, ServiceAccount: c.Service}
+	if !c.Service {
+		var err error
+		if req.Password, err = c.open(con).choose("password of " + safe(c.Username, true)); err != nil {
+			return err
+		}
 	}
 	return call(ctx, con, c.clientFlags, authv1.NewAuthServiceClient, authv1.AuthServiceClient.CreateUser,
-		&authv1.CreateUserRequest{Tenant: c.Tenant, Username: c.Username, Password: secret, Admin: c.Admin}, func(w io.Writer, r *authv1.CreateUserResponse) {
+		req, func(w io.Writer, r *authv1.CreateUserResponse) {
 			row(w, "made user", r.GetUser().GetUsername(), "of tenant", r.GetUser().GetTenant())
 		})
 }
@@ -123,9 +98,9 @@ type userListCmd struct{ clientFlags }
 func (c userListCmd) Run(ctx context.Context, con console) error {
 	return call(ctx, con, c.clientFlags, authv1.NewAuthServiceClient, authv1.AuthServiceClient.ListUsers,
 		&authv1.ListUsersRequest{}, func(w io.Writer, r *authv1.ListUsersResponse) {
-			row(w, "USER", "TENANT", "ADMIN", "MADE")
+			row(w, "USER", "TENANT", "ADMIN", "KIND", "STATE", "MADE", "LAST LOGIN")
 			for _, u := range r.GetUsers() {
-				row(w, u.GetUsername(), u.GetTenant(), u.GetAdmin(), stamp(u.GetCreateTime()))
+				row(w, u.GetUsername(), u.GetTenant(), u.GetAdmin(), userKind(u), userState(u), stamp(u.GetCreateTime()), stamp(u.GetLastLoginTime()))
 			}
 		})
 }
@@ -133,20 +108,23 @@ func (c userListCmd) Run(ctx context.Context, con console) error {
 type keyCmd struct {
 	Create keyCreateCmd `cmd:"" help:"Make an API key; it is shown this once."`
 	List   keyListCmd   `cmd:"" help:"List the API keys of the tenant."`
-	Revoke keyRevokeCmd `cmd:"" help:"End an API key."`
+	Rotate keyRotateCmd `cmd:"" help:"Make an API key that takes the place of another, which stays good for a while."`
+	Revoke keyRevokeCmd `cmd:"" help:"End an API key now."`
 }
 
 type keyCreateCmd struct {
 	clientFlags
-	Name   string        `arg:"" help:"What people call it."`
-	Tenant string        `help:"Tenant; your own when not given."`
-	Admin  bool          `help:"May administer the tenant."`
-	Life   time.Duration `help:"How long it is good for; 0 for ever." default:"0"`
+	Name    string        `arg:"" help:"What people call it."`
+	Tenant  string        `help:"Tenant; your own when not given."`
+	Admin   bool          `help:"May administer the tenant."`
+	Life    time.Duration `help:"How long it is good for; as the mesh is set (auth.key-life) when not given."`
+	Ever    bool          `help:"It never ends."`
+	Account string        `help:"Service account that it is for." placeholder:"NAME"`
 }
 
 // Run makes the key.
 func (c keyCreateCmd) Run(ctx context.Context, con console) error {
-	req := &authv1.CreateAPIKeyRequest{Name: c.Name, Tenant: c.Tenant, Admin: c.Admin}
+	req := &authv1.CreateAPIKeyRequest{Name: c.Name, Tenant: c.Tenant, Admin: c.Admin, NoExpiry: c.Ever, ServiceAccount: c.Account}
 	if c.Life > 0 {
 		req.ExpireTime = timestamppb.New(time.Now().Add(c.Life))
 	}
@@ -162,9 +140,10 @@ type keyListCmd struct{ clientFlags }
 func (c keyListCmd) Run(ctx context.Context, con console) error {
 	return call(ctx, con, c.clientFlags, authv1.NewAuthServiceClient, authv1.AuthServiceClient.ListAPIKeys,
 		&authv1.ListAPIKeysRequest{}, func(w io.Writer, r *authv1.ListAPIKeysResponse) {
-			row(w, "ID", "NAME", "TENANT", "ADMIN", "MADE", "ENDS")
+			row(w, "ID", "NAME", "TENANT", "ADMIN", "FOR", "MADE", "BY", "ENDS", "LAST USED", "REPLACED BY")
 			for _, k := range r.GetApiKeys() {
-				row(w, k.GetId(), k.GetName(), k.GetTenant(), k.GetAdmin(), stamp(k.GetCreateTime()), stamp(k.GetExpireTime()))
+				row(w, k.GetId(), k.GetName(), k.GetTenant(), k.GetAdmin(), dash(k.GetServiceAccount()), stamp(k.GetCreateTime()), k.GetCreatedBy(),
+					stamp(k.GetExpireTime()), stamp(k.GetLastUseTime()), dash(k.GetReplacedBy()))
 			}
 		})
 }
@@ -177,8 +156,8 @@ type keyRevokeCmd struct {
 // Run ends the key.
 func (c keyRevokeCmd) Run(ctx context.Context, con console) error {
 	return call(ctx, con, c.clientFlags, authv1.NewAuthServiceClient, authv1.AuthServiceClient.RevokeAPIKey,
-		&authv1.RevokeAPIKeyRequest{Id: c.ID}, func(w io.Writer, _ *authv1.RevokeAPIKeyResponse) {
-			row(w, "revoked", c.ID)
+		&authv1.RevokeAPIKeyRequest{Id: keyID(c.ID)}, func(w io.Writer, _ *authv1.RevokeAPIKeyResponse) {
+			row(w, "revoked", keyID(c.ID))
 		})
 }
 

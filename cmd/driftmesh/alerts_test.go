@@ -57,7 +57,7 @@ func TestAlertCommands(t *testing.T) {
 	command := func(want int, args ...string) (out, said string) {
 		t.Helper()
 		var o, e strings.Builder
-		require.Equal(t, want, run(t.Context(), append(args, "--addr", lis.Addr().String()), console{&o, &e}), e.String())
+		require.Equal(t, want, run(t.Context(), append(args, "--addr", lis.Addr().String()), console{out: &o, err: &e}), e.String())
 		return o.String(), e.String()
 	}
 	out, _ := command(exitOK, "alerts", "silence", "create", "--space", "pay", "--monitor", "sh*", "--for", "2h", "--reason", "a deploy")
@@ -91,7 +91,7 @@ func TestAlertCommands(t *testing.T) {
 func TestConfigCheckAsksTheServices(t *testing.T) {
 	check := func(args ...string) (int, string) {
 		var out strings.Builder
-		return run(t.Context(), append([]string{"config", "check"}, args...), console{&out, &out}), out.String()
+		return run(t.Context(), append([]string{"config", "check"}, args...), console{out: &out, err: &out}), out.String()
 	}
 	code, _ := check()
 	require.Equal(t, exitOK, code)

@@ -22,12 +22,14 @@ import (
 // connectFlags say which mesh a command talks to, and as whom.
 type connectFlags struct {
 	Addr    string          `help:"Address of the mesh (gRPC); grpcs://HOST:PORT or https://HOST:PORT to talk TLS." default:"127.0.0.1:50051" env:"DRIFTMESH_ADDR" placeholder:"HOST:PORT"`
-	Token   settings.Secret `help:"Token from driftmesh login; file:PATH reads it from a file." env:"DRIFTMESH_TOKEN"`
-	APIKey  settings.Secret `help:"API key; file:PATH reads it from a file." env:"DRIFTMESH_API_KEY" name:"api-key"`
+	Token   settings.Secret `help:"Access token, as file:PATH, or in the variable; the login that is kept when not given." env:"DRIFTMESH_TOKEN"`
+	APIKey  settings.Secret `help:"API key, as file:PATH, or in the variable." env:"DRIFTMESH_API_KEY" name:"api-key"`
 	TLS     bool            `help:"Talk TLS; --ca and --cert mean that too." env:"DRIFTMESH_TLS"`
 	CA      string          `name:"ca" help:"PEM file of the authorities that the mesh's certificate may be issued by; the system's when not given." env:"DRIFTMESH_CA" placeholder:"FILE"`
 	Cert    string          `help:"PEM file of a certificate to show." env:"DRIFTMESH_CERT" placeholder:"FILE"`
 	CertKey string          `help:"PEM file of its private key." env:"DRIFTMESH_CERT_KEY" placeholder:"FILE"`
+
+	Credentials string `help:"File that keeps logins; credentials.json in the directory driftmesh of the user's configuration when not given." env:"DRIFTMESH_CREDENTIALS" placeholder:"FILE"`
 }
 
 // clientFlags are connectFlags and the form of the answer.
@@ -38,8 +40,15 @@ type clientFlags struct {
 
 // dial connects with the caller's credentials.
 func (c connectFlags) dial() (*grpc.ClientConn, error) {
+	return c.connect(&callerCredentials{flags: c})
+}
+
+// dialAsNobody connects without credentials, for what needs none.
+func (c connectFlags) dialAsNobody() (*grpc.ClientConn, error) { return c.connect(nil) }
+
+func (c connectFlags) connect(caller credentials.PerRPCCredentials) (*grpc.ClientConn, error) {
 	target, secure := sdk.ParseTarget(c.Addr)
-	cfg := rpc.ClientConfig{Target: target, Credentials: callerCredentials{c}}
+	cfg := rpc.ClientConfig{Target: target, Credentials: caller}
 	if secure || c.TLS || c.CA != "" || c.Cert != "" {
 		transport, err := tlsfiles.Client{CA: c.CA, Cert: c.Cert, Key: c.CertKey}.Transport()
 		if err != nil {
@@ -49,22 +58,6 @@ func (c connectFlags) dial() (*grpc.ClientConn, error) {
 	}
 	return rpc.Dial(cfg)
 }
-
-// callerCredentials attaches what the user gave to every call.
-type callerCredentials struct{ flags connectFlags }
-
-func (c callerCredentials) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	md := map[string]string{}
-	if token := c.flags.Token.Reveal(); token != "" {
-		md["authorization"] = "Bearer " + token
-	}
-	if key := c.flags.APIKey.Reveal(); key != "" {
-		md["x-api-key"] = key
-	}
-	return md, nil
-}
-
-func (c callerCredentials) RequireTransportSecurity() bool { return false }
 
 // show writes an answer: as the user wants it, a table by the given function.
 func (c clientFlags) show(to io.Writer, answer proto.Message, table func(*tabwriter.Writer)) error {

@@ -17,7 +17,7 @@ import (
 func command(t *testing.T, args ...string) (out, errs string, code int) {
 	t.Helper()
 	var o, e strings.Builder
-	code = run(t.Context(), args, console{safeWriter{&o}, safeWriter{&e}})
+	code = run(t.Context(), args, console{out: safeWriter{&o}, err: safeWriter{&e}})
 	return o.String(), e.String(), code
 }
 

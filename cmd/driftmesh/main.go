@@ -27,39 +27,44 @@ const (
 )
 
 type cli struct {
-	Up      upCmd      `cmd:"" help:"Run the whole mesh in this process."`
-	Demo    demoCmd    `cmd:"" help:"Run the mesh with a sample load whose data drifts after a while."`
-	Profile profileCmd `cmd:"" help:"Make, list and show drift profiles."`
-	Drift   driftCmd   `cmd:"" help:"Evaluate drift and show scores."`
-	Alerts  alertsCmd  `cmd:"" help:"List and acknowledge alerts."`
-	Traces  tracesCmd  `cmd:"" help:"Find and show traces."`
-	SQL     sqlCmd     `cmd:"" name:"sql" help:"Ask about spans in SQL."`
-	Records recordsCmd `cmd:"" help:"Send and watch records."`
-	Ledger  ledgerCmd  `cmd:"" help:"Show what became of everything that was accepted."`
-	DLQ     dlqCmd     `cmd:"" name:"dlq" help:"Look at messages that could not be handled, and redrive them."`
-	Topics  topicsCmd  `cmd:"" help:"Show how the broker's topics are doing."`
-	Login   loginCmd   `cmd:"" help:"Get a token for a user."`
-	Whoami  whoamiCmd  `cmd:"" help:"Show who the mesh takes you for."`
-	Tenant  tenantCmd  `cmd:"" help:"Make and list tenants."`
-	User    userCmd    `cmd:"" help:"Make and list users."`
-	Key     keyCmd     `cmd:"" help:"Make, list and revoke API keys."`
-	Audit   auditCmd   `cmd:"" help:"Show who did what, and prove that the account of it is whole."`
-	Certs   certsCmd   `cmd:"" help:"Make, renew and show the certificates of a mesh."`
-	Secret  secretCmd  `cmd:"" help:"Change the mesh secret."`
-	Config  configCmd  `cmd:"" help:"Check settings, or print them."`
-	Version versionCmd `cmd:"" help:"Print the version."`
-	Engine  engineCmd  `cmd:"" hidden:"" help:"The ClickHouse engine, as a child of up."`
+	Up      upCmd       `cmd:"" help:"Run the whole mesh in this process."`
+	Demo    demoCmd     `cmd:"" help:"Run the mesh with a sample load whose data drifts after a while."`
+	Profile profileCmd  `cmd:"" help:"Make, list and show drift profiles."`
+	Drift   driftCmd    `cmd:"" help:"Evaluate drift and show scores."`
+	Alerts  alertsCmd   `cmd:"" help:"List and acknowledge alerts."`
+	Traces  tracesCmd   `cmd:"" help:"Find and show traces."`
+	SQL     sqlCmd      `cmd:"" name:"sql" help:"Ask about spans in SQL."`
+	Records recordsCmd  `cmd:"" help:"Send and watch records."`
+	Ledger  ledgerCmd   `cmd:"" help:"Show what became of everything that was accepted."`
+	DLQ     dlqCmd      `cmd:"" name:"dlq" help:"Look at messages that could not be handled, and redrive them."`
+	Topics  topicsCmd   `cmd:"" help:"Show how the broker's topics are doing."`
+	Login   loginCmd    `cmd:"" help:"Log in; later commands are the user's."`
+	Logout  logoutCmd   `cmd:"" help:"End the session."`
+	Passwd  passwordCmd `cmd:"" help:"Change your own password."`
+	Token   tokenCmd    `cmd:"" help:"Print an access token of the login, for other programs."`
+	Whoami  whoamiCmd   `cmd:"" help:"Show who the mesh takes you for."`
+	Tenant  tenantCmd   `cmd:"" help:"Make, list, disable and delete tenants."`
+	User    userCmd     `cmd:"" help:"Make, list, disable and delete users and service accounts, reset passwords."`
+	Key     keyCmd      `cmd:"" help:"Make, list, rotate and revoke API keys."`
+	Auth    authCmd     `cmd:"" help:"Rotate the keys that sign tokens; get back in."`
+	Audit   auditCmd    `cmd:"" help:"Show who did what, and prove that the account of it is whole."`
+	Certs   certsCmd    `cmd:"" help:"Make, renew and show the certificates of a mesh."`
+	Secret  secretCmd   `cmd:"" help:"Change the mesh secret."`
+	Config  configCmd   `cmd:"" help:"Check settings, or print them."`
+	Version versionCmd  `cmd:"" help:"Print the version."`
+	Engine  engineCmd   `cmd:"" hidden:"" help:"The ClickHouse engine, as a child of up."`
 }
 
 // console is where a command writes: where nothing controls a terminal (see
 // safeWriter).
 type console struct {
 	out, err io.Writer
+	in       io.Reader // nil is nothing
 }
 
 func main() {
 	ctx, stop := process.Signals(context.Background())
-	code := run(ctx, os.Args[1:], console{safeWriter{os.Stdout}, safeWriter{os.Stderr}})
+	code := run(ctx, os.Args[1:], console{safeWriter{os.Stdout}, safeWriter{os.Stderr}, os.Stdin})
 	stop()
 	os.Exit(code)
 }

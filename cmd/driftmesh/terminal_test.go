@@ -73,7 +73,7 @@ func TestANameMakesNoLineOfItsOwn(t *testing.T) {
 func TestErrorsAreTamed(t *testing.T) {
 	t.Parallel()
 	var out, errs bytes.Buffer
-	code := run(t.Context(), []string{"traces", "services", "\x1b[2J"}, console{safeWriter{&out}, safeWriter{&errs}})
+	code := run(t.Context(), []string{"traces", "services", "\x1b[2J"}, console{out: safeWriter{&out}, err: safeWriter{&errs}})
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, errs.String(), `\u001b[2J`)
 	require.NotContains(t, errs.String(), "\x1b")

@@ -20,8 +20,9 @@ const (
 	// maxAPIKeyID bounds the id in an API key, in bytes.
 	maxAPIKeyID = 64
 
-	// keyTrust is how long a good key is believed without asking again: how
-	// long a revoked key stays good at a gateway.
+	// keyTrust is how long a good key is believed without asking again, unless
+	// auth says before that it was revoked: how long a revoked key stays good
+	// where auth cannot be heard.
 	keyTrust = time.Minute
 	// keyDistrust is how long a refused key is refused without asking again.
 	keyDistrust = 5 * time.Second
@@ -79,23 +80,32 @@ func errKeyForm() error {
 type KeyCheck func(ctx context.Context, key string) (Identity, time.Time, error)
 
 // KeyVerifier checks API keys by asking, and remembers the answers for a short
-// while: a good key for up to a minute (so revoking takes that long), a bad one
-// for a few seconds. It is safe for concurrent use.
+// while: a good key for up to a minute, or until it is heard that it was revoked,
+// a bad one for a few seconds. It is safe for concurrent use.
 type KeyVerifier struct {
 	check  KeyCheck
-	good   *cache[[sha256.Size]byte, Identity]
+	good   *cache[[sha256.Size]byte, proof]
 	bad    *cache[[sha256.Size]byte, *fault.Fault]
-	flight *flight[[sha256.Size]byte, Identity]
+	flight *flight[[sha256.Size]byte, proof]
 	slots  chan struct{}
+
+	revocations *Revocations // nil for none
+}
+
+// Heed makes the verifier ask again about keys of which it is heard that
+// something about them changed. Call it before the first Verify.
+func (v *KeyVerifier) Heed(r *Revocations) *KeyVerifier {
+	v.revocations = r
+	return v
 }
 
 // NewKeyVerifier makes a verifier that asks check.
 func NewKeyVerifier(check KeyCheck) *KeyVerifier {
 	return &KeyVerifier{
 		check:  check,
-		good:   newCache[[sha256.Size]byte, Identity](keyCacheSize),
+		good:   newCache[[sha256.Size]byte, proof](keyCacheSize),
 		bad:    newCache[[sha256.Size]byte, *fault.Fault](keyCacheSize),
-		flight: newFlight[[sha256.Size]byte, Identity](),
+		flight: newFlight[[sha256.Size]byte, proof](),
 		slots:  make(chan struct{}, keyChecks),
 	}
 }
@@ -103,34 +113,49 @@ func NewKeyVerifier(check KeyCheck) *KeyVerifier {
 // Verify tells whose key it is. It gives fault.Unauthenticated for a key that
 // is refused, and fault.Unavailable when that cannot be found out now.
 func (v *KeyVerifier) Verify(ctx context.Context, key string) (Identity, error) {
+	found, err := v.prove(ctx, key)
+	return found.identity, err
+}
+
+func (v *KeyVerifier) prove(ctx context.Context, key string) (proof, error) {
 	if len(key) > maxToken {
-		return Identity{}, errKeyForm()
+		return proof{}, errKeyForm()
 	}
 	// By hash, so that no key lies about in memory and none is compared byte
 	// by byte.
 	hash, now := sha256.Sum256([]byte(key)), time.Now()
-	if id, ok := v.good.get(hash, now); ok {
-		return id, nil
+	if found, ok := v.good.get(hash, now); ok && !v.changed(found) {
+		return found, nil
 	}
 	if _, _, err := ParseAPIKey(key); err != nil {
-		return Identity{}, err
+		return proof{}, err
 	}
 	if refusal, ok := v.bad.get(hash, now); ok {
-		return Identity{}, refusal
+		return proof{}, refusal
 	}
-	return v.flight.do(ctx, hash, func(ctx context.Context) (Identity, error) {
+	return v.flight.do(ctx, hash, func(ctx context.Context) (proof, error) {
 		return v.ask(ctx, key, hash)
 	})
 }
 
-func (v *KeyVerifier) ask(ctx context.Context, key string, hash [sha256.Size]byte) (Identity, error) {
+// changed tells whether something about a key may have changed since it was
+// asked for.
+func (v *KeyVerifier) changed(found proof) bool {
+	return v.revocations != nil && v.revocations.Revoked(found.holder())
+}
+
+func (v *KeyVerifier) ask(ctx context.Context, key string, hash [sha256.Size]byte) (proof, error) {
 	askCtx, cancel := context.WithTimeout(ctx, keyCheckTimeout)
 	defer cancel()
 	select {
 	case v.slots <- struct{}{}:
 		defer func() { <-v.slots }()
 	case <-askCtx.Done():
-		return Identity{}, keyUnverifiable(askCtx.Err())
+		return proof{}, keyUnverifiable(askCtx.Err())
+	}
+	var head int64
+	if v.revocations != nil {
+		head, _ = v.revocations.Head() // before asking: what comes later is about the answer
 	}
 	id, ends, err := v.check(askCtx, key)
 	now := time.Now()
@@ -138,22 +163,23 @@ func (v *KeyVerifier) ask(ctx context.Context, key string, hash [sha256.Size]byt
 	case errors.Is(err, fault.NotFound):
 		refusal := refuseFor(err, ReasonAPIKeyRefused, "the API key is unknown, revoked or expired")
 		v.bad.put(hash, refusal, now.Add(keyDistrust))
-		return Identity{}, refusal
+		return proof{}, refusal
 	case err != nil:
-		return Identity{}, keyUnverifiable(err)
+		return proof{}, keyUnverifiable(err)
 	}
 	if err := id.check(); err != nil {
-		return Identity{}, keyUnverifiable(err)
+		return proof{}, keyUnverifiable(err)
 	}
 	trust := now.Add(keyTrust)
 	if !ends.IsZero() && ends.Before(trust) {
 		trust = ends
 	}
 	if !now.Before(trust) {
-		return Identity{}, refuse(ReasonAPIKeyRefused, "the API key has expired")
+		return proof{}, refuse(ReasonAPIKeyRefused, "the API key has expired")
 	}
-	v.good.put(hash, id, trust)
-	return id, nil
+	found := proof{identity: id, head: head, ends: ends}
+	v.good.put(hash, found, trust)
+	return found, nil
 }
 
 func keyUnverifiable(cause error) error {

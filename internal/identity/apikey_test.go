@@ -49,8 +49,11 @@ func (k *keyring) check(ctx context.Context, key string) (identity.Identity, tim
 	case !ok:
 		return identity.Identity{}, time.Time{}, fault.NotFound.New("no such key")
 	}
-	return identity.Identity{Tenant: "acme", Subject: "k1", Kind: identity.Key}, ends, nil
+	id, _, err := identity.ParseAPIKey(key)
+	return identity.Identity{Tenant: "acme", Subject: id, Kind: identity.Key}, ends, err
 }
+
+func (k *keyring) remove(key string) { k.set(func(k *keyring) { delete(k.keys, key) }) }
 
 func (k *keyring) set(change func(*keyring)) {
 	k.mu.Lock()

@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/policy"
@@ -18,6 +19,21 @@ type Checks struct {
 	// Anonymous lets callers without any credentials in, as DefaultTenant, in
 	// this role; empty lets none in. Wrong credentials are refused all the same.
 	Anonymous policy.Role
+	// Revocations are what Tokens and Keys heed too, for calls that take long; nil
+	// for none.
+	Revocations *Revocations
+}
+
+// proof is who calls, and what that rests on.
+type proof struct {
+	identity Identity
+	session  string    // of a token
+	head     int64     // see Holder
+	ends     time.Time // of an API key, zero for never
+}
+
+func (p proof) holder() Holder {
+	return Holder{Tenant: p.identity.Tenant, Subject: p.identity.Subject, Kind: p.identity.Kind, Session: p.session, Head: p.head}
 }
 
 // Authenticator tells who calls at the door. It is safe for concurrent use.
@@ -37,19 +53,24 @@ func NewAuthenticator(checks Checks) (*Authenticator, error) {
 // fault.Unauthenticated with a reason when the credentials are not good, and
 // fault.Unavailable when that cannot be found out now.
 func (a *Authenticator) Authenticate(ctx context.Context, authorization, apiKey string) (Identity, error) {
+	found, err := a.prove(ctx, authorization, apiKey)
+	return found.identity, err
+}
+
+func (a *Authenticator) prove(ctx context.Context, authorization, apiKey string) (proof, error) {
 	switch {
 	case authorization != "" && apiKey != "":
-		return Identity{}, refuse(ReasonAmbiguous, "send either authorization or x-api-key, not both")
+		return proof{}, refuse(ReasonAmbiguous, "send either authorization or x-api-key, not both")
 	case apiKey != "":
 		return a.key(ctx, apiKey)
 	case authorization == "" && a.checks.Anonymous != "":
-		return Identity{Tenant: DefaultTenant, Subject: string(Anonymous), Kind: Anonymous, Grant: policy.As(a.checks.Anonymous)}, nil
+		return proof{identity: Identity{Tenant: DefaultTenant, Subject: string(Anonymous), Kind: Anonymous, Grant: policy.As(a.checks.Anonymous)}}, nil
 	case authorization == "":
-		return Identity{}, errMissing()
+		return proof{}, errMissing()
 	}
 	token, err := bearerToken(authorization)
 	if err != nil {
-		return Identity{}, err
+		return proof{}, err
 	}
 	// Many tools can send a bearer token and no other header, so an API key is
 	// good there too. A JWT begins with "eyJ": no text is both.
@@ -57,14 +78,14 @@ func (a *Authenticator) Authenticate(ctx context.Context, authorization, apiKey 
 		return a.key(ctx, token)
 	}
 	if a.checks.Tokens == nil {
-		return Identity{}, refuse(ReasonScheme, "tokens are not accepted here")
+		return proof{}, refuse(ReasonScheme, "tokens are not accepted here")
 	}
-	return a.checks.Tokens.Verify(ctx, token)
+	return a.checks.Tokens.prove(ctx, token)
 }
 
-func (a *Authenticator) key(ctx context.Context, key string) (Identity, error) {
+func (a *Authenticator) key(ctx context.Context, key string) (proof, error) {
 	if a.checks.Keys == nil {
-		return Identity{}, refuse(ReasonScheme, "API keys are not accepted here")
+		return proof{}, refuse(ReasonScheme, "API keys are not accepted here")
 	}
-	return a.checks.Keys.Verify(ctx, key)
+	return a.checks.Keys.prove(ctx, key)
 }

@@ -14,6 +14,10 @@ const (
 	bearer              = "Bearer "
 )
 
+// HeaderSource carries the address of whoever logs in from the gateway to auth.
+// Only what a service sends there is believed.
+const HeaderSource = "x-driftmesh-source"
+
 // FromMetadata reads the credentials of an incoming gRPC call, "" for those
 // not sent. It gives fault.Unauthenticated when one was sent twice: it would
 // be a guess which one a proxy in between has looked at.

@@ -80,6 +80,9 @@ func (j *JWKS) Run(ctx context.Context) error {
 	}
 }
 
+// Refresh fetches the keys now.
+func (j *JWKS) Refresh(ctx context.Context) error { return j.refresh(ctx) }
+
 // Ready tells whether tokens can be checked: whether the keys were fetched at
 // least once. It gives fault.Unavailable when not.
 func (j *JWKS) Ready(context.Context) error {

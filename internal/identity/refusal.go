@@ -15,6 +15,7 @@ const (
 	ReasonIssuer        = "TOKEN_ISSUER_FOREIGN"     // issued by somebody else
 	ReasonAudience      = "TOKEN_AUDIENCE_FOREIGN"   // issued for somebody else
 	ReasonUnknownKey    = "TOKEN_KEY_UNKNOWN"        // signed with a key that is not published
+	ReasonRevoked       = "TOKEN_REVOKED"            // logged out, or the account was changed
 	ReasonAPIKeyRefused = "API_KEY_REFUSED"          // unknown, malformed, revoked or expired
 	ReasonDenied        = "NOT_ALLOWED"              // known, but may not do this
 	ReasonNotVerifiable = "CREDENTIALS_UNVERIFIABLE" // cannot be checked now: auth is away

@@ -36,14 +36,16 @@ type TokenVerifier struct {
 	keys   KeySource
 	parser *jwt.Parser
 	good   *cache[[sha256.Size]byte, goodToken]
+
+	revocations *Revocations // nil for none
 }
 
 // goodToken remembers the key too: a token stops being good when its key is
 // withdrawn.
 type goodToken struct {
-	identity Identity
-	keyID    string
-	key      ed25519.PublicKey
+	proof
+	keyID string
+	key   ed25519.PublicKey
 }
 
 // Issuer and audience of the user tokens that auth gives out.
@@ -57,6 +59,10 @@ const (
 type UserClaims struct {
 	Tenant string `json:"tenant"`
 	GrantClaims
+	// Session is what the token belongs to, as OpenID Connect calls it.
+	Session string `json:"sid,omitempty"`
+	// Head is the number of the last revocation that the token knows of.
+	Head int64 `json:"head,omitempty"`
 	jwt.RegisteredClaims
 }
 
@@ -72,26 +78,53 @@ func NewTokenVerifier(keys KeySource, audience, issuer string) *TokenVerifier {
 	}
 }
 
+// Heed makes the verifier refuse tokens that were revoked, and all tokens while
+// it is not known which were. Call it before the first Verify.
+func (v *TokenVerifier) Heed(r *Revocations) *TokenVerifier {
+	v.revocations = r
+	return v
+}
+
 // Verify checks a token, as it stands after "Bearer ". It gives
 // fault.Unauthenticated with a reason for a token that is not good, and
 // fault.Unavailable when the keys are not known yet and cannot be fetched.
 func (v *TokenVerifier) Verify(ctx context.Context, token string) (Identity, error) {
+	found, err := v.prove(ctx, token)
+	return found.identity, err
+}
+
+func (v *TokenVerifier) prove(ctx context.Context, token string) (proof, error) {
+	found, err := v.believe(ctx, token)
+	if err != nil || v.revocations == nil {
+		return found, err
+	}
+	if _, known := v.revocations.Head(); !known {
+		return proof{}, unverifiable(nil)
+	}
+	if v.revocations.Revoked(found.holder()) {
+		return proof{}, refuse(ReasonRevoked, "the token was revoked: its session has ended, or the account was changed")
+	}
+	return found, nil
+}
+
+// believe is prove without regard to what happened since the token was made.
+func (v *TokenVerifier) believe(ctx context.Context, token string) (proof, error) {
 	if err := checkSize(token); err != nil {
-		return Identity{}, err
+		return proof{}, err
 	}
 	hash := hashOf(token)
 	if good, ok := v.good.get(hash, time.Now()); ok {
 		key, err := v.keys.Key(ctx, good.keyID)
 		if err == nil && key.Equal(good.key) {
-			return good.identity, nil
+			return good.proof, nil
 		}
 	}
 	good, ends, err := v.parse(ctx, token)
 	if err != nil {
-		return Identity{}, err
+		return proof{}, err
 	}
 	v.good.put(hash, good, ends)
-	return good.identity, nil
+	return good.proof, nil
 }
 
 func (v *TokenVerifier) parse(ctx context.Context, token string) (goodToken, time.Time, error) {
@@ -122,6 +155,7 @@ func (v *TokenVerifier) parse(ctx context.Context, token string) (goodToken, tim
 	if err != nil {
 		return goodToken{}, time.Time{}, refuseFor(err, ReasonMalformed, "the token does not say whose it is")
 	}
+	good.session, good.head = claims.Session, claims.Head
 	return good, claims.ExpiresAt.Time, nil
 }
 

@@ -42,6 +42,7 @@ const (
 	TopicsRead         = Permission(policyv1.Permission_PERMISSION_TOPICS_READ)
 	AuditRead          = Permission(policyv1.Permission_PERMISSION_AUDIT_READ)
 	AuditExport        = Permission(policyv1.Permission_PERMISSION_AUDIT_EXPORT)
+	SigningKeysRotate  = Permission(policyv1.Permission_PERMISSION_SIGNING_KEYS_ROTATE)
 )
 
 // names has the name of every permission by its number, made once.

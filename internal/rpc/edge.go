@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -29,6 +30,7 @@ import (
 type edge struct {
 	log          *slog.Logger
 	authenticate Authenticate
+	ofStream     Authenticate // authenticate, unless something else is said of streams
 	timeout      time.Duration
 	tracer       trace.Tracer
 	allowance    *telemetry.Allowance
@@ -47,7 +49,7 @@ func (e *edge) unary(ctx context.Context, call Call, next func(context.Context) 
 		}
 		call.Sent()
 	}()
-	if ctx, span, err = e.enter(ctx, call.name); err != nil {
+	if ctx, span, err = e.enter(ctx, call.name, e.authenticate); err != nil {
 		return nil, err
 	}
 	if _, bounded := ctx.Deadline(); !bounded {
@@ -67,12 +69,28 @@ func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	}
 	call := method.Begin()
 	var span trace.Span = noop.Span{}
-	defer func() { err = e.leave(call, span, err, recover()) }()
-	ctx, span, err := e.enter(ss.Context(), info.FullMethod)
+	ctx := ss.Context()
+	defer func() {
+		panicked := recover()
+		if why := ended(ctx); err != nil && why != nil {
+			err = why
+		}
+		err = e.leave(call, span, err, panicked)
+	}()
+	ctx, span, err = e.enter(ctx, info.FullMethod, e.ofStream)
 	if err != nil {
 		return err
 	}
 	return next(srv, &stream{ServerStream: ss, ctx: ctx, call: call})
+}
+
+// ended is the fault for which a stream was ended before its caller did, if it
+// was.
+func ended(ctx context.Context) error {
+	if f, ok := errors.AsType[*fault.Fault](context.Cause(ctx)); ok {
+		return f
+	}
+	return nil
 }
 
 // unimplemented answers calls of methods that are not there, which gRPC takes
@@ -89,13 +107,13 @@ func open(method string) bool {
 
 // enter finds out who calls and begins the span of the call. What anybody may
 // call has none: it would be a stranger's to fill the store with.
-func (e *edge) enter(ctx context.Context, method string) (context.Context, trace.Span, error) {
+func (e *edge) enter(ctx context.Context, method string, authenticate Authenticate) (context.Context, trace.Span, error) {
 	var nobody trace.Span = noop.Span{}
 	if open(method) {
 		return ctx, nobody, nil
 	}
-	if e.authenticate != nil {
-		known, err := e.authenticate(ctx, method)
+	if authenticate != nil {
+		known, err := authenticate(ctx, method)
 		if err != nil {
 			return ctx, nobody, err
 		}
@@ -137,15 +155,18 @@ func (s *stream) Context() context.Context { return s.ctx }
 
 // RecvMsg implements grpc.ServerStream.
 func (s *stream) RecvMsg(m any) error {
-	err := s.ServerStream.RecvMsg(m)
-	if err == nil {
-		s.call.Received()
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
 	}
-	return err
+	s.call.Received()
+	return ended(s.ctx) // what comes after is not taken
 }
 
 // SendMsg implements grpc.ServerStream.
 func (s *stream) SendMsg(m any) error {
+	if err := ended(s.ctx); err != nil {
+		return err
+	}
 	err := s.ServerStream.SendMsg(m)
 	if err == nil {
 		s.call.Sent()

@@ -50,7 +50,10 @@ type ServerDeps struct {
 	Stats        prometheus.Registerer // not needed with Calls
 	Traces       trace.TracerProvider
 	Authenticate Authenticate
-	Allowance    *telemetry.Allowance // of traces that callers ask for; nil is no bound
+	// AuthenticateStream takes the place of Authenticate for streams. When the
+	// context that it gives ends with a fault as its cause, so does the stream.
+	AuthenticateStream Authenticate
+	Allowance          *telemetry.Allowance // of traces that callers ask for; nil is no bound
 }
 
 // Server is a gRPC server with health and, if asked for, reflection.
@@ -76,6 +79,9 @@ func NewServer(cfg ServerConfig, deps ServerDeps) (*Server, error) {
 		log: deps.Log, authenticate: deps.Authenticate, timeout: cfg.CallTimeout,
 		streams: map[string]*Method{}, unknown: deps.Calls.Method(BidiStream, ""),
 		tracer: deps.Traces.Tracer("github.com/driftmesh/driftmesh/internal/rpc"), allowance: deps.Allowance,
+	}
+	if edge.ofStream = deps.AuthenticateStream; edge.ofStream == nil {
+		edge.ofStream = edge.authenticate
 	}
 	options := append([]grpc.ServerOption{
 		grpc.ChainStreamInterceptor(edge.stream),

@@ -2,7 +2,9 @@
 // for every way into the mesh alike: the gateway's door and the topic inbox.
 //
 // User tokens are checked here, against auth's public keys, which are fetched
-// and kept; API keys by asking auth, once a minute at most for each.
+// and kept; API keys by asking auth, once a minute at most for each. What auth
+// revokes it says at once, and both heed it: within two seconds where auth can be
+// heard.
 package authcheck
 
 import (
@@ -12,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	healthgrpc "google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
@@ -20,8 +23,12 @@ import (
 // Checker tells who calls. It is safe for concurrent use.
 type Checker struct {
 	*identity.Authenticator
-	keys   *identity.JWKS
-	health healthgrpc.HealthClient
+	auth        authv1.AuthServiceClient
+	self        identity.Identity
+	keys        *identity.JWKS
+	revocations *identity.Revocations
+	keySet      string // that keys has; of watch alone
+	health      healthgrpc.HealthClient
 }
 
 // New makes a checker that asks auth over conn, which stays the caller's, in
@@ -33,26 +40,31 @@ func New(conn grpc.ClientConnInterface, service string, anonymous policy.Role) (
 		resp, err := auth.ListKeys(ctx, &authv1.ListKeysRequest{})
 		return resp.GetJwks(), err
 	})
+	revocations := identity.NewRevocations()
 	authenticator, err := identity.NewAuthenticator(identity.Checks{
-		Tokens:    identity.NewTokenVerifier(keys, identity.TokenAudience, identity.TokenIssuer),
-		Keys:      identity.NewKeyVerifier(checkKey(auth, service)),
-		Anonymous: anonymous,
+		Tokens:      identity.NewTokenVerifier(keys, identity.TokenAudience, identity.TokenIssuer).Heed(revocations),
+		Keys:        identity.NewKeyVerifier(checkKey(auth, service)).Heed(revocations),
+		Anonymous:   anonymous,
+		Revocations: revocations,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &Checker{Authenticator: authenticator, keys: keys, health: healthgrpc.NewHealthClient(conn)}, nil
+	return &Checker{
+		Authenticator: authenticator, auth: auth, self: identity.ForService(service, identity.MeshTenant),
+		keys: keys, revocations: revocations, health: healthgrpc.NewHealthClient(conn),
+	}, nil
 }
 
-// Run keeps auth's public keys fresh until ctx ends. It returns nil.
-func (c *Checker) Run(ctx context.Context) error { return c.keys.Run(ctx) }
-
 // Ready tells whether every kind of credentials can be checked: tokens, which
-// takes that Run has got the keys once, and API keys, which takes that auth
-// answers now. It gives fault.Unavailable when not.
+// takes that Run has got the keys and what is revoked once, and API keys, which
+// takes that auth answers now. It gives fault.Unavailable when not.
 func (c *Checker) Ready(ctx context.Context) error {
 	if err := c.keys.Ready(ctx); err != nil {
 		return err
+	}
+	if _, known := c.revocations.Head(); !known {
+		return fault.Unavailable.New("what auth has revoked is not known yet").WithReason(identity.ReasonNotVerifiable)
 	}
 	_, err := c.health.Check(ctx, &healthgrpc.HealthCheckRequest{})
 	return err

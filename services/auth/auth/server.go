@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -19,37 +20,16 @@ import (
 type server struct {
 	authv1.UnimplementedAuthServiceServer
 
-	store     *store.Store
-	hasher    *account.Hasher
-	login     *account.Login
-	ring      *token.Ring
-	metrics   *metrics
-	tokenLife time.Duration
-}
-
-// Login implements AuthService.
-func (s *server) Login(ctx context.Context, req *authv1.LoginRequest) (_ *authv1.LoginResponse, err error) {
-	defer func() { s.metrics.logins.WithLabelValues(result(err)).Inc() }()
-	tenant := req.GetTenant()
-	if tenant == "" {
-		tenant = identity.DefaultTenant
-	}
-	if _, err := authorize(ctx, policy.PublicCall, tenant); err != nil {
-		return nil, err
-	}
-	if err := account.All(checkTenant(tenant), account.CheckUsername(req.GetUsername()),
-		account.CheckPassword(req.GetPassword())); err != nil {
-		return nil, err
-	}
-	user, err := s.login.Check(ctx, tenant, req.GetUsername(), req.GetPassword())
-	if err != nil {
-		return nil, err
-	}
-	text, ends, err := s.ring.Issue(user, s.tokenLife)
-	if err != nil {
-		return nil, err
-	}
-	return &authv1.LoginResponse{Token: text, ExpireTime: timestamppb.New(ends)}, nil
+	cfg      Config
+	stopping context.Context //nolint:containedctx // its end is that of the service
+	store    *store.Store
+	hasher   *account.Hasher
+	login    *account.Login
+	ring     *token.Ring
+	devices  *token.Devices
+	used     *usage
+	metrics  *metrics
+	log      *slog.Logger
 }
 
 // checkTenant is identity.ValidTenant, except that the mesh's own tenant is one
@@ -116,24 +96,38 @@ func (s *server) CreateUser(ctx context.Context, req *authv1.CreateUserRequest) 
 		return nil, err
 	}
 	if err := account.All(checkTenant(who.about), account.CheckUsername(req.GetUsername()),
-		account.CheckPassword(req.GetPassword())); err != nil {
+		checkPasswordOf(req, who.about)); err != nil {
 		return nil, err
 	}
 	grant, err := who.grant(asked{role: req.GetRole(), admin: req.GetAdmin(), spaces: req.GetSpaces()}, policy.Viewer)
 	if err != nil {
 		return nil, err
 	}
-	hash, err := s.hasher.Hash(ctx, req.GetPassword())
-	if err != nil {
-		return nil, err
+	hash := ""
+	if !req.GetServiceAccount() {
+		if hash, err = s.hasher.Hash(ctx, who.place(), req.GetPassword()); err != nil {
+			return nil, err
+		}
 	}
 	user := account.User{
 		Tenant: who.about, Name: req.GetUsername(), Grant: grant, Hash: hash, Created: moment(),
+		Service: req.GetServiceAccount(),
 	}
 	if err := s.store.AddUser(ctx, user, who.name()); err != nil {
 		return nil, err
 	}
 	return &authv1.CreateUserResponse{User: userToProto(user)}, nil
+}
+
+// checkPasswordOf checks the password of a user that is to be made.
+func checkPasswordOf(req *authv1.CreateUserRequest, tenant string) error {
+	if !req.GetServiceAccount() {
+		return account.CheckNewPassword(req.GetPassword(), tenant, req.GetUsername())
+	}
+	if req.GetPassword() != "" {
+		return fault.Invalid.New("password: a service account has none").WithReason("FIELD_INVALID")
+	}
+	return nil
 }
 
 // ListUsers implements AuthService.
@@ -154,7 +148,7 @@ func (s *server) ListUsers(ctx context.Context, _ *authv1.ListUsersRequest) (*au
 func moment() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 func tenantToProto(t account.Tenant) *authv1.Tenant {
-	return &authv1.Tenant{Name: t.Name, CreateTime: timestamppb.New(t.Created)}
+	return &authv1.Tenant{Name: t.Name, CreateTime: timestamppb.New(t.Created), DisableTime: optional(t.Disabled)}
 }
 
 func userToProto(u account.User) *authv1.User {
@@ -162,6 +156,7 @@ func userToProto(u account.User) *authv1.User {
 	return &authv1.User{
 		Tenant: u.Tenant, Username: u.Name, Admin: said.Admin, CreateTime: timestamppb.New(u.Created),
 		Role: said.Role, Spaces: said.Spaces,
+		ServiceAccount: u.Service, DisableTime: optional(u.Disabled), LastLoginTime: optional(u.LastLogin), MustChangePassword: u.OneTime,
 	}
 }
 

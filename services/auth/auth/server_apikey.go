@@ -35,6 +35,7 @@ func (s *server) CheckAPIKey(ctx context.Context, req *authv1.CheckAPIKeyRequest
 		return nil, errKey()
 	}
 	said := identity.ClaimsOf(key.Grant)
+	s.used.note(key.ID)
 	return &authv1.CheckAPIKeyResponse{
 		Tenant: key.Tenant, KeyId: key.ID, Admin: said.Admin, ExpireTime: optional(key.Expires),
 		Role: said.Role, Permissions: said.Permissions, Spaces: said.Spaces,
@@ -51,11 +52,11 @@ func (s *server) CreateAPIKey(ctx context.Context, req *authv1.CreateAPIKeyReque
 	if err != nil {
 		return nil, err
 	}
-	expires, err := optionalTime("expire_time", req.GetExpireTime())
+	now := moment()
+	expires, err := s.keyEnd(req, now)
 	if err != nil {
 		return nil, err
 	}
-	now := moment()
 	if err := account.All(checkTenant(who.about), account.CheckKeyName(req.GetName()),
 		account.CheckExpiry(expires, now)); err != nil {
 		return nil, err
@@ -69,11 +70,78 @@ func (s *server) CreateAPIKey(ctx context.Context, req *authv1.CreateAPIKeyReque
 	id, text, hash := token.NewAPIKey()
 	key := account.Key{
 		ID: id, Name: req.GetName(), Tenant: who.about, Grant: grant, Hash: hash, Created: now, Expires: expires,
+		Account: req.GetServiceAccount(), CreatedBy: who.name(),
 	}
-	if err := s.store.AddKey(ctx, key, who.name()); err != nil {
+	if err := s.store.AddKey(ctx, key); err != nil {
 		return nil, err
 	}
 	return &authv1.CreateAPIKeyResponse{ApiKey: keyToProto(key), Key: text}, nil
+}
+
+// keyEnd is when a key ends that is to be made: when it is said, else after the
+// life that is set.
+func (s *server) keyEnd(req *authv1.CreateAPIKeyRequest, now time.Time) (time.Time, error) {
+	expires, err := optionalTime("expire_time", req.GetExpireTime())
+	switch {
+	case err != nil:
+		return time.Time{}, err
+	case req.GetNoExpiry() && !expires.IsZero():
+		return time.Time{}, fault.Invalid.New("no_expiry: contradicts expire_time").WithReason("FIELD_INVALID")
+	case expires.IsZero() && !req.GetNoExpiry() && s.cfg.KeyLife > 0:
+		return now.Add(s.cfg.KeyLife), nil
+	}
+	return expires, nil
+}
+
+const (
+	// defaultOverlap is how long a key stays good that another took the place of.
+	defaultOverlap = 24 * time.Hour
+	// maxOverlap is as long as whoever needs longer should make a second key.
+	maxOverlap = 30 * 24 * time.Hour
+)
+
+// RotateAPIKey implements AuthService. The new key may do what the old one may,
+// and lives as long as that was made for.
+func (s *server) RotateAPIKey(ctx context.Context, req *authv1.RotateAPIKeyRequest) (*authv1.RotateAPIKeyResponse, error) {
+	who, old, err := s.keyOf(ctx, req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	if !old.Grant.Within(who.Grant, old.Tenant == identity.MeshTenant) {
+		return nil, fault.Denied.New("the key may do more than you").WithReason(identity.ReasonDenied)
+	}
+	overlap := defaultOverlap
+	if d := req.GetOverlap(); d != nil {
+		if overlap = d.AsDuration(); d.CheckValid() != nil || overlap < 0 || overlap > maxOverlap {
+			return nil, fault.Invalid.New("overlap: must be from 0 to %s", maxOverlap).WithReason("FIELD_INVALID")
+		}
+	}
+	now := moment()
+	id, text, hash := token.NewAPIKey()
+	next, ends, err := s.store.ReplaceKey(ctx, old, now.Add(overlap), func(k account.Key) account.Key {
+		if !k.Expires.IsZero() {
+			k.Expires = now.Add(k.Expires.Sub(k.Created))
+		}
+		k.ID, k.Hash, k.Created, k.CreatedBy, k.LastUsed = id, hash, now, who.name(), time.Time{}
+		return k
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &authv1.RotateAPIKeyResponse{ApiKey: keyToProto(next), Key: text, OldExpireTime: timestamppb.New(ends)}, nil
+}
+
+// keyOf gives a key that the caller may change. Of a key of another tenant only
+// administrators of the mesh learn that it exists.
+func (s *server) keyOf(ctx context.Context, id string) (who caller, key account.Key, err error) {
+	if who, err = authorize(ctx, policy.KeysWrite, ""); err != nil {
+		return who, key, err
+	}
+	key, err = s.store.Key(ctx, id)
+	if errors.Is(err, fault.NotFound) || err == nil && key.Tenant != who.Tenant && !who.MeshAdmin() {
+		return who, key, fault.NotFound.New("API key %q does not exist", id).WithReason("API_KEY_MISSING")
+	}
+	return who, key, err
 }
 
 // ListAPIKeys implements AuthService.
@@ -91,23 +159,11 @@ func (s *server) ListAPIKeys(ctx context.Context, _ *authv1.ListAPIKeysRequest) 
 
 // RevokeAPIKey implements AuthService.
 func (s *server) RevokeAPIKey(ctx context.Context, req *authv1.RevokeAPIKeyRequest) (*authv1.RevokeAPIKeyResponse, error) {
-	who, err := authorize(ctx, policy.KeysWrite, "")
+	_, key, err := s.keyOf(ctx, req.GetId())
 	if err != nil {
 		return nil, err
 	}
-	tenant := who.about
-	if who.MeshAdmin() {
-		// May end anybody's; others do not even learn that it exists.
-		key, err := s.store.Key(ctx, req.GetId())
-		if err != nil && !errors.Is(err, fault.NotFound) {
-			return nil, err
-		}
-		tenant = key.Tenant
-	}
-	if err := s.store.RevokeKey(ctx, tenant, req.GetId(), moment()); err != nil {
-		return nil, err
-	}
-	return &authv1.RevokeAPIKeyResponse{}, nil
+	return &authv1.RevokeAPIKeyResponse{}, s.store.RevokeKey(ctx, key.Tenant, key.ID, moment())
 }
 
 func keyToProto(k account.Key) *authv1.APIKey {
@@ -116,5 +172,6 @@ func keyToProto(k account.Key) *authv1.APIKey {
 		Id: k.ID, Name: k.Name, Tenant: k.Tenant, Admin: said.Admin,
 		CreateTime: timestamppb.New(k.Created), ExpireTime: optional(k.Expires),
 		Role: said.Role, Permissions: said.Permissions, Spaces: said.Spaces,
+		ServiceAccount: k.Account, LastUseTime: optional(k.LastUsed), CreatedBy: k.CreatedBy, ReplacedBy: k.ReplacedBy,
 	}
 }

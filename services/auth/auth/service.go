@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/internal/sqlstate"
+	"github.com/driftmesh/driftmesh/internal/telemetry"
 	auditv1 "github.com/driftmesh/driftmesh/proto/driftmesh/audit/v1"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	"github.com/driftmesh/driftmesh/services/auth/internal/account"
@@ -34,15 +36,25 @@ const FirstAdmin = "admin"
 type Config struct {
 	Listen            string          `help:"Address for other services." default:"127.0.0.1:50061" placeholder:"HOST:PORT"`
 	BootstrapPassword settings.Secret `help:"Password of the first administrator (user admin of tenant driftmesh), used while there is none; file:PATH reads it from a file."`
-	TokenLife         time.Duration   `help:"How long a token is good." default:"15m"`
+	TokenLife         time.Duration   `help:"How long an access token is good. A client gets the next with its refresh token." default:"10m"`
+	SessionLife       time.Duration   `help:"How long after a login refresh tokens get new access tokens." default:"720h"`
+	KeyLife           time.Duration   `help:"How long an API key is good that is made without an end; 0 for ever." default:"2160h"`
+	SigningKeyLife    time.Duration   `help:"How long a key signs tokens before the next takes its place; 0 for ever." default:"720h"`
 
 	// Hashing is how much work a password is; the zero value is right, and
 	// tests ask for less.
 	Hashing account.HashParams `kong:"-"`
+	// SigningKeyLead is how long a key is published before it signs; the zero value
+	// is right, and tests ask for less.
+	SigningKeyLead time.Duration `kong:"-"`
 }
 
-// Bounds of Config.TokenLife: a token cannot be called back, so its life bounds
-// how long somebody stays who was sent away.
+// signingKeyLead is twice as long as it takes until everybody who verifies has
+// fetched the keys again, so that no token is met by somebody who lacks its key.
+const signingKeyLead = 2 * time.Minute
+
+// Bounds of Config.TokenLife: where auth cannot be heard, its life bounds how
+// long somebody stays who was sent away.
 const (
 	minTokenLife = time.Minute
 	maxTokenLife = 24 * time.Hour
@@ -54,8 +66,14 @@ func (c Config) Validate() error {
 	if c.TokenLife < minTokenLife || c.TokenLife > maxTokenLife {
 		errs = append(errs, fmt.Errorf("auth.token-life: must be from %s to %s", minTokenLife, maxTokenLife))
 	}
+	if c.SessionLife < c.TokenLife {
+		errs = append(errs, errors.New("auth.session-life: must not be shorter than auth.token-life"))
+	}
+	if c.KeyLife < 0 || c.SigningKeyLife != 0 && c.SigningKeyLife < time.Hour {
+		errs = append(errs, errors.New("auth.key-life: must not be negative; auth.signing-key-life: must be 0 or at least 1h"))
+	}
 	if c.BootstrapPassword != "" {
-		if err := account.CheckPassword(c.BootstrapPassword.Reveal()); err != nil {
+		if err := account.CheckNewPassword(c.BootstrapPassword.Reveal(), identity.MeshTenant, FirstAdmin); err != nil {
 			errs = append(errs, fmt.Errorf("auth.bootstrap-password: %w", err))
 		}
 	}
@@ -74,7 +92,11 @@ type Deps struct {
 
 // OpenMethods are the methods that Deps.Server must answer without a token.
 func OpenMethods() []string {
-	return []string{authv1.AuthService_Login_FullMethodName, authv1.AuthService_ListKeys_FullMethodName}
+	return []string{
+		authv1.AuthService_Login_FullMethodName, authv1.AuthService_ListKeys_FullMethodName,
+		authv1.AuthService_ChangePassword_FullMethodName, authv1.AuthService_RefreshToken_FullMethodName,
+		authv1.AuthService_Logout_FullMethodName,
+	}
 }
 
 // Service is auth. Run it once.
@@ -156,16 +178,53 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	auditv1.RegisterAuditServiceServer(s.deps.Server, &auditServer{chain: chain})
+	devices, err := token.NewDevices(s.deps.Secret)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	used := newUsage(s.store)
 	authv1.RegisterAuthServiceServer(s.deps.Server, &server{
-		store: s.store, hasher: hasher, ring: ring, metrics: metrics,
-		login: account.NewLogin(s.store, hasher), tokenLife: s.cfg.TokenLife,
+		cfg: s.cfg, stopping: ctx, store: s.store, hasher: hasher, ring: ring, devices: devices, metrics: metrics, used: used,
+		login: account.NewLogin(s.store, hasher), log: s.deps.Log,
 	})
 	s.ready.Store(true)
 	defer s.ready.Store(false)
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return chain.run(ctx) })
 	group.Go(func() error { return s.deps.Server.Serve(ctx, s.deps.Listener) })
+	group.Go(func() error { return chain.run(ctx) })
+	group.Go(func() error { return s.tend(ctx, ring, used) })
 	return group.Wait()
+}
+
+const (
+	// tendEvery is how often signing keys are looked at: how long it takes a
+	// replica to publish a key that another has made.
+	tendEvery = 10 * time.Second
+	// tendTimeout bounds one look.
+	tendTimeout = 5 * time.Second
+)
+
+// tend does now and then what nobody waits for, until ctx ends.
+func (s *Service) tend(ctx context.Context, ring *token.Ring, used *usage) error {
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
+	for running := true; running; {
+		select {
+		case <-ctx.Done():
+			running = false
+		case <-tick.C:
+		}
+		look, cancel := context.WithTimeout(context.WithoutCancel(ctx), tendTimeout)
+		err := used.flush(look)
+		if running {
+			err = errors.Join(err, ring.Refresh(look))
+		}
+		cancel()
+		if err != nil {
+			s.deps.Log.Warn("signing keys or the use of API keys could not be brought up to date", telemetry.Err(err))
+		}
+	}
+	return nil
 }
 
 // prepare makes the schema and the signing key.
@@ -177,7 +236,11 @@ func (s *Service) prepare(ctx context.Context) (*token.Ring, error) {
 	if err := s.deps.State.MigrateWhenUp(ctx, migrations, s.deps.Log); err != nil {
 		return nil, err
 	}
-	return token.Load(ctx, s.store, s.deps.Secret)
+	return token.Load(ctx, s.store, s.deps.Secret, token.Rotation{
+		Every: s.cfg.SigningKeyLife, Lead: cmp.Or(s.cfg.SigningKeyLead, signingKeyLead),
+		// As long as a token lives that was signed at the last moment.
+		Keep: s.cfg.TokenLife + time.Minute,
+	})
 }
 
 // bootstrap makes the tenants that always exist and, if asked to and nobody is
@@ -197,7 +260,7 @@ func (s *Service) bootstrap(ctx context.Context, hasher *account.Hasher) error {
 		s.deps.Log.Info("there is no administrator yet; set auth.bootstrap-password to make one")
 		return nil
 	}
-	hash, err := hasher.Hash(ctx, s.cfg.BootstrapPassword.Reveal())
+	hash, err := hasher.Hash(ctx, account.Place{Known: true}, s.cfg.BootstrapPassword.Reveal())
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/driftmesh/driftmesh/services/gateway/internal/origin"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/records"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/source"
 )
 
 // Config is what can be set.
@@ -42,6 +43,8 @@ type Config struct {
 
 	TLS tlsfiles.Files `embed:"" prefix:"tls."`
 
+	Proxies []string `help:"Networks of the proxies in front of the gateway: who calls is whom they name in X-Forwarded-For. Wrong passwords are counted by it." placeholder:"NETWORK"`
+
 	OTLP    otlpdoor.Config `embed:"" prefix:"otlp."`
 	Records records.Limits  `embed:"" prefix:"records."`
 }
@@ -52,6 +55,9 @@ const maxOutstanding = 1024
 // Validate reports every setting that cannot work.
 func (c Config) Validate() error {
 	errs := []error{c.checkPublic(), c.TLS.Check("gateway.tls.")}
+	if _, err := source.Parse(c.Proxies); err != nil {
+		errs = append(errs, fmt.Errorf("gateway.proxies: %w", err))
+	}
 	if c.Records.Outstanding < 0 || c.Records.Outstanding > maxOutstanding {
 		errs = append(errs, fmt.Errorf("gateway.records.outstanding: must be from 1 to %d", maxOutstanding))
 	}

@@ -99,7 +99,7 @@ func (o *opened) identify(anonymous policy.Role) error {
 	if err != nil {
 		return err
 	}
-	o.keys, o.deps.Identify = checker, checker.Authenticate
+	o.keys, o.deps.Identify, o.deps.IdentifyStream = checker, checker.Authenticate, checker.AuthenticateStream
 	if anonymous == "" {
 		o.env.Ready("auth", checker.Ready) // nobody can come in without it
 	}

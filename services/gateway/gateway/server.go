@@ -66,7 +66,7 @@ func (s *Service) newServer() (*rpc.Server, error) {
 	server, err := rpc.NewServer(rpc.ServerConfig{
 		Listen: s.cfg.GRPC, MaxRequest: int(s.cfg.MaxRequest), MaxStreams: s.cfg.MaxStreams,
 		MaxIdle: s.cfg.MaxIdle, DrainTimeout: s.cfg.Drain, Reflection: s.cfg.Reflection, ServerOptions: options,
-	}, rpc.ServerDeps{Log: s.deps.Log, Calls: s.deps.Calls, Traces: s.deps.Traces, Authenticate: s.authenticate, Allowance: s.traced})
+	}, rpc.ServerDeps{Log: s.deps.Log, Calls: s.deps.Calls, Traces: s.deps.Traces, Authenticate: s.authenticate, AuthenticateStream: s.authenticateStream, Allowance: s.traced})
 	if err != nil {
 		return nil, err
 	}
@@ -91,16 +91,34 @@ func (s *Service) newServer() (*rpc.Server, error) {
 
 // authenticate finds out who calls a method of the public gRPC server.
 func (s *Service) authenticate(ctx context.Context, method string) (context.Context, error) {
+	return s.identify(ctx, method, func(ctx context.Context, authorization, apiKey string) (context.Context, identity.Identity, error) {
+		id, err := s.deps.Identify(ctx, authorization, apiKey)
+		return ctx, id, err
+	})
+}
+
+// authenticateStream is authenticate for streams, which end with the credentials
+// that they began with.
+func (s *Service) authenticateStream(ctx context.Context, method string) (context.Context, error) {
+	if s.deps.IdentifyStream == nil {
+		return s.authenticate(ctx, method)
+	}
+	return s.identify(ctx, method, s.deps.IdentifyStream)
+}
+
+func (s *Service) identify(ctx context.Context, method string,
+	by func(ctx context.Context, authorization, apiKey string) (context.Context, identity.Identity, error),
+) (context.Context, error) {
 	authorization, apiKey, err := identity.FromMetadata(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if authorization == "" && apiKey == "" && proxy.Open(method) {
-		return ctx, nil
+		return proxy.WithSource(ctx, s.proxies.Of(ctx)), nil
 	}
-	id, err := s.deps.Identify(ctx, authorization, apiKey)
+	known, id, err := by(ctx, authorization, apiKey)
 	if err != nil {
 		return nil, err
 	}
-	return identity.With(ctx, id), nil
+	return identity.With(known, id), nil
 }

@@ -33,6 +33,7 @@ import (
 	"github.com/driftmesh/driftmesh/services/gateway/internal/page"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/records"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/rest"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/source"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/tail"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/topics"
 )
@@ -47,6 +48,9 @@ type Deps struct {
 	// Identify tells who calls from the values of the authorization and
 	// x-api-key headers, "" for one that was not sent.
 	Identify func(ctx context.Context, authorization, apiKey string) (identity.Identity, error)
+	// IdentifyStream is Identify for calls that take long; its context ends when the
+	// credentials do. Nil is Identify.
+	IdentifyStream func(ctx context.Context, authorization, apiKey string) (context.Context, identity.Identity, error)
 	// Listeners of the public addresses; nil for one not served.
 	HTTP, Jaeger, GRPC, OTLPGRPC, OTLPHTTP net.Listener
 	TLS                                    *tlsfiles.Source // of all of them; nil for plain text
@@ -71,6 +75,7 @@ type Service struct {
 	inside  *bufconn.Listener // of the gRPC server, for web
 	loop    *grpc.ClientConn  // to it
 	traced  *telemetry.Allowance
+	proxies source.Proxies
 }
 
 // insideBuffer is that of the pipe between the HTTP side and the gRPC server.
@@ -86,6 +91,9 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		return nil, fmt.Errorf("open publisher: %w", err)
 	}
 	s := &Service{cfg: cfg, deps: deps, inside: bufconn.Listen(insideBuffer)}
+	if s.proxies, err = source.Parse(cfg.Proxies); err != nil {
+		return nil, fmt.Errorf("gateway.proxies: %w", err)
+	}
 	s.traced = telemetry.NewAllowance(cmp.Or(cfg.MaxTraced, 100))
 	s.hub = tail.NewHub(deps.Broker, cmp.Or(cfg.MaxTails, 256), deps.Log)
 	s.topics = topics.New(topics.Config{Readers: process.Readers}, deps.Broker)

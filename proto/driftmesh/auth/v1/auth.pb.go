@@ -12,6 +12,7 @@ import (
 	_ "github.com/driftmesh/driftmesh/proto/driftmesh/policy/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -25,6 +26,67 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// RevocationKind says what a revocation is about.
+type RevocationKind int32
+
+const (
+	// Unknown.
+	RevocationKind_REVOCATION_KIND_UNSPECIFIED RevocationKind = 0
+	// An API key: ask again whose it is.
+	RevocationKind_REVOCATION_KIND_KEY RevocationKind = 1
+	// A session's tokens.
+	RevocationKind_REVOCATION_KIND_SESSION RevocationKind = 2
+	// A user's tokens.
+	RevocationKind_REVOCATION_KIND_USER RevocationKind = 3
+	// A tenant's tokens; ask again about its keys.
+	RevocationKind_REVOCATION_KIND_TENANT RevocationKind = 4
+)
+
+// Enum value maps for RevocationKind.
+var (
+	RevocationKind_name = map[int32]string{
+		0: "REVOCATION_KIND_UNSPECIFIED",
+		1: "REVOCATION_KIND_KEY",
+		2: "REVOCATION_KIND_SESSION",
+		3: "REVOCATION_KIND_USER",
+		4: "REVOCATION_KIND_TENANT",
+	}
+	RevocationKind_value = map[string]int32{
+		"REVOCATION_KIND_UNSPECIFIED": 0,
+		"REVOCATION_KIND_KEY":         1,
+		"REVOCATION_KIND_SESSION":     2,
+		"REVOCATION_KIND_USER":        3,
+		"REVOCATION_KIND_TENANT":      4,
+	}
+)
+
+func (x RevocationKind) Enum() *RevocationKind {
+	p := new(RevocationKind)
+	*p = x
+	return p
+}
+
+func (x RevocationKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RevocationKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_driftmesh_auth_v1_auth_proto_enumTypes[0].Descriptor()
+}
+
+func (RevocationKind) Type() protoreflect.EnumType {
+	return &file_driftmesh_auth_v1_auth_proto_enumTypes[0]
+}
+
+func (x RevocationKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RevocationKind.Descriptor instead.
+func (RevocationKind) EnumDescriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{0}
+}
+
 // LoginRequest is a name and a password.
 type LoginRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -33,7 +95,10 @@ type LoginRequest struct {
 	// The user's name within the tenant.
 	Username string `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
 	// The password.
-	Password      string `protobuf:"bytes,3,opt,name=password,proto3" json:"password,omitempty"`
+	Password string `protobuf:"bytes,3,opt,name=password,proto3" json:"password,omitempty"`
+	// What the answer to an earlier login called so: the device is known then, and
+	// wrong passwords that others try do not hold it off.
+	Device        string `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -89,13 +154,26 @@ func (x *LoginRequest) GetPassword() string {
 	return ""
 }
 
+func (x *LoginRequest) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
 // LoginResponse is a token.
 type LoginResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// To be sent as "authorization: Bearer <token>".
 	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
 	// When it ends.
-	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// Gets the next token, once; see RefreshToken.
+	RefreshToken string `protobuf:"bytes,3,opt,name=refresh_token,json=refreshToken,proto3" json:"refresh_token,omitempty"`
+	// When the session ends, and with it the last refresh token.
+	SessionExpireTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=session_expire_time,json=sessionExpireTime,proto3" json:"session_expire_time,omitempty"`
+	// To be sent with the next login from here.
+	Device        string `protobuf:"bytes,5,opt,name=device,proto3" json:"device,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -142,6 +220,27 @@ func (x *LoginResponse) GetExpireTime() *timestamppb.Timestamp {
 		return x.ExpireTime
 	}
 	return nil
+}
+
+func (x *LoginResponse) GetRefreshToken() string {
+	if x != nil {
+		return x.RefreshToken
+	}
+	return ""
+}
+
+func (x *LoginResponse) GetSessionExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SessionExpireTime
+	}
+	return nil
+}
+
+func (x *LoginResponse) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
 }
 
 // ListKeysRequest asks for the public keys.
@@ -379,7 +478,9 @@ type Tenant struct {
 	// 1 to 63 of a-z, 0-9 and "-", not starting or ending with "-".
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// When it was made.
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// When it was disabled; absent when it is not.
+	DisableTime   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=disable_time,json=disableTime,proto3" json:"disable_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -424,6 +525,13 @@ func (x *Tenant) GetName() string {
 func (x *Tenant) GetCreateTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *Tenant) GetDisableTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DisableTime
 	}
 	return nil
 }
@@ -618,9 +726,17 @@ type User struct {
 	// one of the tenant "driftmesh", the mesh.
 	Role string `protobuf:"bytes,5,opt,name=role,proto3" json:"role,omitempty"`
 	// The spaces that it is for; empty for all.
-	Spaces        []string `protobuf:"bytes,6,rep,name=spaces,proto3" json:"spaces,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Spaces []string `protobuf:"bytes,6,rep,name=spaces,proto3" json:"spaces,omitempty"`
+	// Whether it is a service account, which has no password but keys.
+	ServiceAccount bool `protobuf:"varint,7,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
+	// When it was disabled; absent when it is not.
+	DisableTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=disable_time,json=disableTime,proto3" json:"disable_time,omitempty"`
+	// When it last logged in; absent for never.
+	LastLoginTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=last_login_time,json=lastLoginTime,proto3" json:"last_login_time,omitempty"`
+	// Whether its password was given by somebody else and has to be changed.
+	MustChangePassword bool `protobuf:"varint,10,opt,name=must_change_password,json=mustChangePassword,proto3" json:"must_change_password,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *User) Reset() {
@@ -695,6 +811,34 @@ func (x *User) GetSpaces() []string {
 	return nil
 }
 
+func (x *User) GetServiceAccount() bool {
+	if x != nil {
+		return x.ServiceAccount
+	}
+	return false
+}
+
+func (x *User) GetDisableTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DisableTime
+	}
+	return nil
+}
+
+func (x *User) GetLastLoginTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastLoginTime
+	}
+	return nil
+}
+
+func (x *User) GetMustChangePassword() bool {
+	if x != nil {
+		return x.MustChangePassword
+	}
+	return false
+}
+
 // CreateUserRequest describes a user.
 type CreateUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -702,7 +846,7 @@ type CreateUserRequest struct {
 	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	// 1 to 128 bytes.
 	Username string `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
-	// 8 to 256 bytes.
+	// 8 to 256 bytes, not one that others guess first. Empty for a service account.
 	Password string `protobuf:"bytes,3,opt,name=password,proto3" json:"password,omitempty"`
 	// The role admin, for callers that know no roles.
 	Admin bool `protobuf:"varint,4,opt,name=admin,proto3" json:"admin,omitempty"`
@@ -711,9 +855,11 @@ type CreateUserRequest struct {
 	Role string `protobuf:"bytes,5,opt,name=role,proto3" json:"role,omitempty"`
 	// The spaces that it is for, whose data alone it sees and changes; empty for
 	// all.
-	Spaces        []string `protobuf:"bytes,6,rep,name=spaces,proto3" json:"spaces,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Spaces []string `protobuf:"bytes,6,rep,name=spaces,proto3" json:"spaces,omitempty"`
+	// Makes a service account, which has no password but keys.
+	ServiceAccount bool `protobuf:"varint,7,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *CreateUserRequest) Reset() {
@@ -786,6 +932,13 @@ func (x *CreateUserRequest) GetSpaces() []string {
 		return x.Spaces
 	}
 	return nil
+}
+
+func (x *CreateUserRequest) GetServiceAccount() bool {
+	if x != nil {
+		return x.ServiceAccount
+	}
+	return false
 }
 
 // CreateUserResponse is the user made.
@@ -938,7 +1091,15 @@ type APIKey struct {
 	// all.
 	Permissions []string `protobuf:"bytes,8,rep,name=permissions,proto3" json:"permissions,omitempty"`
 	// The spaces that it is for; empty for all.
-	Spaces        []string `protobuf:"bytes,9,rep,name=spaces,proto3" json:"spaces,omitempty"`
+	Spaces []string `protobuf:"bytes,9,rep,name=spaces,proto3" json:"spaces,omitempty"`
+	// The service account that it is for; empty for none.
+	ServiceAccount string `protobuf:"bytes,10,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
+	// When it was last used, some minutes behind; absent for never.
+	LastUseTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=last_use_time,json=lastUseTime,proto3" json:"last_use_time,omitempty"`
+	// Who made it.
+	CreatedBy string `protobuf:"bytes,12,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	// The id of the key that takes its place; empty for none.
+	ReplacedBy    string `protobuf:"bytes,13,opt,name=replaced_by,json=replacedBy,proto3" json:"replaced_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1036,6 +1197,34 @@ func (x *APIKey) GetSpaces() []string {
 	return nil
 }
 
+func (x *APIKey) GetServiceAccount() string {
+	if x != nil {
+		return x.ServiceAccount
+	}
+	return ""
+}
+
+func (x *APIKey) GetLastUseTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastUseTime
+	}
+	return nil
+}
+
+func (x *APIKey) GetCreatedBy() string {
+	if x != nil {
+		return x.CreatedBy
+	}
+	return ""
+}
+
+func (x *APIKey) GetReplacedBy() string {
+	if x != nil {
+		return x.ReplacedBy
+	}
+	return ""
+}
+
 // CreateAPIKeyRequest describes a key.
 type CreateAPIKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1043,7 +1232,7 @@ type CreateAPIKeyRequest struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The role admin, for callers that know no roles.
 	Admin bool `protobuf:"varint,2,opt,name=admin,proto3" json:"admin,omitempty"`
-	// When it ends; absent for never.
+	// When it ends; absent for the life that is set (auth.key-life).
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	// Empty means the caller's own; another only for an administrator of the mesh.
 	Tenant string `protobuf:"bytes,4,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -1055,9 +1244,13 @@ type CreateAPIKeyRequest struct {
 	Permissions []string `protobuf:"bytes,6,rep,name=permissions,proto3" json:"permissions,omitempty"`
 	// The spaces that it is for, whose data alone it sees and changes; empty for
 	// all.
-	Spaces        []string `protobuf:"bytes,7,rep,name=spaces,proto3" json:"spaces,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Spaces []string `protobuf:"bytes,7,rep,name=spaces,proto3" json:"spaces,omitempty"`
+	// It never ends; expire_time is absent then.
+	NoExpiry bool `protobuf:"varint,8,opt,name=no_expiry,json=noExpiry,proto3" json:"no_expiry,omitempty"`
+	// The service account that it is for; empty for none.
+	ServiceAccount string `protobuf:"bytes,9,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *CreateAPIKeyRequest) Reset() {
@@ -1137,6 +1330,20 @@ func (x *CreateAPIKeyRequest) GetSpaces() []string {
 		return x.Spaces
 	}
 	return nil
+}
+
+func (x *CreateAPIKeyRequest) GetNoExpiry() bool {
+	if x != nil {
+		return x.NoExpiry
+	}
+	return false
+}
+
+func (x *CreateAPIKeyRequest) GetServiceAccount() string {
+	if x != nil {
+		return x.ServiceAccount
+	}
+	return ""
 }
 
 // CreateAPIKeyResponse is the key made.
@@ -1499,19 +1706,1226 @@ func (x *WhoAmIResponse) GetSpaces() []string {
 	return nil
 }
 
+// RefreshTokenRequest is a refresh token.
+type RefreshTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As Login or RefreshToken gave it.
+	RefreshToken  string `protobuf:"bytes,1,opt,name=refresh_token,json=refreshToken,proto3" json:"refresh_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefreshTokenRequest) Reset() {
+	*x = RefreshTokenRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefreshTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefreshTokenRequest) ProtoMessage() {}
+
+func (x *RefreshTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefreshTokenRequest.ProtoReflect.Descriptor instead.
+func (*RefreshTokenRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *RefreshTokenRequest) GetRefreshToken() string {
+	if x != nil {
+		return x.RefreshToken
+	}
+	return ""
+}
+
+// RefreshTokenResponse is what takes its place.
+type RefreshTokenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// To be sent as "authorization: Bearer <token>".
+	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// When it ends.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// Gets the next token, once.
+	RefreshToken string `protobuf:"bytes,3,opt,name=refresh_token,json=refreshToken,proto3" json:"refresh_token,omitempty"`
+	// When the session ends, and with it the last refresh token.
+	SessionExpireTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=session_expire_time,json=sessionExpireTime,proto3" json:"session_expire_time,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *RefreshTokenResponse) Reset() {
+	*x = RefreshTokenResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefreshTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefreshTokenResponse) ProtoMessage() {}
+
+func (x *RefreshTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefreshTokenResponse.ProtoReflect.Descriptor instead.
+func (*RefreshTokenResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *RefreshTokenResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *RefreshTokenResponse) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *RefreshTokenResponse) GetRefreshToken() string {
+	if x != nil {
+		return x.RefreshToken
+	}
+	return ""
+}
+
+func (x *RefreshTokenResponse) GetSessionExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SessionExpireTime
+	}
+	return nil
+}
+
+// LogoutRequest is a refresh token.
+type LogoutRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Any of the session.
+	RefreshToken  string `protobuf:"bytes,1,opt,name=refresh_token,json=refreshToken,proto3" json:"refresh_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogoutRequest) Reset() {
+	*x = LogoutRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogoutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogoutRequest) ProtoMessage() {}
+
+func (x *LogoutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogoutRequest.ProtoReflect.Descriptor instead.
+func (*LogoutRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *LogoutRequest) GetRefreshToken() string {
+	if x != nil {
+		return x.RefreshToken
+	}
+	return ""
+}
+
+// LogoutResponse is empty.
+type LogoutResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogoutResponse) Reset() {
+	*x = LogoutResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogoutResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogoutResponse) ProtoMessage() {}
+
+func (x *LogoutResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogoutResponse.ProtoReflect.Descriptor instead.
+func (*LogoutResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{28}
+}
+
+// ChangePasswordRequest is a login and the new password.
+type ChangePasswordRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant; empty means "default".
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The user's name within the tenant.
+	Username string `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
+	// The password so far.
+	Password string `protobuf:"bytes,3,opt,name=password,proto3" json:"password,omitempty"`
+	// 8 to 256 bytes, not one that others guess first.
+	NewPassword string `protobuf:"bytes,4,opt,name=new_password,json=newPassword,proto3" json:"new_password,omitempty"`
+	// See LoginRequest.
+	Device        string `protobuf:"bytes,5,opt,name=device,proto3" json:"device,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangePasswordRequest) Reset() {
+	*x = ChangePasswordRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangePasswordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangePasswordRequest) ProtoMessage() {}
+
+func (x *ChangePasswordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangePasswordRequest.ProtoReflect.Descriptor instead.
+func (*ChangePasswordRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ChangePasswordRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ChangePasswordRequest) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *ChangePasswordRequest) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+func (x *ChangePasswordRequest) GetNewPassword() string {
+	if x != nil {
+		return x.NewPassword
+	}
+	return ""
+}
+
+func (x *ChangePasswordRequest) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+// ChangePasswordResponse is a login with the new password.
+type ChangePasswordResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What Login gives.
+	Login         *LoginResponse `protobuf:"bytes,1,opt,name=login,proto3" json:"login,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangePasswordResponse) Reset() {
+	*x = ChangePasswordResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangePasswordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangePasswordResponse) ProtoMessage() {}
+
+func (x *ChangePasswordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangePasswordResponse.ProtoReflect.Descriptor instead.
+func (*ChangePasswordResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ChangePasswordResponse) GetLogin() *LoginResponse {
+	if x != nil {
+		return x.Login
+	}
+	return nil
+}
+
+// ResetPasswordRequest names a user.
+type ResetPasswordRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty means the caller's own.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The user.
+	Username      string `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResetPasswordRequest) Reset() {
+	*x = ResetPasswordRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResetPasswordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResetPasswordRequest) ProtoMessage() {}
+
+func (x *ResetPasswordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResetPasswordRequest.ProtoReflect.Descriptor instead.
+func (*ResetPasswordRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ResetPasswordRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ResetPasswordRequest) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+// ResetPasswordResponse is a password that is good for choosing another.
+type ResetPasswordResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The password, shown this once.
+	Password string `protobuf:"bytes,1,opt,name=password,proto3" json:"password,omitempty"`
+	// When it ends.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResetPasswordResponse) Reset() {
+	*x = ResetPasswordResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResetPasswordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResetPasswordResponse) ProtoMessage() {}
+
+func (x *ResetPasswordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResetPasswordResponse.ProtoReflect.Descriptor instead.
+func (*ResetPasswordResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ResetPasswordResponse) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+func (x *ResetPasswordResponse) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+// SetUserDisabledRequest names a user.
+type SetUserDisabledRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty means the caller's own.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The user or service account.
+	Username string `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
+	// Whether it is kept out.
+	Disabled      bool `protobuf:"varint,3,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetUserDisabledRequest) Reset() {
+	*x = SetUserDisabledRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetUserDisabledRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetUserDisabledRequest) ProtoMessage() {}
+
+func (x *SetUserDisabledRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetUserDisabledRequest.ProtoReflect.Descriptor instead.
+func (*SetUserDisabledRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *SetUserDisabledRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *SetUserDisabledRequest) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *SetUserDisabledRequest) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+// SetUserDisabledResponse is empty.
+type SetUserDisabledResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetUserDisabledResponse) Reset() {
+	*x = SetUserDisabledResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetUserDisabledResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetUserDisabledResponse) ProtoMessage() {}
+
+func (x *SetUserDisabledResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetUserDisabledResponse.ProtoReflect.Descriptor instead.
+func (*SetUserDisabledResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{34}
+}
+
+// DeleteUserRequest names a user.
+type DeleteUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty means the caller's own.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The user or service account.
+	Username      string `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteUserRequest) Reset() {
+	*x = DeleteUserRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteUserRequest) ProtoMessage() {}
+
+func (x *DeleteUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteUserRequest.ProtoReflect.Descriptor instead.
+func (*DeleteUserRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *DeleteUserRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *DeleteUserRequest) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+// DeleteUserResponse is empty.
+type DeleteUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteUserResponse) Reset() {
+	*x = DeleteUserResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteUserResponse) ProtoMessage() {}
+
+func (x *DeleteUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteUserResponse.ProtoReflect.Descriptor instead.
+func (*DeleteUserResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{36}
+}
+
+// SetTenantDisabledRequest names a tenant.
+type SetTenantDisabledRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Whether everybody of it is kept out.
+	Disabled      bool `protobuf:"varint,2,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetTenantDisabledRequest) Reset() {
+	*x = SetTenantDisabledRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetTenantDisabledRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetTenantDisabledRequest) ProtoMessage() {}
+
+func (x *SetTenantDisabledRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetTenantDisabledRequest.ProtoReflect.Descriptor instead.
+func (*SetTenantDisabledRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *SetTenantDisabledRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SetTenantDisabledRequest) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+// SetTenantDisabledResponse is empty.
+type SetTenantDisabledResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetTenantDisabledResponse) Reset() {
+	*x = SetTenantDisabledResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetTenantDisabledResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetTenantDisabledResponse) ProtoMessage() {}
+
+func (x *SetTenantDisabledResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetTenantDisabledResponse.ProtoReflect.Descriptor instead.
+func (*SetTenantDisabledResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{38}
+}
+
+// DeleteTenantRequest names a tenant.
+type DeleteTenantRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteTenantRequest) Reset() {
+	*x = DeleteTenantRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteTenantRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteTenantRequest) ProtoMessage() {}
+
+func (x *DeleteTenantRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteTenantRequest.ProtoReflect.Descriptor instead.
+func (*DeleteTenantRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *DeleteTenantRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// DeleteTenantResponse is empty.
+type DeleteTenantResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteTenantResponse) Reset() {
+	*x = DeleteTenantResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteTenantResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteTenantResponse) ProtoMessage() {}
+
+func (x *DeleteTenantResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteTenantResponse.ProtoReflect.Descriptor instead.
+func (*DeleteTenantResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{40}
+}
+
+// RotateAPIKeyRequest names a key.
+type RotateAPIKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// How long the old key stays good beside the new one; absent for a day.
+	Overlap       *durationpb.Duration `protobuf:"bytes,2,opt,name=overlap,proto3" json:"overlap,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateAPIKeyRequest) Reset() {
+	*x = RotateAPIKeyRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateAPIKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateAPIKeyRequest) ProtoMessage() {}
+
+func (x *RotateAPIKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateAPIKeyRequest.ProtoReflect.Descriptor instead.
+func (*RotateAPIKeyRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *RotateAPIKeyRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RotateAPIKeyRequest) GetOverlap() *durationpb.Duration {
+	if x != nil {
+		return x.Overlap
+	}
+	return nil
+}
+
+// RotateAPIKeyResponse is the key made.
+type RotateAPIKeyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key without its secret.
+	ApiKey *APIKey `protobuf:"bytes,1,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	// The secret, shown this once, to be sent as "x-api-key".
+	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// When the old key ends.
+	OldExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=old_expire_time,json=oldExpireTime,proto3" json:"old_expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateAPIKeyResponse) Reset() {
+	*x = RotateAPIKeyResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateAPIKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateAPIKeyResponse) ProtoMessage() {}
+
+func (x *RotateAPIKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateAPIKeyResponse.ProtoReflect.Descriptor instead.
+func (*RotateAPIKeyResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *RotateAPIKeyResponse) GetApiKey() *APIKey {
+	if x != nil {
+		return x.ApiKey
+	}
+	return nil
+}
+
+func (x *RotateAPIKeyResponse) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *RotateAPIKeyResponse) GetOldExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OldExpireTime
+	}
+	return nil
+}
+
+// RotateSigningKeysRequest asks for a new key.
+type RotateSigningKeysRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateSigningKeysRequest) Reset() {
+	*x = RotateSigningKeysRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateSigningKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateSigningKeysRequest) ProtoMessage() {}
+
+func (x *RotateSigningKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateSigningKeysRequest.ProtoReflect.Descriptor instead.
+func (*RotateSigningKeysRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{43}
+}
+
+// RotateSigningKeysResponse is the key made.
+type RotateSigningKeysResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id, as ListKeys has it.
+	KeyId string `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// When it begins to sign.
+	SignTime      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=sign_time,json=signTime,proto3" json:"sign_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateSigningKeysResponse) Reset() {
+	*x = RotateSigningKeysResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateSigningKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateSigningKeysResponse) ProtoMessage() {}
+
+func (x *RotateSigningKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateSigningKeysResponse.ProtoReflect.Descriptor instead.
+func (*RotateSigningKeysResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *RotateSigningKeysResponse) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *RotateSigningKeysResponse) GetSignTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SignTime
+	}
+	return nil
+}
+
+// Revocation says that what was given out or said of its subject before its
+// number is not to be believed any more.
+type Revocation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Higher than that of every revocation before.
+	Number int64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// What it is about.
+	Kind RevocationKind `protobuf:"varint,2,opt,name=kind,proto3,enum=driftmesh.auth.v1.RevocationKind" json:"kind,omitempty"`
+	// The tenant.
+	Tenant string `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The key's id, the session's id or the user's name; empty for a tenant.
+	Subject       string `protobuf:"bytes,4,opt,name=subject,proto3" json:"subject,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Revocation) Reset() {
+	*x = Revocation{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Revocation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Revocation) ProtoMessage() {}
+
+func (x *Revocation) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
+func (*Revocation) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *Revocation) GetNumber() int64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Revocation) GetKind() RevocationKind {
+	if x != nil {
+		return x.Kind
+	}
+	return RevocationKind_REVOCATION_KIND_UNSPECIFIED
+}
+
+func (x *Revocation) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Revocation) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+// WatchRevocationsRequest says what is known.
+type WatchRevocationsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The last number known; 0 for none.
+	After         int64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRevocationsRequest) Reset() {
+	*x = WatchRevocationsRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRevocationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRevocationsRequest) ProtoMessage() {}
+
+func (x *WatchRevocationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRevocationsRequest.ProtoReflect.Descriptor instead.
+func (*WatchRevocationsRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *WatchRevocationsRequest) GetAfter() int64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+// WatchRevocationsResponse is what happened, also nothing, every second or so.
+type WatchRevocationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of their numbers.
+	Revocations []*Revocation `protobuf:"bytes,1,rep,name=revocations,proto3" json:"revocations,omitempty"`
+	// All up to this number are known now; absent while there are more to come.
+	Head *int64 `protobuf:"varint,2,opt,name=head,proto3,oneof" json:"head,omitempty"`
+	// Changes when ListKeys gives other keys.
+	KeySet        string `protobuf:"bytes,3,opt,name=key_set,json=keySet,proto3" json:"key_set,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRevocationsResponse) Reset() {
+	*x = WatchRevocationsResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRevocationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRevocationsResponse) ProtoMessage() {}
+
+func (x *WatchRevocationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRevocationsResponse.ProtoReflect.Descriptor instead.
+func (*WatchRevocationsResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *WatchRevocationsResponse) GetRevocations() []*Revocation {
+	if x != nil {
+		return x.Revocations
+	}
+	return nil
+}
+
+func (x *WatchRevocationsResponse) GetHead() int64 {
+	if x != nil && x.Head != nil {
+		return *x.Head
+	}
+	return 0
+}
+
+func (x *WatchRevocationsResponse) GetKeySet() string {
+	if x != nil {
+		return x.KeySet
+	}
+	return ""
+}
+
 var File_driftmesh_auth_v1_auth_proto protoreflect.FileDescriptor
 
 const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
 	"\n" +
-	"\x1cdriftmesh/auth/v1/auth.proto\x12\x11driftmesh.auth.v1\x1a driftmesh/policy/v1/policy.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"^\n" +
+	"\x1cdriftmesh/auth/v1/auth.proto\x12\x11driftmesh.auth.v1\x1a driftmesh/policy/v1/policy.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"v\n" +
 	"\fLoginRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\x12\x1a\n" +
-	"\bpassword\x18\x03 \x01(\tR\bpassword\"b\n" +
+	"\bpassword\x18\x03 \x01(\tR\bpassword\x12\x16\n" +
+	"\x06device\x18\x04 \x01(\tR\x06device\"\xeb\x01\n" +
 	"\rLoginResponse\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12;\n" +
 	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\x11\n" +
+	"expireTime\x12#\n" +
+	"\rrefresh_token\x18\x03 \x01(\tR\frefreshToken\x12J\n" +
+	"\x13session_expire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x11sessionExpireTime\x12\x16\n" +
+	"\x06device\x18\x05 \x01(\tR\x06device\"\x11\n" +
 	"\x0fListKeysRequest\"&\n" +
 	"\x10ListKeysResponse\x12\x12\n" +
 	"\x04jwks\x18\x01 \x01(\tR\x04jwks\"&\n" +
@@ -1525,18 +2939,19 @@ const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
 	"expireTime\x12\x12\n" +
 	"\x04role\x18\x05 \x01(\tR\x04role\x12 \n" +
 	"\vpermissions\x18\x06 \x03(\tR\vpermissions\x12\x16\n" +
-	"\x06spaces\x18\a \x03(\tR\x06spaces\"Y\n" +
+	"\x06spaces\x18\a \x03(\tR\x06spaces\"\x98\x01\n" +
 	"\x06Tenant\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12;\n" +
 	"\vcreate_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\")\n" +
+	"createTime\x12=\n" +
+	"\fdisable_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vdisableTime\")\n" +
 	"\x13CreateTenantRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"I\n" +
 	"\x14CreateTenantResponse\x121\n" +
 	"\x06tenant\x18\x01 \x01(\v2\x19.driftmesh.auth.v1.TenantR\x06tenant\"\x14\n" +
 	"\x12ListTenantsRequest\"J\n" +
 	"\x13ListTenantsResponse\x123\n" +
-	"\atenants\x18\x01 \x03(\v2\x19.driftmesh.auth.v1.TenantR\atenants\"\xb9\x01\n" +
+	"\atenants\x18\x01 \x03(\v2\x19.driftmesh.auth.v1.TenantR\atenants\"\x97\x03\n" +
 	"\x04User\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\x12\x14\n" +
@@ -1544,19 +2959,25 @@ const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
 	"\vcreate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12\x12\n" +
 	"\x04role\x18\x05 \x01(\tR\x04role\x12\x16\n" +
-	"\x06spaces\x18\x06 \x03(\tR\x06spaces\"\xa5\x01\n" +
+	"\x06spaces\x18\x06 \x03(\tR\x06spaces\x12'\n" +
+	"\x0fservice_account\x18\a \x01(\bR\x0eserviceAccount\x12=\n" +
+	"\fdisable_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\vdisableTime\x12B\n" +
+	"\x0flast_login_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\rlastLoginTime\x120\n" +
+	"\x14must_change_password\x18\n" +
+	" \x01(\bR\x12mustChangePassword\"\xce\x01\n" +
 	"\x11CreateUserRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\x12\x1a\n" +
 	"\bpassword\x18\x03 \x01(\tR\bpassword\x12\x14\n" +
 	"\x05admin\x18\x04 \x01(\bR\x05admin\x12\x12\n" +
 	"\x04role\x18\x05 \x01(\tR\x04role\x12\x16\n" +
-	"\x06spaces\x18\x06 \x03(\tR\x06spaces\"A\n" +
+	"\x06spaces\x18\x06 \x03(\tR\x06spaces\x12'\n" +
+	"\x0fservice_account\x18\a \x01(\bR\x0eserviceAccount\"A\n" +
 	"\x12CreateUserResponse\x12+\n" +
 	"\x04user\x18\x01 \x01(\v2\x17.driftmesh.auth.v1.UserR\x04user\"\x12\n" +
 	"\x10ListUsersRequest\"B\n" +
 	"\x11ListUsersResponse\x12-\n" +
-	"\x05users\x18\x01 \x03(\v2\x17.driftmesh.auth.v1.UserR\x05users\"\xa2\x02\n" +
+	"\x05users\x18\x01 \x03(\v2\x17.driftmesh.auth.v1.UserR\x05users\"\xcb\x03\n" +
 	"\x06APIKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -1568,7 +2989,14 @@ const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
 	"expireTime\x12\x12\n" +
 	"\x04role\x18\a \x01(\tR\x04role\x12 \n" +
 	"\vpermissions\x18\b \x03(\tR\vpermissions\x12\x16\n" +
-	"\x06spaces\x18\t \x03(\tR\x06spaces\"\xe2\x01\n" +
+	"\x06spaces\x18\t \x03(\tR\x06spaces\x12'\n" +
+	"\x0fservice_account\x18\n" +
+	" \x01(\tR\x0eserviceAccount\x12>\n" +
+	"\rlast_use_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vlastUseTime\x12\x1d\n" +
+	"\n" +
+	"created_by\x18\f \x01(\tR\tcreatedBy\x12\x1f\n" +
+	"\vreplaced_by\x18\r \x01(\tR\n" +
+	"replacedBy\"\xa8\x02\n" +
 	"\x13CreateAPIKeyRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05admin\x18\x02 \x01(\bR\x05admin\x12;\n" +
@@ -1577,7 +3005,9 @@ const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
 	"\x06tenant\x18\x04 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04role\x18\x05 \x01(\tR\x04role\x12 \n" +
 	"\vpermissions\x18\x06 \x03(\tR\vpermissions\x12\x16\n" +
-	"\x06spaces\x18\a \x03(\tR\x06spaces\"\\\n" +
+	"\x06spaces\x18\a \x03(\tR\x06spaces\x12\x1b\n" +
+	"\tno_expiry\x18\b \x01(\bR\bnoExpiry\x12'\n" +
+	"\x0fservice_account\x18\t \x01(\tR\x0eserviceAccount\"\\\n" +
 	"\x14CreateAPIKeyResponse\x122\n" +
 	"\aapi_key\x18\x01 \x01(\v2\x19.driftmesh.auth.v1.APIKeyR\x06apiKey\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\"\x14\n" +
@@ -1595,7 +3025,79 @@ const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
 	"\x05admin\x18\x04 \x01(\bR\x05admin\x12\x12\n" +
 	"\x04role\x18\x05 \x01(\tR\x04role\x12 \n" +
 	"\vpermissions\x18\x06 \x03(\tR\vpermissions\x12\x16\n" +
-	"\x06spaces\x18\a \x03(\tR\x06spaces2\xb3\b\n" +
+	"\x06spaces\x18\a \x03(\tR\x06spaces\":\n" +
+	"\x13RefreshTokenRequest\x12#\n" +
+	"\rrefresh_token\x18\x01 \x01(\tR\frefreshToken\"\xda\x01\n" +
+	"\x14RefreshTokenResponse\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12;\n" +
+	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12#\n" +
+	"\rrefresh_token\x18\x03 \x01(\tR\frefreshToken\x12J\n" +
+	"\x13session_expire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x11sessionExpireTime\"4\n" +
+	"\rLogoutRequest\x12#\n" +
+	"\rrefresh_token\x18\x01 \x01(\tR\frefreshToken\"\x10\n" +
+	"\x0eLogoutResponse\"\xa2\x01\n" +
+	"\x15ChangePasswordRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1a\n" +
+	"\busername\x18\x02 \x01(\tR\busername\x12\x1a\n" +
+	"\bpassword\x18\x03 \x01(\tR\bpassword\x12!\n" +
+	"\fnew_password\x18\x04 \x01(\tR\vnewPassword\x12\x16\n" +
+	"\x06device\x18\x05 \x01(\tR\x06device\"P\n" +
+	"\x16ChangePasswordResponse\x126\n" +
+	"\x05login\x18\x01 \x01(\v2 .driftmesh.auth.v1.LoginResponseR\x05login\"J\n" +
+	"\x14ResetPasswordRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1a\n" +
+	"\busername\x18\x02 \x01(\tR\busername\"p\n" +
+	"\x15ResetPasswordResponse\x12\x1a\n" +
+	"\bpassword\x18\x01 \x01(\tR\bpassword\x12;\n" +
+	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"h\n" +
+	"\x16SetUserDisabledRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1a\n" +
+	"\busername\x18\x02 \x01(\tR\busername\x12\x1a\n" +
+	"\bdisabled\x18\x03 \x01(\bR\bdisabled\"\x19\n" +
+	"\x17SetUserDisabledResponse\"G\n" +
+	"\x11DeleteUserRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1a\n" +
+	"\busername\x18\x02 \x01(\tR\busername\"\x14\n" +
+	"\x12DeleteUserResponse\"J\n" +
+	"\x18SetTenantDisabledRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bdisabled\x18\x02 \x01(\bR\bdisabled\"\x1b\n" +
+	"\x19SetTenantDisabledResponse\")\n" +
+	"\x13DeleteTenantRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x16\n" +
+	"\x14DeleteTenantResponse\"Z\n" +
+	"\x13RotateAPIKeyRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x123\n" +
+	"\aoverlap\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\aoverlap\"\xa0\x01\n" +
+	"\x14RotateAPIKeyResponse\x122\n" +
+	"\aapi_key\x18\x01 \x01(\v2\x19.driftmesh.auth.v1.APIKeyR\x06apiKey\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12B\n" +
+	"\x0fold_expire_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\roldExpireTime\"\x1a\n" +
+	"\x18RotateSigningKeysRequest\"k\n" +
+	"\x19RotateSigningKeysResponse\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x127\n" +
+	"\tsign_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bsignTime\"\x8d\x01\n" +
+	"\n" +
+	"Revocation\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x03R\x06number\x125\n" +
+	"\x04kind\x18\x02 \x01(\x0e2!.driftmesh.auth.v1.RevocationKindR\x04kind\x12\x16\n" +
+	"\x06tenant\x18\x03 \x01(\tR\x06tenant\x12\x18\n" +
+	"\asubject\x18\x04 \x01(\tR\asubject\"/\n" +
+	"\x17WatchRevocationsRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\x03R\x05after\"\x96\x01\n" +
+	"\x18WatchRevocationsResponse\x12?\n" +
+	"\vrevocations\x18\x01 \x03(\v2\x1d.driftmesh.auth.v1.RevocationR\vrevocations\x12\x17\n" +
+	"\x04head\x18\x02 \x01(\x03H\x00R\x04head\x88\x01\x01\x12\x17\n" +
+	"\akey_set\x18\x03 \x01(\tR\x06keySetB\a\n" +
+	"\x05_head*\x9d\x01\n" +
+	"\x0eRevocationKind\x12\x1f\n" +
+	"\x1bREVOCATION_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13REVOCATION_KIND_KEY\x10\x01\x12\x1b\n" +
+	"\x17REVOCATION_KIND_SESSION\x10\x02\x12\x18\n" +
+	"\x14REVOCATION_KIND_USER\x10\x03\x12\x1a\n" +
+	"\x16REVOCATION_KIND_TENANT\x10\x042\xca\x11\n" +
 	"\vAuthService\x12P\n" +
 	"\x05Login\x12\x1f.driftmesh.auth.v1.LoginRequest\x1a .driftmesh.auth.v1.LoginResponse\"\x04\xc0\xf3\x18\x01\x12Y\n" +
 	"\bListKeys\x12\".driftmesh.auth.v1.ListKeysRequest\x1a#.driftmesh.auth.v1.ListKeysResponse\"\x04\xc0\xf3\x18\x01\x12f\n" +
@@ -1608,7 +3110,19 @@ const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
 	"\fCreateAPIKey\x12&.driftmesh.auth.v1.CreateAPIKeyRequest\x1a'.driftmesh.auth.v1.CreateAPIKeyResponse\"\x04\xc0\xf3\x18\x17\x12b\n" +
 	"\vListAPIKeys\x12%.driftmesh.auth.v1.ListAPIKeysRequest\x1a&.driftmesh.auth.v1.ListAPIKeysResponse\"\x04\xc0\xf3\x18\x16\x12e\n" +
 	"\fRevokeAPIKey\x12&.driftmesh.auth.v1.RevokeAPIKeyRequest\x1a'.driftmesh.auth.v1.RevokeAPIKeyResponse\"\x04\xc0\xf3\x18\x17\x12S\n" +
-	"\x06WhoAmI\x12 .driftmesh.auth.v1.WhoAmIRequest\x1a!.driftmesh.auth.v1.WhoAmIResponse\"\x04\xc0\xf3\x18\x02B?Z=github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1;authv1b\x06proto3"
+	"\x06WhoAmI\x12 .driftmesh.auth.v1.WhoAmIRequest\x1a!.driftmesh.auth.v1.WhoAmIResponse\"\x04\xc0\xf3\x18\x02\x12e\n" +
+	"\fRefreshToken\x12&.driftmesh.auth.v1.RefreshTokenRequest\x1a'.driftmesh.auth.v1.RefreshTokenResponse\"\x04\xc0\xf3\x18\x01\x12S\n" +
+	"\x06Logout\x12 .driftmesh.auth.v1.LogoutRequest\x1a!.driftmesh.auth.v1.LogoutResponse\"\x04\xc0\xf3\x18\x01\x12k\n" +
+	"\x0eChangePassword\x12(.driftmesh.auth.v1.ChangePasswordRequest\x1a).driftmesh.auth.v1.ChangePasswordResponse\"\x04\xc0\xf3\x18\x01\x12h\n" +
+	"\rResetPassword\x12'.driftmesh.auth.v1.ResetPasswordRequest\x1a(.driftmesh.auth.v1.ResetPasswordResponse\"\x04\xc0\xf3\x18\x15\x12n\n" +
+	"\x0fSetUserDisabled\x12).driftmesh.auth.v1.SetUserDisabledRequest\x1a*.driftmesh.auth.v1.SetUserDisabledResponse\"\x04\xc0\xf3\x18\x15\x12_\n" +
+	"\n" +
+	"DeleteUser\x12$.driftmesh.auth.v1.DeleteUserRequest\x1a%.driftmesh.auth.v1.DeleteUserResponse\"\x04\xc0\xf3\x18\x15\x12t\n" +
+	"\x11SetTenantDisabled\x12+.driftmesh.auth.v1.SetTenantDisabledRequest\x1a,.driftmesh.auth.v1.SetTenantDisabledResponse\"\x04\xc0\xf3\x18\x19\x12e\n" +
+	"\fDeleteTenant\x12&.driftmesh.auth.v1.DeleteTenantRequest\x1a'.driftmesh.auth.v1.DeleteTenantResponse\"\x04\xc0\xf3\x18\x19\x12e\n" +
+	"\fRotateAPIKey\x12&.driftmesh.auth.v1.RotateAPIKeyRequest\x1a'.driftmesh.auth.v1.RotateAPIKeyResponse\"\x04\xc0\xf3\x18\x17\x12t\n" +
+	"\x11RotateSigningKeys\x12+.driftmesh.auth.v1.RotateSigningKeysRequest\x1a,.driftmesh.auth.v1.RotateSigningKeysResponse\"\x04\xc0\xf3\x18\x1d\x12w\n" +
+	"\x10WatchRevocations\x12*.driftmesh.auth.v1.WatchRevocationsRequest\x1a+.driftmesh.auth.v1.WatchRevocationsResponse\"\b\xc0\xf3\x18\x03\xc8\xf3\x18\x010\x01B?Z=github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1;authv1b\x06proto3"
 
 var (
 	file_driftmesh_auth_v1_auth_proto_rawDescOnce sync.Once
@@ -1622,76 +3136,139 @@ func file_driftmesh_auth_v1_auth_proto_rawDescGZIP() []byte {
 	return file_driftmesh_auth_v1_auth_proto_rawDescData
 }
 
-var file_driftmesh_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_driftmesh_auth_v1_auth_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_driftmesh_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_driftmesh_auth_v1_auth_proto_goTypes = []any{
-	(*LoginRequest)(nil),          // 0: driftmesh.auth.v1.LoginRequest
-	(*LoginResponse)(nil),         // 1: driftmesh.auth.v1.LoginResponse
-	(*ListKeysRequest)(nil),       // 2: driftmesh.auth.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),      // 3: driftmesh.auth.v1.ListKeysResponse
-	(*CheckAPIKeyRequest)(nil),    // 4: driftmesh.auth.v1.CheckAPIKeyRequest
-	(*CheckAPIKeyResponse)(nil),   // 5: driftmesh.auth.v1.CheckAPIKeyResponse
-	(*Tenant)(nil),                // 6: driftmesh.auth.v1.Tenant
-	(*CreateTenantRequest)(nil),   // 7: driftmesh.auth.v1.CreateTenantRequest
-	(*CreateTenantResponse)(nil),  // 8: driftmesh.auth.v1.CreateTenantResponse
-	(*ListTenantsRequest)(nil),    // 9: driftmesh.auth.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),   // 10: driftmesh.auth.v1.ListTenantsResponse
-	(*User)(nil),                  // 11: driftmesh.auth.v1.User
-	(*CreateUserRequest)(nil),     // 12: driftmesh.auth.v1.CreateUserRequest
-	(*CreateUserResponse)(nil),    // 13: driftmesh.auth.v1.CreateUserResponse
-	(*ListUsersRequest)(nil),      // 14: driftmesh.auth.v1.ListUsersRequest
-	(*ListUsersResponse)(nil),     // 15: driftmesh.auth.v1.ListUsersResponse
-	(*APIKey)(nil),                // 16: driftmesh.auth.v1.APIKey
-	(*CreateAPIKeyRequest)(nil),   // 17: driftmesh.auth.v1.CreateAPIKeyRequest
-	(*CreateAPIKeyResponse)(nil),  // 18: driftmesh.auth.v1.CreateAPIKeyResponse
-	(*ListAPIKeysRequest)(nil),    // 19: driftmesh.auth.v1.ListAPIKeysRequest
-	(*ListAPIKeysResponse)(nil),   // 20: driftmesh.auth.v1.ListAPIKeysResponse
-	(*RevokeAPIKeyRequest)(nil),   // 21: driftmesh.auth.v1.RevokeAPIKeyRequest
-	(*RevokeAPIKeyResponse)(nil),  // 22: driftmesh.auth.v1.RevokeAPIKeyResponse
-	(*WhoAmIRequest)(nil),         // 23: driftmesh.auth.v1.WhoAmIRequest
-	(*WhoAmIResponse)(nil),        // 24: driftmesh.auth.v1.WhoAmIResponse
-	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(RevocationKind)(0),               // 0: driftmesh.auth.v1.RevocationKind
+	(*LoginRequest)(nil),              // 1: driftmesh.auth.v1.LoginRequest
+	(*LoginResponse)(nil),             // 2: driftmesh.auth.v1.LoginResponse
+	(*ListKeysRequest)(nil),           // 3: driftmesh.auth.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),          // 4: driftmesh.auth.v1.ListKeysResponse
+	(*CheckAPIKeyRequest)(nil),        // 5: driftmesh.auth.v1.CheckAPIKeyRequest
+	(*CheckAPIKeyResponse)(nil),       // 6: driftmesh.auth.v1.CheckAPIKeyResponse
+	(*Tenant)(nil),                    // 7: driftmesh.auth.v1.Tenant
+	(*CreateTenantRequest)(nil),       // 8: driftmesh.auth.v1.CreateTenantRequest
+	(*CreateTenantResponse)(nil),      // 9: driftmesh.auth.v1.CreateTenantResponse
+	(*ListTenantsRequest)(nil),        // 10: driftmesh.auth.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),       // 11: driftmesh.auth.v1.ListTenantsResponse
+	(*User)(nil),                      // 12: driftmesh.auth.v1.User
+	(*CreateUserRequest)(nil),         // 13: driftmesh.auth.v1.CreateUserRequest
+	(*CreateUserResponse)(nil),        // 14: driftmesh.auth.v1.CreateUserResponse
+	(*ListUsersRequest)(nil),          // 15: driftmesh.auth.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),         // 16: driftmesh.auth.v1.ListUsersResponse
+	(*APIKey)(nil),                    // 17: driftmesh.auth.v1.APIKey
+	(*CreateAPIKeyRequest)(nil),       // 18: driftmesh.auth.v1.CreateAPIKeyRequest
+	(*CreateAPIKeyResponse)(nil),      // 19: driftmesh.auth.v1.CreateAPIKeyResponse
+	(*ListAPIKeysRequest)(nil),        // 20: driftmesh.auth.v1.ListAPIKeysRequest
+	(*ListAPIKeysResponse)(nil),       // 21: driftmesh.auth.v1.ListAPIKeysResponse
+	(*RevokeAPIKeyRequest)(nil),       // 22: driftmesh.auth.v1.RevokeAPIKeyRequest
+	(*RevokeAPIKeyResponse)(nil),      // 23: driftmesh.auth.v1.RevokeAPIKeyResponse
+	(*WhoAmIRequest)(nil),             // 24: driftmesh.auth.v1.WhoAmIRequest
+	(*WhoAmIResponse)(nil),            // 25: driftmesh.auth.v1.WhoAmIResponse
+	(*RefreshTokenRequest)(nil),       // 26: driftmesh.auth.v1.RefreshTokenRequest
+	(*RefreshTokenResponse)(nil),      // 27: driftmesh.auth.v1.RefreshTokenResponse
+	(*LogoutRequest)(nil),             // 28: driftmesh.auth.v1.LogoutRequest
+	(*LogoutResponse)(nil),            // 29: driftmesh.auth.v1.LogoutResponse
+	(*ChangePasswordRequest)(nil),     // 30: driftmesh.auth.v1.ChangePasswordRequest
+	(*ChangePasswordResponse)(nil),    // 31: driftmesh.auth.v1.ChangePasswordResponse
+	(*ResetPasswordRequest)(nil),      // 32: driftmesh.auth.v1.ResetPasswordRequest
+	(*ResetPasswordResponse)(nil),     // 33: driftmesh.auth.v1.ResetPasswordResponse
+	(*SetUserDisabledRequest)(nil),    // 34: driftmesh.auth.v1.SetUserDisabledRequest
+	(*SetUserDisabledResponse)(nil),   // 35: driftmesh.auth.v1.SetUserDisabledResponse
+	(*DeleteUserRequest)(nil),         // 36: driftmesh.auth.v1.DeleteUserRequest
+	(*DeleteUserResponse)(nil),        // 37: driftmesh.auth.v1.DeleteUserResponse
+	(*SetTenantDisabledRequest)(nil),  // 38: driftmesh.auth.v1.SetTenantDisabledRequest
+	(*SetTenantDisabledResponse)(nil), // 39: driftmesh.auth.v1.SetTenantDisabledResponse
+	(*DeleteTenantRequest)(nil),       // 40: driftmesh.auth.v1.DeleteTenantRequest
+	(*DeleteTenantResponse)(nil),      // 41: driftmesh.auth.v1.DeleteTenantResponse
+	(*RotateAPIKeyRequest)(nil),       // 42: driftmesh.auth.v1.RotateAPIKeyRequest
+	(*RotateAPIKeyResponse)(nil),      // 43: driftmesh.auth.v1.RotateAPIKeyResponse
+	(*RotateSigningKeysRequest)(nil),  // 44: driftmesh.auth.v1.RotateSigningKeysRequest
+	(*RotateSigningKeysResponse)(nil), // 45: driftmesh.auth.v1.RotateSigningKeysResponse
+	(*Revocation)(nil),                // 46: driftmesh.auth.v1.Revocation
+	(*WatchRevocationsRequest)(nil),   // 47: driftmesh.auth.v1.WatchRevocationsRequest
+	(*WatchRevocationsResponse)(nil),  // 48: driftmesh.auth.v1.WatchRevocationsResponse
+	(*timestamppb.Timestamp)(nil),     // 49: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 50: google.protobuf.Duration
 }
 var file_driftmesh_auth_v1_auth_proto_depIdxs = []int32{
-	25, // 0: driftmesh.auth.v1.LoginResponse.expire_time:type_name -> google.protobuf.Timestamp
-	25, // 1: driftmesh.auth.v1.CheckAPIKeyResponse.expire_time:type_name -> google.protobuf.Timestamp
-	25, // 2: driftmesh.auth.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
-	6,  // 3: driftmesh.auth.v1.CreateTenantResponse.tenant:type_name -> driftmesh.auth.v1.Tenant
-	6,  // 4: driftmesh.auth.v1.ListTenantsResponse.tenants:type_name -> driftmesh.auth.v1.Tenant
-	25, // 5: driftmesh.auth.v1.User.create_time:type_name -> google.protobuf.Timestamp
-	11, // 6: driftmesh.auth.v1.CreateUserResponse.user:type_name -> driftmesh.auth.v1.User
-	11, // 7: driftmesh.auth.v1.ListUsersResponse.users:type_name -> driftmesh.auth.v1.User
-	25, // 8: driftmesh.auth.v1.APIKey.create_time:type_name -> google.protobuf.Timestamp
-	25, // 9: driftmesh.auth.v1.APIKey.expire_time:type_name -> google.protobuf.Timestamp
-	25, // 10: driftmesh.auth.v1.CreateAPIKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
-	16, // 11: driftmesh.auth.v1.CreateAPIKeyResponse.api_key:type_name -> driftmesh.auth.v1.APIKey
-	16, // 12: driftmesh.auth.v1.ListAPIKeysResponse.api_keys:type_name -> driftmesh.auth.v1.APIKey
-	0,  // 13: driftmesh.auth.v1.AuthService.Login:input_type -> driftmesh.auth.v1.LoginRequest
-	2,  // 14: driftmesh.auth.v1.AuthService.ListKeys:input_type -> driftmesh.auth.v1.ListKeysRequest
-	4,  // 15: driftmesh.auth.v1.AuthService.CheckAPIKey:input_type -> driftmesh.auth.v1.CheckAPIKeyRequest
-	7,  // 16: driftmesh.auth.v1.AuthService.CreateTenant:input_type -> driftmesh.auth.v1.CreateTenantRequest
-	9,  // 17: driftmesh.auth.v1.AuthService.ListTenants:input_type -> driftmesh.auth.v1.ListTenantsRequest
-	12, // 18: driftmesh.auth.v1.AuthService.CreateUser:input_type -> driftmesh.auth.v1.CreateUserRequest
-	14, // 19: driftmesh.auth.v1.AuthService.ListUsers:input_type -> driftmesh.auth.v1.ListUsersRequest
-	17, // 20: driftmesh.auth.v1.AuthService.CreateAPIKey:input_type -> driftmesh.auth.v1.CreateAPIKeyRequest
-	19, // 21: driftmesh.auth.v1.AuthService.ListAPIKeys:input_type -> driftmesh.auth.v1.ListAPIKeysRequest
-	21, // 22: driftmesh.auth.v1.AuthService.RevokeAPIKey:input_type -> driftmesh.auth.v1.RevokeAPIKeyRequest
-	23, // 23: driftmesh.auth.v1.AuthService.WhoAmI:input_type -> driftmesh.auth.v1.WhoAmIRequest
-	1,  // 24: driftmesh.auth.v1.AuthService.Login:output_type -> driftmesh.auth.v1.LoginResponse
-	3,  // 25: driftmesh.auth.v1.AuthService.ListKeys:output_type -> driftmesh.auth.v1.ListKeysResponse
-	5,  // 26: driftmesh.auth.v1.AuthService.CheckAPIKey:output_type -> driftmesh.auth.v1.CheckAPIKeyResponse
-	8,  // 27: driftmesh.auth.v1.AuthService.CreateTenant:output_type -> driftmesh.auth.v1.CreateTenantResponse
-	10, // 28: driftmesh.auth.v1.AuthService.ListTenants:output_type -> driftmesh.auth.v1.ListTenantsResponse
-	13, // 29: driftmesh.auth.v1.AuthService.CreateUser:output_type -> driftmesh.auth.v1.CreateUserResponse
-	15, // 30: driftmesh.auth.v1.AuthService.ListUsers:output_type -> driftmesh.auth.v1.ListUsersResponse
-	18, // 31: driftmesh.auth.v1.AuthService.CreateAPIKey:output_type -> driftmesh.auth.v1.CreateAPIKeyResponse
-	20, // 32: driftmesh.auth.v1.AuthService.ListAPIKeys:output_type -> driftmesh.auth.v1.ListAPIKeysResponse
-	22, // 33: driftmesh.auth.v1.AuthService.RevokeAPIKey:output_type -> driftmesh.auth.v1.RevokeAPIKeyResponse
-	24, // 34: driftmesh.auth.v1.AuthService.WhoAmI:output_type -> driftmesh.auth.v1.WhoAmIResponse
-	24, // [24:35] is the sub-list for method output_type
-	13, // [13:24] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	49, // 0: driftmesh.auth.v1.LoginResponse.expire_time:type_name -> google.protobuf.Timestamp
+	49, // 1: driftmesh.auth.v1.LoginResponse.session_expire_time:type_name -> google.protobuf.Timestamp
+	49, // 2: driftmesh.auth.v1.CheckAPIKeyResponse.expire_time:type_name -> google.protobuf.Timestamp
+	49, // 3: driftmesh.auth.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
+	49, // 4: driftmesh.auth.v1.Tenant.disable_time:type_name -> google.protobuf.Timestamp
+	7,  // 5: driftmesh.auth.v1.CreateTenantResponse.tenant:type_name -> driftmesh.auth.v1.Tenant
+	7,  // 6: driftmesh.auth.v1.ListTenantsResponse.tenants:type_name -> driftmesh.auth.v1.Tenant
+	49, // 7: driftmesh.auth.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	49, // 8: driftmesh.auth.v1.User.disable_time:type_name -> google.protobuf.Timestamp
+	49, // 9: driftmesh.auth.v1.User.last_login_time:type_name -> google.protobuf.Timestamp
+	12, // 10: driftmesh.auth.v1.CreateUserResponse.user:type_name -> driftmesh.auth.v1.User
+	12, // 11: driftmesh.auth.v1.ListUsersResponse.users:type_name -> driftmesh.auth.v1.User
+	49, // 12: driftmesh.auth.v1.APIKey.create_time:type_name -> google.protobuf.Timestamp
+	49, // 13: driftmesh.auth.v1.APIKey.expire_time:type_name -> google.protobuf.Timestamp
+	49, // 14: driftmesh.auth.v1.APIKey.last_use_time:type_name -> google.protobuf.Timestamp
+	49, // 15: driftmesh.auth.v1.CreateAPIKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
+	17, // 16: driftmesh.auth.v1.CreateAPIKeyResponse.api_key:type_name -> driftmesh.auth.v1.APIKey
+	17, // 17: driftmesh.auth.v1.ListAPIKeysResponse.api_keys:type_name -> driftmesh.auth.v1.APIKey
+	49, // 18: driftmesh.auth.v1.RefreshTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	49, // 19: driftmesh.auth.v1.RefreshTokenResponse.session_expire_time:type_name -> google.protobuf.Timestamp
+	2,  // 20: driftmesh.auth.v1.ChangePasswordResponse.login:type_name -> driftmesh.auth.v1.LoginResponse
+	49, // 21: driftmesh.auth.v1.ResetPasswordResponse.expire_time:type_name -> google.protobuf.Timestamp
+	50, // 22: driftmesh.auth.v1.RotateAPIKeyRequest.overlap:type_name -> google.protobuf.Duration
+	17, // 23: driftmesh.auth.v1.RotateAPIKeyResponse.api_key:type_name -> driftmesh.auth.v1.APIKey
+	49, // 24: driftmesh.auth.v1.RotateAPIKeyResponse.old_expire_time:type_name -> google.protobuf.Timestamp
+	49, // 25: driftmesh.auth.v1.RotateSigningKeysResponse.sign_time:type_name -> google.protobuf.Timestamp
+	0,  // 26: driftmesh.auth.v1.Revocation.kind:type_name -> driftmesh.auth.v1.RevocationKind
+	46, // 27: driftmesh.auth.v1.WatchRevocationsResponse.revocations:type_name -> driftmesh.auth.v1.Revocation
+	1,  // 28: driftmesh.auth.v1.AuthService.Login:input_type -> driftmesh.auth.v1.LoginRequest
+	3,  // 29: driftmesh.auth.v1.AuthService.ListKeys:input_type -> driftmesh.auth.v1.ListKeysRequest
+	5,  // 30: driftmesh.auth.v1.AuthService.CheckAPIKey:input_type -> driftmesh.auth.v1.CheckAPIKeyRequest
+	8,  // 31: driftmesh.auth.v1.AuthService.CreateTenant:input_type -> driftmesh.auth.v1.CreateTenantRequest
+	10, // 32: driftmesh.auth.v1.AuthService.ListTenants:input_type -> driftmesh.auth.v1.ListTenantsRequest
+	13, // 33: driftmesh.auth.v1.AuthService.CreateUser:input_type -> driftmesh.auth.v1.CreateUserRequest
+	15, // 34: driftmesh.auth.v1.AuthService.ListUsers:input_type -> driftmesh.auth.v1.ListUsersRequest
+	18, // 35: driftmesh.auth.v1.AuthService.CreateAPIKey:input_type -> driftmesh.auth.v1.CreateAPIKeyRequest
+	20, // 36: driftmesh.auth.v1.AuthService.ListAPIKeys:input_type -> driftmesh.auth.v1.ListAPIKeysRequest
+	22, // 37: driftmesh.auth.v1.AuthService.RevokeAPIKey:input_type -> driftmesh.auth.v1.RevokeAPIKeyRequest
+	24, // 38: driftmesh.auth.v1.AuthService.WhoAmI:input_type -> driftmesh.auth.v1.WhoAmIRequest
+	26, // 39: driftmesh.auth.v1.AuthService.RefreshToken:input_type -> driftmesh.auth.v1.RefreshTokenRequest
+	28, // 40: driftmesh.auth.v1.AuthService.Logout:input_type -> driftmesh.auth.v1.LogoutRequest
+	30, // 41: driftmesh.auth.v1.AuthService.ChangePassword:input_type -> driftmesh.auth.v1.ChangePasswordRequest
+	32, // 42: driftmesh.auth.v1.AuthService.ResetPassword:input_type -> driftmesh.auth.v1.ResetPasswordRequest
+	34, // 43: driftmesh.auth.v1.AuthService.SetUserDisabled:input_type -> driftmesh.auth.v1.SetUserDisabledRequest
+	36, // 44: driftmesh.auth.v1.AuthService.DeleteUser:input_type -> driftmesh.auth.v1.DeleteUserRequest
+	38, // 45: driftmesh.auth.v1.AuthService.SetTenantDisabled:input_type -> driftmesh.auth.v1.SetTenantDisabledRequest
+	40, // 46: driftmesh.auth.v1.AuthService.DeleteTenant:input_type -> driftmesh.auth.v1.DeleteTenantRequest
+	42, // 47: driftmesh.auth.v1.AuthService.RotateAPIKey:input_type -> driftmesh.auth.v1.RotateAPIKeyRequest
+	44, // 48: driftmesh.auth.v1.AuthService.RotateSigningKeys:input_type -> driftmesh.auth.v1.RotateSigningKeysRequest
+	47, // 49: driftmesh.auth.v1.AuthService.WatchRevocations:input_type -> driftmesh.auth.v1.WatchRevocationsRequest
+	2,  // 50: driftmesh.auth.v1.AuthService.Login:output_type -> driftmesh.auth.v1.LoginResponse
+	4,  // 51: driftmesh.auth.v1.AuthService.ListKeys:output_type -> driftmesh.auth.v1.ListKeysResponse
+	6,  // 52: driftmesh.auth.v1.AuthService.CheckAPIKey:output_type -> driftmesh.auth.v1.CheckAPIKeyResponse
+	9,  // 53: driftmesh.auth.v1.AuthService.CreateTenant:output_type -> driftmesh.auth.v1.CreateTenantResponse
+	11, // 54: driftmesh.auth.v1.AuthService.ListTenants:output_type -> driftmesh.auth.v1.ListTenantsResponse
+	14, // 55: driftmesh.auth.v1.AuthService.CreateUser:output_type -> driftmesh.auth.v1.CreateUserResponse
+	16, // 56: driftmesh.auth.v1.AuthService.ListUsers:output_type -> driftmesh.auth.v1.ListUsersResponse
+	19, // 57: driftmesh.auth.v1.AuthService.CreateAPIKey:output_type -> driftmesh.auth.v1.CreateAPIKeyResponse
+	21, // 58: driftmesh.auth.v1.AuthService.ListAPIKeys:output_type -> driftmesh.auth.v1.ListAPIKeysResponse
+	23, // 59: driftmesh.auth.v1.AuthService.RevokeAPIKey:output_type -> driftmesh.auth.v1.RevokeAPIKeyResponse
+	25, // 60: driftmesh.auth.v1.AuthService.WhoAmI:output_type -> driftmesh.auth.v1.WhoAmIResponse
+	27, // 61: driftmesh.auth.v1.AuthService.RefreshToken:output_type -> driftmesh.auth.v1.RefreshTokenResponse
+	29, // 62: driftmesh.auth.v1.AuthService.Logout:output_type -> driftmesh.auth.v1.LogoutResponse
+	31, // 63: driftmesh.auth.v1.AuthService.ChangePassword:output_type -> driftmesh.auth.v1.ChangePasswordResponse
+	33, // 64: driftmesh.auth.v1.AuthService.ResetPassword:output_type -> driftmesh.auth.v1.ResetPasswordResponse
+	35, // 65: driftmesh.auth.v1.AuthService.SetUserDisabled:output_type -> driftmesh.auth.v1.SetUserDisabledResponse
+	37, // 66: driftmesh.auth.v1.AuthService.DeleteUser:output_type -> driftmesh.auth.v1.DeleteUserResponse
+	39, // 67: driftmesh.auth.v1.AuthService.SetTenantDisabled:output_type -> driftmesh.auth.v1.SetTenantDisabledResponse
+	41, // 68: driftmesh.auth.v1.AuthService.DeleteTenant:output_type -> driftmesh.auth.v1.DeleteTenantResponse
+	43, // 69: driftmesh.auth.v1.AuthService.RotateAPIKey:output_type -> driftmesh.auth.v1.RotateAPIKeyResponse
+	45, // 70: driftmesh.auth.v1.AuthService.RotateSigningKeys:output_type -> driftmesh.auth.v1.RotateSigningKeysResponse
+	48, // 71: driftmesh.auth.v1.AuthService.WatchRevocations:output_type -> driftmesh.auth.v1.WatchRevocationsResponse
+	50, // [50:72] is the sub-list for method output_type
+	28, // [28:50] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_auth_v1_auth_proto_init() }
@@ -1699,18 +3276,20 @@ func file_driftmesh_auth_v1_auth_proto_init() {
 	if File_driftmesh_auth_v1_auth_proto != nil {
 		return
 	}
+	file_driftmesh_auth_v1_auth_proto_msgTypes[47].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_auth_v1_auth_proto_rawDesc), len(file_driftmesh_auth_v1_auth_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   25,
+			NumEnums:      1,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_driftmesh_auth_v1_auth_proto_goTypes,
 		DependencyIndexes: file_driftmesh_auth_v1_auth_proto_depIdxs,
+		EnumInfos:         file_driftmesh_auth_v1_auth_proto_enumTypes,
 		MessageInfos:      file_driftmesh_auth_v1_auth_proto_msgTypes,
 	}.Build()
 	File_driftmesh_auth_v1_auth_proto = out.File

@@ -12,6 +12,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/services/auth/internal/weak"
 )
 
 // Limits of what people choose, in bytes.
@@ -23,17 +24,49 @@ const (
 
 // Tenant owns data.
 type Tenant struct {
-	Name    string
-	Created time.Time
+	Name     string
+	Created  time.Time
+	Disabled time.Time // zero for not
 }
 
-// User is somebody with a password.
+// User is somebody with a password, or a service account, which has none.
 type User struct {
 	Tenant  string
 	Name    string
 	Grant   policy.Grant
-	Hash    string // of the password, as Hasher makes it; secret
+	Hash    string // of the password, as Hasher makes it; secret; empty for none
 	Created time.Time
+
+	Service   bool      // a program's: it has keys alone
+	Disabled  time.Time // zero for not
+	LastLogin time.Time // zero for never
+	// OneTime passwords were chosen by somebody else and are good for choosing
+	// another, until PasswordEnds.
+	OneTime      bool
+	PasswordEnds time.Time // zero for never
+	// TenantDisabled is when the tenant was, zero for not.
+	TenantDisabled time.Time
+}
+
+// Good gives fault.Denied when the user may not log in, whatever the password.
+func (u User) Good() error {
+	switch {
+	case !u.TenantDisabled.IsZero():
+		return fault.Denied.New("the tenant %q is disabled", u.Tenant).WithReason("TENANT_DISABLED")
+	case !u.Disabled.IsZero():
+		return fault.Denied.New("the account is disabled").WithReason("ACCOUNT_DISABLED")
+	}
+	return nil
+}
+
+// Session is what begins with a login and ends with a logout: while it lasts,
+// refresh tokens get new access tokens.
+type Session struct {
+	ID      string
+	Tenant  string
+	User    string
+	Created time.Time
+	Ends    time.Time
 }
 
 // Key is an API key without its secret.
@@ -46,11 +79,18 @@ type Key struct {
 	Created time.Time
 	Expires time.Time // zero for never
 	Revoked time.Time // zero for not
+
+	Account    string    // the service account that it is for, empty for none
+	CreatedBy  string    // who made it
+	LastUsed   time.Time // zero for never, and some minutes behind
+	ReplacedBy string    // the id of the key that takes its place, empty for none
+	// OwnerDisabled is when its tenant or service account was, zero for not.
+	OwnerDisabled time.Time
 }
 
 // Good reports whether the key may be used at a time.
 func (k Key) Good(now time.Time) bool {
-	return k.Revoked.IsZero() && (k.Expires.IsZero() || now.Before(k.Expires))
+	return k.Revoked.IsZero() && k.OwnerDisabled.IsZero() && (k.Expires.IsZero() || now.Before(k.Expires))
 }
 
 // CheckUsername gives fault.Invalid, naming field and rule, for a name that no
@@ -76,10 +116,23 @@ func checkName(field, name string) error {
 func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
 // CheckPassword gives fault.Invalid, naming field and rule, for a password that
-// no user may have. Its error never holds the password.
+// no user can have. Its error never holds the password.
 func CheckPassword(password string) error {
 	if n := len(password); n < minPassword || n > maxPassword {
 		return invalid("password", "has %d bytes, want %d to %d", n, minPassword, maxPassword)
+	}
+	return nil
+}
+
+// CheckNewPassword is CheckPassword for a password that a user is to get: it
+// refuses those that others guess first, too.
+func CheckNewPassword(password, tenant, name string) error {
+	if err := CheckPassword(password); err != nil {
+		return err
+	}
+	if reason := weak.Reason(password, tenant, name); reason != "" {
+		return fault.Invalid.New("password: %s: choose another, such as four words that do not belong together", reason).
+			WithReason("PASSWORD_WEAK")
 	}
 	return nil
 }
@@ -96,17 +149,18 @@ func CheckExpiry(ends, now time.Time) error {
 // once: nil, or one fault.Invalid. Other errors come first and alone.
 func All(errs ...error) error {
 	var messages []string
+	var last error
 	for _, err := range errs {
 		switch {
 		case err == nil:
 		case !errors.Is(err, fault.Invalid):
 			return err
 		default:
-			messages = append(messages, fault.Of(err).Message())
+			messages, last = append(messages, fault.Of(err).Message()), err
 		}
 	}
-	if messages == nil {
-		return nil
+	if len(messages) < 2 {
+		return last
 	}
 	return fault.Invalid.New("%s", strings.Join(messages, "; ")).WithReason("FIELD_INVALID")
 }

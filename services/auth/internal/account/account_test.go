@@ -40,6 +40,14 @@ func TestPasswordsAndExpiry(t *testing.T) {
 		require.ErrorContains(t, err, "want 8 to 256")
 		require.NotContains(t, err.Error(), "hunter2")
 	}
+	for _, weak := range []string{"12345678", "annabel2026", "P4ssw0rd!"} {
+		err := account.CheckNewPassword(weak, "acme", "annabel")
+		require.Equal(t, "PASSWORD_WEAK", fault.Of(err).Reason())
+		require.NotContains(t, err.Error(), weak)
+		require.Equal(t, err, account.All(nil, err), "a reason of its own is kept")
+	}
+	require.ErrorContains(t, account.CheckNewPassword("short", "acme", "annabel"), "want 8 to 256")
+	require.NoError(t, account.CheckNewPassword("correct horse", "acme", "annabel"))
 	now := time.Now()
 	require.NoError(t, account.CheckExpiry(time.Time{}, now))
 	require.NoError(t, account.CheckExpiry(now.Add(1), now))
@@ -60,4 +68,5 @@ func TestKeysEnd(t *testing.T) {
 	require.True(t, account.Key{Expires: now.Add(1)}.Good(now))
 	require.False(t, account.Key{Expires: now}.Good(now))
 	require.False(t, account.Key{Revoked: now.Add(-1)}.Good(now))
+	require.False(t, account.Key{OwnerDisabled: now.Add(-1)}.Good(now))
 }

@@ -9,12 +9,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync/atomic"
-	"time"
 
 	"golang.org/x/crypto/argon2"
-
-	"github.com/driftmesh/driftmesh/internal/fault"
 )
 
 // HashParams is how much work a password hash is (RFC 9106).
@@ -34,8 +30,6 @@ const (
 	// hashSlots hashes run at once, so that logins take at most twice
 	// DefaultHashParams.MemoryKiB and leave processors to others.
 	hashSlots = 2
-	// hashQueue callers wait for a slot; the next is sent away.
-	hashQueue = 64
 	// What a stored hash may ask of us: a mistake in the store must not take
 	// the process down.
 	maxMemoryKiB = 1 << 20
@@ -45,10 +39,9 @@ const (
 // Hasher makes and checks password hashes, a few at a time. It is safe for
 // concurrent use.
 type Hasher struct {
-	params  HashParams
-	slots   chan struct{}
-	waiting atomic.Int64
-	nobody  string // a hash that no password has
+	params HashParams
+	turns  *turns
+	nobody string // a hash that no password has
 }
 
 // NewHasher makes a hasher; zero params mean DefaultHashParams.
@@ -58,18 +51,18 @@ func NewHasher(params HashParams) *Hasher {
 	}
 	return &Hasher{
 		params: params,
-		slots:  make(chan struct{}, hashSlots),
+		turns:  newTurns(hashSlots),
 		nobody: encode(params, make([]byte, saltSize), make([]byte, hashSize)),
 	}
 }
 
 // Waiting is how many callers wait for their turn.
-func (h *Hasher) Waiting() int { return int(h.waiting.Load()) }
+func (h *Hasher) Waiting() int { return h.turns.waiting() }
 
 // Hash makes the text to store for a password; parameters and a fresh salt are
 // part of it (PHC string format). It gives fault.Exhausted when too many wait.
-func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
-	leave, err := h.enter(ctx)
+func (h *Hasher) Hash(ctx context.Context, place Place, password string) (string, error) {
+	leave, err := h.turns.enter(ctx, place)
 	if err != nil {
 		return "", err
 	}
@@ -82,7 +75,7 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 // Verify tells whether stored was made from password. An empty stored stands
 // for a user that does not exist: it is never right, and takes as long to find
 // out. It gives fault.Exhausted when too many wait.
-func (h *Hasher) Verify(ctx context.Context, password, stored string) (bool, error) {
+func (h *Hasher) Verify(ctx context.Context, place Place, password, stored string) (bool, error) {
 	known := stored != ""
 	if !known {
 		stored = h.nobody
@@ -91,7 +84,7 @@ func (h *Hasher) Verify(ctx context.Context, password, stored string) (bool, err
 	if err != nil {
 		return false, err
 	}
-	leave, err := h.enter(ctx)
+	leave, err := h.turns.enter(ctx, place)
 	if err != nil {
 		return false, err
 	}
@@ -104,21 +97,6 @@ func (h *Hasher) Verify(ctx context.Context, password, stored string) (bool, err
 func (h *Hasher) Outdated(stored string) bool {
 	params, _, _, err := decode(stored)
 	return err == nil && params != h.params
-}
-
-func (h *Hasher) enter(ctx context.Context) (leave func(), err error) {
-	if h.waiting.Add(1) > hashQueue {
-		h.waiting.Add(-1)
-		return nil, fault.Exhausted.New("too many are logging in at once").
-			WithReason("LOGIN_BUSY").WithRetryAfter(time.Second)
-	}
-	defer h.waiting.Add(-1)
-	select {
-	case h.slots <- struct{}{}:
-		return func() { <-h.slots }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 func (p HashParams) hash(password string, salt []byte) []byte {

@@ -8,118 +8,149 @@ import (
 )
 
 const (
-	// freeFailures wrong passwords in a row cost nothing but time.
-	freeFailures = 5
-	// firstPause follows the next one; each further doubles it.
+	// firstPause follows the first failure that is not free; each further doubles
+	// it.
 	firstPause = time.Second
 	// longestPause bounds it, so that somebody who keeps guessing cannot keep
-	// the user out for long.
+	// others out for long.
 	longestPause = time.Minute
-	// forgetAfter is how long failures are remembered.
-	forgetAfter = time.Hour
-	// throttleSize bounds the users remembered. To push one out takes that
-	// many failed logins, each at the cost of a password hash.
+	// throttleSize bounds what is remembered. To push one out takes that many
+	// failed logins, each at the cost of a password hash.
 	throttleSize = 16384
 )
 
-// Throttle slows down the guessing of passwords, per user and process. It does
-// not matter to it whether the user exists. It is safe for concurrent use.
+// Patience says how many wrong passwords a Throttle lets pass.
+type Patience struct {
+	// Free wrong passwords cost nothing but time.
+	Free int
+	// Forget is how long it takes to forget one.
+	Forget time.Duration
+	// Forgive lets a right password make good for the wrong ones. Where others
+	// may know one that is right, it does not.
+	Forgive bool
+}
+
+// Throttle slows down the guessing of passwords, per name or source and process.
+// It does not matter to it whether the name exists. It is safe for concurrent
+// use.
 type Throttle struct {
-	mu    sync.Mutex
-	users map[string]*guesses
+	patience Patience
+
+	mu  sync.Mutex
+	all map[string]*guesses
 }
 
 type guesses struct {
 	failures int
 	running  int
 	until    time.Time // nothing is tried before
-	last     time.Time
+	last     time.Time // failure, or what is left to forget begins
 }
 
 // NewThrottle makes a throttle.
-func NewThrottle() *Throttle { return &Throttle{users: map[string]*guesses{}} }
+func NewThrottle(patience Patience) *Throttle {
+	return &Throttle{patience: patience, all: map[string]*guesses{}}
+}
 
 // Try runs check, which tells whether a password was right, unless too many
 // were wrong before: then it gives fault.Exhausted with the time to wait, and
 // check is not run. An error of check counts neither way.
-func (t *Throttle) Try(user string, check func() (bool, error)) (bool, error) {
-	if wait := t.enter(user); wait > 0 {
+func (t *Throttle) Try(who string, check func() (bool, error)) (bool, error) {
+	if wait := t.enter(who); wait > 0 {
 		return false, fault.Exhausted.New("too many wrong passwords: try again later").
 			WithReason("LOGIN_THROTTLED").WithRetryAfter(wait)
 	}
 	right, err := check()
-	t.leave(user, right, err)
+	t.leave(who, right, err)
 	return right, err
 }
 
-func (t *Throttle) enter(user string) (wait time.Duration) {
+// Exceeded tells whether who has used up what is free.
+func (t *Throttle) Exceeded(who string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g := t.all[who]
+	if g == nil {
+		return false
+	}
+	t.forget(g, time.Now())
+	return g.failures >= t.patience.Free
+}
+
+func (t *Throttle) enter(who string) (wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
-	g := t.users[user]
-	if g != nil && now.Sub(g.last) > forgetAfter && g.running == 0 {
-		delete(t.users, user)
-		g = nil
-	}
+	g := t.all[who]
 	if g == nil {
 		g = &guesses{last: now}
 		t.makeRoom()
-		t.users[user] = g
+		t.all[who] = g
 	}
+	t.forget(g, now)
 	if wait := g.until.Sub(now); wait > 0 {
 		return wait
 	}
 	// Under suspicion one guess at a time, or a burst would get around the
 	// pause.
-	if g.failures >= freeFailures && g.running > 0 {
+	if g.failures >= t.patience.Free && g.running > 0 {
 		return firstPause
 	}
 	g.running++
 	return 0
 }
 
-func (t *Throttle) leave(user string, right bool, err error) {
+// forget takes off the failures that are long ago.
+func (t *Throttle) forget(g *guesses, now time.Time) {
+	n := min(int(now.Sub(g.last)/t.patience.Forget), g.failures)
+	g.failures -= n
+	g.last = g.last.Add(time.Duration(n) * t.patience.Forget)
+}
+
+func (t *Throttle) leave(who string, right bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	g := t.users[user]
+	g := t.all[who]
 	if g == nil {
 		return // pushed out meanwhile
 	}
 	g.running--
-	if right {
+	if right && t.patience.Forgive {
 		g.failures, g.until = 0, time.Time{}
 	}
 	if g.failures == 0 && g.running == 0 && (right || err != nil) {
-		delete(t.users, user)
+		delete(t.all, who)
 	}
 	if right || err != nil {
 		return
 	}
+	if g.failures == 0 {
+		g.last = time.Now()
+	}
 	g.failures++
-	g.last = time.Now()
-	if over := g.failures - freeFailures; over >= 0 {
-		g.until = g.last.Add(min(firstPause<<min(over, 16), longestPause))
+	if over := g.failures - t.patience.Free; over >= 0 {
+		g.until = time.Now().Add(min(firstPause<<min(over, 16), longestPause))
 	}
 }
 
 // makeRoom keeps the map within its bound by forgetting whoever failed longest
 // ago. Going through all of them is cheap beside the hash that follows.
 func (t *Throttle) makeRoom() {
-	if len(t.users) < throttleSize {
+	if len(t.all) < throttleSize {
 		return
 	}
 	oldest := ""
-	for user, g := range t.users {
-		if oldest == "" || g.last.Before(t.users[oldest].last) {
-			oldest = user
+	for who, g := range t.all {
+		if oldest == "" || g.last.Before(t.all[oldest].last) {
+			oldest = who
 		}
 	}
-	delete(t.users, oldest)
+	delete(t.all, oldest)
 }
 
-// Size is how many users are remembered.
+// Size is how many are remembered.
 func (t *Throttle) Size() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.users)
+	return len(t.all)
 }

@@ -15,12 +15,14 @@ import (
 	"github.com/driftmesh/driftmesh/services/auth/internal/account"
 )
 
+var patience = account.Patience{Free: 5, Forget: 12 * time.Minute, Forgive: true}
+
 func wrong() (bool, error) { return false, nil }
 func right() (bool, error) { return true, nil }
 
 func TestGuessingSlowsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		throttle := account.NewThrottle()
+		throttle := account.NewThrottle(patience)
 		for range 5 {
 			_, err := throttle.Try("acme/ann", wrong)
 			require.NoError(t, err)
@@ -51,7 +53,7 @@ func TestGuessingSlowsDown(t *testing.T) {
 
 func TestBurstsDoNotGetAroundThePause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		throttle := account.NewThrottle()
+		throttle := account.NewThrottle(patience)
 		for range 5 {
 			_, err := throttle.Try("acme/ann", wrong)
 			require.NoError(t, err)
@@ -75,7 +77,7 @@ func TestBurstsDoNotGetAroundThePause(t *testing.T) {
 
 func TestErrorsAndOldFailuresDoNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		throttle, away := account.NewThrottle(), errors.New("away")
+		throttle, away := account.NewThrottle(patience), errors.New("away")
 		for range 50 {
 			_, err := throttle.Try("acme/ann", func() (bool, error) { return false, away })
 			require.ErrorIs(t, err, away)
@@ -91,10 +93,33 @@ func TestErrorsAndOldFailuresDoNotCount(t *testing.T) {
 }
 
 func TestThrottleIsBounded(t *testing.T) {
-	throttle := account.NewThrottle()
+	throttle := account.NewThrottle(patience)
 	for n := range 16384 + 20 {
 		_, err := throttle.Try(fmt.Sprint("acme/", n), wrong)
 		require.NoError(t, err)
 	}
 	require.Equal(t, 16384, throttle.Size())
 }
+
+// Where a right password is no proof of innocence, it buys no further guesses.
+func TestARightPasswordForgivesOnlyWhereItMay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		throttle := account.NewThrottle(account.Patience{Free: 5, Forget: time.Minute})
+		for range 5 {
+			_, err := throttle.Try("192.0.2.1", wrong)
+			require.NoError(t, err)
+		}
+		require.True(t, throttle.Exceeded("192.0.2.1"))
+		time.Sleep(firstPause)
+		_, err := throttle.Try("192.0.2.1", right)
+		require.NoError(t, err)
+		_, err = throttle.Try("192.0.2.1", wrong)
+		require.NoError(t, err)
+		_, err = throttle.Try("192.0.2.1", right)
+		require.ErrorIs(t, err, fault.Exhausted)
+		time.Sleep(2 * time.Minute)
+		require.False(t, throttle.Exceeded("192.0.2.1"), "in time it is forgotten")
+	})
+}
+
+const firstPause = time.Second

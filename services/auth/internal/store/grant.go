@@ -11,6 +11,11 @@ import (
 // of a release that knows no roles.
 const grantColumns = `admin, role, permissions, spaces`
 
+// grantOf is grantColumns of a table that has a name in the query.
+func grantOf(table string) string {
+	return table + "." + strings.ReplaceAll(grantColumns, ", ", ", "+table+".")
+}
+
 // grantRow is these columns. A role that is empty was stored by such a replica.
 type grantRow struct {
 	admin                     bool

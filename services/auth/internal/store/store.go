@@ -1,5 +1,5 @@
-// Package store keeps auth's state in SQL: tenants, users, API keys and signing
-// keys. Every statement about a tenant's rows names the tenant.
+// Package store keeps auth's state in SQL: tenants, users, API keys, sessions,
+// revocations and signing keys. Every statement about a tenant's rows names the tenant.
 package store
 
 import (
@@ -57,14 +57,14 @@ func (s *Store) EnsureTenant(ctx context.Context, t account.Tenant) error {
 	return wrap("add tenant", err)
 }
 
-// Tenants lists all tenants by name.
+// Tenants lists all tenants that are not deleted by name.
 func (s *Store) Tenants(ctx context.Context) ([]account.Tenant, error) {
 	all, err := sqlstate.All(ctx, s.db, func(rows *sql.Rows) (t account.Tenant, err error) {
-		var created int64
-		err = rows.Scan(&t.Name, &created)
-		t.Created = sqlstate.Time(created)
+		var created, disabled int64
+		err = rows.Scan(&t.Name, &created, &disabled)
+		t.Created, t.Disabled = sqlstate.Time(created), sqlstate.Time(disabled)
 		return t, err
-	}, `SELECT name, created_at FROM tenants ORDER BY name LIMIT ?`, listLimit)
+	}, `SELECT name, created_at, disabled_at FROM tenants WHERE deleted_at = 0 ORDER BY name LIMIT ?`, listLimit)
 	return all, wrap("list tenants", err)
 }
 
@@ -75,13 +75,15 @@ func (s *Store) AddUser(ctx context.Context, u account.User, by string) error {
 }
 
 func addUser(ctx context.Context, q sqlstate.Querier, u account.User, by string) error {
-	_, err := q.Exec(ctx, `INSERT INTO users (tenant, name, password_hash, admin, role, permissions, spaces, created_at, created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		append(append([]any{u.Tenant, u.Name, u.Hash}, grantValues(u.Grant)...), sqlstate.Micros(u.Created), by)...)
+	n, err := q.Exec(ctx, `INSERT INTO users (tenant, name, password_hash, `+grantColumns+`, service, one_time, password_ends_at, created_at, created_by)
+		SELECT name, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM tenants WHERE name = ? AND deleted_at = 0`,
+		append(append([]any{u.Name, u.Hash}, grantValues(u.Grant)...),
+			u.Service, u.OneTime, sqlstate.Micros(u.PasswordEnds), sqlstate.Micros(u.Created), by, u.Tenant)...)
 	switch {
+	case err == nil && n == 0:
+		return noTenant(nil, u.Tenant)
 	case errors.Is(err, fault.Exists):
 		return fault.Exists.Wrap(err, "user %q of tenant %q exists already", u.Name, u.Tenant).WithReason("USER_EXISTS")
-	case errors.Is(err, fault.Precondition):
-		return noTenant(err, u.Tenant)
 	}
 	return wrap("add user", err)
 }
@@ -109,25 +111,34 @@ func (s *Store) HasUsers(ctx context.Context, tenant string) (has bool, err erro
 	return has, wrap("look for users", err)
 }
 
-const userColumns = `tenant, name, password_hash, ` + grantColumns + `, created_at`
+var userColumns = `u.tenant, u.name, u.password_hash, ` + grantOf("u") + `, u.created_at,
+	u.service, u.disabled_at, u.last_login_at, u.one_time, u.password_ends_at, t.disabled_at`
+
+const usersOfTenants = ` FROM users u JOIN tenants t ON t.name = u.tenant `
 
 type scanner interface{ Scan(dest ...any) error }
 
 func scanUser(row scanner) (u account.User, err error) {
-	var created int64
+	var created, disabled, login, ends, tenantDisabled int64
 	var grant grantRow
-	if err = row.Scan(append(append([]any{&u.Tenant, &u.Name, &u.Hash}, grant.into()...), &created)...); err != nil {
+	if err := row.Scan(append(append([]any{&u.Tenant, &u.Name, &u.Hash}, grant.into()...),
+		&created, &u.Service, &disabled, &login, &u.OneTime, &ends, &tenantDisabled)...); err != nil {
 		return u, err
 	}
-	u.Created = sqlstate.Time(created)
+	u.Created, u.Disabled, u.LastLogin = sqlstate.Time(created), sqlstate.Time(disabled), sqlstate.Time(login)
+	u.PasswordEnds, u.TenantDisabled = sqlstate.Time(ends), sqlstate.Time(tenantDisabled)
 	u.Grant, err = grant.grant(identity.User)
 	return u, err
 }
 
 // User implements account.Users.
 func (s *Store) User(ctx context.Context, tenant, name string) (account.User, error) {
-	u, err := scanUser(s.db.QueryRow(ctx, `SELECT `+userColumns+` FROM users WHERE tenant = ? AND name = ?`, tenant, name))
+	u, err := findUser(ctx, s.db, tenant, name)
 	return u, wrap("find user", err)
+}
+
+func findUser(ctx context.Context, q sqlstate.Querier, tenant, name string) (account.User, error) {
+	return scanUser(q.QueryRow(ctx, `SELECT `+userColumns+usersOfTenants+`WHERE u.tenant = ? AND u.name = ?`, tenant, name))
 }
 
 // SetHash implements account.Users.
@@ -140,32 +151,8 @@ func (s *Store) SetHash(ctx context.Context, u account.User, hash string) error 
 // Users lists the users of a tenant by name.
 func (s *Store) Users(ctx context.Context, tenant string) ([]account.User, error) {
 	all, err := sqlstate.All(ctx, s.db, func(rows *sql.Rows) (account.User, error) { return scanUser(rows) },
-		`SELECT `+userColumns+` FROM users WHERE tenant = ? ORDER BY name LIMIT ?`, tenant, listLimit)
+		`SELECT `+userColumns+usersOfTenants+`WHERE u.tenant = ? ORDER BY u.name LIMIT ?`, tenant, listLimit)
 	return all, wrap("list users", err)
-}
-
-// SigningKeys implements token.Keys.
-func (s *Store) SigningKeys(ctx context.Context, choose func([]token.Sealed) (*token.Sealed, error)) (all []token.Sealed, err error) {
-	err = s.db.InTx(ctx, func(tx *sqlstate.Tx) (err error) {
-		all, err = sqlstate.All(ctx, tx, func(rows *sql.Rows) (k token.Sealed, err error) {
-			var created int64
-			err = rows.Scan(&k.ID, &k.Box, &created)
-			k.Created = sqlstate.Time(created)
-			return k, err
-		}, `SELECT id, box, created_at FROM signing_keys ORDER BY created_at, id`)
-		if err != nil {
-			return err
-		}
-		more, err := choose(all)
-		if err != nil || more == nil {
-			return err
-		}
-		all = append(all, *more)
-		_, err = tx.Exec(ctx, `INSERT INTO signing_keys (id, box, created_at) VALUES (?, ?, ?)`,
-			more.ID, more.Box, sqlstate.Micros(more.Created))
-		return err
-	})
-	return all, wrap("signing keys", err)
 }
 
 func noTenant(cause error, tenant string) error {

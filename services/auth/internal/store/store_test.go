@@ -129,10 +129,10 @@ func TestAPIKeys(t *testing.T) {
 		young := account.Key{ID: "k2", Tenant: "acme", Name: "ci", Grant: policy.As(policy.Admin), Hash: []byte{2}, Created: day.Add(1000), Expires: day.Add(time.Hour)}
 		other := account.Key{ID: "k3", Tenant: "beta", Name: "ci", Grant: policy.As(policy.Ingest), Hash: []byte{3}, Created: day}
 		for _, k := range []account.Key{old, young, other} {
-			require.NoError(t, s.AddKey(ctx, k, "test"))
+			require.NoError(t, s.AddKey(ctx, k))
 		}
-		require.ErrorIs(t, s.AddKey(ctx, old, "test"), fault.Exists)
-		require.ErrorIs(t, s.AddKey(ctx, account.Key{ID: "k4", Tenant: "nobody", Hash: []byte{1}}, "test"), fault.NotFound)
+		require.ErrorIs(t, s.AddKey(ctx, old), fault.Exists)
+		require.ErrorIs(t, s.AddKey(ctx, account.Key{ID: "k4", Tenant: "nobody", Hash: []byte{1}}), fault.NotFound)
 
 		got, err := s.Key(ctx, "k2")
 		require.NoError(t, err)
@@ -163,7 +163,7 @@ func TestReplicasShareOneSigningKey(t *testing.T) {
 		var wg sync.WaitGroup
 		for i, s := range replicas {
 			wg.Go(func() {
-				ring, err := token.Load(ctx, s, secret)
+				ring, err := token.Load(ctx, s, secret, token.Rotation{})
 				if err != nil {
 					t.Errorf("load: %v", err)
 					return

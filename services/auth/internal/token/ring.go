@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -34,32 +35,62 @@ type Sealed struct {
 	ID      string
 	Box     []byte // nonce and AES-256-GCM of the seed; the id is authenticated too
 	Created time.Time
+	SignsAt time.Time // zero for at once
+}
+
+// Change is what is to become of the stored keys.
+type Change struct {
+	Add  *Sealed
+	Drop []string // ids
 }
 
 // Keys is where signing keys are stored.
 type Keys interface {
-	// SigningKeys gives all stored keys, the oldest first. It lets choose see
-	// them, and stores the key that choose returns, if any, in the same
-	// transaction. choose may be called several times.
-	SigningKeys(ctx context.Context, choose func([]Sealed) (*Sealed, error)) ([]Sealed, error)
+	// SigningKeys lets choose see all stored keys, in the order in which they
+	// sign, changes them as it says in the same transaction, and gives what there
+	// is then. choose may be called several times.
+	SigningKeys(ctx context.Context, choose func([]Sealed) (Change, error)) ([]Sealed, error)
 }
 
-// Ring holds the keys that sign user tokens. It is immutable, and safe for
-// concurrent use.
+// Rotation says when signing keys take turns.
+type Rotation struct {
+	// Every is how long a key signs; zero for ever.
+	Every time.Duration
+	// Lead is how long a key is published before it signs: longer than it takes
+	// everybody to hear of it.
+	Lead time.Duration
+	// Keep is how long a key is published after it has signed: longer than a
+	// token lives.
+	Keep time.Duration
+}
+
+// Ring holds the keys that sign user tokens. It is safe for concurrent use.
 type Ring struct {
-	keys []signingKey // the oldest first; the last one signs
+	stored   Keys
+	seal     seal
+	rotation Rotation
+	state    atomic.Pointer[ringState]
+}
+
+// ringState is immutable.
+type ringState struct {
+	keys []signingKey // in the order in which they sign, at least one
 	jwks string
+	// version is a hash of jwks.
+	version string
 }
 
 type signingKey struct {
 	id      string
 	private ed25519.PrivateKey
+	created time.Time
+	signsAt time.Time
 }
 
 // Load opens the stored keys with the mesh secret, and makes one at the first
 // start. Keys sealed with another secret are left out, and their tokens with
 // them: when the secret was changed because it leaked, so have they.
-func Load(ctx context.Context, stored Keys, secret []byte) (*Ring, error) {
+func Load(ctx context.Context, stored Keys, secret []byte, rotation Rotation) (*Ring, error) {
 	key, err := identity.DeriveKey(secret, sealPurpose)
 	if err != nil {
 		return nil, err
@@ -68,34 +99,112 @@ func Load(ctx context.Context, stored Keys, secret []byte) (*Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := stored.SigningKeys(ctx, func(all []Sealed) (*Sealed, error) {
-		if len(seal.openAll(all)) > 0 {
-			return nil, nil
-		}
-		return seal.fresh()
+	r := &Ring{stored: stored, seal: seal, rotation: rotation}
+	return r, r.Refresh(ctx)
+}
+
+// Refresh takes up what other replicas did, makes the next key when it is time,
+// and drops those that no token needs any more.
+func (r *Ring) Refresh(ctx context.Context) error { return r.change(ctx, false) }
+
+// Rotate makes the next key now. It gives the key's id and when it begins to
+// sign; when a key is about to already, it gives that one.
+func (r *Ring) Rotate(ctx context.Context) (id string, signs time.Time, err error) {
+	if err := r.change(ctx, true); err != nil {
+		return "", time.Time{}, err
+	}
+	keys := r.state.Load().keys
+	last := keys[len(keys)-1]
+	return last.id, last.signsAt, nil
+}
+
+func (r *Ring) change(ctx context.Context, rotate bool) error {
+	all, err := r.stored.SigningKeys(ctx, func(all []Sealed) (Change, error) {
+		return r.choose(r.seal.openAll(all), rotate)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("load signing keys: %w", err)
+		return fmt.Errorf("load signing keys: %w", err)
 	}
-	ring := &Ring{keys: seal.openAll(all)}
-	if len(ring.keys) == 0 {
-		return nil, errors.New("load signing keys: none can be opened")
+	state := &ringState{keys: r.seal.openAll(all)}
+	if len(state.keys) == 0 {
+		return errors.New("load signing keys: none can be opened")
 	}
-	ring.jwks, err = ring.publish()
-	return ring, err
+	if state.jwks, err = publish(state.keys); err != nil {
+		return err
+	}
+	sum := sha256.Sum256([]byte(state.jwks))
+	state.version = hex.EncodeToString(sum[:8])
+	r.state.Store(state)
+	return nil
+}
+
+// choose says what is to become of the keys.
+func (r *Ring) choose(keys []signingKey, rotate bool) (change Change, err error) {
+	now := time.Now()
+	if len(keys) == 0 {
+		change.Add, err = r.seal.fresh(time.Time{})
+		return change, err
+	}
+	last := keys[len(keys)-1]
+	due := r.rotation.Every > 0 && now.Sub(last.since()) >= r.rotation.Every
+	if signs := !last.signsAt.After(now); signs && (due || rotate) {
+		if change.Add, err = r.seal.fresh(now.Add(r.rotation.Lead)); err != nil {
+			return change, err
+		}
+	}
+	for i, k := range keys[:len(keys)-1] {
+		if now.Sub(keys[i+1].signsAt) > r.rotation.Keep {
+			change.Drop = append(change.Drop, k.id)
+		}
+	}
+	return change, nil
+}
+
+// since is when a key began to sign.
+func (k signingKey) since() time.Time {
+	if k.signsAt.IsZero() {
+		return k.created
+	}
+	return k.signsAt
+}
+
+// signer is the key that signs now.
+func (r *Ring) signer() signingKey {
+	keys := r.state.Load().keys
+	now := time.Now()
+	for i := len(keys) - 1; i > 0; i-- {
+		if !keys[i].signsAt.After(now) {
+			return keys[i]
+		}
+	}
+	return keys[0]
 }
 
 // JWKS is the public half of the ring (RFC 7517, RFC 8037).
-func (r *Ring) JWKS() string { return r.jwks }
+func (r *Ring) JWKS() string { return r.state.Load().jwks }
 
-// Issue makes a token for a user that ends after life.
-func (r *Ring) Issue(user account.User, life time.Duration) (token string, ends time.Time, err error) {
-	signer := r.keys[len(r.keys)-1]
+// Version changes with JWKS.
+func (r *Ring) Version() string { return r.state.Load().version }
+
+// Grant is what an access token is about.
+type Grant struct {
+	User account.User
+	// Session is the id of the session that it belongs to.
+	Session string
+	// Head is the number of the last revocation before it was decided: later ones
+	// are about this token.
+	Head int64
+}
+
+// Issue makes a token that ends after life.
+func (r *Ring) Issue(grant Grant, life time.Duration) (token string, ends time.Time, err error) {
+	signer := r.signer()
+	user := grant.User
 	now := time.Now()
 	// A token knows seconds; what we tell the caller must not be later.
 	ends = now.Add(life).Truncate(time.Second)
 	t := jwt.NewWithClaims(jwt.SigningMethodEdDSA, &identity.UserClaims{
-		Tenant: user.Tenant, GrantClaims: identity.ClaimsOf(user.Grant),
+		Tenant: user.Tenant, GrantClaims: identity.ClaimsOf(user.Grant), Session: grant.Session, Head: grant.Head,
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer: identity.TokenIssuer, Audience: jwt.ClaimStrings{identity.TokenAudience},
 			Subject: user.Name, ID: uuid.NewString(),
@@ -110,7 +219,7 @@ func (r *Ring) Issue(user account.User, life time.Duration) (token string, ends 
 	return token, ends, nil
 }
 
-func (r *Ring) publish() (string, error) {
+func publish(keys []signingKey) (string, error) {
 	type jwk struct {
 		Kty string `json:"kty"`
 		Crv string `json:"crv"`
@@ -122,7 +231,7 @@ func (r *Ring) publish() (string, error) {
 	set := struct {
 		Keys []jwk `json:"keys"`
 	}{}
-	for _, k := range r.keys {
+	for _, k := range keys {
 		set.Keys = append(set.Keys, jwk{Kty: "OKP", Crv: "Ed25519", Alg: "EdDSA", Use: "sig", Kid: k.id,
 			X: base64.RawURLEncoding.EncodeToString(k.public())})
 	}
@@ -151,14 +260,14 @@ func newSeal(key []byte) (seal, error) {
 
 // fresh makes a key. Its id is made from the public half, so that two rings
 // never publish different keys under one id.
-func (s seal) fresh() (*Sealed, error) {
+func (s seal) fresh(signs time.Time) (*Sealed, error) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make signing key: %w", err)
 	}
 	sum := sha256.Sum256(public)
 	id := hex.EncodeToString(sum[:8])
-	return &Sealed{ID: id, Box: s.aead.Seal(nil, nil, private.Seed(), []byte(id)), Created: time.Now()}, nil
+	return &Sealed{ID: id, Box: s.aead.Seal(nil, nil, private.Seed(), []byte(id)), Created: time.Now(), SignsAt: signs}, nil
 }
 
 // openAll gives those keys that were sealed with this seal.
@@ -167,7 +276,7 @@ func (s seal) openAll(all []Sealed) []signingKey {
 	for _, sealed := range all {
 		seed, err := s.aead.Open(nil, nil, sealed.Box, []byte(sealed.ID))
 		if err == nil && len(seed) == ed25519.SeedSize {
-			keys = append(keys, signingKey{sealed.ID, ed25519.NewKeyFromSeed(seed)})
+			keys = append(keys, signingKey{sealed.ID, ed25519.NewKeyFromSeed(seed), sealed.Created, sealed.SignsAt})
 		}
 	}
 	return keys

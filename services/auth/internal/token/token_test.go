@@ -3,6 +3,7 @@ package token_test
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,20 +24,23 @@ var (
 	ann    = account.User{Tenant: "acme", Name: "ann", Grant: policy.As(policy.Admin)}
 )
 
+var rotation = token.Rotation{Every: 30 * 24 * time.Hour, Lead: 2 * time.Minute, Keep: 16 * time.Minute}
+
 // drawer stands in for the store.
 type drawer struct {
 	mu   sync.Mutex
 	keys []token.Sealed
 }
 
-func (d *drawer) SigningKeys(_ context.Context, choose func([]token.Sealed) (*token.Sealed, error)) ([]token.Sealed, error) {
+func (d *drawer) SigningKeys(_ context.Context, choose func([]token.Sealed) (token.Change, error)) ([]token.Sealed, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	more, err := choose(d.keys)
-	if more != nil {
-		d.keys = append(d.keys, *more)
+	change, err := choose(d.keys)
+	d.keys = slices.DeleteFunc(d.keys, func(k token.Sealed) bool { return slices.Contains(change.Drop, k.ID) })
+	if change.Add != nil {
+		d.keys = append(d.keys, *change.Add)
 	}
-	return d.keys, err
+	return slices.Clone(d.keys), err
 }
 
 func verifier(r *token.Ring) *identity.TokenVerifier {
@@ -46,16 +50,16 @@ func verifier(r *token.Ring) *identity.TokenVerifier {
 
 func TestTokensAreGoodForTheirLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ring, err := token.Load(t.Context(), &drawer{}, secret)
+		ring, err := token.Load(t.Context(), &drawer{}, secret, rotation)
 		require.NoError(t, err)
-		text, ends, err := ring.Issue(ann, 15*time.Minute)
+		text, ends, err := ring.Issue(token.Grant{User: ann}, 15*time.Minute)
 		require.NoError(t, err)
 		require.Equal(t, time.Now().Add(15*time.Minute).Truncate(time.Second), ends)
 
 		id, err := verifier(ring).Verify(t.Context(), text)
 		require.NoError(t, err)
 		require.Equal(t, identity.Identity{Tenant: "acme", Subject: "ann", Kind: identity.User, Grant: policy.As(policy.Admin)}, id)
-		again, _, err := ring.Issue(ann, 15*time.Minute)
+		again, _, err := ring.Issue(token.Grant{User: ann}, 15*time.Minute)
 		require.NoError(t, err)
 		require.NotEqual(t, text, again, "every token has an id of its own")
 
@@ -68,11 +72,11 @@ func TestTokensAreGoodForTheirLife(t *testing.T) {
 
 func TestTheSigningKeySurvivesRestarts(t *testing.T) {
 	stored := &drawer{}
-	first, err := token.Load(t.Context(), stored, secret)
+	first, err := token.Load(t.Context(), stored, secret, rotation)
 	require.NoError(t, err)
-	text, _, err := first.Issue(ann, time.Minute)
+	text, _, err := first.Issue(token.Grant{User: ann}, time.Minute)
 	require.NoError(t, err)
-	second, err := token.Load(t.Context(), stored, secret)
+	second, err := token.Load(t.Context(), stored, secret, rotation)
 	require.NoError(t, err)
 	require.Equal(t, first.JWKS(), second.JWKS())
 	require.Len(t, stored.keys, 1)
@@ -83,11 +87,11 @@ func TestTheSigningKeySurvivesRestarts(t *testing.T) {
 
 func TestAChangedMeshSecretWithdrawsTheKeysItSealed(t *testing.T) {
 	stored := &drawer{}
-	old, err := token.Load(t.Context(), stored, secret)
+	old, err := token.Load(t.Context(), stored, secret, rotation)
 	require.NoError(t, err)
-	text, _, err := old.Issue(ann, time.Minute)
+	text, _, err := old.Issue(token.Grant{User: ann}, time.Minute)
 	require.NoError(t, err)
-	ring, err := token.Load(t.Context(), stored, bytes.Repeat([]byte("t"), 32))
+	ring, err := token.Load(t.Context(), stored, bytes.Repeat([]byte("t"), 32), rotation)
 	require.NoError(t, err)
 	require.NotEqual(t, old.JWKS(), ring.JWKS())
 	_, err = verifier(ring).Verify(t.Context(), text)
@@ -96,20 +100,20 @@ func TestAChangedMeshSecretWithdrawsTheKeysItSealed(t *testing.T) {
 
 func TestStoredKeysAreSealed(t *testing.T) {
 	stored := &drawer{}
-	_, err := token.Load(t.Context(), stored, secret)
+	_, err := token.Load(t.Context(), stored, secret, rotation)
 	require.NoError(t, err)
 	require.Len(t, stored.keys[0].Box, 12+32+16)
 	stored.keys[0].Box[20] ^= 1 // a changed key is no key
-	_, err = token.Load(t.Context(), stored, secret)
+	_, err = token.Load(t.Context(), stored, secret, rotation)
 	require.NoError(t, err)
 	require.Len(t, stored.keys, 2)
 	stored.keys = stored.keys[1:]
 	stored.keys[0].ID = "other" // nor is one under another name
-	_, err = token.Load(t.Context(), stored, secret)
+	_, err = token.Load(t.Context(), stored, secret, rotation)
 	require.NoError(t, err)
 	require.Len(t, stored.keys, 2)
 
-	_, err = token.Load(t.Context(), stored, secret[:31])
+	_, err = token.Load(t.Context(), stored, secret[:31], rotation)
 	require.ErrorIs(t, err, fault.Invalid)
 }
 
@@ -131,4 +135,111 @@ func TestAPIKeys(t *testing.T) {
 	_, otherSecret, err := identity.ParseAPIKey(otherKey)
 	require.NoError(t, err)
 	require.False(t, token.SameSecret(otherSecret, hash))
+}
+
+// Keys take turns and nobody notices: each token is good for its life, also with
+// somebody who fetches the keys once a minute, and what is of no use any more is
+// withdrawn.
+func TestSigningKeysTakeTurnsWithoutAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stored := &drawer{}
+		daily := rotation
+		daily.Every = 24 * time.Hour
+		ring, err := token.Load(t.Context(), stored, secret, daily)
+		require.NoError(t, err)
+		published := ring.JWKS()
+		verifier := identity.NewTokenVerifier(identity.NewJWKS(func(context.Context) (string, error) { return published, nil }),
+			identity.TokenAudience, identity.TokenIssuer)
+		type issued struct {
+			text string
+			ends time.Time
+		}
+		var live []issued
+		kids := map[string]bool{}
+		for minute := range 60 * 60 {
+			if minute == 1000 {
+				_, signs, err := ring.Rotate(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, time.Now().Add(2*time.Minute), signs)
+				_, again, err := ring.Rotate(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, signs, again, "one is on its way already")
+			}
+			if m := minute % (24 * 60); m < 60 || m > 990 && m < 1060 {
+				require.NoError(t, ring.Refresh(t.Context()))
+				text, ends, err := ring.Issue(token.Grant{User: ann}, 15*time.Minute)
+				require.NoError(t, err)
+				live = append(live, issued{text, ends})
+				head, _, _ := strings.Cut(text, ".")
+				kids[head] = true
+				// Somebody who is a minute behind.
+				live = slices.DeleteFunc(live, func(one issued) bool { return !time.Now().Before(one.ends) })
+				for _, one := range []issued{live[0], live[len(live)-1]} {
+					_, err := verifier.Verify(t.Context(), one.text)
+					require.NoError(t, err, "minute %d", minute)
+				}
+				published = ring.JWKS()
+				verifier = identity.NewTokenVerifier(identity.NewJWKS(func(context.Context) (string, error) { return published, nil }),
+					identity.TokenAudience, identity.TokenIssuer)
+			}
+			time.Sleep(time.Minute)
+		}
+		require.GreaterOrEqual(t, len(kids), 3, "by command, and twice by time")
+		require.NoError(t, ring.Refresh(t.Context()))
+		require.LessOrEqual(t, len(stored.keys), 2, "those of no use are dropped")
+	})
+}
+
+func TestRefreshTokens(t *testing.T) {
+	session := token.NewSession()
+	text, hash := token.NewRefresh(session)
+	require.True(t, strings.HasPrefix(text, "dmr_"+session+"_"))
+	gotSession, gotHash, err := token.ParseRefresh(text)
+	require.NoError(t, err)
+	require.Equal(t, session, gotSession)
+	require.Equal(t, hash, gotHash)
+	other, _ := token.NewRefresh(session)
+	require.NotEqual(t, text, other)
+}
+
+func TestDevicesAreOfOneUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		devices, err := token.NewDevices(secret)
+		require.NoError(t, err)
+		text := devices.New("acme", "ann")
+		id := devices.Check(text, "acme", "ann")
+		require.NotEmpty(t, id)
+		require.Equal(t, id, devices.Check(text, "acme", "ann"))
+		other, err := token.NewDevices(bytes.Repeat([]byte("x"), 32))
+		require.NoError(t, err)
+		require.Empty(t, other.Check(text, "acme", "ann"))
+		for _, bad := range [][3]string{{text, "acme", "bob"}, {text, "beta", "ann"}, {text + "A", "acme", "ann"}, {"", "acme", "ann"}, {"dmd__", "acme", "ann"}} {
+			require.Empty(t, devices.Check(bad[0], bad[1], bad[2]), bad)
+		}
+		time.Sleep(181 * 24 * time.Hour)
+		require.Empty(t, devices.Check(text, "acme", "ann"), "in the end it is forgotten")
+	})
+}
+
+func FuzzTokens(f *testing.F) {
+	devices, err := token.NewDevices(secret)
+	require.NoError(f, err)
+	text, _ := token.NewRefresh(token.NewSession())
+	device := devices.New("acme", "ann")
+	f.Add(text)
+	f.Add(device)
+	f.Add("dmr_00000000000000000000000000000000_")
+	f.Fuzz(func(t *testing.T, sent string) {
+		session, hash, err := token.ParseRefresh(sent)
+		if err == nil {
+			require.Len(t, session, 32)
+			require.Len(t, hash, 32)
+			require.Len(t, sent, len(text))
+		} else {
+			require.ErrorIs(t, err, fault.Unauthenticated)
+		}
+		if devices.Check(sent, "acme", "ann") != "" {
+			require.Equal(t, device, sent)
+		}
+	})
 }

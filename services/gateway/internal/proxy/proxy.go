@@ -18,10 +18,12 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/salvage"
 	auditv1 "github.com/driftmesh/driftmesh/proto/driftmesh/audit/v1"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
@@ -42,7 +44,9 @@ type Route struct {
 var (
 	Auth = Route{"auth", &authv1.AuthService_ServiceDesc, []string{
 		"Login", "ListKeys", "WhoAmI", "CreateTenant", "ListTenants", "CreateUser", "ListUsers",
-		"CreateAPIKey", "ListAPIKeys", "RevokeAPIKey",
+		"CreateAPIKey", "ListAPIKeys", "RevokeAPIKey", "RotateAPIKey", "RotateSigningKeys",
+		"RefreshToken", "Logout", "ChangePassword", "ResetPassword", "SetUserDisabled", "DeleteUser",
+		"SetTenantDisabled", "DeleteTenant",
 	}}
 	Audit = Route{"auth", &auditv1.AuditService_ServiceDesc, []string{"ListEntries", "ExportChain"}}
 	Drift = Route{"drift", &driftv1.DriftService_ServiceDesc, []string{
@@ -59,10 +63,34 @@ var (
 	}}
 )
 
-// Open reports whether a method may be called by anybody: logging in, and the
-// keys that tokens are checked with.
+// Open reports whether a method may be called by anybody: logging in and out, and
+// the keys that tokens are checked with.
 func Open(method string) bool {
-	return method == authv1.AuthService_Login_FullMethodName || method == authv1.AuthService_ListKeys_FullMethodName
+	switch method {
+	case authv1.AuthService_Login_FullMethodName, authv1.AuthService_ListKeys_FullMethodName,
+		authv1.AuthService_ChangePassword_FullMethodName, authv1.AuthService_RefreshToken_FullMethodName,
+		authv1.AuthService_Logout_FullMethodName:
+		return true
+	}
+	return false
+}
+
+type sourceKey struct{}
+
+// WithSource notes the address that a call comes from whose caller is not known:
+// the service behind is told, which counts wrong passwords by it.
+func WithSource(ctx context.Context, address string) context.Context {
+	return context.WithValue(ctx, sourceKey{}, address)
+}
+
+// vouch says in the gateway's own name where a call of nobody known comes from.
+func vouch(ctx context.Context) context.Context {
+	address, ok := ctx.Value(sourceKey{}).(string)
+	if !ok {
+		return ctx
+	}
+	ctx = identity.With(ctx, identity.ForService("gateway", identity.MeshTenant))
+	return metadata.AppendToOutgoingContext(ctx, identity.HeaderSource, address)
 }
 
 // Register serves a route's methods on reg by passing them on to conn. It fails
@@ -142,7 +170,7 @@ func (f *forward) call(ctx context.Context, req any) (any, error) {
 		return nil, err
 	}
 	out := new(wire.Frame)
-	if err := f.conn.Invoke(ctx, f.method, in, out, grpc.ForceCodecV2(wire.Codec{})); err != nil {
+	if err := f.conn.Invoke(vouch(ctx), f.method, in, out, grpc.ForceCodecV2(wire.Codec{})); err != nil {
 		return nil, f.explain(err)
 	}
 	return out, nil

@@ -82,7 +82,9 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/api/", known(jsonOnly(desk.whole(cfg.MaxBody, api))))
 	mux.Handle(streamPath, known(jsonOnly(desk.stream(api))))
-	mux.Handle(loginPath, jsonOnly(desk.whole(maxLogin, api)))
+	for _, path := range openPaths {
+		mux.Handle(path, jsonOnly(desk.whole(maxLogin, api)))
+	}
 	mux.Handle("/jaeger/api/", http.StripPrefix("/jaeger", known(desk.whole(cfg.MaxBody, deps.Jaeger))))
 	traces := tracev1.NewTraceServiceClient(deps.Conn)
 	mux.Handle("GET /api/v1/traces/{trace_id}", known(desk.whole(0, apiRoutes{traceRoute(traces)})))
@@ -99,10 +101,12 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 // Paths that are not like the others: whoever logs in is not known yet, and the
 // body of a stream is read while it is answered.
 const (
-	loginPath  = "/api/v1/login"
 	streamPath = "/api/v1/records:stream"
 	maxLogin   = 16 << 10 // bytes of a body that nobody answers for
 )
+
+// openPaths are for whoever logs in or out.
+var openPaths = []string{"/api/v1/login", "/api/v1/logout", "/api/v1/password", "/api/v1/token:refresh"}
 
 // apiRoutes are routes whose errors have the API's shape.
 type apiRoutes struct{ http.Handler }
