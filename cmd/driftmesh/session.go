@@ -32,7 +32,7 @@ func (c loginCmd) Run(ctx context.Context, con console) error {
 	}
 	device := c.knownDevice(c.Tenant, c.Username)
 	login, err := auth.Login(ctx, &authv1.LoginRequest{Tenant: c.Tenant, Username: c.Username, Password: password, Device: device})
-	if fault.Of(err).Reason() == "PASSWORD_CHANGE_REQUIRED" {
+	if err != nil && fault.Of(err).Reason() == "PASSWORD_CHANGE_REQUIRED" {
 		fmt.Fprintln(con.err, "The password was given by somebody else. Choose your own.")
 		login, err = change(ctx, auth, secrets, &authv1.ChangePasswordRequest{
 			Tenant: c.Tenant, Username: c.Username, Password: password, Device: device,

@@ -122,7 +122,7 @@ func requireCredentials(t *testing.T, m *mesh.Mesh) {
 			require.Equal(t, http.StatusUnauthorized, request(t, http.MethodPost, "http://"+m.OTLPHTTP+"/v1/traces", token, oneSpan("x", 1)))
 		})
 	}
-	require.Contains(t, m.MustCLI(t, "login", "admin", "--tenant", "driftmesh", "--password", adminPassword), ".")
+	require.Contains(t, m.Login(t, "driftmesh", "admin", adminPassword), ".")
 	_, err := m.CLI(t, "login", "admin", "--tenant", "driftmesh", "--password", "wrong password")
 	require.Error(t, err)
 	require.NotContains(t, m.Log(), adminPassword)
@@ -152,12 +152,12 @@ func request(t *testing.T, method, url, token string, body proto.Message) int {
 // the other's, through any door.
 func requireTenantsApart(t *testing.T, m *mesh.Mesh) {
 	t.Helper()
-	admin := m.MustCLI(t, "login", "admin", "--tenant", "driftmesh", "--password", adminPassword)
+	admin := m.Login(t, "driftmesh", "admin", adminPassword)
 	tokens := map[string]string{}
 	for _, tenant := range []string{"red", "blue"} {
 		m.MustCLI(t, "tenant", "create", tenant, "--token", admin)
 		m.MustCLI(t, "user", "create", "ann", "--tenant", tenant, "--admin", "--password", "password of "+tenant, "--token", admin)
-		tokens[tenant] = m.MustCLI(t, "login", "ann", "--tenant", tenant, "--password", "password of "+tenant)
+		tokens[tenant] = m.Login(t, tenant, "ann", "password of "+tenant)
 	}
 	key := m.MustCLI(t, "key", "create", "loader", "--token", tokens["red"])
 

@@ -59,10 +59,10 @@ func getTrace(t *testing.T, m mesh.Addresses, token, id string) []*tracepb.Span 
 func requireEveryHop(t *testing.T, m mesh.Addresses) {
 	t.Helper()
 	m.MustCLI(t, "profile", "create", "--reference", wine(t), "--name", "wine")
-	admin := m.MustCLI(t, "login", "admin", "--tenant", "driftmesh", "--password", adminPassword)
+	admin := m.Login(t, "driftmesh", "admin", adminPassword)
 	m.MustCLI(t, "tenant", "create", "other", "--token", admin)
 	m.MustCLI(t, "user", "create", "eve", "--tenant", "other", "--password", adminPassword, "--token", admin)
-	eve := m.MustCLI(t, "login", "eve", "--tenant", "other", "--password", adminPassword)
+	eve := m.Login(t, "other", "eve", adminPassword)
 
 	for name, send := range map[string]func(t *testing.T, traceparent string){
 		"in the record": func(t *testing.T, traceparent string) {

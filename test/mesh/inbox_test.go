@@ -99,7 +99,7 @@ func batch(t *testing.T, records ...*ingestv1.Record) []byte {
 // the profile default/wine.
 func requireInbox(t *testing.T, m *mesh.Mesh, b server.Broker, name string) {
 	t.Helper()
-	admin := m.MustCLI(t, "login", "admin", "--tenant", "driftmesh", "--password", adminPassword)
+	admin := m.Login(t, "driftmesh", "admin", adminPassword)
 	key := m.MustCLI(t, "key", "create", "sensors", "--tenant", "default", "--token", admin)
 	p := newProducer(t, b.URL())
 	t.Run("one trace", func(t *testing.T) { requireInboxTrace(t, m.Addresses, p, key) })

@@ -200,7 +200,7 @@ func TestCheckerBelievesAuth(t *testing.T) {
 func TestRevocationsAreHeardAlsoAfterAuthWasAway(t *testing.T) {
 	t.Parallel()
 	conn := newAuth(t)
-	c, err := authcheck.New(conn, "tester", false)
+	c, err := authcheck.New(conn, "tester", "")
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)

@@ -45,7 +45,7 @@ func calls(client authv1.AuthServiceClient) map[string]func(context.Context) err
 			return err
 		},
 		"CreateUser": func(ctx context.Context) error {
-			_, err := client.CreateUser(ctx, &authv1.CreateUserRequest{Username: "new", Password: "password"})
+			_, err := client.CreateUser(ctx, &authv1.CreateUserRequest{Username: "new", Password: "a new password"})
 			return err
 		},
 		"ListUsers": func(ctx context.Context) error {
@@ -62,6 +62,44 @@ func calls(client authv1.AuthServiceClient) map[string]func(context.Context) err
 		},
 		"RevokeAPIKey": func(ctx context.Context) error {
 			_, err := client.RevokeAPIKey(ctx, &authv1.RevokeAPIKeyRequest{Id: "nope"})
+			return err
+		},
+		"RotateAPIKey": func(ctx context.Context) error {
+			_, err := client.RotateAPIKey(ctx, &authv1.RotateAPIKeyRequest{Id: "nope"})
+			return err
+		},
+		"ResetPassword": func(ctx context.Context) error {
+			_, err := client.ResetPassword(ctx, &authv1.ResetPasswordRequest{Username: "nobody"})
+			return err
+		},
+		"SetUserDisabled": func(ctx context.Context) error {
+			_, err := client.SetUserDisabled(ctx, &authv1.SetUserDisabledRequest{Username: "nobody", Disabled: true})
+			return err
+		},
+		"DeleteUser": func(ctx context.Context) error {
+			_, err := client.DeleteUser(ctx, &authv1.DeleteUserRequest{Username: "nobody"})
+			return err
+		},
+		"SetTenantDisabled": func(ctx context.Context) error {
+			_, err := client.SetTenantDisabled(ctx, &authv1.SetTenantDisabledRequest{Name: "nowhere", Disabled: true})
+			return err
+		},
+		"DeleteTenant": func(ctx context.Context) error {
+			_, err := client.DeleteTenant(ctx, &authv1.DeleteTenantRequest{Name: "nowhere"})
+			return err
+		},
+		"RotateSigningKeys": func(ctx context.Context) error {
+			_, err := client.RotateSigningKeys(ctx, &authv1.RotateSigningKeysRequest{})
+			return err
+		},
+		"WatchRevocations": func(ctx context.Context) error {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			stream, err := client.WatchRevocations(ctx, &authv1.WatchRevocationsRequest{})
+			if err != nil {
+				return err
+			}
+			_, err = stream.Recv()
 			return err
 		},
 		"WhoAmI": func(ctx context.Context) error {
@@ -172,19 +210,19 @@ func TestWhoMayDoWhat(t *testing.T) {
 		_, err := client.CreateTenant(as(t, meshAdmin), &authv1.CreateTenantRequest{Name: tenant})
 		require.NoError(t, err)
 	}
-	own := "CreateUser ListUsers CreateAPIKey ListAPIKeys RevokeAPIKey WhoAmI"
+	own := "CreateUser ListUsers ResetPassword SetUserDisabled DeleteUser CreateAPIKey ListAPIKeys RotateAPIKey RevokeAPIKey WhoAmI"
 	for name, row := range map[string]struct {
 		id      identity.Identity
 		allowed string
 	}{
-		"mesh admin":                 {meshAdmin, own + " CreateTenant ListTenants"},
+		"mesh admin":                 {meshAdmin, own + " CreateTenant ListTenants SetTenantDisabled DeleteTenant RotateSigningKeys"},
 		"tenant admin":               {acmeAdmin, own},
 		"user":                       {acmeUser, "WhoAmI"},
 		"user of the mesh":           {identity.Identity{Tenant: "driftmesh", Subject: "u", Kind: identity.User, Grant: policy.As(policy.Operator)}, "WhoAmI"},
 		"anonymous":                  {anonymous, "WhoAmI"},
 		"key":                        {identity.Identity{Tenant: "acme", Subject: "k", Kind: identity.Key, Grant: policy.As(policy.Ingest)}, "WhoAmI"},
 		"admin key":                  {identity.Identity{Tenant: "acme", Subject: "k", Kind: identity.Key, Grant: policy.As(policy.Admin)}, own},
-		"service":                    {gateway, "WhoAmI CheckAPIKey"},
+		"service":                    {gateway, "WhoAmI CheckAPIKey WatchRevocations"},
 		"service, for some tenant":   {identity.ForService("drift", "acme"), "WhoAmI"},
 		"user called like a service": {identity.Identity{Tenant: "driftmesh", Subject: "gateway", Kind: identity.User, Grant: policy.As(policy.Editor)}, "WhoAmI"},
 	} {
@@ -252,7 +290,12 @@ func TestAPIKeysFromMakingToRevoking(t *testing.T) {
 		made, err := client.CreateAPIKey(as(t, acmeAdmin), &authv1.CreateAPIKeyRequest{Name: "ci", Admin: true, ExpireTime: timestamppb.New(ends)})
 		require.NoError(t, err)
 		require.WithinDuration(t, ends, made.GetApiKey().GetExpireTime().AsTime(), time.Microsecond)
-		forever, err := client.CreateAPIKey(as(t, meshAdmin), &authv1.CreateAPIKeyRequest{Name: "sensor", Tenant: "acme"})
+		usual, err := client.CreateAPIKey(as(t, acmeAdmin), &authv1.CreateAPIKeyRequest{Name: "usual"})
+		require.NoError(t, err)
+		require.WithinDuration(t, time.Now().Add(90*24*time.Hour), usual.GetApiKey().GetExpireTime().AsTime(), time.Minute, "as is set")
+		_, err = client.RevokeAPIKey(as(t, acmeAdmin), &authv1.RevokeAPIKeyRequest{Id: usual.GetApiKey().GetId()})
+		require.NoError(t, err)
+		forever, err := client.CreateAPIKey(as(t, meshAdmin), &authv1.CreateAPIKeyRequest{Name: "sensor", Tenant: "acme", NoExpiry: true})
 		require.NoError(t, err)
 		require.Nil(t, forever.GetApiKey().GetExpireTime())
 
@@ -325,12 +368,14 @@ func TestAnswersToBadRequestsNameFieldAndRule(t *testing.T) {
 		{tenant(""), fault.Invalid, "tenant name: want 1 to 63"},
 		{tenant("driftmesh"), fault.Invalid, `tenant name: "driftmesh" is reserved`},
 		{tenant("default"), fault.Exists, `tenant "default" exists already`},
-		{user("default", "", "password"), fault.Invalid, "username: has 0 bytes, want 1 to 128"},
+		{user("default", "", "a fine password"), fault.Invalid, "username: has 0 bytes, want 1 to 128"},
+		{user("default", "ann", "P4ssw0rd!"), fault.Invalid, "password: is one that others guess first"},
+		{user("default", "ann", "default.ann"), fault.Invalid, "password: is little more than the name"},
 		{user("default", "ann", "short"), fault.Invalid, "password: has 5 bytes, want 8 to 256"},
 		{user("default", "", "short"), fault.Invalid, "username: has 0 bytes, want 1 to 128; password: has 5 bytes"},
-		{user("X", "ann", "password"), fault.Invalid, "tenant name: want"},
-		{user("nowhere", "ann", "password"), fault.NotFound, `tenant "nowhere" does not exist`},
-		{user("driftmesh", "admin", "password"), fault.Exists, `user "admin" of tenant "driftmesh" exists already`},
+		{user("X", "ann", "a fine password"), fault.Invalid, "tenant name: want"},
+		{user("nowhere", "ann", "a fine password"), fault.NotFound, `tenant "nowhere" does not exist`},
+		{user("driftmesh", "admin", "a fine password"), fault.Exists, `user "admin" of tenant "driftmesh" exists already`},
 		{key("", nil), fault.Invalid, "name: has 0 bytes, want 1 to 128"},
 		{key("x", timestamppb.New(time.Unix(1, 0))), fault.Invalid, "expire_time: must be in the future"},
 		{key("x", &timestamppb.Timestamp{Seconds: -1 << 62}), fault.Invalid, "expire_time: not a valid time"},

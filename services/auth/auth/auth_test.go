@@ -76,7 +76,8 @@ func (b *lockedBuffer) String() string {
 
 func config() auth.Config {
 	return auth.Config{
-		BootstrapPassword: adminPassword, TokenLife: 15 * time.Minute,
+		BootstrapPassword: adminPassword, TokenLife: 15 * time.Minute, SessionLife: 24 * time.Hour,
+		KeyLife: 90 * 24 * time.Hour, SigningKeyLife: 30 * 24 * time.Hour,
 		Hashing: account.HashParams{MemoryKiB: 64, Passes: 1, Lanes: 1},
 	}
 }
@@ -217,6 +218,8 @@ func TestFromTheFirstAdministratorToAUser(t *testing.T) {
 		users, err := client.ListUsers(as(t, ann), &authv1.ListUsersRequest{})
 		require.NoError(t, err)
 		require.Len(t, users.GetUsers(), 2)
+		require.NotNil(t, users.GetUsers()[0].GetLastLoginTime())
+		users.GetUsers()[0].LastLoginTime = nil
 		require.Equal(t, made.GetUser().String(), users.GetUsers()[0].String(), "a list shows what was returned")
 		require.Equal(t, "bob", users.GetUsers()[1].GetUsername())
 		tenants, err := client.ListTenants(as(t, boss), &authv1.ListTenantsRequest{})

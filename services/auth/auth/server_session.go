@@ -106,7 +106,7 @@ func (s *server) RefreshToken(ctx context.Context, req *authv1.RefreshTokenReque
 	}
 	refresh, next := token.NewRefresh(id)
 	user, session, err := s.store.Rotate(ctx, store.Rotation{Session: id, Old: old, Next: next, At: moment()})
-	if fault.Of(err).Reason() == store.ReasonReused {
+	if err != nil && fault.Of(err).Reason() == store.ReasonReused {
 		s.log.Warn("a refresh token was used twice: its session was ended", slog.String(telemetry.KeyTenant, session.Tenant),
 			slog.String("user", session.User), slog.String("source", source(ctx)))
 	}
