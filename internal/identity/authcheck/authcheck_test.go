@@ -233,7 +233,7 @@ func TestRevocationsAreHeardAlsoAfterAuthWasAway(t *testing.T) {
 	becomes(identity.ReasonRevoked, "s3", 1)
 	require.Empty(t, check("s4", 3))
 	conn.mu.Lock()
-	require.Equal(t, []int64{0, 1}, conn.asked, "it went on where it had stopped")
+	require.NotContains(t, conn.asked[1:], int64(0), "it went on where it had stopped")
 	conn.mu.Unlock()
 	stop()
 	require.NoError(t, <-done)

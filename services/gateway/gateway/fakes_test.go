@@ -118,6 +118,20 @@ func (*fakeAuth) Login(_ context.Context, req *authv1.LoginRequest) (*authv1.Log
 	return &authv1.LoginResponse{Token: "a.b.c"}, nil
 }
 
+var errNoSession = fault.Unauthenticated.New("no such session").WithReason("SESSION_ENDED")
+
+func (*fakeAuth) RefreshToken(context.Context, *authv1.RefreshTokenRequest) (*authv1.RefreshTokenResponse, error) {
+	return nil, errNoSession
+}
+
+func (*fakeAuth) Logout(context.Context, *authv1.LogoutRequest) (*authv1.LogoutResponse, error) {
+	return nil, errNoSession
+}
+
+func (*fakeAuth) ChangePassword(context.Context, *authv1.ChangePasswordRequest) (*authv1.ChangePasswordResponse, error) {
+	return nil, errNoSession
+}
+
 func (*fakeAuth) ListKeys(context.Context, *authv1.ListKeysRequest) (*authv1.ListKeysResponse, error) {
 	return &authv1.ListKeysResponse{Jwks: `{"keys":[]}`}, nil
 }
