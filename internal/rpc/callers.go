@@ -17,9 +17,10 @@ const gateway = "gateway"
 // callers says which services call what of one another, by method, or by service
 // for all others of it. What does not stand here nobody may call.
 var callers = map[string][]string{
-	authv1.AuthService_ListKeys_FullMethodName:    {gateway, "ingest-worker"},
-	authv1.AuthService_CheckAPIKey_FullMethodName: {gateway, "ingest-worker"},
-	authv1.AuthService_ServiceDesc.ServiceName:    {gateway},
+	authv1.AuthService_ListKeys_FullMethodName:         {gateway, "ingest-worker"},
+	authv1.AuthService_CheckAPIKey_FullMethodName:      {gateway, "ingest-worker"},
+	authv1.AuthService_WatchRevocations_FullMethodName: {gateway, "ingest-worker"},
+	authv1.AuthService_ServiceDesc.ServiceName:         {gateway},
 
 	driftv1.DriftService_GetProfile_FullMethodName: {gateway, "ingest-worker"},
 	driftv1.DriftService_ServiceDesc.ServiceName:   {gateway},
