@@ -22,7 +22,7 @@ func TestSecretRotateGoesStepByStep(t *testing.T) {
 	}
 	rotate := func(args ...string) {
 		var out, err bytes.Buffer
-		require.Zero(t, run(t.Context(), append([]string{"secret", "rotate", path}, args...), console{&out, &err}), err.String())
+		require.Zero(t, run(t.Context(), append([]string{"secret", "rotate", path}, args...), console{out: &out, err: &err}), err.String())
 		for _, s := range list() {
 			require.NotContains(t, out.String(), s.Reveal())
 		}

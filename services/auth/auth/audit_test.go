@@ -20,7 +20,7 @@ import (
 func TestTheAccountOfWhoDidWhat(t *testing.T) {
 	sqltest.Each(t, func(t *testing.T, url string) {
 		r := start(t, url, config())
-		chain := auditv1.NewAuditServiceClient(r.connect(signer(t, meshSecret).Credentials()))
+		chain := auditv1.NewAuditServiceClient(r.connect(signer(t, meshSecret).Credentials("auth")))
 		var entries []*auditv1.Entry
 		for i := range 7 {
 			entries = append(entries, &auditv1.Entry{

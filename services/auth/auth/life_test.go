@@ -23,7 +23,7 @@ import (
 // gate checks credentials as a gateway does that hears what is revoked.
 func (r *running) gate() *authcheck.Checker {
 	r.t.Helper()
-	c, err := authcheck.New(r.connect(signer(r.t, meshSecret).Credentials()), "gateway", "")
+	c, err := authcheck.New(r.connect(signer(r.t, meshSecret).Credentials("auth")), "gateway", "")
 	require.NoError(r.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
