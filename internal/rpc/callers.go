@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	auditv1 "github.com/driftmesh/driftmesh/proto/driftmesh/audit/v1"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	deadletterv1 "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
@@ -21,6 +22,8 @@ var callers = map[string][]string{
 	authv1.AuthService_CheckAPIKey_FullMethodName:      {gateway, "ingest-worker"},
 	authv1.AuthService_WatchRevocations_FullMethodName: {gateway, "ingest-worker"},
 	authv1.AuthService_ServiceDesc.ServiceName:         {gateway},
+
+	auditv1.AuditService_ServiceDesc.ServiceName: {gateway},
 
 	driftv1.DriftService_GetProfile_FullMethodName: {gateway, "ingest-worker"},
 	driftv1.DriftService_ServiceDesc.ServiceName:   {gateway},
