@@ -5,10 +5,13 @@
 //	consumes  nothing
 //	produces  nothing
 //	calls     nobody
-//	owns      the SQL schema auth: tenants, users, api_keys, signing_keys
+//	owns      the SQL schema auth: tenants, users, api_keys, sessions,
+//	          refresh_tokens, revocations, signing_keys, the audit chain
 //
 // Only other services call it, with a service token that repeats the identity
-// of whoever called the mesh; Login and ListKeys are open to calls without one.
+// of whoever called the mesh; logging in and out,
+// refreshing tokens, changing one's own password and ListKeys are open to calls
+// without one.
 // Every method passes authorize, which holds the whole table of who may do
 // what:
 //
