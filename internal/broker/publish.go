@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/driftmesh/driftmesh/internal/broker/internal/instrument"
+	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 )
 
@@ -28,6 +29,7 @@ func (p *tracedPublisher) Publish(ctx context.Context, msgs []Message) error {
 		return nil
 	}
 	start := time.Now()
+	msgs = p.telemetry.sign(msgs)
 	ctx, span := p.telemetry.startSend(ctx, msgs)
 	err := p.Publisher.Publish(ctx, inject(ctx, msgs))
 	p.telemetry.metrics.sent(msgs, err, time.Since(start))
@@ -40,6 +42,24 @@ func (p *tracedPublisher) Publish(ctx context.Context, msgs []Message) error {
 		span.End()
 	}
 	return err
+}
+
+// sign signs what is published for the first time. What was parked or waits keeps
+// the signature it came with, if any: to sign it anew would make the word of
+// whoever published it ours.
+func (t *Telemetry) sign(msgs []Message) []Message {
+	if t.seal == nil || !t.seal.Signs(msgs[0].Topic) {
+		return msgs
+	}
+	signed := slices.Clone(msgs)
+	for i := range signed {
+		m := &signed[i]
+		_, again := m.Find(event.HeaderOrigin)
+		if _, has := m.Find(event.HeaderSignature); !again && !has && t.seal.Signs(m.Topic) {
+			t.seal.Sign(m)
+		}
+	}
+	return signed
 }
 
 // startSend starts the publish span, and returns none when nothing is to be

@@ -52,6 +52,8 @@ const (
 	HeaderSeq    = "driftmesh-seq"    // "<account>:<number>", of a gateway "<process>/<lane>:<number>"
 	HeaderType   = "driftmesh-type"   // what the value is, a Type below
 
+	HeaderSignature = "driftmesh-signature" // by which a service of the mesh proves to have published it
+
 	HeaderEncoding = "content-encoding" // on the topic spans: how the value is compressed; absent when it is not
 )
 

@@ -205,8 +205,13 @@ func (e Env) OpenBroker(ctx context.Context) (broker.Broker, error) {
 }
 
 func (e Env) dialBroker(ctx context.Context) (broker.Broker, error) {
+	secrets, err := e.Secrets()
+	if err != nil {
+		return nil, err
+	}
 	b, err := driver.Open(ctx, driver.Config{
-		URL: e.Shared.Broker.URL.Reveal(), Name: "driftmesh", Log: e.Log, Stats: e.Stats, Tracer: e.Traces,
+		Seal: envelope.NewSigner(secrets, e.Shared.Mesh.Unsigned),
+		URL:  e.Shared.Broker.URL.Reveal(), Name: "driftmesh", Log: e.Log, Stats: e.Stats, Tracer: e.Traces,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open broker (setting broker.url): %w", err)

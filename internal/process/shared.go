@@ -74,6 +74,7 @@ type Mesh struct {
 	IngestWorker string           `help:"Address of ingest-worker." default:"127.0.0.1:50064" placeholder:"HOST:PORT"`
 
 	TLS       tlsfiles.MutualFiles `embed:"" prefix:"tls."`
+	Unsigned  bool                 `help:"Believe messages on the mesh's own topics that have no signature: while those are read that were published before an upgrade to a release that signs."`
 	Plaintext bool                 `help:"Let services listen for one another on other addresses than loopback without TLS: where their network is their own."`
 }
 

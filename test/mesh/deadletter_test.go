@@ -20,6 +20,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/identity"
 	deadletterv1 "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	"github.com/driftmesh/driftmesh/test/mesh"
@@ -120,7 +121,9 @@ func sendAmongNeighbours(t *testing.T, f *mesh.Five) {
 		require.NoError(t, err)
 		require.Equal(t, uint64(1), accepted.GetAccepted())
 	}
-	b, err := driver.Open(t.Context(), driver.Config{URL: f.Broker.URL()})
+	secrets, err := identity.FixedSecrets([]byte(mesh.Secret))
+	require.NoError(t, err)
+	b, err := driver.Open(t.Context(), driver.Config{URL: f.Broker.URL(), Seal: envelope.NewSigner(secrets, false)})
 	require.NoError(t, err)
 	defer b.Close(context.Background())
 	p, err := b.Publisher()

@@ -30,6 +30,9 @@ type Five struct {
 	admins   map[string]string
 }
 
+// Secret is the mesh secret of a Five.
+const Secret = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 // On is what five programs run on.
 type On struct {
 	// Broker is one of Brokers; "" is nats.
@@ -60,7 +63,7 @@ func StartFiveOn(t server.T, on On, env ...string) *Five {
 	f.Addresses = freeAddresses(t)
 	f.startEngine()
 	secret := filepath.Join(f.Dir, "mesh.secret")
-	require.NoError(t, os.WriteFile(secret, []byte(strings.Repeat("0123456789abcdef", 4)), 0o600))
+	require.NoError(t, os.WriteFile(secret, []byte(Secret), 0o600))
 	f.env = append([]string{
 		"DRIFTMESH_BROKER_URL=" + f.Broker.URL(), "DRIFTMESH_CLICKHOUSE_URL=" + f.ClickHouseURL,
 		"DRIFTMESH_SQL_URL=sqlite:" + filepath.Join(f.Dir, "state"), "DRIFTMESH_MESH_SECRET=file:" + secret,

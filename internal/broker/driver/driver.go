@@ -41,6 +41,8 @@ type Config struct {
 	Stats prometheus.Registerer
 	// Tracer makes the spans of publishing and consuming; default: none.
 	Tracer trace.TracerProvider
+	// Seal signs what is published, and checks what comes; default: none.
+	Seal broker.Seal
 	// Memory is what mem:// connects to; default: a broker of its own.
 	Memory *memory.Server
 }
@@ -53,6 +55,7 @@ func Open(ctx context.Context, cfg Config) (broker.Broker, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	tel := broker.NewTelemetry(cfg.Tracer, cfg.Stats)
+	tel.Sealed(cfg.Seal)
 	b, err := open(ctx, cfg, tel)
 	if err != nil {
 		return nil, fmt.Errorf("open broker: %w", err)

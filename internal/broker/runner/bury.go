@@ -36,7 +36,7 @@ const (
 func (w *work) dig(ctx context.Context, i int, p Park) *grave {
 	d := &w.batch.Deliveries[i]
 	g := &grave{index: i, park: p, whole: Parked(d, p)}
-	if w.cfg.Mark != nil {
+	if w.cfg.Mark != nil && p.Reason != ReasonForged {
 		mark(&g.whole, w.cfg.Mark(ctx, d))
 	}
 	g.next = g.whole
@@ -135,7 +135,8 @@ func (w *work) park(ctx context.Context, idx []int, why func(i int) (Reason, err
 			w.unparked(ctx, g.index, g.err)
 			continue
 		}
-		if w.cfg.OnPark != nil {
+		// Whose account a forged one is on is its forger's word.
+		if w.cfg.OnPark != nil && g.park.Reason != ReasonForged {
 			if err := w.cfg.OnPark(ctx, &w.batch.Deliveries[g.index], g.park); err != nil {
 				w.unparked(ctx, g.index, err)
 				continue

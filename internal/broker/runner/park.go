@@ -21,6 +21,7 @@ const (
 	ReasonTooLarge      Reason = "too_large"      // the store or a topic cannot take it
 	ReasonStoreRejected Reason = "store_rejected" // the store refused it for good
 	ReasonDenied        Reason = "denied"         // its sender may not do this
+	ReasonForged        Reason = "forged"         // no service of the mesh published it (see broker.Seal)
 )
 
 const maxErrorBytes = 1 << 10

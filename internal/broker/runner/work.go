@@ -53,8 +53,15 @@ func (w *work) run(ctx context.Context) {
 // handleAll handles everything, the suspects of crashing us last.
 func (w *work) handleAll(ctx context.Context) {
 	good := make([]int, 0, len(w.batch.Deliveries))
-	var suspects, dead []int
+	var suspects, dead, forged []int
+	seal, why := broker.SealOf(w.cfg.Broker), map[int]error{}
 	for i := range w.batch.Deliveries {
+		if seal != nil {
+			if err := seal.Check(&w.batch.Deliveries[i].Message); err != nil {
+				forged, why[i] = append(forged, i), err
+				continue
+			}
+		}
 		switch w.suspicion(&w.batch.Deliveries[i]) {
 		case 0:
 			good = append(good, i)
@@ -63,6 +70,9 @@ func (w *work) handleAll(ctx context.Context) {
 		default:
 			dead = append(dead, i)
 		}
+	}
+	if len(forged) > 0 {
+		w.park(ctx, forged, func(i int) (Reason, error) { return ReasonForged, why[i] })
 	}
 	if len(dead) > 0 {
 		crashed := errors.New("every attempt ended without a verdict: it seems to crash its workers")

@@ -81,9 +81,9 @@ type Content struct {
 
 // letterOf reads a delivery from a DLQ. The content shares its memory. A packed
 // message is unpacked, unless that is what is wrong with it.
-func letterOf(d *broker.Delivery) (Letter, Content) {
+func letterOf(d *broker.Delivery, seal broker.Seal) (Letter, Content) {
 	message, parking := runner.Unpark(&d.Message)
-	_ = envelope.Open(&message)
+	genuine := open(&message, parking, seal)
 	stamp := envelope.Of(&message)
 	l := Letter{
 		Tenant: ownerOf(stamp.Tenant), Redrives: min(max(stamp.Redriven, 0), maxRedrives),
@@ -97,12 +97,34 @@ func letterOf(d *broker.Delivery) (Letter, Content) {
 			broker.Header{Key: event.HeaderDLQCut, Value: []byte(strings.Join(l.Cut, ","))},
 			broker.Header{Key: event.HeaderDLQDigest, Value: []byte(l.Digest)})
 	}
+	if !genuine {
+		l.Tenant = identity.MeshTenant
+	}
 	l.FirstSeen = within(l.FirstSeen, d.Time)
 	l.DeadAt = within(l.DeadAt, d.Time)
 	l.ID = idOf(&l, &message)
 	l.Version = uint64(l.Redrives)<<timeBits | uint64(l.DeadAt.UnixMilli())
 	slices.SortFunc(message.Headers, func(a, b broker.Header) int { return strings.Compare(a.Key, b.Key) })
 	return l, Content{Headers: message.Headers, Key: message.Key, Value: message.Value}
+}
+
+// open unpacks a message, with a signature for what it is then, and reports
+// whether a service of the mesh had published it. What is cut can be neither told nor
+// redriven.
+func open(m *broker.Message, parking runner.Parking, seal broker.Seal) (genuine bool) {
+	if seal == nil || len(parking.Cut) > 0 || !seal.Signs(parking.Topic) {
+		_ = envelope.Open(m)
+		return parking.Reason != runner.ReasonForged
+	}
+	m.Topic = parking.Topic
+	if seal.Check(m) != nil {
+		_ = envelope.Open(m)
+		return false
+	}
+	if _, signed := m.Find(event.HeaderSignature); envelope.Open(m) == nil && signed {
+		seal.Sign(m)
+	}
+	return true
 }
 
 // partial reports whether the letter is a stand-in for a message that could not

@@ -1,6 +1,7 @@
 package deadletter
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -13,7 +14,9 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/runner"
+	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/identity"
 	deadletterv1 "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
 	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
@@ -79,7 +82,7 @@ func TestVersionsGrow(t *testing.T) {
 		m := runner.Parked(&broker.Delivery{Message: broker.Message{Topic: "spans", ID: "x", Headers: []broker.Header{
 			{Key: event.HeaderRedriven, Value: fmt.Append(nil, redriven)},
 		}}}, runner.Park{At: dead})
-		l, _ := letterOf(&broker.Delivery{Message: m})
+		l, _ := letterOf(&broker.Delivery{Message: m}, nil)
 		return l.Version
 	}
 	require.Less(t, version(0, at), version(0, at.Add(time.Millisecond)))
@@ -98,7 +101,7 @@ func TestNamesOfLetters(t *testing.T) {
 		m := runner.Parked(&broker.Delivery{
 			Message: broker.Message{Topic: "spans", ID: id, Value: []byte(value)}, Lane: "7", Position: position,
 		}, runner.Park{Group: "g"})
-		l, _ := letterOf(&broker.Delivery{Message: m})
+		l, _ := letterOf(&broker.Delivery{Message: m}, nil)
 		return l
 	}
 	require.Equal(t, "7:1", letter("", "1", "a").MessageID)
@@ -132,7 +135,7 @@ func FuzzLetter(f *testing.F) {
 			{Key: event.HeaderRedriven, Value: []byte(redriven)}, {Key: event.HeaderCount, Value: []byte(redriven)},
 			{Key: event.HeaderDLQDeadAt, Value: []byte(dead)}, {Key: event.HeaderDLQFirstSeen, Value: []byte(dead)},
 			{Key: event.HeaderDLQReason, Value: []byte(kind)},
-		}}})
+		}}}, nil)
 		require.NotEmpty(t, l.Tenant)
 		require.Equal(t, "spans", l.Topic)
 		require.GreaterOrEqual(t, l.DeadAt.Unix(), int64(0))
@@ -171,4 +174,29 @@ func TestNamesOnTheWire(t *testing.T) {
 	t.Parallel()
 	require.Len(t, states, len(deadletterv1.DeadLetterState_name)-1)
 	require.Len(t, outcomes, len(deadletterv1.RedriveOutcome_name)-1)
+}
+
+// Whose letter it is, a good signature tells; what was packed is signed anew for
+// what it is unpacked, so that a redrive of it is believed.
+func TestForgedLettersAreTheMeshs(t *testing.T) {
+	t.Parallel()
+	secrets, err := identity.FixedSecrets([]byte(strings.Repeat("s", 32)))
+	require.NoError(t, err)
+	seal := envelope.NewSigner(secrets, false)
+	value := bytes.Repeat([]byte("value "), 1000)
+	m := envelope.New(event.Spans, envelope.Stamp{Tenant: "acme", Type: event.TypeTraces, Count: 1, Accepted: time.Now()}, value)
+	envelope.Pack(&m, make([]byte, envelope.PackRoom(len(value))))
+	forged := runner.Parked(&broker.Delivery{Message: m}, runner.Park{Reason: runner.ReasonDecode})
+	l, c := letterOf(&broker.Delivery{Message: forged}, seal)
+	require.Equal(t, identity.MeshTenant, l.Tenant)
+	again := l.message(&c)
+	require.Error(t, seal.Check(&again))
+
+	seal.Sign(&m)
+	genuine := runner.Parked(&broker.Delivery{Message: m}, runner.Park{Reason: runner.ReasonDecode})
+	l, c = letterOf(&broker.Delivery{Message: genuine}, seal)
+	require.Equal(t, "acme", l.Tenant)
+	require.Equal(t, value, c.Value)
+	again = l.message(&c)
+	require.NoError(t, seal.Check(&again))
 }

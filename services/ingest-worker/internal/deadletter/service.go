@@ -134,7 +134,7 @@ const retryRefused = time.Minute
 func (s *Service) handle(ctx context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 	letters, contents := make([]Letter, len(ds)), make([]Content, len(ds))
 	for i := range ds {
-		letters[i], contents[i] = letterOf(&ds[i])
+		letters[i], contents[i] = letterOf(&ds[i], broker.SealOf(s.deps.Broker))
 	}
 	err := s.write(ctx, letters, contents)
 	if err == nil || fault.KindOf(err).Retryable() {
