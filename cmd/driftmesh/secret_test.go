@@ -43,6 +43,6 @@ func TestSecretRotateGoesStepByStep(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 	var out, failed bytes.Buffer
-	require.NotZero(t, run(t.Context(), []string{"secret", "rotate", path, "--only", "sign"}, console{&out, &failed}))
+	require.NotZero(t, run(t.Context(), []string{"secret", "rotate", path, "--only", "sign"}, console{out: &out, err: &failed}))
 	require.Contains(t, failed.String(), "do --only add first")
 }
