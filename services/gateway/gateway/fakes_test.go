@@ -11,6 +11,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	auditv1 "github.com/driftmesh/driftmesh/proto/driftmesh/audit/v1"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
@@ -139,6 +140,43 @@ func (*fakeAuth) ListKeys(context.Context, *authv1.ListKeysRequest) (*authv1.Lis
 func (*fakeAuth) WhoAmI(ctx context.Context, _ *authv1.WhoAmIRequest) (*authv1.WhoAmIResponse, error) {
 	id, _ := identity.From(ctx)
 	return &authv1.WhoAmIResponse{Tenant: id.Tenant, Subject: id.Subject, Kind: string(id.Kind), Role: string(id.Role)}, nil
+}
+
+// fakeAudit keeps what it is told, unless it is away.
+type fakeAudit struct {
+	auditv1.UnimplementedAuditServiceServer
+
+	mu      sync.Mutex
+	away    bool
+	entries []*auditv1.Entry
+}
+
+func (f *fakeAudit) Record(_ context.Context, req *auditv1.RecordRequest) (*auditv1.RecordResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.away {
+		return nil, fault.Unavailable.New("away")
+	}
+	f.entries = append(f.entries, req.GetEntries()...)
+	return &auditv1.RecordResponse{}, nil
+}
+
+func (f *fakeAudit) set(away bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.away = away
+}
+
+// find gives the entries of a method by how it ended.
+func (f *fakeAudit) find(method, outcome string) (found []*auditv1.Entry) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range f.entries {
+		if e.GetAction() == method && e.GetOutcome() == outcome {
+			found = append(found, e)
+		}
+	}
+	return found
 }
 
 // fakeLedger has settled three of everybody's.

@@ -82,7 +82,7 @@ func (s *Service) newServer() (*rpc.Server, error) {
 		{proxy.Auth, s.deps.Auth}, {proxy.Audit, s.deps.Auth}, {proxy.Drift, s.deps.Drift}, {proxy.Trace, s.deps.TraceStore},
 		{proxy.DeadLetters, s.deps.IngestWorker},
 	} {
-		if err := proxy.Register(server, r.route, r.conn); err != nil {
+		if err := proxy.Register(server, r.route, r.conn, s.auditor); err != nil {
 			return nil, err
 		}
 	}
@@ -118,6 +118,7 @@ func (s *Service) identify(ctx context.Context, method string,
 	}
 	known, id, err := by(ctx, authorization, apiKey)
 	if err != nil {
+		s.auditor.Refused(ctx, method, err)
 		return nil, err
 	}
 	return identity.With(known, id), nil

@@ -15,7 +15,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/driftmesh/driftmesh/internal/audit"
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/identity"
@@ -24,8 +26,10 @@ import (
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 	"github.com/driftmesh/driftmesh/internal/tlsfiles"
+	auditv1 "github.com/driftmesh/driftmesh/proto/driftmesh/audit/v1"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/audited"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/jaeger"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/origin"
@@ -76,6 +80,8 @@ type Service struct {
 	loop    *grpc.ClientConn  // to it
 	traced  *telemetry.Allowance
 	proxies source.Proxies
+	account *audit.Recorder // of who did what
+	auditor *audited.Auditor
 }
 
 // insideBuffer is that of the pipe between the HTTP side and the gRPC server.
@@ -94,6 +100,8 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if s.proxies, err = source.Parse(cfg.Proxies); err != nil {
 		return nil, fmt.Errorf("gateway.proxies: %w", err)
 	}
+	s.account = audit.NewRecorder(s.record, deps.Log)
+	s.auditor = &audited.Auditor{Recorder: s.account, Source: s.proxies.Of}
 	s.traced = telemetry.NewAllowance(cmp.Or(cfg.MaxTraced, 100))
 	s.hub = tail.NewHub(deps.Broker, cmp.Or(cfg.MaxTails, 256), deps.Log)
 	s.topics = topics.New(topics.Config{Readers: process.Readers}, deps.Broker)
@@ -127,6 +135,19 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	return s, register(deps.Stats, items, budget, s.hub)
+}
+
+// record puts entries into the account of who did what, which auth keeps.
+func (s *Service) record(ctx context.Context, entries []audit.Entry) error {
+	req := &auditv1.RecordRequest{Entries: make([]*auditv1.Entry, len(entries))}
+	for i, e := range entries {
+		req.Entries[i] = &auditv1.Entry{
+			Id: e.ID, Time: timestamppb.New(e.Time), Tenant: e.Tenant, Actor: e.Actor, Kind: e.Kind, Home: e.Home, Source: e.Source,
+			Action: e.Action, Object: e.Object, Outcome: string(e.Outcome), Reason: e.Reason, Count: e.Count, Trace: e.Trace,
+		}
+	}
+	_, err := auditv1.NewAuditServiceClient(s.deps.Auth).Record(identity.With(ctx, identity.ForService(name, identity.MeshTenant)), req)
+	return err
 }
 
 func (s *Service) maxMessage() int { return s.deps.Broker.Capabilities().MaxMessageBytes }
@@ -177,6 +198,7 @@ func (s *Service) Run(ctx context.Context) error {
 			})
 		}
 	}
+	group.Add("audit", s.account.Run)
 	defer s.topics.Watch()()
 	// Streams would never end by themselves.
 	end := context.AfterFunc(ctx, func() {

@@ -26,6 +26,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/internal/rpc"
+	auditv1 "github.com/driftmesh/driftmesh/proto/driftmesh/audit/v1"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	deadletterv1 "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
@@ -53,6 +54,7 @@ type world struct {
 	drift    *fakeDrift
 	traces   *fakeTraces
 	auth     *fakeAuth
+	audit    *fakeAudit
 	spans    *tracetest.InMemoryExporter
 	client   *http.Client
 	stats    *prometheus.Registry
@@ -71,7 +73,7 @@ func start(t *testing.T, options ...option) *world {
 func startWith(t *testing.T, log *slog.Logger, options ...option) *world {
 	t.Helper()
 	w := &world{
-		t: t, broker: memory.NewServer(), drift: newFakeDrift(), traces: &fakeTraces{}, auth: &fakeAuth{},
+		t: t, broker: memory.NewServer(), drift: newFakeDrift(), traces: &fakeTraces{}, auth: &fakeAuth{}, audit: &fakeAudit{},
 		spans: tracetest.NewInMemoryExporter(), client: &http.Client{Transport: &http.Transport{}},
 	}
 	w.admin = w.broker.Open(memory.Options{})
@@ -91,7 +93,10 @@ func startWith(t *testing.T, log *slog.Logger, options ...option) *world {
 	deps := gateway.Deps{
 		Broker: b, Instance: "gw-1", Log: log,
 		Stats: w.stats, Calls: calls, Traces: provider,
-		Auth: w.backend(func(s *rpc.Server) { authv1.RegisterAuthServiceServer(s, w.auth) },
+		Auth: w.backend(func(s *rpc.Server) {
+			authv1.RegisterAuthServiceServer(s, w.auth)
+			auditv1.RegisterAuditServiceServer(s, w.audit)
+		},
 			authv1.AuthService_Login_FullMethodName, authv1.AuthService_ListKeys_FullMethodName),
 		Drift: w.backend(func(s *rpc.Server) { driftv1.RegisterDriftServiceServer(s, w.drift) }),
 		TraceStore: w.backend(func(s *rpc.Server) {

@@ -30,6 +30,7 @@ import (
 	deadletterv1 "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/audited"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/wire"
 )
 
@@ -95,7 +96,7 @@ func vouch(ctx context.Context) context.Context {
 
 // Register serves a route's methods on reg by passing them on to conn. It fails
 // when the table names a method that does not exist.
-func Register(reg grpc.ServiceRegistrar, route Route, conn grpc.ClientConnInterface) error {
+func Register(reg grpc.ServiceRegistrar, route Route, conn grpc.ClientConnInterface, auditor *audited.Auditor) error {
 	file, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(route.Desc.ServiceName))
 	if err != nil {
 		return fmt.Errorf("proxy %s: %w", route.Desc.ServiceName, err)
@@ -106,7 +107,7 @@ func Register(reg grpc.ServiceRegistrar, route Route, conn grpc.ClientConnInterf
 	}
 	desc := grpc.ServiceDesc{ServiceName: route.Desc.ServiceName, HandlerType: (*any)(nil), Metadata: route.Desc.Metadata}
 	for _, name := range route.Methods {
-		if err := add(&desc, route, service, name, conn); err != nil {
+		if err := add(&desc, route, service, name, conn, auditor); err != nil {
 			return err
 		}
 	}
@@ -114,7 +115,9 @@ func Register(reg grpc.ServiceRegistrar, route Route, conn grpc.ClientConnInterf
 	return nil
 }
 
-func add(desc *grpc.ServiceDesc, route Route, service protoreflect.ServiceDescriptor, name string, conn grpc.ClientConnInterface) error {
+func add(desc *grpc.ServiceDesc, route Route, service protoreflect.ServiceDescriptor, name string, conn grpc.ClientConnInterface,
+	auditor *audited.Auditor,
+) error {
 	method := service.Methods().ByName(protoreflect.Name(name))
 	if method == nil || method.IsStreamingClient() {
 		return fmt.Errorf("proxy %s/%s: no such method, or its callers stream", route.Desc.ServiceName, name)
@@ -124,7 +127,7 @@ func add(desc *grpc.ServiceDesc, route Route, service protoreflect.ServiceDescri
 		return fmt.Errorf("proxy %s/%s: %w", route.Desc.ServiceName, name, err)
 	}
 	f := &forward{
-		conn: conn, service: route.Service, input: input,
+		conn: conn, service: route.Service, input: input, auditor: auditor,
 		method: "/" + route.Desc.ServiceName + "/" + name,
 	}
 	if !method.IsStreamingServer() {
@@ -147,6 +150,7 @@ type forward struct {
 	method  string
 	input   protoreflect.MessageType
 	stream  grpc.StreamDesc
+	auditor *audited.Auditor
 }
 
 //nolint:revive // the order of arguments is gRPC's
@@ -170,10 +174,24 @@ func (f *forward) call(ctx context.Context, req any) (any, error) {
 		return nil, err
 	}
 	out := new(wire.Frame)
-	if err := f.conn.Invoke(vouch(ctx), f.method, in, out, grpc.ForceCodecV2(wire.Codec{})); err != nil {
-		return nil, f.explain(err)
+	if err := f.audited(ctx, in, func() error {
+		return f.explain(f.conn.Invoke(vouch(ctx), f.method, in, out, grpc.ForceCodecV2(wire.Codec{})))
+	}); err != nil {
+		return nil, err
 	}
 	return out, nil
+}
+
+// audited does a call and sees that it is recorded where it has to be.
+func (f *forward) audited(ctx context.Context, in *wire.Frame, do func() error) error {
+	if audited.Is(f.method) {
+		if err := f.auditor.Begin(ctx); err != nil {
+			return err
+		}
+	}
+	err := do()
+	f.auditor.Done(ctx, audited.Call{Method: f.method, Input: f.input, Request: in.Bytes}, err)
+	return err
 }
 
 func (f *forward) serverStream(_ any, caller grpc.ServerStream) error {
@@ -184,6 +202,11 @@ func (f *forward) serverStream(_ any, caller grpc.ServerStream) error {
 	if err := salvage.Check(in.Bytes, f.input); err != nil {
 		return err
 	}
+	return f.audited(caller.Context(), in, func() error { return f.follow(caller, in) })
+}
+
+// follow passes on what a stream answers.
+func (f *forward) follow(caller grpc.ServerStream, in *wire.Frame) error {
 	ctx, cancel := context.WithCancel(caller.Context())
 	defer cancel() // ends the call behind when the caller is gone
 	behind, err := f.conn.NewStream(ctx, &f.stream, f.method, grpc.ForceCodecV2(wire.Codec{}))
@@ -217,6 +240,9 @@ const retryAfter = time.Second
 // explain keeps what the service said, and says in our own words that it said
 // nothing: what gRPC says of a broken connection names addresses.
 func (f *forward) explain(err error) error {
+	if err == nil {
+		return nil
+	}
 	said := fault.Of(err)
 	if said.Kind() != fault.Unavailable || said.Reason() != "" {
 		return err

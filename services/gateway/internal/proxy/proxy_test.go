@@ -27,7 +27,7 @@ func TestWhatIsNotPublic(t *testing.T) {
 	t.Parallel()
 	public, private := registrar{}, []string{}
 	for _, route := range []proxy.Route{proxy.Auth, proxy.Audit, proxy.Drift, proxy.Trace, proxy.DeadLetters} {
-		require.NoError(t, proxy.Register(public, route, nil))
+		require.NoError(t, proxy.Register(public, route, nil, nil))
 		all := registrar{}
 		all.RegisterService(route.Desc, nil)
 		for method := range all {
@@ -46,7 +46,7 @@ func TestATableThatIsWrongDoesNotStart(t *testing.T) {
 	t.Parallel()
 	route := proxy.Drift
 	route.Methods = []string{"NoSuchMethod"}
-	require.ErrorContains(t, proxy.Register(registrar{}, route, nil), "NoSuchMethod")
+	require.ErrorContains(t, proxy.Register(registrar{}, route, nil, nil), "NoSuchMethod")
 }
 
 func TestOpen(t *testing.T) {

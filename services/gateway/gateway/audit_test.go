@@ -1,0 +1,77 @@
+package gateway_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
+	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+)
+
+// What is done is recorded before it is answered, by gRPC and by REST alike, with who
+// did it and from where; what is refused is counted. Nothing is changed while that
+// cannot be recorded.
+func TestWhatIsDoneIsRecorded(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	auth, drift := authv1.NewAuthServiceClient(w.conn()), driftv1.NewDriftServiceClient(w.conn())
+	_, err := auth.Login(t.Context(), &authv1.LoginRequest{Username: "ann", Password: "right"})
+	require.NoError(t, err)
+	resp, err := w.client.Post(w.http+"/api/v1/login", "application/json", strings.NewReader(`{"username":"bob","password":"right"}`))
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	logins := w.audit.find(authv1.AuthService_Login_FullMethodName, "ok")
+	require.Len(t, logins, 2)
+	for i, name := range []string{"ann", "bob"} {
+		require.Equal(t, name, logins[i].GetActor())
+		require.Equal(t, "default", logins[i].GetTenant())
+		require.Equal(t, "username="+name, logins[i].GetObject())
+		require.Equal(t, "127.0.0.1", logins[i].GetSource())
+		require.NotEmpty(t, logins[i].GetId())
+	}
+
+	// The service behind does not know this method here: it was tried, and failed.
+	_, err = drift.AcknowledgeAlert(as(t, "acme"), &driftv1.AcknowledgeAlertRequest{Id: "a-1"})
+	require.Error(t, err)
+	tried := w.audit.find(driftv1.DriftService_AcknowledgeAlert_FullMethodName, "failed")
+	require.Len(t, tried, 1)
+	require.Equal(t, "acme", tried[0].GetTenant())
+	require.Equal(t, "id=a-1", tried[0].GetObject())
+	_, err = drift.ListSilences(as(t, "acme"), &driftv1.ListSilencesRequest{})
+	require.Equal(t, codes.Unimplemented, status.Code(err))
+	require.Empty(t, w.audit.find(driftv1.DriftService_ListSilences_FullMethodName, "failed"), "to look changes nothing")
+
+	w.audit.set(true)
+	_, err = drift.AcknowledgeAlert(as(t, "acme"), &driftv1.AcknowledgeAlertRequest{Id: "a-2"})
+	require.Equal(t, codes.Unimplemented, status.Code(err), "the first one is owed")
+	_, err = drift.AcknowledgeAlert(as(t, "acme"), &driftv1.AcknowledgeAlertRequest{Id: "a-3"})
+	require.Equal(t, codes.Unavailable, status.Code(err))
+	w.audit.set(false)
+	_, err = drift.AcknowledgeAlert(as(t, "acme"), &driftv1.AcknowledgeAlertRequest{Id: "a-4"})
+	require.Equal(t, codes.Unimplemented, status.Code(err))
+	var ids []string
+	for _, e := range w.audit.find(driftv1.DriftService_AcknowledgeAlert_FullMethodName, "failed") {
+		ids = append(ids, e.GetObject())
+	}
+	require.Equal(t, []string{"id=a-1", "id=a-2", "id=a-4"}, ids)
+
+	for range 3 {
+		_, err = auth.Login(t.Context(), &authv1.LoginRequest{Username: "ann", Password: "wrong"})
+		require.Equal(t, codes.Unauthenticated, status.Code(err))
+	}
+	_, err = drift.ListAlerts(metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer garbage"), &driftv1.ListAlertsRequest{})
+	require.Equal(t, codes.Unauthenticated, status.Code(err))
+	w.stop() // what was counted is recorded at the end at the latest
+	refused := w.audit.find(authv1.AuthService_Login_FullMethodName, "denied")
+	require.Len(t, refused, 1)
+	require.EqualValues(t, 3, refused[0].GetCount())
+	require.Equal(t, "LOGIN_REFUSED", refused[0].GetReason())
+	require.Len(t, w.audit.find(driftv1.DriftService_ListAlerts_FullMethodName, "denied"), 1)
+}
