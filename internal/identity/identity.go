@@ -71,17 +71,20 @@ func Authorize(ctx context.Context, p policy.Permission) error {
 		return nil
 	}
 	id, ok := From(ctx)
-	switch {
-	case !ok:
+	if !ok {
 		return errMissing()
-	case id.May(p):
-		return nil
 	}
-	return id.denied(p)
+	return id.Authorize(p)
 }
 
-func (id Identity) denied(p policy.Permission) error {
+// Authorize gives fault.Denied, naming the permission, when the caller may not do
+// what asks for it.
+func (id Identity) Authorize(p policy.Permission) error {
 	switch {
+	case id.May(p):
+		return nil
+	case p == 0:
+		return fault.Denied.New("nobody may do this").WithReason(ReasonDenied)
 	case id.Spaces != "" && id.Role.Permissions(id.Tenant == MeshTenant).Has(p):
 		return fault.Denied.New("this needs the permission %s, which nobody has who is for certain spaces only", p).WithReason(ReasonDenied)
 	case id.Tenant == MeshTenant && id.Role != policy.Admin:

@@ -3,13 +3,13 @@ package process
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"google.golang.org/grpc"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/tlsfiles"
 )
@@ -22,8 +22,9 @@ const maxAge = 2 * time.Minute
 // services, which call with the mesh secret on behalf of somebody whose
 // identity handlers find in their context, and of which rpc.MayCall says what
 // they may call. Where there are certificates, the calling service must show its
-// own too. Methods named in open are answered to calls without a token too.
-func (e Env) ServiceServer(service, listen string, open ...string) (*rpc.Server, error) {
+// own too. Methods that anybody may call are answered to calls without a token
+// too.
+func (e Env) ServiceServer(service, listen string) (*rpc.Server, error) {
 	secrets, err := e.Secrets()
 	if err != nil {
 		return nil, err
@@ -56,7 +57,7 @@ func (e Env) ServiceServer(service, listen string, open ...string) (*rpc.Server,
 			if err != nil {
 				return nil, err
 			}
-			if authorization == "" && slices.Contains(open, method) {
+			if authorization == "" && policy.MethodOf(method).Permission == policy.PublicCall {
 				return ctx, mayCall(caller, method)
 			}
 			call, err := verifier.VerifyHeader(authorization)

@@ -25,12 +25,13 @@ func (k Kind) String() string { return kindNames[k] }
 // Profile is what a door needs to know of a profile. It is immutable.
 type Profile struct {
 	UID      string
+	Space    string
 	Features map[string]Kind
 }
 
 // ProfileOf reads the proto form.
 func ProfileOf(p *driftv1.Profile) *Profile {
-	out := &Profile{UID: p.GetUid(), Features: make(map[string]Kind, len(p.GetFeatures()))}
+	out := &Profile{UID: p.GetUid(), Space: p.GetSpace(), Features: make(map[string]Kind, len(p.GetFeatures()))}
 	for _, f := range p.GetFeatures() {
 		out.Features[f.GetName()] = kindOf(f)
 	}

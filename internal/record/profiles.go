@@ -6,15 +6,15 @@ import (
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/profiles"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 )
 
 // Profiles knows profiles by uid, "space/name" and "space/name/version".
 type Profiles interface {
-	// Profile gives the caller's profile, fault.NotFound when there is none by
-	// that name, and fault.Unavailable when that can not be found out now. The
-	// tenant is the one in ctx, and is also given for caches.
+	// Profile gives the tenant's profile, fault.NotFound when there is none by
+	// that name, and fault.Unavailable when that can not be found out now.
 	Profile(ctx context.Context, tenant, name string) (*Profile, error)
 }
 
@@ -32,11 +32,13 @@ type Cache struct{ of *profiles.Cache[*Profile] }
 
 var _ Profiles = (*Cache)(nil)
 
-// NewCache makes an empty cache before drift. now may be nil for the real
-// clock.
-func NewCache(drift driftv1.DriftServiceClient, now func() time.Time) *Cache {
+// NewCache makes an empty cache before drift, which a service asks in its own
+// name for the tenant: who only sends records may read no profiles, and the
+// answer is everybody's of the tenant. now may be nil for the real clock.
+func NewCache(service string, drift driftv1.DriftServiceClient, now func() time.Time) *Cache {
 	cfg := profiles.Config{Size: maxCached, Known: knownFor, Absent: unknownFor, Now: now}
-	return &Cache{profiles.New(cfg, func(ctx context.Context, _, name string) (*Profile, error) {
+	return &Cache{profiles.New(cfg, func(ctx context.Context, tenant, name string) (*Profile, error) {
+		ctx = identity.With(ctx, identity.ForService(service, tenant))
 		resp, err := drift.GetProfile(ctx, &driftv1.GetProfileRequest{Profile: name})
 		switch {
 		case err == nil:

@@ -33,7 +33,7 @@ func (d *drift) GetProfile(_ context.Context, req *driftv1.GetProfileRequest, _ 
 func TestProfilesAreRemembered(t *testing.T) {
 	t.Parallel()
 	ctx, d, now := t.Context(), &drift{}, time.Unix(1e9, 0)
-	c := record.NewCache(d, func() time.Time { return now })
+	c := record.NewCache("gateway", d, func() time.Time { return now })
 	for range 3 {
 		p, err := c.Profile(ctx, "acme", "a/b")
 		require.NoError(t, err)

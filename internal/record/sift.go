@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 )
 
@@ -17,8 +18,10 @@ const maxDescribed = 100
 
 // Batch is what came in at once.
 type Batch struct {
-	// Tenant owns it; it is also the one in the context.
+	// Tenant owns it.
 	Tenant string
+	// Spaces are those whose profiles the sender may name.
+	Spaces policy.Spaces
 	// Records are changed in place. They may be marked by package salvage.
 	Records []*ingestv1.Record
 	// Now is when the door got the batch: the event time of records that name
@@ -106,6 +109,9 @@ func (s *Sieve) Sift(ctx context.Context, b Batch) (*Verdict, error) {
 			p, err := s.profile(ctx, b.Tenant, r.GetProfile(), profiles)
 			if err != nil {
 				return nil, err
+			}
+			if p != nil && !b.Spaces.Has(p.Space) {
+				p = nil // nor does the sender learn that there is one
 			}
 			no = c.whole(i, r, p, seen)
 		}

@@ -8,6 +8,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+
+	"github.com/driftmesh/driftmesh/internal/policy"
 )
 
 // Types of methods, as the label grpc_type has them.
@@ -21,7 +23,8 @@ const (
 // Method is what is counted of one method of a server: each of its series is
 // looked up once, and is there, at 0, before the first call.
 type Method struct {
-	name                    string // as gRPC has it: /service/method
+	name                    string            // as gRPC has it: /service/method
+	permission              policy.Permission // what callers need
 	started, received, sent prometheus.Counter
 	handled                 [codes.Unauthenticated + 1]prometheus.Counter
 	handling                prometheus.Observer // nil when off
@@ -36,7 +39,7 @@ func (m *Metrics) Method(kind, full string) *Method {
 		service, name = "unknown", "unknown"
 	}
 	method := &Method{
-		name: full, started: m.started.WithLabelValues(kind, service, name),
+		name: full, permission: policy.MethodOf(full).Permission, started: m.started.WithLabelValues(kind, service, name),
 		received: m.received.WithLabelValues(kind, service, name), sent: m.sent.WithLabelValues(kind, service, name),
 	}
 	for code := range method.handled {

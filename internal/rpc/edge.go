@@ -21,12 +21,13 @@ import (
 )
 
 // edge is what every call passes on its way in and out of a server. It is the
-// chain's one place: authorisation by role, quotas and audit join it here.
+// chain's one place: quotas and audit join it here, behind who may.
 //
-//	count ▶ recovery ▶ who calls ▶ span ▶ deadline ▶ decode the request ▶ handler
+//	count ▶ recovery ▶ who calls ▶ who may ▶ span ▶ deadline ▶ decode the request ▶ handler
 //
-// A call whose caller is not known ends before its request is read from the
-// connection, let alone decompressed and decoded, and leaves no span.
+// A call whose caller is not known, or may not make it, ends before its request
+// is read from the connection, let alone decompressed and decoded, and leaves no
+// span.
 type edge struct {
 	log          *slog.Logger
 	authenticate Authenticate
@@ -49,7 +50,7 @@ func (e *edge) unary(ctx context.Context, call Call, next func(context.Context) 
 		}
 		call.Sent()
 	}()
-	if ctx, span, err = e.enter(ctx, call.name, e.authenticate); err != nil {
+	if ctx, span, err = e.enter(ctx, call.Method, e.authenticate); err != nil {
 		return nil, err
 	}
 	if _, bounded := ctx.Deadline(); !bounded {
@@ -77,7 +78,7 @@ func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 		}
 		err = e.leave(call, span, err, panicked)
 	}()
-	ctx, span, err = e.enter(ctx, info.FullMethod, e.ofStream)
+	ctx, span, err = e.enter(ctx, method, e.ofStream)
 	if err != nil {
 		return err
 	}
@@ -105,24 +106,28 @@ func open(method string) bool {
 	return strings.HasPrefix(method, "/grpc.health.v1.") || strings.HasPrefix(method, "/grpc.reflection.")
 }
 
-// enter finds out who calls and begins the span of the call. What anybody may
-// call has none: it would be a stranger's to fill the store with.
-func (e *edge) enter(ctx context.Context, method string, authenticate Authenticate) (context.Context, trace.Span, error) {
+// enter finds out who calls, and whether who calls may, and begins the span of
+// the call. What anybody may call has none: it would be a stranger's to fill the
+// store with.
+func (e *edge) enter(ctx context.Context, method *Method, authenticate Authenticate) (context.Context, trace.Span, error) {
 	var nobody trace.Span = noop.Span{}
-	if open(method) {
+	if open(method.name) {
 		return ctx, nobody, nil
 	}
 	if authenticate != nil {
-		known, err := authenticate(ctx, method)
+		known, err := authenticate(ctx, method.name)
 		if err != nil {
 			return ctx, nobody, err
 		}
 		ctx = known
+		if err := identity.Authorize(ctx, method.permission); err != nil {
+			return ctx, nobody, err
+		}
 		if _, is := identity.From(ctx); !is {
 			return ctx, nobody, nil
 		}
 	}
-	ctx, span := e.begin(ctx, method)
+	ctx, span := e.begin(ctx, method.name)
 	return ctx, span, nil
 }
 

@@ -22,6 +22,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
@@ -64,10 +65,11 @@ func guard(t *testing.T, allowance *telemetry.Allowance) *guarded {
 		Log: slog.New(slog.DiscardHandler), Stats: prometheus.NewRegistry(), Traces: traces, Allowance: allowance,
 		Authenticate: func(ctx context.Context, _ string) (context.Context, error) {
 			authorization, _, err := identity.FromMetadata(ctx)
-			if err != nil || authorization != "friend" {
+			grant, known := map[string]policy.Role{"friend": policy.Editor, "reader": policy.Viewer}[authorization]
+			if err != nil || !known {
 				return nil, fault.Unauthenticated.New("who are you?")
 			}
-			return identity.With(ctx, identity.Identity{Tenant: "acme"}), nil
+			return identity.With(ctx, identity.Identity{Tenant: "acme", Grant: policy.As(grant)}), nil
 		},
 	})
 	require.NoError(t, err)
@@ -104,8 +106,9 @@ func (raw) Marshal(v any) (mem.BufferSlice, error) {
 func (raw) Unmarshal(mem.BufferSlice, any) error { return nil }
 
 // TestAStrangersRequestIsNotDecoded sends 8 million empty records in 16 KB of
-// gzip: known callers pay for what they send; from unknown ones nothing of it is
-// inflated or decoded, and no span of ours is stored, though they ask for one.
+// gzip: callers who may send pay for what they send; from unknown ones, and known
+// ones who may not, nothing of it is inflated or decoded, and no span of ours is
+// stored, though they ask for one.
 func TestAStrangersRequestIsNotDecoded(t *testing.T) {
 	g := guard(t, nil)
 	bomb := bytes.Repeat([]byte{0x0a, 0x00}, 8<<20-100)
@@ -119,6 +122,10 @@ func TestAStrangersRequestIsNotDecoded(t *testing.T) {
 	require.ErrorIs(t, call("stranger"), fault.Unauthenticated)
 	runtime.ReadMemStats(&after)
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(4<<20), "client and server together")
+	err := call("reader")
+	require.ErrorIs(t, err, fault.Denied)
+	require.Contains(t, err.Error(), "records.write")
+	require.Equal(t, identity.ReasonDenied, fault.Of(err).Reason())
 	require.Zero(t, g.messages.Load())
 	require.Empty(t, g.spans.GetSpans())
 

@@ -25,6 +25,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
@@ -105,7 +106,7 @@ func measure(t *testing.T, cfg rpc.MetricsConfig, change ...func(*rpc.ServerConf
 			if err != nil || authorization != "friend" {
 				return nil, fault.Unauthenticated.New("who are you?")
 			}
-			return identity.With(ctx, identity.Identity{Tenant: "acme"}), nil
+			return identity.With(ctx, identity.Identity{Tenant: "acme", Grant: policy.As(policy.Editor)}), nil
 		},
 	})
 	require.NoError(t, err)

@@ -89,7 +89,7 @@ func start(t *testing.T, url string, cfg auth.Config) *running {
 	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	env := process.Env{Log: log, Stats: r.stats, Traces: noop.NewTracerProvider(),
 		Shared: process.Shared{Mesh: process.Mesh{Secret: settings.SecretsOf(settings.Secret(meshSecret))}}}
-	server, err := env.ServiceServer("auth", "", auth.OpenMethods()...)
+	server, err := env.ServiceServer("auth", "")
 	require.NoError(t, err)
 	state, err := sqlstate.Open(t.Context(), url, "auth")
 	require.NoError(t, err)

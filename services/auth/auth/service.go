@@ -90,15 +90,6 @@ type Deps struct {
 	Stats    prometheus.Registerer
 }
 
-// OpenMethods are the methods that Deps.Server must answer without a token.
-func OpenMethods() []string {
-	return []string{
-		authv1.AuthService_Login_FullMethodName, authv1.AuthService_ListKeys_FullMethodName,
-		authv1.AuthService_ChangePassword_FullMethodName, authv1.AuthService_RefreshToken_FullMethodName,
-		authv1.AuthService_Logout_FullMethodName,
-	}
-}
-
 // Service is auth. Run it once.
 type Service struct {
 	cfg   Config
@@ -123,7 +114,7 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 		return fmt.Errorf("open state (setting sql.url): %w", err)
 	}
 	defer func() { err = errors.Join(err, state.Close()) }()
-	server, err := env.ServiceServer("auth", cfg.Listen, OpenMethods()...)
+	server, err := env.ServiceServer("auth", cfg.Listen)
 	if err != nil {
 		return err
 	}

@@ -119,6 +119,9 @@ func (s *server) Backtest(req *driftv1.BacktestRequest, stream grpc.ServerStream
 		if candidate, err = profileOf(req.GetCandidate()); err != nil {
 			return err
 		}
+		if err := mayKeep(ctx, candidate); err != nil {
+			return err
+		}
 	}
 	t, err := newTrial(of, candidate)
 	if err != nil {

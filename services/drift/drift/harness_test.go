@@ -29,6 +29,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/internal/sqlstate"
@@ -168,7 +169,7 @@ func authenticate(ctx context.Context, _ string) (context.Context, error) {
 	if len(md.Get("tenant")) != 1 {
 		return nil, fault.Unauthenticated.New("who calls?")
 	}
-	return identity.With(ctx, identity.Identity{Tenant: md.Get("tenant")[0], Subject: "ada", Kind: identity.User}), nil
+	return identity.With(ctx, identity.Identity{Tenant: md.Get("tenant")[0], Subject: "ada", Kind: identity.User, Grant: policy.As(policy.Operator)}), nil
 }
 
 // end stops the service as a signal would.

@@ -13,7 +13,9 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+	"github.com/driftmesh/driftmesh/sdk/profile"
 	"github.com/driftmesh/driftmesh/services/drift/internal/cron"
 	"github.com/driftmesh/driftmesh/services/drift/internal/route"
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
@@ -61,6 +63,9 @@ func (s *server) CreateProfile(ctx context.Context, req *driftv1.CreateProfileRe
 	if err != nil {
 		return nil, err
 	}
+	if err := mayKeep(ctx, p); err != nil {
+		return nil, err
+	}
 	schedule, err := cron.Parse(p.Schedule.Cron, p.Schedule.Zone)
 	if err != nil {
 		return nil, err
@@ -89,17 +94,36 @@ func (s *server) find(ctx context.Context, ref string) (*known, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.profiles.find(ctx, tenant, ref)
+	p, err := s.profiles.find(ctx, tenant, ref)
+	if id, _ := identity.From(ctx); err == nil && !id.Spaces.Has(p.Space) {
+		return nil, store.NoProfile(ref) // nor does the caller learn that there is one
+	}
+	return p, err
+}
+
+// mayKeep tells whether the caller may register, or try, such a profile: one of a
+// space of its own, and of spans only when it may read those.
+func mayKeep(ctx context.Context, p *profile.Profile) error {
+	id, _ := identity.From(ctx)
+	if !id.Spaces.Has(p.Space) {
+		return fault.Denied.New("the space %.100q is none of yours", p.Space).WithReason(identity.ReasonDenied)
+	}
+	if p.Source != nil {
+		return identity.Authorize(ctx, policy.TracesRead)
+	}
+	return nil
 }
 
 // ListProfiles lists profiles.
 func (s *server) ListProfiles(ctx context.Context, req *driftv1.ListProfilesRequest) (*driftv1.ListProfilesResponse, error) {
-	tenant, err := identity.Tenant(ctx)
-	if err != nil {
-		return nil, err
+	id, ok := identity.From(ctx)
+	if !ok {
+		return nil, errNobody()
 	}
 	limit := pageSize(req.GetPageSize(), maxPage)
-	found, err := s.state.ListProfiles(ctx, tenant, req.GetSpace(), req.GetPageToken(), limit)
+	found, err := s.state.ListProfiles(ctx, store.Profiles{
+		Tenant: id.Tenant, Space: req.GetSpace(), Within: id.Spaces, After: req.GetPageToken(), Limit: limit,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list profiles: %w", err)
 	}
@@ -152,6 +176,11 @@ func (s *server) EvaluateRange(req *driftv1.EvaluateRangeRequest, stream grpc.Se
 }
 
 func (s *server) evaluateRange(ctx context.Context, req *driftv1.EvaluateRequest, progress func(done, total int) error) (*driftv1.Evaluation, error) {
+	if req.GetAlert() { // stores scores, and alerts
+		if err := identity.Authorize(ctx, policy.ProfilesRun); err != nil {
+			return nil, err
+		}
+	}
 	p, err := s.find(ctx, req.GetProfile())
 	if err != nil {
 		return nil, err
@@ -259,25 +288,27 @@ func parseAfter(token string) (after store.After, err error) {
 
 // ListAlerts lists alerts.
 func (s *server) ListAlerts(ctx context.Context, req *driftv1.ListAlertsRequest) (*driftv1.ListAlertsResponse, error) {
-	tenant, err := identity.Tenant(ctx)
-	if err != nil {
-		return nil, err
+	id, ok := identity.From(ctx)
+	if !ok {
+		return nil, errNobody()
 	}
 	uid := ""
 	if req.GetProfile() != "" {
-		p, err := s.profiles.find(ctx, tenant, req.GetProfile())
+		p, err := s.find(ctx, req.GetProfile())
 		if err != nil {
 			return nil, err
 		}
 		uid = p.UID
 	}
 	limit := pageSize(req.GetPageSize(), maxAlerts)
-	found, err := s.state.ListAlerts(ctx, tenant, uid, req.GetOpenOnly(), req.GetPageToken(), limit)
+	found, err := s.state.ListAlerts(ctx, store.Alerts{
+		Tenant: id.Tenant, Profile: uid, Within: id.Spaces, OpenOnly: req.GetOpenOnly(), After: req.GetPageToken(), Limit: limit,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list alerts: %w", err)
 	}
 	resp := &driftv1.ListAlertsResponse{}
-	if resp.Alerts, err = s.describe(ctx, tenant, found...); err != nil {
+	if resp.Alerts, err = s.describe(ctx, id.Tenant, found...); err != nil {
 		return nil, err
 	}
 	if len(found) == limit {
@@ -290,9 +321,9 @@ func (s *server) ListAlerts(ctx context.Context, req *driftv1.ListAlertsRequest)
 func (s *server) AcknowledgeAlert(ctx context.Context, req *driftv1.AcknowledgeAlertRequest) (*driftv1.AcknowledgeAlertResponse, error) {
 	id, ok := identity.From(ctx)
 	if !ok {
-		return nil, fault.Unauthenticated.New("nobody is calling")
+		return nil, errNobody()
 	}
-	a, err := s.state.Acknowledge(ctx, id.Tenant, req.GetId(), id.Subject, s.now())
+	a, err := s.state.Acknowledge(ctx, id, req.GetId(), s.now())
 	if err != nil {
 		return nil, err
 	}
@@ -302,3 +333,5 @@ func (s *server) AcknowledgeAlert(ctx context.Context, req *driftv1.AcknowledgeA
 	}
 	return &driftv1.AcknowledgeAlertResponse{Alert: described[0]}, nil
 }
+
+func errNobody() error { return fault.Unauthenticated.New("nobody is calling") }

@@ -25,12 +25,12 @@ const (
 
 // ListDeliveries says who was told what.
 func (s *server) ListDeliveries(ctx context.Context, req *driftv1.ListDeliveriesRequest) (*driftv1.ListDeliveriesResponse, error) {
-	tenant, err := identity.Tenant(ctx)
-	if err != nil {
-		return nil, err
+	id, ok := identity.From(ctx)
+	if !ok {
+		return nil, errNobody()
 	}
 	of := store.Deliveries{
-		Tenant: tenant, Alert: req.GetAlert(), Route: req.GetRoute(), After: req.GetPageToken(), Limit: pageSize(req.GetPageSize(), maxPage),
+		Tenant: id.Tenant, Within: id.Spaces, Alert: req.GetAlert(), Route: req.GetRoute(), After: req.GetPageToken(), Limit: pageSize(req.GetPageSize(), maxPage),
 	}
 	if req.GetState() != driftv1.DeliveryState_DELIVERY_STATE_UNSPECIFIED {
 		for state, number := range deliveryStates {
@@ -81,11 +81,14 @@ func deliveryMessage(d *alert.Delivery) *driftv1.Delivery {
 func (s *server) CreateSilence(ctx context.Context, req *driftv1.CreateSilenceRequest) (*driftv1.CreateSilenceResponse, error) {
 	id, ok := identity.From(ctx)
 	if !ok {
-		return nil, fault.Unauthenticated.New("nobody is calling")
+		return nil, errNobody()
 	}
 	silence, err := silenceOf(req.GetSilence(), s.now())
 	if err != nil {
 		return nil, err
+	}
+	if !id.Spaces.Has(silence.Match.Space) {
+		return nil, fault.Denied.New("the space must be one of yours, and no pattern").WithReason(identity.ReasonDenied)
 	}
 	silence.Tenant, silence.By = id.Tenant, id.Subject
 	made, err := s.state.CreateSilence(ctx, *silence)
@@ -138,17 +141,20 @@ func silenceMessage(s *alert.Silence, now time.Time) *driftv1.Silence {
 
 // ListSilences lists silences.
 func (s *server) ListSilences(ctx context.Context, req *driftv1.ListSilencesRequest) (*driftv1.ListSilencesResponse, error) {
-	tenant, err := identity.Tenant(ctx)
-	if err != nil {
-		return nil, err
+	id, ok := identity.From(ctx)
+	if !ok {
+		return nil, errNobody()
 	}
 	limit := pageSize(req.GetPageSize(), maxPage)
-	found, err := s.state.ListSilences(ctx, tenant, !req.GetAll(), s.now(), req.GetPageToken(), limit)
+	found, err := s.state.ListSilences(ctx, id.Tenant, !req.GetAll(), s.now(), req.GetPageToken(), limit)
 	if err != nil {
 		return nil, fmt.Errorf("list silences: %w", err)
 	}
 	resp := &driftv1.ListSilencesResponse{}
 	for _, one := range found {
+		if !id.Spaces.Has(one.Match.Space) {
+			continue // a page may be short
+		}
 		resp.Silences = append(resp.Silences, silenceMessage(one, s.now()))
 	}
 	if len(found) == limit {
@@ -161,9 +167,9 @@ func (s *server) ListSilences(ctx context.Context, req *driftv1.ListSilencesRequ
 func (s *server) ExpireSilence(ctx context.Context, req *driftv1.ExpireSilenceRequest) (*driftv1.ExpireSilenceResponse, error) {
 	id, ok := identity.From(ctx)
 	if !ok {
-		return nil, fault.Unauthenticated.New("nobody is calling")
+		return nil, errNobody()
 	}
-	found, err := s.state.ExpireSilence(ctx, id.Tenant, req.GetId(), id.Subject, s.now())
+	found, err := s.state.ExpireSilence(ctx, id, req.GetId(), s.now())
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	deadletterv1 "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
 	topicv1 "github.com/driftmesh/driftmesh/proto/driftmesh/topic/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/gateway"
@@ -59,7 +60,7 @@ func TestDeadLettersOverREST(t *testing.T) {
 	require.Contains(t, string(raw), "REDRIVE_OUTCOME_REDRIVEN")
 
 	// The tenant is the caller's.
-	resp, err := deadletterv1.NewDeadLetterServiceClient(w.conn()).ListDeadLetters(as(t, "acme"), &deadletterv1.ListDeadLettersRequest{})
+	resp, err := deadletterv1.NewDeadLetterServiceClient(w.conn()).ListDeadLetters(asRole(t, "acme", policy.Operator), &deadletterv1.ListDeadLettersRequest{})
 	require.NoError(t, err)
 	require.Equal(t, "letter-of-acme", resp.GetDeadLetters()[0].GetId())
 }

@@ -125,7 +125,8 @@ func TestErrorsOverREST(t *testing.T) {
 		"no such profile":    {"GET", w.http + "/api/v1/profiles/wine/white", "", nil, 404, "NOT_FOUND", ""},
 		"bad filter":         {"GET", w.http + "/api/v1/tail", "", nil, 400, "INVALID_ARGUMENT", "BAD_FILTER"},
 		"wrong password":     {"POST", w.http + "/api/v1/login", `{"username": "a", "password": "b"}`, nil, 401, "UNAUTHENTICATED", "LOGIN_REFUSED"},
-		"not served behind":  {"GET", w.http + "/api/v1/users", "", nil, 501, "UNIMPLEMENTED", ""},
+		"not served behind":  {"GET", w.http + "/api/v1/deliveries", "", nil, 501, "UNIMPLEMENTED", ""},
+		"not for this role":  {"GET", w.http + "/api/v1/users", "", nil, 403, "PERMISSION_DENIED", "NOT_ALLOWED"},
 	}
 	for name, tt := range tests {
 		code, head, raw := w.request(tt.method, tt.url, tt.body, tt.head...)

@@ -2,10 +2,13 @@ package gateway
 
 import (
 	"context"
+	"strings"
 
 	"google.golang.org/grpc"
 
+	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
@@ -70,7 +73,7 @@ func (s *Service) newServer() (*rpc.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	ingestv1.RegisterIngestServiceServer(server, &ingestServer{records: s.records, tail: tail.NewService(s.hub, s.deps.Log)})
+	ingestv1.RegisterIngestServiceServer(server, &ingestServer{records: s.records, tail: tail.NewService(s.hub, s.profiles, s.deps.Log)})
 	ledgerv1.RegisterLedgerServiceServer(server, ledger.New(ledger.Settlers{
 		Spans: ledgerv1.NewLedgerServiceClient(s.deps.TraceStore), Records: ledgerv1.NewLedgerServiceClient(s.deps.IngestWorker),
 	}))
@@ -89,7 +92,8 @@ func (s *Service) newServer() (*rpc.Server, error) {
 	return server, nil
 }
 
-// authenticate finds out who calls a method of the public gRPC server.
+// authenticate finds out who calls a method of the public gRPC server. What
+// services ask each other is not public, whoever asks.
 func (s *Service) authenticate(ctx context.Context, method string) (context.Context, error) {
 	return s.identify(ctx, method, func(ctx context.Context, authorization, apiKey string) (context.Context, identity.Identity, error) {
 		id, err := s.deps.Identify(ctx, authorization, apiKey)
@@ -109,11 +113,14 @@ func (s *Service) authenticateStream(ctx context.Context, method string) (contex
 func (s *Service) identify(ctx context.Context, method string,
 	by func(ctx context.Context, authorization, apiKey string) (context.Context, identity.Identity, error),
 ) (context.Context, error) {
+	if policy.MethodOf(method).Inner {
+		return nil, fault.Unsupported.New("unknown method %s", strings.TrimPrefix(method, "/"))
+	}
 	authorization, apiKey, err := identity.FromMetadata(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if authorization == "" && apiKey == "" && proxy.Open(method) {
+	if authorization == "" && apiKey == "" && policy.MethodOf(method).Permission == policy.PublicCall {
 		return proxy.WithSource(ctx, s.proxies.Of(ctx)), nil
 	}
 	known, id, err := by(ctx, authorization, apiKey)

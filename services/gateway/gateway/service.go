@@ -67,21 +67,22 @@ type Deps struct {
 
 // Service is the gateway. Run it once.
 type Service struct {
-	cfg     Config
-	deps    Deps
-	records *records.Service
-	hub     *tail.Hub
-	topics  *topics.Service
-	otlp    *otlpdoor.Door
-	grpc    *rpc.Server
-	web     http.Handler
-	jaeger  http.Handler      // Jaeger's API alone, at the root
-	inside  *bufconn.Listener // of the gRPC server, for web
-	loop    *grpc.ClientConn  // to it
-	traced  *telemetry.Allowance
-	proxies source.Proxies
-	account *audit.Recorder // of who did what
-	auditor *audited.Auditor
+	cfg      Config
+	deps     Deps
+	records  *records.Service
+	profiles record.Profiles
+	hub      *tail.Hub
+	topics   *topics.Service
+	otlp     *otlpdoor.Door
+	grpc     *rpc.Server
+	web      http.Handler
+	jaeger   http.Handler      // Jaeger's API alone, at the root
+	inside   *bufconn.Listener // of the gRPC server, for web
+	loop     *grpc.ClientConn  // to it
+	traced   *telemetry.Allowance
+	proxies  source.Proxies
+	account  *audit.Recorder // of who did what
+	auditor  *audited.Auditor
 }
 
 // insideBuffer is that of the pipe between the HTTP side and the gRPC server.
@@ -112,9 +113,11 @@ func New(cfg Config, deps Deps) (*Service, error) {
 			Topic: topic, Type: valueType, Receipts: receipts, Timeout: cfg.PublishTimeout, Count: items.of(signal),
 		}, deps.Instance, publisher)
 	}
+	profiles := record.NewCache(name, driftv1.NewDriftServiceClient(deps.Drift), nil)
+	s.profiles = profiles
 	s.records = records.New(cfg.Records, records.Deps{
 		Intake: intake(event.Records, event.TypeRecords, event.RecordReceipts, event.SignalRecords), Budget: budget, MaxMessage: s.maxMessage,
-		Profiles: record.NewCache(driftv1.NewDriftServiceClient(deps.Drift), nil),
+		Profiles: profiles,
 		Tracer:   deps.Traces.Tracer("github.com/driftmesh/driftmesh/services/gateway"),
 	})
 	pages, err := origin.New(cfg.pages(cfg.OTLP.CORSOrigins))
@@ -172,7 +175,9 @@ func (s *Service) newWeb() error {
 		Conn: s.loop, Authenticate: s.deps.Identify, Log: s.deps.Log,
 		Jaeger: jaeger.New(jaeger.Config{}, traces, s.deps.Log), Page: page.New(traces),
 	}
-	s.jaeger = rest.NewJaeger(cfg, deps)
+	if s.jaeger, err = rest.NewJaeger(cfg, deps); err != nil {
+		return err
+	}
 	s.web, err = rest.New(cfg, deps)
 	return err
 }

@@ -60,8 +60,8 @@ func TestStrangersAreRefusedByTheirHead(t *testing.T) {
 func TestStrangersLeaveNoSpans(t *testing.T) {
 	t.Parallel()
 	w := start(t)
-	for _, path := range []string{"/api/v1/records", "/api/v1/whoami"} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.http+path, strings.NewReader("{}"))
+	for path, verb := range map[string]string{"/api/v1/records": http.MethodPost, "/api/v1/whoami": http.MethodGet} {
+		req, err := http.NewRequestWithContext(t.Context(), verb, w.http+path, strings.NewReader("{}"))
 		require.NoError(t, err)
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("Traceparent", sampledParent)

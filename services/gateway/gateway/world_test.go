@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,7 +59,11 @@ type world struct {
 	spans    *tracetest.InMemoryExporter
 	client   *http.Client
 	stats    *prometheus.Registry
+	conns    map[string]*grpc.ClientConn // the gateway's own, to the services
 	stop     func()
+
+	mu   sync.Mutex
+	seen []seen
 }
 
 type option func(*gateway.Config)
@@ -96,8 +101,7 @@ func startWith(t *testing.T, log *slog.Logger, options ...option) *world {
 		Auth: w.backend(func(s *rpc.Server) {
 			authv1.RegisterAuthServiceServer(s, w.auth)
 			auditv1.RegisterAuditServiceServer(s, w.audit)
-		},
-			authv1.AuthService_Login_FullMethodName, authv1.AuthService_ListKeys_FullMethodName),
+		}),
 		Drift: w.backend(func(s *rpc.Server) { driftv1.RegisterDriftServiceServer(s, w.drift) }),
 		TraceStore: w.backend(func(s *rpc.Server) {
 			tracev1.RegisterTraceServiceServer(s, w.traces)
@@ -120,6 +124,7 @@ func startWith(t *testing.T, log *slog.Logger, options ...option) *world {
 	w.http, w.otlpHTTP = "http://"+w.http, "http://"+w.otlpHTTP
 	deps.TLS, err = process.OpenTLS("gateway", cfg.TLS, log, w.stats)
 	require.NoError(t, err)
+	w.conns = map[string]*grpc.ClientConn{"auth": deps.Auth, "drift": deps.Drift, "trace-store": deps.TraceStore, "ingest-worker": deps.IngestWorker}
 	service, err := gateway.New(cfg, deps)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -147,7 +152,7 @@ func startWith(t *testing.T, log *slog.Logger, options ...option) *world {
 
 // backend serves a fake service as services do, and returns the gateway's
 // connection to it.
-func (w *world) backend(register func(*rpc.Server), open ...string) *grpc.ClientConn {
+func (w *world) backend(register func(*rpc.Server)) *grpc.ClientConn {
 	w.t.Helper()
 	secrets, err := identity.FixedSecrets(secret)
 	require.NoError(w.t, err)
@@ -160,13 +165,14 @@ func (w *world) backend(register func(*rpc.Server), open ...string) *grpc.Client
 			if err != nil {
 				return nil, err
 			}
-			if authorization == "" && (method == open0(open) || method == open1(open)) {
+			if authorization == "" && policy.MethodOf(method).Permission == policy.PublicCall {
 				return ctx, nil
 			}
 			call, err := verifier.VerifyHeader(authorization)
 			if err != nil {
 				return nil, err
 			}
+			w.behind(method, call.Identity)
 			return identity.With(ctx, call.Identity), nil
 		},
 	})
@@ -189,18 +195,26 @@ func (w *world) backend(register func(*rpc.Server), open ...string) *grpc.Client
 	return conn
 }
 
-func open0(open []string) string {
-	if len(open) > 0 {
-		return open[0]
-	}
-	return "-"
+// behind notes who called a service, and what.
+func (w *world) behind(method string, id identity.Identity) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seen = append(w.seen, seen{method, id})
 }
 
-func open1(open []string) string {
-	if len(open) > 1 {
-		return open[1]
-	}
-	return "-"
+// takeSeen gives who called services since it was asked last.
+func (w *world) takeSeen() []seen {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := w.seen
+	w.seen = nil
+	return all
+}
+
+// seen is one call of a service behind the gateway.
+type seen struct {
+	method string
+	by     identity.Identity
 }
 
 // Keys of test tokens: ours is published, the other one is not.

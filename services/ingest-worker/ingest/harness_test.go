@@ -33,6 +33,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/receipt"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
@@ -182,7 +183,7 @@ func (m *mesh) run() *running {
 			if len(md.Get("tenant")) != 1 {
 				return nil, fault.Unauthenticated.New("who calls?")
 			}
-			return identity.With(ctx, identity.ForService("gateway", md.Get("tenant")[0])), nil
+			return identity.With(ctx, identity.Identity{Tenant: md.Get("tenant")[0], Subject: "ann", Kind: identity.User, Grant: policy.As(policy.Operator)}), nil
 		},
 	})
 	require.NoError(m.t, err)

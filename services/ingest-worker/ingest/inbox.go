@@ -41,7 +41,7 @@ func (s *Service) newInbox(publisher broker.Publisher) (*inbox, error) {
 	sealer := admit.NewSealer(s.deps.Secrets)
 	return &inbox{
 		admitter: admit.New(admit.Config{
-			Service: name, Caller: sealer.Caller(caller), Profiles: record.NewCache(s.deps.Drift, nil),
+			Service: name, Caller: sealer.Caller(caller), Profiles: record.NewCache(name, s.deps.Drift, nil),
 			Records:    record.Limits{EventTimes: s.cfg.Inbox.EventTimes},
 			MaxMessage: func() int { return s.deps.Broker.Capabilities().MaxMessageBytes },
 		}),

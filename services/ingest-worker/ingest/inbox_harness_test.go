@@ -54,7 +54,7 @@ func (m *mesh) identify() func(context.Context, string, string) (identity.Identi
 			case key != apiKey:
 				return identity.Identity{}, time.Time{}, fault.NotFound.New("no such key")
 			}
-			return identity.Identity{Tenant: "keyed", Subject: "key1", Kind: identity.Key}, time.Time{}, nil
+			return identity.Identity{Tenant: "keyed", Subject: "key1", Kind: identity.Key, Grant: policy.As(policy.Ingest)}, time.Time{}, nil
 		}),
 		Anonymous: map[bool]policy.Role{true: policy.Ingest}[m.inbox.Auth == ingest.AuthAnonymous],
 	})

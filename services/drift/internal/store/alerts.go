@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/sqlstate"
 	"github.com/driftmesh/driftmesh/services/drift/internal/alert"
 )
@@ -40,17 +41,37 @@ func scanAlert(rows *sql.Rows) (*alert.Alert, error) {
 	return a, nil
 }
 
-// ListAlerts lists the tenant's alerts, newest first, of one profile (uid) unless
-// it is "", and only open ones if asked to. after is the id of the last one of
-// the page before, or "".
-func (s *State) ListAlerts(ctx context.Context, tenant, profile string, openOnly bool, after string, limit int) ([]*alert.Alert, error) {
+// Alerts chooses alerts of a tenant.
+type Alerts struct {
+	Tenant   string
+	Profile  string        // the uid; "" for all
+	Within   policy.Spaces // whose alerts may be seen
+	OpenOnly bool
+	After    string // the id of the last one of the page before, or ""
+	Limit    int
+}
+
+// ListAlerts lists alerts, newest first.
+func (s *State) ListAlerts(ctx context.Context, of Alerts) ([]*alert.Alert, error) {
 	latest := int64(math.MaxInt64)
-	if openOnly {
+	if of.OpenOnly {
 		latest = 0
 	}
+	within, args := ofSpaces("profile", of.Tenant, of.Within)
+	args = append([]any{of.Tenant, of.Profile, of.Profile, latest, of.After, of.After}, args...)
 	// UUIDv7 ids sort by the time they were made.
 	return sqlstate.All(ctx, s.db, scanAlert, selectAlerts+` WHERE tenant = ? AND (? = '' OR profile = ?) AND resolved <= ?
-		AND (? = '' OR id < ?) ORDER BY id DESC LIMIT ?`, tenant, profile, profile, latest, after, after, limit)
+		AND (? = '' OR id < ?)`+within+` ORDER BY id DESC LIMIT ?`, append(args, of.Limit)...)
+}
+
+// ofSpaces is the further condition that a column names a profile of one of the
+// spaces, with its values; none for all spaces.
+func ofSpaces(column, tenant string, spaces policy.Spaces) (condition string, values []any) {
+	in, values := inSpaces("space", spaces)
+	if in == "" {
+		return "", nil
+	}
+	return " AND " + column + " IN (SELECT uid FROM profiles WHERE tenant = ?" + in + ")", append([]any{tenant}, values...)
 }
 
 // Alert gives one alert of a tenant; fault.NotFound when there is none.
@@ -60,9 +81,13 @@ func (s *State) Alert(ctx context.Context, tenant, id string) (*alert.Alert, err
 		return nil, fmt.Errorf("look up alert: %w", err)
 	}
 	if len(found) == 0 {
-		return nil, fault.NotFound.New("there is no alert %.100q", id).WithReason("ALERT_NOT_FOUND")
+		return nil, noAlert(id)
 	}
 	return found[0], nil
+}
+
+func noAlert(id string) error {
+	return fault.NotFound.New("there is no alert %.100q", id).WithReason("ALERT_NOT_FOUND")
 }
 
 // Outbox gives the oldest events that were not published.

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/sqlstate"
 	"github.com/driftmesh/driftmesh/sdk/profile"
 	"github.com/driftmesh/driftmesh/services/drift/internal/alert"
@@ -380,24 +381,27 @@ func eventOf(p *Registered, a *alert.Alert) *alert.Event {
 
 // Acknowledge says that somebody takes the tenant's alert on, and gives it. The
 // first one counts. It is fault.NotFound when there is no such alert.
-func (s *State) Acknowledge(ctx context.Context, tenant, id, by string, now time.Time) (a *alert.Alert, err error) {
+func (s *State) Acknowledge(ctx context.Context, who identity.Identity, id string, now time.Time) (a *alert.Alert, err error) {
 	err = s.db.InTx(ctx, func(tx *sqlstate.Tx) error {
-		found, err := sqlstate.All(ctx, tx, scanAlert, selectAlerts+` WHERE tenant = ? AND id = ?`, tenant, id)
+		found, err := sqlstate.All(ctx, tx, scanAlert, selectAlerts+` WHERE tenant = ? AND id = ?`, who.Tenant, id)
 		if err != nil {
 			return err
 		}
 		if len(found) == 0 {
-			return fault.NotFound.New("there is no alert %.100q", id).WithReason("ALERT_NOT_FOUND")
+			return noAlert(id)
+		}
+		p, err := one(ctx, tx, `tenant = ? AND uid = ?`, who.Tenant, found[0].Profile)
+		if err != nil {
+			return err
+		}
+		if !who.Spaces.Has(p.Space) {
+			return noAlert(id)
 		}
 		if a = found[0]; !a.Acknowledged.IsZero() {
 			return nil
 		}
-		a.Acknowledged, a.AcknowledgedBy = now.Truncate(time.Microsecond).UTC(), by
-		if _, err := tx.Exec(ctx, `UPDATE alerts SET acknowledged = ?, acknowledged_by = ? WHERE id = ?`, micros(now), by, id); err != nil {
-			return err
-		}
-		p, err := one(ctx, tx, `tenant = ? AND uid = ?`, tenant, a.Profile)
-		if err != nil {
+		a.Acknowledged, a.AcknowledgedBy = now.Truncate(time.Microsecond).UTC(), who.Subject
+		if _, err := tx.Exec(ctx, `UPDATE alerts SET acknowledged = ?, acknowledged_by = ? WHERE id = ?`, micros(now), who.Subject, id); err != nil {
 			return err
 		}
 		return tell(ctx, tx, p, a, alert.Acknowledged, now)

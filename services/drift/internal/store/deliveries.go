@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/sqlstate"
 	"github.com/driftmesh/driftmesh/services/drift/internal/alert"
 )
@@ -319,6 +320,7 @@ func (s *State) DeliveryBacklog(ctx context.Context) (map[string]Backlog, error)
 type Deliveries struct {
 	Tenant, Alert, Route string
 	State                alert.State
+	Within               policy.Spaces // of whose alerts they may be seen
 	// After is the id of the last one of the page before, or "".
 	After string
 	Limit int
@@ -332,10 +334,15 @@ func (s *State) ListDeliveries(ctx context.Context, of Deliveries) ([]*alert.Del
 			where, args = append(where, column), append(args, value)
 		}
 	}
+	within, values := ofSpaces("a.profile", of.Tenant, of.Within)
+	if within != "" {
+		within = ` AND EXISTS (SELECT 1 FROM alerts a WHERE a.id = d.alert` + within + `)`
+	}
+	args = append(args, values...)
 	return sqlstate.All(ctx, s.db, func(rows *sql.Rows) (*alert.Delivery, error) {
 		d := new(alert.Delivery)
 		return d, scanDeliveryInto(rows, d)
-	}, `SELECT `+deliveryColumns+` FROM deliveries d WHERE `+strings.Join(where, " AND ")+` ORDER BY d.id DESC LIMIT ?`, append(args, of.Limit)...)
+	}, `SELECT `+deliveryColumns+` FROM deliveries d WHERE `+strings.Join(where, " AND ")+within+` ORDER BY d.id DESC LIMIT ?`, append(args, of.Limit)...)
 }
 
 // OpenNews gives the last event that a route was told of each alert that is open,

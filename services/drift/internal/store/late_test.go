@@ -94,7 +94,7 @@ func TestLateVerdicts(t *testing.T) {
 		require.Empty(t, o.told(), "the same as before")
 		o.late(2, "m", "odo")
 		require.Equal(t, []string{"late raised y 1", "late resolved y 0"}, o.told(), "it had drifted, and was over by the next slot")
-		all, err := s.ListAlerts(t.Context(), "acme", "", false, "", 10)
+		all, err := s.ListAlerts(t.Context(), store.Alerts{Tenant: "acme", Profile: "", OpenOnly: false, Limit: 10})
 		require.NoError(t, err)
 		require.True(t, all[0].Late)
 		require.Equal(t, noon.Add(2*time.Hour), all[0].RangeEnd)

@@ -57,7 +57,7 @@ func TestStateFromBeforeMonitors(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "psi", p.Monitors[0].Name)
 		require.NoError(t, p.Validate())
-		alerts, err := s.ListAlerts(t.Context(), "acme", uid, false, "", 10)
+		alerts, err := s.ListAlerts(t.Context(), store.Alerts{Tenant: "acme", Profile: uid, OpenOnly: false, Limit: 10})
 		require.NoError(t, err)
 		require.Len(t, alerts, 2)
 		for i, want := range []struct {
@@ -83,7 +83,7 @@ func TestStateFromBeforeMonitors(t *testing.T) {
 		require.NoError(t, s.Conclude(t.Context(), store.Conclusion{
 			Profile: p, Result: result(p, "psi", noon, "doo"), At: noon, Trigger: store.TriggerSchedule, Now: noon,
 		}))
-		open, err := s.ListAlerts(t.Context(), "acme", uid, true, "", 10)
+		open, err := s.ListAlerts(t.Context(), store.Alerts{Tenant: "acme", Profile: uid, OpenOnly: true, Limit: 10})
 		require.NoError(t, err)
 		require.Len(t, open, 1)
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/sqlstate"
 	"github.com/driftmesh/driftmesh/sdk/profile"
 )
@@ -156,7 +157,7 @@ func (s *State) Profile(ctx context.Context, tenant, ref string) (*Registered, e
 		return nil, fault.Invalid.New("profile %.300q is neither a uid nor space/name nor space/name/version", ref).WithReason("INVALID_PROFILE_NAME")
 	}
 	if errors.Is(err, fault.NotFound) {
-		return nil, fault.NotFound.New("there is no profile %.300q", ref).WithReason("PROFILE_NOT_FOUND")
+		return nil, NoProfile(ref)
 	}
 	return found, err
 }
@@ -187,13 +188,39 @@ func scanProfile(rows *sql.Rows) (*Registered, error) {
 	return r, nil
 }
 
-// ListProfiles lists the tenant's profiles, newest first, of one space unless it
-// is "". after is the uid of the last one of the page before, or "".
-func (s *State) ListProfiles(ctx context.Context, tenant, space, after string, limit int) ([]*Registered, error) {
+// NoProfile says that there is no such profile.
+func NoProfile(ref string) error {
+	return fault.NotFound.New("there is no profile %.300q", ref).WithReason("PROFILE_NOT_FOUND")
+}
+
+// Profiles chooses profiles of a tenant.
+type Profiles struct {
+	Tenant string
+	Space  string        // "" for all
+	Within policy.Spaces // those that may be seen
+	After  string        // the uid of the last one of the page before, or ""
+	Limit  int
+}
+
+// ListProfiles lists profiles, newest first.
+func (s *State) ListProfiles(ctx context.Context, of Profiles) ([]*Registered, error) {
+	within, args := inSpaces("space", of.Within)
+	args = append([]any{of.Tenant, of.Space, of.Space, of.After, of.After}, args...)
 	// UUIDv7 ids sort by the time they were made.
 	return sqlstate.All(ctx, s.db, scanProfile, `SELECT tenant, active, created, body FROM profiles
-		WHERE tenant = ? AND (? = '' OR space = ?) AND (? = '' OR uid < ?) ORDER BY uid DESC LIMIT ?`,
-		tenant, space, space, after, after, limit)
+		WHERE tenant = ? AND (? = '' OR space = ?) AND (? = '' OR uid < ?)`+within+` ORDER BY uid DESC LIMIT ?`, append(args, of.Limit)...)
+}
+
+// inSpaces is the further condition that a column is one of the spaces, with its
+// values; none for all spaces.
+func inSpaces(column string, spaces policy.Spaces) (condition string, values []any) {
+	for _, space := range spaces.List() {
+		values = append(values, space)
+	}
+	if len(values) == 0 {
+		return "", nil
+	}
+	return " AND " + column + " IN (?" + strings.Repeat(", ?", len(values)-1) + ")", values
 }
 
 // SetActive switches the schedule of a profile on, from now, with the given

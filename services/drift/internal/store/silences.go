@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/sqlstate"
 	"github.com/driftmesh/driftmesh/services/drift/internal/alert"
 )
@@ -76,21 +77,22 @@ func (s *State) ListSilences(ctx context.Context, tenant string, current bool, n
 }
 
 // ExpireSilence ends the tenant's silence before its time, and gives it. One that
-// is over stays as it is. It is fault.NotFound when there is no such silence.
-func (s *State) ExpireSilence(ctx context.Context, tenant, id, by string, now time.Time) (found *alert.Silence, err error) {
+// is over stays as it is. It is fault.NotFound when there is no such silence, or
+// it is not one of the caller's spaces.
+func (s *State) ExpireSilence(ctx context.Context, who identity.Identity, id string, now time.Time) (found *alert.Silence, err error) {
 	err = s.db.InTx(ctx, func(tx *sqlstate.Tx) error {
-		all, err := sqlstate.All(ctx, tx, scanSilence, selectSilences+` WHERE tenant = ? AND id = ?`, tenant, id)
+		all, err := sqlstate.All(ctx, tx, scanSilence, selectSilences+` WHERE tenant = ? AND id = ?`, who.Tenant, id)
 		if err != nil {
 			return err
 		}
-		if len(all) == 0 {
+		if len(all) == 0 || !who.Spaces.Has(all[0].Match.Space) {
 			return fault.NotFound.New("there is no silence %.100q", id).WithReason("SILENCE_NOT_FOUND")
 		}
 		if found = all[0]; !found.Expired.IsZero() || !now.Before(found.End) {
 			return nil
 		}
-		found.Expired, found.ExpiredBy = now.Truncate(time.Microsecond).UTC(), by
-		_, err = tx.Exec(ctx, `UPDATE silences SET expired = ?, expired_by = ? WHERE id = ?`, micros(now), by, id)
+		found.Expired, found.ExpiredBy = now.Truncate(time.Microsecond).UTC(), who.Subject
+		_, err = tx.Exec(ctx, `UPDATE silences SET expired = ?, expired_by = ? WHERE id = ?`, micros(now), who.Subject, id)
 		return err
 	})
 	if err != nil && !errors.Is(err, fault.NotFound) {

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/sqlstate"
 	"github.com/driftmesh/driftmesh/internal/sqlstate/sqltest"
 	"github.com/driftmesh/driftmesh/sdk/profile"
@@ -199,7 +200,7 @@ func (o story) told() (told []string) {
 
 func (o story) open() []*alert.Alert {
 	o.t.Helper()
-	open, err := o.s.ListAlerts(o.t.Context(), "acme", o.p.UID, true, "", 10)
+	open, err := o.s.ListAlerts(o.t.Context(), store.Alerts{Tenant: "acme", Profile: o.p.UID, OpenOnly: true, Limit: 10})
 	require.NoError(o.t, err)
 	return open
 }
@@ -235,17 +236,17 @@ func TestOneAlertListsWhatMoved(t *testing.T) {
 		require.Equal(t, []string{"repeated y 1"}, o.told(), "of y people had heard")
 		require.Len(t, o.open()[0].Scores, 1)
 
-		acknowledged, err := s.Acknowledge(t.Context(), "acme", open[0].ID, "ada", noon.Add(7*time.Hour))
+		acknowledged, err := s.Acknowledge(t.Context(), identity.Identity{Tenant: "acme", Subject: "ada"}, open[0].ID, noon.Add(7*time.Hour))
 		require.NoError(t, err)
 		require.Equal(t, "ada", acknowledged.AcknowledgedBy)
-		_, err = s.Acknowledge(t.Context(), "other", open[0].ID, "eve", noon)
+		_, err = s.Acknowledge(t.Context(), identity.Identity{Tenant: "other", Subject: "eve"}, open[0].ID, noon)
 		require.ErrorIs(t, err, fault.NotFound)
 		o.conclude(8, "m", "iio")
 		o.conclude(9, "m", "ooo")
 		require.Equal(t, []string{"acknowledged y 1", "resolved y 0"}, o.told())
 		o.conclude(10, "m", "doo")
 		require.Equal(t, []string{"raised x 1"}, o.told())
-		all, err := s.ListAlerts(t.Context(), "acme", "", false, "", 10)
+		all, err := s.ListAlerts(t.Context(), store.Alerts{Tenant: "acme", Profile: "", OpenOnly: false, Limit: 10})
 		require.NoError(t, err)
 		require.Len(t, all, 2)
 		require.True(t, all[0].Raised.After(all[1].Raised), "newest first")
@@ -297,7 +298,7 @@ func TestManyThatMovedAreCounted(t *testing.T) {
 		require.Len(t, events[0].Moved, alert.MaxMoved)
 		require.Equal(t, "f299", events[0].Moved[0].Feature)
 		require.Len(t, events[0].Traces, 16)
-		open, err := s.ListAlerts(t.Context(), "acme", "", true, "", 10)
+		open, err := s.ListAlerts(t.Context(), store.Alerts{Tenant: "acme", Profile: "", OpenOnly: true, Limit: 10})
 		require.NoError(t, err)
 		require.Equal(t, features, open[0].Moved)
 		require.Len(t, open[0].Scores, alert.MaxMoved)
@@ -316,7 +317,7 @@ func TestTriggersAndMonitorsAreApart(t *testing.T) {
 				Profile: p, Result: result(p, c.monitor, noon, c.letters), At: noon, Trigger: c.trigger, Now: noon,
 			}))
 		}
-		open, err := s.ListAlerts(t.Context(), "acme", "", true, "", 10)
+		open, err := s.ListAlerts(t.Context(), store.Alerts{Tenant: "acme", Profile: "", OpenOnly: true, Limit: 10})
 		require.NoError(t, err)
 		require.Len(t, open, 2)
 		require.Equal(t, []string{"n", store.TriggerClose, "m", store.TriggerSchedule}, []string{open[0].Monitor, open[0].Trigger, open[1].Monitor, open[1].Trigger})

@@ -36,7 +36,7 @@ func TestANewVersionTakesThePlaceOfTheOld(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, active, got, p.Title())
 		}
-		alerts, err := s.ListAlerts(ctx, "acme", old.UID, false, "", 10)
+		alerts, err := s.ListAlerts(ctx, store.Alerts{Tenant: "acme", Profile: old.UID, OpenOnly: false, Limit: 10})
 		require.NoError(t, err)
 		require.Len(t, alerts, 1)
 		require.False(t, alerts[0].Resolved.IsZero())
@@ -56,7 +56,7 @@ func TestANewVersionTakesThePlaceOfTheOld(t *testing.T) {
 		require.NoError(t, s.Conclude(ctx, store.Conclusion{
 			Profile: old, Result: result(old, "psi", at, "ddd"), At: at, Trigger: store.TriggerClose, Now: at,
 		}))
-		open, err := s.ListAlerts(ctx, "acme", old.UID, true, "", 10)
+		open, err := s.ListAlerts(ctx, store.Alerts{Tenant: "acme", Profile: old.UID, OpenOnly: true, Limit: 10})
 		require.NoError(t, err)
 		require.Empty(t, open)
 	})

@@ -23,6 +23,9 @@ type Config struct {
 
 // Handler serves Jaeger's query API. It is safe for concurrent use.
 type Handler struct {
+	// Patterns are the routes that it knows, as http.ServeMux has them.
+	Patterns []string
+
 	mux     *http.ServeMux
 	traces  tracev1.TraceServiceClient
 	log     *slog.Logger
@@ -40,26 +43,31 @@ func New(cfg Config, traces tracev1.TraceServiceClient, log *slog.Logger) *Handl
 	if h.now == nil {
 		h.now = time.Now
 	}
-	h.mux.HandleFunc("GET /api/services", h.services)
-	h.mux.HandleFunc("GET /api/services/{service}/operations", h.operationNames)
-	h.mux.HandleFunc("GET /api/operations", h.operations)
-	h.mux.HandleFunc("GET /api/traces", h.search)
-	h.mux.HandleFunc("GET /api/traces/{id}", h.trace)
-	h.mux.HandleFunc("GET /api/dependencies", h.dependencies)
-	h.mux.HandleFunc("GET /api/metrics/calls", h.calls)
-	h.mux.HandleFunc("GET /api/metrics/errors", h.errors)
-	h.mux.HandleFunc("GET /api/metrics/latencies", h.latencies)
-	h.mux.HandleFunc("GET /api/metrics/minstep", h.minStep)
-	h.mux.HandleFunc("POST /api/transform", h.transform)
-	h.mux.HandleFunc("GET /api/v3/services", h.servicesV3)
-	h.mux.HandleFunc("GET /api/v3/operations", h.operationsV3)
-	h.mux.HandleFunc("GET /api/v3/traces", h.searchV3)
-	h.mux.HandleFunc("POST /api/v3/traces", h.searchV3)
-	h.mux.HandleFunc("GET /api/v3/dependencies", h.dependenciesV3)
-	h.mux.HandleFunc("GET /api/v3/traces/{id}", h.traceV3)
-	h.mux.HandleFunc("GET /api/v3/trace-summaries", h.summariesV3)
-	h.mux.HandleFunc("POST /api/v3/trace-summaries", h.summariesV3)
+	h.handle("GET /api/services", h.services)
+	h.handle("GET /api/services/{service}/operations", h.operationNames)
+	h.handle("GET /api/operations", h.operations)
+	h.handle("GET /api/traces", h.search)
+	h.handle("GET /api/traces/{id}", h.trace)
+	h.handle("GET /api/dependencies", h.dependencies)
+	h.handle("GET /api/metrics/calls", h.calls)
+	h.handle("GET /api/metrics/errors", h.errors)
+	h.handle("GET /api/metrics/latencies", h.latencies)
+	h.handle("GET /api/metrics/minstep", h.minStep)
+	h.handle("POST /api/transform", h.transform)
+	h.handle("GET /api/v3/services", h.servicesV3)
+	h.handle("GET /api/v3/operations", h.operationsV3)
+	h.handle("GET /api/v3/traces", h.searchV3)
+	h.handle("POST /api/v3/traces", h.searchV3)
+	h.handle("GET /api/v3/dependencies", h.dependenciesV3)
+	h.handle("GET /api/v3/traces/{id}", h.traceV3)
+	h.handle("GET /api/v3/trace-summaries", h.summariesV3)
+	h.handle("POST /api/v3/trace-summaries", h.summariesV3)
 	return h
+}
+
+func (h *Handler) handle(pattern string, answer http.HandlerFunc) {
+	h.Patterns = append(h.Patterns, pattern)
+	h.mux.HandleFunc(pattern, answer)
 }
 
 // ServeHTTP answers one request, whose path begins with /api.

@@ -16,6 +16,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 )
@@ -36,7 +37,7 @@ func TestNothingIsAllocatedPerSpan(t *testing.T) {
 		Intake: door.NewIntake(door.IntakeConfig{Topic: event.Spans, Type: event.TypeTraces, Receipts: event.SpanReceipts}, "gw", drop{}),
 		Budget: door.NewBudget(256 << 20), MaxMessage: func() int { return 64 << 20 },
 		Identify: func(context.Context, string, string) (identity.Identity, error) {
-			return identity.Identity{Tenant: "acme", Subject: "s", Kind: identity.Key}, nil
+			return identity.Identity{Tenant: "acme", Subject: "s", Kind: identity.Key, Grant: policy.As(policy.Ingest)}, nil
 		},
 		Log: slog.New(slog.DiscardHandler), Stats: stats, Calls: calls, Traces: noop.NewTracerProvider(),
 	})

@@ -20,6 +20,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/otlp"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
@@ -55,6 +56,7 @@ type Door struct {
 	tracer  trace.Tracer
 	metrics *metrics
 	calls   calls
+	asks    asks
 	buffers *buffers
 	gzip    *inflater
 	now     func() time.Time
@@ -66,7 +68,7 @@ func New(cfg Config, deps Deps) (*Door, error) {
 	d := &Door{
 		cfg: cfg, deps: deps, now: time.Now,
 		tracer:  deps.Traces.Tracer("github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"),
-		buffers: &buffers{},
+		buffers: &buffers{}, asks: asksOf(traceService, "traces"),
 		calls: calls{
 			export:  deps.Calls.Method(rpc.Unary, exportMethod),
 			unknown: deps.Calls.Method(rpc.BidiStream, ""), // what gRPC takes a call for that it does not know
@@ -80,6 +82,16 @@ func New(cfg Config, deps Deps) (*Door, error) {
 
 // calls is what is counted of calls as every gRPC server counts them.
 type calls struct{ export, unknown *rpc.Method }
+
+// asks is what senders of a signal need, by the policy.
+type asks struct{ overGRPC, overHTTP policy.Permission }
+
+func asksOf(service, signal string) asks {
+	return asks{
+		policy.MethodOf("/" + service + "/Export").Permission,
+		policy.RouteOf(policy.OTLPHTTP, http.MethodPost+" /v1/"+signal),
+	}
+}
 
 // Serve answers OTLP/gRPC on one listener and OTLP/HTTP on the other, either
 // of which may be nil, until ctx ends. Calls in hand may then finish within

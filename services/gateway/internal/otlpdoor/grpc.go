@@ -22,6 +22,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/otlp"
+	"github.com/driftmesh/driftmesh/internal/policy"
 )
 
 const (
@@ -129,7 +130,7 @@ func export(srv any, ctx context.Context, decode func(any) error, _ grpc.UnarySe
 }
 
 func (d *Door) exportGRPC(ctx context.Context, r *request, decode func(any) error) (otlp.Report, error) {
-	id, err := d.identifyGRPC(ctx)
+	id, err := d.identifyGRPC(ctx, d.asks.overGRPC)
 	if err != nil {
 		return otlp.Report{}, err
 	}
@@ -162,20 +163,25 @@ func (d *Door) exportGRPC(ctx context.Context, r *request, decode func(any) erro
 	return d.accept(ctx, r, body)
 }
 
-// identifyGRPC tells who calls.
-func (d *Door) identifyGRPC(ctx context.Context) (identity.Identity, error) {
+// identifyGRPC tells who calls, and that who calls may.
+func (d *Door) identifyGRPC(ctx context.Context, p policy.Permission) (identity.Identity, error) {
 	authorization := metadata.ValueFromIncomingContext(ctx, "authorization")
 	apiKey := metadata.ValueFromIncomingContext(ctx, "x-api-key")
-	return d.identify(ctx, authorization, apiKey)
+	return d.identify(ctx, p, authorization, apiKey)
 }
 
-// identify tells who calls from all values of the two headers.
-func (d *Door) identify(ctx context.Context, authorization, apiKey []string) (identity.Identity, error) {
+// identify tells who calls from all values of the two headers, and that who calls
+// may do what asks for a permission.
+func (d *Door) identify(ctx context.Context, p policy.Permission, authorization, apiKey []string) (identity.Identity, error) {
 	if len(authorization) > 1 || len(apiKey) > 1 {
 		// It would be a guess which one a proxy in between has looked at.
 		return identity.Identity{}, fault.Unauthenticated.New("credentials were sent more than once").WithReason("CREDENTIALS_AMBIGUOUS")
 	}
-	return d.deps.Identify(ctx, only(authorization), only(apiKey))
+	id, err := d.deps.Identify(ctx, only(authorization), only(apiKey))
+	if err == nil {
+		err = id.Authorize(p)
+	}
+	return id, err
 }
 
 func only(values []string) string {

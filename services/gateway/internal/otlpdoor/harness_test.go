@@ -35,6 +35,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
@@ -132,9 +133,9 @@ type bench struct {
 func identify(_ context.Context, authorization, apiKey string) (identity.Identity, error) {
 	switch {
 	case authorization == "" && apiKey == "":
-		return identity.Identity{Tenant: "default", Subject: "anonymous", Kind: identity.Anonymous}, nil
+		return identity.Identity{Tenant: "default", Subject: "anonymous", Kind: identity.Anonymous, Grant: policy.As(policy.Local)}, nil
 	case authorization == "Bearer acme-token" || apiKey == "acme-key":
-		return identity.Identity{Tenant: "acme", Subject: "agent", Kind: identity.Key}, nil
+		return identity.Identity{Tenant: "acme", Subject: "agent", Kind: identity.Key, Grant: policy.As(policy.Ingest)}, nil
 	case authorization == "Bearer auth-is-away":
 		return identity.Identity{}, fault.Unavailable.New("auth cannot be asked")
 	}

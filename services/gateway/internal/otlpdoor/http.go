@@ -123,7 +123,7 @@ func mediaType(req *http.Request) string {
 
 func (d *Door) exportHTTP(req *http.Request, r *request, isJSON bool) (otlp.Report, error) {
 	ctx := req.Context()
-	id, err := d.identify(ctx, req.Header["Authorization"], req.Header["X-Api-Key"])
+	id, err := d.identify(ctx, d.asks.overHTTP, req.Header["Authorization"], req.Header["X-Api-Key"])
 	if err != nil {
 		return otlp.Report{}, err
 	}
@@ -164,7 +164,10 @@ func (d *Door) readBody(req *http.Request, r *request) (*[]byte, error) {
 	}
 	size := 32 << 10
 	if req.ContentLength >= 0 {
-		size = int(req.ContentLength)
+		limit = int(req.ContentLength)
+		// Most come whole. Of a larger one the room is taken as it comes: who sends
+		// slowly must not hold what is only announced.
+		size = min(limit, streamWindow)
 	}
 	size++ // so that the end is met without growing
 	buf := d.buffers.Get(0)

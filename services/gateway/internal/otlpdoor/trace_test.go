@@ -14,6 +14,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
 )
 
@@ -32,7 +33,7 @@ func traced(t *testing.T, tenant string) (*bench, *tracetest.SpanRecorder, *trac
 	b := start(t, otlpdoor.Config{}, func(d *otlpdoor.Deps) {
 		d.Traces = provider
 		d.Identify = func(context.Context, string, string) (identity.Identity, error) {
-			return identity.Identity{Tenant: tenant, Subject: "s", Kind: identity.Service}, nil
+			return identity.Identity{Tenant: tenant, Subject: "s", Kind: identity.User, Grant: policy.As(policy.Admin)}, nil
 		}
 	})
 	at := new(trace.SpanContext)

@@ -28,6 +28,7 @@ type unkept struct {
 	name     string // metrics
 	service  string // gRPC
 	rejected string // the field of the answer in JSON
+	asks     asks
 	count    func(request []byte) int
 	countOf  func(json []byte) int
 	requests prometheus.Counter
@@ -48,11 +49,13 @@ func newUnkept(requests, bytes *prometheus.CounterVec) []*unkept {
 		{
 			name: "metrics", service: "opentelemetry.proto.collector.metrics.v1.MetricsService", rejected: "rejectedDataPoints",
 			count: otlp.CountMetrics, countOf: countJSONMetrics,
+			asks:     asksOf("opentelemetry.proto.collector.metrics.v1.MetricsService", "metrics"),
 			requests: requests.WithLabelValues("metrics"), bytes: bytes.WithLabelValues("metrics"), told: map[string]time.Time{},
 		},
 		{
 			name: "logs", service: "opentelemetry.proto.collector.logs.v1.LogsService", rejected: "rejectedLogRecords",
 			count: otlp.CountLogs, countOf: countJSONLogs,
+			asks:     asksOf("opentelemetry.proto.collector.logs.v1.LogsService", "logs"),
 			requests: requests.WithLabelValues("logs"), bytes: bytes.WithLabelValues("logs"), told: map[string]time.Time{},
 		},
 	}
@@ -137,7 +140,7 @@ func (d *Door) desc(u *unkept) *grpc.ServiceDesc {
 }
 
 func (d *Door) letGoGRPC(ctx context.Context, u *unkept, r *request, decode func(any) error) (int, error) {
-	id, err := d.identifyGRPC(ctx)
+	id, err := d.identifyGRPC(ctx, u.asks.overGRPC)
 	if err != nil {
 		return 0, err
 	}
@@ -190,7 +193,7 @@ func (d *Door) letGo(u *unkept) http.HandlerFunc {
 }
 
 func (d *Door) letGoHTTP(req *http.Request, u *unkept, r *request, isJSON bool) (int, error) {
-	id, err := d.identify(req.Context(), req.Header["Authorization"], req.Header["X-Api-Key"])
+	id, err := d.identify(req.Context(), u.asks.overHTTP, req.Header["Authorization"], req.Header["X-Api-Key"])
 	if err != nil {
 		return 0, err
 	}

@@ -1,6 +1,7 @@
 // Package proxy passes calls of the public API on to the services behind the
-// gateway. What is public is a table: a method that does not stand in it is
-// UNIMPLEMENTED at the door, whatever the service behind would say.
+// gateway. What is public is said by the policy: a method that says nothing, or
+// that only services call, is UNIMPLEMENTED at the door, whatever the service
+// behind would say.
 //
 // Requests and answers travel as bytes. A request is only checked to be a
 // message of its method, so that no garbage gets behind the door. Deadline and
@@ -24,6 +25,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/salvage"
 	auditv1 "github.com/driftmesh/driftmesh/proto/driftmesh/audit/v1"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
@@ -34,47 +36,20 @@ import (
 	"github.com/driftmesh/driftmesh/services/gateway/internal/wire"
 )
 
-// Route is one service behind the gateway and its public methods.
+// Route is one service behind the gateway.
 type Route struct {
 	Service string // as people call it, for errors
 	Desc    *grpc.ServiceDesc
-	Methods []string
 }
 
-// The public methods. CheckAPIKey is the gateway's own, and is not among them.
+// The services behind the gateway.
 var (
-	Auth = Route{"auth", &authv1.AuthService_ServiceDesc, []string{
-		"Login", "ListKeys", "WhoAmI", "CreateTenant", "ListTenants", "CreateUser", "ListUsers",
-		"CreateAPIKey", "ListAPIKeys", "RevokeAPIKey", "RotateAPIKey", "RotateSigningKeys",
-		"RefreshToken", "Logout", "ChangePassword", "ResetPassword", "SetUserDisabled", "DeleteUser",
-		"SetTenantDisabled", "DeleteTenant",
-	}}
-	Audit = Route{"auth", &auditv1.AuditService_ServiceDesc, []string{"ListEntries", "ExportChain"}}
-	Drift = Route{"drift", &driftv1.DriftService_ServiceDesc, []string{
-		"CreateProfile", "GetProfile", "ListProfiles", "SetProfileActive", "Evaluate", "EvaluateRange", "Backtest", "RunNow", "ListScores",
-		"QuerySeries",
-		"ListAlerts", "AcknowledgeAlert", "ListDeliveries", "CreateSilence", "ListSilences", "ExpireSilence", "Explain",
-	}}
-	Trace = Route{"trace-store", &tracev1.TraceService_ServiceDesc, []string{
-		"GetTrace", "FindTraces", "SearchTraces", "ListServices", "ListOperations", "ListDependencies", "MeasureServices",
-		"QuerySQL",
-	}}
-	DeadLetters = Route{"ingest-worker", &deadletterv1.DeadLetterService_ServiceDesc, []string{
-		"ListDeadLetters", "GetDeadLetter", "RedriveDeadLetters",
-	}}
+	Auth        = Route{"auth", &authv1.AuthService_ServiceDesc}
+	Audit       = Route{"auth", &auditv1.AuditService_ServiceDesc}
+	Drift       = Route{"drift", &driftv1.DriftService_ServiceDesc}
+	Trace       = Route{"trace-store", &tracev1.TraceService_ServiceDesc}
+	DeadLetters = Route{"ingest-worker", &deadletterv1.DeadLetterService_ServiceDesc}
 )
-
-// Open reports whether a method may be called by anybody: logging in and out, and
-// the keys that tokens are checked with.
-func Open(method string) bool {
-	switch method {
-	case authv1.AuthService_Login_FullMethodName, authv1.AuthService_ListKeys_FullMethodName,
-		authv1.AuthService_ChangePassword_FullMethodName, authv1.AuthService_RefreshToken_FullMethodName,
-		authv1.AuthService_Logout_FullMethodName:
-		return true
-	}
-	return false
-}
 
 type sourceKey struct{}
 
@@ -94,8 +69,7 @@ func vouch(ctx context.Context) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, identity.HeaderSource, address)
 }
 
-// Register serves a route's methods on reg by passing them on to conn. It fails
-// when the table names a method that does not exist.
+// Register serves a route's public methods on reg by passing them on to conn.
 func Register(reg grpc.ServiceRegistrar, route Route, conn grpc.ClientConnInterface, auditor *audited.Auditor) error {
 	file, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(route.Desc.ServiceName))
 	if err != nil {
@@ -106,8 +80,13 @@ func Register(reg grpc.ServiceRegistrar, route Route, conn grpc.ClientConnInterf
 		return fmt.Errorf("proxy %s: is not a service", route.Desc.ServiceName)
 	}
 	desc := grpc.ServiceDesc{ServiceName: route.Desc.ServiceName, HandlerType: (*any)(nil), Metadata: route.Desc.Metadata}
-	for _, name := range route.Methods {
-		if err := add(&desc, route, service, name, conn, auditor); err != nil {
+	for i := range service.Methods().Len() {
+		method := service.Methods().Get(i)
+		asks := policy.MethodOf("/" + route.Desc.ServiceName + "/" + string(method.Name()))
+		if asks.Inner || asks.Permission == 0 {
+			continue
+		}
+		if err := add(&desc, route, method, conn, auditor); err != nil {
 			return err
 		}
 	}
@@ -115,12 +94,12 @@ func Register(reg grpc.ServiceRegistrar, route Route, conn grpc.ClientConnInterf
 	return nil
 }
 
-func add(desc *grpc.ServiceDesc, route Route, service protoreflect.ServiceDescriptor, name string, conn grpc.ClientConnInterface,
+func add(desc *grpc.ServiceDesc, route Route, method protoreflect.MethodDescriptor, conn grpc.ClientConnInterface,
 	auditor *audited.Auditor,
 ) error {
-	method := service.Methods().ByName(protoreflect.Name(name))
-	if method == nil || method.IsStreamingClient() {
-		return fmt.Errorf("proxy %s/%s: no such method, or its callers stream", route.Desc.ServiceName, name)
+	name := string(method.Name())
+	if method.IsStreamingClient() {
+		return fmt.Errorf("proxy %s/%s: its callers stream", route.Desc.ServiceName, name)
 	}
 	input, err := protoregistry.GlobalTypes.FindMessageByName(method.Input().FullName())
 	if err != nil {

@@ -41,18 +41,3 @@ func TestWhatIsNotPublic(t *testing.T) {
 		"/driftmesh.audit.v1.AuditService/Record",
 	}, private)
 }
-
-func TestATableThatIsWrongDoesNotStart(t *testing.T) {
-	t.Parallel()
-	route := proxy.Drift
-	route.Methods = []string{"NoSuchMethod"}
-	require.ErrorContains(t, proxy.Register(registrar{}, route, nil, nil), "NoSuchMethod")
-}
-
-func TestOpen(t *testing.T) {
-	t.Parallel()
-	for _, open := range []string{"Login", "ListKeys", "ChangePassword", "RefreshToken", "Logout"} {
-		require.True(t, proxy.Open("/driftmesh.auth.v1.AuthService/"+open), open)
-	}
-	require.False(t, proxy.Open("/driftmesh.auth.v1.AuthService/WhoAmI"))
-}

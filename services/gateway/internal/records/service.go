@@ -76,6 +76,7 @@ func (s *Service) take(ctx context.Context, size int, batch []*ingestv1.Record) 
 	if err != nil {
 		return result{}, err
 	}
+	id, _ := identity.From(ctx)
 	if len(batch) == 0 {
 		return result{}, nil
 	}
@@ -85,7 +86,7 @@ func (s *Service) take(ctx context.Context, size int, batch []*ingestv1.Record) 
 		return result{}, errFull()
 	}
 	v, err := s.sieve.Sift(ctx, record.Batch{
-		Tenant: tenant, Records: batch, Now: s.now(), MaxRecord: record.MaxRecord(s.maxMessage()),
+		Tenant: tenant, Spaces: id.Spaces, Records: batch, Now: s.now(), MaxRecord: record.MaxRecord(s.maxMessage()),
 	})
 	if err != nil {
 		return result{}, err

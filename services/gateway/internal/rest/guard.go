@@ -10,14 +10,13 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 )
 
 // guard is what every request passes first: web pages that speak in somebody
 // else's name are turned away, and the connection's deadlines begin to move.
-// The rest of the way in is a chain that routes put together: who calls
-// (authenticated), what form the body has (jsonOnly), and a place to be
-// answered in (desk).
+// The rest of the way in is an entrance.
 func guard(cfg Config, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -161,11 +160,18 @@ func writeUnsupported(w http.ResponseWriter, format, got string) {
 	writeStatus(w, rpc.Status(f), http.StatusUnsupportedMediaType)
 }
 
-// authenticated puts the caller's identity into the context, or refuses, before
-// a byte of the body is read.
-func authenticated(authenticate Authenticate, next Failer) Failer {
+// allowed puts the caller's identity into the context, or refuses one who is not
+// known, or may not do what asks for a permission, before a byte of the body is
+// read. What anybody may do asks for no credentials.
+func allowed(authenticate Authenticate, p policy.Permission, next Failer) Failer {
+	if p == policy.PublicCall {
+		return next
+	}
 	return failer{next, func(w http.ResponseWriter, r *http.Request) {
 		id, err := caller(r, authenticate)
+		if err == nil {
+			err = id.Authorize(p)
+		}
 		if err != nil {
 			if fault.KindOf(err) == fault.Unauthenticated {
 				w.Header().Set("WWW-Authenticate", `Bearer realm="driftmesh"`)

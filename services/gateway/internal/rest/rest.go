@@ -14,6 +14,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	auditv1 "github.com/driftmesh/driftmesh/proto/driftmesh/audit/v1"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	deadletterv1 "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
@@ -70,43 +71,31 @@ type Deps struct {
 	Log          *slog.Logger
 }
 
-// New makes the handler of everything.
+// New makes the handler of everything. It fails for a route that the policy does
+// not know.
 func New(cfg Config, deps Deps) (http.Handler, error) {
 	cfg = cfg.withDefaults()
-	api, err := newAPI(context.Background(), deps.Conn) // the registrations keep it for nothing
+	e := newEntrance(policy.HTTP, cfg, deps)
+	api, err := newAPI(context.Background(), deps.Conn, e) // the registrations keep it for nothing
 	if err != nil {
 		return nil, err
 	}
-	desk := newDesk(cfg)
-	known := func(next Failer) Failer { return authenticated(deps.Authenticate, next) }
-	mux := http.NewServeMux()
-	mux.Handle("/api/", known(jsonOnly(desk.whole(cfg.MaxBody, api))))
-	mux.Handle(streamPath, known(jsonOnly(desk.stream(api))))
-	for _, path := range openPaths {
-		mux.Handle(path, jsonOnly(desk.whole(maxLogin, api)))
-	}
-	mux.Handle("/jaeger/api/", http.StripPrefix("/jaeger", known(desk.whole(cfg.MaxBody, deps.Jaeger))))
+	e.mux.Handle("/api/", api)
+	e.jaeger("/jaeger")
 	traces := tracev1.NewTraceServiceClient(deps.Conn)
-	mux.Handle("GET /api/v1/traces/{trace_id}", known(desk.whole(0, apiRoutes{traceRoute(traces)})))
-	mux.Handle("GET /api/v1/sql", known(desk.whole(0, apiRoutes{sqlRoute(traces)})))
-	mux.Handle("POST /api/v1/sql", known(desk.whole(maxStatement, apiRoutes{sqlRoute(traces)})))
-	mux.Handle("GET /traces/{id}", known(desk.whole(0, deps.Page)))
-	mux.HandleFunc("GET /openapi.json", document)
-	mux.Handle("GET /.well-known/jwks.json", desk.whole(0, apiRoutes{jwks(authv1.NewAuthServiceClient(deps.Conn))}))
-	mux.HandleFunc("GET /{$}", index)
-	mux.HandleFunc("/", nothingHere)
-	return guard(cfg, mux), nil
+	e.handle("GET /api/v1/traces/{trace_id}", 0, apiRoutes{traceRoute(traces)})
+	e.handle("GET /api/v1/sql", 0, apiRoutes{sqlRoute(traces)})
+	e.handle("POST /api/v1/sql", maxStatement, apiRoutes{sqlRoute(traces)})
+	e.handle("GET /traces/{id}", 0, deps.Page)
+	e.handle("GET /openapi.json", 0, apiRoutes{http.HandlerFunc(document)})
+	e.handle("GET /.well-known/jwks.json", 0, apiRoutes{jwks(authv1.NewAuthServiceClient(deps.Conn))})
+	e.handle("GET /{$}", 0, apiRoutes{http.HandlerFunc(index)})
+	e.mux.HandleFunc("/", nothingHere)
+	return guard(cfg, e.mux), e.err
 }
 
-// Paths that are not like the others: whoever logs in is not known yet, and the
-// body of a stream is read while it is answered.
-const (
-	streamPath = "/api/v1/records:stream"
-	maxLogin   = 16 << 10 // bytes of a body that nobody answers for
-)
-
-// openPaths are for whoever logs in or out.
-var openPaths = []string{"/api/v1/login", "/api/v1/logout", "/api/v1/password", "/api/v1/token:refresh"}
+// streamPath is not like the others: its body is read while it is answered.
+const streamPath = "/api/v1/records:stream"
 
 // apiRoutes are routes whose errors have the API's shape.
 type apiRoutes struct{ http.Handler }
@@ -116,12 +105,12 @@ func (apiRoutes) Fail(w http.ResponseWriter, _ *http.Request, err error) { write
 
 // NewJaeger makes the handler of Jaeger's API alone, at the root: where clients
 // look for it that drop the path of a URL.
-func NewJaeger(cfg Config, deps Deps) http.Handler {
+func NewJaeger(cfg Config, deps Deps) (http.Handler, error) {
 	cfg = cfg.withDefaults()
-	mux := http.NewServeMux()
-	mux.Handle("/api/", authenticated(deps.Authenticate, newDesk(cfg).whole(cfg.MaxBody, deps.Jaeger)))
-	mux.HandleFunc("/", nothingHere)
-	return guard(cfg, mux)
+	e := newEntrance(policy.Jaeger, cfg, deps)
+	e.jaeger("")
+	e.mux.HandleFunc("/", nothingHere)
+	return guard(cfg, e.mux), e.err
 }
 
 func nothingHere(w http.ResponseWriter, _ *http.Request) {
@@ -129,7 +118,7 @@ func nothingHere(w http.ResponseWriter, _ *http.Request) {
 }
 
 // newAPI makes the JSON routes.
-func newAPI(ctx context.Context, conn *grpc.ClientConn) (Failer, error) {
+func newAPI(ctx context.Context, conn *grpc.ClientConn, e *entrance) (http.Handler, error) {
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, newMarshaler()),
 		runtime.WithIncomingHeaderMatcher(incomingHeader),
@@ -142,6 +131,7 @@ func newAPI(ctx context.Context, conn *grpc.ClientConn) (Failer, error) {
 		runtime.WithUnescapingMode(runtime.UnescapingModeAllCharacters),
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
+		runtime.WithMiddlewares(e.json),
 	)
 	for name, register := range map[string]func() error{
 		"auth": func() error {
@@ -173,7 +163,7 @@ func newAPI(ctx context.Context, conn *grpc.ClientConn) (Failer, error) {
 			return nil, fmt.Errorf("register routes of %s: %w", name, err)
 		}
 	}
-	return apiRoutes{mux}, nil
+	return mux, nil
 }
 
 // incomingHeader chooses the headers that become metadata of the call.

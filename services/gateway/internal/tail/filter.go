@@ -28,6 +28,7 @@ type filter struct {
 	traceID    []byte
 	traceHex   string
 	attributes map[string]string
+	of         func(profile string) bool // whether records of a profile may be seen; nil is all
 }
 
 func newFilter(req *ingestv1.TailRequest) (*filter, error) {
@@ -70,6 +71,9 @@ func (f *filter) records(value []byte) ([]*ingestv1.TailResponse, error) {
 	var out []*ingestv1.TailResponse
 	for _, r := range batch.GetRecords() {
 		if f.profile != "" && r.GetProfile() != f.profile {
+			continue
+		}
+		if f.of != nil && !f.of(r.GetProfile()) {
 			continue
 		}
 		if f.traceHex != "" && !hasTrace(r.GetTraceparent(), f.traceHex) {

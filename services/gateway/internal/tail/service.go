@@ -10,19 +10,26 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 )
 
 // Service serves the call Tail of IngestService. It is safe for concurrent use.
 type Service struct {
-	hub *Hub
-	log *slog.Logger
+	hub      *Hub
+	profiles record.Profiles
+	log      *slog.Logger
 }
 
-// NewService makes the service on a hub.
-func NewService(hub *Hub, log *slog.Logger) *Service { return &Service{hub: hub, log: log} }
+// NewService makes the service on a hub. profiles say which space a record is
+// of.
+func NewService(hub *Hub, profiles record.Profiles, log *slog.Logger) *Service {
+	return &Service{hub: hub, profiles: profiles, log: log}
+}
 
 // Tail sends what matches until the caller leaves or the gateway stops. The
 // tenant is the caller's own. The header goes out as soon as the view is open:
@@ -36,6 +43,12 @@ func (s *Service) Tail(req *ingestv1.TailRequest, stream grpc.ServerStreamingSer
 	f, err := newFilter(req)
 	if err != nil {
 		return err
+	}
+	if id, _ := identity.From(ctx); id.Spaces != "" {
+		if f.signal == ingestv1.Signal_SIGNAL_SPANS {
+			return fault.Denied.New("spans are of no space: who is for certain spaces watches their records").WithReason(identity.ReasonDenied)
+		}
+		f.of = s.within(ctx, tenant, id.Spaces)
 	}
 	topic, pick := event.Spans, f.spans
 	if f.signal == ingestv1.Signal_SIGNAL_RECORDS {
@@ -79,6 +92,15 @@ func (s *Service) send(stream grpc.ServerStreamingServer[ingestv1.TailResponse],
 		}
 	}
 	return nil
+}
+
+// within tells which profiles, by uid, are of some spaces. What cannot be told
+// now is not shown.
+func (s *Service) within(ctx context.Context, tenant string, spaces policy.Spaces) func(uid string) bool {
+	return func(uid string) bool {
+		p, err := s.profiles.Profile(ctx, tenant, uid)
+		return err == nil && spaces.Has(p.Space)
+	}
 }
 
 // ended is nil when it is the caller who left.

@@ -8,7 +8,6 @@ import (
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
-	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/otlp"
 	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/internal/salvage"
@@ -147,7 +146,6 @@ func (a *Admitter) records(ctx context.Context, out *Admission, d *broker.Delive
 	if bad, is := salvage.Badness(&batch); is {
 		return bad.Fault()
 	}
-	ctx = identity.With(ctx, identity.ForService(a.cfg.Service, out.Tenant))
 	v, err := a.sieve.Sift(ctx, record.Batch{
 		Tenant: out.Tenant, Records: batch.GetRecords(), Now: out.Received, MaxRecord: record.MaxRecord(a.cfg.MaxMessage()),
 		NewID: func(i int) string { return partID(out.ID, "record", []int{i}) },

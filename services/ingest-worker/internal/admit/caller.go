@@ -13,12 +13,13 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/away"
 )
 
 // Caller tells whose a message is. The error is fault.Unauthenticated when its
-// sender does not prove to be anybody, and fault.Unavailable when that cannot
-// be found out now. It is safe for concurrent use.
+// sender does not prove to be anybody, fault.Denied when its sender may not send
+// such a message, and fault.Unavailable when that cannot be found out now. It is safe for concurrent use.
 type Caller func(ctx context.Context, m *broker.Message) (tenant string, err error)
 
 // Identify tells who calls from the values of the authorization and x-api-key
@@ -34,13 +35,29 @@ func ByCredentials(identify Identify) Caller {
 		authorization, apiKey := m.Header(event.HeaderAuthorization), m.Header(event.HeaderAPIKey)
 		h := sha256.New()
 		writeParts(h, []byte(authorization), []byte(apiKey))
-		err = failed.Ask(ctx, [sha256.Size]byte(h.Sum(nil)), func() error {
-			id, err := identify(ctx, authorization, apiKey)
-			tenant = id.Tenant
+		var id identity.Identity
+		err = failed.Ask(ctx, [sha256.Size]byte(h.Sum(nil)), func() (err error) {
+			id, err = identify(ctx, authorization, apiKey)
 			return err
 		})
-		return tenant, err
+		if err == nil {
+			err = maySend(id, m)
+		}
+		return id.Tenant, err
 	}
+}
+
+// maySend is what the doors ask too. Whoever is for certain spaces sends through
+// them: a message that was parked no longer says who sent it.
+func maySend(id identity.Identity, m *broker.Message) error {
+	if id.Spaces != "" {
+		return fault.Denied.New("who is for certain spaces only sends through the gateway").WithReason(identity.ReasonDenied)
+	}
+	p := policy.SpansWrite
+	if t, err := TypeOf(m); err == nil && t == event.TypeRecords {
+		p = policy.RecordsWrite
+	}
+	return id.Authorize(p)
 }
 
 // ByBroker believes the broker, which has verified its users; tenants says to

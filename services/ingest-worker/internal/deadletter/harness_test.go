@@ -23,6 +23,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	deadletterv1 "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/deadletter"
 	natsserver "github.com/driftmesh/driftmesh/test/server/nats"
@@ -143,7 +144,7 @@ func (w *world) publish(msgs ...broker.Message) {
 }
 
 func as(tenant string) context.Context {
-	return identity.With(context.Background(), identity.Identity{Tenant: tenant, Subject: "ann", Kind: identity.User})
+	return identity.With(context.Background(), identity.Identity{Tenant: tenant, Subject: "ann", Kind: identity.User, Grant: policy.As(policy.Operator)})
 }
 
 func (w *world) list(tenant string, req *deadletterv1.ListDeadLettersRequest) []*deadletterv1.DeadLetter {

@@ -1,0 +1,113 @@
+package rest
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/policy"
+)
+
+// entrance is the way in of every route of a door, by what the policy says that
+// the route asks for:
+//
+//	guard ▶ who calls ▶ who may ▶ form of the body ▶ body ▶ a place ▶ handler
+//
+// A caller who is not known, or may not, costs a refusal and no body.
+type entrance struct {
+	door  policy.Door
+	cfg   Config
+	deps  Deps
+	desk  *desk
+	mux   *http.ServeMux
+	rules map[rule]policy.Permission // of JSON routes
+	err   error                      // of all routes that the policy does not know
+}
+
+// rule is a JSON route as grpc-gateway has it.
+type rule struct{ verb, pattern string }
+
+// maxLogin is the most bytes of a body that nobody answers for.
+const maxLogin = 16 << 10
+
+func newEntrance(door policy.Door, cfg Config, deps Deps) *entrance {
+	e := &entrance{door: door, cfg: cfg, deps: deps, desk: newDesk(cfg), mux: http.NewServeMux(), rules: map[rule]policy.Permission{}}
+	routes, err := policy.Routes()
+	e.err = err
+	for _, r := range routes {
+		if r.RPC != "" && r.Door == door {
+			e.rules[rule{r.Verb, pattern(r.Path)}] = r.Permission
+		}
+	}
+	return e
+}
+
+// pattern is a path of rest.yaml as grpc-gateway writes it out: {id} is {id=*}.
+func pattern(path string) string {
+	var out strings.Builder
+	for path != "" {
+		open := strings.IndexByte(path, '{')
+		end := strings.IndexByte(path, '}')
+		if open < 0 || end < open {
+			break
+		}
+		out.WriteString(path[:end])
+		if !strings.Contains(path[open:end], "=") {
+			out.WriteString("=*")
+		}
+		out.WriteByte('}')
+		path = path[end+1:]
+	}
+	out.WriteString(path)
+	return out.String()
+}
+
+// handle serves a route that stands for no method.
+func (e *entrance) handle(pattern string, maxBody int64, next Failer) {
+	p := policy.RouteOf(e.door, pattern)
+	if p == 0 {
+		e.err = errors.Join(e.err, fmt.Errorf("the policy does not know the route %s", pattern))
+		return
+	}
+	e.mux.Handle(pattern, allowed(e.deps.Authenticate, p, e.desk.whole(maxBody, next)))
+}
+
+// jaeger serves those of Jaeger's routes that the policy knows, below a path.
+func (e *entrance) jaeger(below string) {
+	routes, _ := policy.Routes() // newEntrance has seen the error
+	for _, r := range routes {
+		if r.Door == e.door && r.RPC == "" && strings.HasPrefix(r.Path, below+"/api/") && !strings.HasPrefix(r.Path, "/api/v1/") {
+			in := allowed(e.deps.Authenticate, r.Permission, e.desk.whole(e.cfg.MaxBody, e.deps.Jaeger))
+			e.mux.Handle(r.Pattern(), http.StripPrefix(below, in))
+		}
+	}
+	e.mux.Handle(below+"/api/", http.StripPrefix(below, allowed(e.deps.Authenticate, policy.KnownCall, failer{e.deps.Jaeger, e.noSuchRoute})))
+}
+
+func (e *entrance) noSuchRoute(w http.ResponseWriter, r *http.Request) {
+	hangUp(w, r)
+	e.deps.Jaeger.Fail(w, r, fault.NotFound.New("there is no such route").WithReason("NO_SUCH_ROUTE"))
+}
+
+// json is around the handlers of JSON routes, behind their choice and before
+// their bodies are read.
+func (e *entrance) json(next runtime.HandlerFunc) runtime.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request, params map[string]string) {
+		at, _ := runtime.HTTPPattern(r.Context())
+		permission := e.rules[rule{r.Method, at.String()}]
+		in := Failer(apiRoutes{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next(w, r, params) })})
+		switch {
+		case r.URL.Path == streamPath:
+			in = e.desk.stream(in)
+		case permission == policy.PublicCall:
+			in = e.desk.whole(maxLogin, in)
+		default:
+			in = e.desk.whole(e.cfg.MaxBody, in)
+		}
+		allowed(e.deps.Authenticate, permission, jsonOnly(in)).ServeHTTP(w, r)
+	}
+}
