@@ -68,10 +68,11 @@ generate: $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc $(BIN)/proto
 	cd proto && $(BIN)/buf format -w && $(BIN)/buf generate
 	$(GO) run ./cmd/driftmesh config reference > docs/config.md
 	$(GO) run ./cmd/driftmesh topics asyncapi > docs/asyncapi.yaml
+	$(GO) run ./cmd/driftmesh policy --markdown > docs/policy.md
 
 .PHONY: generate-check
 generate-check: generate ## Fail when generated files are stale
-	@git diff --exit-code -- proto docs/config.md docs/asyncapi.yaml || { echo "generated files are stale: run make generate and commit"; exit 1; }
+	@git diff --exit-code -- proto docs/config.md docs/asyncapi.yaml docs/policy.md || { echo "generated files are stale: run make generate and commit"; exit 1; }
 
 .PHONY: bench
 bench: build ## Measure the mesh under load, and print a table and JSON

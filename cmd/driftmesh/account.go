@@ -19,7 +19,9 @@ func (c whoamiCmd) Run(ctx context.Context, con console) error {
 			row(w, "tenant", r.GetTenant())
 			row(w, "subject", r.GetSubject())
 			row(w, "kind", r.GetKind())
-			row(w, "admin", r.GetAdmin())
+			row(w, "role", r.GetRole())
+			row(w, "spaces", listed(r.GetSpaces(), "all"))
+			row(w, "permissions", listed(r.GetPermissions(), "none"))
 		})
 }
 
@@ -71,15 +73,17 @@ type userCmd struct {
 type userCreateCmd struct {
 	clientFlags
 	passwordFlags
-	Username string `arg:"" help:"User."`
-	Tenant   string `help:"Tenant; your own when not given."`
-	Admin    bool   `help:"May administer the tenant."`
-	Service  bool   `help:"Make a service account: it has no password but API keys (key create --account)."`
+	Username string   `arg:"" help:"User."`
+	Tenant   string   `help:"Tenant; your own when not given."`
+	Role     string   `help:"What the user may do: ingest, viewer, editor, operator or admin; see driftmesh policy." default:"viewer"`
+	Space    []string `help:"Only profiles, alerts and records of this space; may be given again." placeholder:"SPACE"`
+	Admin    bool     `help:"The same as --role admin."`
+	Service  bool     `help:"Make a service account: it has no password but API keys (key create --account)."`
 }
 
 // Run makes the user.
 func (c userCreateCmd) Run(ctx context.Context, con console) error {
-	req := &authv1.CreateUserRequest{Tenant: c.Tenant, Username: c.Username, Admin: c.Admin, ServiceAccount: c.Service}
+	req := &authv1.CreateUserRequest{Tenant: c.Tenant, Username: c.Username, Role: roleOf(c.Role, c.Admin), Spaces: c.Space, ServiceAccount: c.Service}
 	if !c.Service {
 		var err error
 		if req.Password, err = c.open(con).choose("password of " + safe(c.Username, true)); err != nil {
@@ -88,7 +92,7 @@ func (c userCreateCmd) Run(ctx context.Context, con console) error {
 	}
 	return call(ctx, con, c.clientFlags, authv1.NewAuthServiceClient, authv1.AuthServiceClient.CreateUser,
 		req, func(w io.Writer, r *authv1.CreateUserResponse) {
-			row(w, "made user", r.GetUser().GetUsername(), "of tenant", r.GetUser().GetTenant())
+			row(w, "made user", r.GetUser().GetUsername(), "of tenant", r.GetUser().GetTenant(), "as", r.GetUser().GetRole())
 		})
 }
 
@@ -98,9 +102,9 @@ type userListCmd struct{ clientFlags }
 func (c userListCmd) Run(ctx context.Context, con console) error {
 	return call(ctx, con, c.clientFlags, authv1.NewAuthServiceClient, authv1.AuthServiceClient.ListUsers,
 		&authv1.ListUsersRequest{}, func(w io.Writer, r *authv1.ListUsersResponse) {
-			row(w, "USER", "TENANT", "ADMIN", "KIND", "STATE", "MADE", "LAST LOGIN")
+			row(w, "USER", "TENANT", "ROLE", "SPACES", "KIND", "STATE", "MADE", "LAST LOGIN")
 			for _, u := range r.GetUsers() {
-				row(w, u.GetUsername(), u.GetTenant(), u.GetAdmin(), userKind(u), userState(u), stamp(u.GetCreateTime()), stamp(u.GetLastLoginTime()))
+				row(w, u.GetUsername(), u.GetTenant(), u.GetRole(), listed(u.GetSpaces(), "all"), userKind(u), userState(u), stamp(u.GetCreateTime()), stamp(u.GetLastLoginTime()))
 			}
 		})
 }
@@ -116,7 +120,10 @@ type keyCreateCmd struct {
 	clientFlags
 	Name    string        `arg:"" help:"What people call it."`
 	Tenant  string        `help:"Tenant; your own when not given."`
-	Admin   bool          `help:"May administer the tenant."`
+	Role    string        `help:"What the key may do: ingest sends and nothing else; or viewer, editor, operator, admin; see driftmesh policy." default:"ingest"`
+	Only    []string      `name:"permission" help:"Only this permission of the role, such as spans.write; may be given again." placeholder:"PERMISSION"`
+	Space   []string      `help:"Only profiles, alerts and records of this space; may be given again." placeholder:"SPACE"`
+	Admin   bool          `help:"The same as --role admin."`
 	Life    time.Duration `help:"How long it is good for; as the mesh is set (auth.key-life) when not given."`
 	Ever    bool          `help:"It never ends."`
 	Account string        `help:"Service account that it is for." placeholder:"NAME"`
@@ -124,7 +131,7 @@ type keyCreateCmd struct {
 
 // Run makes the key.
 func (c keyCreateCmd) Run(ctx context.Context, con console) error {
-	req := &authv1.CreateAPIKeyRequest{Name: c.Name, Tenant: c.Tenant, Admin: c.Admin, NoExpiry: c.Ever, ServiceAccount: c.Account}
+	req := &authv1.CreateAPIKeyRequest{Name: c.Name, Tenant: c.Tenant, Role: roleOf(c.Role, c.Admin), Permissions: c.Only, Spaces: c.Space, NoExpiry: c.Ever, ServiceAccount: c.Account}
 	if c.Life > 0 {
 		req.ExpireTime = timestamppb.New(time.Now().Add(c.Life))
 	}
@@ -140,9 +147,9 @@ type keyListCmd struct{ clientFlags }
 func (c keyListCmd) Run(ctx context.Context, con console) error {
 	return call(ctx, con, c.clientFlags, authv1.NewAuthServiceClient, authv1.AuthServiceClient.ListAPIKeys,
 		&authv1.ListAPIKeysRequest{}, func(w io.Writer, r *authv1.ListAPIKeysResponse) {
-			row(w, "ID", "NAME", "TENANT", "ADMIN", "FOR", "MADE", "BY", "ENDS", "LAST USED", "REPLACED BY")
+			row(w, "ID", "NAME", "TENANT", "ROLE", "PERMISSIONS", "SPACES", "FOR", "MADE", "BY", "ENDS", "LAST USED", "REPLACED BY")
 			for _, k := range r.GetApiKeys() {
-				row(w, k.GetId(), k.GetName(), k.GetTenant(), k.GetAdmin(), dash(k.GetServiceAccount()), stamp(k.GetCreateTime()), k.GetCreatedBy(),
+				row(w, k.GetId(), k.GetName(), k.GetTenant(), k.GetRole(), listed(k.GetPermissions(), "all"), listed(k.GetSpaces(), "all"), dash(k.GetServiceAccount()), stamp(k.GetCreateTime()), k.GetCreatedBy(),
 					stamp(k.GetExpireTime()), stamp(k.GetLastUseTime()), dash(k.GetReplacedBy()))
 			}
 		})
@@ -159,6 +166,22 @@ func (c keyRevokeCmd) Run(ctx context.Context, con console) error {
 		&authv1.RevokeAPIKeyRequest{Id: keyID(c.ID)}, func(w io.Writer, _ *authv1.RevokeAPIKeyResponse) {
 			row(w, "revoked", keyID(c.ID))
 		})
+}
+
+// roleOf is a role, or what was said before there were roles.
+func roleOf(role string, admin bool) string {
+	if admin {
+		return "admin"
+	}
+	return role
+}
+
+// listed joins names, or says what it means that there are none.
+func listed(names []string, none string) string {
+	if len(names) == 0 {
+		return none
+	}
+	return strings.Join(names, ",")
 }
 
 // stamp writes a time for a table, "-" when there is none.

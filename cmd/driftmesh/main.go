@@ -48,6 +48,7 @@ type cli struct {
 	Key     keyCmd      `cmd:"" help:"Make, list, rotate and revoke API keys."`
 	Auth    authCmd     `cmd:"" help:"Rotate the keys that sign tokens; get back in."`
 	Audit   auditCmd    `cmd:"" help:"Show who did what, and prove that the account of it is whole."`
+	Policy  policyCmd   `cmd:"" help:"Print what each method and route asks for, and which roles may."`
 	Certs   certsCmd    `cmd:"" help:"Make, renew and show the certificates of a mesh."`
 	Secret  secretCmd   `cmd:"" help:"Change the mesh secret."`
 	Config  configCmd   `cmd:"" help:"Check settings, or print them."`

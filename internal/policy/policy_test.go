@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,6 +17,15 @@ import (
 	_ "github.com/driftmesh/driftmesh/proto/driftmesh/topic/v1"
 	_ "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 )
+
+// The page is made by make generate.
+func TestThePageIsFresh(t *testing.T) {
+	page, err := policy.Markdown()
+	require.NoError(t, err)
+	there, err := os.ReadFile("../../docs/policy.md")
+	require.NoError(t, err)
+	require.Equal(t, page, string(there), "run make generate")
+}
 
 // A method without an option is allowed to nobody, and here it is named.
 func TestEveryMethodSaysWhatItAsksFor(t *testing.T) {

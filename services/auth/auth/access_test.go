@@ -407,3 +407,49 @@ func TestGuessingPasswordsIsSlowedDown(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return login("admin", adminPassword) == nil }, 10*time.Second, 100*time.Millisecond)
 }
+
+// Nobody gives more than it has: not a role, not a permission, not a space.
+func TestNobodyGivesMoreThanItHas(t *testing.T) {
+	client := start(t, sqltest.SQLite(t), config()).gateway()
+	_, err := client.CreateTenant(as(t, meshAdmin), &authv1.CreateTenantRequest{Name: "acme"})
+	require.NoError(t, err)
+	keyMaker := identity.Identity{Tenant: "acme", Subject: "k", Kind: identity.Key,
+		Grant: policy.Grant{Role: policy.Admin, Only: policy.OnlyOf(policy.KeysWrite, policy.SpansWrite)}}
+	for _, row := range []struct {
+		by   identity.Identity
+		req  *authv1.CreateAPIKeyRequest
+		want error
+	}{
+		{acmeAdmin, &authv1.CreateAPIKeyRequest{Name: "n", Role: "admin"}, nil},
+		{acmeAdmin, &authv1.CreateAPIKeyRequest{Name: "n", Role: "viewer", Permissions: []string{"traces.read"}, Spaces: []string{"b", "a"}}, nil},
+		{meshAdmin, &authv1.CreateAPIKeyRequest{Name: "n", Role: "operator", Tenant: "acme"}, nil},
+		{keyMaker, &authv1.CreateAPIKeyRequest{Name: "n", Role: "editor", Permissions: []string{"spans.write"}}, nil},
+		{keyMaker, &authv1.CreateAPIKeyRequest{Name: "n", Role: "ingest"}, fault.Denied}, // it has no records.write
+		{keyMaker, &authv1.CreateAPIKeyRequest{Name: "n", Role: "admin"}, fault.Denied},
+		{keyMaker, &authv1.CreateAPIKeyRequest{Name: "n", Admin: true}, fault.Denied},
+		{acmeUser, &authv1.CreateAPIKeyRequest{Name: "n"}, fault.Denied},
+		{acmeAdmin, &authv1.CreateAPIKeyRequest{Name: "n", Role: "root"}, fault.Invalid},
+		{acmeAdmin, &authv1.CreateAPIKeyRequest{Name: "n", Role: "service"}, fault.Invalid},
+		{acmeAdmin, &authv1.CreateAPIKeyRequest{Name: "n", Role: "viewer", Admin: true}, fault.Invalid},
+		{acmeAdmin, &authv1.CreateAPIKeyRequest{Name: "n", Role: "ingest", Permissions: []string{"traces.read"}}, fault.Invalid},
+		{acmeAdmin, &authv1.CreateAPIKeyRequest{Name: "n", Permissions: []string{"service.call"}}, fault.Invalid},
+		{acmeAdmin, &authv1.CreateAPIKeyRequest{Name: "n", Spaces: []string{"a,b"}}, fault.Invalid},
+	} {
+		made, err := client.CreateAPIKey(as(t, row.by), row.req)
+		if row.want != nil {
+			require.ErrorIs(t, err, row.want, row.req)
+			continue
+		}
+		require.NoError(t, err, row.req)
+		owner, err := keyOwner(t, client, made.GetKey())
+		require.NoError(t, err)
+		said := identity.ClaimsOf(owner.Grant)
+		require.Equal(t, row.req.GetRole(), said.Role)
+		require.Equal(t, row.req.GetPermissions(), said.Permissions)
+		require.ElementsMatch(t, row.req.GetSpaces(), said.Spaces)
+	}
+	made, err := client.CreateUser(as(t, acmeAdmin), &authv1.CreateUserRequest{Username: "cat", Password: "a long password", Spaces: []string{"fraud"}})
+	require.NoError(t, err)
+	require.Equal(t, "viewer", made.GetUser().GetRole(), "who may little is made by saying nothing")
+	require.Equal(t, []string{"fraud"}, made.GetUser().GetSpaces())
+}

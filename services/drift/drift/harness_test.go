@@ -169,7 +169,13 @@ func authenticate(ctx context.Context, _ string) (context.Context, error) {
 	if len(md.Get("tenant")) != 1 {
 		return nil, fault.Unauthenticated.New("who calls?")
 	}
-	return identity.With(ctx, identity.Identity{Tenant: md.Get("tenant")[0], Subject: "ada", Kind: identity.User, Grant: policy.As(policy.Operator)}), nil
+	grant := policy.As(policy.Operator)
+	if role := md.Get("role"); len(role) > 0 {
+		grant = policy.As(policy.Role(role[0]))
+	}
+	var err error
+	grant.Spaces, err = policy.ParseSpaces(md.Get("space"))
+	return identity.With(ctx, identity.Identity{Tenant: md.Get("tenant")[0], Subject: "ada", Kind: identity.User, Grant: grant}), err
 }
 
 // end stops the service as a signal would.

@@ -108,7 +108,7 @@ func mayKeep(ctx context.Context, p *profile.Profile) error {
 	if !id.Spaces.Has(p.Space) {
 		return fault.Denied.New("the space %.100q is none of yours", p.Space).WithReason(identity.ReasonDenied)
 	}
-	if p.Source != nil {
+	if s := p.Source; s != nil && (s.Of == "" || s.Of == profile.Spans) {
 		return identity.Authorize(ctx, policy.TracesRead)
 	}
 	return nil

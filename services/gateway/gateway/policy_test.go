@@ -26,6 +26,8 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
+	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
+	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 )
 
 // claims give a token a grant.
@@ -270,5 +272,80 @@ func TestTheGatewayServesWhatItsProtosSay(t *testing.T) {
 		require.NotNil(t, found)
 		err = call(ctx, conn, m.Name)
 		require.NotContains(t, fmt.Sprint(err), "unknown method", m.Name)
+	}
+}
+
+// asGrant is a context whose gRPC calls carry a token of a tenant with a grant.
+func asGrant(t *testing.T, tenant string, g policy.Grant) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token(tenant, claims(g)))
+}
+
+// Who is for certain spaces sends and watches records of these. What others know
+// already makes no difference: profiles are kept for all of the tenant.
+func TestRecordsOfASpace(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	send := func(g policy.Grant) *ingestv1.PublishRecordsResponse {
+		resp, err := w.ingest().PublishRecords(asGrant(t, "acme", g), &ingestv1.PublishRecordsRequest{
+			Records: []*ingestv1.Record{wine("r", float("alcohol", 1))},
+		})
+		require.NoError(t, err)
+		return resp
+	}
+	in := w.watch(asGrant(t, "acme", policy.Grant{Role: policy.Viewer, Spaces: "wine"}), &ingestv1.TailRequest{Signal: ingestv1.Signal_SIGNAL_RECORDS})
+	brief, stop := context.WithTimeout(asGrant(t, "acme", policy.Grant{Role: policy.Viewer, Spaces: "beer"}), time.Second)
+	defer stop()
+	out := w.watch(brief, &ingestv1.TailRequest{Signal: ingestv1.Signal_SIGNAL_RECORDS})
+
+	require.EqualValues(t, 1, send(policy.Grant{Role: policy.Ingest, Spaces: "beer,wine"}).GetAccepted())
+	refused := send(policy.Grant{Role: policy.Ingest, Spaces: "beer"})
+	require.Zero(t, refused.GetAccepted())
+	require.Equal(t, `no profile "wine/red"`, refused.GetRejections()[0].GetMessage(), "as if there were none")
+	require.EqualValues(t, 1, send(policy.As(policy.Ingest)).GetAccepted())
+
+	answer, err := in.Recv()
+	require.NoError(t, err)
+	require.Equal(t, "r", answer.GetRecord().GetId())
+	_, err = out.Recv()
+	require.Equal(t, codes.DeadlineExceeded, status.Code(err), "nothing of another space's")
+
+	spans, err := w.ingest().Tail(asGrant(t, "acme", policy.Grant{Role: policy.Viewer, Spaces: "wine"}), &ingestv1.TailRequest{Signal: ingestv1.Signal_SIGNAL_SPANS})
+	require.NoError(t, err)
+	_, err = spans.Recv()
+	require.Equal(t, codes.PermissionDenied, status.Code(err))
+}
+
+// Tokens of the release before say whether somebody is an administrator, and no
+// more; what a token says that only services and this machine are is refused.
+func TestRolesOfTokens(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	auth := authv1.NewAuthServiceClient(w.conn())
+	for _, row := range []struct {
+		claims func(jwt.MapClaims)
+		role   string
+	}{
+		{nil, "editor"},
+		{func(c jwt.MapClaims) { c["admin"] = true }, "admin"},
+		{func(c jwt.MapClaims) { c["admin"], c["role"] = true, "viewer" }, "viewer"},
+		{func(c jwt.MapClaims) { c["role"] = "superuser" }, ""},
+		{func(c jwt.MapClaims) { c["role"] = "service" }, "refused"},
+		{func(c jwt.MapClaims) { c["role"] = "local" }, "refused"},
+		{func(c jwt.MapClaims) { c["spaces"] = []string{"a,b"} }, "refused"},
+	} {
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token("acme", row.claims))
+		who, err := auth.WhoAmI(ctx, &authv1.WhoAmIRequest{})
+		switch row.role {
+		case "refused":
+			require.Equal(t, codes.Unauthenticated, status.Code(err), err)
+		case "":
+			require.Equal(t, codes.PermissionDenied, status.Code(err), "a role that is not known allows nothing")
+		default:
+			require.NoError(t, err)
+			require.Equal(t, row.role, who.GetRole())
+		}
 	}
 }

@@ -27,6 +27,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/otlp"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/jaeger"
 )
@@ -463,4 +464,15 @@ func TestTextThatIsNotUTF8(t *testing.T) {
 	code, body := (&store{}).get(t, "/api/v3/operations?service=%ff")
 	require.Equal(t, http.StatusBadRequest, code)
 	require.JSONEq(t, `{"error":{"grpcCode":3,"httpCode":400,"message":"the path or a parameter is not UTF-8","httpStatus":"Bad Request"}}`, string(body))
+}
+
+// A route that the policy does not know is served to nobody, and here it is named.
+func TestThePolicyKnowsEveryRoute(t *testing.T) {
+	h := jaeger.New(jaeger.Config{}, &store{}, slog.New(slog.DiscardHandler))
+	require.NotEmpty(t, h.Patterns)
+	for _, pattern := range h.Patterns {
+		verb, path, _ := strings.Cut(pattern, " ")
+		require.Equal(t, policy.TracesRead, policy.RouteOf(policy.Jaeger, pattern), pattern)
+		require.Equal(t, policy.TracesRead, policy.RouteOf(policy.HTTP, verb+" /jaeger"+path), pattern)
+	}
 }

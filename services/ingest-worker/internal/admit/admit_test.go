@@ -15,6 +15,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/record"
 	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
@@ -231,4 +232,33 @@ func FuzzAdmit(f *testing.F) {
 		}
 		require.Equal(t, one.Accepted, sum)
 	})
+}
+
+// What may be sent through the inbox is what may be sent through the doors.
+func TestWhoMaySend(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		grant policy.Grant
+		kind  string
+		ok    bool
+	}{
+		{policy.As(policy.Ingest), event.TypeTraces, true},
+		{policy.As(policy.Ingest), event.TypeRecords, true},
+		{policy.As(policy.Viewer), event.TypeTraces, false},
+		{policy.As(policy.Viewer), event.TypeRecords, false},
+		{policy.Grant{Role: policy.Ingest, Only: policy.OnlyOf(policy.RecordsWrite)}, event.TypeTracesJSON, false},
+		{policy.Grant{Role: policy.Ingest, Only: policy.OnlyOf(policy.RecordsWrite)}, event.TypeRecords, true},
+		{policy.Grant{Role: policy.Ingest, Spaces: "ml"}, event.TypeRecords, false},
+	} {
+		caller := admit.ByCredentials(func(context.Context, string, string) (identity.Identity, error) {
+			return identity.Identity{Tenant: "acme", Subject: "k", Kind: identity.Key, Grant: row.grant}, nil
+		})
+		_, err := caller(t.Context(), &delivery(nil, event.HeaderType, row.kind).Message)
+		if row.ok {
+			require.NoError(t, err, row)
+			continue
+		}
+		require.ErrorIs(t, err, fault.Denied, row)
+		require.Equal(t, identity.ReasonDenied, fault.Of(err).Reason())
+	}
 }
