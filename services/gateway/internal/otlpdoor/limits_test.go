@@ -5,7 +5,9 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"runtime"
 	"strings"
@@ -19,6 +21,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	grpcgzip "google.golang.org/grpc/encoding/gzip"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -26,6 +29,8 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker/driver/memory"
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
 )
@@ -334,4 +339,56 @@ func TestBudget(t *testing.T) {
 	_, err = b.client.Export(t.Context(), sample(4))
 	require.NoError(t, err)
 	require.Zero(t, b.budget.Used(), "everything was given back")
+}
+
+// Bodies that are announced and do not come hold what came of them, not what they
+// announced: others find room.
+func TestSlowBodiesHoldNoRoom(t *testing.T) {
+	t.Parallel()
+	b := start(t, otlpdoor.Config{}, func(d *otlpdoor.Deps) { d.Budget = door.NewBudget(32 << 20) })
+	for range 16 { // of which two would be all
+		conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+		_, err = fmt.Fprintf(conn, "POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nx-api-key: %s\r\nContent-Length: %d\r\n\r\nabc", "acme-key", 15<<20)
+		require.NoError(t, err)
+	}
+	require.Eventually(t, func() bool { return b.budget.Used() >= 16*256<<10 }, 10*time.Second, 5*time.Millisecond)
+	require.Less(t, b.budget.Used(), int64(8<<20))
+	_, err := b.client.Export(metadata.AppendToOutgoingContext(t.Context(), "x-api-key", "acme-key"), sample(8))
+	require.NoError(t, err)
+}
+
+// Who is known and may not send costs a refusal: nothing of it is read or held.
+func TestWhoMayNotSendHoldsNothing(t *testing.T) {
+	t.Parallel()
+	b := start(t, otlpdoor.Config{}, func(d *otlpdoor.Deps) {
+		d.Identify = func(context.Context, string, string) (identity.Identity, error) {
+			return identity.Identity{Tenant: "acme", Subject: "ann", Kind: identity.User, Grant: policy.As(policy.Viewer)}, nil
+		}
+	})
+	_, err := b.client.Export(t.Context(), sample(8))
+	require.Equal(t, codes.PermissionDenied, status.Code(err))
+	require.Contains(t, status.Convert(err).Message(), "spans.write")
+	for _, path := range []string{"/v1/traces", "/v1/metrics", "/v1/logs"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.url+path, unread{t})
+		require.NoError(t, err)
+		req.ContentLength = 1 << 20
+		req.Header.Set("Content-Type", "application/x-protobuf")
+		req.Header.Set("Expect", "100-continue")
+		resp, err := (&http.Transport{ExpectContinueTimeout: time.Minute}).RoundTrip(req)
+		require.NoError(t, err, path)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, http.StatusForbidden, resp.StatusCode, path)
+	}
+	require.Zero(t, b.budget.Used())
+	require.Empty(t, b.published.messages())
+}
+
+// unread is a body that nobody asks for.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("the server asked for the body")
+	return 0, io.EOF
 }

@@ -17,6 +17,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -192,4 +194,56 @@ func TestHeadsAreBounded(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, resp.StatusCode)
 	require.NoError(t, resp.Body.Close())
+}
+
+// unread is a body that nobody asks for.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("the body was read")
+	return 0, io.EOF
+}
+
+// Strangers, and those who may not, cost a refusal: their bodies are not read.
+func TestWhoIsRefusedCostsNoBody(t *testing.T) {
+	t.Parallel()
+	cfg := Config{}.withDefaults()
+	desk := newDesk(cfg)
+	next := apiRoutes{http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was let in") })}
+	for want, authenticate := range map[int]Authenticate{
+		http.StatusUnauthorized: func(context.Context, string, string) (identity.Identity, error) {
+			return identity.Identity{}, fault.Unauthenticated.New("who?")
+		},
+		http.StatusForbidden: func(context.Context, string, string) (identity.Identity, error) {
+			return identity.Identity{Tenant: "acme", Subject: "k", Kind: identity.Key, Grant: policy.As(policy.Ingest)}, nil
+		},
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", unread{t})
+		r.ContentLength = 16 << 10
+		r.Header.Set("Content-Type", "application/json")
+		guard(cfg, allowed(authenticate, policy.DeadLettersRedrive, jsonOnly(desk.whole(1<<20, next)))).ServeHTTP(w, r)
+		require.Equal(t, want, w.Code)
+		require.Zero(t, desk.held.Load())
+	}
+}
+
+// A route that the policy does not know stops the start.
+func TestARouteWithoutAPolicyDoesNotStart(t *testing.T) {
+	t.Parallel()
+	e := newEntrance(policy.HTTP, Config{}.withDefaults(), Deps{})
+	require.NoError(t, e.err)
+	e.handle("GET /new", 0, apiRoutes{http.NotFoundHandler()})
+	require.ErrorContains(t, e.err, "GET /new")
+}
+
+// The routes of rest.yaml are found again by what grpc-gateway calls them.
+func TestPatterns(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{
+		"/api/v1/whoami": "/api/v1/whoami", "/api/v1/keys/{id}": "/api/v1/keys/{id=*}", "/a/{profile=**}": "/a/{profile=**}",
+		"/api/v1/alerts/{id}:acknowledge": "/api/v1/alerts/{id=*}:acknowledge", "/{a}/b/{c}/d": "/{a=*}/b/{c=*}/d",
+	} {
+		require.Equal(t, want, pattern(path))
+	}
 }
