@@ -183,7 +183,7 @@ func (m *mesh) run() *running {
 			if len(md.Get("tenant")) != 1 {
 				return nil, fault.Unauthenticated.New("who calls?")
 			}
-			return identity.With(ctx, identity.Identity{Tenant: md.Get("tenant")[0], Subject: "ann", Kind: identity.User, Grant: policy.As(policy.Operator)}), nil
+			return identity.With(ctx, identity.Identity{Tenant: md.Get("tenant")[0], Subject: "ann", Kind: identity.User, Grant: policy.As(policy.Admin)}), nil
 		},
 	})
 	require.NoError(m.t, err)

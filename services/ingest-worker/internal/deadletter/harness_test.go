@@ -144,7 +144,7 @@ func (w *world) publish(msgs ...broker.Message) {
 }
 
 func as(tenant string) context.Context {
-	return identity.With(context.Background(), identity.Identity{Tenant: tenant, Subject: "ann", Kind: identity.User, Grant: policy.As(policy.Operator)})
+	return identity.With(context.Background(), identity.Identity{Tenant: tenant, Subject: "ann", Kind: identity.User, Grant: policy.As(policy.Admin)})
 }
 
 func (w *world) list(tenant string, req *deadletterv1.ListDeadLettersRequest) []*deadletterv1.DeadLetter {
