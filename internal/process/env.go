@@ -54,8 +54,11 @@ type home struct {
 	sink  broker.Broker           // carries the process's own spans; opened on first use
 	calls map[string]*rpc.Metrics // by service
 
-	secrets *identity.Secrets           // opened on first use
-	mutual  map[string]*tlsfiles.Mutual // by service
+	mutual map[string]*tlsfiles.Mutual // by service
+
+	// Apart from mu, under which brokers are opened that need them.
+	secretsMu sync.Mutex
+	secrets   *identity.Secrets // opened on first use
 
 	services []string
 }

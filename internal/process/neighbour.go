@@ -135,8 +135,8 @@ func (e Env) Secrets() (*identity.Secrets, error) {
 	if e.home == nil { // made by hand, in a test
 		return openSecrets(e)
 	}
-	e.home.mu.Lock()
-	defer e.home.mu.Unlock()
+	e.home.secretsMu.Lock()
+	defer e.home.secretsMu.Unlock()
 	if e.home.secrets == nil {
 		secrets, err := openSecrets(e)
 		if err != nil {

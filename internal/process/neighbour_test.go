@@ -13,6 +13,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/pki"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 )
@@ -70,13 +71,16 @@ func serveStore(t *testing.T, env Env) string {
 	return lis.Addr().String()
 }
 
+// viewer is in whose name services call.
+var viewer = identity.Identity{Tenant: "acme", Subject: "ann", Kind: identity.User, Grant: policy.As(policy.Viewer)}
+
 // settledBy calls the store as a service, whose token says who it is.
 func settledBy(t *testing.T, env Env, service string) error {
 	t.Helper()
 	conn, err := env.For(service).Neighbour(service, "trace-store")
 	require.NoError(t, err)
 	defer conn.Close()
-	ctx := identity.With(t.Context(), identity.ForService(service, "acme"))
+	ctx := identity.With(t.Context(), viewer)
 	resp, err := ledgerv1.NewLedgerServiceClient(conn).GetSettled(ctx, &ledgerv1.GetSettledRequest{})
 	if err == nil {
 		require.Equal(t, "acme", resp.GetSignal())
@@ -143,7 +147,7 @@ func TestNoCallFailsWhileEverythingRotates(t *testing.T) {
 				return
 			default:
 			}
-			ctx := identity.With(t.Context(), identity.ForService("gateway", "acme"))
+			ctx := identity.With(t.Context(), viewer)
 			if _, err := client.GetSettled(ctx, &ledgerv1.GetSettledRequest{}); err != nil {
 				failed <- err
 				return

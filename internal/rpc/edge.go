@@ -37,6 +37,7 @@ type edge struct {
 	allowance    *telemetry.Allowance
 	streams      map[string]*Method // of all streaming methods; not written to once calls come
 	unknown      *Method            // stands for all others, whose names are the callers' to choose
+	refused      func(ctx context.Context, method string, err error)
 }
 
 // unary stands around decoding too (see Server.around).
@@ -116,11 +117,14 @@ func (e *edge) enter(ctx context.Context, method *Method, authenticate Authentic
 	}
 	if authenticate != nil {
 		known, err := authenticate(ctx, method.name)
-		if err != nil {
-			return ctx, nobody, err
+		if err == nil {
+			ctx = known
+			err = identity.Authorize(ctx, method.permission)
 		}
-		ctx = known
-		if err := identity.Authorize(ctx, method.permission); err != nil {
+		if err != nil {
+			if e.refused != nil {
+				e.refused(ctx, method.name, err)
+			}
 			return ctx, nobody, err
 		}
 		if _, is := identity.From(ctx); !is {

@@ -53,7 +53,10 @@ type ServerDeps struct {
 	// AuthenticateStream takes the place of Authenticate for streams. When the
 	// context that it gives ends with a fault as its cause, so does the stream.
 	AuthenticateStream Authenticate
-	Allowance          *telemetry.Allowance // of traces that callers ask for; nil is no bound
+	// Refused is told of calls that end because of who calls, or nobody is told when
+	// it is nil. The context has the caller, if that is known.
+	Refused   func(ctx context.Context, method string, err error)
+	Allowance *telemetry.Allowance // of traces that callers ask for; nil is no bound
 }
 
 // Server is a gRPC server with health and, if asked for, reflection.
@@ -80,6 +83,7 @@ func NewServer(cfg ServerConfig, deps ServerDeps) (*Server, error) {
 		streams: map[string]*Method{}, unknown: deps.Calls.Method(BidiStream, ""),
 		tracer: deps.Traces.Tracer("github.com/driftmesh/driftmesh/internal/rpc"), allowance: deps.Allowance,
 	}
+	edge.refused = deps.Refused
 	if edge.ofStream = deps.AuthenticateStream; edge.ofStream == nil {
 		edge.ofStream = edge.authenticate
 	}

@@ -68,10 +68,20 @@ func TestWhatIsDoneIsRecorded(t *testing.T) {
 	}
 	_, err = drift.ListAlerts(metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer garbage"), &driftv1.ListAlertsRequest{})
 	require.Equal(t, codes.Unauthenticated, status.Code(err))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.http+"/api/v1/alerts", nil)
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer garbage")
+	resp, err = w.client.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusUnauthorized, resp.StatusCode)
 	w.stop() // what was counted is recorded at the end at the latest
 	refused := w.audit.find(authv1.AuthService_Login_FullMethodName, "denied")
 	require.Len(t, refused, 1)
 	require.EqualValues(t, 3, refused[0].GetCount())
 	require.Equal(t, "LOGIN_REFUSED", refused[0].GetReason())
 	require.Len(t, w.audit.find(driftv1.DriftService_ListAlerts_FullMethodName, "denied"), 1)
+	byREST := w.audit.find("GET /api/v1/alerts", "denied")
+	require.Len(t, byREST, 1)
+	require.Equal(t, "127.0.0.1", byREST[0].GetSource())
 }

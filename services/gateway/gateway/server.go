@@ -69,7 +69,7 @@ func (s *Service) newServer() (*rpc.Server, error) {
 	server, err := rpc.NewServer(rpc.ServerConfig{
 		Listen: s.cfg.GRPC, MaxRequest: int(s.cfg.MaxRequest), MaxStreams: s.cfg.MaxStreams,
 		MaxIdle: s.cfg.MaxIdle, DrainTimeout: s.cfg.Drain, Reflection: s.cfg.Reflection, ServerOptions: options,
-	}, rpc.ServerDeps{Log: s.deps.Log, Calls: s.deps.Calls, Traces: s.deps.Traces, Authenticate: s.authenticate, AuthenticateStream: s.authenticateStream, Allowance: s.traced})
+	}, rpc.ServerDeps{Log: s.deps.Log, Calls: s.deps.Calls, Traces: s.deps.Traces, Authenticate: s.authenticate, AuthenticateStream: s.authenticateStream, Refused: s.refused, Allowance: s.traced})
 	if err != nil {
 		return nil, err
 	}
@@ -90,6 +90,11 @@ func (s *Service) newServer() (*rpc.Server, error) {
 		}
 	}
 	return server, nil
+}
+
+// refused counts a call that ended because of who calls.
+func (s *Service) refused(ctx context.Context, method string, err error) {
+	s.auditor.Refused(ctx, method, s.proxies.Of(ctx), err)
 }
 
 // authenticate finds out who calls a method of the public gRPC server. What
@@ -125,7 +130,6 @@ func (s *Service) identify(ctx context.Context, method string,
 	}
 	known, id, err := by(ctx, authorization, apiKey)
 	if err != nil {
-		s.auditor.Refused(ctx, method, err)
 		return nil, err
 	}
 	return identity.With(known, id), nil

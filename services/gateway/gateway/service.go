@@ -173,6 +173,9 @@ func (s *Service) newWeb() error {
 	traces := tracev1.NewTraceServiceClient(s.deps.TraceStore)
 	deps := rest.Deps{
 		Conn: s.loop, Authenticate: s.deps.Identify, Log: s.deps.Log,
+		Refused: func(r *http.Request, route string, err error) {
+			s.auditor.Refused(r.Context(), route, s.proxies.OfRequest(r), err)
+		},
 		Jaeger: jaeger.New(jaeger.Config{}, traces, s.deps.Log), Page: page.New(traces),
 	}
 	if s.jaeger, err = rest.NewJaeger(cfg, deps); err != nil {

@@ -86,10 +86,12 @@ func (a *Auditor) Done(ctx context.Context, c Call, err error) {
 }
 
 // Refused counts a call or a request that was refused at the door: action is its
-// method or its route.
-func (a *Auditor) Refused(ctx context.Context, action string, err error) {
+// method or its route, and source where it came from.
+func (a *Auditor) Refused(ctx context.Context, action, source string, err error) {
 	if a != nil && refusal(err) {
-		a.Recorder.Count(a.entry(ctx, action, err))
+		e := a.entry(ctx, action, err)
+		e.Source = source
+		a.Recorder.Count(e)
 	}
 }
 

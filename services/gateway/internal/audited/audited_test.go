@@ -66,8 +66,8 @@ func TestWhatAnEntrySays(t *testing.T) {
 	a.Done(t.Context(), call(t, authv1.AuthService_Login_FullMethodName, &authv1.LoginRequest{Username: "ann", Password: "s3cret"}),
 		fault.Unauthenticated.New("no").WithReason("PASSWORD_WRONG"))
 	a.Done(ann, call(t, driftv1.DriftService_ListScores_FullMethodName, &driftv1.ListScoresRequest{Profile: "s/a"}), fault.Denied.New("no"))
-	a.Refused(ann, "GET /api/v1/sql", fault.Denied.New("no").WithReason("PERMISSION_DENIED"))
-	a.Refused(ann, "GET /api/v1/sql", fault.Invalid.New("bad"))
+	a.Refused(ann, "GET /api/v1/sql", "192.0.2.7", fault.Denied.New("no").WithReason("PERMISSION_DENIED"))
+	a.Refused(ann, "GET /api/v1/sql", "192.0.2.7", fault.Invalid.New("bad"))
 	require.Len(t, r.recorded, 2)
 	require.Len(t, r.counted, 3)
 	login := r.counted[0]

@@ -73,7 +73,24 @@ func (e *entrance) handle(pattern string, maxBody int64, next Failer) {
 		e.err = errors.Join(e.err, fmt.Errorf("the policy does not know the route %s", pattern))
 		return
 	}
-	e.mux.Handle(pattern, allowed(e.deps.Authenticate, p, e.desk.whole(maxBody, next)))
+	e.mux.Handle(pattern, e.allowed(pattern, p, e.desk.whole(maxBody, next)))
+}
+
+// allowed lets those in who may, and says who may not.
+func (e *entrance) allowed(route string, p policy.Permission, next Failer) Failer {
+	return allowed(e.deps.Authenticate, p, told{next, func(r *http.Request, err error) { e.deps.Refused(r, route, err) }})
+}
+
+// told is a Failer whose failing somebody hears of.
+type told struct {
+	Failer
+	hears func(r *http.Request, err error)
+}
+
+// Fail implements Failer.
+func (t told) Fail(w http.ResponseWriter, r *http.Request, err error) {
+	t.hears(r, err)
+	t.Failer.Fail(w, r, err)
 }
 
 // jaeger serves those of Jaeger's routes that the policy knows, below a path.
@@ -81,11 +98,11 @@ func (e *entrance) jaeger(below string) {
 	routes, _ := policy.Routes() // newEntrance has seen the error
 	for _, r := range routes {
 		if r.Door == e.door && r.RPC == "" && strings.HasPrefix(r.Path, below+"/api/") && !strings.HasPrefix(r.Path, "/api/v1/") {
-			in := allowed(e.deps.Authenticate, r.Permission, e.desk.whole(e.cfg.MaxBody, e.deps.Jaeger))
+			in := e.allowed(r.Pattern(), r.Permission, e.desk.whole(e.cfg.MaxBody, e.deps.Jaeger))
 			e.mux.Handle(r.Pattern(), http.StripPrefix(below, in))
 		}
 	}
-	e.mux.Handle(below+"/api/", http.StripPrefix(below, allowed(e.deps.Authenticate, policy.KnownCall, failer{e.deps.Jaeger, e.noSuchRoute})))
+	e.mux.Handle(below+"/api/", http.StripPrefix(below, e.allowed(below+"/api/", policy.KnownCall, failer{e.deps.Jaeger, e.noSuchRoute})))
 }
 
 func (e *entrance) noSuchRoute(w http.ResponseWriter, r *http.Request) {
@@ -108,6 +125,6 @@ func (e *entrance) json(next runtime.HandlerFunc) runtime.HandlerFunc {
 		default:
 			in = e.desk.whole(e.cfg.MaxBody, in)
 		}
-		allowed(e.deps.Authenticate, permission, jsonOnly(in)).ServeHTTP(w, r)
+		e.allowed(r.Method+" "+at.String(), permission, jsonOnly(in)).ServeHTTP(w, r)
 	}
 }

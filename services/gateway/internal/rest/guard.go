@@ -170,6 +170,7 @@ func allowed(authenticate Authenticate, p policy.Permission, next Failer) Failer
 	return failer{next, func(w http.ResponseWriter, r *http.Request) {
 		id, err := caller(r, authenticate)
 		if err == nil {
+			r = r.WithContext(identity.With(r.Context(), id))
 			err = id.Authorize(p)
 		}
 		if err != nil {
@@ -180,7 +181,7 @@ func allowed(authenticate Authenticate, p policy.Permission, next Failer) Failer
 			next.Fail(w, r, err)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(identity.With(r.Context(), id)))
+		next.ServeHTTP(w, r)
 	}}
 }
 

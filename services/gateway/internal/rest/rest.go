@@ -68,7 +68,10 @@ type Deps struct {
 	Jaeger       Failer           // serves /api/… and finds the caller in the context
 	Page         Failer           // shows the trace {id} to people
 	Authenticate Authenticate
-	Log          *slog.Logger
+	// Refused is told of requests that end because of who calls, by their route. The
+	// context of the request has the caller, if that is known.
+	Refused func(r *http.Request, route string, err error)
+	Log     *slog.Logger
 }
 
 // New makes the handler of everything. It fails for a route that the policy does

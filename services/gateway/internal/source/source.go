@@ -5,6 +5,7 @@ package source
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"strings"
 
@@ -43,10 +44,25 @@ const maxHops = 16
 // known. A call that the HTTP side passed on carries the address in
 // x-forwarded-for, at the end, where that side put it.
 func (p Proxies) Of(ctx context.Context) string {
-	chain := metadata.ValueFromIncomingContext(ctx, "x-forwarded-for")
-	hops := strings.Split(strings.Join(chain, ","), ",")
+	last := ""
 	if from, ok := peer.FromContext(ctx); ok && from.Addr.Network() != insideNetwork {
-		at, err := netip.ParseAddrPort(from.Addr.String())
+		last = from.Addr.String()
+	}
+	return p.behind(metadata.ValueFromIncomingContext(ctx, "x-forwarded-for"), last)
+}
+
+// OfRequest gives the address that an HTTP request comes from, "" when that is not
+// known.
+func (p Proxies) OfRequest(r *http.Request) string {
+	return p.behind(r.Header.Values("X-Forwarded-For"), r.RemoteAddr)
+}
+
+// behind looks behind trusted proxies, from the other end of the connection, if that
+// is somebody's, on.
+func (p Proxies) behind(chain []string, end string) string {
+	hops := strings.Split(strings.Join(chain, ","), ",")
+	if end != "" {
+		at, err := netip.ParseAddrPort(end)
 		if err != nil {
 			return ""
 		}
