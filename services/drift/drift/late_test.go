@@ -315,7 +315,7 @@ func TestKilledWorkersWithLateData(t *testing.T) {
 				m.clock.set(minTime(m.clock.Now().Add(100*time.Millisecond), slotOf(hours+1).Add(-time.Minute)))
 				return running[0].next(p).Equal(slotOf(hours+1)) && m.waiting(running[0]) == 0 && running[0].late() == 0
 			}, 3*patience, tick)
-			checkAlerts(t, m, running[0], &console)
+			checkAlerts(t, m, running[0], &console, hours)
 			got := running[0].scores("acme", p)
 			require.Len(t, got, hours, "no slot is skipped, none is twice")
 			for i, e := range got {
@@ -375,9 +375,15 @@ func lateArrivals(t *testing.T, random *rand.Rand, hours int) [][]drifttest.Reco
 	return arrivals
 }
 
-func checkAlerts(t *testing.T, m *mesh, r *running, console *syncBuffer) {
+func checkAlerts(t *testing.T, m *mesh, r *running, console *syncBuffer, hours int) {
 	t.Helper()
 	m.told(r)
+	require.Eventually(t, func() bool { // what the dead had in hand is sent when their leases are over
+		m.clock.set(minTime(m.clock.Now().Add(time.Second), slotOf(hours+1).Add(-time.Minute)))
+		var waiting int
+		require.NoError(t, r.state.QueryRow(t.Context(), "SELECT COUNT(*) FROM deliveries WHERE state = 'waiting'").Scan(&waiting))
+		return waiting == 0
+	}, patience, tick)
 	var ends []time.Time
 	for _, a := range r.alerts("acme", false) {
 		ends = append(ends, a.GetRangeEnd().AsTime())
