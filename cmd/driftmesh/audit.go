@@ -166,7 +166,7 @@ func (c auditVerifyCmd) verify(ctx context.Context, v *audit.Verifier) (audit.Ve
 	if err != nil {
 		return audit.Verdict{}, err
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // it was read
 	return v.Verify(file)
 }
 
@@ -176,7 +176,7 @@ func readCheckpoints(path string) (known []audit.Checkpoint, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // it was read
 	for lines := json.NewDecoder(file); ; {
 		var l audit.Line
 		if err := lines.Decode(&l); errors.Is(err, io.EOF) {

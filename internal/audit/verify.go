@@ -89,14 +89,14 @@ func (v *Verifier) checkpoint(c *Checkpoint) error {
 		return fault.Invalid.New("audit chain: a checkpoint signs entry %d with hash %s, and the chain is at %d with %s",
 			c.Seq, c.Hash, v.verdict.Head.Seq, v.verdict.Head.Hash)
 	}
-	print := Fingerprint(c.Key)
-	if len(v.Keys) > 0 && !slices.Contains(v.Keys, print) {
-		return fault.Invalid.New("audit chain: the checkpoint at entry %d is signed by %s, which is not among the keys that are believed", c.Seq, print)
+	signer := Fingerprint(c.Key)
+	if len(v.Keys) > 0 && !slices.Contains(v.Keys, signer) {
+		return fault.Invalid.New("audit chain: the checkpoint at entry %d is signed by %s, which is not among the keys that are believed", c.Seq, signer)
 	}
 	v.verdict.Signed = c.Head
 	v.verdict.Checkpoints++
-	if !slices.Contains(v.verdict.Keys, print) {
-		v.verdict.Keys = append(v.verdict.Keys, print)
+	if !slices.Contains(v.verdict.Keys, signer) {
+		v.verdict.Keys = append(v.verdict.Keys, signer)
 	}
 	return nil
 }

@@ -68,6 +68,7 @@ func (r Role) Permissions(ofMesh bool) Set {
 			return service | Of(ServiceCall)
 		case Ingest, Viewer, Editor, Operator:
 			return known
+		case Local: // is of the tenant default
 		}
 		return 0
 	}

@@ -88,12 +88,12 @@ func (s *Source) Listener(lis net.Listener) net.Listener { return tls.NewListene
 // ErrorLog is a log for an http.Server that has a Listener of the source. Other
 // messages than of failed handshakes go to otherwise at level. A nil source is one
 // without TLS.
-func (s *Source) ErrorLog(otherwise *slog.Logger, level slog.Level) *log.Logger {
+func (s *Source) ErrorLog(otherwise *slog.Logger, level slog.Level) *log.Logger { //nolint:forbidigo // what an http.Server takes
 	plain := slog.NewLogLogger(otherwise.Handler(), level)
 	if s == nil {
 		return plain
 	}
-	return log.New(handshakes{s, plain.Writer()}, "", 0)
+	return log.New(handshakes{s, plain.Writer()}, "", 0) //nolint:forbidigo // what an http.Server takes
 }
 
 // handshakes picks what net/http says of handshakes out of what it says.

@@ -91,7 +91,7 @@ func TestProductsAreExact(t *testing.T) {
 	}
 	parts[0].Merge(parts[1])
 	require.Equal(t, one.Sums, parts[0].Sums)
-	require.EqualValues(t, [4]uint64{402, 2, 402, 2}, [4]uint64{one.Rows, one.Incomplete, parts[0].Rows, parts[0].Incomplete})
+	require.Equal(t, [4]uint64{402, 2, 402, 2}, [4]uint64{one.Rows, one.Incomplete, parts[0].Rows, parts[0].Incomplete})
 	for i := range want {
 		require.Zero(t, want[i].Cmp(one.Sums[i].big()), "sum %d", i)
 	}
@@ -132,7 +132,7 @@ func TestGroup(t *testing.T) {
 	require.NoError(t, err)
 	g := p.Groups[0]
 	require.Equal(t, []string{"a", "b", "c"}, g.Features)
-	require.EqualValues(t, [2]uint64{4800, 200}, [2]uint64{g.Rows, g.Incomplete})
+	require.Equal(t, [2]uint64{4800, 200}, [2]uint64{g.Rows, g.Incomplete})
 	require.NoError(t, p.Validate())
 	require.Equal(t, 0, p.Group(&p.Monitors[0]))
 	require.Len(t, g.Components, 2)

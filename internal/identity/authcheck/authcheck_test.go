@@ -68,7 +68,7 @@ func (a *auth) isAway() bool {
 // watching is a stream of WatchRevocations that breaks when auth goes away.
 type watching struct {
 	grpc.ClientStream
-	ctx   context.Context
+	ctx   context.Context //nolint:containedctx // grpc hands a stream its context this way
 	auth  *auth
 	after int64
 	told  bool

@@ -60,7 +60,7 @@ func (c *crew) look(ctx context.Context, under *sync.WaitGroup) error {
 
 func (c *crew) next(ctx context.Context) (func(context.Context) error, error) {
 	if ctx.Err() != nil {
-		return nil, nil
+		return nil, nil //nolint:nilerr // to stop is no failure
 	}
 	return c.claim(ctx, uuid.NewString())
 }

@@ -18,7 +18,7 @@ func forSpaces(t *testing.T, spaces ...string) context.Context {
 	t.Helper()
 	ctx := as(t, "acme")
 	for _, s := range spaces {
-		ctx = metadata.AppendToOutgoingContext(ctx, "space", s)
+		ctx = metadata.AppendToOutgoingContext(ctx, "space", s) //nolint:fatcontext // a few
 	}
 	return ctx
 }
@@ -92,7 +92,7 @@ func TestASpaceIsAllThatItsOwnSee(t *testing.T) {
 		return len(p.GetProfiles()), len(l.GetAlerts()), len(s.GetSilences())
 	}
 	for _, row := range []struct {
-		who  context.Context
+		who  context.Context //nolint:containedctx // a row of a test
 		want [3]int
 	}{{as(t, "acme"), [3]int{1, 1, 2}}, {in, [3]int{1, 1, 1}}, {out, [3]int{}}} {
 		profiles, alerts, silences := seen(row.who)

@@ -124,7 +124,7 @@ func TestAChangedRowIsFound(t *testing.T) {
 
 		db, err := sqlstate.Open(ctx, url, store.Schema)
 		require.NoError(t, err)
-		defer db.Close() //nolint:errcheck // a test's
+		defer db.Close()
 		_, err = db.Exec(ctx, `UPDATE audit SET actor = 'bob' WHERE seq = 1`)
 		require.NoError(t, err)
 		require.ErrorContains(t, verify(), "entry 1 is not what was written")
