@@ -49,8 +49,13 @@ func (c auditListCmd) Run(ctx context.Context, con console) error {
 		})
 }
 
-// shortAction is a method without its service.
-func shortAction(action string) string { return action[strings.LastIndexByte(action, '/')+1:] }
+// shortAction is a method without its service; routes stay as they are.
+func shortAction(action string) string {
+	if !strings.HasPrefix(action, "/") {
+		return action
+	}
+	return action[strings.LastIndexByte(action, '/')+1:]
+}
 
 type auditExportCmd struct {
 	connectFlags

@@ -39,7 +39,8 @@ type Auditor struct {
 
 // permissions are what recorded calls ask for.
 var permissions = policy.Of(policy.ProfilesWrite, policy.ProfilesRun, policy.AlertsAcknowledge, policy.AlertsSilence,
-	policy.DeadLettersRead, policy.DeadLettersRedrive, policy.UsersWrite, policy.KeysWrite, policy.TenantsWrite, policy.AuditExport)
+	policy.DeadLettersRead, policy.DeadLettersRedrive, policy.UsersWrite, policy.KeysWrite, policy.TenantsWrite,
+	policy.SigningKeysRotate, policy.AuditExport)
 
 // sessions are calls of people about themselves.
 var sessions = map[string]bool{
