@@ -4,8 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/user"
+	"strconv"
 	"time"
 
+	"github.com/google/uuid"
+
+	"github.com/driftmesh/driftmesh/internal/audit"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
@@ -42,6 +48,9 @@ func BreakGlass(ctx context.Context, stateURL, tenant, name string) (password st
 		return "", time.Time{}, err
 	}
 	accounts := store.New(state)
+	if err := accounts.AppendAudit(ctx, []audit.Entry{broken(tenant, name)}); err != nil {
+		return "", time.Time{}, err
+	}
 	err = accounts.SetPassword(ctx, tenant, name, store.Password{Hash: hash, OneTime: true, Ends: ends})
 	switch {
 	case err == nil:
@@ -55,12 +64,25 @@ func BreakGlass(ctx context.Context, stateURL, tenant, name string) (password st
 	return password, ends, nil
 }
 
+// broken is what the account of who did what says of it, before it is done.
+func broken(tenant, name string) audit.Entry {
+	e := audit.Entry{
+		ID: uuid.NewString(), Time: moment(), Tenant: tenant, Actor: strconv.Itoa(os.Getuid()), Kind: "local", Source: "local",
+		Action: "reset-password", Object: "username=" + name, Outcome: audit.OK,
+	}
+	if who, err := user.Current(); err == nil {
+		e.Actor = who.Username
+	}
+	e.Trim()
+	return e
+}
+
 // firstAdmin makes the first administrator.
-func firstAdmin(ctx context.Context, accounts *store.Store, user account.User) error {
+func firstAdmin(ctx context.Context, accounts *store.Store, admin account.User) error {
 	now := moment()
 	if err := accounts.EnsureTenant(ctx, account.Tenant{Name: identity.MeshTenant, Created: now}); err != nil {
 		return err
 	}
-	user.Tenant, user.Name, user.Grant, user.Created = identity.MeshTenant, FirstAdmin, policy.As(policy.Admin), now
-	return accounts.AddUser(ctx, user, "break-glass")
+	admin.Tenant, admin.Name, admin.Grant, admin.Created = identity.MeshTenant, FirstAdmin, policy.As(policy.Admin), now
+	return accounts.AddUser(ctx, admin, "break-glass")
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/identity/authcheck"
 	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/sqlstate/sqltest"
+	auditv1 "github.com/driftmesh/driftmesh/proto/driftmesh/audit/v1"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	"github.com/driftmesh/driftmesh/services/auth/auth"
 )
@@ -383,5 +384,11 @@ func TestBreakGlass(t *testing.T) {
 		_, err = client.ChangePassword(t.Context(), &authv1.ChangePasswordRequest{
 			Tenant: "driftmesh", Username: "admin", Password: password, NewPassword: "a finer password"})
 		require.NoError(t, err, "the first administrator is made anew")
+		done, err := auditv1.NewAuditServiceClient(r.connect(signer(t, meshSecret).Credentials("auth"))).
+			ListEntries(as(t, meshAdmin), &auditv1.ListEntriesRequest{Action: "reset-password"})
+		require.NoError(t, err)
+		require.Len(t, done.GetEntries(), 3, "also the one that was of nobody")
+		require.Equal(t, "username=admin", done.GetEntries()[0].GetObject())
+		require.NotEmpty(t, done.GetEntries()[0].GetActor())
 	})
 }
