@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/driftmesh/driftmesh/internal/audit"
+	"github.com/driftmesh/driftmesh/internal/audit/wire"
 	auditv1 "github.com/driftmesh/driftmesh/proto/driftmesh/audit/v1"
 )
 
@@ -101,32 +102,12 @@ func exportChain(ctx context.Context, from connectFlags, take func(audit.Line) e
 		if err != nil {
 			return err
 		}
-		for _, e := range resp.GetEntries() {
-			if err := take(audit.Line{Entry: linkOf(e)}); err != nil {
-				return err
-			}
-		}
-		if p := resp.GetCheckpoint(); p != nil {
-			if err := take(audit.Line{Checkpoint: pointOf(p)}); err != nil {
+		for _, l := range wire.Lines(resp) {
+			if err := take(l); err != nil {
 				return err
 			}
 		}
 	}
-}
-
-func linkOf(e *auditv1.Entry) *audit.Link {
-	l := &audit.Link{Seq: e.GetSequence(), Entry: audit.Entry{
-		ID: e.GetId(), Time: e.GetTime().AsTime(), Tenant: e.GetTenant(), Actor: e.GetActor(), Kind: e.GetKind(), Home: e.GetHome(), Source: e.GetSource(),
-		Action: e.GetAction(), Object: e.GetObject(), Outcome: audit.Outcome(e.GetOutcome()), Reason: e.GetReason(), Count: e.GetCount(), Trace: e.GetTrace(),
-	}}
-	copy(l.Hash[:], e.GetHash())
-	return l
-}
-
-func pointOf(p *auditv1.Checkpoint) *audit.Checkpoint {
-	c := &audit.Checkpoint{Head: audit.Head{Seq: p.GetSequence()}, Time: p.GetTime().AsTime(), Key: p.GetPublicKey(), Signature: p.GetSignature()}
-	copy(c.Hash[:], p.GetHash())
-	return c
 }
 
 type auditVerifyCmd struct {

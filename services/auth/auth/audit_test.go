@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/driftmesh/driftmesh/internal/audit"
+	"github.com/driftmesh/driftmesh/internal/audit/wire"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/sqlstate/sqltest"
 	auditv1 "github.com/driftmesh/driftmesh/proto/driftmesh/audit/v1"
@@ -105,18 +106,6 @@ func export(ctx context.Context, from auditv1.AuditServiceClient) (lines []audit
 		if err != nil {
 			return nil, err
 		}
-		for _, e := range resp.GetEntries() {
-			l := &audit.Link{Seq: e.GetSequence(), Entry: audit.Entry{
-				ID: e.GetId(), Time: e.GetTime().AsTime(), Tenant: e.GetTenant(), Actor: e.GetActor(), Kind: e.GetKind(), Home: e.GetHome(),
-				Source: e.GetSource(), Action: e.GetAction(), Object: e.GetObject(), Outcome: audit.Outcome(e.GetOutcome()), Reason: e.GetReason(),
-				Count: e.GetCount(), Trace: e.GetTrace(),
-			}, Hash: audit.Hash(e.GetHash())}
-			lines = append(lines, audit.Line{Entry: l})
-		}
-		if p := resp.GetCheckpoint(); p != nil {
-			lines = append(lines, audit.Line{Checkpoint: &audit.Checkpoint{
-				Head: audit.Head{Seq: p.GetSequence(), Hash: audit.Hash(p.GetHash())}, Time: p.GetTime().AsTime(), Key: p.GetPublicKey(), Signature: p.GetSignature(),
-			}})
-		}
+		lines = append(lines, wire.Lines(resp)...)
 	}
 }

@@ -5,9 +5,9 @@ import (
 	"strconv"
 
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/driftmesh/driftmesh/internal/audit"
+	"github.com/driftmesh/driftmesh/internal/audit/wire"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/policy"
 	auditv1 "github.com/driftmesh/driftmesh/proto/driftmesh/audit/v1"
@@ -39,7 +39,8 @@ func (s *auditServer) Record(ctx context.Context, req *auditv1.RecordRequest) (*
 	}
 	entries := make([]audit.Entry, len(req.GetEntries()))
 	for i, e := range req.GetEntries() {
-		entries[i] = entryFromProto(e)
+		entries[i] = wire.Entry(e)
+		entries[i].Trim()
 		if err := entries[i].Check(); err != nil {
 			return nil, err
 		}
@@ -81,7 +82,7 @@ func (s *auditServer) ListEntries(ctx context.Context, req *auditv1.ListEntriesR
 		links = links[:q.Limit-1]
 		resp.NextPageToken = strconv.FormatUint(links[len(links)-1].Seq, 10)
 	}
-	resp.Entries = each(links, linkToProto)
+	resp.Entries = each(links, wire.MessageOf)
 	return resp, nil
 }
 
@@ -109,39 +110,16 @@ func (s *auditServer) ExportChain(req *auditv1.ExportChainRequest, out grpc.Serv
 			if upTo > len(links) {
 				return fault.Internal.New("the audit chain lacks entries before entry %d", p.Seq)
 			}
-			if err := out.Send(&auditv1.ExportChainResponse{Entries: each(links[:upTo], linkToProto), Checkpoint: pointToProto(p)}); err != nil {
+			if err := out.Send(&auditv1.ExportChainResponse{Entries: each(links[:upTo], wire.MessageOf), Checkpoint: wire.Checkpoint(p)}); err != nil {
 				return err
 			}
 			links, after = links[upTo:], p.Seq
 		}
 		if len(links) > 0 {
-			if err := out.Send(&auditv1.ExportChainResponse{Entries: each(links, linkToProto)}); err != nil {
+			if err := out.Send(&auditv1.ExportChainResponse{Entries: each(links, wire.MessageOf)}); err != nil {
 				return err
 			}
 		}
 		after = last
 	}
-}
-
-func entryFromProto(e *auditv1.Entry) audit.Entry {
-	out := audit.Entry{
-		ID: e.GetId(), Tenant: e.GetTenant(), Actor: e.GetActor(), Kind: e.GetKind(), Home: e.GetHome(), Source: e.GetSource(),
-		Action: e.GetAction(), Object: e.GetObject(), Outcome: audit.Outcome(e.GetOutcome()), Reason: e.GetReason(), Count: e.GetCount(), Trace: e.GetTrace(),
-	}
-	if e.GetTime() != nil {
-		out.Time = e.GetTime().AsTime()
-	}
-	out.Trim()
-	return out
-}
-
-func linkToProto(l audit.Link) *auditv1.Entry {
-	return &auditv1.Entry{
-		Sequence: l.Seq, Id: l.ID, Time: timestamppb.New(l.Time), Tenant: l.Tenant, Actor: l.Actor, Kind: l.Kind, Home: l.Home, Source: l.Source,
-		Action: l.Action, Object: l.Object, Outcome: string(l.Outcome), Reason: l.Reason, Count: l.Count, Trace: l.Trace, Hash: l.Hash[:],
-	}
-}
-
-func pointToProto(c audit.Checkpoint) *auditv1.Checkpoint {
-	return &auditv1.Checkpoint{Sequence: c.Seq, Hash: c.Hash[:], Time: timestamppb.New(c.Time), PublicKey: c.Key, Signature: c.Signature}
 }

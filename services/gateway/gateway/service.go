@@ -15,9 +15,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/driftmesh/driftmesh/internal/audit"
+	"github.com/driftmesh/driftmesh/internal/audit/wire"
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/identity"
@@ -144,10 +144,8 @@ func New(cfg Config, deps Deps) (*Service, error) {
 func (s *Service) record(ctx context.Context, entries []audit.Entry) error {
 	req := &auditv1.RecordRequest{Entries: make([]*auditv1.Entry, len(entries))}
 	for i, e := range entries {
-		req.Entries[i] = &auditv1.Entry{
-			Id: e.ID, Time: timestamppb.New(e.Time), Tenant: e.Tenant, Actor: e.Actor, Kind: e.Kind, Home: e.Home, Source: e.Source,
-			Action: e.Action, Object: e.Object, Outcome: string(e.Outcome), Reason: e.Reason, Count: e.Count, Trace: e.Trace,
-		}
+		req.Entries[i] = wire.Message(e)
+
 	}
 	_, err := auditv1.NewAuditServiceClient(s.deps.Auth).Record(identity.With(ctx, identity.ForService(name, identity.MeshTenant)), req)
 	return err
