@@ -81,7 +81,7 @@ func measure(b *harness.Bench, f flags) error {
 	}
 	m.Settled(b, "spans")
 	result.StoredSpansPerSecond = float64(all.Spans()) / time.Since(begin).Seconds()
-	idle(procs["engine"])
+	harness.Idle(procs["engine"])
 	result.Whole.CPU = costs(procs.cpu(), before, all.Spans())
 
 	stored := all.Spans()
@@ -124,7 +124,7 @@ func (r *Result) door(ctx context.Context, b *harness.Bench, m *mesh.Five, procs
 	resume()
 	m.Settled(b, "spans") //nolint:contextcheck // it has a limit of its own
 	r.DrainSpansPerSecond = float64(door.Spans()) / time.Since(begin).Seconds()
-	idle(procs["engine"])
+	harness.Idle(procs["engine"])
 	r.Drain = costs(procs.cpu(), before, door.Spans())
 	return door.Spans(), nil
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"syscall"
-	"time"
 
 	"github.com/driftmesh/driftmesh/bench/harness"
 )
@@ -38,22 +37,6 @@ func costs(now, before map[string]float64, spans int) map[string]float64 {
 		per[name] = (now[name] - before[name]) / float64(spans) * 1e6
 	}
 	return per
-}
-
-// idle waits until the process has used next to no CPU for two seconds: its
-// merges belong to the load that caused them. It gives up after a minute.
-func idle(pid int) {
-	last, quiet := harness.CPU(pid), 0
-	for range 60 {
-		time.Sleep(time.Second) // between two looks
-		now := harness.CPU(pid)
-		if now-last > 0.1 {
-			quiet = 0
-		} else if quiet++; quiet == 2 {
-			return
-		}
-		last = now
-	}
 }
 
 // pause stops a process where it stands, and resume lets it go on.

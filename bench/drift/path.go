@@ -90,7 +90,9 @@ func (b *bench) path(ctx context.Context, s shape, records int) error {
 		return err
 	}
 	took := time.Since(begin)
-	b.settle(pids["engine"])
+	if !harness.Idle(pids["engine"]) {
+		fmt.Fprintln(os.Stderr, "the engine is still busy after a minute")
+	}
 	after := cpu()
 
 	values := float64(records*(s.numbers+s.categories)) / 1e6
@@ -139,21 +141,4 @@ func (b *bench) send(ctx context.Context, s shape, profile string, records int) 
 		}
 	}
 	return failed
-}
-
-// settle waits until the engine has had next to nothing to do for two seconds: its
-// merges belong to the load that caused them.
-func (b *bench) settle(pid int) {
-	last, quiet := harness.CPU(pid), 0
-	for range 60 {
-		time.Sleep(time.Second) // between two looks
-		now := harness.CPU(pid)
-		if now-last > 0.1 {
-			quiet = 0
-		} else if quiet++; quiet == 2 {
-			return
-		}
-		last = now
-	}
-	fmt.Fprintln(os.Stderr, "the engine is still busy after a minute")
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // ticksPerSecond of /proc/PID/stat; fixed in the kernel's interface.
@@ -48,4 +49,22 @@ func field(pid int, file, name string) float64 {
 		}
 	}
 	return 0
+}
+
+// Idle waits until a process has used next to no CPU for two seconds: an engine's
+// merges belong to the load that caused them. It is false when that does not come
+// within a minute.
+func Idle(pid int) bool {
+	last, quiet := CPU(pid), 0
+	for range 60 {
+		time.Sleep(time.Second) // between two looks
+		now := CPU(pid)
+		if now-last > 0.1 {
+			quiet = 0
+		} else if quiet++; quiet == 2 {
+			return true
+		}
+		last = now
+	}
+	return false
 }
