@@ -8,6 +8,8 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
+	"hash"
+	"sync"
 	"sync/atomic"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
@@ -62,7 +64,7 @@ type signing struct {
 // hash with another function), as long as the hash itself is never shown: see ADR
 // 28 for what it costs.
 type signKey struct {
-	mac  []byte
+	macs *sync.Pool // of hash.Hash: HMACs made ready, which to make anew costs as much as to use
 	hash cipher.AEAD
 }
 
@@ -83,7 +85,8 @@ func (s *Signer) keys() []signKey {
 		if err != nil {
 			break
 		}
-		fresh.keys = append(fresh.keys, signKey{sign[i], aead})
+		macs := &sync.Pool{New: func() any { return hmac.New(sha256.New, sign[i]) }}
+		fresh.keys = append(fresh.keys, signKey{macs, aead})
 	}
 	s.known.Store(fresh)
 	return fresh.keys
@@ -178,7 +181,9 @@ func (k signKey) sum(m *broker.Message) [signatureSize]byte {
 	}
 	part(id)
 	buf = k.hash.Seal(buf, nonce[:], nil, m.Value)
-	mac := hmac.New(sha256.New, k.mac)
+	mac := k.macs.Get().(hash.Hash) //nolint:forcetypeassert // of what New makes
+	defer k.macs.Put(mac)
+	mac.Reset()
 	mac.Write(buf) // a hash never fails
 	var out [sha256.Size]byte
 	return [signatureSize]byte(mac.Sum(out[:0]))
