@@ -95,7 +95,7 @@ func (r *Recorder) Record(ctx context.Context, e Entry) {
 // Count records what was refused, together with others like it. When there are more
 // kinds of it than are kept, where they came from is left out.
 func (r *Recorder) Count(e Entry) {
-	r.complete(&e)
+	e.Trim()
 	key := alike{e.Tenant, e.Actor, e.Home, e.Source, e.Action, e.Reason, e.Outcome}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -111,6 +111,7 @@ func (r *Recorder) Count(e Entry) {
 		first.Count += e.Count
 		return
 	}
+	r.complete(&e)
 	r.gathered[key] = &e
 }
 

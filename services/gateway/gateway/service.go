@@ -145,7 +145,6 @@ func (s *Service) record(ctx context.Context, entries []audit.Entry) error {
 	req := &auditv1.RecordRequest{Entries: make([]*auditv1.Entry, len(entries))}
 	for i, e := range entries {
 		req.Entries[i] = wire.Message(e)
-
 	}
 	_, err := auditv1.NewAuditServiceClient(s.deps.Auth).Record(identity.With(ctx, identity.ForService(name, identity.MeshTenant)), req)
 	return err

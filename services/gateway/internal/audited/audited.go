@@ -78,7 +78,7 @@ func (a *Auditor) Done(ctx context.Context, c Call, err error) {
 		return
 	}
 	e := a.entry(ctx, c.Method, err)
-	about(&e, c)
+	about(&e, c, err == nil)
 	if refused || err != nil && sessions[c.Method] { // as many as somebody likes to try
 		a.Recorder.Count(e)
 		return
@@ -131,8 +131,10 @@ var named = map[protoreflect.Name]bool{
 // maxNamed bounds the fields of an entry, and maxNested how deep they are looked for.
 const maxNamed, maxNested = 16, 2
 
-// about adds what the call is about, and who calls where only the request says so.
-func about(e *audit.Entry, c Call) {
+// about adds what the call is about, and who calls where only the request says so. It
+// is about another tenant than the caller's when it was done: whoever may not, or
+// fails, writes nothing into another's account.
+func about(e *audit.Entry, c Call, done bool) {
 	if c.Input == nil {
 		return
 	}
@@ -149,7 +151,7 @@ func about(e *audit.Entry, c Call) {
 			e.Home = identity.DefaultTenant
 		}
 	}
-	if other, ok := req.Interface().(interface{ GetTenant() string }); ok && other.GetTenant() != "" {
+	if other, ok := req.Interface().(interface{ GetTenant() string }); ok && other.GetTenant() != "" && done {
 		e.Tenant = other.GetTenant()
 	} else if e.Tenant == "" {
 		e.Tenant = e.Home

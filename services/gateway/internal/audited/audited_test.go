@@ -84,6 +84,15 @@ func TestWhatAnEntrySays(t *testing.T) {
 	require.Equal(t, "beta", r.recorded[2].Tenant)
 	require.Equal(t, "acme", r.recorded[2].Home)
 
+	// But not when it is refused or fails: nobody writes into another's account.
+	for i, err := range []error{fault.Denied.New("no"), fault.Invalid.New("bad")} {
+		a.Done(ann, call(t, authv1.AuthService_CreateUser_FullMethodName, &authv1.CreateUserRequest{Tenant: "beta", Username: "eve"}), err)
+		of := []*[]audit.Entry{&r.counted, &r.recorded}[i]
+		last := (*of)[len(*of)-1]
+		require.Equal(t, "acme", last.Tenant)
+		require.Equal(t, "tenant=beta username=eve", last.Object)
+	}
+
 	var none *audited.Auditor
 	require.NoError(t, none.Begin(ann))
 	none.Done(ann, audited.Call{}, nil)
