@@ -131,7 +131,7 @@ const soon = 30 * time.Second
 func (c connectFlags) keptToken(ctx context.Context) (string, error) {
 	ring, err := c.keyring()
 	if err != nil {
-		return "", err
+		return "", nil //nolint:nilerr // where no login can be kept, as in a container without a home, none is
 	}
 	kept, err := ring.read()
 	if err != nil {
