@@ -1,8 +1,10 @@
 package exact
 
 import (
+	"cmp"
 	"math/big"
 	"math/bits"
+	"slices"
 )
 
 // Buckets sums values and their squares, a row per bucket of the exponent. It is for many sums at once, each of few values, that are to
@@ -76,8 +78,12 @@ func (r *Bucket) addSquare(m uint64, shift uint) {
 	r.Square[3] += c
 }
 
-// All lists the rows, the first used bucket first. They belong to b.
-func (b *Buckets) All() []Bucket { return b.rows }
+// All lists the rows by bucket, ascending, whatever the order in which values came.
+// They belong to b.
+func (b *Buckets) All() []Bucket {
+	slices.SortFunc(b.rows, func(x, y Bucket) int { return cmp.Compare(x.At, y.At) })
+	return b.rows // b.last is a guess that row checks
+}
 
 // Reset makes b empty, and keeps its room.
 func (b *Buckets) Reset() { b.rows, b.last = b.rows[:0], 0 }

@@ -28,12 +28,17 @@ func TestBucketsOfValues(t *testing.T) {
 		require.True(t, one.Add(x))
 		same(t, exact.Of(2, x), one.Moments(1), values[i:i+1])
 	}
+	var first []exact.Bucket
 	for range 3 {
 		var all exact.Buckets
 		for _, x := range values {
 			all.Add(x)
 		}
 		same(t, exact.Of(2, values...), all.Moments(uint64(len(values))), nil)
+		if first == nil {
+			first = all.All()
+		}
+		require.Equal(t, first, all.All(), "in one order, whatever that of the values")
 		r.Shuffle(len(values), func(i, j int) { values[i], values[j] = values[j], values[i] })
 	}
 	var none exact.Buckets

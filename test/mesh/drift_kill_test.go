@@ -71,9 +71,32 @@ func (k *killRounds) run(t *testing.T, name string, random *rand.Rand) {
 	if k.cells == "" {
 		k.cells, k.scores = cells, scores
 	}
-	require.Equal(t, k.cells, cells, name)
-	require.Equal(t, k.scores, scores, name)
+	requireSameLines(t, k.cells, cells, name+": cells")
+	requireSameLines(t, k.scores, scores, name+": scores")
 	k.requireAlerts(t, uid)
+}
+
+// requireSameLines shows the lines that differ, and not all that do not.
+func requireSameLines(t *testing.T, want, got, of string) {
+	t.Helper()
+	if want == got {
+		return
+	}
+	a, b := strings.Split(want, "\n"), strings.Split(got, "\n")
+	var shown strings.Builder
+	for i := range max(len(a), len(b)) {
+		if i >= len(a) || i >= len(b) || a[i] != b[i] {
+			fmt.Fprintf(&shown, "line %d\n  want %s\n  got  %s\n", i, line(a, i), line(b, i))
+		}
+	}
+	require.FailNow(t, of+" differ", "%d lines and %d\n%s", len(a), len(b), shown.String())
+}
+
+func line(lines []string, i int) string {
+	if i >= len(lines) {
+		return "(none)"
+	}
+	return lines[i]
 }
 
 func (k *killRounds) register(t *testing.T, name string) string {
