@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/tlsfiles"
 )
 
 // DefaultDatabase is where the tables are unless the URL names another.
@@ -18,7 +19,9 @@ const DefaultDatabase = "driftmesh"
 type Config struct {
 	// URL is http(s)://user:password@host:8123/database?setting=value. More
 	// hosts are given with commas: http://a:8123,b:8123/driftmesh; they must be
-	// replicas of one another. A clickhouse:// DSN is understood as well; its
+	// replicas of one another. For https the parameters ca, cert and key name PEM
+	// files: of the authorities that the server's certificate may be issued by, and
+	// of a certificate to show. A clickhouse:// DSN is understood as well; its
 	// native port (9000, 9440) is mapped to the HTTP one (8123, 8443).
 	// Required.
 	URL string
@@ -45,6 +48,7 @@ type target struct {
 	password string
 	database string
 	settings url.Values
+	files    tlsfiles.Client
 	loopback bool
 }
 
@@ -76,6 +80,10 @@ func (c Config) parse() (target, error) {
 	native := u.Scheme == "clickhouse" || u.Scheme == "tcp"
 	secure := t.settings.Get("secure") == "true"
 	t.settings.Del("secure")
+	for name, file := range map[string]*string{"ca": &t.files.CA, "cert": &t.files.Cert, "key": &t.files.Key} {
+		*file = t.settings.Get(name)
+		t.settings.Del(name)
+	}
 	switch {
 	case native && secure:
 		t.scheme = "https"
@@ -83,6 +91,9 @@ func (c Config) parse() (target, error) {
 		t.scheme = "http"
 	case u.Scheme != "http" && u.Scheme != "https":
 		return target{}, fault.Invalid.New("clickhouse.url has the unknown scheme %q; use http, https or clickhouse", u.Scheme)
+	}
+	if t.scheme != "https" && t.files != (tlsfiles.Client{}) {
+		return target{}, fault.Invalid.New("clickhouse.url has the parameter ca, cert or key, which are for https")
 	}
 	if t.user == "" {
 		t.user = "default"

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/tlsfiles"
 )
 
 func TestParseURL(t *testing.T) {
@@ -29,13 +30,17 @@ func TestParseURL(t *testing.T) {
 			require.Equal(t, row.want, got)
 		})
 	}
+	files, err := Config{URL: "https://h/db?ca=/ca.pem&cert=/me.pem&key=/me.key"}.parse()
+	require.NoError(t, err)
+	require.Equal(t, tlsfiles.Client{CA: "/ca.pem", Cert: "/me.pem", Key: "/me.key"}, files.files)
+	require.Empty(t, files.settings, "no settings of ClickHouse")
 	got, err := Config{URL: "http://h/db?max_threads=3"}.parse()
 	require.NoError(t, err)
 	require.Equal(t, "3", got.settings.Get("max_threads"))
 }
 
 func TestParseURLRefuses(t *testing.T) {
-	for _, url := range []string{"", "localhost:8123", "ftp://h/db", "http://", "http:///db", "http://h,,i/db", "http://u:secret@h:x/db"} {
+	for _, url := range []string{"", "localhost:8123", "ftp://h/db", "http://", "http:///db", "http://h,,i/db", "http://u:secret@h:x/db", "http://h/db?ca=/ca.pem"} {
 		t.Run(url, func(t *testing.T) {
 			_, err := Config{URL: url}.parse()
 			require.ErrorIs(t, err, fault.Invalid)

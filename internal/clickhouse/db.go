@@ -13,6 +13,8 @@ import (
 	"github.com/ClickHouse/ch-go/proto"
 	clickhousego "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
 )
 
 // DB is a ClickHouse. It is safe for concurrent use. Its query methods are
@@ -33,6 +35,11 @@ func Open(_ context.Context, cfg Config) (*DB, error) {
 	target, err := cfg.parse()
 	if err != nil {
 		return nil, err
+	}
+	if target.scheme == "https" {
+		if cfg.TLS, err = target.files.Config(cfg.TLS); err != nil {
+			return nil, fault.Invalid.Wrap(err, "clickhouse.url")
+		}
 	}
 	if cfg.Connections <= 0 {
 		cfg.Connections = 8
@@ -68,9 +75,6 @@ func options(cfg Config, t target) *clickhousego.Options {
 	}
 	if t.scheme == "https" {
 		o.TLS = cfg.TLS
-		if o.TLS == nil {
-			o.TLS = defaultTLS()
-		}
 	}
 	if !t.loopback {
 		o.Compression = &clickhousego.Compression{Method: clickhousego.CompressionLZ4}

@@ -2,7 +2,6 @@ package clickhouse
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -235,5 +234,3 @@ func (b *blockBody) Close() error {
 
 // wait blocks until nobody reads the columns any more.
 func (b *blockBody) wait() { <-b.closed }
-
-func defaultTLS() *tls.Config { return &tls.Config{MinVersion: tls.VersionTLS12} }

@@ -155,8 +155,10 @@ func (e Env) ServeAdmin(ctx context.Context) error {
 	}
 	admin := e.Shared.Admin
 	group, running := errgroup.WithContext(ctx)
+	// Labels as those of the services' certificates: one name has the same everywhere.
+	stats := prometheus.WrapRegistererWith(prometheus.Labels{"service": "process"}, e.home.registry)
 	group.Go(func() error {
-		return (&desk{cfg: admin, log: e.Log, gatherer: e.home.registry, stats: e.home.registry, readiness: e.home.readiness}).serve(running)
+		return (&desk{cfg: admin, log: e.Log, gatherer: e.home.registry, stats: stats, readiness: e.home.readiness}).serve(running)
 	})
 	group.Go(func() error { return serveProfiles(running, admin.PProf, e.Log) })
 	err = group.Wait()

@@ -171,3 +171,29 @@ func TestNoCallFailsWhileEverythingRotates(t *testing.T) {
 	}
 	require.Greater(t, n, 20)
 }
+
+// A program of one service has a certificate for others, and one for operators.
+func TestMetricsOfBothCertificatesStandSideBySide(t *testing.T) {
+	dir := certificates(t, "drift")
+	env := neighbours(t, dir, "")
+	env.Shared.Admin.Listen = "127.0.0.1:0"
+	env.Shared.Admin.TLS.Cert, env.Shared.Admin.TLS.Key = filepath.Join(dir, "drift.pem"), filepath.Join(dir, "drift.key")
+	_, err := env.For("drift").ServiceServer("drift", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- env.ServeAdmin(ctx) }()
+	uses := func() (n int) {
+		families, err := env.home.registry.Gather()
+		require.NoError(t, err)
+		for _, f := range families {
+			if f.GetName() == "driftmesh_tls_certificate_files_broken" {
+				n = len(f.GetMetric())
+			}
+		}
+		return n
+	}
+	require.Eventually(t, func() bool { return uses() == 2 || len(ended) > 0 }, 10*time.Second, 10*time.Millisecond)
+	cancel()
+	require.NoError(t, <-ended)
+}

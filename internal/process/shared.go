@@ -56,7 +56,7 @@ type Broker struct {
 
 // ClickHouse is where telemetry is stored.
 type ClickHouse struct {
-	URL     settings.Secret `help:"ClickHouse over HTTP: http://USER:PASSWORD@HOST:8123/DATABASE." default:"${clickhouse_url}" placeholder:"URL"`
+	URL     settings.Secret `help:"ClickHouse over HTTP: http://USER:PASSWORD@HOST:8123/DATABASE; https with ?ca=FILE&cert=FILE&key=FILE where it has an authority of its own, or wants a certificate." default:"${clickhouse_url}" placeholder:"URL"`
 	Cluster string          `help:"Name of the ClickHouse cluster; empty for a single server."`
 }
 

@@ -1,6 +1,7 @@
 package sqlstate
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"net"
@@ -36,11 +37,27 @@ func openPostgres(url, schema string) (*DB, error) {
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = postgresConnect
 	}
-	pool := stdlib.OpenDB(*cfg)
+	pool := stdlib.OpenDB(*cfg, stdlib.OptionBeforeConnect(func(_ context.Context, next *pgx.ConnConfig) error {
+		return freshTLS(next, url)
+	}))
 	pool.SetMaxOpenConns(postgresConns)
 	pool.SetMaxIdleConns(postgresIdle)
 	pool.SetConnMaxLifetime(postgresConnLife)
 	return &DB{dialect: onPostgres, schema: schema, read: pool, write: pool}, nil
+}
+
+// freshTLS reads anew the files that the URL names (sslrootcert, sslcert, sslkey):
+// whoever connects again after a year shows what has been renewed.
+func freshTLS(next *pgx.ConnConfig, url string) error {
+	if next.TLSConfig == nil {
+		return nil
+	}
+	now, err := pgx.ParseConfig(url)
+	if err != nil {
+		return errors.New("the files of the state URL (sslrootcert, sslcert, sslkey) cannot be read")
+	}
+	next.TLSConfig, next.Fallbacks = now.TLSConfig, now.Fallbacks
+	return nil
 }
 
 // quoted is a name as PostgreSQL quotes it; schemas are checked by Open.

@@ -140,32 +140,3 @@ func (c client) Clone() credentials.TransportCredentials {
 func (c client) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	return credentials.NewTLS(c.mutual.clientConfig(c.mutual.current(), c.service)).ClientHandshake(ctx, authority, raw)
 }
-
-// Client are the settings of a client that verifies a server by its host; the
-// zero value believes the system's authorities and shows nothing.
-type Client struct {
-	CA   string
-	Cert string
-	Key  string
-}
-
-// Transport are the credentials of a gRPC client. Errors of handshakes are
-// explained.
-func (c Client) Transport() (credentials.TransportCredentials, error) {
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.CA != "" {
-		roots, err := readRoots(c.CA)
-		if err != nil {
-			return nil, err
-		}
-		cfg.RootCAs = roots
-	}
-	if c.Cert != "" || c.Key != "" {
-		own, err := Files{Cert: c.Cert, Key: c.Key}.read()
-		if err != nil {
-			return nil, err
-		}
-		cfg.Certificates = []tls.Certificate{own.Certificate}
-	}
-	return transport{credentials.NewTLS(cfg), nil}, nil
-}

@@ -32,7 +32,7 @@ func TestEveryBrokerCarriesTheWholeMesh(t *testing.T) {
 			m := mesh.Start(t, "--broker.url", broker.URL(), "--auth.bootstrap-password", adminPassword, "--log.level", "info")
 			require.Contains(t, m.Log(), "broker="+name, "it runs on another broker")
 			t.Run("traces in and out", func(t *testing.T) { requireTraces(t, m.Addresses) })
-			t.Run("records to alert", func(t *testing.T) { requireAlert(t, m) })
+			t.Run("records to alert", func(t *testing.T) { requireAlert(t, m.Addresses, m.Log) })
 			t.Run("every hop", func(t *testing.T) { requireEveryHop(t, m.Addresses) })
 			t.Run("large requests", func(t *testing.T) { requireLargeRequests(t, m.Addresses) })
 			for _, signal := range []string{"spans", "records"} {
@@ -50,7 +50,7 @@ func TestEveryBrokerCarriesTheWholeMesh(t *testing.T) {
 // back, equal, from the query API and from Jaeger's.
 func requireTraces(t *testing.T, m mesh.Addresses) {
 	t.Helper()
-	client := coltracepb.NewTraceServiceClient(dial(t, m.OTLPGRPC))
+	client := coltracepb.NewTraceServiceClient(m.Dial(t, m.OTLPGRPC))
 	for _, send := range []func(*coltracepb.ExportTraceServiceRequest){
 		func(r *coltracepb.ExportTraceServiceRequest) {
 			answer, err := client.Export(t.Context(), r)
@@ -58,7 +58,7 @@ func requireTraces(t *testing.T, m mesh.Addresses) {
 			require.Nil(t, answer.GetPartialSuccess())
 		},
 		func(r *coltracepb.ExportTraceServiceRequest) {
-			require.Equal(t, http.StatusOK, request(t, http.MethodPost, "http://"+m.OTLPHTTP+"/v1/traces", "", r))
+			require.Equal(t, http.StatusOK, m.Post(t, m.OTLPHTTP, "/v1/traces", r))
 		},
 	} {
 		sent := fewSpans("shop", 5, 100)
@@ -118,7 +118,7 @@ func fewSpans(service string, spans, bytesEach int) *coltracepb.ExportTraceServi
 func requireLargeRequests(t *testing.T, m mesh.Addresses) {
 	t.Helper()
 	const kib, mib = 1 << 10, 1 << 20
-	client := coltracepb.NewTraceServiceClient(dial(t, m.OTLPGRPC))
+	client := coltracepb.NewTraceServiceClient(m.Dial(t, m.OTLPGRPC))
 	before := m.Settled(t, "spans")
 	sent := 0
 	for name, size := range map[string]struct{ spans, each int }{

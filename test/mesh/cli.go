@@ -29,7 +29,11 @@ func (a Addresses) CLI(t server.T, args ...string) (string, error) {
 	if password != "" {
 		args = append(args, "--password-stdin")
 	}
-	cmd := exec.CommandContext(ctx, Binary(t, "./cmd/driftmesh"), append(args, "--addr", a.GRPC)...)
+	args = append(args, "--addr", a.GRPC)
+	if a.CA != "" {
+		args = append(args, "--ca", a.CA)
+	}
+	cmd := exec.CommandContext(ctx, Binary(t, "./cmd/driftmesh"), args...)
 	cmd.Env = append(os.Environ(), "DRIFTMESH_TOKEN="+token, "DRIFTMESH_CREDENTIALS="+filepath.Join(t.TempDir(), "credentials.json"))
 	cmd.Stdin = strings.NewReader(password + "\n")
 	out, err := cmd.CombinedOutput()

@@ -226,14 +226,14 @@ func digits(t *testing.T, e *driftv1.Evaluation) string {
 // From the reference to an alert with exemplars, with the command line alone:
 // requireAlert sends records that have moved from their reference and requires
 // the alerts that numpy would raise.
-func requireAlert(t *testing.T, m *mesh.Mesh) {
+func requireAlert(t *testing.T, m mesh.Addresses, log func() string) {
 	t.Helper()
 	data := readWine(t)
 	m.MustCLI(t, "profile", "create", "--reference", data.reference(t), "--name", "moved", "--detector", "psi_scouter", "--fixed", "0.2")
 	begin := time.Now().UTC().Add(-30 * time.Minute)
 	rows := data.moved(t)
-	sendShuffled(t, m.Addresses, data, rows, "default/moved", begin, rand.New(rand.NewPCG(3, 4)))
-	evaluated(t, m.Addresses, "default/moved", begin.Truncate(time.Minute), len(rows))
+	sendShuffled(t, m, data, rows, "default/moved", begin, rand.New(rand.NewPCG(3, 4)))
+	evaluated(t, m, "default/moved", begin.Truncate(time.Minute), len(rows))
 	m.MustCLI(t, "drift", "run", "default/moved", "--alert")
 
 	var list struct {
@@ -262,7 +262,7 @@ func requireAlert(t *testing.T, m *mesh.Mesh) {
 	}
 	require.Equal(t, len(features), a.MovedCount)
 	told := fmt.Sprintf("drift in default/moved/0.1.0 raised (monitor psi_scouter): %d features moved: alcohol psi_scouter", len(features))
-	require.Eventually(t, func() bool { return strings.Contains(m.Log(), told) }, 20*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(log(), told) }, 20*time.Second, 50*time.Millisecond)
 
 	// The same again is a repetition, not an alert.
 	m.MustCLI(t, "drift", "run", "default/moved", "--alert")

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ type Five struct {
 
 	t        server.T
 	env      []string
+	own      map[string][]string // settings of one service
 	services map[string]*Process
 	admins   map[string]string
 }
@@ -55,33 +57,52 @@ func StartFive(t server.T, env ...string) *Five {
 // their own and waits until all are ready. env adds settings to all of them.
 func StartFiveOn(t server.T, on On, env ...string) *Five {
 	t.Helper()
-	RequireEngine(t)
-	f := &Five{
-		t: t, Dir: t.TempDir(), services: map[string]*Process{}, admins: map[string]string{},
-	}
+	f := newFive(t)
 	f.Broker, f.Network = startBroker(t, on.Broker, on.Proxied)
-	f.Addresses = freeAddresses(t)
 	f.startEngine()
-	secret := filepath.Join(f.Dir, "mesh.secret")
-	require.NoError(t, os.WriteFile(secret, []byte(Secret), 0o600))
 	f.env = append([]string{
 		"DRIFTMESH_BROKER_URL=" + f.Broker.URL(), "DRIFTMESH_CLICKHOUSE_URL=" + f.ClickHouseURL,
-		"DRIFTMESH_SQL_URL=sqlite:" + filepath.Join(f.Dir, "state"), "DRIFTMESH_MESH_SECRET=file:" + secret,
+		"DRIFTMESH_SQL_URL=sqlite:" + filepath.Join(f.Dir, "state"),
+	}, env...)
+	f.boot()
+	return f
+}
+
+func newFive(t server.T) *Five {
+	t.Helper()
+	RequireEngine(t)
+	return &Five{
+		t: t, Dir: t.TempDir(), Addresses: freeAddresses(t), own: map[string][]string{},
+		services: map[string]*Process{}, admins: map[string]string{},
+	}
+}
+
+// boot starts the services on what f.env and f.own say.
+func (f *Five) boot() {
+	f.t.Helper()
+	require.NoError(f.t, os.WriteFile(f.SecretFile(), []byte(Secret), 0o600))
+	f.env = append([]string{
+		"DRIFTMESH_MESH_SECRET=file:" + f.SecretFile(),
 		"DRIFTMESH_MESH_AUTH=" + f.Auth, "DRIFTMESH_MESH_DRIFT=" + f.Drift,
 		"DRIFTMESH_MESH_TRACE_STORE=" + f.TraceStore, "DRIFTMESH_MESH_INGEST_WORKER=" + f.IngestWorker,
 		"DRIFTMESH_AUTH_LISTEN=" + f.Auth, "DRIFTMESH_DRIFT_LISTEN=" + f.Drift,
 		"DRIFTMESH_TRACE_STORE_LISTEN=" + f.TraceStore, "DRIFTMESH_INGEST_WORKER_LISTEN=" + f.IngestWorker,
 		"DRIFTMESH_GATEWAY_HTTP=" + f.HTTP, "DRIFTMESH_GATEWAY_JAEGER=" + f.Jaeger, "DRIFTMESH_GATEWAY_GRPC=" + f.GRPC,
 		"DRIFTMESH_GATEWAY_OTLP_GRPC=" + f.OTLPGRPC, "DRIFTMESH_GATEWAY_OTLP_HTTP=" + f.OTLPHTTP,
-	}, env...)
+	}, f.env...)
 	for _, name := range Services {
 		f.start(name)
 	}
 	for _, name := range Services {
-		f.services[name].WaitReady(f.admins[name])
+		f.services[name].WaitReady(f.adminURL(f.admins[name]))
 	}
-	return f
 }
+
+// SecretFile holds the mesh secret.
+func (f *Five) SecretFile() string { return filepath.Join(f.Dir, "mesh.secret") }
+
+// adminURL is an admin address with its scheme.
+func (f *Five) adminURL(address string) string { return f.URL(address, "") }
 
 func (f *Five) startEngine() {
 	f.t.Helper()
@@ -106,8 +127,12 @@ func (f *Five) startEngine() {
 func (f *Five) start(name string) {
 	f.t.Helper()
 	f.admins[name] = server.FreeAddress(f.t)
-	env := append([]string{"DRIFTMESH_ADMIN_LISTEN=" + f.admins[name]}, f.env...)
-	f.services[name] = RunEnv(f.t, env, name, Binary(f.t, "./services/"+name))
+	f.services[name] = RunEnv(f.t, f.envOf(name, "DRIFTMESH_ADMIN_LISTEN="+f.admins[name]), name, Binary(f.t, "./services/"+name))
+}
+
+// envOf are the settings of a service, those last that it has alone.
+func (f *Five) envOf(name string, more ...string) []string {
+	return slices.Concat(f.env, f.own[name], more)
 }
 
 // Kill ends a service with SIGKILL.
@@ -117,7 +142,7 @@ func (f *Five) Kill(name string) { f.services[name].Kill() }
 func (f *Five) Restart(name string) {
 	f.t.Helper()
 	f.start(name)
-	f.services[name].WaitReady(f.admins[name])
+	f.services[name].WaitReady(f.adminURL(f.admins[name]))
 }
 
 // Join starts one more worker of a service that is only a member of a group,
@@ -126,9 +151,8 @@ func (f *Five) Join(name string) *Process {
 	f.t.Helper()
 	admin := server.FreeAddress(f.t)
 	listen := "DRIFTMESH_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + "_LISTEN=" + server.FreeAddress(f.t)
-	env := append(append([]string{}, f.env...), "DRIFTMESH_ADMIN_LISTEN="+admin, listen)
-	p := RunEnv(f.t, env, name, Binary(f.t, "./services/"+name))
-	p.WaitReady(admin)
+	p := RunEnv(f.t, f.envOf(name, "DRIFTMESH_ADMIN_LISTEN="+admin, listen), name, Binary(f.t, "./services/"+name))
+	p.WaitReady(f.adminURL(admin))
 	return p
 }
 
@@ -154,10 +178,10 @@ func (f *Five) JoinGateway() (Addresses, *Process) {
 	for _, a := range []*string{&second.HTTP, &second.Jaeger, &second.GRPC, &second.OTLPGRPC, &second.OTLPHTTP, &second.Admin} {
 		*a = server.FreeAddress(f.t)
 	}
-	p := RunEnv(f.t, append(append([]string{}, f.env...), "DRIFTMESH_ADMIN_LISTEN="+second.Admin,
+	p := RunEnv(f.t, f.envOf("gateway", "DRIFTMESH_ADMIN_LISTEN="+second.Admin,
 		"DRIFTMESH_GATEWAY_HTTP="+second.HTTP, "DRIFTMESH_GATEWAY_JAEGER="+second.Jaeger, "DRIFTMESH_GATEWAY_GRPC="+second.GRPC,
 		"DRIFTMESH_GATEWAY_OTLP_GRPC="+second.OTLPGRPC, "DRIFTMESH_GATEWAY_OTLP_HTTP="+second.OTLPHTTP,
 	), "gateway", Binary(f.t, "./services/gateway"))
-	p.WaitReady(second.Admin)
+	p.WaitReady(f.adminURL(second.Admin))
 	return second, p
 }

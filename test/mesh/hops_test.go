@@ -32,7 +32,10 @@ func wine(t *testing.T) string {
 // on its behalf.
 func getTrace(t *testing.T, m mesh.Addresses, token, id string) []*tracepb.Span {
 	t.Helper()
-	stream, err := tracev1.NewTraceServiceClient(m.Conn(t)).GetTrace(bearer(t.Context(), token), &tracev1.GetTraceRequest{TraceId: id},
+	if token != "" {
+		m.Token = token
+	}
+	stream, err := tracev1.NewTraceServiceClient(m.Conn(t)).GetTrace(t.Context(), &tracev1.GetTraceRequest{TraceId: id},
 		grpc.MaxCallRecvMsgSize(64<<20)) // a span alone can be larger than the usual limit
 	require.NoError(t, err)
 	var spans []*tracepb.Span

@@ -4,6 +4,7 @@
 package mesh
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,17 +20,20 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/driftmesh/driftmesh/internal/tlsfiles"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 	"github.com/driftmesh/driftmesh/test/server"
 )
 
 // Addresses are where a mesh listens, and as whom its methods call: as nobody,
-// or with a Token.
+// or with a Token. With the file of an authority, CA, they talk TLS.
 type Addresses struct {
 	HTTP, Jaeger, GRPC, OTLPGRPC, OTLPHTTP, Admin string
 	Auth, Drift, TraceStore, IngestWorker         string
 	Token                                         string
+	CA                                            string
 }
 
 // Mesh is a mesh under test.
@@ -96,21 +100,70 @@ func (a Addresses) Conn(t server.T) *grpc.ClientConn {
 // Dial is a client connection to another of the gRPC addresses.
 func (a Addresses) Dial(t server.T, address string) *grpc.ClientConn {
 	t.Helper()
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(token(a.Token)))
+	conn, err := a.dial(address)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
 
+func (a Addresses) dial(address string) (*grpc.ClientConn, error) {
+	transport := insecure.NewCredentials()
+	if a.CA != "" {
+		var err error
+		if transport, err = (tlsfiles.Client{CA: a.CA}).Transport(); err != nil {
+			return nil, err
+		}
+	}
+	return grpc.NewClient(address, grpc.WithTransportCredentials(transport), grpc.WithPerRPCCredentials(token(a.Token)))
+}
+
+// URL is a path at one of the HTTP addresses.
+func (a Addresses) URL(address, path string) string {
+	if a.CA != "" {
+		return "https://" + address + path
+	}
+	return "http://" + address + path
+}
+
+// Web is a client of the HTTP addresses; it shows no credentials by itself.
+func (a Addresses) Web(t server.T) *http.Client {
+	t.Helper()
+	if a.CA == "" {
+		return http.DefaultClient
+	}
+	cfg, err := tlsfiles.Client{CA: a.CA}.Config(nil)
+	require.NoError(t, err)
+	transport := &http.Transport{TLSClientConfig: cfg, ForceAttemptHTTP2: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// Post sends a protobuf message to an HTTP address and returns the status.
+func (a Addresses) Post(t server.T, address, path string, message proto.Message) int {
+	t.Helper()
+	raw, err := proto.Marshal(message)
+	require.NoError(t, err)
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, a.URL(address, path), bytes.NewReader(raw))
+	require.NoError(t, err)
+	req.Header.Set("Content-Type", "application/x-protobuf")
+	if a.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+a.Token)
+	}
+	resp, err := a.Web(t).Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	return resp.StatusCode
+}
+
 // Get fetches a path of the HTTP address into answer and returns the status.
 func (a Addresses) Get(t server.T, path string, answer any) int {
 	t.Helper()
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+a.HTTP+path, nil)
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, a.URL(a.HTTP, path), nil)
 	require.NoError(t, err)
 	if a.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+a.Token)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := a.Web(t).Do(req)
 	if err != nil {
 		return 0
 	}
@@ -128,7 +181,7 @@ func (a Addresses) account(t server.T, signal string) (*ledgerv1.Account, error)
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	conn, err := grpc.NewClient(a.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(token(a.Token)))
+	conn, err := a.dial(a.GRPC)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ func TestTenantsOfOneMesh(t *testing.T) {
 		requireEveryHop(t, m.Addresses)
 	})
 	for name, test := range map[string]func(t *testing.T, m *mesh.Mesh){
-		"an-alert-names-the-traces-that-moved-it": requireAlert,
+		"an-alert-names-the-traces-that-moved-it": func(t *testing.T, m *mesh.Mesh) { requireAlert(t, m.Addresses, m.Log) },
 		"the-client-registers-profiles":           requireRegistration,
 		"labels-judge-performance":                requirePerformance,
 		"traces-out-are-otlp":                     requireOTLPOut,

@@ -50,21 +50,37 @@ func (s *server) start(initdb string) error {
 		return err
 	}
 	data := filepath.Join(s.dir, "data")
-	if err := s.command(as, initdb, "-D", data, "-U", "driftmesh", "--auth=trust", "--no-locale",
-		"--encoding=UTF8", "--no-sync").Run(); err != nil {
-		return fmt.Errorf("initdb: %w", err)
+	if err := s.init(as, initdb, data, "--auth=trust"); err != nil {
+		return err
 	}
 	port, err := freePort()
 	if err != nil {
 		return err
 	}
-	s.cmd = s.command(as, filepath.Join(filepath.Dir(initdb), "postgres"), "-D", data, "-p", port,
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off")
+	s.url = "postgres://driftmesh@127.0.0.1:" + port + "/postgres?sslmode=disable"
+	return s.run(as, initdb, data, port)
+}
+
+// init makes a data directory whose superuser is driftmesh.
+func (s *server) init(as *syscall.SysProcAttr, initdb, data string, auth ...string) error {
+	args := append([]string{"-D", data, "-U", "driftmesh", "--no-locale", "--encoding=UTF8", "--no-sync"}, auth...)
+	if err := s.command(as, initdb, args...).Run(); err != nil {
+		return fmt.Errorf("initdb: %w", err)
+	}
+	return nil
+}
+
+// run starts the server beside its initdb and waits until it answers at s.url.
+func (s *server) run(as *syscall.SysProcAttr, initdb, data, port string, settings ...string) error {
+	args := []string{"-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"}
+	for _, one := range settings {
+		args = append(args, "-c", one)
+	}
+	s.cmd = s.command(as, filepath.Join(filepath.Dir(initdb), "postgres"), args...)
 	if err := s.cmd.Start(); err != nil {
 		s.cmd = nil
 		return fmt.Errorf("start postgres: %w", err)
 	}
-	s.url = "postgres://driftmesh@127.0.0.1:" + port + "/postgres?sslmode=disable"
 	return s.await()
 }
 

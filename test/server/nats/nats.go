@@ -36,6 +36,10 @@ type Options struct {
 	Monitor bool
 	// TLS makes the server require TLS with this certificate.
 	TLS *server.Certificate `json:"-"`
+	// ConfigFile is a configuration as operators write it, which says who may do
+	// what and how TLS is spoken; where the server listens and stores is not its to
+	// say.
+	ConfigFile string
 
 	MonitorPort       int    // filled in by Start
 	CertFile, KeyFile string // filled in by Start
@@ -142,6 +146,11 @@ func run(opts Options) (stop func(), err error) {
 		JetStream: true, StoreDir: opts.Dir, JetStreamMaxStore: 1 << 40, // streams reserve their MaxBytes
 		MaxPayload: opts.MaxPayload, MaxPending: 64 << 20, Username: opts.User, Password: opts.Password,
 	}
+	if opts.ConfigFile != "" {
+		if err := configured(o, opts.ConfigFile); err != nil {
+			return nil, err
+		}
+	}
 	if len(opts.DenyPublish) > 0 {
 		o.Username, o.Password = "", ""
 		o.Users = []*natsd.User{{
@@ -168,4 +177,16 @@ func run(opts Options) (stop func(), err error) {
 		s.Shutdown()
 		s.WaitForShutdown()
 	}, nil
+}
+
+// configured takes over what a configuration file says of rights, TLS and sizes.
+func configured(o *natsd.Options, file string) error {
+	said, err := natsd.ProcessConfigFile(file)
+	if err != nil {
+		return err
+	}
+	o.Accounts, o.Users, o.NoAuthUser, o.SystemAccount = said.Accounts, said.Users, said.NoAuthUser, said.SystemAccount
+	o.TLS, o.TLSConfig, o.TLSVerify, o.TLSTimeout = said.TLS, said.TLSConfig, said.TLSVerify, said.TLSTimeout
+	o.MaxPayload = said.MaxPayload
+	return nil
 }

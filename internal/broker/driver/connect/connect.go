@@ -6,7 +6,6 @@ package connect
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/driftmesh/driftmesh/internal/tlsfiles"
 )
 
 // Config of a connection. URL is required.
@@ -129,29 +130,7 @@ func (f *Files) Set(name, value string) bool {
 }
 
 // Over is a TLS configuration with the files laid over base, which may be nil
-// and is not changed.
+// and is not changed. The own certificate is read anew when a connection is made.
 func (f Files) Over(base *tls.Config) (*tls.Config, error) {
-	cfg := base.Clone()
-	if cfg == nil {
-		cfg = &tls.Config{}
-	}
-	cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12)
-	if f.CA != "" {
-		pem, err := os.ReadFile(f.CA)
-		if err != nil {
-			return nil, fmt.Errorf("read broker CA: %w", err)
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("broker CA %s holds no certificate", f.CA)
-		}
-	}
-	if f.Cert != "" || f.Key != "" {
-		pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
-		if err != nil {
-			return nil, fmt.Errorf("load broker client certificate: %w", err)
-		}
-		cfg.Certificates = []tls.Certificate{pair}
-	}
-	return cfg, nil
+	return tlsfiles.Client{CA: f.CA, Cert: f.Cert, Key: f.Key}.Config(base)
 }

@@ -136,6 +136,18 @@ func TestFiles(t *testing.T) {
 	require.NoError(t, tls.Client(here, client).HandshakeContext(t.Context()))
 	require.NoError(t, <-done)
 
+	// What is renewed is shown by the next connection.
+	shown := func() *tls.Certificate {
+		got, err := client.GetClientCertificate(&tls.CertificateRequestInfo{})
+		require.NoError(t, err)
+		return got
+	}
+	before := shown()
+	renewed := server.NewCertificate(t)
+	require.NoError(t, os.Rename(renewed.KeyFile, cert.KeyFile))
+	require.NoError(t, os.Rename(renewed.CertFile, cert.CertFile))
+	require.NotEqual(t, before.Certificate, shown().Certificate)
+
 	plain, err := connect.Files{}.Over(nil)
 	require.NoError(t, err)
 	require.Nil(t, plain.RootCAs, "without a CA the system's count")

@@ -36,6 +36,8 @@ func TestParseURL(t *testing.T) {
 		{url: "nats://a?replicas=9", err: "replicas"},
 		{url: "nats://a?publish-timeout=-1s", err: "publish-timeout"},
 		{url: "nats://a?prefix=a.b", err: "prefix"},
+		{url: "nats://a?inbox-prefix=_INBOX_gateway", servers: "nats://a"},
+		{url: "nats://a?inbox-prefix=_INBOX.*", err: "inbox-prefix"},
 		{url: "nats://a?nonsense=1", err: "nonsense: not known"},
 		{url: "nats://a?token-file=/does/not/exist", err: "token-file"},
 		{url: "nats://a?nkey=/does/not/exist", err: "nkey"},

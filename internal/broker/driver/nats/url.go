@@ -25,7 +25,7 @@ type target struct {
 
 // parse reads nats://[user[:password]@]host[:port][,host…][?param=value…].
 // The parameters are creds, nkey, token, token-file, ca, cert, key, prefix,
-// replicas and publish-timeout.
+// inbox-prefix, replicas and publish-timeout.
 func parse(raw string) (target, error) {
 	t := target{prefix: "driftmesh", replicas: 1, timeout: 10 * time.Second}
 	scheme, rest, ok := strings.Cut(raw, "://")
@@ -76,12 +76,17 @@ func (t *target) param(name, value string) (err error) {
 		if value == "" || strings.ContainsAny(value, " .*>/\\\t") {
 			err = fmt.Errorf("%q can not be a subject token", value)
 		}
+	case "inbox-prefix":
+		t.auth = append(t.auth, nats.CustomInboxPrefix(value))
+		if value == "" || strings.ContainsAny(value, " *>/\\\t") || strings.HasSuffix(value, ".") {
+			err = fmt.Errorf("%q can not be the beginning of a subject", value)
+		}
 	case "replicas":
 		t.replicas, err = connect.Number(value, 1, 5)
 	case "publish-timeout":
 		t.timeout, err = connect.Duration(value, 1)
 	default:
-		err = fmt.Errorf("not known; known are creds, nkey, token, token-file, ca, cert, key, prefix, replicas, publish-timeout")
+		err = fmt.Errorf("not known; known are creds, nkey, token, token-file, ca, cert, key, prefix, inbox-prefix, replicas, publish-timeout")
 	}
 	return err
 }

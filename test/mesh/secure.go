@@ -1,0 +1,201 @@
+package mesh
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftmesh/driftmesh/internal/sqlstate/sqltest"
+	"github.com/driftmesh/driftmesh/test/server"
+	"github.com/driftmesh/driftmesh/test/server/nats"
+)
+
+// Secure is a Five in which everything speaks TLS and everybody has credentials
+// of its own: services with one another, callers, NATS, ClickHouse and PostgreSQL.
+// Nobody gets in without.
+type Secure struct {
+	*Five
+	// Certs is the directory of the certificates, as driftmesh certs keeps it.
+	Certs string
+	// Passwords of the services' users at broker and stores, and of producer, by
+	// name.
+	Passwords map[string]string
+
+	nats                 *nats.Server
+	broker, store, state string // host and port
+}
+
+// StartSecure starts a Secure with the rights that docs/security.md gives, and
+// waits until all of it is ready. Programs that call it call nats.Child first.
+func StartSecure(t server.T, env ...string) *Secure {
+	t.Helper()
+	s := &Secure{Five: newFive(t), Passwords: map[string]string{"producer": rand.Text()}}
+	s.Certs = filepath.Join(s.Dir, "certs")
+	s.CA = filepath.Join(s.Certs, "ca.pem")
+	s.MustCerts("make", "gateway", "auth", "drift", "ingest-worker", "trace-store", "nats", "clickhouse", "postgres", "producer")
+	for _, name := range Services {
+		s.Passwords[name] = rand.Text()
+	}
+	s.startNATS()
+	s.store = s.startStore()
+	s.state = sqltest.StartSecure(t, sqltest.Secure{
+		CA: s.CA, Cert: s.cert("postgres"), Key: s.key("postgres"),
+		Users: map[string]string{"auth": s.Passwords["auth"], "drift": s.Passwords["drift"]},
+	})
+	s.env = append([]string{
+		"DRIFTMESH_MESH_TLS_CERT=" + s.cert("{service}"), "DRIFTMESH_MESH_TLS_KEY=" + s.key("{service}"), "DRIFTMESH_MESH_TLS_CA=" + s.CA,
+		"DRIFTMESH_GATEWAY_TLS_CERT=" + s.cert("gateway"), "DRIFTMESH_GATEWAY_TLS_KEY=" + s.key("gateway"), "DRIFTMESH_GATEWAY_ANONYMOUS=false",
+		"DRIFTMESH_ADMIN_TOKEN=" + s.file("admin.token", rand.Text()), "DRIFTMESH_AUTH_BOOTSTRAP_PASSWORD=" + s.file("admin.password", AdminPassword),
+	}, env...)
+	for _, name := range Services {
+		s.own[name] = []string{
+			"DRIFTMESH_BROKER_URL=" + s.file(name+".broker", s.BrokerURL(name)),
+			"DRIFTMESH_BROKER_PROVISION=" + map[bool]string{true: "true", false: "false"}[name == "ingest-worker"],
+			"DRIFTMESH_CLICKHOUSE_URL=" + s.file(name+".clickhouse", s.StoreURL(name)),
+			"DRIFTMESH_SQL_URL=" + s.file(name+".postgres", s.StateURL(name)),
+			"DRIFTMESH_ADMIN_TLS_CERT=" + s.cert(name), "DRIFTMESH_ADMIN_TLS_KEY=" + s.key(name),
+		}
+	}
+	s.boot()
+	return s
+}
+
+func (s *Secure) cert(name string) string { return filepath.Join(s.Certs, name+".pem") }
+func (s *Secure) key(name string) string  { return filepath.Join(s.Certs, name+".key") }
+
+// file keeps a secret and gives it as a setting names it.
+func (s *Secure) file(name, secret string) string {
+	s.t.Helper()
+	path := filepath.Join(s.Dir, name)
+	require.NoError(s.t, os.WriteFile(path, []byte(secret+"\n"), 0o600))
+	return "file:" + path
+}
+
+// as is the URL of a user with its certificate, whose files these parameters name.
+func (s *Secure) as(user, scheme, address, ca, cert, key string) string {
+	query := url.Values{ca: {s.CA}, cert: {s.cert(user)}, key: {s.key(user)}}
+	u := url.URL{Scheme: scheme, User: url.UserPassword(user, s.Passwords[user]), Host: address, Path: "/driftmesh", RawQuery: query.Encode()}
+	return u.String()
+}
+
+// BrokerURL is the broker's URL for a user.
+func (s *Secure) BrokerURL(user string) string {
+	u, err := url.Parse(s.as(user, "nats+tls", s.broker, "ca", "cert", "key"))
+	require.NoError(s.t, err)
+	u.Path = ""
+	if user != "producer" {
+		u.RawQuery += "&inbox-prefix=_INBOX_" + user
+	}
+	return u.String()
+}
+
+// BrokerLog is what the broker has written so far: who did what may not be done.
+func (s *Secure) BrokerLog() string { return s.nats.Log() }
+
+// StoreURL is ClickHouse's URL for a user.
+func (s *Secure) StoreURL(user string) string {
+	return s.as(user, "https", s.store, "ca", "cert", "key")
+}
+
+// StateURL is PostgreSQL's URL for a user.
+func (s *Secure) StateURL(user string) string {
+	return s.as(user, "postgres", s.state, "sslrootcert", "sslcert", "sslkey") + "&sslmode=verify-full"
+}
+
+// MustCerts runs driftmesh certs on the directory of the certificates.
+func (s *Secure) MustCerts(args ...string) {
+	s.t.Helper()
+	args = append([]string{"certs"}, append(args, "--dir", s.Certs)...)
+	out, err := exec.Command(Binary(s.t, "./cmd/driftmesh"), args...).CombinedOutput()
+	require.NoError(s.t, err, string(out))
+}
+
+// startNATS starts NATS on the configuration in docs/security.md.
+func (s *Secure) startNATS() {
+	s.t.Helper()
+	raw, err := os.ReadFile(filepath.Join(Root(s.t), "docs", "security.md"))
+	require.NoError(s.t, err)
+	found := regexp.MustCompile("(?s)```nats\n(.*?)```").FindSubmatch(raw)
+	require.Len(s.t, found, 2, "docs/security.md has no configuration of NATS")
+	text := strings.NewReplacer("/etc/nats/certs", s.Certs, "/var/lib/nats", s.t.TempDir()).Replace(string(found[1]))
+	for name, password := range s.Passwords {
+		text = strings.ReplaceAll(text, strings.ToUpper(strings.ReplaceAll(name, "-", "_"))+"_PASSWORD", password)
+	}
+	require.NotContains(s.t, text, "_PASSWORD")
+	file := filepath.Join(s.Dir, "nats.conf")
+	require.NoError(s.t, os.WriteFile(file, []byte(text), 0o600))
+	s.nats = nats.Start(s.t, nats.Options{ConfigFile: file})
+	s.Broker, s.broker = s.nats, s.nats.Addr()
+}
+
+// startStore starts the engine and what ends TLS in front of it: the engine speaks
+// HTTP on loopback and has one user, so certificates and the services' users are
+// looked at here, and what each of them may do in the store is not.
+func (s *Secure) startStore() (address string) {
+	s.t.Helper()
+	s.startEngine()
+	engine, err := url.Parse(s.Engine.URL())
+	require.NoError(s.t, err)
+	pair, err := tls.LoadX509KeyPair(s.cert("clickhouse"), s.key("clickhouse"))
+	require.NoError(s.t, err)
+	raw, err := os.ReadFile(s.CA)
+	require.NoError(s.t, err)
+	roots := x509.NewCertPool()
+	require.True(s.t, roots.AppendCertsFromPEM(raw))
+	proxy := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) {
+		r.Out.URL.Scheme, r.Out.URL.Host = "http", engine.Host
+		for _, name := range []string{"X-ClickHouse-User", "X-ClickHouse-Key"} {
+			r.Out.Header.Del(name)
+		}
+		password, _ := engine.User.Password()
+		r.Out.SetBasicAuth(engine.User.Username(), password)
+	}}
+	front := &http.Server{
+		ReadHeaderTimeout: time.Minute,
+		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots},
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/ping" && !s.known(r) {
+				http.Error(w, "Code: 516. DB::Exception: user or password is wrong (AUTHENTICATION_FAILED)", http.StatusForbidden)
+				return
+			}
+			proxy.ServeHTTP(w, r)
+		}),
+	}
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(s.t, err)
+	done := make(chan error, 1)
+	go func() { done <- front.ServeTLS(lis, "", "") }()
+	s.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_ = front.Shutdown(ctx)
+		<-done
+	})
+	return lis.Addr().String()
+}
+
+// known tells whether a statement comes from one of the users of the store, whose
+// certificate says so too.
+func (s *Secure) known(r *http.Request) bool {
+	user, password := r.Header.Get("X-ClickHouse-User"), r.Header.Get("X-ClickHouse-Key")
+	if u, p, ok := r.BasicAuth(); ok {
+		user, password = u, p
+	}
+	want := s.Passwords[user]
+	return want != "" && subtle.ConstantTimeCompare([]byte(want), []byte(password)) == 1 &&
+		r.TLS.PeerCertificates[0].Subject.CommonName == user
+}
