@@ -33,6 +33,11 @@ type tenantCmd struct {
 	Disable tenantDisableCmd `cmd:"" help:"Keep everybody of a tenant out."`
 	Enable  tenantEnableCmd  `cmd:"" help:"Let them in again."`
 	Delete  tenantDeleteCmd  `cmd:"" help:"Delete a tenant with its users and keys. Its telemetry stays until its time is up; its name is never given again."`
+
+	Limits struct {
+		Show tenantLimitsShowCmd `cmd:"" help:"Show what a tenant may use."`
+		Set  tenantLimitsSetCmd  `cmd:"" help:"Set what a tenant may use. It holds everywhere within seconds."`
+	} `cmd:"" help:"What tenants may use (docs/limits.md)."`
 }
 
 type tenantCreateCmd struct {

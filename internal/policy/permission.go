@@ -43,6 +43,7 @@ const (
 	AuditRead          = Permission(policyv1.Permission_PERMISSION_AUDIT_READ)
 	AuditExport        = Permission(policyv1.Permission_PERMISSION_AUDIT_EXPORT)
 	SigningKeysRotate  = Permission(policyv1.Permission_PERMISSION_SIGNING_KEYS_ROTATE)
+	LimitsWrite        = Permission(policyv1.Permission_PERMISSION_LIMITS_WRITE)
 )
 
 // names has the name of every permission by its number, made once.

@@ -21,6 +21,7 @@ var callers = map[string][]string{
 	authv1.AuthService_ListKeys_FullMethodName:         {gateway, "ingest-worker"},
 	authv1.AuthService_CheckAPIKey_FullMethodName:      {gateway, "ingest-worker"},
 	authv1.AuthService_WatchRevocations_FullMethodName: {gateway, "ingest-worker"},
+	authv1.AuthService_WatchLimits_FullMethodName:      {gateway, "ingest-worker", "trace-store", "drift"},
 	authv1.AuthService_ServiceDesc.ServiceName:         {gateway},
 
 	auditv1.AuditService_ServiceDesc.ServiceName: {gateway},

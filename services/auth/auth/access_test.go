@@ -92,6 +92,24 @@ func calls(client authv1.AuthServiceClient) map[string]func(context.Context) err
 			_, err := client.RotateSigningKeys(ctx, &authv1.RotateSigningKeysRequest{})
 			return err
 		},
+		"GetLimits": func(ctx context.Context) error {
+			_, err := client.GetLimits(ctx, &authv1.GetLimitsRequest{})
+			return err
+		},
+		"SetLimits": func(ctx context.Context) error {
+			_, err := client.SetLimits(ctx, &authv1.SetLimitsRequest{Tenant: "nowhere"})
+			return err
+		},
+		"WatchLimits": func(ctx context.Context) error {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			stream, err := client.WatchLimits(ctx, &authv1.WatchLimitsRequest{})
+			if err != nil {
+				return err
+			}
+			_, err = stream.Recv()
+			return err
+		},
 		"WatchRevocations": func(ctx context.Context) error {
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
@@ -210,21 +228,21 @@ func TestWhoMayDoWhat(t *testing.T) {
 		_, err := client.CreateTenant(as(t, meshAdmin), &authv1.CreateTenantRequest{Name: tenant})
 		require.NoError(t, err)
 	}
-	own := "CreateUser ListUsers ResetPassword SetUserDisabled DeleteUser CreateAPIKey ListAPIKeys RotateAPIKey RevokeAPIKey WhoAmI"
+	own := "CreateUser ListUsers ResetPassword SetUserDisabled DeleteUser CreateAPIKey ListAPIKeys RotateAPIKey RevokeAPIKey WhoAmI GetLimits"
 	for name, row := range map[string]struct {
 		id      identity.Identity
 		allowed string
 	}{
-		"mesh admin":                 {meshAdmin, own + " CreateTenant ListTenants SetTenantDisabled DeleteTenant RotateSigningKeys"},
+		"mesh admin":                 {meshAdmin, own + " CreateTenant ListTenants SetTenantDisabled DeleteTenant RotateSigningKeys SetLimits"},
 		"tenant admin":               {acmeAdmin, own},
-		"user":                       {acmeUser, "WhoAmI"},
-		"user of the mesh":           {identity.Identity{Tenant: "driftmesh", Subject: "u", Kind: identity.User, Grant: policy.As(policy.Operator)}, "WhoAmI"},
-		"anonymous":                  {anonymous, "WhoAmI"},
-		"key":                        {identity.Identity{Tenant: "acme", Subject: "k", Kind: identity.Key, Grant: policy.As(policy.Ingest)}, "WhoAmI"},
+		"user":                       {acmeUser, "WhoAmI GetLimits"},
+		"user of the mesh":           {identity.Identity{Tenant: "driftmesh", Subject: "u", Kind: identity.User, Grant: policy.As(policy.Operator)}, "WhoAmI GetLimits"},
+		"anonymous":                  {anonymous, "WhoAmI GetLimits"},
+		"key":                        {identity.Identity{Tenant: "acme", Subject: "k", Kind: identity.Key, Grant: policy.As(policy.Ingest)}, "WhoAmI GetLimits"},
 		"admin key":                  {identity.Identity{Tenant: "acme", Subject: "k", Kind: identity.Key, Grant: policy.As(policy.Admin)}, own},
-		"service":                    {gateway, "WhoAmI CheckAPIKey WatchRevocations"},
-		"service, for some tenant":   {identity.ForService("drift", "acme"), "WhoAmI"},
-		"user called like a service": {identity.Identity{Tenant: "driftmesh", Subject: "gateway", Kind: identity.User, Grant: policy.As(policy.Editor)}, "WhoAmI"},
+		"service":                    {gateway, "WhoAmI GetLimits CheckAPIKey WatchRevocations WatchLimits"},
+		"service, for some tenant":   {identity.ForService("drift", "acme"), "WhoAmI GetLimits"},
+		"user called like a service": {identity.Identity{Tenant: "driftmesh", Subject: "gateway", Kind: identity.User, Grant: policy.As(policy.Editor)}, "WhoAmI GetLimits"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for method, call := range calls(client) {

@@ -17,6 +17,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/process"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/internal/sqlstate"
@@ -40,6 +41,8 @@ type Config struct {
 	SessionLife       time.Duration   `help:"How long after a login refresh tokens get new access tokens." default:"720h"`
 	KeyLife           time.Duration   `help:"How long an API key is good that is made without an end; 0 for ever." default:"2160h"`
 	SigningKeyLife    time.Duration   `help:"How long a key signs tokens before the next takes its place; 0 for ever." default:"720h"`
+
+	Limits quota.Config `embed:"" prefix:"limits."`
 
 	// Hashing is how much work a password is; the zero value is right, and
 	// tests ask for less.
@@ -71,6 +74,9 @@ func (c Config) Validate() error {
 	}
 	if c.KeyLife < 0 || c.SigningKeyLife != 0 && c.SigningKeyLife < time.Hour {
 		errs = append(errs, errors.New("auth.key-life: must not be negative; auth.signing-key-life: must be 0 or at least 1h"))
+	}
+	if err := c.Limits.Check("auth.limits."); err != nil {
+		errs = append(errs, err)
 	}
 	if c.BootstrapPassword != "" {
 		if err := account.CheckNewPassword(c.BootstrapPassword.Reveal(), identity.MeshTenant, FirstAdmin); err != nil {

@@ -2909,6 +2909,555 @@ func (x *WatchRevocationsResponse) GetKeySet() string {
 	return ""
 }
 
+// Limits are what one tenant may use. What is not set is not said; 0 is no limit.
+type Limits struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Bytes of spans and records a second, unpacked, at each gateway.
+	IngestRate *uint64 `protobuf:"varint,1,opt,name=ingest_rate,json=ingestRate,proto3,oneof" json:"ingest_rate,omitempty"`
+	// Bytes of them at once; 0 is what comes in a second.
+	IngestBurst *uint64 `protobuf:"varint,2,opt,name=ingest_burst,json=ingestBurst,proto3,oneof" json:"ingest_burst,omitempty"`
+	// Spans and records a second, at each gateway.
+	IngestItems *uint64 `protobuf:"varint,3,opt,name=ingest_items,json=ingestItems,proto3,oneof" json:"ingest_items,omitempty"`
+	// Spans and records at once; 0 is what comes in a second.
+	IngestItemsBurst *uint64 `protobuf:"varint,4,opt,name=ingest_items_burst,json=ingestItemsBurst,proto3,oneof" json:"ingest_items_burst,omitempty"`
+	// Bytes of requests and of live tails in the memory of one gateway.
+	InFlight *uint64 `protobuf:"varint,5,opt,name=in_flight,json=inFlight,proto3,oneof" json:"in_flight,omitempty"`
+	// Bytes that a gateway has put on a topic and that are not stored yet.
+	Backlog *uint64 `protobuf:"varint,6,opt,name=backlog,proto3,oneof" json:"backlog,omitempty"`
+	// Live tails open at one gateway.
+	Tails *uint64 `protobuf:"varint,7,opt,name=tails,proto3,oneof" json:"tails,omitempty"`
+	// Profiles whose schedule is on.
+	Profiles *uint64 `protobuf:"varint,8,opt,name=profiles,proto3,oneof" json:"profiles,omitempty"`
+	// Least seconds between two slots of a profile's schedule.
+	ShortestScheduleSeconds *uint64 `protobuf:"varint,9,opt,name=shortest_schedule_seconds,json=shortestScheduleSeconds,proto3,oneof" json:"shortest_schedule_seconds,omitempty"`
+	// Queries answered at a time, by each trace-store and each drift.
+	Queries *uint64 `protobuf:"varint,10,opt,name=queries,proto3,oneof" json:"queries,omitempty"`
+	// Seconds that one statement of a query may take.
+	QuerySeconds *uint64 `protobuf:"varint,11,opt,name=query_seconds,json=querySeconds,proto3,oneof" json:"query_seconds,omitempty"`
+	// Bytes of columns that one statement of a query may read.
+	QueryRead *uint64 `protobuf:"varint,12,opt,name=query_read,json=queryRead,proto3,oneof" json:"query_read,omitempty"`
+	// Bytes that are kept, as they were sent, unpacked.
+	Retained      *uint64 `protobuf:"varint,13,opt,name=retained,proto3,oneof" json:"retained,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limits) Reset() {
+	*x = Limits{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limits) ProtoMessage() {}
+
+func (x *Limits) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limits.ProtoReflect.Descriptor instead.
+func (*Limits) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *Limits) GetIngestRate() uint64 {
+	if x != nil && x.IngestRate != nil {
+		return *x.IngestRate
+	}
+	return 0
+}
+
+func (x *Limits) GetIngestBurst() uint64 {
+	if x != nil && x.IngestBurst != nil {
+		return *x.IngestBurst
+	}
+	return 0
+}
+
+func (x *Limits) GetIngestItems() uint64 {
+	if x != nil && x.IngestItems != nil {
+		return *x.IngestItems
+	}
+	return 0
+}
+
+func (x *Limits) GetIngestItemsBurst() uint64 {
+	if x != nil && x.IngestItemsBurst != nil {
+		return *x.IngestItemsBurst
+	}
+	return 0
+}
+
+func (x *Limits) GetInFlight() uint64 {
+	if x != nil && x.InFlight != nil {
+		return *x.InFlight
+	}
+	return 0
+}
+
+func (x *Limits) GetBacklog() uint64 {
+	if x != nil && x.Backlog != nil {
+		return *x.Backlog
+	}
+	return 0
+}
+
+func (x *Limits) GetTails() uint64 {
+	if x != nil && x.Tails != nil {
+		return *x.Tails
+	}
+	return 0
+}
+
+func (x *Limits) GetProfiles() uint64 {
+	if x != nil && x.Profiles != nil {
+		return *x.Profiles
+	}
+	return 0
+}
+
+func (x *Limits) GetShortestScheduleSeconds() uint64 {
+	if x != nil && x.ShortestScheduleSeconds != nil {
+		return *x.ShortestScheduleSeconds
+	}
+	return 0
+}
+
+func (x *Limits) GetQueries() uint64 {
+	if x != nil && x.Queries != nil {
+		return *x.Queries
+	}
+	return 0
+}
+
+func (x *Limits) GetQuerySeconds() uint64 {
+	if x != nil && x.QuerySeconds != nil {
+		return *x.QuerySeconds
+	}
+	return 0
+}
+
+func (x *Limits) GetQueryRead() uint64 {
+	if x != nil && x.QueryRead != nil {
+		return *x.QueryRead
+	}
+	return 0
+}
+
+func (x *Limits) GetRetained() uint64 {
+	if x != nil && x.Retained != nil {
+		return *x.Retained
+	}
+	return 0
+}
+
+// GetLimitsRequest names a tenant.
+type GetLimitsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty means the caller's own.
+	Tenant        string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetLimitsRequest) Reset() {
+	*x = GetLimitsRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetLimitsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetLimitsRequest) ProtoMessage() {}
+
+func (x *GetLimitsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetLimitsRequest.ProtoReflect.Descriptor instead.
+func (*GetLimitsRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *GetLimitsRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+// GetLimitsResponse is what a tenant may use.
+type GetLimitsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// All limits, as they hold.
+	Limits *Limits `protobuf:"bytes,2,opt,name=limits,proto3" json:"limits,omitempty"`
+	// Those of them that are the tenant's own; the others are the defaults.
+	Overrides     *Limits `protobuf:"bytes,3,opt,name=overrides,proto3" json:"overrides,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetLimitsResponse) Reset() {
+	*x = GetLimitsResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetLimitsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetLimitsResponse) ProtoMessage() {}
+
+func (x *GetLimitsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetLimitsResponse.ProtoReflect.Descriptor instead.
+func (*GetLimitsResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *GetLimitsResponse) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *GetLimitsResponse) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *GetLimitsResponse) GetOverrides() *Limits {
+	if x != nil {
+		return x.Overrides
+	}
+	return nil
+}
+
+// SetLimitsRequest changes limits.
+type SetLimitsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// What is set here is set for the tenant.
+	Limits *Limits `protobuf:"bytes,2,opt,name=limits,proto3" json:"limits,omitempty"`
+	// Names of limits that are the defaults again, such as "ingest_rate".
+	ToDefault     []string `protobuf:"bytes,3,rep,name=to_default,json=toDefault,proto3" json:"to_default,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetLimitsRequest) Reset() {
+	*x = SetLimitsRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetLimitsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetLimitsRequest) ProtoMessage() {}
+
+func (x *SetLimitsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetLimitsRequest.ProtoReflect.Descriptor instead.
+func (*SetLimitsRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *SetLimitsRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *SetLimitsRequest) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *SetLimitsRequest) GetToDefault() []string {
+	if x != nil {
+		return x.ToDefault
+	}
+	return nil
+}
+
+// SetLimitsResponse is what the tenant may use now.
+type SetLimitsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All limits, as they hold.
+	Limits *Limits `protobuf:"bytes,1,opt,name=limits,proto3" json:"limits,omitempty"`
+	// Those of them that are the tenant's own.
+	Overrides     *Limits `protobuf:"bytes,2,opt,name=overrides,proto3" json:"overrides,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetLimitsResponse) Reset() {
+	*x = SetLimitsResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetLimitsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetLimitsResponse) ProtoMessage() {}
+
+func (x *SetLimitsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetLimitsResponse.ProtoReflect.Descriptor instead.
+func (*SetLimitsResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *SetLimitsResponse) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *SetLimitsResponse) GetOverrides() *Limits {
+	if x != nil {
+		return x.Overrides
+	}
+	return nil
+}
+
+// WatchLimitsRequest asks for what came after a number.
+type WatchLimitsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The head of the last answer; 0 for everything.
+	After         int64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchLimitsRequest) Reset() {
+	*x = WatchLimitsRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchLimitsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchLimitsRequest) ProtoMessage() {}
+
+func (x *WatchLimitsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchLimitsRequest.ProtoReflect.Descriptor instead.
+func (*WatchLimitsRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *WatchLimitsRequest) GetAfter() int64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+// WatchLimitsResponse tells limits. One comes every second, also when nothing
+// changed.
+type WatchLimitsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of tenants without their own.
+	Defaults *Limits `protobuf:"bytes,1,opt,name=defaults,proto3" json:"defaults,omitempty"`
+	// Tenants whose own limits changed.
+	Tenants []*TenantLimits `protobuf:"bytes,2,rep,name=tenants,proto3" json:"tenants,omitempty"`
+	// To go on after.
+	Head          int64 `protobuf:"varint,3,opt,name=head,proto3" json:"head,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchLimitsResponse) Reset() {
+	*x = WatchLimitsResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchLimitsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchLimitsResponse) ProtoMessage() {}
+
+func (x *WatchLimitsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchLimitsResponse.ProtoReflect.Descriptor instead.
+func (*WatchLimitsResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *WatchLimitsResponse) GetDefaults() *Limits {
+	if x != nil {
+		return x.Defaults
+	}
+	return nil
+}
+
+func (x *WatchLimitsResponse) GetTenants() []*TenantLimits {
+	if x != nil {
+		return x.Tenants
+	}
+	return nil
+}
+
+func (x *WatchLimitsResponse) GetHead() int64 {
+	if x != nil {
+		return x.Head
+	}
+	return 0
+}
+
+// TenantLimits are a tenant's own limits.
+type TenantLimits struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// What is set is the tenant's own.
+	Overrides     *Limits `protobuf:"bytes,2,opt,name=overrides,proto3" json:"overrides,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TenantLimits) Reset() {
+	*x = TenantLimits{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TenantLimits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TenantLimits) ProtoMessage() {}
+
+func (x *TenantLimits) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TenantLimits.ProtoReflect.Descriptor instead.
+func (*TenantLimits) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *TenantLimits) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *TenantLimits) GetOverrides() *Limits {
+	if x != nil {
+		return x.Overrides
+	}
+	return nil
+}
+
 var File_driftmesh_auth_v1_auth_proto protoreflect.FileDescriptor
 
 const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
@@ -3091,13 +3640,70 @@ const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
 	"\vrevocations\x18\x01 \x03(\v2\x1d.driftmesh.auth.v1.RevocationR\vrevocations\x12\x17\n" +
 	"\x04head\x18\x02 \x01(\x03H\x00R\x04head\x88\x01\x01\x12\x17\n" +
 	"\akey_set\x18\x03 \x01(\tR\x06keySetB\a\n" +
-	"\x05_head*\x9d\x01\n" +
+	"\x05_head\"\xcf\x05\n" +
+	"\x06Limits\x12$\n" +
+	"\vingest_rate\x18\x01 \x01(\x04H\x00R\n" +
+	"ingestRate\x88\x01\x01\x12&\n" +
+	"\fingest_burst\x18\x02 \x01(\x04H\x01R\vingestBurst\x88\x01\x01\x12&\n" +
+	"\fingest_items\x18\x03 \x01(\x04H\x02R\vingestItems\x88\x01\x01\x121\n" +
+	"\x12ingest_items_burst\x18\x04 \x01(\x04H\x03R\x10ingestItemsBurst\x88\x01\x01\x12 \n" +
+	"\tin_flight\x18\x05 \x01(\x04H\x04R\binFlight\x88\x01\x01\x12\x1d\n" +
+	"\abacklog\x18\x06 \x01(\x04H\x05R\abacklog\x88\x01\x01\x12\x19\n" +
+	"\x05tails\x18\a \x01(\x04H\x06R\x05tails\x88\x01\x01\x12\x1f\n" +
+	"\bprofiles\x18\b \x01(\x04H\aR\bprofiles\x88\x01\x01\x12?\n" +
+	"\x19shortest_schedule_seconds\x18\t \x01(\x04H\bR\x17shortestScheduleSeconds\x88\x01\x01\x12\x1d\n" +
+	"\aqueries\x18\n" +
+	" \x01(\x04H\tR\aqueries\x88\x01\x01\x12(\n" +
+	"\rquery_seconds\x18\v \x01(\x04H\n" +
+	"R\fquerySeconds\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"query_read\x18\f \x01(\x04H\vR\tqueryRead\x88\x01\x01\x12\x1f\n" +
+	"\bretained\x18\r \x01(\x04H\fR\bretained\x88\x01\x01B\x0e\n" +
+	"\f_ingest_rateB\x0f\n" +
+	"\r_ingest_burstB\x0f\n" +
+	"\r_ingest_itemsB\x15\n" +
+	"\x13_ingest_items_burstB\f\n" +
+	"\n" +
+	"_in_flightB\n" +
+	"\n" +
+	"\b_backlogB\b\n" +
+	"\x06_tailsB\v\n" +
+	"\t_profilesB\x1c\n" +
+	"\x1a_shortest_schedule_secondsB\n" +
+	"\n" +
+	"\b_queriesB\x10\n" +
+	"\x0e_query_secondsB\r\n" +
+	"\v_query_readB\v\n" +
+	"\t_retained\"*\n" +
+	"\x10GetLimitsRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\"\x97\x01\n" +
+	"\x11GetLimitsResponse\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x121\n" +
+	"\x06limits\x18\x02 \x01(\v2\x19.driftmesh.auth.v1.LimitsR\x06limits\x127\n" +
+	"\toverrides\x18\x03 \x01(\v2\x19.driftmesh.auth.v1.LimitsR\toverrides\"|\n" +
+	"\x10SetLimitsRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x121\n" +
+	"\x06limits\x18\x02 \x01(\v2\x19.driftmesh.auth.v1.LimitsR\x06limits\x12\x1d\n" +
+	"\n" +
+	"to_default\x18\x03 \x03(\tR\ttoDefault\"\x7f\n" +
+	"\x11SetLimitsResponse\x121\n" +
+	"\x06limits\x18\x01 \x01(\v2\x19.driftmesh.auth.v1.LimitsR\x06limits\x127\n" +
+	"\toverrides\x18\x02 \x01(\v2\x19.driftmesh.auth.v1.LimitsR\toverrides\"*\n" +
+	"\x12WatchLimitsRequest\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\x03R\x05after\"\x9b\x01\n" +
+	"\x13WatchLimitsResponse\x125\n" +
+	"\bdefaults\x18\x01 \x01(\v2\x19.driftmesh.auth.v1.LimitsR\bdefaults\x129\n" +
+	"\atenants\x18\x02 \x03(\v2\x1f.driftmesh.auth.v1.TenantLimitsR\atenants\x12\x12\n" +
+	"\x04head\x18\x03 \x01(\x03R\x04head\"_\n" +
+	"\fTenantLimits\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x127\n" +
+	"\toverrides\x18\x02 \x01(\v2\x19.driftmesh.auth.v1.LimitsR\toverrides*\x9d\x01\n" +
 	"\x0eRevocationKind\x12\x1f\n" +
 	"\x1bREVOCATION_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13REVOCATION_KIND_KEY\x10\x01\x12\x1b\n" +
 	"\x17REVOCATION_KIND_SESSION\x10\x02\x12\x18\n" +
 	"\x14REVOCATION_KIND_USER\x10\x03\x12\x1a\n" +
-	"\x16REVOCATION_KIND_TENANT\x10\x042\xca\x11\n" +
+	"\x16REVOCATION_KIND_TENANT\x10\x042\xf0\x13\n" +
 	"\vAuthService\x12P\n" +
 	"\x05Login\x12\x1f.driftmesh.auth.v1.LoginRequest\x1a .driftmesh.auth.v1.LoginResponse\"\x04\xc0\xf3\x18\x01\x12Y\n" +
 	"\bListKeys\x12\".driftmesh.auth.v1.ListKeysRequest\x1a#.driftmesh.auth.v1.ListKeysResponse\"\x04\xc0\xf3\x18\x01\x12f\n" +
@@ -3121,7 +3727,10 @@ const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
 	"\x11SetTenantDisabled\x12+.driftmesh.auth.v1.SetTenantDisabledRequest\x1a,.driftmesh.auth.v1.SetTenantDisabledResponse\"\x04\xc0\xf3\x18\x19\x12e\n" +
 	"\fDeleteTenant\x12&.driftmesh.auth.v1.DeleteTenantRequest\x1a'.driftmesh.auth.v1.DeleteTenantResponse\"\x04\xc0\xf3\x18\x19\x12e\n" +
 	"\fRotateAPIKey\x12&.driftmesh.auth.v1.RotateAPIKeyRequest\x1a'.driftmesh.auth.v1.RotateAPIKeyResponse\"\x04\xc0\xf3\x18\x17\x12t\n" +
-	"\x11RotateSigningKeys\x12+.driftmesh.auth.v1.RotateSigningKeysRequest\x1a,.driftmesh.auth.v1.RotateSigningKeysResponse\"\x04\xc0\xf3\x18\x1d\x12w\n" +
+	"\x11RotateSigningKeys\x12+.driftmesh.auth.v1.RotateSigningKeysRequest\x1a,.driftmesh.auth.v1.RotateSigningKeysResponse\"\x04\xc0\xf3\x18\x1d\x12\\\n" +
+	"\tGetLimits\x12#.driftmesh.auth.v1.GetLimitsRequest\x1a$.driftmesh.auth.v1.GetLimitsResponse\"\x04\xc0\xf3\x18\x02\x12\\\n" +
+	"\tSetLimits\x12#.driftmesh.auth.v1.SetLimitsRequest\x1a$.driftmesh.auth.v1.SetLimitsResponse\"\x04\xc0\xf3\x18\x1e\x12h\n" +
+	"\vWatchLimits\x12%.driftmesh.auth.v1.WatchLimitsRequest\x1a&.driftmesh.auth.v1.WatchLimitsResponse\"\b\xc0\xf3\x18\x03\xc8\xf3\x18\x010\x01\x12w\n" +
 	"\x10WatchRevocations\x12*.driftmesh.auth.v1.WatchRevocationsRequest\x1a+.driftmesh.auth.v1.WatchRevocationsResponse\"\b\xc0\xf3\x18\x03\xc8\xf3\x18\x010\x01B?Z=github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1;authv1b\x06proto3"
 
 var (
@@ -3137,7 +3746,7 @@ func file_driftmesh_auth_v1_auth_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_auth_v1_auth_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_driftmesh_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_driftmesh_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_driftmesh_auth_v1_auth_proto_goTypes = []any{
 	(RevocationKind)(0),               // 0: driftmesh.auth.v1.RevocationKind
 	(*LoginRequest)(nil),              // 1: driftmesh.auth.v1.LoginRequest
@@ -3188,87 +3797,109 @@ var file_driftmesh_auth_v1_auth_proto_goTypes = []any{
 	(*Revocation)(nil),                // 46: driftmesh.auth.v1.Revocation
 	(*WatchRevocationsRequest)(nil),   // 47: driftmesh.auth.v1.WatchRevocationsRequest
 	(*WatchRevocationsResponse)(nil),  // 48: driftmesh.auth.v1.WatchRevocationsResponse
-	(*timestamppb.Timestamp)(nil),     // 49: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 50: google.protobuf.Duration
+	(*Limits)(nil),                    // 49: driftmesh.auth.v1.Limits
+	(*GetLimitsRequest)(nil),          // 50: driftmesh.auth.v1.GetLimitsRequest
+	(*GetLimitsResponse)(nil),         // 51: driftmesh.auth.v1.GetLimitsResponse
+	(*SetLimitsRequest)(nil),          // 52: driftmesh.auth.v1.SetLimitsRequest
+	(*SetLimitsResponse)(nil),         // 53: driftmesh.auth.v1.SetLimitsResponse
+	(*WatchLimitsRequest)(nil),        // 54: driftmesh.auth.v1.WatchLimitsRequest
+	(*WatchLimitsResponse)(nil),       // 55: driftmesh.auth.v1.WatchLimitsResponse
+	(*TenantLimits)(nil),              // 56: driftmesh.auth.v1.TenantLimits
+	(*timestamppb.Timestamp)(nil),     // 57: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 58: google.protobuf.Duration
 }
 var file_driftmesh_auth_v1_auth_proto_depIdxs = []int32{
-	49, // 0: driftmesh.auth.v1.LoginResponse.expire_time:type_name -> google.protobuf.Timestamp
-	49, // 1: driftmesh.auth.v1.LoginResponse.session_expire_time:type_name -> google.protobuf.Timestamp
-	49, // 2: driftmesh.auth.v1.CheckAPIKeyResponse.expire_time:type_name -> google.protobuf.Timestamp
-	49, // 3: driftmesh.auth.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
-	49, // 4: driftmesh.auth.v1.Tenant.disable_time:type_name -> google.protobuf.Timestamp
+	57, // 0: driftmesh.auth.v1.LoginResponse.expire_time:type_name -> google.protobuf.Timestamp
+	57, // 1: driftmesh.auth.v1.LoginResponse.session_expire_time:type_name -> google.protobuf.Timestamp
+	57, // 2: driftmesh.auth.v1.CheckAPIKeyResponse.expire_time:type_name -> google.protobuf.Timestamp
+	57, // 3: driftmesh.auth.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
+	57, // 4: driftmesh.auth.v1.Tenant.disable_time:type_name -> google.protobuf.Timestamp
 	7,  // 5: driftmesh.auth.v1.CreateTenantResponse.tenant:type_name -> driftmesh.auth.v1.Tenant
 	7,  // 6: driftmesh.auth.v1.ListTenantsResponse.tenants:type_name -> driftmesh.auth.v1.Tenant
-	49, // 7: driftmesh.auth.v1.User.create_time:type_name -> google.protobuf.Timestamp
-	49, // 8: driftmesh.auth.v1.User.disable_time:type_name -> google.protobuf.Timestamp
-	49, // 9: driftmesh.auth.v1.User.last_login_time:type_name -> google.protobuf.Timestamp
+	57, // 7: driftmesh.auth.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	57, // 8: driftmesh.auth.v1.User.disable_time:type_name -> google.protobuf.Timestamp
+	57, // 9: driftmesh.auth.v1.User.last_login_time:type_name -> google.protobuf.Timestamp
 	12, // 10: driftmesh.auth.v1.CreateUserResponse.user:type_name -> driftmesh.auth.v1.User
 	12, // 11: driftmesh.auth.v1.ListUsersResponse.users:type_name -> driftmesh.auth.v1.User
-	49, // 12: driftmesh.auth.v1.APIKey.create_time:type_name -> google.protobuf.Timestamp
-	49, // 13: driftmesh.auth.v1.APIKey.expire_time:type_name -> google.protobuf.Timestamp
-	49, // 14: driftmesh.auth.v1.APIKey.last_use_time:type_name -> google.protobuf.Timestamp
-	49, // 15: driftmesh.auth.v1.CreateAPIKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
+	57, // 12: driftmesh.auth.v1.APIKey.create_time:type_name -> google.protobuf.Timestamp
+	57, // 13: driftmesh.auth.v1.APIKey.expire_time:type_name -> google.protobuf.Timestamp
+	57, // 14: driftmesh.auth.v1.APIKey.last_use_time:type_name -> google.protobuf.Timestamp
+	57, // 15: driftmesh.auth.v1.CreateAPIKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
 	17, // 16: driftmesh.auth.v1.CreateAPIKeyResponse.api_key:type_name -> driftmesh.auth.v1.APIKey
 	17, // 17: driftmesh.auth.v1.ListAPIKeysResponse.api_keys:type_name -> driftmesh.auth.v1.APIKey
-	49, // 18: driftmesh.auth.v1.RefreshTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
-	49, // 19: driftmesh.auth.v1.RefreshTokenResponse.session_expire_time:type_name -> google.protobuf.Timestamp
+	57, // 18: driftmesh.auth.v1.RefreshTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	57, // 19: driftmesh.auth.v1.RefreshTokenResponse.session_expire_time:type_name -> google.protobuf.Timestamp
 	2,  // 20: driftmesh.auth.v1.ChangePasswordResponse.login:type_name -> driftmesh.auth.v1.LoginResponse
-	49, // 21: driftmesh.auth.v1.ResetPasswordResponse.expire_time:type_name -> google.protobuf.Timestamp
-	50, // 22: driftmesh.auth.v1.RotateAPIKeyRequest.overlap:type_name -> google.protobuf.Duration
+	57, // 21: driftmesh.auth.v1.ResetPasswordResponse.expire_time:type_name -> google.protobuf.Timestamp
+	58, // 22: driftmesh.auth.v1.RotateAPIKeyRequest.overlap:type_name -> google.protobuf.Duration
 	17, // 23: driftmesh.auth.v1.RotateAPIKeyResponse.api_key:type_name -> driftmesh.auth.v1.APIKey
-	49, // 24: driftmesh.auth.v1.RotateAPIKeyResponse.old_expire_time:type_name -> google.protobuf.Timestamp
-	49, // 25: driftmesh.auth.v1.RotateSigningKeysResponse.sign_time:type_name -> google.protobuf.Timestamp
+	57, // 24: driftmesh.auth.v1.RotateAPIKeyResponse.old_expire_time:type_name -> google.protobuf.Timestamp
+	57, // 25: driftmesh.auth.v1.RotateSigningKeysResponse.sign_time:type_name -> google.protobuf.Timestamp
 	0,  // 26: driftmesh.auth.v1.Revocation.kind:type_name -> driftmesh.auth.v1.RevocationKind
 	46, // 27: driftmesh.auth.v1.WatchRevocationsResponse.revocations:type_name -> driftmesh.auth.v1.Revocation
-	1,  // 28: driftmesh.auth.v1.AuthService.Login:input_type -> driftmesh.auth.v1.LoginRequest
-	3,  // 29: driftmesh.auth.v1.AuthService.ListKeys:input_type -> driftmesh.auth.v1.ListKeysRequest
-	5,  // 30: driftmesh.auth.v1.AuthService.CheckAPIKey:input_type -> driftmesh.auth.v1.CheckAPIKeyRequest
-	8,  // 31: driftmesh.auth.v1.AuthService.CreateTenant:input_type -> driftmesh.auth.v1.CreateTenantRequest
-	10, // 32: driftmesh.auth.v1.AuthService.ListTenants:input_type -> driftmesh.auth.v1.ListTenantsRequest
-	13, // 33: driftmesh.auth.v1.AuthService.CreateUser:input_type -> driftmesh.auth.v1.CreateUserRequest
-	15, // 34: driftmesh.auth.v1.AuthService.ListUsers:input_type -> driftmesh.auth.v1.ListUsersRequest
-	18, // 35: driftmesh.auth.v1.AuthService.CreateAPIKey:input_type -> driftmesh.auth.v1.CreateAPIKeyRequest
-	20, // 36: driftmesh.auth.v1.AuthService.ListAPIKeys:input_type -> driftmesh.auth.v1.ListAPIKeysRequest
-	22, // 37: driftmesh.auth.v1.AuthService.RevokeAPIKey:input_type -> driftmesh.auth.v1.RevokeAPIKeyRequest
-	24, // 38: driftmesh.auth.v1.AuthService.WhoAmI:input_type -> driftmesh.auth.v1.WhoAmIRequest
-	26, // 39: driftmesh.auth.v1.AuthService.RefreshToken:input_type -> driftmesh.auth.v1.RefreshTokenRequest
-	28, // 40: driftmesh.auth.v1.AuthService.Logout:input_type -> driftmesh.auth.v1.LogoutRequest
-	30, // 41: driftmesh.auth.v1.AuthService.ChangePassword:input_type -> driftmesh.auth.v1.ChangePasswordRequest
-	32, // 42: driftmesh.auth.v1.AuthService.ResetPassword:input_type -> driftmesh.auth.v1.ResetPasswordRequest
-	34, // 43: driftmesh.auth.v1.AuthService.SetUserDisabled:input_type -> driftmesh.auth.v1.SetUserDisabledRequest
-	36, // 44: driftmesh.auth.v1.AuthService.DeleteUser:input_type -> driftmesh.auth.v1.DeleteUserRequest
-	38, // 45: driftmesh.auth.v1.AuthService.SetTenantDisabled:input_type -> driftmesh.auth.v1.SetTenantDisabledRequest
-	40, // 46: driftmesh.auth.v1.AuthService.DeleteTenant:input_type -> driftmesh.auth.v1.DeleteTenantRequest
-	42, // 47: driftmesh.auth.v1.AuthService.RotateAPIKey:input_type -> driftmesh.auth.v1.RotateAPIKeyRequest
-	44, // 48: driftmesh.auth.v1.AuthService.RotateSigningKeys:input_type -> driftmesh.auth.v1.RotateSigningKeysRequest
-	47, // 49: driftmesh.auth.v1.AuthService.WatchRevocations:input_type -> driftmesh.auth.v1.WatchRevocationsRequest
-	2,  // 50: driftmesh.auth.v1.AuthService.Login:output_type -> driftmesh.auth.v1.LoginResponse
-	4,  // 51: driftmesh.auth.v1.AuthService.ListKeys:output_type -> driftmesh.auth.v1.ListKeysResponse
-	6,  // 52: driftmesh.auth.v1.AuthService.CheckAPIKey:output_type -> driftmesh.auth.v1.CheckAPIKeyResponse
-	9,  // 53: driftmesh.auth.v1.AuthService.CreateTenant:output_type -> driftmesh.auth.v1.CreateTenantResponse
-	11, // 54: driftmesh.auth.v1.AuthService.ListTenants:output_type -> driftmesh.auth.v1.ListTenantsResponse
-	14, // 55: driftmesh.auth.v1.AuthService.CreateUser:output_type -> driftmesh.auth.v1.CreateUserResponse
-	16, // 56: driftmesh.auth.v1.AuthService.ListUsers:output_type -> driftmesh.auth.v1.ListUsersResponse
-	19, // 57: driftmesh.auth.v1.AuthService.CreateAPIKey:output_type -> driftmesh.auth.v1.CreateAPIKeyResponse
-	21, // 58: driftmesh.auth.v1.AuthService.ListAPIKeys:output_type -> driftmesh.auth.v1.ListAPIKeysResponse
-	23, // 59: driftmesh.auth.v1.AuthService.RevokeAPIKey:output_type -> driftmesh.auth.v1.RevokeAPIKeyResponse
-	25, // 60: driftmesh.auth.v1.AuthService.WhoAmI:output_type -> driftmesh.auth.v1.WhoAmIResponse
-	27, // 61: driftmesh.auth.v1.AuthService.RefreshToken:output_type -> driftmesh.auth.v1.RefreshTokenResponse
-	29, // 62: driftmesh.auth.v1.AuthService.Logout:output_type -> driftmesh.auth.v1.LogoutResponse
-	31, // 63: driftmesh.auth.v1.AuthService.ChangePassword:output_type -> driftmesh.auth.v1.ChangePasswordResponse
-	33, // 64: driftmesh.auth.v1.AuthService.ResetPassword:output_type -> driftmesh.auth.v1.ResetPasswordResponse
-	35, // 65: driftmesh.auth.v1.AuthService.SetUserDisabled:output_type -> driftmesh.auth.v1.SetUserDisabledResponse
-	37, // 66: driftmesh.auth.v1.AuthService.DeleteUser:output_type -> driftmesh.auth.v1.DeleteUserResponse
-	39, // 67: driftmesh.auth.v1.AuthService.SetTenantDisabled:output_type -> driftmesh.auth.v1.SetTenantDisabledResponse
-	41, // 68: driftmesh.auth.v1.AuthService.DeleteTenant:output_type -> driftmesh.auth.v1.DeleteTenantResponse
-	43, // 69: driftmesh.auth.v1.AuthService.RotateAPIKey:output_type -> driftmesh.auth.v1.RotateAPIKeyResponse
-	45, // 70: driftmesh.auth.v1.AuthService.RotateSigningKeys:output_type -> driftmesh.auth.v1.RotateSigningKeysResponse
-	48, // 71: driftmesh.auth.v1.AuthService.WatchRevocations:output_type -> driftmesh.auth.v1.WatchRevocationsResponse
-	50, // [50:72] is the sub-list for method output_type
-	28, // [28:50] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	49, // 28: driftmesh.auth.v1.GetLimitsResponse.limits:type_name -> driftmesh.auth.v1.Limits
+	49, // 29: driftmesh.auth.v1.GetLimitsResponse.overrides:type_name -> driftmesh.auth.v1.Limits
+	49, // 30: driftmesh.auth.v1.SetLimitsRequest.limits:type_name -> driftmesh.auth.v1.Limits
+	49, // 31: driftmesh.auth.v1.SetLimitsResponse.limits:type_name -> driftmesh.auth.v1.Limits
+	49, // 32: driftmesh.auth.v1.SetLimitsResponse.overrides:type_name -> driftmesh.auth.v1.Limits
+	49, // 33: driftmesh.auth.v1.WatchLimitsResponse.defaults:type_name -> driftmesh.auth.v1.Limits
+	56, // 34: driftmesh.auth.v1.WatchLimitsResponse.tenants:type_name -> driftmesh.auth.v1.TenantLimits
+	49, // 35: driftmesh.auth.v1.TenantLimits.overrides:type_name -> driftmesh.auth.v1.Limits
+	1,  // 36: driftmesh.auth.v1.AuthService.Login:input_type -> driftmesh.auth.v1.LoginRequest
+	3,  // 37: driftmesh.auth.v1.AuthService.ListKeys:input_type -> driftmesh.auth.v1.ListKeysRequest
+	5,  // 38: driftmesh.auth.v1.AuthService.CheckAPIKey:input_type -> driftmesh.auth.v1.CheckAPIKeyRequest
+	8,  // 39: driftmesh.auth.v1.AuthService.CreateTenant:input_type -> driftmesh.auth.v1.CreateTenantRequest
+	10, // 40: driftmesh.auth.v1.AuthService.ListTenants:input_type -> driftmesh.auth.v1.ListTenantsRequest
+	13, // 41: driftmesh.auth.v1.AuthService.CreateUser:input_type -> driftmesh.auth.v1.CreateUserRequest
+	15, // 42: driftmesh.auth.v1.AuthService.ListUsers:input_type -> driftmesh.auth.v1.ListUsersRequest
+	18, // 43: driftmesh.auth.v1.AuthService.CreateAPIKey:input_type -> driftmesh.auth.v1.CreateAPIKeyRequest
+	20, // 44: driftmesh.auth.v1.AuthService.ListAPIKeys:input_type -> driftmesh.auth.v1.ListAPIKeysRequest
+	22, // 45: driftmesh.auth.v1.AuthService.RevokeAPIKey:input_type -> driftmesh.auth.v1.RevokeAPIKeyRequest
+	24, // 46: driftmesh.auth.v1.AuthService.WhoAmI:input_type -> driftmesh.auth.v1.WhoAmIRequest
+	26, // 47: driftmesh.auth.v1.AuthService.RefreshToken:input_type -> driftmesh.auth.v1.RefreshTokenRequest
+	28, // 48: driftmesh.auth.v1.AuthService.Logout:input_type -> driftmesh.auth.v1.LogoutRequest
+	30, // 49: driftmesh.auth.v1.AuthService.ChangePassword:input_type -> driftmesh.auth.v1.ChangePasswordRequest
+	32, // 50: driftmesh.auth.v1.AuthService.ResetPassword:input_type -> driftmesh.auth.v1.ResetPasswordRequest
+	34, // 51: driftmesh.auth.v1.AuthService.SetUserDisabled:input_type -> driftmesh.auth.v1.SetUserDisabledRequest
+	36, // 52: driftmesh.auth.v1.AuthService.DeleteUser:input_type -> driftmesh.auth.v1.DeleteUserRequest
+	38, // 53: driftmesh.auth.v1.AuthService.SetTenantDisabled:input_type -> driftmesh.auth.v1.SetTenantDisabledRequest
+	40, // 54: driftmesh.auth.v1.AuthService.DeleteTenant:input_type -> driftmesh.auth.v1.DeleteTenantRequest
+	42, // 55: driftmesh.auth.v1.AuthService.RotateAPIKey:input_type -> driftmesh.auth.v1.RotateAPIKeyRequest
+	44, // 56: driftmesh.auth.v1.AuthService.RotateSigningKeys:input_type -> driftmesh.auth.v1.RotateSigningKeysRequest
+	50, // 57: driftmesh.auth.v1.AuthService.GetLimits:input_type -> driftmesh.auth.v1.GetLimitsRequest
+	52, // 58: driftmesh.auth.v1.AuthService.SetLimits:input_type -> driftmesh.auth.v1.SetLimitsRequest
+	54, // 59: driftmesh.auth.v1.AuthService.WatchLimits:input_type -> driftmesh.auth.v1.WatchLimitsRequest
+	47, // 60: driftmesh.auth.v1.AuthService.WatchRevocations:input_type -> driftmesh.auth.v1.WatchRevocationsRequest
+	2,  // 61: driftmesh.auth.v1.AuthService.Login:output_type -> driftmesh.auth.v1.LoginResponse
+	4,  // 62: driftmesh.auth.v1.AuthService.ListKeys:output_type -> driftmesh.auth.v1.ListKeysResponse
+	6,  // 63: driftmesh.auth.v1.AuthService.CheckAPIKey:output_type -> driftmesh.auth.v1.CheckAPIKeyResponse
+	9,  // 64: driftmesh.auth.v1.AuthService.CreateTenant:output_type -> driftmesh.auth.v1.CreateTenantResponse
+	11, // 65: driftmesh.auth.v1.AuthService.ListTenants:output_type -> driftmesh.auth.v1.ListTenantsResponse
+	14, // 66: driftmesh.auth.v1.AuthService.CreateUser:output_type -> driftmesh.auth.v1.CreateUserResponse
+	16, // 67: driftmesh.auth.v1.AuthService.ListUsers:output_type -> driftmesh.auth.v1.ListUsersResponse
+	19, // 68: driftmesh.auth.v1.AuthService.CreateAPIKey:output_type -> driftmesh.auth.v1.CreateAPIKeyResponse
+	21, // 69: driftmesh.auth.v1.AuthService.ListAPIKeys:output_type -> driftmesh.auth.v1.ListAPIKeysResponse
+	23, // 70: driftmesh.auth.v1.AuthService.RevokeAPIKey:output_type -> driftmesh.auth.v1.RevokeAPIKeyResponse
+	25, // 71: driftmesh.auth.v1.AuthService.WhoAmI:output_type -> driftmesh.auth.v1.WhoAmIResponse
+	27, // 72: driftmesh.auth.v1.AuthService.RefreshToken:output_type -> driftmesh.auth.v1.RefreshTokenResponse
+	29, // 73: driftmesh.auth.v1.AuthService.Logout:output_type -> driftmesh.auth.v1.LogoutResponse
+	31, // 74: driftmesh.auth.v1.AuthService.ChangePassword:output_type -> driftmesh.auth.v1.ChangePasswordResponse
+	33, // 75: driftmesh.auth.v1.AuthService.ResetPassword:output_type -> driftmesh.auth.v1.ResetPasswordResponse
+	35, // 76: driftmesh.auth.v1.AuthService.SetUserDisabled:output_type -> driftmesh.auth.v1.SetUserDisabledResponse
+	37, // 77: driftmesh.auth.v1.AuthService.DeleteUser:output_type -> driftmesh.auth.v1.DeleteUserResponse
+	39, // 78: driftmesh.auth.v1.AuthService.SetTenantDisabled:output_type -> driftmesh.auth.v1.SetTenantDisabledResponse
+	41, // 79: driftmesh.auth.v1.AuthService.DeleteTenant:output_type -> driftmesh.auth.v1.DeleteTenantResponse
+	43, // 80: driftmesh.auth.v1.AuthService.RotateAPIKey:output_type -> driftmesh.auth.v1.RotateAPIKeyResponse
+	45, // 81: driftmesh.auth.v1.AuthService.RotateSigningKeys:output_type -> driftmesh.auth.v1.RotateSigningKeysResponse
+	51, // 82: driftmesh.auth.v1.AuthService.GetLimits:output_type -> driftmesh.auth.v1.GetLimitsResponse
+	53, // 83: driftmesh.auth.v1.AuthService.SetLimits:output_type -> driftmesh.auth.v1.SetLimitsResponse
+	55, // 84: driftmesh.auth.v1.AuthService.WatchLimits:output_type -> driftmesh.auth.v1.WatchLimitsResponse
+	48, // 85: driftmesh.auth.v1.AuthService.WatchRevocations:output_type -> driftmesh.auth.v1.WatchRevocationsResponse
+	61, // [61:86] is the sub-list for method output_type
+	36, // [36:61] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_auth_v1_auth_proto_init() }
@@ -3277,13 +3908,14 @@ func file_driftmesh_auth_v1_auth_proto_init() {
 		return
 	}
 	file_driftmesh_auth_v1_auth_proto_msgTypes[47].OneofWrappers = []any{}
+	file_driftmesh_auth_v1_auth_proto_msgTypes[48].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_auth_v1_auth_proto_rawDesc), len(file_driftmesh_auth_v1_auth_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   48,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

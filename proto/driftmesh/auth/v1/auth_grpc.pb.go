@@ -42,6 +42,9 @@ const (
 	AuthService_DeleteTenant_FullMethodName      = "/driftmesh.auth.v1.AuthService/DeleteTenant"
 	AuthService_RotateAPIKey_FullMethodName      = "/driftmesh.auth.v1.AuthService/RotateAPIKey"
 	AuthService_RotateSigningKeys_FullMethodName = "/driftmesh.auth.v1.AuthService/RotateSigningKeys"
+	AuthService_GetLimits_FullMethodName         = "/driftmesh.auth.v1.AuthService/GetLimits"
+	AuthService_SetLimits_FullMethodName         = "/driftmesh.auth.v1.AuthService/SetLimits"
+	AuthService_WatchLimits_FullMethodName       = "/driftmesh.auth.v1.AuthService/WatchLimits"
 	AuthService_WatchRevocations_FullMethodName  = "/driftmesh.auth.v1.AuthService/WatchRevocations"
 )
 
@@ -101,6 +104,15 @@ type AuthServiceClient interface {
 	// RotateSigningKeys makes the key that signs the next tokens. Tokens that were
 	// given out before are good until they end.
 	RotateSigningKeys(ctx context.Context, in *RotateSigningKeysRequest, opts ...grpc.CallOption) (*RotateSigningKeysResponse, error)
+	// GetLimits gives the limits of the caller's tenant, or, to an administrator of
+	// the mesh, of any.
+	GetLimits(ctx context.Context, in *GetLimitsRequest, opts ...grpc.CallOption) (*GetLimitsResponse, error)
+	// SetLimits sets limits of a tenant, and takes others back to the defaults.
+	// Everybody heeds them within seconds.
+	SetLimits(ctx context.Context, in *SetLimitsRequest, opts ...grpc.CallOption) (*SetLimitsResponse, error)
+	// WatchLimits tells the limits of all tenants, and what changes of them as it
+	// happens. It is for whoever keeps to them.
+	WatchLimits(ctx context.Context, in *WatchLimitsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchLimitsResponse], error)
 	// WatchRevocations tells who is not to be believed any more, as it happens. It
 	// is for whoever verifies.
 	WatchRevocations(ctx context.Context, in *WatchRevocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRevocationsResponse], error)
@@ -324,9 +336,48 @@ func (c *authServiceClient) RotateSigningKeys(ctx context.Context, in *RotateSig
 	return out, nil
 }
 
+func (c *authServiceClient) GetLimits(ctx context.Context, in *GetLimitsRequest, opts ...grpc.CallOption) (*GetLimitsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetLimitsResponse)
+	err := c.cc.Invoke(ctx, AuthService_GetLimits_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) SetLimits(ctx context.Context, in *SetLimitsRequest, opts ...grpc.CallOption) (*SetLimitsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetLimitsResponse)
+	err := c.cc.Invoke(ctx, AuthService_SetLimits_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) WatchLimits(ctx context.Context, in *WatchLimitsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchLimitsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AuthService_ServiceDesc.Streams[0], AuthService_WatchLimits_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchLimitsRequest, WatchLimitsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AuthService_WatchLimitsClient = grpc.ServerStreamingClient[WatchLimitsResponse]
+
 func (c *authServiceClient) WatchRevocations(ctx context.Context, in *WatchRevocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRevocationsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &AuthService_ServiceDesc.Streams[0], AuthService_WatchRevocations_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &AuthService_ServiceDesc.Streams[1], AuthService_WatchRevocations_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -399,6 +450,15 @@ type AuthServiceServer interface {
 	// RotateSigningKeys makes the key that signs the next tokens. Tokens that were
 	// given out before are good until they end.
 	RotateSigningKeys(context.Context, *RotateSigningKeysRequest) (*RotateSigningKeysResponse, error)
+	// GetLimits gives the limits of the caller's tenant, or, to an administrator of
+	// the mesh, of any.
+	GetLimits(context.Context, *GetLimitsRequest) (*GetLimitsResponse, error)
+	// SetLimits sets limits of a tenant, and takes others back to the defaults.
+	// Everybody heeds them within seconds.
+	SetLimits(context.Context, *SetLimitsRequest) (*SetLimitsResponse, error)
+	// WatchLimits tells the limits of all tenants, and what changes of them as it
+	// happens. It is for whoever keeps to them.
+	WatchLimits(*WatchLimitsRequest, grpc.ServerStreamingServer[WatchLimitsResponse]) error
 	// WatchRevocations tells who is not to be believed any more, as it happens. It
 	// is for whoever verifies.
 	WatchRevocations(*WatchRevocationsRequest, grpc.ServerStreamingServer[WatchRevocationsResponse]) error
@@ -474,6 +534,15 @@ func (UnimplementedAuthServiceServer) RotateAPIKey(context.Context, *RotateAPIKe
 }
 func (UnimplementedAuthServiceServer) RotateSigningKeys(context.Context, *RotateSigningKeysRequest) (*RotateSigningKeysResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method RotateSigningKeys not implemented")
+}
+func (UnimplementedAuthServiceServer) GetLimits(context.Context, *GetLimitsRequest) (*GetLimitsResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method GetLimits not implemented")
+}
+func (UnimplementedAuthServiceServer) SetLimits(context.Context, *SetLimitsRequest) (*SetLimitsResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method SetLimits not implemented")
+}
+func (UnimplementedAuthServiceServer) WatchLimits(*WatchLimitsRequest, grpc.ServerStreamingServer[WatchLimitsResponse]) error {
+	return status.Errorf(codes.Unimplemented, "method WatchLimits not implemented")
 }
 func (UnimplementedAuthServiceServer) WatchRevocations(*WatchRevocationsRequest, grpc.ServerStreamingServer[WatchRevocationsResponse]) error {
 	return status.Errorf(codes.Unimplemented, "method WatchRevocations not implemented")
@@ -877,6 +946,53 @@ func _AuthService_RotateSigningKeys_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuthService_GetLimits_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetLimitsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).GetLimits(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_GetLimits_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).GetLimits(ctx, req.(*GetLimitsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_SetLimits_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetLimitsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).SetLimits(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_SetLimits_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).SetLimits(ctx, req.(*SetLimitsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_WatchLimits_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchLimitsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AuthServiceServer).WatchLimits(m, &grpc.GenericServerStream[WatchLimitsRequest, WatchLimitsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AuthService_WatchLimitsServer = grpc.ServerStreamingServer[WatchLimitsResponse]
+
 func _AuthService_WatchRevocations_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchRevocationsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -979,8 +1095,21 @@ var AuthService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "RotateSigningKeys",
 			Handler:    _AuthService_RotateSigningKeys_Handler,
 		},
+		{
+			MethodName: "GetLimits",
+			Handler:    _AuthService_GetLimits_Handler,
+		},
+		{
+			MethodName: "SetLimits",
+			Handler:    _AuthService_SetLimits_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchLimits",
+			Handler:       _AuthService_WatchLimits_Handler,
+			ServerStreams: true,
+		},
 		{
 			StreamName:    "WatchRevocations",
 			Handler:       _AuthService_WatchRevocations_Handler,

@@ -207,7 +207,11 @@ type ReceiptAccount struct {
 	// Spans or records refused at the door, by reason.
 	Rejected map[string]uint64 `protobuf:"bytes,3,rep,name=rejected,proto3" json:"rejected,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// Those that changed.
-	Lanes         []*ReceiptLane `protobuf:"bytes,4,rep,name=lanes,proto3" json:"lanes,omitempty"`
+	Lanes []*ReceiptLane `protobuf:"bytes,4,rep,name=lanes,proto3" json:"lanes,omitempty"`
+	// Requests turned away at the door for a limit, by limit.
+	Refused map[string]uint64 `protobuf:"bytes,5,rep,name=refused,proto3" json:"refused,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Bytes of spans or records that were acknowledged, as they were sent, unpacked.
+	Bytes         uint64 `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -268,6 +272,20 @@ func (x *ReceiptAccount) GetLanes() []*ReceiptLane {
 		return x.Lanes
 	}
 	return nil
+}
+
+func (x *ReceiptAccount) GetRefused() map[string]uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+func (x *ReceiptAccount) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
 }
 
 // ReceiptLane is about the messages of one lane, whose numbers are consecutive.
@@ -938,13 +956,18 @@ const file_driftmesh_event_v1_event_proto_rawDesc = "" +
 	"\arecords\x18\x01 \x03(\v2\x1b.driftmesh.ingest.v1.RecordR\arecords\"e\n" +
 	"\aReceipt\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12>\n" +
-	"\baccounts\x18\x02 \x03(\v2\".driftmesh.event.v1.ReceiptAccountR\baccounts\"\xfc\x01\n" +
+	"\baccounts\x18\x02 \x03(\v2\".driftmesh.event.v1.ReceiptAccountR\baccounts\"\x99\x03\n" +
 	"\x0eReceiptAccount\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x10\n" +
 	"\x03day\x18\x02 \x01(\rR\x03day\x12L\n" +
 	"\brejected\x18\x03 \x03(\v20.driftmesh.event.v1.ReceiptAccount.RejectedEntryR\brejected\x125\n" +
-	"\x05lanes\x18\x04 \x03(\v2\x1f.driftmesh.event.v1.ReceiptLaneR\x05lanes\x1a;\n" +
+	"\x05lanes\x18\x04 \x03(\v2\x1f.driftmesh.event.v1.ReceiptLaneR\x05lanes\x12I\n" +
+	"\arefused\x18\x05 \x03(\v2/.driftmesh.event.v1.ReceiptAccount.RefusedEntryR\arefused\x12\x14\n" +
+	"\x05bytes\x18\x06 \x01(\x04R\x05bytes\x1a;\n" +
 	"\rRejectedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a:\n" +
+	"\fRefusedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"S\n" +
 	"\vReceiptLane\x12\x12\n" +
@@ -1026,7 +1049,7 @@ func file_driftmesh_event_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_event_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_driftmesh_event_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_driftmesh_event_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_driftmesh_event_v1_event_proto_goTypes = []any{
 	(AlertChange)(0),              // 0: driftmesh.event.v1.AlertChange
 	(*RecordBatch)(nil),           // 1: driftmesh.event.v1.RecordBatch
@@ -1040,28 +1063,30 @@ var file_driftmesh_event_v1_event_proto_goTypes = []any{
 	(*BinShare)(nil),              // 9: driftmesh.event.v1.BinShare
 	(*MovedFeature)(nil),          // 10: driftmesh.event.v1.MovedFeature
 	nil,                           // 11: driftmesh.event.v1.ReceiptAccount.RejectedEntry
-	(*v1.Record)(nil),             // 12: driftmesh.ingest.v1.Record
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	nil,                           // 12: driftmesh.event.v1.ReceiptAccount.RefusedEntry
+	(*v1.Record)(nil),             // 13: driftmesh.ingest.v1.Record
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
 }
 var file_driftmesh_event_v1_event_proto_depIdxs = []int32{
-	12, // 0: driftmesh.event.v1.RecordBatch.records:type_name -> driftmesh.ingest.v1.Record
+	13, // 0: driftmesh.event.v1.RecordBatch.records:type_name -> driftmesh.ingest.v1.Record
 	3,  // 1: driftmesh.event.v1.Receipt.accounts:type_name -> driftmesh.event.v1.ReceiptAccount
 	11, // 2: driftmesh.event.v1.ReceiptAccount.rejected:type_name -> driftmesh.event.v1.ReceiptAccount.RejectedEntry
 	4,  // 3: driftmesh.event.v1.ReceiptAccount.lanes:type_name -> driftmesh.event.v1.ReceiptLane
-	7,  // 4: driftmesh.event.v1.SpansTouched.services:type_name -> driftmesh.event.v1.ServiceMinutes
-	0,  // 5: driftmesh.event.v1.AlertEvent.change:type_name -> driftmesh.event.v1.AlertChange
-	13, // 6: driftmesh.event.v1.AlertEvent.time:type_name -> google.protobuf.Timestamp
-	13, // 7: driftmesh.event.v1.AlertEvent.range_start:type_name -> google.protobuf.Timestamp
-	13, // 8: driftmesh.event.v1.AlertEvent.range_end:type_name -> google.protobuf.Timestamp
-	10, // 9: driftmesh.event.v1.AlertEvent.moved:type_name -> driftmesh.event.v1.MovedFeature
-	13, // 10: driftmesh.event.v1.AlertEvent.raise_time:type_name -> google.protobuf.Timestamp
-	9,  // 11: driftmesh.event.v1.MovedFeature.bins:type_name -> driftmesh.event.v1.BinShare
-	9,  // 12: driftmesh.event.v1.MovedFeature.states:type_name -> driftmesh.event.v1.BinShare
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	12, // 4: driftmesh.event.v1.ReceiptAccount.refused:type_name -> driftmesh.event.v1.ReceiptAccount.RefusedEntry
+	7,  // 5: driftmesh.event.v1.SpansTouched.services:type_name -> driftmesh.event.v1.ServiceMinutes
+	0,  // 6: driftmesh.event.v1.AlertEvent.change:type_name -> driftmesh.event.v1.AlertChange
+	14, // 7: driftmesh.event.v1.AlertEvent.time:type_name -> google.protobuf.Timestamp
+	14, // 8: driftmesh.event.v1.AlertEvent.range_start:type_name -> google.protobuf.Timestamp
+	14, // 9: driftmesh.event.v1.AlertEvent.range_end:type_name -> google.protobuf.Timestamp
+	10, // 10: driftmesh.event.v1.AlertEvent.moved:type_name -> driftmesh.event.v1.MovedFeature
+	14, // 11: driftmesh.event.v1.AlertEvent.raise_time:type_name -> google.protobuf.Timestamp
+	9,  // 12: driftmesh.event.v1.MovedFeature.bins:type_name -> driftmesh.event.v1.BinShare
+	9,  // 13: driftmesh.event.v1.MovedFeature.states:type_name -> driftmesh.event.v1.BinShare
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_event_v1_event_proto_init() }
@@ -1076,7 +1101,7 @@ func file_driftmesh_event_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_event_v1_event_proto_rawDesc), len(file_driftmesh_event_v1_event_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

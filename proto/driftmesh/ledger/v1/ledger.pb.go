@@ -147,9 +147,13 @@ type Account struct {
 	PendingUnknown bool `protobuf:"varint,14,opt,name=pending_unknown,json=pendingUnknown,proto3" json:"pending_unknown,omitempty"`
 	// Accepted and lost. Zero while messages are pending, as it is not known then
 	// which; they are in in_flight until it is.
-	Missing       uint64 `protobuf:"varint,15,opt,name=missing,proto3" json:"missing,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Missing uint64 `protobuf:"varint,15,opt,name=missing,proto3" json:"missing,omitempty"`
+	// Requests, or batches of a stream, that were turned away at the doors for a
+	// limit of the tenant, by limit. Nothing of them was read, so they are no part of
+	// accepted: whoever sent them may send them again.
+	RefusedRequests map[string]uint64 `protobuf:"bytes,16,rep,name=refused_requests,json=refusedRequests,proto3" json:"refused_requests,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Account) Reset() {
@@ -285,6 +289,13 @@ func (x *Account) GetMissing() uint64 {
 		return x.Missing
 	}
 	return 0
+}
+
+func (x *Account) GetRefusedRequests() map[string]uint64 {
+	if x != nil {
+		return x.RefusedRequests
+	}
+	return nil
 }
 
 // GetSettledRequest asks for the caller's tenant.
@@ -440,6 +451,8 @@ type Unsettled struct {
 	LateMessages uint64 `protobuf:"varint,4,opt,name=late_messages,json=lateMessages,proto3" json:"late_messages,omitempty"`
 	// Receipts that the broker still holds for this service, of all tenants.
 	PendingReceipts uint64 `protobuf:"varint,5,opt,name=pending_receipts,json=pendingReceipts,proto3" json:"pending_receipts,omitempty"`
+	// Requests that the doors turned away for a limit, by limit.
+	RefusedRequests map[string]uint64 `protobuf:"bytes,6,rep,name=refused_requests,json=refusedRequests,proto3" json:"refused_requests,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -507,6 +520,13 @@ func (x *Unsettled) GetPendingReceipts() uint64 {
 		return x.PendingReceipts
 	}
 	return 0
+}
+
+func (x *Unsettled) GetRefusedRequests() map[string]uint64 {
+	if x != nil {
+		return x.RefusedRequests
+	}
+	return nil
 }
 
 // InstanceSettled sums up the settled messages of one gateway process.
@@ -823,6 +843,89 @@ func (x *Admitted) GetDay() uint32 {
 	return 0
 }
 
+// GetRetainedRequest asks about all tenants.
+type GetRetainedRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRetainedRequest) Reset() {
+	*x = GetRetainedRequest{}
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRetainedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRetainedRequest) ProtoMessage() {}
+
+func (x *GetRetainedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRetainedRequest.ProtoReflect.Descriptor instead.
+func (*GetRetainedRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{10}
+}
+
+// GetRetainedResponse is what one service keeps.
+type GetRetainedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Bytes by tenant, as they were sent, unpacked, of the days that are kept.
+	Bytes         map[string]uint64 `protobuf:"bytes,1,rep,name=bytes,proto3" json:"bytes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRetainedResponse) Reset() {
+	*x = GetRetainedResponse{}
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRetainedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRetainedResponse) ProtoMessage() {}
+
+func (x *GetRetainedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRetainedResponse.ProtoReflect.Descriptor instead.
+func (*GetRetainedResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GetRetainedResponse) GetBytes() map[string]uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return nil
+}
+
 var File_driftmesh_ledger_v1_ledger_proto protoreflect.FileDescriptor
 
 const file_driftmesh_ledger_v1_ledger_proto_rawDesc = "" +
@@ -830,7 +933,7 @@ const file_driftmesh_ledger_v1_ledger_proto_rawDesc = "" +
 	" driftmesh/ledger/v1/ledger.proto\x12\x13driftmesh.ledger.v1\x1a driftmesh/policy/v1/policy.proto\"\x12\n" +
 	"\x10GetLedgerRequest\"M\n" +
 	"\x11GetLedgerResponse\x128\n" +
-	"\baccounts\x18\x01 \x03(\v2\x1c.driftmesh.ledger.v1.AccountR\baccounts\"\xd4\x05\n" +
+	"\baccounts\x18\x01 \x03(\v2\x1c.driftmesh.ledger.v1.AccountR\baccounts\"\xf6\x06\n" +
 	"\aAccount\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x16\n" +
 	"\x06signal\x18\x02 \x01(\tR\x06signal\x12\x1a\n" +
@@ -847,11 +950,15 @@ const file_driftmesh_ledger_v1_ledger_proto_rawDesc = "" +
 	"\x15dead_lettered_reasons\x18\f \x03(\v25.driftmesh.ledger.v1.Account.DeadLetteredReasonsEntryR\x13deadLetteredReasons\x12)\n" +
 	"\x10pending_messages\x18\r \x01(\x04R\x0fpendingMessages\x12'\n" +
 	"\x0fpending_unknown\x18\x0e \x01(\bR\x0ependingUnknown\x12\x18\n" +
-	"\amissing\x18\x0f \x01(\x04R\amissing\x1a;\n" +
+	"\amissing\x18\x0f \x01(\x04R\amissing\x12\\\n" +
+	"\x10refused_requests\x18\x10 \x03(\v21.driftmesh.ledger.v1.Account.RefusedRequestsEntryR\x0frefusedRequests\x1a;\n" +
 	"\rRejectedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1aF\n" +
 	"\x18DeadLetteredReasonsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1aB\n" +
+	"\x14RefusedRequestsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x13\n" +
 	"\x11GetSettledRequest\"\xb7\x02\n" +
@@ -862,14 +969,18 @@ const file_driftmesh_ledger_v1_ledger_proto_rawDesc = "" +
 	"\x10pending_messages\x18\x04 \x01(\x04R\x0fpendingMessages\x12'\n" +
 	"\x0fpending_unknown\x18\x05 \x01(\bR\x0ependingUnknown\x12<\n" +
 	"\tunsettled\x18\x06 \x01(\v2\x1e.driftmesh.ledger.v1.UnsettledR\tunsettled\x12\x1b\n" +
-	"\tsince_day\x18\a \x01(\rR\bsinceDay\"\x94\x02\n" +
+	"\tsince_day\x18\a \x01(\rR\bsinceDay\"\xb8\x03\n" +
 	"\tUnsettled\x12H\n" +
 	"\brejected\x18\x01 \x03(\v2,.driftmesh.ledger.v1.Unsettled.RejectedEntryR\brejected\x12\x14\n" +
 	"\x05items\x18\x02 \x01(\x04R\x05items\x12\x1a\n" +
 	"\bmessages\x18\x03 \x01(\x04R\bmessages\x12#\n" +
 	"\rlate_messages\x18\x04 \x01(\x04R\flateMessages\x12)\n" +
-	"\x10pending_receipts\x18\x05 \x01(\x04R\x0fpendingReceipts\x1a;\n" +
+	"\x10pending_receipts\x18\x05 \x01(\x04R\x0fpendingReceipts\x12^\n" +
+	"\x10refused_requests\x18\x06 \x03(\v23.driftmesh.ledger.v1.Unsettled.RefusedRequestsEntryR\x0frefusedRequests\x1a;\n" +
 	"\rRejectedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1aB\n" +
+	"\x14RefusedRequestsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xf3\x03\n" +
 	"\x0fInstanceSettled\x12\x1a\n" +
@@ -905,12 +1016,20 @@ const file_driftmesh_ledger_v1_ledger_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a?\n" +
 	"\x11DeadLetteredEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x012\xc6\x02\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x14\n" +
+	"\x12GetRetainedRequest\"\x9a\x01\n" +
+	"\x13GetRetainedResponse\x12I\n" +
+	"\x05bytes\x18\x01 \x03(\v23.driftmesh.ledger.v1.GetRetainedResponse.BytesEntryR\x05bytes\x1a8\n" +
+	"\n" +
+	"BytesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x012\xb2\x03\n" +
 	"\rLedgerService\x12`\n" +
 	"\tGetLedger\x12%.driftmesh.ledger.v1.GetLedgerRequest\x1a&.driftmesh.ledger.v1.GetLedgerResponse\"\x04\xc0\xf3\x18\x11\x12g\n" +
 	"\n" +
 	"GetSettled\x12&.driftmesh.ledger.v1.GetSettledRequest\x1a'.driftmesh.ledger.v1.GetSettledResponse\"\b\xc0\xf3\x18\x11\xc8\xf3\x18\x01\x12j\n" +
-	"\vGetAdmitted\x12'.driftmesh.ledger.v1.GetAdmittedRequest\x1a(.driftmesh.ledger.v1.GetAdmittedResponse\"\b\xc0\xf3\x18\x11\xc8\xf3\x18\x01BCZAgithub.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1;ledgerv1b\x06proto3"
+	"\vGetAdmitted\x12'.driftmesh.ledger.v1.GetAdmittedRequest\x1a(.driftmesh.ledger.v1.GetAdmittedResponse\"\b\xc0\xf3\x18\x11\xc8\xf3\x18\x01\x12j\n" +
+	"\vGetRetained\x12'.driftmesh.ledger.v1.GetRetainedRequest\x1a(.driftmesh.ledger.v1.GetRetainedResponse\"\b\xc0\xf3\x18\x03\xc8\xf3\x18\x01BCZAgithub.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_driftmesh_ledger_v1_ledger_proto_rawDescOnce sync.Once
@@ -924,7 +1043,7 @@ func file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP() []byte {
 	return file_driftmesh_ledger_v1_ledger_proto_rawDescData
 }
 
-var file_driftmesh_ledger_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_driftmesh_ledger_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_driftmesh_ledger_v1_ledger_proto_goTypes = []any{
 	(*GetLedgerRequest)(nil),    // 0: driftmesh.ledger.v1.GetLedgerRequest
 	(*GetLedgerResponse)(nil),   // 1: driftmesh.ledger.v1.GetLedgerResponse
@@ -936,37 +1055,47 @@ var file_driftmesh_ledger_v1_ledger_proto_goTypes = []any{
 	(*GetAdmittedRequest)(nil),  // 7: driftmesh.ledger.v1.GetAdmittedRequest
 	(*GetAdmittedResponse)(nil), // 8: driftmesh.ledger.v1.GetAdmittedResponse
 	(*Admitted)(nil),            // 9: driftmesh.ledger.v1.Admitted
-	nil,                         // 10: driftmesh.ledger.v1.Account.RejectedEntry
-	nil,                         // 11: driftmesh.ledger.v1.Account.DeadLetteredReasonsEntry
-	nil,                         // 12: driftmesh.ledger.v1.Unsettled.RejectedEntry
-	nil,                         // 13: driftmesh.ledger.v1.InstanceSettled.RejectedEntry
-	nil,                         // 14: driftmesh.ledger.v1.InstanceSettled.DeadLetteredEntry
-	nil,                         // 15: driftmesh.ledger.v1.Admitted.RejectedEntry
-	nil,                         // 16: driftmesh.ledger.v1.Admitted.DeadLetteredEntry
+	(*GetRetainedRequest)(nil),  // 10: driftmesh.ledger.v1.GetRetainedRequest
+	(*GetRetainedResponse)(nil), // 11: driftmesh.ledger.v1.GetRetainedResponse
+	nil,                         // 12: driftmesh.ledger.v1.Account.RejectedEntry
+	nil,                         // 13: driftmesh.ledger.v1.Account.DeadLetteredReasonsEntry
+	nil,                         // 14: driftmesh.ledger.v1.Account.RefusedRequestsEntry
+	nil,                         // 15: driftmesh.ledger.v1.Unsettled.RejectedEntry
+	nil,                         // 16: driftmesh.ledger.v1.Unsettled.RefusedRequestsEntry
+	nil,                         // 17: driftmesh.ledger.v1.InstanceSettled.RejectedEntry
+	nil,                         // 18: driftmesh.ledger.v1.InstanceSettled.DeadLetteredEntry
+	nil,                         // 19: driftmesh.ledger.v1.Admitted.RejectedEntry
+	nil,                         // 20: driftmesh.ledger.v1.Admitted.DeadLetteredEntry
+	nil,                         // 21: driftmesh.ledger.v1.GetRetainedResponse.BytesEntry
 }
 var file_driftmesh_ledger_v1_ledger_proto_depIdxs = []int32{
 	2,  // 0: driftmesh.ledger.v1.GetLedgerResponse.accounts:type_name -> driftmesh.ledger.v1.Account
-	10, // 1: driftmesh.ledger.v1.Account.rejected:type_name -> driftmesh.ledger.v1.Account.RejectedEntry
-	11, // 2: driftmesh.ledger.v1.Account.dead_lettered_reasons:type_name -> driftmesh.ledger.v1.Account.DeadLetteredReasonsEntry
-	6,  // 3: driftmesh.ledger.v1.GetSettledResponse.instances:type_name -> driftmesh.ledger.v1.InstanceSettled
-	5,  // 4: driftmesh.ledger.v1.GetSettledResponse.unsettled:type_name -> driftmesh.ledger.v1.Unsettled
-	12, // 5: driftmesh.ledger.v1.Unsettled.rejected:type_name -> driftmesh.ledger.v1.Unsettled.RejectedEntry
-	13, // 6: driftmesh.ledger.v1.InstanceSettled.rejected:type_name -> driftmesh.ledger.v1.InstanceSettled.RejectedEntry
-	14, // 7: driftmesh.ledger.v1.InstanceSettled.dead_lettered:type_name -> driftmesh.ledger.v1.InstanceSettled.DeadLetteredEntry
-	9,  // 8: driftmesh.ledger.v1.GetAdmittedResponse.signals:type_name -> driftmesh.ledger.v1.Admitted
-	15, // 9: driftmesh.ledger.v1.Admitted.rejected:type_name -> driftmesh.ledger.v1.Admitted.RejectedEntry
-	16, // 10: driftmesh.ledger.v1.Admitted.dead_lettered:type_name -> driftmesh.ledger.v1.Admitted.DeadLetteredEntry
-	0,  // 11: driftmesh.ledger.v1.LedgerService.GetLedger:input_type -> driftmesh.ledger.v1.GetLedgerRequest
-	3,  // 12: driftmesh.ledger.v1.LedgerService.GetSettled:input_type -> driftmesh.ledger.v1.GetSettledRequest
-	7,  // 13: driftmesh.ledger.v1.LedgerService.GetAdmitted:input_type -> driftmesh.ledger.v1.GetAdmittedRequest
-	1,  // 14: driftmesh.ledger.v1.LedgerService.GetLedger:output_type -> driftmesh.ledger.v1.GetLedgerResponse
-	4,  // 15: driftmesh.ledger.v1.LedgerService.GetSettled:output_type -> driftmesh.ledger.v1.GetSettledResponse
-	8,  // 16: driftmesh.ledger.v1.LedgerService.GetAdmitted:output_type -> driftmesh.ledger.v1.GetAdmittedResponse
-	14, // [14:17] is the sub-list for method output_type
-	11, // [11:14] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	12, // 1: driftmesh.ledger.v1.Account.rejected:type_name -> driftmesh.ledger.v1.Account.RejectedEntry
+	13, // 2: driftmesh.ledger.v1.Account.dead_lettered_reasons:type_name -> driftmesh.ledger.v1.Account.DeadLetteredReasonsEntry
+	14, // 3: driftmesh.ledger.v1.Account.refused_requests:type_name -> driftmesh.ledger.v1.Account.RefusedRequestsEntry
+	6,  // 4: driftmesh.ledger.v1.GetSettledResponse.instances:type_name -> driftmesh.ledger.v1.InstanceSettled
+	5,  // 5: driftmesh.ledger.v1.GetSettledResponse.unsettled:type_name -> driftmesh.ledger.v1.Unsettled
+	15, // 6: driftmesh.ledger.v1.Unsettled.rejected:type_name -> driftmesh.ledger.v1.Unsettled.RejectedEntry
+	16, // 7: driftmesh.ledger.v1.Unsettled.refused_requests:type_name -> driftmesh.ledger.v1.Unsettled.RefusedRequestsEntry
+	17, // 8: driftmesh.ledger.v1.InstanceSettled.rejected:type_name -> driftmesh.ledger.v1.InstanceSettled.RejectedEntry
+	18, // 9: driftmesh.ledger.v1.InstanceSettled.dead_lettered:type_name -> driftmesh.ledger.v1.InstanceSettled.DeadLetteredEntry
+	9,  // 10: driftmesh.ledger.v1.GetAdmittedResponse.signals:type_name -> driftmesh.ledger.v1.Admitted
+	19, // 11: driftmesh.ledger.v1.Admitted.rejected:type_name -> driftmesh.ledger.v1.Admitted.RejectedEntry
+	20, // 12: driftmesh.ledger.v1.Admitted.dead_lettered:type_name -> driftmesh.ledger.v1.Admitted.DeadLetteredEntry
+	21, // 13: driftmesh.ledger.v1.GetRetainedResponse.bytes:type_name -> driftmesh.ledger.v1.GetRetainedResponse.BytesEntry
+	0,  // 14: driftmesh.ledger.v1.LedgerService.GetLedger:input_type -> driftmesh.ledger.v1.GetLedgerRequest
+	3,  // 15: driftmesh.ledger.v1.LedgerService.GetSettled:input_type -> driftmesh.ledger.v1.GetSettledRequest
+	7,  // 16: driftmesh.ledger.v1.LedgerService.GetAdmitted:input_type -> driftmesh.ledger.v1.GetAdmittedRequest
+	10, // 17: driftmesh.ledger.v1.LedgerService.GetRetained:input_type -> driftmesh.ledger.v1.GetRetainedRequest
+	1,  // 18: driftmesh.ledger.v1.LedgerService.GetLedger:output_type -> driftmesh.ledger.v1.GetLedgerResponse
+	4,  // 19: driftmesh.ledger.v1.LedgerService.GetSettled:output_type -> driftmesh.ledger.v1.GetSettledResponse
+	8,  // 20: driftmesh.ledger.v1.LedgerService.GetAdmitted:output_type -> driftmesh.ledger.v1.GetAdmittedResponse
+	11, // 21: driftmesh.ledger.v1.LedgerService.GetRetained:output_type -> driftmesh.ledger.v1.GetRetainedResponse
+	18, // [18:22] is the sub-list for method output_type
+	14, // [14:18] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_ledger_v1_ledger_proto_init() }
@@ -980,7 +1109,7 @@ func file_driftmesh_ledger_v1_ledger_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_ledger_v1_ledger_proto_rawDesc), len(file_driftmesh_ledger_v1_ledger_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,7 @@ const (
 	LedgerService_GetLedger_FullMethodName   = "/driftmesh.ledger.v1.LedgerService/GetLedger"
 	LedgerService_GetSettled_FullMethodName  = "/driftmesh.ledger.v1.LedgerService/GetSettled"
 	LedgerService_GetAdmitted_FullMethodName = "/driftmesh.ledger.v1.LedgerService/GetAdmitted"
+	LedgerService_GetRetained_FullMethodName = "/driftmesh.ledger.v1.LedgerService/GetRetained"
 )
 
 // LedgerServiceClient is the client API for LedgerService service.
@@ -42,6 +43,9 @@ type LedgerServiceClient interface {
 	// GetAdmitted gives what ingest-worker has taken in from the topic inbox. It
 	// is for the gateway, which adds the accounts up.
 	GetAdmitted(ctx context.Context, in *GetAdmittedRequest, opts ...grpc.CallOption) (*GetAdmittedResponse, error)
+	// GetRetained gives how much of each tenant is kept. It is for the gateway,
+	// which turns away what would be more than a tenant may keep.
+	GetRetained(ctx context.Context, in *GetRetainedRequest, opts ...grpc.CallOption) (*GetRetainedResponse, error)
 }
 
 type ledgerServiceClient struct {
@@ -82,6 +86,16 @@ func (c *ledgerServiceClient) GetAdmitted(ctx context.Context, in *GetAdmittedRe
 	return out, nil
 }
 
+func (c *ledgerServiceClient) GetRetained(ctx context.Context, in *GetRetainedRequest, opts ...grpc.CallOption) (*GetRetainedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetRetainedResponse)
+	err := c.cc.Invoke(ctx, LedgerService_GetRetained_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // LedgerServiceServer is the server API for LedgerService service.
 // All implementations must embed UnimplementedLedgerServiceServer
 // for forward compatibility.
@@ -98,6 +112,9 @@ type LedgerServiceServer interface {
 	// GetAdmitted gives what ingest-worker has taken in from the topic inbox. It
 	// is for the gateway, which adds the accounts up.
 	GetAdmitted(context.Context, *GetAdmittedRequest) (*GetAdmittedResponse, error)
+	// GetRetained gives how much of each tenant is kept. It is for the gateway,
+	// which turns away what would be more than a tenant may keep.
+	GetRetained(context.Context, *GetRetainedRequest) (*GetRetainedResponse, error)
 	mustEmbedUnimplementedLedgerServiceServer()
 }
 
@@ -116,6 +133,9 @@ func (UnimplementedLedgerServiceServer) GetSettled(context.Context, *GetSettledR
 }
 func (UnimplementedLedgerServiceServer) GetAdmitted(context.Context, *GetAdmittedRequest) (*GetAdmittedResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method GetAdmitted not implemented")
+}
+func (UnimplementedLedgerServiceServer) GetRetained(context.Context, *GetRetainedRequest) (*GetRetainedResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method GetRetained not implemented")
 }
 func (UnimplementedLedgerServiceServer) mustEmbedUnimplementedLedgerServiceServer() {}
 func (UnimplementedLedgerServiceServer) testEmbeddedByValue()                       {}
@@ -192,6 +212,24 @@ func _LedgerService_GetAdmitted_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LedgerService_GetRetained_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRetainedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LedgerServiceServer).GetRetained(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LedgerService_GetRetained_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LedgerServiceServer).GetRetained(ctx, req.(*GetRetainedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // LedgerService_ServiceDesc is the grpc.ServiceDesc for LedgerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -210,6 +248,10 @@ var LedgerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetAdmitted",
 			Handler:    _LedgerService_GetAdmitted_Handler,
+		},
+		{
+			MethodName: "GetRetained",
+			Handler:    _LedgerService_GetRetained_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

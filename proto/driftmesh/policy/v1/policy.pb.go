@@ -91,6 +91,8 @@ const (
 	Permission_PERMISSION_AUDIT_EXPORT Permission = 28
 	// Make the key that signs the next tokens.
 	Permission_PERMISSION_SIGNING_KEYS_ROTATE Permission = 29
+	// Set what tenants may use.
+	Permission_PERMISSION_LIMITS_WRITE Permission = 30
 )
 
 // Enum value maps for Permission.
@@ -126,6 +128,7 @@ var (
 		27: "PERMISSION_AUDIT_READ",
 		28: "PERMISSION_AUDIT_EXPORT",
 		29: "PERMISSION_SIGNING_KEYS_ROTATE",
+		30: "PERMISSION_LIMITS_WRITE",
 	}
 	Permission_value = map[string]int32{
 		"PERMISSION_UNSPECIFIED":          0,
@@ -158,6 +161,7 @@ var (
 		"PERMISSION_AUDIT_READ":           27,
 		"PERMISSION_AUDIT_EXPORT":         28,
 		"PERMISSION_SIGNING_KEYS_ROTATE":  29,
+		"PERMISSION_LIMITS_WRITE":         30,
 	}
 )
 
@@ -224,7 +228,7 @@ var File_driftmesh_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_driftmesh_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	" driftmesh/policy/v1/policy.proto\x12\x13driftmesh.policy.v1\x1a google/protobuf/descriptor.proto*\xfb\x06\n" +
+	" driftmesh/policy/v1/policy.proto\x12\x13driftmesh.policy.v1\x1a google/protobuf/descriptor.proto*\x98\a\n" +
 	"\n" +
 	"Permission\x12\x1a\n" +
 	"\x16PERMISSION_UNSPECIFIED\x10\x00\x12\x1a\n" +
@@ -257,7 +261,8 @@ const file_driftmesh_policy_v1_policy_proto_rawDesc = "" +
 	"\x16PERMISSION_TOPICS_READ\x10\x1a\x12\x19\n" +
 	"\x15PERMISSION_AUDIT_READ\x10\x1b\x12\x1b\n" +
 	"\x17PERMISSION_AUDIT_EXPORT\x10\x1c\x12\"\n" +
-	"\x1ePERMISSION_SIGNING_KEYS_ROTATE\x10\x1d:a\n" +
+	"\x1ePERMISSION_SIGNING_KEYS_ROTATE\x10\x1d\x12\x1b\n" +
+	"\x17PERMISSION_LIMITS_WRITE\x10\x1e:a\n" +
 	"\n" +
 	"permission\x12\x1e.google.protobuf.MethodOptions\x18\xb8\x8e\x03 \x01(\x0e2\x1f.driftmesh.policy.v1.PermissionR\n" +
 	"permission:6\n" +

@@ -40,7 +40,7 @@ type Auditor struct {
 // permissions are what recorded calls ask for.
 var permissions = policy.Of(policy.ProfilesWrite, policy.ProfilesRun, policy.AlertsAcknowledge, policy.AlertsSilence,
 	policy.DeadLettersRead, policy.DeadLettersRedrive, policy.UsersWrite, policy.KeysWrite, policy.TenantsWrite,
-	policy.SigningKeysRotate, policy.AuditExport)
+	policy.SigningKeysRotate, policy.AuditExport, policy.LimitsWrite)
 
 // sessions are calls of people about themselves.
 var sessions = map[string]bool{
@@ -126,6 +126,8 @@ func (a *Auditor) entry(ctx context.Context, action string, err error) audit.Ent
 var named = map[protoreflect.Name]bool{
 	"id": true, "ids": true, "name": true, "username": true, "tenant": true, "role": true, "permissions": true, "spaces": true, "space": true,
 	"profile": true, "version": true, "active": true, "topic": true, "reason": true, "admin": true, "disabled": true, "expire_time": true, "monitor": true,
+	"ingest_rate": true, "ingest_burst": true, "ingest_items": true, "ingest_items_burst": true, "in_flight": true, "backlog": true, "tails": true,
+	"profiles": true, "shortest_schedule_seconds": true, "queries": true, "query_seconds": true, "query_read": true, "retained": true, "to_default": true,
 }
 
 // maxNamed bounds the fields of an entry, and maxNested how deep they are looked for.

@@ -35,7 +35,7 @@ func TestWhatIsRecorded(t *testing.T) {
 		authv1.AuthService_Login_FullMethodName, authv1.AuthService_CreateUser_FullMethodName, authv1.AuthService_RevokeAPIKey_FullMethodName,
 		authv1.AuthService_CreateTenant_FullMethodName, driftv1.DriftService_CreateProfile_FullMethodName, driftv1.DriftService_AcknowledgeAlert_FullMethodName,
 		driftv1.DriftService_CreateSilence_FullMethodName, deadletterv1.DeadLetterService_GetDeadLetter_FullMethodName,
-		deadletterv1.DeadLetterService_RedriveDeadLetters_FullMethodName,
+		deadletterv1.DeadLetterService_RedriveDeadLetters_FullMethodName, authv1.AuthService_SetLimits_FullMethodName,
 	} {
 		require.True(t, audited.Is(method), method)
 	}
@@ -96,4 +96,12 @@ func TestWhatAnEntrySays(t *testing.T) {
 	var none *audited.Auditor
 	require.NoError(t, none.Begin(ann))
 	none.Done(ann, audited.Call{}, nil)
+
+	var limited recorder
+	b := &audited.Auditor{Recorder: &limited, Source: a.Source}
+	b.Done(ann, call(t, authv1.AuthService_SetLimits_FullMethodName, &authv1.SetLimitsRequest{
+		Tenant: "beta", Limits: &authv1.Limits{Tails: proto.Uint64(3), IngestRate: proto.Uint64(0)}, ToDefault: []string{"queries"},
+	}), nil)
+	require.Equal(t, "beta", limited.recorded[0].Tenant)
+	require.Equal(t, "tenant=beta ingest_rate=0 tails=3 to_default=queries", limited.recorded[0].Object)
 }

@@ -1,0 +1,43 @@
+package quota
+
+import (
+	"time"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+)
+
+// Reason is the reason of every refusal for a limit.
+const Reason = "TENANT_LIMIT"
+
+// minWait is the least that somebody is told to wait.
+const minWait = 100 * time.Millisecond
+
+// Refuse counts a refusal for a limit and says it: the limit, what the tenant may,
+// and in words what is over it or would fit. A wait of 0 is for what waiting does
+// not help.
+func (t *Tenant) Refuse(name Name, what string, wait time.Duration) error {
+	t.refused[name].Add(1)
+	f := fault.Exhausted.New("the limit %s of tenant %s is %s: %s", name, t.name, t.value(name), what).WithReason(Reason)
+	if wait > 0 {
+		f = f.WithRetryAfter(max(wait, minWait))
+	}
+	return f
+}
+
+// value is a limit in words.
+func (t *Tenant) value(name Name) string {
+	l := t.Limits()
+	switch name {
+	case IngestRate, IngestItems:
+		text := name.Format(l[name]) + " a second"
+		if burst := l[name+1]; burst > 0 {
+			text += " and " + (name + 1).Format(burst) + " at once"
+		}
+		return text
+	default:
+	}
+	if l[name] == 0 {
+		return "its share"
+	}
+	return name.Format(l[name])
+}
