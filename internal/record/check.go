@@ -113,7 +113,7 @@ func days(d time.Duration) string {
 func (c checker) body(r *ingestv1.Record, p *Profile) *refusal {
 	switch b := r.GetBody().(type) {
 	case *ingestv1.Record_Features:
-		return c.features("features", b.Features, p)
+		return c.features(features, b.Features, p)
 	case *ingestv1.Record_Metrics:
 		return c.metrics(b.Metrics)
 	case *ingestv1.Record_Context:
@@ -126,6 +126,10 @@ func (c checker) body(r *ingestv1.Record, p *Profile) *refusal {
 	}
 	return refuse("", ReasonEmpty, "has neither features nor metrics nor context nor labels")
 }
+
+// features is the list of a record's values: what labels say in its stead must be of
+// the feature's type.
+const features = "features"
 
 func (c checker) features(list string, f *ingestv1.Features, p *Profile) *refusal {
 	if len(f.GetValues()) == 0 {
@@ -141,7 +145,8 @@ func (c checker) features(list string, f *ingestv1.Features, p *Profile) *refusa
 			return refuse(at(list, i, "name"), ReasonDuplicate, "the feature %q stands twice", v.GetName())
 		}
 		c.names[v.GetName()] = struct{}{}
-		if no := c.value(list, i, v, kind); no != nil {
+		no := c.value(list, i, v, kind)
+		if no != nil && (no.reason != ReasonType || list != features || !p.Tolerant[v.GetName()]) {
 			return no
 		}
 	}

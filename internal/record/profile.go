@@ -2,6 +2,7 @@ package record
 
 import (
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+	"github.com/driftmesh/driftmesh/sdk/profile/wire"
 )
 
 // Kind is what a feature of a profile holds.
@@ -27,6 +28,9 @@ type Profile struct {
 	UID      string
 	Space    string
 	Features map[string]Kind
+	// Tolerant are the features whose values of another kind are counted, because a
+	// monitor judges how many there are.
+	Tolerant map[string]bool
 }
 
 // ProfileOf reads the proto form.
@@ -34,6 +38,12 @@ func ProfileOf(p *driftv1.Profile) *Profile {
 	out := &Profile{UID: p.GetUid(), Space: p.GetSpace(), Features: make(map[string]Kind, len(p.GetFeatures()))}
 	for _, f := range p.GetFeatures() {
 		out.Features[f.GetName()] = kindOf(f)
+		if wire.Tolerates(p, f.GetName()) {
+			if out.Tolerant == nil {
+				out.Tolerant = map[string]bool{}
+			}
+			out.Tolerant[f.GetName()] = true
+		}
 	}
 	return out
 }

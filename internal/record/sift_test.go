@@ -21,6 +21,8 @@ func (oneProfile) Profile(_ context.Context, tenant, name string) (*record.Profi
 	switch name {
 	case "wine":
 		return &record.Profile{UID: "uid", Features: map[string]record.Kind{"acid": record.Float}}, nil
+	case "tolerant":
+		return &record.Profile{UID: "uid", Features: map[string]record.Kind{"acid": record.Float, "grade": record.Int}, Tolerant: map[string]bool{"acid": true}}, nil
 	case "away":
 		return nil, fault.Unavailable.New("drift is away")
 	}
@@ -31,6 +33,27 @@ func acid(id, profile string) *ingestv1.Record {
 	return &ingestv1.Record{Id: id, Profile: profile, Body: &ingestv1.Record_Features{Features: &ingestv1.Features{
 		Values: []*ingestv1.Feature{{Name: "acid", Value: &ingestv1.Feature_Float{Float: 1}}},
 	}}}
+}
+
+// A value of another type is let through where a monitor counts it, and only there:
+// a label of one says nothing, and a text that is too long is no value.
+func TestSiftLetsThroughWhatIsCounted(t *testing.T) {
+	t.Parallel()
+	text := func(name, value string) *ingestv1.Features {
+		return &ingestv1.Features{Values: []*ingestv1.Feature{{Name: name, Value: &ingestv1.Feature_String_{String_: value}}}}
+	}
+	features := func(id string, f *ingestv1.Features) *ingestv1.Record {
+		return &ingestv1.Record{Id: id, Profile: "tolerant", Body: &ingestv1.Record_Features{Features: f}}
+	}
+	v, err := record.NewSieve(record.Limits{}, oneProfile{}).Sift(t.Context(), record.Batch{
+		Tenant: "acme", Now: time.Now(), MaxRecord: record.MaxRecord(0), Records: []*ingestv1.Record{
+			features("a", text("acid", "sour")), features("b", text("grade", "good")), features("c", text("acid", string(make([]byte, 1<<17)))),
+			{Id: "d", Profile: "tolerant", Body: &ingestv1.Record_Labels{Labels: text("acid", "sour")}},
+		},
+	})
+	require.NoError(t, err)
+	require.Equal(t, []int{0}, v.Index)
+	require.Equal(t, map[string]uint64{record.ReasonType: 2, record.ReasonTooLarge: 1}, v.Rejected.ByReason)
 }
 
 func TestSiftMakesGoodRecordsWhole(t *testing.T) {

@@ -20,6 +20,9 @@ const (
 	NegInf
 	// Other counts categories that the reference does not have.
 	Other
+	// WrongType counts values of another type than the feature's, where a monitor
+	// judges how many there are; else such records are refused.
+	WrongType
 	// Specials is the number of special bins.
 	Specials int = iota
 )
@@ -35,6 +38,8 @@ func (s Special) String() string {
 		return "+inf"
 	case NegInf:
 		return "-inf"
+	case WrongType:
+		return WrongTypeDetector
 	default:
 		return "other"
 	}

@@ -27,6 +27,10 @@ const (
 // PSIDetector is the detector of the population stability index.
 const PSIDetector = "psi"
 
+// WrongTypeDetector is the detector of the share of values of another type. What a
+// monitor with it watches is counted, where else the record is refused.
+const WrongTypeDetector = "wrong_type"
+
 // SamplesPerBin is the multiple of the number of bins that a sample must exceed
 // to be held against a value when its monitor names no minimum.
 const SamplesPerBin = 10
@@ -155,6 +159,12 @@ func (m *Monitor) Watches(name string) bool {
 		}
 	}
 	return len(m.Features) == 0 || slices.Contains(m.Features, name)
+}
+
+// Tolerates reports whether records may carry values of another type for the
+// feature: whether a monitor counts them.
+func (p *Profile) Tolerates(feature string) bool {
+	return slices.ContainsFunc(p.Monitors, func(m Monitor) bool { return m.Detector == WrongTypeDetector && m.Watches(feature) })
 }
 
 // detectorRule is how detectors and their parameters are called.

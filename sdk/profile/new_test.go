@@ -108,7 +108,7 @@ func TestSpecialValues(t *testing.T) {
 	if x.Baseline.Special != [profile.Specials]uint64{1, 1, 1, 1, 0} || color.Baseline.Special != [profile.Specials]uint64{1, 0, 0, 0, 0} {
 		t.Errorf("special counts %v and %v", x.Baseline.Special, color.Baseline.Special)
 	}
-	if x.Cells() != 7 || x.Bins[0].Count != 2 || x.Bins[1].Count != 1 {
+	if x.Cells() != 8 || x.Bins[0].Count != 2 || x.Bins[1].Count != 1 {
 		t.Errorf("x: %d cells, bins %+v", x.Cells(), x.Bins)
 	}
 	for v, want := range map[float64]int{-5: 0, 2: 0, 2.0000001: 1, 1e300: 1, math.Inf(1): 4, math.Inf(-1): 5} {
@@ -244,12 +244,12 @@ func TestJSONForm(t *testing.T) {
 		`{"id":"age","bin_type":"Numeric","value_type":"int","bins":[` +
 		`{"id":1,"lower_limit":"-inf","upper_limit":30.5,"count":2,"proportion":0.5},` +
 		`{"id":2,"lower_limit":30.5,"upper_limit":"inf","count":2,"proportion":0.5}],` +
-		`"baseline":{"rows":4,"special":[0,0,0,0,0],"min":30,"max":31,"mean":30.5,"std_dev":0.5,"median":30.5,` +
+		`"baseline":{"rows":4,"special":[0,0,0,0,0,0],"min":30,"max":31,"mean":30.5,"std_dev":0.5,"median":30.5,` +
 		`"moments":"AQQFAIYBAegFAYwC6KA=","deviations":"AQQEAIYBCAQBjAIQ","scouter_limits":{"center":30.5,"sigma":0.5833643078804016}}},` +
 		`{"id":"color","bin_type":"Category","value_type":"string","bins":[` +
 		`{"id":0,"lower_limit":null,"upper_limit":null,"category":"blue","count":1,"proportion":0.25},` +
 		`{"id":1,"lower_limit":null,"upper_limit":null,"category":"red","count":3,"proportion":0.75}],` +
-		`"baseline":{"rows":4,"special":[0,0,0,0,0],"min":0,"max":0,"mean":0,"std_dev":0}}],` +
+		`"baseline":{"rows":4,"special":[0,0,0,0,0,0],"min":0,"max":0,"mean":0,"std_dev":0}}],` +
 		`"binning_strategy":{"QuantileBinning":{"num_bins":2}},` +
 		`"schedule":{"cron":"0 0 0 * * *","zone":"UTC"},"correction":"benjamini_hochberg",` +
 		`"monitors":[{"name":"psi","detector":"psi","threshold":{"significance":0.05},"severity":"warning"}]}`

@@ -19,6 +19,8 @@ func TestTenantsOfOneMesh(t *testing.T) {
 		"labels-judge-performance":                requirePerformance,
 		"traces-out-are-otlp":                     requireOTLPOut,
 		"records-of-any-file":                     requireAnyFile,
+		"what-was-sent-is-judged":                 requireSentIsJudged,
+		"values-of-another-type":                  requireWrongTypes,
 		"compare-is-what-the-mesh-says":           requireCompareIsTheMesh,
 		"looking-at-a-profile":                    requireViews,
 		"drift-of-telemetry":                      requireDriftOfTelemetry,

@@ -63,6 +63,89 @@ func requireAnyFile(t *testing.T, m *mesh.Mesh) {
 	require.Contains(t, told, "2 rows, the first is 2: event_time: lies more than 3285 days back (event_time_out_of_range)\n")
 }
 
+// Values of another type are refused with their record, but where a monitor counts
+// them: then they are, each record once, however often and in what order it is sent.
+func requireWrongTypes(t *testing.T, m *mesh.Mesh) {
+	t.Helper()
+	dir := t.TempDir()
+	write := func(name string, lines []string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte("age,city,at,id\n"+strings.Join(lines, "\n")+"\n"), 0o600))
+		return path
+	}
+	var good, odd []string
+	for i := range 300 {
+		line := func(age string) string { return fmt.Sprintf("%s,Rome,2026-01-01T00:%02d:00Z,%d", age, i%50, i) }
+		good, odd = append(good, line(strconv.Itoa(i%70))), append(odd, line(strconv.Itoa(i%70)))
+		if i%10 == 3 {
+			odd[i] = line("old")
+		}
+	}
+	reference, first := write("reference.csv", good), write("first.csv", odd)
+	slices.Reverse(odd)
+	second := write("second.csv", odd)
+	for _, name := range []string{"strict", "tolerant"} {
+		detector := map[string]string{"strict": "missing", "tolerant": "wrong_type"}[name]
+		m.MustCLI(t, "profile", "create", "--reference", reference, "--name", name, "--ignore", "at,id", "--detector", detector)
+	}
+	out, err := m.CLI(t, "records", "send", first, "--profile", "default/strict", "--time", "at", "--id", "id")
+	require.Error(t, err)
+	require.Contains(t, out, "accepted 270, rejected 0, not sent 30\n  30 rows, the first is 4: column \"age\" is not a number: \"old\"")
+	for _, path := range []string{first, second, first} {
+		require.Equal(t, "accepted 300, rejected 0, not sent 0", m.MustCLI(t, "records", "send", path, "--profile", "default/tolerant", "--time", "at", "--id", "id"))
+	}
+	e := evaluated(t, m.Addresses, "default/tolerant", time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), 300)
+	require.Len(t, e.GetScores(), 2)
+	for _, s := range e.GetScores() {
+		want, verdict := uint64(0), driftv1.Verdict_VERDICT_OK
+		if s.GetFeature() == "age" {
+			want, verdict = 30, driftv1.Verdict_VERDICT_DRIFT
+		}
+		state := s.GetStates()[len(s.GetStates())-1]
+		require.Equal(t, "wrong_type", state.GetLabel())
+		require.Equal(t, want, state.GetCount(), s.GetFeature())
+		require.Equal(t, verdict, s.GetVerdict(), s.GetFeature())
+		require.EqualValues(t, 300, s.GetSample())
+	}
+}
+
+// What drift run says right after records or labels were sent counts them: labels of
+// records from before too, and those that take the place of others.
+func requireSentIsJudged(t *testing.T, m *mesh.Mesh) {
+	t.Helper()
+	dir, begin := t.TempDir(), time.Now().UTC().Add(-2*time.Hour).Truncate(time.Minute)
+	const n = 300
+	write := func(name, columns string, line func(i int) string) string {
+		lines := []string{columns}
+		for i := range n {
+			lines = append(lines, line(i))
+		}
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
+		return path
+	}
+	said := func(i int) string { return strconv.FormatBool(i%2 == 0) }
+	reference := write("reference.csv", "said,came", func(i int) string { return said(i) + "," + strconv.FormatBool((i%2 == 0) != (i%10 == 0)) })
+	m.MustCLI(t, "profile", "create", "--reference", reference, "--name", "loan", "--detector", "accuracy", "--target", "came", "--prediction", "said")
+	records := write("records.csv", "said,at,id", func(i int) string {
+		return fmt.Sprintf("%s,%s,%d", said(i), begin.Add(time.Duration(i%40)*time.Minute).Format(time.RFC3339), i)
+	})
+	m.MustCLI(t, "records", "send", records, "--profile", "default/loan", "--time", "at", "--id", "id")
+	for round := range 8 { // one more of ten is wrong each time
+		labels := write("labels.csv", "came,id", func(i int) string { return fmt.Sprintf("%t,%d", (i%2 == 0) != (i%10 < round), i) })
+		m.MustCLI(t, "records", "send", labels, "--profile", "default/loan", "--labels", "--id", "id")
+		var answer driftv1.EvaluateResponse
+		require.NoError(t, protojson.Unmarshal([]byte(m.MustCLI(t, "drift", "run", "default/loan", "--since", "3h", "-o", "json")), &answer))
+		require.EqualValues(t, n, answer.GetEvaluation().GetRecords())
+		require.Len(t, answer.GetEvaluation().GetScores(), 1)
+		s := answer.GetEvaluation().GetScores()[0]
+		require.EqualValues(t, n, s.GetSample(), "round %d", round)
+		p, q := 0.9, 1-float64(round)/10
+		pooled := (p + q) / 2
+		require.InDelta(t, (q-p)/math.Sqrt(pooled*(1-pooled)*2/n), s.GetValue(), 1e-9, "round %d", round)
+	}
+}
+
 // writeRandom writes rows whose values are all that a value can be, and of which
 // some have moved.
 func writeRandom(t *testing.T, r *rand.Rand, rows int, moved bool) string {

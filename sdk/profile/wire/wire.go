@@ -193,6 +193,17 @@ func Profile(m *driftv1.Profile) (*profile.Profile, error) {
 	return p, nil
 }
 
+// Tolerates is [profile.Profile.Tolerates] of a profile on the wire.
+func Tolerates(m *driftv1.Profile, feature string) bool {
+	of := profile.Profile{}
+	for _, o := range m.GetMonitors() {
+		if o.GetDetector() == profile.WrongTypeDetector {
+			of.Monitors = append(of.Monitors, monitorOf(o))
+		}
+	}
+	return of.Tolerates(feature)
+}
+
 func monitorOf(m *driftv1.Monitor) profile.Monitor {
 	o := profile.Monitor{
 		Name: m.GetName(), Detector: m.GetDetector(), Threshold: thresholdOf(m.GetThreshold()), MinSample: m.GetMinSample(),

@@ -220,7 +220,7 @@ func TestCellsFromBeforeMeasures(t *testing.T) {
 	fresh := r.evaluated(p.GetUid(), first, 10)
 	require.Equal(t, driftv1.Verdict_VERDICT_DRIFT, fresh["mean"].GetVerdict())
 	forget := func() {
-		require.NoError(t, m.db.Exec(t.Context(), `ALTER TABLE cells UPDATE Measured = 0, Buckets = [], Sums = [], Squares = [], Last = toDateTime64(0, 9, 'UTC') WHERE 1 SETTINGS mutations_sync = 1`))
+		require.NoError(t, m.db.Exec(t.Context(), `ALTER TABLE cells UPDATE Measured = 0, Counts = arrayPopBack(Counts), Buckets = [], Sums = [], Squares = [], Last = toDateTime64(0, 9, 'UTC') WHERE 1 SETTINGS mutations_sync = 1`))
 	}
 	forget()
 	require.EqualValues(t, 10, m.count("SELECT count() FROM cells FINAL WHERE Measured = 0"))

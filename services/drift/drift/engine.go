@@ -231,8 +231,9 @@ func (e *engine) sample(ctx context.Context, p *known, r store.Range) (sample sc
 	sample.Counts, sample.Measures = sum.Counts, sum.Measures
 	sample.Timing = &score.Timing{Start: timeOf(r.Start), End: timeOf(r.End), Last: sum.Last, Known: sum.Measured && p.wants != nil}
 	for i := range p.Features {
-		if sample.Counts[i] == nil {
-			sample.Counts[i] = make([]uint64, p.Features[i].Cells())
+		// Cells from before there was a special bin have none for it.
+		if more := p.Features[i].Cells() - len(sample.Counts[i]); more > 0 {
+			sample.Counts[i] = append(sample.Counts[i], make([]uint64, more)...)
 		}
 	}
 	if p.Outcome != nil {

@@ -75,12 +75,15 @@ func Judge(p *profile.Profile, s Sample) (*driftv1.Evaluation, error) {
 }
 
 // CheckTable names every monitor that judges what a table has not: windows one
-// after the other, and when records came.
+// after the other, when records came, and values of several types in a column.
 func CheckTable(p *profile.Profile) (problems []string) {
 	for i := range p.Monitors {
 		m := &p.Monitors[i]
 		if score.OfWindows(m.Detector) {
 			problems = append(problems, fmt.Sprintf("monitor %s: detector %s judges windows of time, which a table has not", m.Name, m.Detector))
+		}
+		if m.Detector == profile.WrongTypeDetector {
+			problems = append(problems, fmt.Sprintf("monitor %s: detector %s judges values one by one as they are sent; all of a table's column are of one type", m.Name, m.Detector))
 		}
 	}
 	return problems

@@ -9,6 +9,7 @@ import (
 	"github.com/driftmesh/driftmesh/cmd/driftmesh/internal/table"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+	"github.com/driftmesh/driftmesh/sdk/profile/wire"
 )
 
 // Columns say what the columns of a table are to records; empty names are of
@@ -51,6 +52,9 @@ type Plan struct {
 	roles   []role
 	names   []string // of the table's columns that are read, as roles
 	kinds   []kind   // of features, as roles
+	// tolerant are the features of which values of another type are sent as they are,
+	// for a monitor counts them.
+	tolerant []bool
 	// Absent are features of the profile that the table does not have: they count
 	// as missing.
 	Absent []string
@@ -98,6 +102,7 @@ func NewPlan(t table.Table, p *driftv1.Profile, columns Columns) (*Plan, error) 
 			return nil, f.Feature()
 		}
 		plan.names, plan.roles, plan.kinds = append(plan.names, f.Name), append(plan.roles, as), append(plan.kinds, k)
+		plan.tolerant = append(plan.tolerant, !columns.Labels && wire.Tolerates(p, f.Name))
 	}
 	if len(unknown) > 0 && (!columns.IgnoreOthers || len(columns.Features) > 0) {
 		return nil, fault.Invalid.New("profile %s has no feature %s: leave out what is none with --ignore %s, or with --ignore-others",

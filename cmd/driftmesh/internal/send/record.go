@@ -65,7 +65,11 @@ func (p *Plan) Record(columns []table.Column, row, number int) (*ingestv1.Record
 		switch p.roles[i] {
 		case feature:
 			f := &ingestv1.Feature{Name: c.Name}
-			if problem = value(f, c, row, p.kinds[i]); problem == nil {
+			if problem = value(f, c, row, p.kinds[i]); problem != nil && p.tolerant[i] {
+				problem = nil
+				asItIs(f, c, row)
+			}
+			if problem == nil {
 				features.Values = append(features.Values, f)
 			}
 		case eventTime:
@@ -149,6 +153,18 @@ func value(f *ingestv1.Feature, c *table.Column, row int, k kind) *Problem {
 		return &Problem{Column: c.Name, Kind: "is not " + kindNames[k], Value: textOf(c, row)}
 	}
 	return nil
+}
+
+// asItIs sets the value that the column holds, of whatever type.
+func asItIs(f *ingestv1.Feature, c *table.Column, row int) {
+	switch c.Type {
+	case profile.Bool:
+		f.Value = &ingestv1.Feature_Bool{Bool: c.Texts[row] == "true"}
+	case profile.String:
+		f.Value = &ingestv1.Feature_String_{String_: c.Texts[row]}
+	default:
+		f.Value = &ingestv1.Feature_Float{Float: c.Numbers[row]}
+	}
 }
 
 // setNumber sets a number; the type of its column does not matter, for tools that

@@ -84,6 +84,28 @@ func TestCellsAreWhatTheProfileSays(t *testing.T) {
 	}, texts)
 }
 
+// Where a monitor counts values of another type they are sent as they are.
+func TestCellsOfAnotherTypeThatAreCounted(t *testing.T) {
+	t.Parallel()
+	p := shop()
+	p.Monitors = []*driftv1.Monitor{{Name: "types", Detector: "wrong_type", Features: []string{"age", "grade", "member"}}}
+	rows := file(t, "age,price,grade,member,id\nold,1,1.5,maybe,a\n")
+	format, err := table.NewTimeFormat("", "UTC")
+	require.NoError(t, err)
+	made, err := send.NewPlan(rows, p, send.Columns{TimeFormat: format, ID: "id"})
+	require.NoError(t, err)
+	require.NoError(t, rows.Rows(t.Context(), made.Names(), func(columns []table.Column) error {
+		r, problem := made.Record(columns, 0, 0)
+		require.Nil(t, problem)
+		var all []string
+		for _, f := range r.GetFeatures().GetValues() {
+			all = append(all, strings.Join(strings.Fields(fmt.Sprint(f)), " "))
+		}
+		require.Equal(t, []string{`name:"age" string:"old"`, `name:"price" int:1`, `name:"grade" string:"1.5"`, `name:"member" string:"maybe"`}, all)
+		return nil
+	}))
+}
+
 // Times, ids and traces come from columns of their own.
 func TestColumnsWithAnotherRole(t *testing.T) {
 	t.Parallel()

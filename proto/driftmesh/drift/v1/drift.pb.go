@@ -1758,8 +1758,9 @@ type FeatureProfile struct {
 	// How many reference values fell into each bin.
 	Counts []uint64 `protobuf:"varint,5,rep,packed,name=counts,proto3" json:"counts,omitempty"`
 	// What the reference column held: int, float, string or bool. Values of
-	// another kind are refused at the door. A number may be written as an int or
-	// as a float; one that is a category must be whole.
+	// another kind are refused at the door, or counted where a monitor wants to
+	// know how many there are. A number may be written as an int or as a float;
+	// one that is a category must be whole.
 	Type string `protobuf:"bytes,8,opt,name=type,proto3" json:"type,omitempty"`
 	// The share of the reference in each bin, where counts are not known and all 0.
 	Proportions []float64 `protobuf:"fixed64,9,rep,packed,name=proportions,proto3" json:"proportions,omitempty"`

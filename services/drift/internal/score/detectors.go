@@ -13,8 +13,7 @@ import (
 // unusable are the detectors that no monitor can have, and why.
 var unusable = map[string]string{
 	"log_variance": "it needs sums of third and fourth powers, which cells do not hold; spread sees the same and holds its rate for values that are not normal",
-	"wrong_type":   "values of another type are refused at the door, record by record, and never counted",
-	"duplicates":   "the share of repeats grows with the number of rows, so that a window's and a reference's do not compare",
+	"duplicates":   "their share grows with the number of rows, so that a window's and a reference's do not compare; a record that is sent again counts once",
 }
 
 // Unusable says why no monitor can have a detector; "" when one can.

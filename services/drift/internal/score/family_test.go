@@ -119,7 +119,7 @@ func TestBudgets(t *testing.T) {
 	rate := func(perDay float64, m profile.Monitor) float64 {
 		m.Name, m.Detector = "m", "psi"
 		p := wide(t, 1, 1000, "", m)
-		scores, err := score.Evaluate(p, score.Sample{Counts: [][]uint64{{20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 0, 0, 0, 0, 0}}}, perDay)
+		scores, err := score.Evaluate(p, score.Sample{Counts: [][]uint64{{20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 0, 0, 0, 0, 0, 0}}}, perDay)
 		require.NoError(t, err)
 		return scores[0].Rate
 	}
@@ -146,7 +146,7 @@ func TestSmallSamplesOfMany(t *testing.T) {
 			counts[i][random.IntN(10)]++
 		}
 	}
-	counts[7] = []uint64{40, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+	counts[7] = []uint64{40, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 	scores, err := score.Evaluate(p, score.Sample{Counts: counts}, 1)
 	require.NoError(t, err)
 	for i := range scores {

@@ -47,6 +47,7 @@ func kindOf(p *profile.Profile, f *profile.Feature) detect.Kind {
 func states(special []uint64) detect.States {
 	return detect.States{
 		Missing: special[profile.Missing], NaN: special[profile.NaN], NegInf: special[profile.NegInf], PosInf: special[profile.PosInf],
+		WrongType: special[profile.WrongType],
 	}
 }
 

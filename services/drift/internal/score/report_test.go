@@ -21,7 +21,7 @@ func TestReport(t *testing.T) {
 		Monitors: []profile.Monitor{{Name: "m", Detector: "psi", MinSample: 1, Threshold: profile.Above(0)}},
 	})
 	require.NoError(t, err)
-	s := feature(t, p, 0, []uint64{6, 1, 1, 5, 4, 0, 0, 0})
+	s := feature(t, p, 0, []uint64{6, 1, 1, 5, 4, 0, 0, 0, 0})
 	r := s.Report(p, [][]score.Exemplar{
 		{{Record: "r1", Trace: "t1"}, {Record: "r2"}}, {{Record: "r3", Trace: "t3"}}, {{Record: "r4", Trace: "t4"}, {Record: "r1", Trace: "t1"}},
 	})
@@ -30,7 +30,7 @@ func TestReport(t *testing.T) {
 	require.InDelta(t, 0.5, r.Bins[0].Expected, 0)
 	require.InDelta(t, 0.75, r.Bins[0].Observed, 0)
 	for i, want := range []score.Bin{
-		{Label: "missing", Count: 5}, {Label: "nan", Count: 4}, {Label: "+inf"}, {Label: "-inf"}, {Label: "other"},
+		{Label: "missing", Count: 5}, {Label: "nan", Count: 4}, {Label: "+inf"}, {Label: "-inf"}, {Label: "other"}, {Label: "wrong_type"},
 	} {
 		want.Observed = float64(want.Count) / 17
 		require.Equal(t, want, r.States[i])
@@ -39,12 +39,12 @@ func TestReport(t *testing.T) {
 	require.Equal(t, []string{"t1"}, score.Traces([]score.Report{r}, 1))
 	other := score.Report{States: []score.Bin{{Observed: 1, Exemplars: []score.Exemplar{{Trace: "t9"}, {Trace: "t1"}}}}}
 	require.Equal(t, []string{"t1", "t9", "t3", "t4"}, score.Traces([]score.Report{r, other}, 5), "each in turn")
-	s = feature(t, p, 1, []uint64{1, 1, 0, 0, 0, 0, 0})
+	s = feature(t, p, 1, []uint64{1, 1, 0, 0, 0, 0, 0, 0})
 	r = s.Report(p, nil)
 	require.Equal(t, "b", r.Bins[1].Label)
 	_, err = json.Marshal(r)
 	require.NoError(t, err)
-	empty := feature(t, p, 1, make([]uint64, 7))
+	empty := feature(t, p, 1, make([]uint64, 8))
 	r = empty.Report(p, nil)
 	require.Nil(t, r.Value)
 	require.Nil(t, r.P)

@@ -131,8 +131,8 @@ func deciles(t *testing.T, m profile.Monitor) *profile.Profile {
 
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
-	equal := func(n uint64) []uint64 { return []uint64{n, n, n, n, n, n, n, n, n, n, 0, 0, 0, 0, 0} }
-	moved := func(n uint64) []uint64 { return []uint64{n, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0} }
+	equal := func(n uint64) []uint64 { return []uint64{n, n, n, n, n, n, n, n, n, n, 0, 0, 0, 0, 0, 0} }
+	moved := func(n uint64) []uint64 { return []uint64{n, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0} }
 	special := equal(0)
 	for i := 10; i < 14; i++ {
 		special[i] = 1000
@@ -190,13 +190,13 @@ func TestUnseenCategoriesCount(t *testing.T) {
 	}
 	p, err := profile.New([]profile.Column{c}, profile.Options{Space: "s", Name: "n"})
 	require.NoError(t, err)
-	got := feature(t, p, 0, []uint64{17, 17, 16, 0, 0, 0, 0, 950})
+	got := feature(t, p, 0, []uint64{17, 17, 16, 0, 0, 0, 0, 950, 0})
 	require.Equal(t, score.Drift, got.Verdict)
 	require.EqualValues(t, 1000, got.Sample)
 	require.Greater(t, got.Contributions[7], 5*got.Contributions[0], "it is the unseen ones that count")
 	r := got.Report(p, nil)
 	require.InDelta(t, 0.95, r.States[profile.Other].Observed, 1e-12)
-	got = feature(t, p, 0, []uint64{334, 333, 333, 0, 0, 0, 0, 0})
+	got = feature(t, p, 0, []uint64{334, 333, 333, 0, 0, 0, 0, 0, 0})
 	require.Equal(t, score.OK, got.Verdict)
 }
 
@@ -275,7 +275,7 @@ func TestUnsuitedFeatures(t *testing.T) {
 		{Name: "all", Detector: "ks"}, {Name: "named", Detector: "ks", Features: []string{"c"}},
 	}})
 	require.NoError(t, err)
-	scores, err := score.Evaluate(p, score.Sample{Counts: [][]uint64{{10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 0, 0, 0, 0, 0}, {50, 50, 0, 0, 0, 0, 0}}}, 1)
+	scores, err := score.Evaluate(p, score.Sample{Counts: [][]uint64{{10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 0, 0, 0, 0, 0, 0}, {50, 50, 0, 0, 0, 0, 0, 0}}}, 1)
 	require.NoError(t, err)
 	require.Len(t, scores, 2)
 	require.Equal(t, []any{"all", 0, score.OK}, []any{scores[0].Monitor, scores[0].Feature, scores[0].Verdict})
@@ -307,13 +307,13 @@ func TestDataQuality(t *testing.T) {
 		}
 		return names
 	}
-	good := []uint64{10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 1, 0, 0, 0, 0}
-	require.Empty(t, moved(good, []uint64{50, 51, 0, 0, 0, 0, 0}))
+	good := []uint64{10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 1, 0, 0, 0, 0, 0}
+	require.Empty(t, moved(good, []uint64{50, 51, 0, 0, 0, 0, 0, 0}))
 	require.Equal(t, []string{"missing x", "unseen c"},
-		moved([]uint64{10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 30, 0, 0, 0, 0}, []uint64{50, 45, 0, 0, 0, 0, 5}))
-	require.Equal(t, []string{"silent x"}, moved(make([]uint64, 15), make([]uint64, 7)))
+		moved([]uint64{10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 30, 0, 0, 0, 0, 0}, []uint64{50, 45, 0, 0, 0, 0, 5, 0}))
+	require.Equal(t, []string{"silent x"}, moved(make([]uint64, 16), make([]uint64, 8)))
 	require.Equal(t, []string{"nan x", "constant c"},
-		moved([]uint64{10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 1, 9, 0, 0, 0}, []uint64{100, 0, 0, 0, 0, 0, 0}))
+		moved([]uint64{10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 1, 9, 0, 0, 0, 0}, []uint64{100, 0, 0, 0, 0, 0, 0, 0}))
 }
 
 // Every detector can be a monitor of every kind of feature, whatever was counted:
@@ -420,7 +420,7 @@ func TestOneBinNeverDrifts(t *testing.T) {
 	c := profile.Column{Name: "c", Type: profile.Bool, Texts: slices.Repeat([]string{"true"}, 100)}
 	p, err := profile.New([]profile.Column{c}, profile.Options{Space: "s", Name: "n"})
 	require.NoError(t, err)
-	got := feature(t, p, 0, []uint64{1000, 5, 0, 0, 0, 0})
+	got := feature(t, p, 0, []uint64{1000, 5, 0, 0, 0, 0, 0})
 	require.Equal(t, score.OK, got.Verdict)
 	require.Zero(t, got.Value)
 	require.InDelta(t, 1, got.P, 0)

@@ -83,7 +83,7 @@ func numberCell(value, state, feature string) string {
 // categoryCell is the cell of a text. nth is its position among the categories,
 // from 1, as text.
 func categoryCell(value, state, nth, feature string) string {
-	return fmt.Sprintf("toUInt32(if(%[2]s != 0, bins[%[4]s + 1], transform(concat(%[3]s, ':', %[1]s), keys, cells_of_keys, toUInt32(bins[%[4]s + 1] + 4))))",
+	return fmt.Sprintf("toUInt32(if(%[2]s != 0, bins[%[4]s + 1] + %[2]s - 1, transform(concat(%[3]s, ':', %[1]s), keys, cells_of_keys, toUInt32(bins[%[4]s + 1] + 4))))",
 		value, state, nth, feature)
 }
 

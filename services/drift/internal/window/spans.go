@@ -38,7 +38,7 @@ func newSource(p *profile.Profile) *source {
 	if p.Source == nil || p.Source.Of != profile.Spans {
 		return nil
 	}
-	var numbers, shown, texts, textShown []string
+	var numbers, shown, others, texts, textShown []string
 	attributes := len(p.Source.Attributes) > 0
 	for i := range p.Features {
 		f := &p.Features[i]
@@ -46,6 +46,7 @@ func newSource(p *profile.Profile) *source {
 		attributes = attributes || own
 		if f.Kind == profile.Numeric {
 			numbers, shown = append(numbers, v.value), append(shown, v.there)
+			others = append(others, strconv.Itoa(otherState(p, f)))
 		} else {
 			texts, textShown = append(texts, v.value), append(textShown, v.there)
 		}
@@ -62,10 +63,22 @@ func newSource(p *profile.Profile) *source {
 		chosen = strings.Join(asked, " AND ")
 	}
 	list := func(all []string) string { return strings.Join(all, ", ") }
-	words := strings.NewReplacer("$numbers", list(numbers), "$shown", list(shown), "$textShown", list(textShown), "$texts", list(texts),
+	words := strings.NewReplacer("$numbers", list(numbers), "$shown", list(shown), "$others", list(others), "$textShown", list(textShown), "$texts", list(texts),
 		"$spans", from, "$chosen", chosen, "$id", spanRecordSQL)
 	return &source{gather: words.Replace(gatherSQL), missing: words.Replace(missingSQL)}
 }
+
+// otherState is the state of a text where there should be a number: of another type
+// where a monitor wants to know, NaN where none does.
+func otherState(p *profile.Profile, f *profile.Feature) int {
+	if p.Tolerates(f.Name) {
+		return stateOf(profile.WrongType)
+	}
+	return stateOf(profile.NaN)
+}
+
+// stateOf is the state, as observations have it, of values in a special bin.
+func stateOf(s profile.Special) int { return int(s) + 1 }
 
 // chosenSpans is the condition of the spans, as far as the index can tell.
 func chosenSpans(s *profile.Source) string {

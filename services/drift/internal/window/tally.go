@@ -236,7 +236,7 @@ func (t *Tally) addCategories(w *pane, r *Rows, codes []uint32, states []uint8, 
 	for i := range min(len(t.of.plan.categories), len(codes), len(states)) {
 		c := &t.of.plan.categories[i]
 		if states[i] != 0 {
-			w.cells[c.first+c.bins+int(profile.Missing)].hit(key)
+			w.cells[c.first+c.bins+int(states[i])-1].hit(key)
 			continue
 		}
 		known := &t.cellOf[i*words+int(codes[i])]

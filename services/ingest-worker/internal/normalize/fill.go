@@ -112,20 +112,37 @@ func (b *Batch) fillFeatures(values []value, p *Profile) Reason {
 			return DuplicateName
 		}
 		b.seen[at] = b.stamp
-		s := &p.slots[at]
-		if !s.takes[values[i].form] {
+		if s := &p.slots[at]; s.fits(&values[i]) {
+			b.row.set(s, &values[i])
+		} else if s.tolerant && b.row.Body == Features { // a label stands in another's place, or is none
+			*b.row.state(s) = WrongType
+		} else {
 			return TypeMismatch
 		}
-		if s.kind == Numeric {
-			b.row.Numbers[s.at], b.row.NumberStates[s.at] = number(&values[i])
-			continue
-		}
-		if values[i].form == formFloat && !values[i].whole() {
-			return TypeMismatch
-		}
-		b.row.Categories[s.at], b.row.CategoryStates[s.at] = category(&values[i])
 	}
 	return ""
+}
+
+// fits reports whether a value is of the type of the slot. Of a category of whole
+// numbers it makes a float one.
+func (s *slot) fits(v *value) bool {
+	return s.takes[v.form] && (s.kind == Numeric || v.form != formFloat || v.whole())
+}
+
+// state is where the state of a slot's value is.
+func (r *Row) state(s *slot) *State {
+	if s.kind == Numeric {
+		return &r.NumberStates[s.at]
+	}
+	return &r.CategoryStates[s.at]
+}
+
+func (r *Row) set(s *slot, v *value) {
+	if s.kind == Numeric {
+		r.Numbers[s.at], r.NumberStates[s.at] = number(v)
+		return
+	}
+	r.Categories[s.at], r.CategoryStates[s.at] = category(v)
 }
 
 // number is a value as a float64. All NaNs become one, so that equal records

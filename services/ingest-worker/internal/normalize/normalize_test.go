@@ -262,6 +262,36 @@ func TestMetricsAndContextsMayBeObservations(t *testing.T) {
 	require.False(t, of(normalize.Features)[0].Observed)
 }
 
+// What a monitor counts is a state of its own and no reason to reject a record; a
+// label of another type is one still.
+func TestValuesOfAnotherTypeAreCounted(t *testing.T) {
+	t.Parallel()
+	of := func(body normalize.Body, tolerant bool, records ...*ingestv1.Record) *sink {
+		p, err := normalize.NewProfile(body, wine, []normalize.Feature{
+			{Name: "acid", Kind: normalize.Numeric, Type: "float", Tolerant: tolerant}, {Name: "colour", Kind: normalize.Category, Type: "string"},
+			{Name: "grade", Kind: normalize.Category, Type: "int", Tolerant: tolerant},
+		})
+		require.NoError(t, err)
+		var batch normalize.Batch
+		require.NoError(t, batch.Decode(encode(t, records...)))
+		out := new(sink)
+		batch.Rows(0, origin, func(uuid.UUID) *normalize.Profile { return p }, out)
+		return out
+	}
+	const there, missing, wrong = normalize.Present, normalize.Missing, normalize.WrongType
+	sent := []*ingestv1.Record{features(text("acid", "1"), float("grade", 3.5)), features(boolean("acid", true), integer("grade", 3)), labels(text("acid", "1")), features(integer("colour", 1))}
+	out := of(normalize.Features, true, sent...)
+	require.Equal(t, map[int]normalize.Reason{2: normalize.TypeMismatch, 3: normalize.TypeMismatch}, out.rejected)
+	require.Equal(t, []normalize.State{wrong}, out.rows[0].NumberStates)
+	require.Equal(t, []normalize.State{missing, wrong}, out.rows[0].CategoryStates)
+	require.Equal(t, [][]byte{nil, nil}, out.rows[0].Categories)
+	require.Equal(t, []normalize.State{wrong}, out.rows[1].NumberStates)
+	require.Equal(t, []normalize.State{missing, there}, out.rows[1].CategoryStates)
+	require.Len(t, of(normalize.Features, false, sent...).rejected, 4)
+	require.Equal(t, []normalize.State{wrong}, of(normalize.Context, true, context(`{"acid": "1"}`)).rows[0].NumberStates)
+	require.Equal(t, []normalize.State{normalize.NaN}, of(normalize.Context, false, context(`{"acid": "1"}`)).rows[0].NumberStates)
+}
+
 func TestBadRecordsAreRejectedAlone(t *testing.T) {
 	t.Parallel()
 	edit := func(change func(*ingestv1.Record)) *ingestv1.Record {

@@ -40,15 +40,24 @@ func (r *Row) observeContext(p *Profile) {
 			continue
 		}
 		if s.kind == Numeric {
-			if r.Numbers[s.at] = numberOf(v); math.IsNaN(r.Numbers[s.at]) {
-				r.NumberStates[s.at] = NaN
-			} else {
-				r.NumberStates[s.at] = Present
-			}
+			r.Numbers[s.at], r.NumberStates[s.at] = s.observe(v)
 			continue
 		}
 		r.Categories[s.at], r.CategoryStates[s.at] = textOf(v), Present
 	}
+}
+
+// observe is a member as a number: NaN when it is none, unless a monitor wants to
+// know of those.
+func (s *slot) observe(v any) (float64, State) {
+	f := numberOf(v)
+	if _, is := v.(json.Number); !is && s.tolerant {
+		return 0, WrongType
+	}
+	if math.IsNaN(f) {
+		return f, NaN
+	}
+	return f, Present
 }
 
 // member finds a plain value by its name, or by a path into objects; it is not ok

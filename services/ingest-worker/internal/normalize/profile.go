@@ -22,6 +22,9 @@ type Feature struct {
 	// Type is what the reference column held: int, float, string or bool. Empty
 	// takes whatever the kind can hold.
 	Type string
+	// Tolerant says that a value of another type is counted, and no reason to
+	// reject its record.
+	Tolerant bool
 }
 
 // Profile says where each feature's value goes. It is immutable and safe for
@@ -40,6 +43,8 @@ type slot struct {
 	kind  Kind
 	at    int // in Row.Numbers or Row.Categories
 	takes [formBool + 1]bool
+	// tolerant: others are of state WrongType.
+	tolerant bool
 }
 
 // NewProfile prepares a profile with the features in its order, which are those of
@@ -48,7 +53,7 @@ type slot struct {
 func NewProfile(of Body, uid uuid.UUID, features []Feature) (*Profile, error) {
 	p := &Profile{uid: uid, of: of, byName: make(map[string]int, len(features))}
 	for i, f := range features {
-		s := slot{name: f.Name, kind: f.Kind}
+		s := slot{name: f.Name, kind: f.Kind, tolerant: f.Tolerant}
 		switch f.Kind {
 		case Numeric:
 			s.at = p.numbers

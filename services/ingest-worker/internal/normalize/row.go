@@ -13,13 +13,15 @@ import (
 // stored: never change them.
 type State uint8
 
-// The states. Categories are only Present or Missing.
+// The states. Categories are only Present, Missing or WrongType.
 const (
 	Present State = iota
 	Missing
 	NaN
 	PosInf
 	NegInf
+	_ // there is no state, but a bin, of what the reference does not have
+	WrongType
 )
 
 // Body says which of a row's parts are set.
