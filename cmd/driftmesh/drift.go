@@ -10,12 +10,11 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/driftmesh/driftmesh/internal/detect"
-	"github.com/driftmesh/driftmesh/internal/event"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
-	topicv1 "github.com/driftmesh/driftmesh/proto/driftmesh/topic/v1"
 	"github.com/driftmesh/driftmesh/sdk/profile"
 	"github.com/driftmesh/driftmesh/services/drift/drift"
 )
@@ -40,7 +39,7 @@ type driftRunCmd struct {
 	End     time.Time     `help:"End of the range (RFC 3339); now when not given." format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME"`
 	Alert   bool          `help:"Raise and resolve alerts as a scheduled evaluation would."`
 	Bins    bool          `help:"Show what each bin adds."`
-	Wait    time.Duration `help:"How long to wait at most for records that were sent before to be counted." default:"10s"`
+	Wait    time.Duration `help:"How long to wait at most for records, labels and spans that were sent before to be counted." default:"10s"`
 
 	ExitCode bool `help:"Exit with 3 when anything drifted."`
 }
@@ -67,11 +66,8 @@ func (c driftRunCmd) Run(ctx context.Context, con console) error {
 		return err
 	}
 	defer conn.Close()
-	if err := c.settle(ctx, con, topicv1.NewTopicServiceClient(conn)); err != nil {
-		return err
-	}
 	result, err := evaluateRange(ctx, con, driftv1.NewDriftServiceClient(conn), &driftv1.EvaluateRangeRequest{
-		Profile: c.Profile, StartTime: timestamppb.New(start), EndTime: timestamppb.New(end), Alert: c.Alert,
+		Profile: c.Profile, StartTime: timestamppb.New(start), EndTime: timestamppb.New(end), Alert: c.Alert, Wait: durationpb.New(c.Wait),
 	})
 	if err != nil {
 		return err
@@ -100,6 +96,11 @@ func evaluateRange(ctx context.Context, con console, client driftv1.DriftService
 		if e := resp.GetEvaluation(); e != nil {
 			return e, nil
 		}
+		if topic := resp.GetBehind(); topic != "" {
+			line.end()
+			fmt.Fprintf(con.err, "after %s the topic %s still holds what was sent before: it is not counted\n", req.GetWait().AsDuration(), topic)
+			continue
+		}
 		line.part("recomputing", resp.GetProgress())
 	}
 }
@@ -113,51 +114,6 @@ type driftNowCmd struct {
 func (c driftNowCmd) Run(ctx context.Context, con console) error {
 	return call(ctx, con, c.clientFlags, driftv1.NewDriftServiceClient, driftv1.DriftServiceClient.RunNow,
 		&driftv1.RunNowRequest{Profile: c.Profile}, func(w io.Writer, r *driftv1.RunNowResponse) { evaluation(w, r.GetEvaluation(), false) })
-}
-
-// settle waits until the records that were on their way when it was called have
-// been stored, and then for what that says of windows: until neither topic holds
-// a message from before. Where the broker cannot tell, nobody waits.
-func (c driftRunCmd) settle(ctx context.Context, con console, topics topicv1.TopicServiceClient) error {
-	ctx, cancel := context.WithTimeout(ctx, c.Wait)
-	defer cancel()
-	for _, topic := range []string{event.Records, event.Windows} {
-		for began := time.Now(); ; {
-			resp, err := topics.ListTopics(ctx, &topicv1.ListTopicsRequest{})
-			if ctx.Err() == nil && err != nil {
-				return nil // it only helps: who may not see topics may still evaluate
-			}
-			if err == nil && handled(resp, topic, time.Since(began)) {
-				break
-			}
-			select {
-			case <-ctx.Done():
-				if errors.Is(ctx.Err(), context.Canceled) {
-					return ctx.Err()
-				}
-				if c.Wait > 0 {
-					fmt.Fprintf(con.err, "after %s the topic %s still holds records sent before: they are not counted\n", c.Wait, topic)
-				}
-				return nil
-			case <-time.After(50 * time.Millisecond):
-			}
-		}
-	}
-	return nil
-}
-
-// handled reports whether no group of a topic has anything to do that is older
-// than age, as far as the broker knows.
-func handled(resp *topicv1.ListTopicsResponse, topic string, age time.Duration) bool {
-	for _, t := range resp.GetTopics() {
-		for _, g := range t.GetGroups() {
-			old := g.GetOldestAge() == nil || g.GetOldestAge().AsDuration() >= age
-			if t.GetName() == topic && g.GetKnown() && g.GetTotal() > 0 && old {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 func evaluation(w io.Writer, e *driftv1.Evaluation, bins bool) {

@@ -13,6 +13,7 @@ import (
 func adminCases() []testCase {
 	return []testCase{
 		{name: "LagCorrect", run: lagCorrect},
+		{name: "LagAtOnce", run: lagAtOnce},
 		{name: "EnsureIdempotent", run: ensureIdempotent},
 		{name: "RetentionOvertakesGroup", slow: true, run: retentionOvertakesGroup},
 		{name: "BackpressureBeforeLoss", slow: true, run: backpressureBeforeLoss},
@@ -43,6 +44,20 @@ func lagCorrect(e *env) {
 	e.lag(50, 0)
 	_, err = e.b.Admin().Lag(e.ctx, e.topic, "nobody")
 	require.ErrorIs(e, err, broker.ErrNoGroup)
+}
+
+// lagAtOnce: what was published shows as soon as that is told.
+func lagAtOnce(e *env) {
+	e.provision(broker.TopicSpec{})
+	c := e.consumer(e.b, broker.ConsumerConfig{MaxMessages: 1})
+	for i := range 100 {
+		e.publish(e.messages("m"+strconv.Itoa(i), 1)...)
+		lag, err := e.b.Admin().Lag(e.ctx, e.topic, e.group)
+		require.NoError(e, err)
+		require.EqualValues(e, 1, lag.Total(), "message %d", i)
+		require.NoError(e, e.receive(c, 20*time.Second).Ack(e.ctx))
+		e.lag(0, 0)
+	}
 }
 
 func ensureIdempotent(e *env) {

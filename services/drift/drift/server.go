@@ -27,6 +27,7 @@ type server struct {
 	*engine
 	routes *route.Table
 	sched  *scheduler
+	topics lags
 }
 
 // Pages.
@@ -163,6 +164,9 @@ func (s *server) Evaluate(ctx context.Context, req *driftv1.EvaluateRequest) (*d
 
 // EvaluateRange does the same, and tells how far it is.
 func (s *server) EvaluateRange(req *driftv1.EvaluateRangeRequest, stream grpc.ServerStreamingServer[driftv1.EvaluateRangeResponse]) error {
+	if err := s.settle(stream, req); err != nil {
+		return err
+	}
 	e, err := s.evaluateRange(stream.Context(), &driftv1.EvaluateRequest{
 		Profile: req.GetProfile(), StartTime: req.GetStartTime(), EndTime: req.GetEndTime(), Alert: req.GetAlert(),
 	}, func(done, total int) error {

@@ -156,7 +156,7 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open publisher: %w", err)
 	}
-	driftv1.RegisterDriftServiceServer(s.deps.Server, &server{engine: s.sched.engine, routes: s.routes, sched: s.sched})
+	driftv1.RegisterDriftServiceServer(s.deps.Server, &server{engine: s.sched.engine, routes: s.routes, sched: s.sched, topics: s.deps.Broker.Admin()})
 	s.ready.Store(true)
 	defer s.ready.Store(false)
 	err = s.work(ctx, windows, alerts, &publisher{state: s.sched.state, to: publish})

@@ -127,18 +127,38 @@ func (a admin) Lag(ctx context.Context, topic, group string) (broker.Lag, error)
 	}
 	info := c.CachedInfo()
 	lag := broker.Lag{Pending: int64(info.NumPending), InFlight: int64(info.NumAckPending), Known: true}
-	if lag.Total() == 0 {
-		return lag, nil
-	}
 	stream, err := a.js.Stream(ctx, a.stream(topic))
 	if err != nil {
 		return lag, fmt.Errorf("lag of group %q of topic %q: %w", group, topic, a.classify(err))
+	}
+	if lag.Total() == 0 {
+		if lag.Pending, err = a.unnoticed(ctx, stream, topic, info); err != nil || lag.Pending == 0 {
+			return lag, err
+		}
 	}
 	oldest, err := stream.GetMsg(ctx, info.AckFloor.Stream+1, jetstream.WithGetMsgSubject(a.subject(topic)))
 	if err == nil {
 		lag.Oldest = max(time.Since(oldest.Time), 0)
 	}
 	return lag, nil
+}
+
+// unnoticed is 1 when the stream holds a message that the consumer does not count
+// yet: a server tells its consumers of one a moment after it has told who published it.
+func (a admin) unnoticed(ctx context.Context, stream jetstream.Stream, topic string, consumer *jetstream.ConsumerInfo) (int64, error) {
+	if stream.CachedInfo().State.LastSeq <= consumer.Delivered.Stream {
+		return 0, nil
+	}
+	last, err := stream.GetLastMsgForSubject(ctx, a.subject(topic)) // of this topic, where somebody's stream has more
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return 0, nil
+	case err != nil:
+		return 0, fmt.Errorf("last message of topic %q: %w", topic, a.classify(err))
+	case last.Sequence > consumer.Delivered.Stream:
+		return 1, nil
+	}
+	return 0, nil
 }
 
 // classify gives an error of the jetstream package its class.

@@ -49,6 +49,7 @@ func TestSuite(t *testing.T) {
 	}, brokertest.Except{
 		"TopicMadeAnew":           "what a deleted queue held is not known, and so not reported as lost",
 		"KeyOrder":                "workers share one queue; Capabilities.Ordered is false",
+		"LagAtOnce":               "a message on its way from the queue to a worker is nobody's for a moment",
 		"RetentionOvertakesGroup": "a queue keeps what its group has not read, whatever its age: retention cannot overtake it",
 	})
 }

@@ -2691,7 +2691,10 @@ type EvaluateRangeRequest struct {
 	// End, exclusive, raised to the minute. Absent means now.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	// Also raise or resolve alerts as a scheduled evaluation would.
-	Alert         bool `protobuf:"varint,4,opt,name=alert,proto3" json:"alert,omitempty"`
+	Alert bool `protobuf:"varint,4,opt,name=alert,proto3" json:"alert,omitempty"`
+	// Wait, at most so long, until records, labels and spans that were accepted
+	// before this call are counted. Absent means not at all; at most five minutes.
+	Wait          *durationpb.Duration `protobuf:"bytes,5,opt,name=wait,proto3" json:"wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2754,6 +2757,13 @@ func (x *EvaluateRangeRequest) GetAlert() bool {
 	return false
 }
 
+func (x *EvaluateRangeRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
 // EvaluateRangeResponse is a part of the answer.
 type EvaluateRangeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2763,6 +2773,7 @@ type EvaluateRangeResponse struct {
 	//
 	//	*EvaluateRangeResponse_Progress
 	//	*EvaluateRangeResponse_Evaluation
+	//	*EvaluateRangeResponse_Behind
 	Answer        isEvaluateRangeResponse_Answer `protobuf_oneof:"answer"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2823,6 +2834,15 @@ func (x *EvaluateRangeResponse) GetEvaluation() *Evaluation {
 	return nil
 }
 
+func (x *EvaluateRangeResponse) GetBehind() string {
+	if x != nil {
+		if x, ok := x.Answer.(*EvaluateRangeResponse_Behind); ok {
+			return x.Behind
+		}
+	}
+	return ""
+}
+
 type isEvaluateRangeResponse_Answer interface {
 	isEvaluateRangeResponse_Answer()
 }
@@ -2837,9 +2857,17 @@ type EvaluateRangeResponse_Evaluation struct {
 	Evaluation *Evaluation `protobuf:"bytes,2,opt,name=evaluation,proto3,oneof"`
 }
 
+type EvaluateRangeResponse_Behind struct {
+	// A topic that after the wait still held something from before the call, which
+	// is not counted.
+	Behind string `protobuf:"bytes,3,opt,name=behind,proto3,oneof"`
+}
+
 func (*EvaluateRangeResponse_Progress) isEvaluateRangeResponse_Answer() {}
 
 func (*EvaluateRangeResponse_Evaluation) isEvaluateRangeResponse_Answer() {}
+
+func (*EvaluateRangeResponse_Behind) isEvaluateRangeResponse_Answer() {}
 
 // BacktestRequest says what to replay.
 type BacktestRequest struct {
@@ -6250,18 +6278,20 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x10EvaluateResponse\x12>\n" +
 	"\n" +
 	"evaluation\x18\x01 \x01(\v2\x1e.driftmesh.drift.v1.EvaluationR\n" +
-	"evaluation\"\xb8\x01\n" +
+	"evaluation\"\xe7\x01\n" +
 	"\x14EvaluateRangeRequest\x12\x18\n" +
 	"\aprofile\x18\x01 \x01(\tR\aprofile\x129\n" +
 	"\n" +
 	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
 	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x14\n" +
-	"\x05alert\x18\x04 \x01(\bR\x05alert\"\x9f\x01\n" +
+	"\x05alert\x18\x04 \x01(\bR\x05alert\x12-\n" +
+	"\x04wait\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\xb9\x01\n" +
 	"\x15EvaluateRangeResponse\x12:\n" +
 	"\bprogress\x18\x01 \x01(\v2\x1c.driftmesh.drift.v1.ProgressH\x00R\bprogress\x12@\n" +
 	"\n" +
 	"evaluation\x18\x02 \x01(\v2\x1e.driftmesh.drift.v1.EvaluationH\x00R\n" +
-	"evaluationB\b\n" +
+	"evaluation\x12\x18\n" +
+	"\x06behind\x18\x03 \x01(\tH\x00R\x06behindB\b\n" +
 	"\x06answer\"\x8b\x03\n" +
 	"\x0fBacktestRequest\x12\x18\n" +
 	"\aprofile\x18\x01 \x01(\tR\aprofile\x129\n" +
@@ -6753,112 +6783,113 @@ var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
 	46,  // 36: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
 	77,  // 37: driftmesh.drift.v1.EvaluateRangeRequest.start_time:type_name -> google.protobuf.Timestamp
 	77,  // 38: driftmesh.drift.v1.EvaluateRangeRequest.end_time:type_name -> google.protobuf.Timestamp
-	43,  // 39: driftmesh.drift.v1.EvaluateRangeResponse.progress:type_name -> driftmesh.drift.v1.Progress
-	46,  // 40: driftmesh.drift.v1.EvaluateRangeResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	6,   // 41: driftmesh.drift.v1.BacktestRequest.candidate:type_name -> driftmesh.drift.v1.Profile
-	77,  // 42: driftmesh.drift.v1.BacktestRequest.start_time:type_name -> google.protobuf.Timestamp
-	77,  // 43: driftmesh.drift.v1.BacktestRequest.end_time:type_name -> google.protobuf.Timestamp
-	77,  // 44: driftmesh.drift.v1.BacktestRequest.change_time:type_name -> google.protobuf.Timestamp
-	77,  // 45: driftmesh.drift.v1.BacktestRequest.quiet_start:type_name -> google.protobuf.Timestamp
-	77,  // 46: driftmesh.drift.v1.BacktestRequest.quiet_end:type_name -> google.protobuf.Timestamp
-	43,  // 47: driftmesh.drift.v1.BacktestResponse.progress:type_name -> driftmesh.drift.v1.Progress
-	40,  // 48: driftmesh.drift.v1.BacktestResponse.change:type_name -> driftmesh.drift.v1.BacktestChange
-	41,  // 49: driftmesh.drift.v1.BacktestResponse.summary:type_name -> driftmesh.drift.v1.BacktestSummary
-	77,  // 50: driftmesh.drift.v1.BacktestChange.slot:type_name -> google.protobuf.Timestamp
-	77,  // 51: driftmesh.drift.v1.BacktestChange.range_start:type_name -> google.protobuf.Timestamp
-	77,  // 52: driftmesh.drift.v1.BacktestChange.range_end:type_name -> google.protobuf.Timestamp
-	77,  // 53: driftmesh.drift.v1.BacktestSummary.start_time:type_name -> google.protobuf.Timestamp
-	77,  // 54: driftmesh.drift.v1.BacktestSummary.end_time:type_name -> google.protobuf.Timestamp
-	42,  // 55: driftmesh.drift.v1.BacktestSummary.monitors:type_name -> driftmesh.drift.v1.BacktestMonitor
-	78,  // 56: driftmesh.drift.v1.BacktestMonitor.delay:type_name -> google.protobuf.Duration
-	46,  // 57: driftmesh.drift.v1.RunNowResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	77,  // 58: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
-	77,  // 59: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
-	47,  // 60: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
-	77,  // 61: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
-	4,   // 62: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
-	48,  // 63: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
-	48,  // 64: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
-	49,  // 65: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
-	46,  // 66: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
-	77,  // 67: driftmesh.drift.v1.QuerySeriesRequest.start_time:type_name -> google.protobuf.Timestamp
-	77,  // 68: driftmesh.drift.v1.QuerySeriesRequest.end_time:type_name -> google.protobuf.Timestamp
-	54,  // 69: driftmesh.drift.v1.QuerySeriesResponse.series:type_name -> driftmesh.drift.v1.Series
-	55,  // 70: driftmesh.drift.v1.Series.points:type_name -> driftmesh.drift.v1.SeriesPoint
-	77,  // 71: driftmesh.drift.v1.SeriesPoint.first_slot:type_name -> google.protobuf.Timestamp
-	77,  // 72: driftmesh.drift.v1.SeriesPoint.last_slot:type_name -> google.protobuf.Timestamp
-	4,   // 73: driftmesh.drift.v1.SeriesPoint.verdict:type_name -> driftmesh.drift.v1.Verdict
-	77,  // 74: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
-	77,  // 75: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
-	77,  // 76: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
-	77,  // 77: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
-	77,  // 78: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
-	77,  // 79: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
-	2,   // 80: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
-	47,  // 81: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
-	56,  // 82: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
-	56,  // 83: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
-	5,   // 84: driftmesh.drift.v1.Delivery.state:type_name -> driftmesh.drift.v1.DeliveryState
-	77,  // 85: driftmesh.drift.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
-	77,  // 86: driftmesh.drift.v1.Delivery.due_time:type_name -> google.protobuf.Timestamp
-	77,  // 87: driftmesh.drift.v1.Delivery.settle_time:type_name -> google.protobuf.Timestamp
-	5,   // 88: driftmesh.drift.v1.ListDeliveriesRequest.state:type_name -> driftmesh.drift.v1.DeliveryState
-	61,  // 89: driftmesh.drift.v1.ListDeliveriesResponse.deliveries:type_name -> driftmesh.drift.v1.Delivery
-	77,  // 90: driftmesh.drift.v1.Silence.start_time:type_name -> google.protobuf.Timestamp
-	77,  // 91: driftmesh.drift.v1.Silence.end_time:type_name -> google.protobuf.Timestamp
-	77,  // 92: driftmesh.drift.v1.Silence.create_time:type_name -> google.protobuf.Timestamp
-	77,  // 93: driftmesh.drift.v1.Silence.expire_time:type_name -> google.protobuf.Timestamp
-	64,  // 94: driftmesh.drift.v1.CreateSilenceRequest.silence:type_name -> driftmesh.drift.v1.Silence
-	64,  // 95: driftmesh.drift.v1.CreateSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
-	64,  // 96: driftmesh.drift.v1.ListSilencesResponse.silences:type_name -> driftmesh.drift.v1.Silence
-	64,  // 97: driftmesh.drift.v1.ExpireSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
-	77,  // 98: driftmesh.drift.v1.ExplainRequest.start_time:type_name -> google.protobuf.Timestamp
-	77,  // 99: driftmesh.drift.v1.ExplainRequest.end_time:type_name -> google.protobuf.Timestamp
-	77,  // 100: driftmesh.drift.v1.ExplainResponse.start_time:type_name -> google.protobuf.Timestamp
-	77,  // 101: driftmesh.drift.v1.ExplainResponse.end_time:type_name -> google.protobuf.Timestamp
-	48,  // 102: driftmesh.drift.v1.ExplainResponse.cells:type_name -> driftmesh.drift.v1.BinScore
-	73,  // 103: driftmesh.drift.v1.ExplainResponse.slices:type_name -> driftmesh.drift.v1.Slice
-	47,  // 104: driftmesh.drift.v1.ExplainResponse.scores:type_name -> driftmesh.drift.v1.Score
-	21,  // 105: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
-	26,  // 106: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
-	28,  // 107: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
-	30,  // 108: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
-	32,  // 109: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
-	34,  // 110: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
-	36,  // 111: driftmesh.drift.v1.DriftService.EvaluateRange:input_type -> driftmesh.drift.v1.EvaluateRangeRequest
-	38,  // 112: driftmesh.drift.v1.DriftService.Backtest:input_type -> driftmesh.drift.v1.BacktestRequest
-	44,  // 113: driftmesh.drift.v1.DriftService.RunNow:input_type -> driftmesh.drift.v1.RunNowRequest
-	50,  // 114: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
-	52,  // 115: driftmesh.drift.v1.DriftService.QuerySeries:input_type -> driftmesh.drift.v1.QuerySeriesRequest
-	71,  // 116: driftmesh.drift.v1.DriftService.Explain:input_type -> driftmesh.drift.v1.ExplainRequest
-	57,  // 117: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
-	59,  // 118: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
-	62,  // 119: driftmesh.drift.v1.DriftService.ListDeliveries:input_type -> driftmesh.drift.v1.ListDeliveriesRequest
-	65,  // 120: driftmesh.drift.v1.DriftService.CreateSilence:input_type -> driftmesh.drift.v1.CreateSilenceRequest
-	67,  // 121: driftmesh.drift.v1.DriftService.ListSilences:input_type -> driftmesh.drift.v1.ListSilencesRequest
-	69,  // 122: driftmesh.drift.v1.DriftService.ExpireSilence:input_type -> driftmesh.drift.v1.ExpireSilenceRequest
-	27,  // 123: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
-	29,  // 124: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
-	31,  // 125: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
-	33,  // 126: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
-	35,  // 127: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
-	37,  // 128: driftmesh.drift.v1.DriftService.EvaluateRange:output_type -> driftmesh.drift.v1.EvaluateRangeResponse
-	39,  // 129: driftmesh.drift.v1.DriftService.Backtest:output_type -> driftmesh.drift.v1.BacktestResponse
-	45,  // 130: driftmesh.drift.v1.DriftService.RunNow:output_type -> driftmesh.drift.v1.RunNowResponse
-	51,  // 131: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
-	53,  // 132: driftmesh.drift.v1.DriftService.QuerySeries:output_type -> driftmesh.drift.v1.QuerySeriesResponse
-	72,  // 133: driftmesh.drift.v1.DriftService.Explain:output_type -> driftmesh.drift.v1.ExplainResponse
-	58,  // 134: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
-	60,  // 135: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
-	63,  // 136: driftmesh.drift.v1.DriftService.ListDeliveries:output_type -> driftmesh.drift.v1.ListDeliveriesResponse
-	66,  // 137: driftmesh.drift.v1.DriftService.CreateSilence:output_type -> driftmesh.drift.v1.CreateSilenceResponse
-	68,  // 138: driftmesh.drift.v1.DriftService.ListSilences:output_type -> driftmesh.drift.v1.ListSilencesResponse
-	70,  // 139: driftmesh.drift.v1.DriftService.ExpireSilence:output_type -> driftmesh.drift.v1.ExpireSilenceResponse
-	123, // [123:140] is the sub-list for method output_type
-	106, // [106:123] is the sub-list for method input_type
-	106, // [106:106] is the sub-list for extension type_name
-	106, // [106:106] is the sub-list for extension extendee
-	0,   // [0:106] is the sub-list for field type_name
+	78,  // 39: driftmesh.drift.v1.EvaluateRangeRequest.wait:type_name -> google.protobuf.Duration
+	43,  // 40: driftmesh.drift.v1.EvaluateRangeResponse.progress:type_name -> driftmesh.drift.v1.Progress
+	46,  // 41: driftmesh.drift.v1.EvaluateRangeResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	6,   // 42: driftmesh.drift.v1.BacktestRequest.candidate:type_name -> driftmesh.drift.v1.Profile
+	77,  // 43: driftmesh.drift.v1.BacktestRequest.start_time:type_name -> google.protobuf.Timestamp
+	77,  // 44: driftmesh.drift.v1.BacktestRequest.end_time:type_name -> google.protobuf.Timestamp
+	77,  // 45: driftmesh.drift.v1.BacktestRequest.change_time:type_name -> google.protobuf.Timestamp
+	77,  // 46: driftmesh.drift.v1.BacktestRequest.quiet_start:type_name -> google.protobuf.Timestamp
+	77,  // 47: driftmesh.drift.v1.BacktestRequest.quiet_end:type_name -> google.protobuf.Timestamp
+	43,  // 48: driftmesh.drift.v1.BacktestResponse.progress:type_name -> driftmesh.drift.v1.Progress
+	40,  // 49: driftmesh.drift.v1.BacktestResponse.change:type_name -> driftmesh.drift.v1.BacktestChange
+	41,  // 50: driftmesh.drift.v1.BacktestResponse.summary:type_name -> driftmesh.drift.v1.BacktestSummary
+	77,  // 51: driftmesh.drift.v1.BacktestChange.slot:type_name -> google.protobuf.Timestamp
+	77,  // 52: driftmesh.drift.v1.BacktestChange.range_start:type_name -> google.protobuf.Timestamp
+	77,  // 53: driftmesh.drift.v1.BacktestChange.range_end:type_name -> google.protobuf.Timestamp
+	77,  // 54: driftmesh.drift.v1.BacktestSummary.start_time:type_name -> google.protobuf.Timestamp
+	77,  // 55: driftmesh.drift.v1.BacktestSummary.end_time:type_name -> google.protobuf.Timestamp
+	42,  // 56: driftmesh.drift.v1.BacktestSummary.monitors:type_name -> driftmesh.drift.v1.BacktestMonitor
+	78,  // 57: driftmesh.drift.v1.BacktestMonitor.delay:type_name -> google.protobuf.Duration
+	46,  // 58: driftmesh.drift.v1.RunNowResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	77,  // 59: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
+	77,  // 60: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
+	47,  // 61: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
+	77,  // 62: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
+	4,   // 63: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
+	48,  // 64: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
+	48,  // 65: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
+	49,  // 66: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
+	46,  // 67: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
+	77,  // 68: driftmesh.drift.v1.QuerySeriesRequest.start_time:type_name -> google.protobuf.Timestamp
+	77,  // 69: driftmesh.drift.v1.QuerySeriesRequest.end_time:type_name -> google.protobuf.Timestamp
+	54,  // 70: driftmesh.drift.v1.QuerySeriesResponse.series:type_name -> driftmesh.drift.v1.Series
+	55,  // 71: driftmesh.drift.v1.Series.points:type_name -> driftmesh.drift.v1.SeriesPoint
+	77,  // 72: driftmesh.drift.v1.SeriesPoint.first_slot:type_name -> google.protobuf.Timestamp
+	77,  // 73: driftmesh.drift.v1.SeriesPoint.last_slot:type_name -> google.protobuf.Timestamp
+	4,   // 74: driftmesh.drift.v1.SeriesPoint.verdict:type_name -> driftmesh.drift.v1.Verdict
+	77,  // 75: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
+	77,  // 76: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
+	77,  // 77: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
+	77,  // 78: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
+	77,  // 79: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
+	77,  // 80: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
+	2,   // 81: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
+	47,  // 82: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
+	56,  // 83: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
+	56,  // 84: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
+	5,   // 85: driftmesh.drift.v1.Delivery.state:type_name -> driftmesh.drift.v1.DeliveryState
+	77,  // 86: driftmesh.drift.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
+	77,  // 87: driftmesh.drift.v1.Delivery.due_time:type_name -> google.protobuf.Timestamp
+	77,  // 88: driftmesh.drift.v1.Delivery.settle_time:type_name -> google.protobuf.Timestamp
+	5,   // 89: driftmesh.drift.v1.ListDeliveriesRequest.state:type_name -> driftmesh.drift.v1.DeliveryState
+	61,  // 90: driftmesh.drift.v1.ListDeliveriesResponse.deliveries:type_name -> driftmesh.drift.v1.Delivery
+	77,  // 91: driftmesh.drift.v1.Silence.start_time:type_name -> google.protobuf.Timestamp
+	77,  // 92: driftmesh.drift.v1.Silence.end_time:type_name -> google.protobuf.Timestamp
+	77,  // 93: driftmesh.drift.v1.Silence.create_time:type_name -> google.protobuf.Timestamp
+	77,  // 94: driftmesh.drift.v1.Silence.expire_time:type_name -> google.protobuf.Timestamp
+	64,  // 95: driftmesh.drift.v1.CreateSilenceRequest.silence:type_name -> driftmesh.drift.v1.Silence
+	64,  // 96: driftmesh.drift.v1.CreateSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
+	64,  // 97: driftmesh.drift.v1.ListSilencesResponse.silences:type_name -> driftmesh.drift.v1.Silence
+	64,  // 98: driftmesh.drift.v1.ExpireSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
+	77,  // 99: driftmesh.drift.v1.ExplainRequest.start_time:type_name -> google.protobuf.Timestamp
+	77,  // 100: driftmesh.drift.v1.ExplainRequest.end_time:type_name -> google.protobuf.Timestamp
+	77,  // 101: driftmesh.drift.v1.ExplainResponse.start_time:type_name -> google.protobuf.Timestamp
+	77,  // 102: driftmesh.drift.v1.ExplainResponse.end_time:type_name -> google.protobuf.Timestamp
+	48,  // 103: driftmesh.drift.v1.ExplainResponse.cells:type_name -> driftmesh.drift.v1.BinScore
+	73,  // 104: driftmesh.drift.v1.ExplainResponse.slices:type_name -> driftmesh.drift.v1.Slice
+	47,  // 105: driftmesh.drift.v1.ExplainResponse.scores:type_name -> driftmesh.drift.v1.Score
+	21,  // 106: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
+	26,  // 107: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
+	28,  // 108: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
+	30,  // 109: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
+	32,  // 110: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
+	34,  // 111: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
+	36,  // 112: driftmesh.drift.v1.DriftService.EvaluateRange:input_type -> driftmesh.drift.v1.EvaluateRangeRequest
+	38,  // 113: driftmesh.drift.v1.DriftService.Backtest:input_type -> driftmesh.drift.v1.BacktestRequest
+	44,  // 114: driftmesh.drift.v1.DriftService.RunNow:input_type -> driftmesh.drift.v1.RunNowRequest
+	50,  // 115: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
+	52,  // 116: driftmesh.drift.v1.DriftService.QuerySeries:input_type -> driftmesh.drift.v1.QuerySeriesRequest
+	71,  // 117: driftmesh.drift.v1.DriftService.Explain:input_type -> driftmesh.drift.v1.ExplainRequest
+	57,  // 118: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
+	59,  // 119: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
+	62,  // 120: driftmesh.drift.v1.DriftService.ListDeliveries:input_type -> driftmesh.drift.v1.ListDeliveriesRequest
+	65,  // 121: driftmesh.drift.v1.DriftService.CreateSilence:input_type -> driftmesh.drift.v1.CreateSilenceRequest
+	67,  // 122: driftmesh.drift.v1.DriftService.ListSilences:input_type -> driftmesh.drift.v1.ListSilencesRequest
+	69,  // 123: driftmesh.drift.v1.DriftService.ExpireSilence:input_type -> driftmesh.drift.v1.ExpireSilenceRequest
+	27,  // 124: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
+	29,  // 125: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
+	31,  // 126: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
+	33,  // 127: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
+	35,  // 128: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
+	37,  // 129: driftmesh.drift.v1.DriftService.EvaluateRange:output_type -> driftmesh.drift.v1.EvaluateRangeResponse
+	39,  // 130: driftmesh.drift.v1.DriftService.Backtest:output_type -> driftmesh.drift.v1.BacktestResponse
+	45,  // 131: driftmesh.drift.v1.DriftService.RunNow:output_type -> driftmesh.drift.v1.RunNowResponse
+	51,  // 132: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
+	53,  // 133: driftmesh.drift.v1.DriftService.QuerySeries:output_type -> driftmesh.drift.v1.QuerySeriesResponse
+	72,  // 134: driftmesh.drift.v1.DriftService.Explain:output_type -> driftmesh.drift.v1.ExplainResponse
+	58,  // 135: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
+	60,  // 136: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
+	63,  // 137: driftmesh.drift.v1.DriftService.ListDeliveries:output_type -> driftmesh.drift.v1.ListDeliveriesResponse
+	66,  // 138: driftmesh.drift.v1.DriftService.CreateSilence:output_type -> driftmesh.drift.v1.CreateSilenceResponse
+	68,  // 139: driftmesh.drift.v1.DriftService.ListSilences:output_type -> driftmesh.drift.v1.ListSilencesResponse
+	70,  // 140: driftmesh.drift.v1.DriftService.ExpireSilence:output_type -> driftmesh.drift.v1.ExpireSilenceResponse
+	124, // [124:141] is the sub-list for method output_type
+	107, // [107:124] is the sub-list for method input_type
+	107, // [107:107] is the sub-list for extension type_name
+	107, // [107:107] is the sub-list for extension extendee
+	0,   // [0:107] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_drift_v1_drift_proto_init() }
@@ -6875,6 +6906,7 @@ func file_driftmesh_drift_v1_drift_proto_init() {
 	file_driftmesh_drift_v1_drift_proto_msgTypes[31].OneofWrappers = []any{
 		(*EvaluateRangeResponse_Progress)(nil),
 		(*EvaluateRangeResponse_Evaluation)(nil),
+		(*EvaluateRangeResponse_Behind)(nil),
 	}
 	file_driftmesh_drift_v1_drift_proto_msgTypes[33].OneofWrappers = []any{
 		(*BacktestResponse_Progress)(nil),
