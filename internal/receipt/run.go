@@ -25,10 +25,11 @@ type Work struct {
 	Stats  prometheus.Registerer
 }
 
-// A receipt is small, and many come together.
+// A receipt is small, and many come together. They wait as long as what they speak
+// of, or each block of messages would cost two or three inserts of receipts.
 const (
-	maxReceipts = 2000
-	linger      = 100 * time.Millisecond
+	maxReceipts = 8000
+	linger      = 500 * time.Millisecond
 )
 
 // checkEvery is how often it is looked whether anything is missing: a statement
