@@ -35,7 +35,7 @@ const (
 )
 
 // Fetch returns the path of the library and brings it into the cache first if
-// it is not there: `npm pack` downloads the package, its checksum is verified,
+// it is not there: `npm pack` downloads the package, its checksum must be the one that is pinned here,
 // and the library is unpacked beside its place and renamed into it, so that a
 // reader never sees half a file. Of several processes that fetch at the same
 // time one works and the others wait.
@@ -47,7 +47,7 @@ func Fetch(ctx context.Context, src Source) (string, error) {
 	if err == nil || !errors.Is(err, fault.NotFound) {
 		return path, err
 	}
-	pkg, err := packageName()
+	pkg, err := packageOf()
 	if err != nil {
 		return "", err
 	}
@@ -68,7 +68,7 @@ func Fetch(ctx context.Context, src Source) (string, error) {
 	if found, err := Locate(src); err == nil {
 		return found, nil // another process has been faster
 	}
-	if err := fetchInto(ctx, path, npm, pkg, report); err != nil {
+	if err := fetchInto(ctx, path, npm, pkg.name, cmp.Or(src.Integrity, pkg.integrity), report); err != nil {
 		return "", err
 	}
 	return path, nil
@@ -81,7 +81,9 @@ func (s Source) reporter() func(Progress) {
 	return s.Progress
 }
 
-func fetchInto(ctx context.Context, path, npm, pkg string, report func(Progress)) error {
+// fetchInto brings the package to path. Its checksum must be the one that is pinned, or
+// without one what the registry says.
+func fetchInto(ctx context.Context, path, npm, pkg, pinned string, report func(Progress)) error {
 	work, err := os.MkdirTemp(filepath.Dir(path), "fetch-")
 	if err != nil {
 		return fault.Unavailable.Wrap(err, "the cache directory cannot be written; %s", waysOut)
@@ -92,7 +94,7 @@ func fetchInto(ctx context.Context, path, npm, pkg string, report func(Progress)
 		return fault.Unavailable.Wrap(err, "the engine library could not be fetched (npm pack %s@%s); %s", pkg, Version, waysOut)
 	}
 	file := filepath.Join(work, libraryFile)
-	if err := unpack(ctx, tarball, integrity, file, report); err != nil {
+	if err := unpack(ctx, tarball, cmp.Or(pinned, integrity), file, report); err != nil {
 		return fault.Unavailable.Wrap(err, "the fetched engine library could not be unpacked; %s", waysOut)
 	}
 	if err := os.Rename(file, path); err != nil {

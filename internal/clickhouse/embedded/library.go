@@ -27,6 +27,9 @@ type Source struct {
 	// Cache is the directory of fetched libraries, by default
 	// driftmesh/chdb in the user's cache directory.
 	Cache string
+	// Integrity is the checksum that the package must have, as npm writes it; by
+	// default the one of the release that we tested with.
+	Integrity string
 	// NPM is the npm command, by default "npm" from PATH.
 	NPM string
 	// Progress, when set, is called while the library is fetched, from one
@@ -87,21 +90,28 @@ func (s Source) cachedPath() (string, error) {
 }
 
 // packages are the npm packages that hold the library, by GOOS/GOARCH.
-var packages = map[string]string{
-	"linux/amd64":  "@chdb/lib-linux-x64-gnu",
-	"linux/arm64":  "@chdb/lib-linux-arm64-gnu",
-	"darwin/amd64": "@chdb/lib-darwin-x64",
-	"darwin/arm64": "@chdb/lib-darwin-arm64",
+var packages = map[string]npmPackage{
+	"linux/amd64": {
+		"@chdb/lib-linux-x64-gnu",
+		"sha512-XP97mMqnc5tZpKQywR8N7cLTsHNiTmHr30pC5mzo3jWmukjKn2IBa60c2B/gWUNcuFjOMjWoorQICCqBVj5wpw==",
+	},
+	"linux/arm64":  {name: "@chdb/lib-linux-arm64-gnu"},
+	"darwin/amd64": {name: "@chdb/lib-darwin-x64"},
+	"darwin/arm64": {name: "@chdb/lib-darwin-arm64"},
 }
 
-// packageName is the npm package for this system.
-func packageName() (string, error) {
+// npmPackage is a package and the checksum that release Version of it must have, as
+// npm writes it; "" where we have not seen it, and then what the registry says holds.
+type npmPackage struct{ name, integrity string }
+
+// packageOf is the npm package for this system.
+func packageOf() (npmPackage, error) {
 	system := runtime.GOOS + "/" + runtime.GOARCH
-	name, ok := packages[system]
+	pkg, ok := packages[system]
 	if !ok {
-		return "", fault.Unsupported.New("there is no engine library for %s; give the URL of a running ClickHouse (setting clickhouse.url)", system)
+		return npmPackage{}, fault.Unsupported.New("there is no engine library for %s; give the URL of a running ClickHouse (setting clickhouse.url)", system)
 	}
-	return name, nil
+	return pkg, nil
 }
 
 // tarballName is what npm pack calls the package's file.

@@ -29,9 +29,9 @@ func npm(t *testing.T, body string) string {
 	return path
 }
 
-// parcel is a package tarball whose library is size bytes of nothing, and the
-// answer npm gives for it.
-func parcel(t *testing.T, name string, size int64) (path, answer string) {
+// parcel is a package tarball whose library is size bytes of nothing, and its
+// checksum.
+func parcel(t *testing.T, name string, size int64) (path, integrity string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "parcel.tgz")
 	file, err := os.Create(path)
@@ -51,7 +51,7 @@ func parcel(t *testing.T, name string, size int64) (path, answer string) {
 	require.NoError(t, archive.Close())
 	require.NoError(t, z.Close())
 	require.NoError(t, file.Close())
-	return path, fmt.Sprintf(`[{"filename":"x","integrity":"sha512-%s"}]`, base64.StdEncoding.EncodeToString(hash.Sum(nil)))
+	return path, "sha512-" + base64.StdEncoding.EncodeToString(hash.Sum(nil))
 }
 
 type writers []interface{ Write([]byte) (int, error) }
@@ -66,14 +66,15 @@ func (w writers) Write(p []byte) (int, error) {
 }
 
 // deliver is the script of an npm that delivers the parcel.
-func deliver(path, answer string) string {
+func deliver(path, integrity string) string {
+	answer := fmt.Sprintf(`[{"filename":"x","integrity":"%s"}]`, integrity)
 	return "pkg=\"$(echo \"$*\" | tr ' ' '\\n' | grep '@chdb')\"; f=$(echo \"$pkg\" | sed 's|^@||; s|/|-|; s|@|-|').tgz; cp " + path + " \"$f\"; echo '" + answer + "'"
 }
 
 func TestFetchOnceForAll(t *testing.T) {
 	t.Parallel()
-	path, answer := parcel(t, "libchdb.so", 17<<20)
-	src := embedded.Source{Cache: t.TempDir(), NPM: npm(t, deliver(path, answer))}
+	path, sum := parcel(t, "libchdb.so", 17<<20)
+	src := embedded.Source{Cache: t.TempDir(), NPM: npm(t, deliver(path, sum)), Integrity: sum}
 	_, err := embedded.Locate(src)
 	require.ErrorIs(t, err, fault.NotFound)
 
@@ -117,8 +118,8 @@ func TestFetchOnceForAll(t *testing.T) {
 // Whoever fetches alone is not told of another process.
 func TestFetchAloneWaitsForNobody(t *testing.T) {
 	t.Parallel()
-	path, answer := parcel(t, "libchdb.so", 17<<20)
-	src := embedded.Source{Cache: t.TempDir(), NPM: npm(t, deliver(path, answer))}
+	path, sum := parcel(t, "libchdb.so", 17<<20)
+	src := embedded.Source{Cache: t.TempDir(), NPM: npm(t, deliver(path, sum)), Integrity: sum}
 	src.Progress = func(p embedded.Progress) {
 		if p.Stage == "wait" {
 			t.Error("there is nobody to wait for")
@@ -130,24 +131,29 @@ func TestFetchAloneWaitsForNobody(t *testing.T) {
 
 func TestFetchErrorsNameTheWaysOut(t *testing.T) {
 	t.Parallel()
-	good, answer := parcel(t, "libchdb.so", 17<<20)
-	small, smallAnswer := parcel(t, "libchdb.so", 10)
-	other, otherAnswer := parcel(t, "something.so", 10)
-	for name, row := range map[string]struct{ npm, want string }{
-		"no npm":     {"", "npm, which does it, is not installed"},
-		"no network": {"echo 'npm error code ENOTFOUND' >&2; echo 'npm error network request failed' >&2; exit 1", "code ENOTFOUND; network request failed"},
-		"no package": {"echo '[]'", "understand npm's answer"},
-		"no tarball": {"echo '[{\"integrity\":\"sha512-x\"}]'", "open package"},
-		"checksum":   {deliver(good, strings.Replace(answer, "sha512-", "sha512-0", 1)), "checksum"},
-		"too small":  {deliver(small, smallAnswer), "has 10 bytes"},
-		"no library": {deliver(other, otherAnswer), "no libchdb.so in the package"},
-		"not packed": {"echo text > chdb-lib-linux-x64-gnu-" + embedded.Version + ".tgz; echo text > chdb-lib-linux-arm64-gnu-" + embedded.Version + ".tgz; echo '" + answer + "'", "read package"},
+	good, sum := parcel(t, "libchdb.so", 17<<20)
+	small, smallSum := parcel(t, "libchdb.so", 10)
+	other, otherSum := parcel(t, "something.so", 10)
+	for name, row := range map[string]struct{ npm, pinned, want string }{
+		"no npm":     {"", "", "npm, which does it, is not installed"},
+		"no network": {"echo 'npm error code ENOTFOUND' >&2; echo 'npm error network request failed' >&2; exit 1", "", "code ENOTFOUND; network request failed"},
+		"no package": {"echo '[]'", "", "understand npm's answer"},
+		"no tarball": {"echo '[{\"integrity\":\"sha512-x\"}]'", "", "open package"},
+		"checksum":   {deliver(good, sum), strings.Replace(sum, "sha512-", "sha512-0", 1), "checksum"},
+		// Whatever the registry says of another package, it is not the one that we know.
+		"not ours":   {deliver(good, sum), "", "checksum"},
+		"too small":  {deliver(small, smallSum), smallSum, "has 10 bytes"},
+		"no library": {deliver(other, otherSum), otherSum, "no libchdb.so in the package"},
+		"not packed": {"echo text > chdb-lib-linux-x64-gnu-" + embedded.Version + ".tgz; echo text > chdb-lib-linux-arm64-gnu-" + embedded.Version + ".tgz; echo '[{\"integrity\":\"" + sum + "\"}]'", "", "read package"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if runtime.GOOS != "linux" && name == "not packed" {
 				t.Skip("names the packages of linux")
 			}
-			src := embedded.Source{Cache: t.TempDir(), NPM: filepath.Join(t.TempDir(), "none")}
+			if runtime.GOOS+runtime.GOARCH != "linuxamd64" && name == "not ours" {
+				t.Skip("its checksum is not known here")
+			}
+			src := embedded.Source{Cache: t.TempDir(), Integrity: row.pinned, NPM: filepath.Join(t.TempDir(), "none")}
 			if row.npm != "" {
 				src.NPM = npm(t, row.npm)
 			}
