@@ -82,6 +82,13 @@ func config() auth.Config {
 	}
 }
 
+func meshSecrets(t *testing.T) *identity.Secrets {
+	t.Helper()
+	secrets, err := identity.FixedSecrets(meshSecret)
+	require.NoError(t, err)
+	return secrets
+}
+
 // start runs auth as its own process would, but over bufconn.
 func start(t *testing.T, url string, cfg auth.Config) *running {
 	t.Helper()
@@ -94,7 +101,7 @@ func start(t *testing.T, url string, cfg auth.Config) *running {
 	state, err := sqlstate.Open(t.Context(), url, "auth")
 	require.NoError(t, err)
 	service, err := auth.New(cfg, auth.Deps{State: state, Server: server, Listener: r.listener,
-		Secret: meshSecret, Log: log, Stats: r.stats})
+		Secrets: meshSecrets(t), Log: log, Stats: r.stats})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -345,7 +352,7 @@ func TestConfigIsChecked(t *testing.T) {
 func TestStoppingWhileTheStoreIsAwayIsClean(t *testing.T) {
 	state, err := sqlstate.Open(t.Context(), "postgres://u@127.0.0.1:1/db", "auth")
 	require.NoError(t, err)
-	service, err := auth.New(config(), auth.Deps{State: state, Secret: meshSecret,
+	service, err := auth.New(config(), auth.Deps{State: state, Secrets: meshSecrets(t),
 		Log: slog.New(slog.DiscardHandler), Stats: prometheus.NewRegistry()})
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

@@ -28,19 +28,15 @@ const (
 // chain is the audit chain and what signs it. It is safe for concurrent use.
 type chain struct {
 	store *store.Store
-	key   ed25519.PrivateKey
+	keys  *identity.Keys
 	log   *slog.Logger
 
 	mu     sync.Mutex
 	signed audit.Head // by this process
 }
 
-func newChain(s *store.Store, secret []byte, log *slog.Logger) (*chain, error) {
-	seed, err := identity.DeriveKey(secret, auditPurpose)
-	if err != nil {
-		return nil, err
-	}
-	return &chain{store: s, key: ed25519.NewKeyFromSeed(seed[:ed25519.SeedSize]), log: log}, nil
+func newChain(s *store.Store, secrets *identity.Secrets, log *slog.Logger) *chain {
+	return &chain{store: s, keys: secrets.Keys(auditPurpose), log: log}
 }
 
 // run signs the end of the chain now and then until ctx ends, and once more then.
@@ -73,7 +69,7 @@ func (c *chain) sign(ctx context.Context) error {
 	if err != nil || head == c.signed || head.Seq == 0 {
 		return err
 	}
-	point := audit.Sign(head, time.Now(), c.key)
+	point := audit.Sign(head, time.Now(), ed25519.NewKeyFromSeed(c.keys.All()[0][:ed25519.SeedSize]))
 	if err := c.store.AddCheckpoint(ctx, point); err != nil {
 		return err
 	}

@@ -41,20 +41,21 @@ type Config struct {
 	SessionLife       time.Duration   `help:"How long after a login refresh tokens get new access tokens." default:"720h"`
 	KeyLife           time.Duration   `help:"How long an API key is good that is made without an end; 0 for ever." default:"2160h"`
 	SigningKeyLife    time.Duration   `help:"How long a key signs tokens before the next takes its place; 0 for ever." default:"720h"`
+	SigningKeyLead    time.Duration   `help:"How long a new key is published before it signs, so that nobody meets a token whose key is not known there yet. Everybody looks once a minute, and anew for a key that is not known, every 3 s." default:"2m"`
 
 	Limits quota.Config `embed:"" prefix:"limits."`
 
 	// Hashing is how much work a password is; the zero value is right, and
 	// tests ask for less.
 	Hashing account.HashParams `kong:"-"`
-	// SigningKeyLead is how long a key is published before it signs; the zero value
-	// is right, and tests ask for less.
-	SigningKeyLead time.Duration `kong:"-"`
 }
 
 // signingKeyLead is twice as long as it takes until everybody who verifies has
 // fetched the keys again, so that no token is met by somebody who lacks its key.
 const signingKeyLead = 2 * time.Minute
+
+// minSigningKeyLead is how soon whoever meets an unknown key asks again.
+const minSigningKeyLead = 3 * time.Second
 
 // Bounds of Config.TokenLife: where auth cannot be heard, its life bounds how
 // long somebody stays who was sent away.
@@ -78,6 +79,9 @@ func (c Config) Validate() error {
 	if err := c.Limits.Check("auth.limits."); err != nil {
 		errs = append(errs, err)
 	}
+	if c.SigningKeyLead != 0 && c.SigningKeyLead < minSigningKeyLead {
+		errs = append(errs, fmt.Errorf("auth.signing-key-lead: must be at least %s", minSigningKeyLead))
+	}
 	if c.BootstrapPassword != "" {
 		if err := account.CheckNewPassword(c.BootstrapPassword.Reveal(), identity.MeshTenant, FirstAdmin); err != nil {
 			errs = append(errs, fmt.Errorf("auth.bootstrap-password: %w", err))
@@ -91,7 +95,7 @@ type Deps struct {
 	State    *sqlstate.DB // schema "auth", migrated or not
 	Server   *rpc.Server  // answers services; the service registers itself on it
 	Listener net.Listener
-	Secret   []byte // the mesh secret
+	Secrets  *identity.Secrets // the mesh secrets
 	Log      *slog.Logger
 	Stats    prometheus.Registerer
 }
@@ -135,7 +139,7 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 	defer listener.Close() //nolint:errcheck // the server has closed it, or never got to
 	service, err := New(cfg, Deps{
 		State: state, Server: server, Listener: listener,
-		Secret: secrets.First(), Log: env.Log, Stats: env.Stats,
+		Secrets: secrets, Log: env.Log, Stats: env.Stats,
 	})
 	if err != nil {
 		return err
@@ -170,15 +174,9 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	chain, err := newChain(s.store, s.deps.Secret, s.deps.Log)
-	if err != nil {
-		return err
-	}
+	chain := newChain(s.store, s.deps.Secrets, s.deps.Log)
 	auditv1.RegisterAuditServiceServer(s.deps.Server, &auditServer{chain: chain})
-	devices, err := token.NewDevices(s.deps.Secret)
-	if err != nil {
-		return err
-	}
+	devices := token.NewDevices(s.deps.Secrets)
 	group, ctx := errgroup.WithContext(ctx)
 	used := newUsage(s.store)
 	authv1.RegisterAuthServiceServer(s.deps.Server, &server{
@@ -195,8 +193,9 @@ func (s *Service) Run(ctx context.Context) error {
 
 const (
 	// tendEvery is how often signing keys are looked at: how long it takes a
-	// replica to publish a key that another has made.
-	tendEvery = 10 * time.Second
+	// replica to publish a key that another has made, and to seal the keys with a new
+	// mesh secret. The next rotation of that takes longer.
+	tendEvery = 5 * time.Second
 	// tendTimeout bounds one look.
 	tendTimeout = 5 * time.Second
 )
@@ -233,7 +232,7 @@ func (s *Service) prepare(ctx context.Context) (*token.Ring, error) {
 	if err := s.deps.State.MigrateWhenUp(ctx, migrations, s.deps.Log); err != nil {
 		return nil, err
 	}
-	return token.Load(ctx, s.store, s.deps.Secret, token.Rotation{
+	return token.Load(ctx, s.store, s.deps.Secrets, token.Rotation{
 		Every: s.cfg.SigningKeyLife, Lead: cmp.Or(s.cfg.SigningKeyLead, signingKeyLead),
 		// As long as a token lives that was signed at the last moment.
 		Keep: s.cfg.TokenLife + time.Minute,

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/sqlstate/sqltest"
 	"github.com/driftmesh/driftmesh/services/auth/internal/account"
 	"github.com/driftmesh/driftmesh/services/auth/internal/store"
@@ -329,7 +330,7 @@ func TestKeysAreReplacedAndTheirUseIsNoted(t *testing.T) {
 
 func TestSigningKeysAreRotatedByOneReplica(t *testing.T) {
 	sqltest.Each(t, func(t *testing.T, url string) {
-		ctx, secret := t.Context(), bytes.Repeat([]byte("s"), 32)
+		ctx, secret := t.Context(), secrets(t, "s")
 		var rings []*token.Ring
 		for range 3 {
 			ring, err := token.Load(ctx, open(t, url), secret, token.Rotation{Lead: time.Minute, Keep: time.Minute})
@@ -353,5 +354,23 @@ func TestSigningKeysAreRotatedByOneReplica(t *testing.T) {
 			require.NoError(t, ring.Refresh(ctx))
 			require.Equal(t, rings[0].Version(), ring.Version())
 		}
+		// Under a new mesh secret they are sealed anew, and stay when the old one goes.
+		for _, good := range []*identity.Secrets{secrets(t, "t", "s"), secrets(t, "t")} {
+			ring, err := token.Load(ctx, open(t, url), good, token.Rotation{Lead: time.Minute, Keep: time.Minute})
+			require.NoError(t, err)
+			require.Equal(t, rings[0].Version(), ring.Version())
+		}
 	})
+}
+
+// secrets are mesh secrets that repeat a letter each.
+func secrets(t *testing.T, letters ...string) *identity.Secrets {
+	t.Helper()
+	var list [][]byte
+	for _, one := range letters {
+		list = append(list, bytes.Repeat([]byte(one), 32))
+	}
+	made, err := identity.FixedSecrets(list...)
+	require.NoError(t, err)
+	return made
 }

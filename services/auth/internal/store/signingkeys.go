@@ -15,11 +15,16 @@ func (s *Store) SigningKeys(ctx context.Context, choose func([]token.Sealed) (to
 			return err
 		}
 		change, err := choose(all)
-		if err != nil || change.Add == nil && change.Drop == nil {
+		if err != nil || change.Add == nil && change.Drop == nil && change.Reseal == nil {
 			return err
 		}
 		for _, id := range change.Drop {
 			if _, err := tx.Exec(ctx, `DELETE FROM signing_keys WHERE id = ?`, id); err != nil {
+				return err
+			}
+		}
+		for _, k := range change.Reseal {
+			if _, err := tx.Exec(ctx, `UPDATE signing_keys SET box = ? WHERE id = ?`, k.Box, k.ID); err != nil {
 				return err
 			}
 		}

@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"bytes"
 	"os"
 	"sync"
 	"testing"
@@ -157,7 +156,7 @@ func TestAPIKeys(t *testing.T) {
 
 func TestReplicasShareOneSigningKey(t *testing.T) {
 	sqltest.Each(t, func(t *testing.T, url string) {
-		ctx, secret := t.Context(), bytes.Repeat([]byte("s"), 32)
+		ctx, secret := t.Context(), secrets(t, "s")
 		replicas := []*store.Store{open(t, url), open(t, url), open(t, url)}
 		sets := make([]string, len(replicas))
 		var wg sync.WaitGroup

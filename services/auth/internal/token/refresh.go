@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,12 +72,12 @@ const (
 // Devices makes and checks what a user's device shows at the next login, so that
 // it is not taken for a stranger's. It proves nothing but that somebody has
 // logged in there before. It is safe for concurrent use.
-type Devices struct{ key []byte }
+type Devices struct{ keys *identity.Keys }
 
-// NewDevices makes Devices from the mesh secret.
-func NewDevices(secret []byte) (*Devices, error) {
-	key, err := identity.DeriveKey(secret, devicePurpose)
-	return &Devices{key}, err
+// NewDevices makes Devices from the mesh secrets: the first makes tokens, and those
+// that any of them made are known.
+func NewDevices(secrets *identity.Secrets) *Devices {
+	return &Devices{secrets.Keys(devicePurpose)}
 }
 
 // New makes the token of a device from which a user has logged in.
@@ -85,7 +86,7 @@ func (d *Devices) New(tenant, user string) string {
 	_, _ = rand.Read(id[:])                   // never fails (crypto/rand)
 	hours := uint32(time.Now().Unix() / 3600) //nolint:gosec // until the year 491936
 	id[0], id[1], id[2], id[3] = byte(hours>>24), byte(hours>>16), byte(hours>>8), byte(hours)
-	return devicePrefix + hex.EncodeToString(id[:]) + "_" + base64.RawURLEncoding.EncodeToString(d.mac(id[:], tenant, user))
+	return devicePrefix + hex.EncodeToString(id[:]) + "_" + base64.RawURLEncoding.EncodeToString(deviceMAC(d.keys.All()[0], id[:], tenant, user))
 }
 
 // Check gives the id of the device that a token is of; "" when the token is not
@@ -98,7 +99,8 @@ func (d *Devices) Check(text, tenant, user string) string {
 		return ""
 	}
 	mac, err := base64.RawURLEncoding.Strict().DecodeString(tag)
-	if err != nil || !hmac.Equal(mac, d.mac(id, tenant, user)) {
+	ours := func(key []byte) bool { return hmac.Equal(mac, deviceMAC(key, id, tenant, user)) }
+	if err != nil || !slices.ContainsFunc(d.keys.All(), ours) {
 		return ""
 	}
 	made := time.Unix(3600*(int64(id[0])<<24|int64(id[1])<<16|int64(id[2])<<8|int64(id[3])), 0)
@@ -108,8 +110,8 @@ func (d *Devices) Check(text, tenant, user string) string {
 	return name
 }
 
-func (d *Devices) mac(id []byte, tenant, user string) []byte {
-	h := hmac.New(sha256.New, d.key)
+func deviceMAC(key, id []byte, tenant, user string) []byte {
+	h := hmac.New(sha256.New, key)
 	h.Write(id)
 	h.Write([]byte(tenant + "/" + user)) // a tenant has no slash
 	return h.Sum(nil)

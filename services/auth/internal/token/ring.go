@@ -40,8 +40,9 @@ type Sealed struct {
 
 // Change is what is to become of the stored keys.
 type Change struct {
-	Add  *Sealed
-	Drop []string // ids
+	Add    *Sealed
+	Reseal []Sealed // known ones in another box
+	Drop   []string // ids
 }
 
 // Keys is where signing keys are stored.
@@ -85,21 +86,16 @@ type signingKey struct {
 	private ed25519.PrivateKey
 	created time.Time
 	signsAt time.Time
+	stale   bool // sealed with another secret than the first
 }
 
-// Load opens the stored keys with the mesh secret, and makes one at the first
-// start. Keys sealed with another secret are left out, and their tokens with
-// them: when the secret was changed because it leaked, so have they.
-func Load(ctx context.Context, stored Keys, secret []byte, rotation Rotation) (*Ring, error) {
-	key, err := identity.DeriveKey(secret, sealPurpose)
-	if err != nil {
-		return nil, err
-	}
-	seal, err := newSeal(key)
-	if err != nil {
-		return nil, err
-	}
-	r := &Ring{stored: stored, seal: seal, rotation: rotation}
+// Load opens the stored keys with the mesh secrets, and makes one at the first
+// start. What another than the first has sealed is sealed anew with that, so that
+// a rotation of the secret costs nobody a login. Keys sealed with a secret that is
+// gone are left out, and their tokens with them: when it was taken away because it
+// leaked, so have they.
+func Load(ctx context.Context, stored Keys, secrets *identity.Secrets, rotation Rotation) (*Ring, error) {
+	r := &Ring{stored: stored, seal: seal{secrets.Keys(sealPurpose)}, rotation: rotation}
 	return r, r.Refresh(ctx)
 }
 
@@ -144,6 +140,16 @@ func (r *Ring) choose(keys []signingKey, rotate bool) (change Change, err error)
 	if len(keys) == 0 {
 		change.Add, err = r.seal.fresh(time.Time{})
 		return change, err
+	}
+	for _, k := range keys {
+		if !k.stale {
+			continue
+		}
+		box, err := r.seal.shut(k)
+		if err != nil {
+			return change, err
+		}
+		change.Reseal = append(change.Reseal, box)
 	}
 	last := keys[len(keys)-1]
 	due := r.rotation.Every > 0 && now.Sub(last.since()) >= r.rotation.Every
@@ -243,19 +249,20 @@ func (k signingKey) public() ed25519.PublicKey {
 	return k.private.Public().(ed25519.PublicKey) //nolint:forcetypeassert // says crypto/ed25519
 }
 
-// seal encrypts and decrypts signing keys.
-type seal struct{ aead cipher.AEAD }
+// seal encrypts signing keys with the first of the secrets, and decrypts what any
+// of them has encrypted.
+type seal struct{ keys *identity.Keys }
 
-func newSeal(key []byte) (seal, error) {
+func sealWith(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		return seal{}, fmt.Errorf("make seal: %w", err)
+		return nil, fmt.Errorf("make seal: %w", err)
 	}
 	aead, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {
-		return seal{}, fmt.Errorf("make seal: %w", err)
+		return nil, fmt.Errorf("make seal: %w", err)
 	}
-	return seal{aead}, nil
+	return aead, nil
 }
 
 // fresh makes a key. Its id is made from the public half, so that two rings
@@ -266,18 +273,40 @@ func (s seal) fresh(signs time.Time) (*Sealed, error) {
 		return nil, fmt.Errorf("make signing key: %w", err)
 	}
 	sum := sha256.Sum256(public)
-	id := hex.EncodeToString(sum[:8])
-	return &Sealed{ID: id, Box: s.aead.Seal(nil, nil, private.Seed(), []byte(id)), Created: time.Now(), SignsAt: signs}, nil
+	box, err := s.shut(signingKey{id: hex.EncodeToString(sum[:8]), private: private, created: time.Now(), signsAt: signs})
+	return &box, err
 }
 
-// openAll gives those keys that were sealed with this seal.
+// shut seals a key.
+func (s seal) shut(k signingKey) (Sealed, error) {
+	aead, err := sealWith(s.keys.All()[0])
+	if err != nil {
+		return Sealed{}, err
+	}
+	return Sealed{ID: k.id, Box: aead.Seal(nil, nil, k.private.Seed(), []byte(k.id)), Created: k.created, SignsAt: k.signsAt}, nil
+}
+
+// openAll gives those keys that can be opened.
 func (s seal) openAll(all []Sealed) []signingKey {
 	var keys []signingKey
 	for _, sealed := range all {
-		seed, err := s.aead.Open(nil, nil, sealed.Box, []byte(sealed.ID))
-		if err == nil && len(seed) == ed25519.SeedSize {
-			keys = append(keys, signingKey{sealed.ID, ed25519.NewKeyFromSeed(seed), sealed.Created, sealed.SignsAt})
+		if key, ok := s.open(sealed); ok {
+			keys = append(keys, key)
 		}
 	}
 	return keys
+}
+
+func (s seal) open(sealed Sealed) (signingKey, bool) {
+	for i, key := range s.keys.All() {
+		aead, err := sealWith(key)
+		if err != nil {
+			continue // it has the right length
+		}
+		seed, err := aead.Open(nil, nil, sealed.Box, []byte(sealed.ID))
+		if err == nil && len(seed) == ed25519.SeedSize {
+			return signingKey{sealed.ID, ed25519.NewKeyFromSeed(seed), sealed.Created, sealed.SignsAt, i > 0}, true
+		}
+	}
+	return signingKey{}, false
 }

@@ -20,11 +20,21 @@ import (
 )
 
 var (
-	secret = bytes.Repeat([]byte("s"), 32)
+	secret = mustSecrets("s")
 	ann    = account.User{Tenant: "acme", Name: "ann", Grant: policy.As(policy.Admin)}
 )
 
 var rotation = token.Rotation{Every: 30 * 24 * time.Hour, Lead: 2 * time.Minute, Keep: 16 * time.Minute}
+
+// mustSecrets are mesh secrets that repeat a letter each.
+func mustSecrets(letters ...string) *identity.Secrets {
+	var list [][]byte
+	for _, one := range letters {
+		list = append(list, bytes.Repeat([]byte(one), 32))
+	}
+	secrets, _ := identity.FixedSecrets(list...) // they are long enough
+	return secrets
+}
 
 // drawer stands in for the store.
 type drawer struct {
@@ -37,6 +47,13 @@ func (d *drawer) SigningKeys(_ context.Context, choose func([]token.Sealed) (tok
 	defer d.mu.Unlock()
 	change, err := choose(d.keys)
 	d.keys = slices.DeleteFunc(d.keys, func(k token.Sealed) bool { return slices.Contains(change.Drop, k.ID) })
+	for _, k := range change.Reseal {
+		for i := range d.keys {
+			if d.keys[i].ID == k.ID {
+				d.keys[i].Box = k.Box
+			}
+		}
+	}
 	if change.Add != nil {
 		d.keys = append(d.keys, *change.Add)
 	}
@@ -91,11 +108,31 @@ func TestAChangedMeshSecretWithdrawsTheKeysItSealed(t *testing.T) {
 	require.NoError(t, err)
 	text, _, err := old.Issue(token.Grant{User: ann}, time.Minute)
 	require.NoError(t, err)
-	ring, err := token.Load(t.Context(), stored, bytes.Repeat([]byte("t"), 32), rotation)
+	ring, err := token.Load(t.Context(), stored, mustSecrets("t"), rotation)
 	require.NoError(t, err)
 	require.NotEqual(t, old.JWKS(), ring.JWKS())
 	_, err = verifier(ring).Verify(t.Context(), text)
 	require.ErrorIs(t, err, fault.Unauthenticated)
+}
+
+// The mesh secret is rotated as driftmesh secret rotate does: nobody has to log in
+// again, and in the end the old one opens nothing.
+func TestARotatedMeshSecretKeepsTheKeys(t *testing.T) {
+	stored := &drawer{}
+	old, err := token.Load(t.Context(), stored, secret, rotation)
+	require.NoError(t, err)
+	text, _, err := old.Issue(token.Grant{User: ann}, time.Minute)
+	require.NoError(t, err)
+	for _, step := range [][]string{{"s", "t"}, {"t", "s"}, {"t"}, {"t", "u"}, {"u", "t"}, {"u"}} {
+		ring, err := token.Load(t.Context(), stored, mustSecrets(step...), rotation)
+		require.NoError(t, err)
+		require.Equal(t, old.JWKS(), ring.JWKS(), step)
+		_, err = verifier(ring).Verify(t.Context(), text)
+		require.NoError(t, err, step)
+	}
+	ring, err := token.Load(t.Context(), stored, secret, rotation)
+	require.NoError(t, err)
+	require.NotEqual(t, old.JWKS(), ring.JWKS(), "what leaked opens nothing")
 }
 
 func TestStoredKeysAreSealed(t *testing.T) {
@@ -112,9 +149,6 @@ func TestStoredKeysAreSealed(t *testing.T) {
 	_, err = token.Load(t.Context(), stored, secret, rotation)
 	require.NoError(t, err)
 	require.Len(t, stored.keys, 2)
-
-	_, err = token.Load(t.Context(), stored, secret[:31], rotation)
-	require.ErrorIs(t, err, fault.Invalid)
 }
 
 func TestAPIKeys(t *testing.T) {
@@ -204,15 +238,15 @@ func TestRefreshTokens(t *testing.T) {
 
 func TestDevicesAreOfOneUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		devices, err := token.NewDevices(secret)
-		require.NoError(t, err)
+		devices := token.NewDevices(secret)
 		text := devices.New("acme", "ann")
 		id := devices.Check(text, "acme", "ann")
 		require.NotEmpty(t, id)
 		require.Equal(t, id, devices.Check(text, "acme", "ann"))
-		other, err := token.NewDevices(bytes.Repeat([]byte("x"), 32))
-		require.NoError(t, err)
-		require.Empty(t, other.Check(text, "acme", "ann"))
+		require.Empty(t, token.NewDevices(mustSecrets("x")).Check(text, "acme", "ann"))
+		rotated := token.NewDevices(mustSecrets("x", "s"))
+		require.Equal(t, id, rotated.Check(text, "acme", "ann"), "the mesh secret was rotated")
+		require.NotEmpty(t, token.NewDevices(mustSecrets("x")).Check(rotated.New("acme", "ann"), "acme", "ann"), "the first makes new ones")
 		for _, bad := range [][3]string{{text, "acme", "bob"}, {text, "beta", "ann"}, {text + "A", "acme", "ann"}, {"", "acme", "ann"}, {"dmd__", "acme", "ann"}} {
 			require.Empty(t, devices.Check(bad[0], bad[1], bad[2]), bad)
 		}
@@ -222,8 +256,7 @@ func TestDevicesAreOfOneUser(t *testing.T) {
 }
 
 func FuzzTokens(f *testing.F) {
-	devices, err := token.NewDevices(secret)
-	require.NoError(f, err)
+	devices := token.NewDevices(secret)
 	text, _ := token.NewRefresh(token.NewSession())
 	device := devices.New("acme", "ann")
 	f.Add(text)
