@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
@@ -26,6 +27,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
+	"github.com/driftmesh/driftmesh/test/server"
 )
 
 // decoding counts what a server decodes.
@@ -41,6 +43,7 @@ func (c decoding) Unmarshal(data mem.BufferSlice, v any) error {
 }
 
 type guarded struct {
+	address         string
 	conn            *grpc.ClientConn
 	messages, bytes atomic.Int64
 	spans           *tracetest.InMemoryExporter
@@ -59,7 +62,7 @@ func guard(t *testing.T, allowance *telemetry.Allowance) *guarded {
 	t.Helper()
 	g := &guarded{spans: tracetest.NewInMemoryExporter()}
 	traces := sdktrace.NewTracerProvider(sdktrace.WithSyncer(g.spans), sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.NeverSample())))
-	server, err := rpc.NewServer(rpc.ServerConfig{Listen: "127.0.0.1:0", ServerOptions: []grpc.ServerOption{
+	server, err := rpc.NewServer(rpc.ServerConfig{Listen: "127.0.0.1:0", BodyTimeout: 2 * time.Second, ServerOptions: []grpc.ServerOption{
 		grpc.ForceServerCodecV2(decoding{encoding.GetCodecV2(grpcproto.Name), &g.messages, &g.bytes}),
 	}}, rpc.ServerDeps{
 		Log: slog.New(slog.DiscardHandler), Stats: prometheus.NewRegistry(), Traces: traces, Allowance: allowance,
@@ -79,7 +82,8 @@ func guard(t *testing.T, allowance *telemetry.Allowance) *guarded {
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx, []net.Listener{lis}...) }()
-	g.conn, err = rpc.Dial(rpc.ClientConfig{Target: lis.Addr().String()})
+	g.address = lis.Addr().String()
+	g.conn, err = rpc.Dial(rpc.ClientConfig{Target: g.address})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		require.NoError(t, g.conn.Close())
@@ -148,4 +152,18 @@ func TestSpansAtACallersWishAreBounded(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Len(t, g.spans.GetSpans(), 1)
+}
+
+// A request that does not come in its time ends its call, and no other.
+func TestARequestThatDribblesEnds(t *testing.T) {
+	t.Parallel()
+	g := guard(t, nil)
+	ends := server.SlowPosts(t, g.address, ingestv1.IngestService_PublishRecords_FullMethodName, 20, "authorization", "friend")
+	client := ingestv1.NewIngestServiceClient(g.conn)
+	_, err := client.PublishRecords(as(t, "friend"), &ingestv1.PublishRecordsRequest{})
+	require.NoError(t, err)
+	for _, status := range ends() {
+		require.Equal(t, "4", status, "DEADLINE_EXCEEDED")
+	}
+	require.EqualValues(t, 1, g.messages.Load(), "nothing of theirs was decoded")
 }

@@ -30,6 +30,7 @@ type ServerConfig struct {
 	Listen        string              `help:"Address to listen on." placeholder:"HOST:PORT"`
 	MaxRequest    int                 `kong:"-"` // bytes of one request message; 0 means 16 MiB
 	CallTimeout   time.Duration       `kong:"-"` // of a unary call that came without a deadline; 0 means 30 s
+	BodyTimeout   time.Duration       `kong:"-"` // in which the request of a unary call must have come; 0 means 60 s
 	DrainTimeout  time.Duration       `kong:"-"` // how long calls may go on after the stop; 0 means 10 s
 	MaxStreams    uint32              `kong:"-"` // concurrent calls of one connection; 0 means 1024
 	MaxIdle       time.Duration       `kong:"-"` // a connection without calls is closed after this; 0 means 15 min
@@ -88,6 +89,7 @@ func NewServer(cfg ServerConfig, deps ServerDeps) (*Server, error) {
 		edge.ofStream = edge.authenticate
 	}
 	options := append([]grpc.ServerOption{
+		Endable(),
 		grpc.ChainStreamInterceptor(edge.stream),
 		grpc.UnknownServiceHandler(unimplemented), // for edge.stream to see them
 		grpc.MaxRecvMsgSize(cfg.MaxRequest),
@@ -112,6 +114,7 @@ func NewServer(cfg ServerConfig, deps ServerDeps) (*Server, error) {
 func (c ServerConfig) withDefaults() ServerConfig {
 	c.MaxRequest = cmp.Or(c.MaxRequest, 16<<20)
 	c.CallTimeout = cmp.Or(c.CallTimeout, 30*time.Second)
+	c.BodyTimeout = cmp.Or(c.BodyTimeout, 60*time.Second)
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, 10*time.Second)
 	c.MaxStreams = cmp.Or(c.MaxStreams, 1024)
 	c.MaxIdle = cmp.Or(c.MaxIdle, 15*time.Minute)
@@ -142,7 +145,9 @@ func (s *Server) around(handle grpc.MethodHandler, method *Method) grpc.MethodHa
 	return func(srv any, ctx context.Context, decode func(any) error, inner grpc.UnaryServerInterceptor) (any, error) {
 		call := method.Begin()
 		return s.edge.unary(ctx, call, func(ctx context.Context) (any, error) {
-			return handle(srv, ctx, call.decoding(decode), inner)
+			return handle(srv, ctx, func(into any) error {
+				return WithinTime(ctx, s.cfg.BodyTimeout, call.decoding(decode), into)
+			}, inner)
 		})
 	}
 }

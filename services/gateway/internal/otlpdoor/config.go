@@ -17,7 +17,7 @@ type Config struct {
 	MaxStreams   uint32        `help:"Concurrent calls of one gRPC connection." default:"256"`
 	MaxIdle      time.Duration `help:"A connection without calls is closed after this." default:"15m"`
 	MaxConnAge   time.Duration `help:"A gRPC connection is asked to reconnect after this, which spreads clients over gateways; 0 means never." default:"0s"`
-	ReadTimeout  time.Duration `help:"How long an HTTP client may take to send a request." default:"60s"`
+	ReadTimeout  time.Duration `help:"How long a client may take to send a request, over HTTP or gRPC; calls of the native gRPC API too." default:"60s"`
 	DrainTimeout time.Duration `help:"How long calls may go on after the stop." default:"10s"`
 	CORSOrigins  []string      `name:"cors-origins" help:"Origins of web pages that may send traces over HTTP; * is any."`
 }

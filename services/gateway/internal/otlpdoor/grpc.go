@@ -23,6 +23,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/otlp"
 	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/internal/rpc"
 )
 
 const (
@@ -51,6 +52,7 @@ const (
 // grpcServer makes the OTLP/gRPC server.
 func (d *Door) grpcServer() *grpc.Server {
 	options := append([]grpc.ServerOption{
+		rpc.Endable(),
 		grpc.ForceServerCodecV2(rawCodec{d.buffers}),
 		grpc.RPCDecompressor(packed{}), //nolint:staticcheck // the registry that replaces it is global and knows no limits of ours
 		experimental.BufferPool(d.buffers),
@@ -141,8 +143,8 @@ func (d *Door) exportGRPC(ctx context.Context, r *request, decode func(any) erro
 	}
 	ctx = d.begin(ctx, r, traceService+"/Export", header(ctx, "traceparent"), header(ctx, "tracestate"))
 	var in rawRequest
-	if err := decode(&in); err != nil {
-		return otlp.Report{}, err // gRPC's own words: too large, or the caller is gone
+	if err := rpc.WithinTime(ctx, d.cfg.ReadTimeout, decode, &in); err != nil {
+		return otlp.Report{}, err // mostly gRPC's own words: too large, or the caller is gone
 	}
 	defer in.free()
 	r.call.Received()

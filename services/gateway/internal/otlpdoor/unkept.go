@@ -148,7 +148,7 @@ func (d *Door) letGoGRPC(ctx context.Context, u *unkept, r *request, decode func
 		return 0, errBusy()
 	}
 	var in rawRequest
-	if err := decode(&in); err != nil {
+	if err := rpc.WithinTime(ctx, d.cfg.ReadTimeout, decode, &in); err != nil {
 		return 0, err
 	}
 	defer in.free()
