@@ -17,7 +17,7 @@ type resetPasswordCmd struct {
 
 	DataDir string `help:"Where the mesh keeps everything, as for up." default:"${data_dir}" placeholder:"DIR"`
 	SQL     struct {
-		URL settings.Secret `help:"State of accounts, as for up." default:"${sql_url}" placeholder:"URL"`
+		URL settings.Secret `secret:"url" help:"State of accounts, as for up." default:"${sql_url}" placeholder:"URL"`
 	} `embed:"" prefix:"sql."`
 }
 

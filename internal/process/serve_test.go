@@ -18,7 +18,8 @@ func TestOneFileServesEveryProgramAndCheckNamesWhatIsWrong(t *testing.T) {
 	var out, err bytes.Buffer
 	require.Equal(t, 0, serve("drift", run, []string{"--check", "--drift.listen", "127.0.0.1:2"}, &out, &err), err.String())
 	require.Equal(t, "the settings are valid\n", out.String())
-	require.Equal(t, 2, serve("drift", run, []string{"--check", "--mesh.secret", "short"}, &out, &err))
+	t.Setenv("DRIFTMESH_MESH_SECRET", "short")
+	require.Equal(t, 2, serve("drift", run, []string{"--check"}, &out, &err))
 	require.Contains(t, err.String(), "mesh.secret: must be at least 32 bytes long")
 	require.NotContains(t, err.String(), "short")
 }

@@ -49,7 +49,7 @@ type Program struct {
 // context, whose Run calls the chosen command, if there are any.
 //
 // A key of the file that no setting has stops the program, and so does a bad
-// value.
+// value, and a secret that stands on the command line itself.
 func Parse(p Program, cli, cfg any) (*kong.Context, error) {
 	path, given := filePath(p.Args)
 	file, err := readFile(path, given)
@@ -74,6 +74,9 @@ func Parse(p Program, cli, cfg any) (*kong.Context, error) {
 	parser, err := kong.New(cli, options...)
 	if err != nil {
 		return nil, fmt.Errorf("describe the command line: %w", err)
+	}
+	if err := refuseLiterals(parser.Model, p.Args); err != nil {
+		return nil, err
 	}
 	kctx, err := parser.Parse(p.Args)
 	if err != nil {

@@ -178,3 +178,45 @@ func TestSizesRoundTrip(t *testing.T) {
 		require.Equal(t, want, again)
 	}
 }
+
+type connections struct {
+	Broker settings.Secret     `secret:"url" help:"A URL." name:"broker"`
+	Mesh   settings.Secrets    `help:"Secrets." name:"mesh"`
+	Doors  settings.Tree[door] `help:"A tree." name:"doors"`
+	Name   string              `help:"No secret." name:"name"`
+}
+
+// ps shows command lines to everybody.
+func TestNoSecretStandsOnACommandLine(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(file, []byte("hunter2\n"), 0o600))
+	run := func(args ...string) (connections, error) {
+		var cli connections
+		_, err := settings.Parse(settings.Program{Name: "program", Args: args, Stdout: io.Discard, Stderr: io.Discard}, &cli, nil)
+		return cli, err
+	}
+	for _, args := range [][]string{
+		{"--mesh", "hunter2"}, {"--mesh=hunter2"}, {"--name", "x", "--mesh", "hunter2"}, {"--doors", "{url: hunter2}"},
+		{"--broker", "nats://mesh:hunter2@h:4222"}, {"--broker=nats://h?token=hunter2"}, {"--broker", "redis+sentinel://h/x?Sentinel-Password=hunter2"},
+		{"--broker", "amqp://h?management=http%3A%2F%2Fme%3Ahunter2%40h"}, {"--broker", "host=h user=me password=hunter2"},
+	} {
+		_, err := run(args...)
+		require.ErrorContains(t, err, "a secret on a command line is for every process of this machine to read", args)
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+	_, err := run("--mesh", "hunter2")
+	require.EqualError(t, err, "--mesh: a secret on a command line is for every process of this machine to read: "+
+		"give --mesh=file:PATH (file:/dev/stdin is one), or the variable DRIFTMESH_MESH, or the key in the settings file")
+	for _, args := range [][]string{
+		{"--mesh", "file:" + file}, {"--mesh="}, {"--doors", "{url: file:" + file + "}"}, {"--broker", "nats://h:4222"},
+		{"--broker", "nats://me@h?password-file=" + file}, {"--broker", "sqlite:data/state"}, {"--broker=file:" + file}, {"--name", "hunter2"},
+	} {
+		_, err := run(args...)
+		require.NoError(t, err, args)
+	}
+	t.Setenv("DRIFTMESH_MESH", "hunter2")
+	t.Setenv("DRIFTMESH_BROKER", "nats://mesh:hunter2@h:4222")
+	cli, err := run()
+	require.NoError(t, err)
+	require.Equal(t, "hunter2", cli.Mesh.First().Reveal())
+}

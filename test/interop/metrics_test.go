@@ -226,8 +226,8 @@ func refusals(t *testing.T, p *prometheus.Server) {
 func auth(t *testing.T, env ...string) *mesh.Process {
 	t.Helper()
 	dir, listen, admin := t.TempDir(), server.FreeAddress(t), server.FreeAddress(t)
-	p := mesh.RunEnv(t, env, "auth", mesh.Binary(t, "./services/auth"), "--auth.listen", listen, "--admin.listen", admin,
-		"--mesh.secret", strings.Repeat("s", 32), "--sql.url", "sqlite:"+dir, "--telemetry.disable", "--metrics.server-handling-time")
+	p := mesh.RunEnv(t, append(env, "DRIFTMESH_MESH_SECRET="+mesh.Secret), "auth", mesh.Binary(t, "./services/auth"), "--auth.listen", listen, "--admin.listen", admin,
+		"--sql.url", "sqlite:"+dir, "--telemetry.disable", "--metrics.server-handling-time")
 	p.WaitReady(admin)
 	conn, err := grpc.NewClient(listen, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	require.NoError(t, err)

@@ -109,7 +109,7 @@ func requireInbox(t *testing.T, m *mesh.Mesh, b server.Broker, name string) {
 		if name == "kafka" { // kafka-go and kcat want no more
 			address = hostOf(t, address)
 		}
-		t.Run("program", func(t *testing.T) { requireProgram(t, m.Addresses, name, address, "--token", key) })
+		t.Run("program", func(t *testing.T) { requireProgram(t, m.Addresses, name, address, key) })
 		if name != "rabbitmq" { // its management API is not there: see TestInboxByRabbitMQsUsers
 			t.Run("script", func(t *testing.T) { requireScript(t, m.Addresses, name, address, key) })
 		}
@@ -182,10 +182,11 @@ func requireInboxParks(t *testing.T, p *producer, key string) {
 }
 
 // requireProgram runs the Go example of a broker.
-func requireProgram(t *testing.T, m mesh.Addresses, name, address string, args ...string) {
+func requireProgram(t *testing.T, m mesh.Addresses, name, address, token string) {
 	t.Helper()
-	program := mesh.Binary(t, "./examples/producers/"+name)
-	requireExample(t, m, exec.Command(program, append([]string{"--url", address, "--profile", "default/wine"}, args...)...))
+	cmd := exec.Command(mesh.Binary(t, "./examples/producers/"+name), "--url", address, "--profile", "default/wine")
+	cmd.Env = append(os.Environ(), "TOKEN="+token)
+	requireExample(t, m, cmd)
 }
 
 // requireScript runs the shell example of a broker. Its tool comes from .bin or
@@ -240,7 +241,7 @@ func TestInboxByRabbitMQsUsers(t *testing.T) {
 	m := mesh.Start(t, "--broker.url", b.URL(), "--ingest-worker.inbox-auth", "broker", "--ingest-worker.inbox-users", "guest=default")
 	m.MustCLI(t, "profile", "create", "--reference", wine(t), "--name", "wine")
 	amqp, _, _ := strings.Cut(b.URL(), "?")
-	t.Run("program", func(t *testing.T) { requireProgram(t, m.Addresses, "rabbitmq", amqp) })
+	t.Run("program", func(t *testing.T) { requireProgram(t, m.Addresses, "rabbitmq", amqp, "") })
 	t.Run("script", func(t *testing.T) {
 		management := strings.Replace(b.ManagementURL(), "//", "//guest:guest@", 1)
 		requireScript(t, m.Addresses, "rabbitmq", management, "")
@@ -258,10 +259,10 @@ func TestInboxByUsersOfAnotherBroker(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, mesh.Binary(t, "./services/ingest-worker"),
-		"--broker.url", "nats://127.0.0.1:1", "--mesh.secret", strings.Repeat("0123456789abcdef", 4),
+	cmd := exec.CommandContext(ctx, mesh.Binary(t, "./services/ingest-worker"), "--broker.url", "nats://127.0.0.1:1",
 		"--admin.listen", server.FreeAddress(t), "--ingest-worker.listen", server.FreeAddress(t),
 		"--ingest-worker.inbox-auth", "broker", "--ingest-worker.inbox-users", "guest=default")
+	cmd.Env = append(os.Environ(), "DRIFTMESH_MESH_SECRET="+mesh.Secret)
 	out, err := cmd.CombinedOutput()
 	require.Error(t, err)
 	require.Contains(t, string(out), "ingest-worker.inbox-auth: broker does not work with nats")

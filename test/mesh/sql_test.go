@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -93,7 +94,8 @@ func requireSQL(t *testing.T, m *mesh.Mesh) {
 	require.Equal(t, []string{`{"SpanName":"GET /cart","n":2}`, `{"SpanName":"SELECT","n":2}`}, strings.Split(m.MustCLI(t, "sql", statement, "-o", "json"), "\n"))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, mesh.Binary(t, "./cmd/driftmesh"), "sql", "--addr", m.GRPC, "--token", m.Token, "-o", "csv")
+	cmd := exec.CommandContext(ctx, mesh.Binary(t, "./cmd/driftmesh"), "sql", "--addr", m.GRPC, "-o", "csv")
+	cmd.Env = append(os.Environ(), "DRIFTMESH_TOKEN="+m.Token)
 	cmd.Stdin = strings.NewReader(statement)
 	piped, err := cmd.Output()
 	require.NoError(t, err)

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"flag"
 	"fmt"
+	"os"
 	"strconv"
 	"time"
 
@@ -25,7 +26,8 @@ type Message struct {
 	Headers map[string]string
 }
 
-// Flags are what every example asks for.
+// Flags are what every example asks for. The token is no flag: command lines are
+// for every process of the machine to read.
 type Flags struct{ URL, Token, Profile string }
 
 // Parse reads the command line; url is where the broker is unless it says
@@ -33,7 +35,7 @@ type Flags struct{ URL, Token, Profile string }
 func Parse(url string) Flags {
 	var f Flags
 	flag.StringVar(&f.URL, "url", url, "where the broker is")
-	flag.StringVar(&f.Token, "token", "", "API key or token; empty where the mesh takes messages without")
+	f.Token = os.Getenv("TOKEN") // an API key or a token; empty where the mesh takes messages without
 	flag.StringVar(&f.Profile, "profile", "default/wine", "profile of the records: space/name")
 	flag.Parse()
 	return f
