@@ -47,7 +47,7 @@ func (a Admin) URL() string {
 
 // Broker is where messages go.
 type Broker struct {
-	URL       settings.Secret `help:"Message broker: nats://, kafka://, amqp:// or redis://USER:PASSWORD@HOST:PORT; encrypted with nats+tls://, kafka+tls://, amqps:// or rediss://." default:"${broker_url}" placeholder:"URL"`
+	URL       settings.Secret `secret:"url" help:"Message broker: nats://, kafka://, amqp:// or redis://USER:PASSWORD@HOST:PORT; encrypted with nats+tls://, kafka+tls://, amqps:// or rediss://." default:"${broker_url}" placeholder:"URL"`
 	Provision bool            `help:"Create topics and groups that do not exist, at the start and ever after." default:"true" negatable:""`
 	MaxAge    time.Duration   `help:"How long a new topic keeps messages." default:"72h"`
 	MaxBytes  settings.Size   `help:"How much a new topic keeps. What every group has acknowledged goes first, the oldest first; when that is not enough, publishing is refused." default:"4GiB"`
@@ -56,13 +56,13 @@ type Broker struct {
 
 // ClickHouse is where telemetry is stored.
 type ClickHouse struct {
-	URL     settings.Secret `help:"ClickHouse over HTTP: http://USER:PASSWORD@HOST:8123/DATABASE; https with ?ca=FILE&cert=FILE&key=FILE where it has an authority of its own, or wants a certificate." default:"${clickhouse_url}" placeholder:"URL"`
+	URL     settings.Secret `secret:"url" help:"ClickHouse over HTTP: http://USER:PASSWORD@HOST:8123/DATABASE; https with ?ca=FILE&cert=FILE&key=FILE where it has an authority of its own, or wants a certificate." default:"${clickhouse_url}" placeholder:"URL"`
 	Cluster string          `help:"Name of the ClickHouse cluster; empty for a single server."`
 }
 
 // SQL is where small transactional state is stored.
 type SQL struct {
-	URL settings.Secret `help:"State of accounts and profiles: sqlite:DIRECTORY or postgres://USER:PASSWORD@HOST/DATABASE." default:"${sql_url}" placeholder:"URL"`
+	URL settings.Secret `secret:"url" help:"State of accounts and profiles: sqlite:DIRECTORY or postgres://USER:PASSWORD@HOST/DATABASE." default:"${sql_url}" placeholder:"URL"`
 }
 
 // Mesh is how the services find and trust one another.

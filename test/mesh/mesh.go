@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -60,12 +61,26 @@ func Start(t server.T, args ...string) *Mesh {
 func (m *Mesh) Boot() {
 	m.t.Helper()
 	args := append([]string{"up", "--data-dir", filepath.Join(m.Dir, "data")}, m.Addresses.flags()...)
-	m.main = Run(m.t, "up", Binary(m.t, "./cmd/driftmesh"), append(args, m.args...)...)
+	rest, env := hidden(m.args)
+	m.main = RunEnv(m.t, env, "up", Binary(m.t, "./cmd/driftmesh"), append(args, rest...)...)
 	admin := m.Admin
 	if slices.Contains(m.args, "--admin.tls.cert") {
 		admin = "https://" + admin
 	}
 	m.main.WaitReady(admin)
+}
+
+// hidden takes the secrets out of a command line, as variables: the program
+// refuses them there.
+func hidden(args []string) (rest, env []string) {
+	rest = args
+	for _, name := range []string{"auth.bootstrap-password", "broker.url", "nats.producer-password"} {
+		var value string
+		if rest, value = without(rest, "--"+name); value != "" {
+			env = append(env, "DRIFTMESH_"+strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(name))+"="+value)
+		}
+	}
+	return rest, env
 }
 
 // Kill ends the program, broker and engine and all, with SIGKILL.
@@ -100,13 +115,14 @@ func (a Addresses) Conn(t server.T) *grpc.ClientConn {
 // Dial is a client connection to another of the gRPC addresses.
 func (a Addresses) Dial(t server.T, address string) *grpc.ClientConn {
 	t.Helper()
-	conn, err := a.dial(address)
+	conn, err := a.Open(address)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
 
-func (a Addresses) dial(address string) (*grpc.ClientConn, error) {
+// Open is Dial for who closes the connection.
+func (a Addresses) Open(address string) (*grpc.ClientConn, error) {
 	transport := insecure.NewCredentials()
 	if a.CA != "" {
 		var err error
@@ -181,7 +197,7 @@ func (a Addresses) account(t server.T, signal string) (*ledgerv1.Account, error)
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	conn, err := a.dial(a.GRPC)
+	conn, err := a.Open(a.GRPC)
 	if err != nil {
 		return nil, err
 	}

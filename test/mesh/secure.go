@@ -29,14 +29,16 @@ import (
 // Nobody gets in without.
 type Secure struct {
 	*Five
-	// Certs is the directory of the certificates, as driftmesh certs keeps it.
-	Certs string
+	// Certs is the directory of the mesh's certificates, as driftmesh certs keeps it.
+	// Broker and stores have an authority of their own, in Stores: each can be
+	// replaced without the other.
+	Certs, Stores string
 	// Passwords of the services' users at broker and stores, and of producer, by
 	// name.
 	Passwords map[string]string
 
-	nats                 *nats.Server
-	broker, store, state string // host and port
+	nats                       *nats.Server
+	brokerAt, storeAt, stateAt string // host and port
 }
 
 // StartSecure starts a Secure with the rights that docs/security.md gives, and
@@ -45,15 +47,17 @@ func StartSecure(t server.T, env ...string) *Secure {
 	t.Helper()
 	s := &Secure{Five: newFive(t), Passwords: map[string]string{"producer": rand.Text()}}
 	s.Certs = filepath.Join(s.Dir, "certs")
+	s.Stores = filepath.Join(s.Dir, "stores")
 	s.CA = filepath.Join(s.Certs, "ca.pem")
-	s.MustCerts("make", "gateway", "auth", "drift", "ingest-worker", "trace-store", "nats", "clickhouse", "postgres", "producer")
+	s.MustCerts(s.Certs, "make")
+	s.MustCerts(s.Stores, append([]string{"make", "nats", "clickhouse", "postgres", "producer"}, Services...)...)
 	for _, name := range Services {
 		s.Passwords[name] = rand.Text()
 	}
 	s.startNATS()
-	s.store = s.startStore()
-	s.state = sqltest.StartSecure(t, sqltest.Secure{
-		CA: s.CA, Cert: s.cert("postgres"), Key: s.key("postgres"),
+	s.storeAt = s.startStore()
+	s.stateAt = sqltest.StartSecure(t, sqltest.Secure{
+		CA: s.store("ca.pem"), Cert: s.store("postgres.pem"), Key: s.store("postgres.key"),
 		Users: map[string]string{"auth": s.Passwords["auth"], "drift": s.Passwords["drift"]},
 	})
 	s.env = append([]string{
@@ -77,6 +81,9 @@ func StartSecure(t server.T, env ...string) *Secure {
 func (s *Secure) cert(name string) string { return filepath.Join(s.Certs, name+".pem") }
 func (s *Secure) key(name string) string  { return filepath.Join(s.Certs, name+".key") }
 
+// store is a file of the broker's and stores' certificates.
+func (s *Secure) store(file string) string { return filepath.Join(s.Stores, file) }
+
 // file keeps a secret and gives it as a setting names it.
 func (s *Secure) file(name, secret string) string {
 	s.t.Helper()
@@ -87,14 +94,14 @@ func (s *Secure) file(name, secret string) string {
 
 // as is the URL of a user with its certificate, whose files these parameters name.
 func (s *Secure) as(user, scheme, address, ca, cert, key string) string {
-	query := url.Values{ca: {s.CA}, cert: {s.cert(user)}, key: {s.key(user)}}
+	query := url.Values{ca: {s.store("ca.pem")}, cert: {s.store(user + ".pem")}, key: {s.store(user + ".key")}}
 	u := url.URL{Scheme: scheme, User: url.UserPassword(user, s.Passwords[user]), Host: address, Path: "/driftmesh", RawQuery: query.Encode()}
 	return u.String()
 }
 
 // BrokerURL is the broker's URL for a user.
 func (s *Secure) BrokerURL(user string) string {
-	u, err := url.Parse(s.as(user, "nats+tls", s.broker, "ca", "cert", "key"))
+	u, err := url.Parse(s.as(user, "nats+tls", s.brokerAt, "ca", "cert", "key"))
 	require.NoError(s.t, err)
 	u.Path = ""
 	if user != "producer" {
@@ -108,18 +115,18 @@ func (s *Secure) BrokerLog() string { return s.nats.Log() }
 
 // StoreURL is ClickHouse's URL for a user.
 func (s *Secure) StoreURL(user string) string {
-	return s.as(user, "https", s.store, "ca", "cert", "key")
+	return s.as(user, "https", s.storeAt, "ca", "cert", "key")
 }
 
 // StateURL is PostgreSQL's URL for a user.
 func (s *Secure) StateURL(user string) string {
-	return s.as(user, "postgres", s.state, "sslrootcert", "sslcert", "sslkey") + "&sslmode=verify-full"
+	return s.as(user, "postgres", s.stateAt, "sslrootcert", "sslcert", "sslkey") + "&sslmode=verify-full"
 }
 
-// MustCerts runs driftmesh certs on the directory of the certificates.
-func (s *Secure) MustCerts(args ...string) {
+// MustCerts runs driftmesh certs on a directory of certificates.
+func (s *Secure) MustCerts(dir string, args ...string) {
 	s.t.Helper()
-	args = append([]string{"certs"}, append(args, "--dir", s.Certs)...)
+	args = append([]string{"certs"}, append(args, "--dir", dir)...)
 	out, err := exec.Command(Binary(s.t, "./cmd/driftmesh"), args...).CombinedOutput()
 	require.NoError(s.t, err, string(out))
 }
@@ -131,7 +138,7 @@ func (s *Secure) startNATS() {
 	require.NoError(s.t, err)
 	found := regexp.MustCompile("(?s)```nats\n(.*?)```").FindSubmatch(raw)
 	require.Len(s.t, found, 2, "docs/security.md has no configuration of NATS")
-	text := strings.NewReplacer("/etc/nats/certs", s.Certs, "/var/lib/nats", s.t.TempDir()).Replace(string(found[1]))
+	text := strings.NewReplacer("/etc/nats/certs", s.Stores, "/var/lib/nats", s.t.TempDir()).Replace(string(found[1]))
 	for name, password := range s.Passwords {
 		text = strings.ReplaceAll(text, strings.ToUpper(strings.ReplaceAll(name, "-", "_"))+"_PASSWORD", password)
 	}
@@ -139,7 +146,7 @@ func (s *Secure) startNATS() {
 	file := filepath.Join(s.Dir, "nats.conf")
 	require.NoError(s.t, os.WriteFile(file, []byte(text), 0o600))
 	s.nats = nats.Start(s.t, nats.Options{ConfigFile: file})
-	s.Broker, s.broker = s.nats, s.nats.Addr()
+	s.Broker, s.brokerAt = s.nats, s.nats.Addr()
 }
 
 // startStore starts the engine and what ends TLS in front of it: the engine speaks
@@ -150,9 +157,9 @@ func (s *Secure) startStore() (address string) {
 	s.startEngine()
 	engine, err := url.Parse(s.Engine.URL())
 	require.NoError(s.t, err)
-	pair, err := tls.LoadX509KeyPair(s.cert("clickhouse"), s.key("clickhouse"))
+	pair, err := tls.LoadX509KeyPair(s.store("clickhouse.pem"), s.store("clickhouse.key"))
 	require.NoError(s.t, err)
-	raw, err := os.ReadFile(s.CA)
+	raw, err := os.ReadFile(s.store("ca.pem"))
 	require.NoError(s.t, err)
 	roots := x509.NewCertPool()
 	require.True(s.t, roots.AppendCertsFromPEM(raw))

@@ -27,7 +27,7 @@ import (
 // credentials of its own: everything works as without, and nothing without them.
 func TestFiveProcessesEachWithTLSAndCredentialsOfItsOwn(t *testing.T) {
 	t.Parallel()
-	s := mesh.StartSecure(t)
+	s := mesh.StartSecure(t, "DRIFTMESH_AUTH_SIGNING_KEY_LEAD=5s")
 	nobody := s.Addresses
 	admin := s.Login(t, "driftmesh", "admin", adminPassword)
 	s.MustCLI(t, "user", "create", "ann", "--tenant", "default", "--role", "admin", "--password", adminPassword, "--token", admin)
@@ -48,6 +48,8 @@ func TestFiveProcessesEachWithTLSAndCredentialsOfItsOwn(t *testing.T) {
 	}
 	require.NotRegexp(t, `MESH/user:.*Violation`, s.BrokerLog(), "docs/security.md gives somebody too few rights")
 	t.Run("nobody without", func(t *testing.T) { requireNothingWithout(t, s, nobody) })
+	t.Run("rotation", func(t *testing.T) { requireNoFailureWhileRotating(t, s, key) })
+	t.Run("bad certificates", func(t *testing.T) { requireBadCertificatesAreNamed(t, s) })
 	s.Stop()
 }
 
