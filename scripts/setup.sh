@@ -49,6 +49,12 @@ if have npm; then
     (cd test/interop/node && npm install --silent --no-audit --no-fund --no-package-lock &&
       cp package.json node_modules/.installed.json)
   fi
+  # An OpenID provider to log in at.
+  if ! cmp -s test/server/oidc/node/package.json test/server/oidc/node/node_modules/.installed.json; then
+    say "installing an OpenID provider"
+    (cd test/server/oidc/node && npm install --silent --no-audit --no-fund --no-package-lock &&
+      cp package.json node_modules/.installed.json)
+  fi
 else
   say "npm is not there"
 fi

@@ -73,6 +73,7 @@ type userCmd struct {
 	Disable       userDisableCmd `cmd:"" help:"Keep a user or service account out: sessions, tokens and keys end."`
 	Enable        userEnableCmd  `cmd:"" help:"Let it in again."`
 	Delete        userDeleteCmd  `cmd:"" help:"Delete a user or service account."`
+	SetRole       userRoleCmd    `cmd:"" help:"Change what a user may do: sessions and tokens end."`
 	ResetPassword userResetCmd   `cmd:"" help:"Give a user a password that is good for choosing another, within a day."`
 }
 
@@ -108,9 +109,10 @@ type userListCmd struct{ clientFlags }
 func (c userListCmd) Run(ctx context.Context, con console) error {
 	return call(ctx, con, c.clientFlags, authv1.NewAuthServiceClient, authv1.AuthServiceClient.ListUsers,
 		&authv1.ListUsersRequest{}, func(w io.Writer, r *authv1.ListUsersResponse) {
-			row(w, "USER", "TENANT", "ROLE", "SPACES", "KIND", "STATE", "MADE", "LAST LOGIN")
+			row(w, "USER", "TENANT", "ROLE", "SPACES", "KIND", "STATE", "MADE", "LAST LOGIN", "ISSUER", "SUBJECT")
 			for _, u := range r.GetUsers() {
-				row(w, u.GetUsername(), u.GetTenant(), u.GetRole(), listed(u.GetSpaces(), "all"), userKind(u), userState(u), stamp(u.GetCreateTime()), stamp(u.GetLastLoginTime()))
+				row(w, u.GetUsername(), u.GetTenant(), u.GetRole(), listed(u.GetSpaces(), "all"), userKind(u), userState(u), stamp(u.GetCreateTime()), stamp(u.GetLastLoginTime()),
+					dash(u.GetIssuer()), dash(u.GetSubject()))
 			}
 		})
 }

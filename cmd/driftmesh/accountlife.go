@@ -51,6 +51,21 @@ func (c userDeleteCmd) Run(ctx context.Context, con console) error {
 		func(w io.Writer, _ *authv1.DeleteUserResponse) { row(w, "deleted user", c.Username) })
 }
 
+type userRoleCmd struct {
+	accountFlags
+	Role  string   `arg:"" help:"ingest, viewer, editor, operator or admin; see driftmesh policy."`
+	Space []string `help:"Only profiles, alerts and records of this space; may be given again." placeholder:"SPACE"`
+}
+
+// Run changes the role.
+func (c userRoleCmd) Run(ctx context.Context, con console) error {
+	return call(ctx, con, c.clientFlags, authv1.NewAuthServiceClient, authv1.AuthServiceClient.SetUserRole,
+		&authv1.SetUserRoleRequest{Tenant: c.Tenant, Username: c.Username, Role: c.Role, Spaces: c.Space},
+		func(w io.Writer, r *authv1.SetUserRoleResponse) {
+			row(w, r.GetUser().GetUsername(), "of tenant", r.GetUser().GetTenant(), "is", r.GetUser().GetRole())
+		})
+}
+
 type userResetCmd struct{ accountFlags }
 
 // Run prints the password.

@@ -45,7 +45,8 @@ Made by `+"`make generate`"+` from the programs' own settings; do not edit.
 One setting has one name: the flag `+"`--broker.url`"+`, the variable `+"`DRIFTMESH_BROKER_URL`"+` and the key
 `+"`url`"+` under `+"`broker`"+` in `+"`driftmesh.yaml`"+` are the same thing, in the all-in-one and in a service's own program.
 A flag beats a variable, a variable beats the file, the file beats the default. Sizes carry a unit
-(`+"`64MiB`"+`), durations too (`+"`30s`"+`). A secret may be read from a file: `+"`file:/run/secrets/x`"+`.
+(`+"`64MiB`"+`), durations too (`+"`30s`"+`). A secret may be read from a file, `+"`file:/run/secrets/x`"+`,
+or from a variable, `+"`env:NAME`"+`.
 
 In a service's own program `+"`broker.url`, `clickhouse.url` and `sql.url`"+` have no embedded default; they begin as
 `+"`nats://127.0.0.1:4222`, `http://default@127.0.0.1:8123/driftmesh` and `sqlite:data/state`"+`.

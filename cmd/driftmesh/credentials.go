@@ -33,6 +33,9 @@ type keptLogin struct {
 	Expires time.Time `json:"expires"`
 	Refresh string    `json:"refresh"`
 	Ends    time.Time `json:"session_ends"`
+	// WorkloadFile has the token that is exchanged for the next; empty where there is
+	// Refresh.
+	WorkloadFile string `json:"workload_token_file,omitempty"`
 }
 
 // device is the key of keptLogins.Devices.
@@ -149,8 +152,10 @@ func (c connectFlags) keptToken(ctx context.Context) (string, error) {
 		}
 		err := c.refresh(ctx, login)
 		if errors.Is(err, fault.Unauthenticated) || errors.Is(err, fault.Denied) {
-			ended, login = err, nil
-			delete(kept.Meshes, c.Addr)
+			if ended = err; login.WorkloadFile == "" { // a workload gets another token by and by
+				delete(kept.Meshes, c.Addr)
+			}
+			login = nil
 			return nil
 		}
 		return err
@@ -177,6 +182,9 @@ func (c connectFlags) refresh(ctx context.Context, login *keptLogin) error {
 		return err
 	}
 	defer conn.Close()
+	if login.WorkloadFile != "" {
+		return login.exchange(ctx, authv1.NewAuthServiceClient(conn))
+	}
 	next, err := authv1.NewAuthServiceClient(conn).RefreshToken(ctx, &authv1.RefreshTokenRequest{RefreshToken: login.Refresh})
 	if err != nil {
 		return err

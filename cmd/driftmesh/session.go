@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
@@ -12,12 +13,16 @@ import (
 type loginCmd struct {
 	connectFlags
 	passwordFlags
-	Username string `arg:"" help:"User."`
+	Username string `arg:"" optional:"" help:"User; with --oidc or --device the provider, which need not be named where there is one."`
 	Tenant   string `help:"Tenant of the user." default:"default"`
 	Print    bool   `help:"Print an access token, for programs, instead of keeping the login."`
+
+	OIDC         bool   `name:"oidc" help:"Log in at an OpenID provider, with a browser on this machine." xor:"way"`
+	Device       bool   `help:"Log in at an OpenID provider, with a browser anywhere." xor:"way"`
+	WorkloadFile string `name:"workload-token-file" help:"Exchange the token in this file, which a provider gave this workload; it is read again when the mesh's token ends." xor:"way" placeholder:"FILE"`
 }
 
-// Run logs in. A password that was given by somebody else is changed at once.
+// Run logs in.
 func (c loginCmd) Run(ctx context.Context, con console) error {
 	conn, err := c.dialAsNobody()
 	if err != nil {
@@ -25,6 +30,21 @@ func (c loginCmd) Run(ctx context.Context, con console) error {
 	}
 	defer conn.Close()
 	auth := authv1.NewAuthServiceClient(conn)
+	switch {
+	case c.OIDC:
+		return c.browser(ctx, con, auth)
+	case c.Device:
+		return c.device(ctx, con, auth)
+	case c.WorkloadFile != "":
+		return c.workload(ctx, con, auth)
+	case c.Username == "":
+		return fault.Invalid.New("name the user, or log in with --oidc, --device or --workload-token-file")
+	}
+	return c.password(ctx, con, auth)
+}
+
+// password logs in with one. One that was given by somebody else is changed at once.
+func (c loginCmd) password(ctx context.Context, con console, auth authv1.AuthServiceClient) error {
 	secrets := c.open(con)
 	password, err := secrets.read("password")
 	if err != nil {
@@ -41,14 +61,19 @@ func (c loginCmd) Run(ctx context.Context, con console) error {
 	if err != nil {
 		return err
 	}
+	return c.in(con, c.Tenant, c.Username, login)
+}
+
+// in keeps a login, or prints its token.
+func (c loginCmd) in(con console, tenant, user string, login *authv1.LoginResponse) error {
 	if c.Print {
 		fmt.Fprintln(con.out, login.GetToken())
 		return nil
 	}
-	if err := c.keep(c.Tenant, c.Username, login); err != nil {
+	if err := c.keep(tenant, user, login); err != nil {
 		return err
 	}
-	fmt.Fprintf(con.err, "logged in to %s as %s of tenant %s until %s\n", safe(c.Addr, true), safe(c.Username, true), safe(c.Tenant, true), stamp(login.GetSessionExpireTime()))
+	fmt.Fprintf(con.err, "logged in to %s as %s of tenant %s until %s\n", safe(c.Addr, true), safe(user, true), safe(tenant, true), stamp(login.GetSessionExpireTime()))
 	return nil
 }
 
@@ -143,6 +168,10 @@ func (c logoutCmd) Run(ctx context.Context, con console) error {
 		return err
 	}
 	defer conn.Close()
+	if login.Refresh == "" {
+		fmt.Fprintf(con.err, "the login is forgotten; its token lasts until %s\n", login.Expires.UTC().Format(time.RFC3339))
+		return nil
+	}
 	if _, err := authv1.NewAuthServiceClient(conn).Logout(ctx, &authv1.LogoutRequest{RefreshToken: login.Refresh}); err != nil {
 		return fault.Unavailable.Wrap(err, "the login is forgotten here, but the mesh was not told: the session lasts until %s", login.Ends.UTC().Format("2006-01-02"))
 	}

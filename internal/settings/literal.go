@@ -64,7 +64,7 @@ func holdsSecret(t reflect.Type) bool {
 // one.
 func literal(flag *kong.Flag, value string) bool {
 	switch {
-	case value == "" || strings.HasPrefix(value, filePrefix):
+	case value == "" || strings.HasPrefix(value, filePrefix), strings.HasPrefix(value, envPrefix) && flag.Target.Type() == secretType:
 		return false
 	case flag.Target.Type().Implements(treeType):
 		return treeHolds(flag.Target.Type(), value)

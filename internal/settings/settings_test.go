@@ -220,3 +220,13 @@ func TestNoSecretStandsOnACommandLine(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "hunter2", cli.Mesh.First().Reveal())
 }
+
+// What runs a program may give it secrets in variables, which settings name.
+func TestASecretInAVariable(t *testing.T) {
+	t.Setenv("CORP_CLIENT_SECRET", "s3cret")
+	cli, _, err := parse(t, "", "--token", "env:CORP_CLIENT_SECRET")
+	require.NoError(t, err)
+	require.Equal(t, "s3cret", cli.Token.Reveal())
+	_, _, err = parse(t, "", "--token", "env:NO_SUCH_VARIABLE")
+	require.ErrorContains(t, err, "there is no variable NO_SUCH_VARIABLE")
+}

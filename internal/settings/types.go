@@ -11,14 +11,22 @@ import (
 
 // Secret is a text that never shows: it prints, logs and marshals as "***". A
 // value of the form file:PATH is read from that file, so that the secret itself
-// stands on no command line and in no environment.
+// stands on no command line and in no environment; env:NAME is for what runs this
+// and gives secrets in variables.
 type Secret string
 
-const filePrefix = "file:"
+const filePrefix, envPrefix = "file:", "env:"
 
-// UnmarshalText takes the secret, or reads the file it names.
+// UnmarshalText takes the secret, or reads the file or the variable it names.
 func (s *Secret) UnmarshalText(text []byte) error {
 	value := string(text)
+	if name, ok := strings.CutPrefix(value, envPrefix); ok {
+		if value, ok = os.LookupEnv(name); !ok {
+			return fmt.Errorf("read secret: there is no variable %s", name)
+		}
+		*s = Secret(value)
+		return nil
+	}
 	if path, ok := strings.CutPrefix(value, filePrefix); ok {
 		raw, err := os.ReadFile(path)
 		if err != nil {

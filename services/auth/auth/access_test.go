@@ -76,6 +76,10 @@ func calls(client authv1.AuthServiceClient) map[string]func(context.Context) err
 			_, err := client.SetUserDisabled(ctx, &authv1.SetUserDisabledRequest{Username: "nobody", Disabled: true})
 			return err
 		},
+		"SetUserRole": func(ctx context.Context) error {
+			_, err := client.SetUserRole(ctx, &authv1.SetUserRoleRequest{Username: "nobody", Role: "viewer"})
+			return err
+		},
 		"DeleteUser": func(ctx context.Context) error {
 			_, err := client.DeleteUser(ctx, &authv1.DeleteUserRequest{Username: "nobody"})
 			return err
@@ -228,7 +232,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		_, err := client.CreateTenant(as(t, meshAdmin), &authv1.CreateTenantRequest{Name: tenant})
 		require.NoError(t, err)
 	}
-	own := "CreateUser ListUsers ResetPassword SetUserDisabled DeleteUser CreateAPIKey ListAPIKeys RotateAPIKey RevokeAPIKey WhoAmI GetLimits"
+	own := "CreateUser ListUsers ResetPassword SetUserDisabled SetUserRole DeleteUser CreateAPIKey ListAPIKeys RotateAPIKey RevokeAPIKey WhoAmI GetLimits"
 	for name, row := range map[string]struct {
 		id      identity.Identity
 		allowed string

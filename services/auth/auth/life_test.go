@@ -190,6 +190,59 @@ func TestWhoMayChangeWhom(t *testing.T) {
 	}
 }
 
+// What a user may do changes at once; nobody gives more than it has, nor changes who may
+// do more, or itself.
+func TestRolesOfUsersChange(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, url string) {
+		r := start(t, url, config())
+		client, gates := r.gateway(), []*authcheck.Checker{r.gate()}
+		boss := as(t, meshAdmin)
+		_, err := client.CreateTenant(boss, &authv1.CreateTenantRequest{Name: "acme"})
+		require.NoError(t, err)
+		for name, role := range map[string]string{"bob": "editor", "ann": "admin", "amy": "admin"} {
+			_, err = client.CreateUser(boss, &authv1.CreateUserRequest{Tenant: "acme", Username: name, Password: "a fine password", Role: role})
+			require.NoError(t, err)
+		}
+		_, err = client.CreateUser(boss, &authv1.CreateUserRequest{Tenant: "acme", Username: "robot", ServiceAccount: true})
+		require.NoError(t, err)
+		login := func() *authv1.LoginResponse {
+			got, err := client.Login(t.Context(), &authv1.LoginRequest{Tenant: "acme", Username: "bob", Password: "a fine password"})
+			require.NoError(t, err)
+			return got
+		}
+		before := login()
+		requireGood(t, gates, "Bearer "+before.GetToken())
+		set := func(by identity.Identity, name, role string, spaces ...string) error {
+			_, err := client.SetUserRole(as(t, by), &authv1.SetUserRoleRequest{Tenant: "acme", Username: name, Role: role, Spaces: spaces})
+			return err
+		}
+		require.NoError(t, set(acmeAdmin, "bob", "viewer", "fraud"))
+		requireRevoked(t, gates, "Bearer "+before.GetToken(), identity.ReasonRevoked)
+		_, err = client.RefreshToken(t.Context(), &authv1.RefreshTokenRequest{RefreshToken: before.GetRefreshToken()})
+		requireCode(t, err, "SESSION_ENDED")
+		id, err := gates[0].Authenticate(t.Context(), "Bearer "+login().GetToken(), "")
+		require.NoError(t, err)
+		require.Equal(t, policy.Grant{Role: policy.Viewer, Spaces: "fraud"}, id.Grant)
+
+		operator := identity.Identity{Tenant: "acme", Subject: "op", Kind: identity.User, Grant: policy.As(policy.Operator)}
+		only, err := policy.ParseOnly([]string{"users.write", "traces.read"})
+		require.NoError(t, err)
+		clerk := identity.Identity{Tenant: "acme", Subject: "k", Kind: identity.Key, Grant: policy.Grant{Role: policy.Admin, Only: only}}
+		requireCode(t, set(operator, "bob", "viewer"), identity.ReasonDenied)
+		requireCode(t, set(betaAdmin, "bob", "viewer"), identity.ReasonDenied)
+		requireCode(t, set(clerk, "bob", "admin"), identity.ReasonDenied)
+		requireCode(t, set(clerk, "amy", "viewer"), identity.ReasonDenied)
+		requireCode(t, set(acmeAdmin, "ann", "viewer"), "OWN_ACCOUNT")
+		requireCode(t, set(acmeAdmin, "nobody", "viewer"), "USER_MISSING")
+		requireCode(t, set(acmeAdmin, "bob", "service"), "ROLE_UNKNOWN")
+		requireCode(t, set(acmeAdmin, "bob", ""), "FIELD_INVALID")
+		requireCode(t, set(acmeAdmin, "robot", "viewer"), "ROLE_BY_KEYS")
+		id, err = gates[0].Authenticate(t.Context(), "Bearer "+login().GetToken(), "")
+		require.NoError(t, err)
+		require.Equal(t, policy.Grant{Role: policy.Viewer, Spaces: "fraud"}, id.Grant)
+	})
+}
+
 func TestServiceAccountsHaveKeysAlone(t *testing.T) {
 	r := start(t, sqltest.SQLite(t), config())
 	client, gates := r.gateway(), []*authcheck.Checker{r.gate()}

@@ -15,6 +15,7 @@ type metrics struct {
 	logins    *prometheus.CounterVec
 	refreshes *prometheus.CounterVec
 	keyChecks *prometheus.CounterVec
+	providers *prometheus.CounterVec
 }
 
 func newMetrics(stats prometheus.Registerer, hasher *account.Hasher) (*metrics, error) {
@@ -28,11 +29,15 @@ func newMetrics(stats prometheus.Registerer, hasher *account.Hasher) (*metrics, 
 		keyChecks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "driftmesh_auth_api_key_checks_total", Help: "API keys checked by result: ok, refused or failed.",
 		}, []string{"result"}),
+		providers: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "driftmesh_auth_provider_logins_total",
+			Help: "Logins at OpenID providers by provider, way (browser, cli, device or exchange) and result: ok, refused, held_off or failed.",
+		}, []string{"provider", "way", "result"}),
 	}
 	waiting := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "driftmesh_auth_password_hashes_waiting", Help: "Callers that wait for a password to be hashed.",
 	}, func() float64 { return float64(hasher.Waiting()) })
-	for _, c := range []prometheus.Collector{m.logins, m.refreshes, m.keyChecks, waiting} {
+	for _, c := range []prometheus.Collector{m.logins, m.refreshes, m.keyChecks, m.providers, waiting} {
 		if err := stats.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}

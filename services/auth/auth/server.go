@@ -28,6 +28,7 @@ type server struct {
 	ring     *token.Ring
 	devices  *token.Devices
 	used     *usage
+	outside  *outside
 	metrics  *metrics
 	log      *slog.Logger
 }
@@ -95,7 +96,7 @@ func (s *server) CreateUser(ctx context.Context, req *authv1.CreateUserRequest) 
 	if err != nil {
 		return nil, err
 	}
-	if err := account.All(checkTenant(who.about), account.CheckUsername(req.GetUsername()),
+	if err := account.All(checkTenant(who.about), account.CheckNewUsername(req.GetUsername()),
 		checkPasswordOf(req, who.about)); err != nil {
 		return nil, err
 	}
@@ -157,6 +158,7 @@ func userToProto(u account.User) *authv1.User {
 		Tenant: u.Tenant, Username: u.Name, Admin: said.Admin, CreateTime: timestamppb.New(u.Created),
 		Role: said.Role, Spaces: said.Spaces,
 		ServiceAccount: u.Service, DisableTime: optional(u.Disabled), LastLoginTime: optional(u.LastLogin), MustChangePassword: u.OneTime,
+		Issuer: u.Issuer, Subject: u.Subject,
 	}
 }
 

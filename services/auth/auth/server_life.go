@@ -45,6 +45,26 @@ func (s *server) SetUserDisabled(ctx context.Context, req *authv1.SetUserDisable
 	return &authv1.SetUserDisabledResponse{}, s.store.DisableUser(ctx, who.about, req.GetUsername(), since(req.GetDisabled()))
 }
 
+// SetUserRole implements AuthService.
+func (s *server) SetUserRole(ctx context.Context, req *authv1.SetUserRoleRequest) (*authv1.SetUserRoleResponse, error) {
+	who, err := s.over(ctx, req.GetTenant(), req.GetUsername())
+	if err != nil {
+		return nil, err
+	}
+	if req.GetRole() == "" {
+		return nil, fault.Invalid.New("role: is missing").WithReason("FIELD_INVALID")
+	}
+	grant, err := who.grant(asked{role: req.GetRole(), spaces: req.GetSpaces()}, "")
+	if err != nil {
+		return nil, err
+	}
+	user, err := s.store.SetGrant(ctx, who.about, req.GetUsername(), grant)
+	if err != nil {
+		return nil, err
+	}
+	return &authv1.SetUserRoleResponse{User: userToProto(user)}, nil
+}
+
 // DeleteUser implements AuthService.
 func (s *server) DeleteUser(ctx context.Context, req *authv1.DeleteUserRequest) (*authv1.DeleteUserResponse, error) {
 	who, err := s.over(ctx, req.GetTenant(), req.GetUsername())

@@ -28,7 +28,7 @@ func (s *server) Login(ctx context.Context, req *authv1.LoginRequest) (_ *authv1
 		return nil, fault.Precondition.New("the password was given by somebody else and is good for choosing another: change it").
 			WithReason("PASSWORD_CHANGE_REQUIRED")
 	}
-	return s.begin(ctx, user, req.GetDevice())
+	return s.begin(ctx, user, req.GetDevice(), s.cfg.SessionLife)
 }
 
 // checkPassword gives the user who logs in.
@@ -55,8 +55,8 @@ func tenantOf(req interface{ GetTenant() string }) string {
 	return identity.DefaultTenant
 }
 
-// begin opens a session for a user whose password was right.
-func (s *server) begin(ctx context.Context, user account.User, device string) (*authv1.LoginResponse, error) {
+// begin opens a session of at most life for a user who has proved who it is.
+func (s *server) begin(ctx context.Context, user account.User, device string, life time.Duration) (*authv1.LoginResponse, error) {
 	// Before the session is stored, which finds out whether the account was changed
 	// since it was read.
 	head, err := s.store.Head(ctx)
@@ -65,7 +65,7 @@ func (s *server) begin(ctx context.Context, user account.User, device string) (*
 	}
 	now := moment()
 	session := account.Session{
-		ID: token.NewSession(), Tenant: user.Tenant, User: user.Name, Created: now, Ends: now.Add(s.cfg.SessionLife),
+		ID: token.NewSession(), Tenant: user.Tenant, User: user.Name, Created: now, Ends: now.Add(life),
 	}
 	refresh, hash := token.NewRefresh(session.ID)
 	if err := s.store.OpenSession(ctx, user, session, hash); err != nil {
@@ -160,7 +160,7 @@ func (s *server) ChangePassword(ctx context.Context, req *authv1.ChangePasswordR
 		return nil, err
 	}
 	user.Hash, user.OneTime, user.PasswordEnds = hash, false, time.Time{}
-	login, err := s.begin(ctx, user, req.GetDevice())
+	login, err := s.begin(ctx, user, req.GetDevice(), s.cfg.SessionLife)
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,7 @@ import (
 	auditv1 "github.com/driftmesh/driftmesh/proto/driftmesh/audit/v1"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	"github.com/driftmesh/driftmesh/services/auth/internal/account"
+	"github.com/driftmesh/driftmesh/services/auth/internal/oidc"
 	"github.com/driftmesh/driftmesh/services/auth/internal/store"
 	"github.com/driftmesh/driftmesh/services/auth/internal/token"
 )
@@ -44,6 +45,8 @@ type Config struct {
 	SigningKeyLead    time.Duration   `help:"How long a new key is published before it signs, so that nobody meets a token whose key is not known there yet. Everybody looks once a minute, and anew for a key that is not known, every 3 s." default:"2m"`
 
 	Limits quota.Config `embed:"" prefix:"limits."`
+
+	OIDC settings.Tree[oidc.Configs] `name:"oidc" help:"OpenID providers at which users log in and whose tokens are exchanged, by name (docs/security.md)." placeholder:"YAML"`
 
 	// Hashing is how much work a password is; the zero value is right, and
 	// tests ask for less.
@@ -87,7 +90,7 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("auth.bootstrap-password: %w", err))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.OIDC.Value.Check("auth.oidc"))...)
 }
 
 // Deps is what the service needs from outside. Every field is required.
@@ -177,16 +180,22 @@ func (s *Service) Run(ctx context.Context) error {
 	chain := newChain(s.store, s.deps.Secrets, s.deps.Log)
 	auditv1.RegisterAuditServiceServer(s.deps.Server, &auditServer{chain: chain})
 	devices := token.NewDevices(s.deps.Secrets)
+	outside, err := newOutside(s.cfg.OIDC.Value, s.deps.Secrets, s.store, s.deps.Log)
+	if err != nil {
+		return err
+	}
+	defer outside.providers.Close()
 	group, ctx := errgroup.WithContext(ctx)
 	used := newUsage(s.store)
 	authv1.RegisterAuthServiceServer(s.deps.Server, &server{
 		cfg: s.cfg, stopping: ctx, store: s.store, hasher: hasher, ring: ring, devices: devices, metrics: metrics, used: used,
-		login: account.NewLogin(s.store, hasher), log: s.deps.Log,
+		login: account.NewLogin(s.store, hasher), outside: outside, log: s.deps.Log,
 	})
 	s.ready.Store(true)
 	defer s.ready.Store(false)
 	group.Go(func() error { return s.deps.Server.Serve(ctx, s.deps.Listener) })
 	group.Go(func() error { return chain.run(ctx) })
+	group.Go(func() error { return outside.account.Run(ctx) })
 	group.Go(func() error { return s.tend(ctx, ring, used) })
 	return group.Wait()
 }

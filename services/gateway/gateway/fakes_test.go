@@ -110,6 +110,8 @@ func (f *fakeTraces) GetTrace(req *tracev1.GetTraceRequest, stream grpc.ServerSt
 
 type fakeAuth struct {
 	authv1.UnimplementedAuthServiceServer
+
+	logins fakeLogins
 }
 
 func (*fakeAuth) Login(_ context.Context, req *authv1.LoginRequest) (*authv1.LoginResponse, error) {

@@ -735,8 +735,12 @@ type User struct {
 	LastLoginTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=last_login_time,json=lastLoginTime,proto3" json:"last_login_time,omitempty"`
 	// Whether its password was given by somebody else and has to be changed.
 	MustChangePassword bool `protobuf:"varint,10,opt,name=must_change_password,json=mustChangePassword,proto3" json:"must_change_password,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// The OpenID provider that it comes from; empty for a user of this mesh alone.
+	Issuer string `protobuf:"bytes,11,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// What the provider calls it.
+	Subject       string `protobuf:"bytes,12,opt,name=subject,proto3" json:"subject,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *User) Reset() {
@@ -837,6 +841,20 @@ func (x *User) GetMustChangePassword() bool {
 		return x.MustChangePassword
 	}
 	return false
+}
+
+func (x *User) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *User) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
 }
 
 // CreateUserRequest describes a user.
@@ -3458,6 +3476,1032 @@ func (x *TenantLimits) GetOverrides() *Limits {
 	return nil
 }
 
+// Provider is an OpenID provider.
+type Provider struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As the settings call it.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its issuer.
+	Issuer string `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// Whether users log in there.
+	Login bool `protobuf:"varint,3,opt,name=login,proto3" json:"login,omitempty"`
+	// Whether browsers may begin a login at this mesh's own address.
+	Browser bool `protobuf:"varint,4,opt,name=browser,proto3" json:"browser,omitempty"`
+	// Whether its tokens are exchanged for ours.
+	Exchange      bool `protobuf:"varint,5,opt,name=exchange,proto3" json:"exchange,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Provider) Reset() {
+	*x = Provider{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Provider) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Provider) ProtoMessage() {}
+
+func (x *Provider) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Provider.ProtoReflect.Descriptor instead.
+func (*Provider) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *Provider) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Provider) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *Provider) GetLogin() bool {
+	if x != nil {
+		return x.Login
+	}
+	return false
+}
+
+func (x *Provider) GetBrowser() bool {
+	if x != nil {
+		return x.Browser
+	}
+	return false
+}
+
+func (x *Provider) GetExchange() bool {
+	if x != nil {
+		return x.Exchange
+	}
+	return false
+}
+
+// ListProvidersRequest asks for all.
+type ListProvidersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProvidersRequest) Reset() {
+	*x = ListProvidersRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProvidersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProvidersRequest) ProtoMessage() {}
+
+func (x *ListProvidersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProvidersRequest.ProtoReflect.Descriptor instead.
+func (*ListProvidersRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{57}
+}
+
+// ListProvidersResponse lists providers.
+type ListProvidersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sorted by name.
+	Providers     []*Provider `protobuf:"bytes,1,rep,name=providers,proto3" json:"providers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProvidersResponse) Reset() {
+	*x = ListProvidersResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProvidersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProvidersResponse) ProtoMessage() {}
+
+func (x *ListProvidersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProvidersResponse.ProtoReflect.Descriptor instead.
+func (*ListProvidersResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *ListProvidersResponse) GetProviders() []*Provider {
+	if x != nil {
+		return x.Providers
+	}
+	return nil
+}
+
+// StartLoginRequest names a provider.
+type StartLoginRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty means the only one.
+	Provider string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
+	// Where a program on the user's own machine listens: http://127.0.0.1:PORT/…
+	// Empty means the mesh's own address, as the settings have it.
+	RedirectUri string `protobuf:"bytes,2,opt,name=redirect_uri,json=redirectUri,proto3" json:"redirect_uri,omitempty"`
+	// Comes back with the end of the login.
+	ReturnTo      string `protobuf:"bytes,3,opt,name=return_to,json=returnTo,proto3" json:"return_to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartLoginRequest) Reset() {
+	*x = StartLoginRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartLoginRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartLoginRequest) ProtoMessage() {}
+
+func (x *StartLoginRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartLoginRequest.ProtoReflect.Descriptor instead.
+func (*StartLoginRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *StartLoginRequest) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *StartLoginRequest) GetRedirectUri() string {
+	if x != nil {
+		return x.RedirectUri
+	}
+	return ""
+}
+
+func (x *StartLoginRequest) GetReturnTo() string {
+	if x != nil {
+		return x.ReturnTo
+	}
+	return ""
+}
+
+// StartLoginResponse is a login that has begun.
+type StartLoginResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where the user's browser is to go.
+	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// What the provider sends back.
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// To be kept where the login was begun, and sent with its end. It is sealed.
+	Login string `protobuf:"bytes,3,opt,name=login,proto3" json:"login,omitempty"`
+	// When it is too late.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// Where the provider sends the browser.
+	RedirectUri   string `protobuf:"bytes,5,opt,name=redirect_uri,json=redirectUri,proto3" json:"redirect_uri,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartLoginResponse) Reset() {
+	*x = StartLoginResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartLoginResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartLoginResponse) ProtoMessage() {}
+
+func (x *StartLoginResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartLoginResponse.ProtoReflect.Descriptor instead.
+func (*StartLoginResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *StartLoginResponse) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *StartLoginResponse) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *StartLoginResponse) GetLogin() string {
+	if x != nil {
+		return x.Login
+	}
+	return ""
+}
+
+func (x *StartLoginResponse) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *StartLoginResponse) GetRedirectUri() string {
+	if x != nil {
+		return x.RedirectUri
+	}
+	return ""
+}
+
+// FinishLoginRequest is what the provider sent the browser back with.
+type FinishLoginRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As StartLogin gave it.
+	Login string `protobuf:"bytes,1,opt,name=login,proto3" json:"login,omitempty"`
+	// The parameter "state".
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// The parameter "code".
+	Code string `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"`
+	// The parameter "iss"; empty when it was not sent.
+	Issuer string `protobuf:"bytes,4,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// The parameter "error"; empty when there was none.
+	Error         string `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinishLoginRequest) Reset() {
+	*x = FinishLoginRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinishLoginRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinishLoginRequest) ProtoMessage() {}
+
+func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinishLoginRequest.ProtoReflect.Descriptor instead.
+func (*FinishLoginRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *FinishLoginRequest) GetLogin() string {
+	if x != nil {
+		return x.Login
+	}
+	return ""
+}
+
+func (x *FinishLoginRequest) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *FinishLoginRequest) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *FinishLoginRequest) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *FinishLoginRequest) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+// FinishLoginResponse is a login.
+type FinishLoginResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What Login gives.
+	Login *LoginResponse `protobuf:"bytes,1,opt,name=login,proto3" json:"login,omitempty"`
+	// The tenant that the user was given.
+	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The user's name there.
+	Username string `protobuf:"bytes,3,opt,name=username,proto3" json:"username,omitempty"`
+	// As StartLogin was given it.
+	ReturnTo string `protobuf:"bytes,4,opt,name=return_to,json=returnTo,proto3" json:"return_to,omitempty"`
+	// Where the provider sent the browser.
+	RedirectUri   string `protobuf:"bytes,5,opt,name=redirect_uri,json=redirectUri,proto3" json:"redirect_uri,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinishLoginResponse) Reset() {
+	*x = FinishLoginResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinishLoginResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinishLoginResponse) ProtoMessage() {}
+
+func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinishLoginResponse.ProtoReflect.Descriptor instead.
+func (*FinishLoginResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *FinishLoginResponse) GetLogin() *LoginResponse {
+	if x != nil {
+		return x.Login
+	}
+	return nil
+}
+
+func (x *FinishLoginResponse) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *FinishLoginResponse) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *FinishLoginResponse) GetReturnTo() string {
+	if x != nil {
+		return x.ReturnTo
+	}
+	return ""
+}
+
+func (x *FinishLoginResponse) GetRedirectUri() string {
+	if x != nil {
+		return x.RedirectUri
+	}
+	return ""
+}
+
+// StartDeviceLoginRequest names a provider.
+type StartDeviceLoginRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty means the only one.
+	Provider      string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartDeviceLoginRequest) Reset() {
+	*x = StartDeviceLoginRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartDeviceLoginRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartDeviceLoginRequest) ProtoMessage() {}
+
+func (x *StartDeviceLoginRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartDeviceLoginRequest.ProtoReflect.Descriptor instead.
+func (*StartDeviceLoginRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *StartDeviceLoginRequest) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+// StartDeviceLoginResponse is what the user needs.
+type StartDeviceLoginResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where to go, with any browser.
+	VerificationUri string `protobuf:"bytes,1,opt,name=verification_uri,json=verificationUri,proto3" json:"verification_uri,omitempty"`
+	// The same with the code in it; empty when the provider has none.
+	VerificationUriComplete string `protobuf:"bytes,2,opt,name=verification_uri_complete,json=verificationUriComplete,proto3" json:"verification_uri_complete,omitempty"`
+	// What to enter there.
+	UserCode string `protobuf:"bytes,3,opt,name=user_code,json=userCode,proto3" json:"user_code,omitempty"`
+	// How long to wait between polls.
+	Interval *durationpb.Duration `protobuf:"bytes,4,opt,name=interval,proto3" json:"interval,omitempty"`
+	// When it is too late.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// To be sent with each poll. It is sealed.
+	Login string `protobuf:"bytes,6,opt,name=login,proto3" json:"login,omitempty"`
+	// The provider.
+	Provider      string `protobuf:"bytes,7,opt,name=provider,proto3" json:"provider,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartDeviceLoginResponse) Reset() {
+	*x = StartDeviceLoginResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartDeviceLoginResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartDeviceLoginResponse) ProtoMessage() {}
+
+func (x *StartDeviceLoginResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartDeviceLoginResponse.ProtoReflect.Descriptor instead.
+func (*StartDeviceLoginResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *StartDeviceLoginResponse) GetVerificationUri() string {
+	if x != nil {
+		return x.VerificationUri
+	}
+	return ""
+}
+
+func (x *StartDeviceLoginResponse) GetVerificationUriComplete() string {
+	if x != nil {
+		return x.VerificationUriComplete
+	}
+	return ""
+}
+
+func (x *StartDeviceLoginResponse) GetUserCode() string {
+	if x != nil {
+		return x.UserCode
+	}
+	return ""
+}
+
+func (x *StartDeviceLoginResponse) GetInterval() *durationpb.Duration {
+	if x != nil {
+		return x.Interval
+	}
+	return nil
+}
+
+func (x *StartDeviceLoginResponse) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *StartDeviceLoginResponse) GetLogin() string {
+	if x != nil {
+		return x.Login
+	}
+	return ""
+}
+
+func (x *StartDeviceLoginResponse) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+// PollDeviceLoginRequest is a login that has begun.
+type PollDeviceLoginRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As StartDeviceLogin gave it.
+	Login         string `protobuf:"bytes,1,opt,name=login,proto3" json:"login,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PollDeviceLoginRequest) Reset() {
+	*x = PollDeviceLoginRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PollDeviceLoginRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PollDeviceLoginRequest) ProtoMessage() {}
+
+func (x *PollDeviceLoginRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PollDeviceLoginRequest.ProtoReflect.Descriptor instead.
+func (*PollDeviceLoginRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *PollDeviceLoginRequest) GetLogin() string {
+	if x != nil {
+		return x.Login
+	}
+	return ""
+}
+
+// PollDeviceLoginResponse is a login, or says to wait.
+type PollDeviceLoginResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What Login gives; absent while it is not approved.
+	Login *LoginResponse `protobuf:"bytes,1,opt,name=login,proto3" json:"login,omitempty"`
+	// The tenant that the user was given.
+	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The user's name there.
+	Username string `protobuf:"bytes,3,opt,name=username,proto3" json:"username,omitempty"`
+	// How much longer than before to wait between polls; absent for as long.
+	SlowDown      *durationpb.Duration `protobuf:"bytes,4,opt,name=slow_down,json=slowDown,proto3" json:"slow_down,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PollDeviceLoginResponse) Reset() {
+	*x = PollDeviceLoginResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PollDeviceLoginResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PollDeviceLoginResponse) ProtoMessage() {}
+
+func (x *PollDeviceLoginResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PollDeviceLoginResponse.ProtoReflect.Descriptor instead.
+func (*PollDeviceLoginResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *PollDeviceLoginResponse) GetLogin() *LoginResponse {
+	if x != nil {
+		return x.Login
+	}
+	return nil
+}
+
+func (x *PollDeviceLoginResponse) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *PollDeviceLoginResponse) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *PollDeviceLoginResponse) GetSlowDown() *durationpb.Duration {
+	if x != nil {
+		return x.SlowDown
+	}
+	return nil
+}
+
+// ExchangeTokenRequest is a token of a provider. Fields are called as in RFC 8693.
+type ExchangeTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "urn:ietf:params:oauth:grant-type:token-exchange"; empty means that.
+	GrantType string `protobuf:"bytes,1,opt,name=grant_type,json=grantType,proto3" json:"grant_type,omitempty"`
+	// The token: a JWT that the provider gave out for an audience that the settings
+	// name.
+	SubjectToken string `protobuf:"bytes,2,opt,name=subject_token,json=subjectToken,proto3" json:"subject_token,omitempty"`
+	// "urn:ietf:params:oauth:token-type:jwt", "…:id_token" or "…:access_token"; empty
+	// means jwt.
+	SubjectTokenType string `protobuf:"bytes,3,opt,name=subject_token_type,json=subjectTokenType,proto3" json:"subject_token_type,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ExchangeTokenRequest) Reset() {
+	*x = ExchangeTokenRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExchangeTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExchangeTokenRequest) ProtoMessage() {}
+
+func (x *ExchangeTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExchangeTokenRequest.ProtoReflect.Descriptor instead.
+func (*ExchangeTokenRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *ExchangeTokenRequest) GetGrantType() string {
+	if x != nil {
+		return x.GrantType
+	}
+	return ""
+}
+
+func (x *ExchangeTokenRequest) GetSubjectToken() string {
+	if x != nil {
+		return x.SubjectToken
+	}
+	return ""
+}
+
+func (x *ExchangeTokenRequest) GetSubjectTokenType() string {
+	if x != nil {
+		return x.SubjectTokenType
+	}
+	return ""
+}
+
+// ExchangeTokenResponse is a token of ours. There is no refresh token.
+type ExchangeTokenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// To be sent as "authorization: Bearer <token>".
+	AccessToken string `protobuf:"bytes,1,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
+	// "urn:ietf:params:oauth:token-type:access_token".
+	IssuedTokenType string `protobuf:"bytes,2,opt,name=issued_token_type,json=issuedTokenType,proto3" json:"issued_token_type,omitempty"`
+	// "Bearer".
+	TokenType string `protobuf:"bytes,3,opt,name=token_type,json=tokenType,proto3" json:"token_type,omitempty"`
+	// Seconds until it ends: no later than the provider's token.
+	ExpiresIn int32 `protobuf:"varint,4,opt,name=expires_in,json=expiresIn,proto3" json:"expires_in,omitempty"`
+	// When that is.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// The tenant that the workload was given.
+	Tenant string `protobuf:"bytes,6,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// Its name there.
+	Username      string `protobuf:"bytes,7,opt,name=username,proto3" json:"username,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExchangeTokenResponse) Reset() {
+	*x = ExchangeTokenResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExchangeTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExchangeTokenResponse) ProtoMessage() {}
+
+func (x *ExchangeTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExchangeTokenResponse.ProtoReflect.Descriptor instead.
+func (*ExchangeTokenResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *ExchangeTokenResponse) GetAccessToken() string {
+	if x != nil {
+		return x.AccessToken
+	}
+	return ""
+}
+
+func (x *ExchangeTokenResponse) GetIssuedTokenType() string {
+	if x != nil {
+		return x.IssuedTokenType
+	}
+	return ""
+}
+
+func (x *ExchangeTokenResponse) GetTokenType() string {
+	if x != nil {
+		return x.TokenType
+	}
+	return ""
+}
+
+func (x *ExchangeTokenResponse) GetExpiresIn() int32 {
+	if x != nil {
+		return x.ExpiresIn
+	}
+	return 0
+}
+
+func (x *ExchangeTokenResponse) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *ExchangeTokenResponse) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ExchangeTokenResponse) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+// SetUserRoleRequest names a user and what it is to be.
+type SetUserRoleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty means the caller's own.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The user, neither a service account nor one that comes from a provider.
+	Username string `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
+	// admin, operator, editor, viewer or ingest. Nobody gives more than it has.
+	Role string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
+	// The spaces that it is for; empty for all.
+	Spaces        []string `protobuf:"bytes,4,rep,name=spaces,proto3" json:"spaces,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetUserRoleRequest) Reset() {
+	*x = SetUserRoleRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetUserRoleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetUserRoleRequest) ProtoMessage() {}
+
+func (x *SetUserRoleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetUserRoleRequest.ProtoReflect.Descriptor instead.
+func (*SetUserRoleRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *SetUserRoleRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *SetUserRoleRequest) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *SetUserRoleRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *SetUserRoleRequest) GetSpaces() []string {
+	if x != nil {
+		return x.Spaces
+	}
+	return nil
+}
+
+// SetUserRoleResponse is the user as it is now.
+type SetUserRoleResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user.
+	User          *User `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetUserRoleResponse) Reset() {
+	*x = SetUserRoleResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetUserRoleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetUserRoleResponse) ProtoMessage() {}
+
+func (x *SetUserRoleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetUserRoleResponse.ProtoReflect.Descriptor instead.
+func (*SetUserRoleResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *SetUserRoleResponse) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
 var File_driftmesh_auth_v1_auth_proto protoreflect.FileDescriptor
 
 const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
@@ -3500,7 +4544,7 @@ const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
 	"\x06tenant\x18\x01 \x01(\v2\x19.driftmesh.auth.v1.TenantR\x06tenant\"\x14\n" +
 	"\x12ListTenantsRequest\"J\n" +
 	"\x13ListTenantsResponse\x123\n" +
-	"\atenants\x18\x01 \x03(\v2\x19.driftmesh.auth.v1.TenantR\atenants\"\x97\x03\n" +
+	"\atenants\x18\x01 \x03(\v2\x19.driftmesh.auth.v1.TenantR\atenants\"\xc9\x03\n" +
 	"\x04User\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\x12\x14\n" +
@@ -3513,7 +4557,9 @@ const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
 	"\fdisable_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\vdisableTime\x12B\n" +
 	"\x0flast_login_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\rlastLoginTime\x120\n" +
 	"\x14must_change_password\x18\n" +
-	" \x01(\bR\x12mustChangePassword\"\xce\x01\n" +
+	" \x01(\bR\x12mustChangePassword\x12\x16\n" +
+	"\x06issuer\x18\v \x01(\tR\x06issuer\x12\x18\n" +
+	"\asubject\x18\f \x01(\tR\asubject\"\xce\x01\n" +
 	"\x11CreateUserRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\x12\x1a\n" +
@@ -3697,13 +4743,86 @@ const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
 	"\x04head\x18\x03 \x01(\x03R\x04head\"_\n" +
 	"\fTenantLimits\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x127\n" +
-	"\toverrides\x18\x02 \x01(\v2\x19.driftmesh.auth.v1.LimitsR\toverrides*\x9d\x01\n" +
+	"\toverrides\x18\x02 \x01(\v2\x19.driftmesh.auth.v1.LimitsR\toverrides\"\x82\x01\n" +
+	"\bProvider\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06issuer\x18\x02 \x01(\tR\x06issuer\x12\x14\n" +
+	"\x05login\x18\x03 \x01(\bR\x05login\x12\x18\n" +
+	"\abrowser\x18\x04 \x01(\bR\abrowser\x12\x1a\n" +
+	"\bexchange\x18\x05 \x01(\bR\bexchange\"\x16\n" +
+	"\x14ListProvidersRequest\"R\n" +
+	"\x15ListProvidersResponse\x129\n" +
+	"\tproviders\x18\x01 \x03(\v2\x1b.driftmesh.auth.v1.ProviderR\tproviders\"o\n" +
+	"\x11StartLoginRequest\x12\x1a\n" +
+	"\bprovider\x18\x01 \x01(\tR\bprovider\x12!\n" +
+	"\fredirect_uri\x18\x02 \x01(\tR\vredirectUri\x12\x1b\n" +
+	"\treturn_to\x18\x03 \x01(\tR\breturnTo\"\xb2\x01\n" +
+	"\x12StartLoginResponse\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n" +
+	"\x05login\x18\x03 \x01(\tR\x05login\x12;\n" +
+	"\vexpire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12!\n" +
+	"\fredirect_uri\x18\x05 \x01(\tR\vredirectUri\"\x82\x01\n" +
+	"\x12FinishLoginRequest\x12\x14\n" +
+	"\x05login\x18\x01 \x01(\tR\x05login\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x12\n" +
+	"\x04code\x18\x03 \x01(\tR\x04code\x12\x16\n" +
+	"\x06issuer\x18\x04 \x01(\tR\x06issuer\x12\x14\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error\"\xc1\x01\n" +
+	"\x13FinishLoginResponse\x126\n" +
+	"\x05login\x18\x01 \x01(\v2 .driftmesh.auth.v1.LoginResponseR\x05login\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x1a\n" +
+	"\busername\x18\x03 \x01(\tR\busername\x12\x1b\n" +
+	"\treturn_to\x18\x04 \x01(\tR\breturnTo\x12!\n" +
+	"\fredirect_uri\x18\x05 \x01(\tR\vredirectUri\"5\n" +
+	"\x17StartDeviceLoginRequest\x12\x1a\n" +
+	"\bprovider\x18\x01 \x01(\tR\bprovider\"\xc4\x02\n" +
+	"\x18StartDeviceLoginResponse\x12)\n" +
+	"\x10verification_uri\x18\x01 \x01(\tR\x0fverificationUri\x12:\n" +
+	"\x19verification_uri_complete\x18\x02 \x01(\tR\x17verificationUriComplete\x12\x1b\n" +
+	"\tuser_code\x18\x03 \x01(\tR\buserCode\x125\n" +
+	"\binterval\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\binterval\x12;\n" +
+	"\vexpire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12\x14\n" +
+	"\x05login\x18\x06 \x01(\tR\x05login\x12\x1a\n" +
+	"\bprovider\x18\a \x01(\tR\bprovider\".\n" +
+	"\x16PollDeviceLoginRequest\x12\x14\n" +
+	"\x05login\x18\x01 \x01(\tR\x05login\"\xbd\x01\n" +
+	"\x17PollDeviceLoginResponse\x126\n" +
+	"\x05login\x18\x01 \x01(\v2 .driftmesh.auth.v1.LoginResponseR\x05login\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x1a\n" +
+	"\busername\x18\x03 \x01(\tR\busername\x126\n" +
+	"\tslow_down\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\bslowDown\"\x88\x01\n" +
+	"\x14ExchangeTokenRequest\x12\x1d\n" +
+	"\n" +
+	"grant_type\x18\x01 \x01(\tR\tgrantType\x12#\n" +
+	"\rsubject_token\x18\x02 \x01(\tR\fsubjectToken\x12,\n" +
+	"\x12subject_token_type\x18\x03 \x01(\tR\x10subjectTokenType\"\x95\x02\n" +
+	"\x15ExchangeTokenResponse\x12!\n" +
+	"\faccess_token\x18\x01 \x01(\tR\vaccessToken\x12*\n" +
+	"\x11issued_token_type\x18\x02 \x01(\tR\x0fissuedTokenType\x12\x1d\n" +
+	"\n" +
+	"token_type\x18\x03 \x01(\tR\ttokenType\x12\x1d\n" +
+	"\n" +
+	"expires_in\x18\x04 \x01(\x05R\texpiresIn\x12;\n" +
+	"\vexpire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12\x16\n" +
+	"\x06tenant\x18\x06 \x01(\tR\x06tenant\x12\x1a\n" +
+	"\busername\x18\a \x01(\tR\busername\"t\n" +
+	"\x12SetUserRoleRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1a\n" +
+	"\busername\x18\x02 \x01(\tR\busername\x12\x12\n" +
+	"\x04role\x18\x03 \x01(\tR\x04role\x12\x16\n" +
+	"\x06spaces\x18\x04 \x03(\tR\x06spaces\"B\n" +
+	"\x13SetUserRoleResponse\x12+\n" +
+	"\x04user\x18\x01 \x01(\v2\x17.driftmesh.auth.v1.UserR\x04user*\x9d\x01\n" +
 	"\x0eRevocationKind\x12\x1f\n" +
 	"\x1bREVOCATION_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13REVOCATION_KIND_KEY\x10\x01\x12\x1b\n" +
 	"\x17REVOCATION_KIND_SESSION\x10\x02\x12\x18\n" +
 	"\x14REVOCATION_KIND_USER\x10\x03\x12\x1a\n" +
-	"\x16REVOCATION_KIND_TENANT\x10\x042\xf0\x13\n" +
+	"\x16REVOCATION_KIND_TENANT\x10\x042\xd0\x19\n" +
 	"\vAuthService\x12P\n" +
 	"\x05Login\x12\x1f.driftmesh.auth.v1.LoginRequest\x1a .driftmesh.auth.v1.LoginResponse\"\x04\xc0\xf3\x18\x01\x12Y\n" +
 	"\bListKeys\x12\".driftmesh.auth.v1.ListKeysRequest\x1a#.driftmesh.auth.v1.ListKeysResponse\"\x04\xc0\xf3\x18\x01\x12f\n" +
@@ -3730,7 +4849,15 @@ const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
 	"\x11RotateSigningKeys\x12+.driftmesh.auth.v1.RotateSigningKeysRequest\x1a,.driftmesh.auth.v1.RotateSigningKeysResponse\"\x04\xc0\xf3\x18\x1d\x12\\\n" +
 	"\tGetLimits\x12#.driftmesh.auth.v1.GetLimitsRequest\x1a$.driftmesh.auth.v1.GetLimitsResponse\"\x04\xc0\xf3\x18\x02\x12\\\n" +
 	"\tSetLimits\x12#.driftmesh.auth.v1.SetLimitsRequest\x1a$.driftmesh.auth.v1.SetLimitsResponse\"\x04\xc0\xf3\x18\x1e\x12h\n" +
-	"\vWatchLimits\x12%.driftmesh.auth.v1.WatchLimitsRequest\x1a&.driftmesh.auth.v1.WatchLimitsResponse\"\b\xc0\xf3\x18\x03\xc8\xf3\x18\x010\x01\x12w\n" +
+	"\vWatchLimits\x12%.driftmesh.auth.v1.WatchLimitsRequest\x1a&.driftmesh.auth.v1.WatchLimitsResponse\"\b\xc0\xf3\x18\x03\xc8\xf3\x18\x010\x01\x12h\n" +
+	"\rListProviders\x12'.driftmesh.auth.v1.ListProvidersRequest\x1a(.driftmesh.auth.v1.ListProvidersResponse\"\x04\xc0\xf3\x18\x01\x12_\n" +
+	"\n" +
+	"StartLogin\x12$.driftmesh.auth.v1.StartLoginRequest\x1a%.driftmesh.auth.v1.StartLoginResponse\"\x04\xc0\xf3\x18\x01\x12b\n" +
+	"\vFinishLogin\x12%.driftmesh.auth.v1.FinishLoginRequest\x1a&.driftmesh.auth.v1.FinishLoginResponse\"\x04\xc0\xf3\x18\x01\x12q\n" +
+	"\x10StartDeviceLogin\x12*.driftmesh.auth.v1.StartDeviceLoginRequest\x1a+.driftmesh.auth.v1.StartDeviceLoginResponse\"\x04\xc0\xf3\x18\x01\x12n\n" +
+	"\x0fPollDeviceLogin\x12).driftmesh.auth.v1.PollDeviceLoginRequest\x1a*.driftmesh.auth.v1.PollDeviceLoginResponse\"\x04\xc0\xf3\x18\x01\x12h\n" +
+	"\rExchangeToken\x12'.driftmesh.auth.v1.ExchangeTokenRequest\x1a(.driftmesh.auth.v1.ExchangeTokenResponse\"\x04\xc0\xf3\x18\x01\x12b\n" +
+	"\vSetUserRole\x12%.driftmesh.auth.v1.SetUserRoleRequest\x1a&.driftmesh.auth.v1.SetUserRoleResponse\"\x04\xc0\xf3\x18\x15\x12w\n" +
 	"\x10WatchRevocations\x12*.driftmesh.auth.v1.WatchRevocationsRequest\x1a+.driftmesh.auth.v1.WatchRevocationsResponse\"\b\xc0\xf3\x18\x03\xc8\xf3\x18\x010\x01B?Z=github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1;authv1b\x06proto3"
 
 var (
@@ -3746,7 +4873,7 @@ func file_driftmesh_auth_v1_auth_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_auth_v1_auth_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_driftmesh_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_driftmesh_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
 var file_driftmesh_auth_v1_auth_proto_goTypes = []any{
 	(RevocationKind)(0),               // 0: driftmesh.auth.v1.RevocationKind
 	(*LoginRequest)(nil),              // 1: driftmesh.auth.v1.LoginRequest
@@ -3805,36 +4932,51 @@ var file_driftmesh_auth_v1_auth_proto_goTypes = []any{
 	(*WatchLimitsRequest)(nil),        // 54: driftmesh.auth.v1.WatchLimitsRequest
 	(*WatchLimitsResponse)(nil),       // 55: driftmesh.auth.v1.WatchLimitsResponse
 	(*TenantLimits)(nil),              // 56: driftmesh.auth.v1.TenantLimits
-	(*timestamppb.Timestamp)(nil),     // 57: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 58: google.protobuf.Duration
+	(*Provider)(nil),                  // 57: driftmesh.auth.v1.Provider
+	(*ListProvidersRequest)(nil),      // 58: driftmesh.auth.v1.ListProvidersRequest
+	(*ListProvidersResponse)(nil),     // 59: driftmesh.auth.v1.ListProvidersResponse
+	(*StartLoginRequest)(nil),         // 60: driftmesh.auth.v1.StartLoginRequest
+	(*StartLoginResponse)(nil),        // 61: driftmesh.auth.v1.StartLoginResponse
+	(*FinishLoginRequest)(nil),        // 62: driftmesh.auth.v1.FinishLoginRequest
+	(*FinishLoginResponse)(nil),       // 63: driftmesh.auth.v1.FinishLoginResponse
+	(*StartDeviceLoginRequest)(nil),   // 64: driftmesh.auth.v1.StartDeviceLoginRequest
+	(*StartDeviceLoginResponse)(nil),  // 65: driftmesh.auth.v1.StartDeviceLoginResponse
+	(*PollDeviceLoginRequest)(nil),    // 66: driftmesh.auth.v1.PollDeviceLoginRequest
+	(*PollDeviceLoginResponse)(nil),   // 67: driftmesh.auth.v1.PollDeviceLoginResponse
+	(*ExchangeTokenRequest)(nil),      // 68: driftmesh.auth.v1.ExchangeTokenRequest
+	(*ExchangeTokenResponse)(nil),     // 69: driftmesh.auth.v1.ExchangeTokenResponse
+	(*SetUserRoleRequest)(nil),        // 70: driftmesh.auth.v1.SetUserRoleRequest
+	(*SetUserRoleResponse)(nil),       // 71: driftmesh.auth.v1.SetUserRoleResponse
+	(*timestamppb.Timestamp)(nil),     // 72: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 73: google.protobuf.Duration
 }
 var file_driftmesh_auth_v1_auth_proto_depIdxs = []int32{
-	57, // 0: driftmesh.auth.v1.LoginResponse.expire_time:type_name -> google.protobuf.Timestamp
-	57, // 1: driftmesh.auth.v1.LoginResponse.session_expire_time:type_name -> google.protobuf.Timestamp
-	57, // 2: driftmesh.auth.v1.CheckAPIKeyResponse.expire_time:type_name -> google.protobuf.Timestamp
-	57, // 3: driftmesh.auth.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
-	57, // 4: driftmesh.auth.v1.Tenant.disable_time:type_name -> google.protobuf.Timestamp
+	72, // 0: driftmesh.auth.v1.LoginResponse.expire_time:type_name -> google.protobuf.Timestamp
+	72, // 1: driftmesh.auth.v1.LoginResponse.session_expire_time:type_name -> google.protobuf.Timestamp
+	72, // 2: driftmesh.auth.v1.CheckAPIKeyResponse.expire_time:type_name -> google.protobuf.Timestamp
+	72, // 3: driftmesh.auth.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
+	72, // 4: driftmesh.auth.v1.Tenant.disable_time:type_name -> google.protobuf.Timestamp
 	7,  // 5: driftmesh.auth.v1.CreateTenantResponse.tenant:type_name -> driftmesh.auth.v1.Tenant
 	7,  // 6: driftmesh.auth.v1.ListTenantsResponse.tenants:type_name -> driftmesh.auth.v1.Tenant
-	57, // 7: driftmesh.auth.v1.User.create_time:type_name -> google.protobuf.Timestamp
-	57, // 8: driftmesh.auth.v1.User.disable_time:type_name -> google.protobuf.Timestamp
-	57, // 9: driftmesh.auth.v1.User.last_login_time:type_name -> google.protobuf.Timestamp
+	72, // 7: driftmesh.auth.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	72, // 8: driftmesh.auth.v1.User.disable_time:type_name -> google.protobuf.Timestamp
+	72, // 9: driftmesh.auth.v1.User.last_login_time:type_name -> google.protobuf.Timestamp
 	12, // 10: driftmesh.auth.v1.CreateUserResponse.user:type_name -> driftmesh.auth.v1.User
 	12, // 11: driftmesh.auth.v1.ListUsersResponse.users:type_name -> driftmesh.auth.v1.User
-	57, // 12: driftmesh.auth.v1.APIKey.create_time:type_name -> google.protobuf.Timestamp
-	57, // 13: driftmesh.auth.v1.APIKey.expire_time:type_name -> google.protobuf.Timestamp
-	57, // 14: driftmesh.auth.v1.APIKey.last_use_time:type_name -> google.protobuf.Timestamp
-	57, // 15: driftmesh.auth.v1.CreateAPIKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
+	72, // 12: driftmesh.auth.v1.APIKey.create_time:type_name -> google.protobuf.Timestamp
+	72, // 13: driftmesh.auth.v1.APIKey.expire_time:type_name -> google.protobuf.Timestamp
+	72, // 14: driftmesh.auth.v1.APIKey.last_use_time:type_name -> google.protobuf.Timestamp
+	72, // 15: driftmesh.auth.v1.CreateAPIKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
 	17, // 16: driftmesh.auth.v1.CreateAPIKeyResponse.api_key:type_name -> driftmesh.auth.v1.APIKey
 	17, // 17: driftmesh.auth.v1.ListAPIKeysResponse.api_keys:type_name -> driftmesh.auth.v1.APIKey
-	57, // 18: driftmesh.auth.v1.RefreshTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
-	57, // 19: driftmesh.auth.v1.RefreshTokenResponse.session_expire_time:type_name -> google.protobuf.Timestamp
+	72, // 18: driftmesh.auth.v1.RefreshTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	72, // 19: driftmesh.auth.v1.RefreshTokenResponse.session_expire_time:type_name -> google.protobuf.Timestamp
 	2,  // 20: driftmesh.auth.v1.ChangePasswordResponse.login:type_name -> driftmesh.auth.v1.LoginResponse
-	57, // 21: driftmesh.auth.v1.ResetPasswordResponse.expire_time:type_name -> google.protobuf.Timestamp
-	58, // 22: driftmesh.auth.v1.RotateAPIKeyRequest.overlap:type_name -> google.protobuf.Duration
+	72, // 21: driftmesh.auth.v1.ResetPasswordResponse.expire_time:type_name -> google.protobuf.Timestamp
+	73, // 22: driftmesh.auth.v1.RotateAPIKeyRequest.overlap:type_name -> google.protobuf.Duration
 	17, // 23: driftmesh.auth.v1.RotateAPIKeyResponse.api_key:type_name -> driftmesh.auth.v1.APIKey
-	57, // 24: driftmesh.auth.v1.RotateAPIKeyResponse.old_expire_time:type_name -> google.protobuf.Timestamp
-	57, // 25: driftmesh.auth.v1.RotateSigningKeysResponse.sign_time:type_name -> google.protobuf.Timestamp
+	72, // 24: driftmesh.auth.v1.RotateAPIKeyResponse.old_expire_time:type_name -> google.protobuf.Timestamp
+	72, // 25: driftmesh.auth.v1.RotateSigningKeysResponse.sign_time:type_name -> google.protobuf.Timestamp
 	0,  // 26: driftmesh.auth.v1.Revocation.kind:type_name -> driftmesh.auth.v1.RevocationKind
 	46, // 27: driftmesh.auth.v1.WatchRevocationsResponse.revocations:type_name -> driftmesh.auth.v1.Revocation
 	49, // 28: driftmesh.auth.v1.GetLimitsResponse.limits:type_name -> driftmesh.auth.v1.Limits
@@ -3845,61 +4987,84 @@ var file_driftmesh_auth_v1_auth_proto_depIdxs = []int32{
 	49, // 33: driftmesh.auth.v1.WatchLimitsResponse.defaults:type_name -> driftmesh.auth.v1.Limits
 	56, // 34: driftmesh.auth.v1.WatchLimitsResponse.tenants:type_name -> driftmesh.auth.v1.TenantLimits
 	49, // 35: driftmesh.auth.v1.TenantLimits.overrides:type_name -> driftmesh.auth.v1.Limits
-	1,  // 36: driftmesh.auth.v1.AuthService.Login:input_type -> driftmesh.auth.v1.LoginRequest
-	3,  // 37: driftmesh.auth.v1.AuthService.ListKeys:input_type -> driftmesh.auth.v1.ListKeysRequest
-	5,  // 38: driftmesh.auth.v1.AuthService.CheckAPIKey:input_type -> driftmesh.auth.v1.CheckAPIKeyRequest
-	8,  // 39: driftmesh.auth.v1.AuthService.CreateTenant:input_type -> driftmesh.auth.v1.CreateTenantRequest
-	10, // 40: driftmesh.auth.v1.AuthService.ListTenants:input_type -> driftmesh.auth.v1.ListTenantsRequest
-	13, // 41: driftmesh.auth.v1.AuthService.CreateUser:input_type -> driftmesh.auth.v1.CreateUserRequest
-	15, // 42: driftmesh.auth.v1.AuthService.ListUsers:input_type -> driftmesh.auth.v1.ListUsersRequest
-	18, // 43: driftmesh.auth.v1.AuthService.CreateAPIKey:input_type -> driftmesh.auth.v1.CreateAPIKeyRequest
-	20, // 44: driftmesh.auth.v1.AuthService.ListAPIKeys:input_type -> driftmesh.auth.v1.ListAPIKeysRequest
-	22, // 45: driftmesh.auth.v1.AuthService.RevokeAPIKey:input_type -> driftmesh.auth.v1.RevokeAPIKeyRequest
-	24, // 46: driftmesh.auth.v1.AuthService.WhoAmI:input_type -> driftmesh.auth.v1.WhoAmIRequest
-	26, // 47: driftmesh.auth.v1.AuthService.RefreshToken:input_type -> driftmesh.auth.v1.RefreshTokenRequest
-	28, // 48: driftmesh.auth.v1.AuthService.Logout:input_type -> driftmesh.auth.v1.LogoutRequest
-	30, // 49: driftmesh.auth.v1.AuthService.ChangePassword:input_type -> driftmesh.auth.v1.ChangePasswordRequest
-	32, // 50: driftmesh.auth.v1.AuthService.ResetPassword:input_type -> driftmesh.auth.v1.ResetPasswordRequest
-	34, // 51: driftmesh.auth.v1.AuthService.SetUserDisabled:input_type -> driftmesh.auth.v1.SetUserDisabledRequest
-	36, // 52: driftmesh.auth.v1.AuthService.DeleteUser:input_type -> driftmesh.auth.v1.DeleteUserRequest
-	38, // 53: driftmesh.auth.v1.AuthService.SetTenantDisabled:input_type -> driftmesh.auth.v1.SetTenantDisabledRequest
-	40, // 54: driftmesh.auth.v1.AuthService.DeleteTenant:input_type -> driftmesh.auth.v1.DeleteTenantRequest
-	42, // 55: driftmesh.auth.v1.AuthService.RotateAPIKey:input_type -> driftmesh.auth.v1.RotateAPIKeyRequest
-	44, // 56: driftmesh.auth.v1.AuthService.RotateSigningKeys:input_type -> driftmesh.auth.v1.RotateSigningKeysRequest
-	50, // 57: driftmesh.auth.v1.AuthService.GetLimits:input_type -> driftmesh.auth.v1.GetLimitsRequest
-	52, // 58: driftmesh.auth.v1.AuthService.SetLimits:input_type -> driftmesh.auth.v1.SetLimitsRequest
-	54, // 59: driftmesh.auth.v1.AuthService.WatchLimits:input_type -> driftmesh.auth.v1.WatchLimitsRequest
-	47, // 60: driftmesh.auth.v1.AuthService.WatchRevocations:input_type -> driftmesh.auth.v1.WatchRevocationsRequest
-	2,  // 61: driftmesh.auth.v1.AuthService.Login:output_type -> driftmesh.auth.v1.LoginResponse
-	4,  // 62: driftmesh.auth.v1.AuthService.ListKeys:output_type -> driftmesh.auth.v1.ListKeysResponse
-	6,  // 63: driftmesh.auth.v1.AuthService.CheckAPIKey:output_type -> driftmesh.auth.v1.CheckAPIKeyResponse
-	9,  // 64: driftmesh.auth.v1.AuthService.CreateTenant:output_type -> driftmesh.auth.v1.CreateTenantResponse
-	11, // 65: driftmesh.auth.v1.AuthService.ListTenants:output_type -> driftmesh.auth.v1.ListTenantsResponse
-	14, // 66: driftmesh.auth.v1.AuthService.CreateUser:output_type -> driftmesh.auth.v1.CreateUserResponse
-	16, // 67: driftmesh.auth.v1.AuthService.ListUsers:output_type -> driftmesh.auth.v1.ListUsersResponse
-	19, // 68: driftmesh.auth.v1.AuthService.CreateAPIKey:output_type -> driftmesh.auth.v1.CreateAPIKeyResponse
-	21, // 69: driftmesh.auth.v1.AuthService.ListAPIKeys:output_type -> driftmesh.auth.v1.ListAPIKeysResponse
-	23, // 70: driftmesh.auth.v1.AuthService.RevokeAPIKey:output_type -> driftmesh.auth.v1.RevokeAPIKeyResponse
-	25, // 71: driftmesh.auth.v1.AuthService.WhoAmI:output_type -> driftmesh.auth.v1.WhoAmIResponse
-	27, // 72: driftmesh.auth.v1.AuthService.RefreshToken:output_type -> driftmesh.auth.v1.RefreshTokenResponse
-	29, // 73: driftmesh.auth.v1.AuthService.Logout:output_type -> driftmesh.auth.v1.LogoutResponse
-	31, // 74: driftmesh.auth.v1.AuthService.ChangePassword:output_type -> driftmesh.auth.v1.ChangePasswordResponse
-	33, // 75: driftmesh.auth.v1.AuthService.ResetPassword:output_type -> driftmesh.auth.v1.ResetPasswordResponse
-	35, // 76: driftmesh.auth.v1.AuthService.SetUserDisabled:output_type -> driftmesh.auth.v1.SetUserDisabledResponse
-	37, // 77: driftmesh.auth.v1.AuthService.DeleteUser:output_type -> driftmesh.auth.v1.DeleteUserResponse
-	39, // 78: driftmesh.auth.v1.AuthService.SetTenantDisabled:output_type -> driftmesh.auth.v1.SetTenantDisabledResponse
-	41, // 79: driftmesh.auth.v1.AuthService.DeleteTenant:output_type -> driftmesh.auth.v1.DeleteTenantResponse
-	43, // 80: driftmesh.auth.v1.AuthService.RotateAPIKey:output_type -> driftmesh.auth.v1.RotateAPIKeyResponse
-	45, // 81: driftmesh.auth.v1.AuthService.RotateSigningKeys:output_type -> driftmesh.auth.v1.RotateSigningKeysResponse
-	51, // 82: driftmesh.auth.v1.AuthService.GetLimits:output_type -> driftmesh.auth.v1.GetLimitsResponse
-	53, // 83: driftmesh.auth.v1.AuthService.SetLimits:output_type -> driftmesh.auth.v1.SetLimitsResponse
-	55, // 84: driftmesh.auth.v1.AuthService.WatchLimits:output_type -> driftmesh.auth.v1.WatchLimitsResponse
-	48, // 85: driftmesh.auth.v1.AuthService.WatchRevocations:output_type -> driftmesh.auth.v1.WatchRevocationsResponse
-	61, // [61:86] is the sub-list for method output_type
-	36, // [36:61] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	57, // 36: driftmesh.auth.v1.ListProvidersResponse.providers:type_name -> driftmesh.auth.v1.Provider
+	72, // 37: driftmesh.auth.v1.StartLoginResponse.expire_time:type_name -> google.protobuf.Timestamp
+	2,  // 38: driftmesh.auth.v1.FinishLoginResponse.login:type_name -> driftmesh.auth.v1.LoginResponse
+	73, // 39: driftmesh.auth.v1.StartDeviceLoginResponse.interval:type_name -> google.protobuf.Duration
+	72, // 40: driftmesh.auth.v1.StartDeviceLoginResponse.expire_time:type_name -> google.protobuf.Timestamp
+	2,  // 41: driftmesh.auth.v1.PollDeviceLoginResponse.login:type_name -> driftmesh.auth.v1.LoginResponse
+	73, // 42: driftmesh.auth.v1.PollDeviceLoginResponse.slow_down:type_name -> google.protobuf.Duration
+	72, // 43: driftmesh.auth.v1.ExchangeTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	12, // 44: driftmesh.auth.v1.SetUserRoleResponse.user:type_name -> driftmesh.auth.v1.User
+	1,  // 45: driftmesh.auth.v1.AuthService.Login:input_type -> driftmesh.auth.v1.LoginRequest
+	3,  // 46: driftmesh.auth.v1.AuthService.ListKeys:input_type -> driftmesh.auth.v1.ListKeysRequest
+	5,  // 47: driftmesh.auth.v1.AuthService.CheckAPIKey:input_type -> driftmesh.auth.v1.CheckAPIKeyRequest
+	8,  // 48: driftmesh.auth.v1.AuthService.CreateTenant:input_type -> driftmesh.auth.v1.CreateTenantRequest
+	10, // 49: driftmesh.auth.v1.AuthService.ListTenants:input_type -> driftmesh.auth.v1.ListTenantsRequest
+	13, // 50: driftmesh.auth.v1.AuthService.CreateUser:input_type -> driftmesh.auth.v1.CreateUserRequest
+	15, // 51: driftmesh.auth.v1.AuthService.ListUsers:input_type -> driftmesh.auth.v1.ListUsersRequest
+	18, // 52: driftmesh.auth.v1.AuthService.CreateAPIKey:input_type -> driftmesh.auth.v1.CreateAPIKeyRequest
+	20, // 53: driftmesh.auth.v1.AuthService.ListAPIKeys:input_type -> driftmesh.auth.v1.ListAPIKeysRequest
+	22, // 54: driftmesh.auth.v1.AuthService.RevokeAPIKey:input_type -> driftmesh.auth.v1.RevokeAPIKeyRequest
+	24, // 55: driftmesh.auth.v1.AuthService.WhoAmI:input_type -> driftmesh.auth.v1.WhoAmIRequest
+	26, // 56: driftmesh.auth.v1.AuthService.RefreshToken:input_type -> driftmesh.auth.v1.RefreshTokenRequest
+	28, // 57: driftmesh.auth.v1.AuthService.Logout:input_type -> driftmesh.auth.v1.LogoutRequest
+	30, // 58: driftmesh.auth.v1.AuthService.ChangePassword:input_type -> driftmesh.auth.v1.ChangePasswordRequest
+	32, // 59: driftmesh.auth.v1.AuthService.ResetPassword:input_type -> driftmesh.auth.v1.ResetPasswordRequest
+	34, // 60: driftmesh.auth.v1.AuthService.SetUserDisabled:input_type -> driftmesh.auth.v1.SetUserDisabledRequest
+	36, // 61: driftmesh.auth.v1.AuthService.DeleteUser:input_type -> driftmesh.auth.v1.DeleteUserRequest
+	38, // 62: driftmesh.auth.v1.AuthService.SetTenantDisabled:input_type -> driftmesh.auth.v1.SetTenantDisabledRequest
+	40, // 63: driftmesh.auth.v1.AuthService.DeleteTenant:input_type -> driftmesh.auth.v1.DeleteTenantRequest
+	42, // 64: driftmesh.auth.v1.AuthService.RotateAPIKey:input_type -> driftmesh.auth.v1.RotateAPIKeyRequest
+	44, // 65: driftmesh.auth.v1.AuthService.RotateSigningKeys:input_type -> driftmesh.auth.v1.RotateSigningKeysRequest
+	50, // 66: driftmesh.auth.v1.AuthService.GetLimits:input_type -> driftmesh.auth.v1.GetLimitsRequest
+	52, // 67: driftmesh.auth.v1.AuthService.SetLimits:input_type -> driftmesh.auth.v1.SetLimitsRequest
+	54, // 68: driftmesh.auth.v1.AuthService.WatchLimits:input_type -> driftmesh.auth.v1.WatchLimitsRequest
+	58, // 69: driftmesh.auth.v1.AuthService.ListProviders:input_type -> driftmesh.auth.v1.ListProvidersRequest
+	60, // 70: driftmesh.auth.v1.AuthService.StartLogin:input_type -> driftmesh.auth.v1.StartLoginRequest
+	62, // 71: driftmesh.auth.v1.AuthService.FinishLogin:input_type -> driftmesh.auth.v1.FinishLoginRequest
+	64, // 72: driftmesh.auth.v1.AuthService.StartDeviceLogin:input_type -> driftmesh.auth.v1.StartDeviceLoginRequest
+	66, // 73: driftmesh.auth.v1.AuthService.PollDeviceLogin:input_type -> driftmesh.auth.v1.PollDeviceLoginRequest
+	68, // 74: driftmesh.auth.v1.AuthService.ExchangeToken:input_type -> driftmesh.auth.v1.ExchangeTokenRequest
+	70, // 75: driftmesh.auth.v1.AuthService.SetUserRole:input_type -> driftmesh.auth.v1.SetUserRoleRequest
+	47, // 76: driftmesh.auth.v1.AuthService.WatchRevocations:input_type -> driftmesh.auth.v1.WatchRevocationsRequest
+	2,  // 77: driftmesh.auth.v1.AuthService.Login:output_type -> driftmesh.auth.v1.LoginResponse
+	4,  // 78: driftmesh.auth.v1.AuthService.ListKeys:output_type -> driftmesh.auth.v1.ListKeysResponse
+	6,  // 79: driftmesh.auth.v1.AuthService.CheckAPIKey:output_type -> driftmesh.auth.v1.CheckAPIKeyResponse
+	9,  // 80: driftmesh.auth.v1.AuthService.CreateTenant:output_type -> driftmesh.auth.v1.CreateTenantResponse
+	11, // 81: driftmesh.auth.v1.AuthService.ListTenants:output_type -> driftmesh.auth.v1.ListTenantsResponse
+	14, // 82: driftmesh.auth.v1.AuthService.CreateUser:output_type -> driftmesh.auth.v1.CreateUserResponse
+	16, // 83: driftmesh.auth.v1.AuthService.ListUsers:output_type -> driftmesh.auth.v1.ListUsersResponse
+	19, // 84: driftmesh.auth.v1.AuthService.CreateAPIKey:output_type -> driftmesh.auth.v1.CreateAPIKeyResponse
+	21, // 85: driftmesh.auth.v1.AuthService.ListAPIKeys:output_type -> driftmesh.auth.v1.ListAPIKeysResponse
+	23, // 86: driftmesh.auth.v1.AuthService.RevokeAPIKey:output_type -> driftmesh.auth.v1.RevokeAPIKeyResponse
+	25, // 87: driftmesh.auth.v1.AuthService.WhoAmI:output_type -> driftmesh.auth.v1.WhoAmIResponse
+	27, // 88: driftmesh.auth.v1.AuthService.RefreshToken:output_type -> driftmesh.auth.v1.RefreshTokenResponse
+	29, // 89: driftmesh.auth.v1.AuthService.Logout:output_type -> driftmesh.auth.v1.LogoutResponse
+	31, // 90: driftmesh.auth.v1.AuthService.ChangePassword:output_type -> driftmesh.auth.v1.ChangePasswordResponse
+	33, // 91: driftmesh.auth.v1.AuthService.ResetPassword:output_type -> driftmesh.auth.v1.ResetPasswordResponse
+	35, // 92: driftmesh.auth.v1.AuthService.SetUserDisabled:output_type -> driftmesh.auth.v1.SetUserDisabledResponse
+	37, // 93: driftmesh.auth.v1.AuthService.DeleteUser:output_type -> driftmesh.auth.v1.DeleteUserResponse
+	39, // 94: driftmesh.auth.v1.AuthService.SetTenantDisabled:output_type -> driftmesh.auth.v1.SetTenantDisabledResponse
+	41, // 95: driftmesh.auth.v1.AuthService.DeleteTenant:output_type -> driftmesh.auth.v1.DeleteTenantResponse
+	43, // 96: driftmesh.auth.v1.AuthService.RotateAPIKey:output_type -> driftmesh.auth.v1.RotateAPIKeyResponse
+	45, // 97: driftmesh.auth.v1.AuthService.RotateSigningKeys:output_type -> driftmesh.auth.v1.RotateSigningKeysResponse
+	51, // 98: driftmesh.auth.v1.AuthService.GetLimits:output_type -> driftmesh.auth.v1.GetLimitsResponse
+	53, // 99: driftmesh.auth.v1.AuthService.SetLimits:output_type -> driftmesh.auth.v1.SetLimitsResponse
+	55, // 100: driftmesh.auth.v1.AuthService.WatchLimits:output_type -> driftmesh.auth.v1.WatchLimitsResponse
+	59, // 101: driftmesh.auth.v1.AuthService.ListProviders:output_type -> driftmesh.auth.v1.ListProvidersResponse
+	61, // 102: driftmesh.auth.v1.AuthService.StartLogin:output_type -> driftmesh.auth.v1.StartLoginResponse
+	63, // 103: driftmesh.auth.v1.AuthService.FinishLogin:output_type -> driftmesh.auth.v1.FinishLoginResponse
+	65, // 104: driftmesh.auth.v1.AuthService.StartDeviceLogin:output_type -> driftmesh.auth.v1.StartDeviceLoginResponse
+	67, // 105: driftmesh.auth.v1.AuthService.PollDeviceLogin:output_type -> driftmesh.auth.v1.PollDeviceLoginResponse
+	69, // 106: driftmesh.auth.v1.AuthService.ExchangeToken:output_type -> driftmesh.auth.v1.ExchangeTokenResponse
+	71, // 107: driftmesh.auth.v1.AuthService.SetUserRole:output_type -> driftmesh.auth.v1.SetUserRoleResponse
+	48, // 108: driftmesh.auth.v1.AuthService.WatchRevocations:output_type -> driftmesh.auth.v1.WatchRevocationsResponse
+	77, // [77:109] is the sub-list for method output_type
+	45, // [45:77] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_auth_v1_auth_proto_init() }
@@ -3915,7 +5080,7 @@ func file_driftmesh_auth_v1_auth_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_auth_v1_auth_proto_rawDesc), len(file_driftmesh_auth_v1_auth_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   56,
+			NumMessages:   71,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -45,6 +45,13 @@ const (
 	AuthService_GetLimits_FullMethodName         = "/driftmesh.auth.v1.AuthService/GetLimits"
 	AuthService_SetLimits_FullMethodName         = "/driftmesh.auth.v1.AuthService/SetLimits"
 	AuthService_WatchLimits_FullMethodName       = "/driftmesh.auth.v1.AuthService/WatchLimits"
+	AuthService_ListProviders_FullMethodName     = "/driftmesh.auth.v1.AuthService/ListProviders"
+	AuthService_StartLogin_FullMethodName        = "/driftmesh.auth.v1.AuthService/StartLogin"
+	AuthService_FinishLogin_FullMethodName       = "/driftmesh.auth.v1.AuthService/FinishLogin"
+	AuthService_StartDeviceLogin_FullMethodName  = "/driftmesh.auth.v1.AuthService/StartDeviceLogin"
+	AuthService_PollDeviceLogin_FullMethodName   = "/driftmesh.auth.v1.AuthService/PollDeviceLogin"
+	AuthService_ExchangeToken_FullMethodName     = "/driftmesh.auth.v1.AuthService/ExchangeToken"
+	AuthService_SetUserRole_FullMethodName       = "/driftmesh.auth.v1.AuthService/SetUserRole"
 	AuthService_WatchRevocations_FullMethodName  = "/driftmesh.auth.v1.AuthService/WatchRevocations"
 )
 
@@ -113,6 +120,23 @@ type AuthServiceClient interface {
 	// WatchLimits tells the limits of all tenants, and what changes of them as it
 	// happens. It is for whoever keeps to them.
 	WatchLimits(ctx context.Context, in *WatchLimitsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchLimitsResponse], error)
+	// ListProviders lists the OpenID providers at which users of this mesh log in.
+	ListProviders(ctx context.Context, in *ListProvidersRequest, opts ...grpc.CallOption) (*ListProvidersResponse, error)
+	// StartLogin begins a login at a provider with a browser (authorization code
+	// with PKCE).
+	StartLogin(ctx context.Context, in *StartLoginRequest, opts ...grpc.CallOption) (*StartLoginResponse, error)
+	// FinishLogin ends it with what the provider sent the browser back with. A login
+	// is finished once.
+	FinishLogin(ctx context.Context, in *FinishLoginRequest, opts ...grpc.CallOption) (*FinishLoginResponse, error)
+	// StartDeviceLogin begins a login that is approved with a browser somewhere else
+	// (RFC 8628).
+	StartDeviceLogin(ctx context.Context, in *StartDeviceLoginRequest, opts ...grpc.CallOption) (*StartDeviceLoginResponse, error)
+	// PollDeviceLogin tells whether it was approved.
+	PollDeviceLogin(ctx context.Context, in *PollDeviceLoginRequest, opts ...grpc.CallOption) (*PollDeviceLoginResponse, error)
+	// ExchangeToken gives a workload a short token for one of a provider's (RFC 8693).
+	ExchangeToken(ctx context.Context, in *ExchangeTokenRequest, opts ...grpc.CallOption) (*ExchangeTokenResponse, error)
+	// SetUserRole changes what a user may do. Its sessions and tokens end.
+	SetUserRole(ctx context.Context, in *SetUserRoleRequest, opts ...grpc.CallOption) (*SetUserRoleResponse, error)
 	// WatchRevocations tells who is not to be believed any more, as it happens. It
 	// is for whoever verifies.
 	WatchRevocations(ctx context.Context, in *WatchRevocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRevocationsResponse], error)
@@ -375,6 +399,76 @@ func (c *authServiceClient) WatchLimits(ctx context.Context, in *WatchLimitsRequ
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AuthService_WatchLimitsClient = grpc.ServerStreamingClient[WatchLimitsResponse]
 
+func (c *authServiceClient) ListProviders(ctx context.Context, in *ListProvidersRequest, opts ...grpc.CallOption) (*ListProvidersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListProvidersResponse)
+	err := c.cc.Invoke(ctx, AuthService_ListProviders_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) StartLogin(ctx context.Context, in *StartLoginRequest, opts ...grpc.CallOption) (*StartLoginResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StartLoginResponse)
+	err := c.cc.Invoke(ctx, AuthService_StartLogin_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) FinishLogin(ctx context.Context, in *FinishLoginRequest, opts ...grpc.CallOption) (*FinishLoginResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FinishLoginResponse)
+	err := c.cc.Invoke(ctx, AuthService_FinishLogin_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) StartDeviceLogin(ctx context.Context, in *StartDeviceLoginRequest, opts ...grpc.CallOption) (*StartDeviceLoginResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StartDeviceLoginResponse)
+	err := c.cc.Invoke(ctx, AuthService_StartDeviceLogin_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) PollDeviceLogin(ctx context.Context, in *PollDeviceLoginRequest, opts ...grpc.CallOption) (*PollDeviceLoginResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PollDeviceLoginResponse)
+	err := c.cc.Invoke(ctx, AuthService_PollDeviceLogin_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) ExchangeToken(ctx context.Context, in *ExchangeTokenRequest, opts ...grpc.CallOption) (*ExchangeTokenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExchangeTokenResponse)
+	err := c.cc.Invoke(ctx, AuthService_ExchangeToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) SetUserRole(ctx context.Context, in *SetUserRoleRequest, opts ...grpc.CallOption) (*SetUserRoleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetUserRoleResponse)
+	err := c.cc.Invoke(ctx, AuthService_SetUserRole_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *authServiceClient) WatchRevocations(ctx context.Context, in *WatchRevocationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRevocationsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &AuthService_ServiceDesc.Streams[1], AuthService_WatchRevocations_FullMethodName, cOpts...)
@@ -459,6 +553,23 @@ type AuthServiceServer interface {
 	// WatchLimits tells the limits of all tenants, and what changes of them as it
 	// happens. It is for whoever keeps to them.
 	WatchLimits(*WatchLimitsRequest, grpc.ServerStreamingServer[WatchLimitsResponse]) error
+	// ListProviders lists the OpenID providers at which users of this mesh log in.
+	ListProviders(context.Context, *ListProvidersRequest) (*ListProvidersResponse, error)
+	// StartLogin begins a login at a provider with a browser (authorization code
+	// with PKCE).
+	StartLogin(context.Context, *StartLoginRequest) (*StartLoginResponse, error)
+	// FinishLogin ends it with what the provider sent the browser back with. A login
+	// is finished once.
+	FinishLogin(context.Context, *FinishLoginRequest) (*FinishLoginResponse, error)
+	// StartDeviceLogin begins a login that is approved with a browser somewhere else
+	// (RFC 8628).
+	StartDeviceLogin(context.Context, *StartDeviceLoginRequest) (*StartDeviceLoginResponse, error)
+	// PollDeviceLogin tells whether it was approved.
+	PollDeviceLogin(context.Context, *PollDeviceLoginRequest) (*PollDeviceLoginResponse, error)
+	// ExchangeToken gives a workload a short token for one of a provider's (RFC 8693).
+	ExchangeToken(context.Context, *ExchangeTokenRequest) (*ExchangeTokenResponse, error)
+	// SetUserRole changes what a user may do. Its sessions and tokens end.
+	SetUserRole(context.Context, *SetUserRoleRequest) (*SetUserRoleResponse, error)
 	// WatchRevocations tells who is not to be believed any more, as it happens. It
 	// is for whoever verifies.
 	WatchRevocations(*WatchRevocationsRequest, grpc.ServerStreamingServer[WatchRevocationsResponse]) error
@@ -543,6 +654,27 @@ func (UnimplementedAuthServiceServer) SetLimits(context.Context, *SetLimitsReque
 }
 func (UnimplementedAuthServiceServer) WatchLimits(*WatchLimitsRequest, grpc.ServerStreamingServer[WatchLimitsResponse]) error {
 	return status.Errorf(codes.Unimplemented, "method WatchLimits not implemented")
+}
+func (UnimplementedAuthServiceServer) ListProviders(context.Context, *ListProvidersRequest) (*ListProvidersResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method ListProviders not implemented")
+}
+func (UnimplementedAuthServiceServer) StartLogin(context.Context, *StartLoginRequest) (*StartLoginResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method StartLogin not implemented")
+}
+func (UnimplementedAuthServiceServer) FinishLogin(context.Context, *FinishLoginRequest) (*FinishLoginResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method FinishLogin not implemented")
+}
+func (UnimplementedAuthServiceServer) StartDeviceLogin(context.Context, *StartDeviceLoginRequest) (*StartDeviceLoginResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method StartDeviceLogin not implemented")
+}
+func (UnimplementedAuthServiceServer) PollDeviceLogin(context.Context, *PollDeviceLoginRequest) (*PollDeviceLoginResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method PollDeviceLogin not implemented")
+}
+func (UnimplementedAuthServiceServer) ExchangeToken(context.Context, *ExchangeTokenRequest) (*ExchangeTokenResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method ExchangeToken not implemented")
+}
+func (UnimplementedAuthServiceServer) SetUserRole(context.Context, *SetUserRoleRequest) (*SetUserRoleResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method SetUserRole not implemented")
 }
 func (UnimplementedAuthServiceServer) WatchRevocations(*WatchRevocationsRequest, grpc.ServerStreamingServer[WatchRevocationsResponse]) error {
 	return status.Errorf(codes.Unimplemented, "method WatchRevocations not implemented")
@@ -993,6 +1125,132 @@ func _AuthService_WatchLimits_Handler(srv interface{}, stream grpc.ServerStream)
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AuthService_WatchLimitsServer = grpc.ServerStreamingServer[WatchLimitsResponse]
 
+func _AuthService_ListProviders_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListProvidersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).ListProviders(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_ListProviders_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).ListProviders(ctx, req.(*ListProvidersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_StartLogin_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StartLoginRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).StartLogin(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_StartLogin_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).StartLogin(ctx, req.(*StartLoginRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_FinishLogin_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FinishLoginRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).FinishLogin(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_FinishLogin_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).FinishLogin(ctx, req.(*FinishLoginRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_StartDeviceLogin_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StartDeviceLoginRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).StartDeviceLogin(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_StartDeviceLogin_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).StartDeviceLogin(ctx, req.(*StartDeviceLoginRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_PollDeviceLogin_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PollDeviceLoginRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).PollDeviceLogin(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_PollDeviceLogin_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).PollDeviceLogin(ctx, req.(*PollDeviceLoginRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_ExchangeToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExchangeTokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).ExchangeToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_ExchangeToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).ExchangeToken(ctx, req.(*ExchangeTokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_SetUserRole_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetUserRoleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).SetUserRole(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_SetUserRole_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).SetUserRole(ctx, req.(*SetUserRoleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AuthService_WatchRevocations_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchRevocationsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -1102,6 +1360,34 @@ var AuthService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SetLimits",
 			Handler:    _AuthService_SetLimits_Handler,
+		},
+		{
+			MethodName: "ListProviders",
+			Handler:    _AuthService_ListProviders_Handler,
+		},
+		{
+			MethodName: "StartLogin",
+			Handler:    _AuthService_StartLogin_Handler,
+		},
+		{
+			MethodName: "FinishLogin",
+			Handler:    _AuthService_FinishLogin_Handler,
+		},
+		{
+			MethodName: "StartDeviceLogin",
+			Handler:    _AuthService_StartDeviceLogin_Handler,
+		},
+		{
+			MethodName: "PollDeviceLogin",
+			Handler:    _AuthService_PollDeviceLogin_Handler,
+		},
+		{
+			MethodName: "ExchangeToken",
+			Handler:    _AuthService_ExchangeToken_Handler,
+		},
+		{
+			MethodName: "SetUserRole",
+			Handler:    _AuthService_SetUserRole_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -4,6 +4,8 @@
 package account
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"strings"
 	"time"
@@ -46,7 +48,14 @@ type User struct {
 	PasswordEnds time.Time // zero for never
 	// TenantDisabled is when the tenant was, zero for not.
 	TenantDisabled time.Time
+
+	// Issuer and Subject are who it is at an OpenID provider, which says so: it has no
+	// password. Empty for others.
+	Issuer, Subject string
 }
+
+// External reports whether a provider says who the user is.
+func (u User) External() bool { return u.Issuer != "" }
 
 // Good gives fault.Denied when the user may not log in, whatever the password.
 func (u User) Good() error {
@@ -96,6 +105,38 @@ func (k Key) Good(now time.Time) bool {
 // CheckUsername gives fault.Invalid, naming field and rule, for a name that no
 // user may have.
 func CheckUsername(name string) error { return checkName("username", name) }
+
+// ExternalPrefix begins the names of users that come from OpenID providers, and of no
+// others.
+const ExternalPrefix = "oidc:"
+
+// CheckNewUsername is CheckUsername for a user that somebody makes.
+func CheckNewUsername(name string) error {
+	if strings.HasPrefix(name, ExternalPrefix) {
+		return invalid("username", "must not begin with %s: such users come from OpenID providers", ExternalPrefix)
+	}
+	return CheckUsername(name)
+}
+
+// ExternalName is the name of a user that a provider calls by a subject: the subject
+// where that can be a name, and else a hash of it.
+func ExternalName(provider, subject string) string {
+	if name := ExternalPrefix + provider + ":" + subject; checkName("username", name) == nil {
+		return name
+	}
+	return ExternalPrefix + provider + ":" + digest(subject)
+}
+
+// ExternalNameAt is the name where ExternalName is that of somebody of another issuer:
+// the provider was called so before.
+func ExternalNameAt(provider, issuer, subject string) string {
+	return ExternalPrefix + provider + ":" + digest(issuer+"\n"+subject)
+}
+
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:16])
+}
 
 // CheckKeyName gives fault.Invalid, naming field and rule, for a name that no
 // API key may have.

@@ -57,7 +57,7 @@ func NewThrottle(patience Patience) *Throttle {
 // check is not run. An error of check counts neither way.
 func (t *Throttle) Try(who string, check func() (bool, error)) (bool, error) {
 	if wait := t.enter(who); wait > 0 {
-		return false, fault.Exhausted.New("too many wrong passwords: try again later").
+		return false, fault.Exhausted.New("too many failed logins: try again later").
 			WithReason("LOGIN_THROTTLED").WithRetryAfter(wait)
 	}
 	right, err := check()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/sqlstate"
 	"github.com/driftmesh/driftmesh/services/auth/internal/account"
 )
@@ -26,6 +27,8 @@ type Password struct {
 func (s *Store) SetPassword(ctx context.Context, tenant, name string, to Password) error {
 	return s.changeUser(ctx, "set password", tenant, name, func(tx *sqlstate.Tx, u account.User) error {
 		switch {
+		case u.External():
+			return fault.Precondition.New("%q comes from an OpenID provider and has no password here", name).WithReason("NO_PASSWORD")
 		case u.Service:
 			return fault.Precondition.New("%q is a service account, which has no password", name).WithReason("NO_PASSWORD")
 		case to.Instead != "" && to.Instead != u.Hash:
@@ -44,6 +47,29 @@ func (s *Store) DisableUser(ctx context.Context, tenant, name string, at time.Ti
 		_, err := tx.Exec(ctx, `UPDATE users SET disabled_at = ? WHERE tenant = ? AND name = ?`, sqlstate.Micros(at), tenant, name)
 		return err
 	})
+}
+
+// SetGrant changes what a user may do, and ends its sessions and tokens. It gives
+// fault.Precondition for one of whom a provider's rules say it, and for a service
+// account, whose keys say it.
+func (s *Store) SetGrant(ctx context.Context, tenant, name string, to policy.Grant) (user account.User, err error) {
+	err = s.changeUser(ctx, "set role", tenant, name, func(tx *sqlstate.Tx, u account.User) error {
+		if u.External() {
+			return fault.Precondition.New("%q comes from an OpenID provider: the rules of auth.oidc say what it may do", name).WithReason("ROLE_BY_RULES")
+		}
+		if u.Service {
+			return fault.Precondition.New("%q is a service account: each of its keys has a role", name).WithReason("ROLE_BY_KEYS")
+		}
+		user, user.Grant = u, to
+		return setGrant(ctx, tx, user)
+	})
+	return user, err
+}
+
+func setGrant(ctx context.Context, tx *sqlstate.Tx, u account.User) error {
+	_, err := tx.Exec(ctx, `UPDATE users SET admin = ?, role = ?, permissions = ?, spaces = ? WHERE tenant = ? AND name = ?`,
+		append(grantValues(u.Grant), u.Tenant, u.Name)...)
+	return err
 }
 
 // DeleteUser removes a user, and ends its sessions and tokens; so it does with

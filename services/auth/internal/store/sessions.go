@@ -31,7 +31,7 @@ func (s *Store) OpenSession(ctx context.Context, user account.User, session acco
 		if err != nil {
 			return err
 		}
-		if now.Hash != user.Hash || now.Good() != nil {
+		if now.Hash != user.Hash || now.Grant != user.Grant || now.Good() != nil {
 			return fault.Precondition.New("the account was changed meanwhile: log in again").WithReason("ACCOUNT_CHANGED")
 		}
 		if err := makeRoom(ctx, tx, session); err != nil {

@@ -75,10 +75,10 @@ func (s *Store) AddUser(ctx context.Context, u account.User, by string) error {
 }
 
 func addUser(ctx context.Context, q sqlstate.Querier, u account.User, by string) error {
-	n, err := q.Exec(ctx, `INSERT INTO users (tenant, name, password_hash, `+grantColumns+`, service, one_time, password_ends_at, created_at, created_by)
-		SELECT name, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM tenants WHERE name = ? AND deleted_at = 0`,
+	n, err := q.Exec(ctx, `INSERT INTO users (tenant, name, password_hash, `+grantColumns+`, service, one_time, password_ends_at, created_at, created_by, issuer, subject)
+		SELECT name, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM tenants WHERE name = ? AND deleted_at = 0`,
 		append(append([]any{u.Name, u.Hash}, grantValues(u.Grant)...),
-			u.Service, u.OneTime, sqlstate.Micros(u.PasswordEnds), sqlstate.Micros(u.Created), by, u.Tenant)...)
+			u.Service, u.OneTime, sqlstate.Micros(u.PasswordEnds), sqlstate.Micros(u.Created), by, u.Issuer, u.Subject, u.Tenant)...)
 	switch {
 	case err == nil && n == 0:
 		return noTenant(nil, u.Tenant)
@@ -112,7 +112,7 @@ func (s *Store) HasUsers(ctx context.Context, tenant string) (has bool, err erro
 }
 
 var userColumns = `u.tenant, u.name, u.password_hash, ` + grantOf("u") + `, u.created_at,
-	u.service, u.disabled_at, u.last_login_at, u.one_time, u.password_ends_at, t.disabled_at`
+	u.service, u.disabled_at, u.last_login_at, u.one_time, u.password_ends_at, t.disabled_at, u.issuer, u.subject`
 
 const usersOfTenants = ` FROM users u JOIN tenants t ON t.name = u.tenant `
 
@@ -122,7 +122,7 @@ func scanUser(row scanner) (u account.User, err error) {
 	var created, disabled, login, ends, tenantDisabled int64
 	var grant grantRow
 	if err := row.Scan(append(append([]any{&u.Tenant, &u.Name, &u.Hash}, grant.into()...),
-		&created, &u.Service, &disabled, &login, &u.OneTime, &ends, &tenantDisabled)...); err != nil {
+		&created, &u.Service, &disabled, &login, &u.OneTime, &ends, &tenantDisabled, &u.Issuer, &u.Subject)...); err != nil {
 		return u, err
 	}
 	u.Created, u.Disabled, u.LastLogin = sqlstate.Time(created), sqlstate.Time(disabled), sqlstate.Time(login)

@@ -49,6 +49,14 @@ var sessions = map[string]bool{
 	authv1.AuthService_ChangePassword_FullMethodName: true,
 }
 
+// byAuth are calls of which auth alone knows whose they are, and which it takes down
+// itself.
+var byAuth = map[string]bool{
+	authv1.AuthService_FinishLogin_FullMethodName:     true,
+	authv1.AuthService_PollDeviceLogin_FullMethodName: true,
+	authv1.AuthService_ExchangeToken_FullMethodName:   true,
+}
+
 // Is reports whether calls of a method are recorded.
 func Is(method string) bool {
 	return sessions[method] || permissions.Has(policy.MethodOf(method).Permission)
@@ -74,7 +82,7 @@ func (a *Auditor) Begin(ctx context.Context) error {
 // Done takes down how a call ended.
 func (a *Auditor) Done(ctx context.Context, c Call, err error) {
 	refused := refusal(err)
-	if a == nil || !Is(c.Method) && !refused {
+	if a == nil || byAuth[c.Method] || !Is(c.Method) && !refused {
 		return
 	}
 	e := a.entry(ctx, c.Method, err)

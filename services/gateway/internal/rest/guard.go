@@ -12,6 +12,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/rpc"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/browser"
 )
 
 // guard is what every request passes first: web pages that speak in somebody
@@ -168,6 +169,7 @@ func allowed(authenticate Authenticate, p policy.Permission, next Failer) Failer
 		return next
 	}
 	return failer{next, func(w http.ResponseWriter, r *http.Request) {
+		browser.UseSession(r)
 		id, err := caller(r, authenticate)
 		if err == nil {
 			r = r.WithContext(identity.With(r.Context(), id))

@@ -24,6 +24,7 @@ import (
 	topicv1 "github.com/driftmesh/driftmesh/proto/driftmesh/topic/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/proto/openapi"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/browser"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/origin"
 )
 
@@ -92,6 +93,9 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 	e.handle("GET /traces/{id}", 0, deps.Page)
 	e.handle("GET /openapi.json", 0, apiRoutes{http.HandlerFunc(document)})
 	e.handle("GET /.well-known/jwks.json", 0, apiRoutes{jwks(authv1.NewAuthServiceClient(deps.Conn))})
+	for pattern, handler := range browser.Routes(authv1.NewAuthServiceClient(deps.Conn)) {
+		e.handle(pattern, 0, handler)
+	}
 	e.handle("GET /{$}", 0, apiRoutes{http.HandlerFunc(index)})
 	e.mux.HandleFunc("/", nothingHere)
 	return guard(cfg, e.mux), e.err

@@ -1,0 +1,194 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/driftmesh/driftmesh/internal/audit"
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/telemetry"
+	"github.com/driftmesh/driftmesh/services/auth/internal/account"
+	"github.com/driftmesh/driftmesh/services/auth/internal/oidc"
+	"github.com/driftmesh/driftmesh/services/auth/internal/store"
+)
+
+// outside is what logins at OpenID providers need. It is safe for concurrent use.
+type outside struct {
+	providers *oidc.Providers
+	seal      *oidc.Seal
+	// account is that of who did what: of these logins auth alone knows whose they
+	// are, so it takes them down itself.
+	account *audit.Recorder
+	store   *store.Store
+	log     *slog.Logger
+
+	// failures holds off sources whose logins fail: each may have cost a question to
+	// the provider. devices counts the logins that a source begins which cost one.
+	failures, devices *account.Throttle
+	polls             pace
+}
+
+var (
+	ofFailures = account.Patience{Free: 30, Forget: time.Minute}
+	ofDevices  = account.Patience{Free: 10, Forget: 20 * time.Second}
+)
+
+func newOutside(configs oidc.Configs, secrets *identity.Secrets, s *store.Store, log *slog.Logger) (*outside, error) {
+	providers, err := oidc.New(configs)
+	if err != nil {
+		return nil, fmt.Errorf("auth.oidc: %w", err)
+	}
+	return &outside{
+		providers: providers, seal: oidc.NewSeal(secrets), store: s, log: log, account: audit.NewRecorder(s.AppendAudit, log),
+		failures: account.NewThrottle(ofFailures), devices: account.NewThrottle(ofDevices),
+	}, nil
+}
+
+// Ways to log in at a provider.
+const (
+	byBrowser  = "browser"  // with the gateway's cookie
+	byCLI      = "cli"      // with a browser that comes back to a program
+	byDevice   = "device"   // approved elsewhere
+	byExchange = "exchange" // of a workload
+)
+
+// visit is one login at a provider: what becomes known of it.
+type visit struct {
+	method   string // as gRPC has it
+	way      string
+	provider *oidc.Provider // nil while it is not known
+	claims   oidc.Claims    // zero while they are not
+	user     account.User   // zero while there is none
+}
+
+// held does what a visit is about, unless its source is held off. It gives what do
+// gives.
+func (o *outside) held(ctx context.Context, do func() error) (err error) {
+	_, held := o.failures.Try(source(ctx), func() (bool, error) {
+		err = do()
+		if errors.Is(err, fault.Unauthenticated) || errors.Is(err, fault.Denied) {
+			return false, nil
+		}
+		return err == nil, err
+	})
+	if err == nil {
+		err = held
+	}
+	return err
+}
+
+// place gives the user whom a provider vouches for, by its rules.
+func (o *outside) place(ctx context.Context, p *oidc.Provider, claims oidc.Claims) (account.User, error) {
+	place, ok := p.Rules.Place(claims.All)
+	if !ok {
+		if err := o.store.Depart(ctx, claims.Issuer, claims.Subject); err != nil {
+			return account.User{}, err
+		}
+		return account.User{}, fault.Denied.New("%s knows you as %.100q, but no rule here gives you a place: ask whoever runs this mesh (auth.oidc.%s.rules)",
+			p.Name, claims.Subject, p.Name).WithReason("NO_RULE")
+	}
+	user, err := o.store.Arrive(ctx, account.User{
+		Tenant: place.Tenant, Name: account.ExternalName(p.Name, claims.Subject), Grant: place.Grant,
+		Issuer: claims.Issuer, Subject: claims.Subject, Created: moment(),
+	}, account.ExternalNameAt(p.Name, claims.Issuer, claims.Subject))
+	if errors.Is(err, fault.NotFound) {
+		return account.User{}, fault.Precondition.Wrap(err, "the rules give you the tenant %q, which does not exist", place.Tenant).WithReason("TENANT_MISSING")
+	}
+	if err != nil {
+		return account.User{}, err
+	}
+	return user, user.Good()
+}
+
+// done takes down how a visit ended.
+func (o *outside) done(ctx context.Context, v *visit, err error) {
+	if errors.Is(err, fault.Unavailable) && v.provider != nil {
+		o.log.Warn("an OpenID provider does not answer", slog.String("provider", v.provider.Name), telemetry.Err(err))
+	}
+	e := audit.Entry{Action: v.method, Outcome: audit.OK, Source: source(ctx), Tenant: v.user.Tenant}
+	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
+		e.Trace = span.TraceID().String()
+	}
+	parts := []string{"way=" + v.way}
+	if v.provider != nil {
+		parts = append(parts, "provider="+v.provider.Name, "issuer="+v.provider.Issuer)
+	}
+	if v.claims.Subject != "" {
+		parts = append(parts, "subject="+v.claims.Subject)
+		e.Actor, e.Kind = account.ExternalName(v.provider.Name, v.claims.Subject), string(identity.User)
+	}
+	if v.user.Name != "" {
+		e.Actor, e.Home = v.user.Name, v.user.Tenant
+	}
+	if e.Tenant == "" { // who has no place writes nothing into another's account
+		e.Tenant = identity.MeshTenant
+	}
+	e.Object = strings.Join(parts, " ")
+	if err == nil {
+		o.account.Record(ctx, e)
+		return
+	}
+	f := fault.Of(err)
+	e.Outcome, e.Reason = audit.Failed, f.Reason()
+	if errors.Is(err, fault.Denied) || errors.Is(err, fault.Unauthenticated) {
+		e.Outcome = audit.Denied
+	}
+	if e.Reason == "" {
+		e.Reason = f.Kind().Error()
+	}
+	o.account.Count(e) // as many as somebody likes to try
+}
+
+// name is the label of a visit's provider.
+func (v *visit) name() string {
+	if v.provider == nil {
+		return ""
+	}
+	return v.provider.Name
+}
+
+const (
+	// pollEvery is how often one login may be polled, whatever the provider says.
+	pollEvery = time.Second
+	// maxPolls bounds how many are remembered.
+	maxPolls = 4096
+)
+
+// pace keeps pollers from passing their haste on to a provider. It is safe for
+// concurrent use.
+type pace struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+// take gives fault.Exhausted when it is too early.
+func (p *pace) take(id string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if wait := pollEvery - now.Sub(p.last[id]); wait > 0 {
+		return fault.Exhausted.New("polled too soon").WithReason("LOGIN_THROTTLED").WithRetryAfter(wait)
+	}
+	if p.last == nil || len(p.last) >= maxPolls {
+		recent := map[string]time.Time{}
+		for one, at := range p.last {
+			if now.Sub(at) < pollEvery {
+				recent[one] = at
+			}
+		}
+		p.last = recent
+	}
+	if len(p.last) >= maxPolls {
+		return fault.Exhausted.New("too many logins are under way").WithReason("LOGIN_THROTTLED").WithRetryAfter(pollEvery)
+	}
+	p.last[id] = now
+	return nil
+}

@@ -1,0 +1,223 @@
+package oidc_test
+
+import (
+	"context"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/services/auth/internal/oidc"
+	"github.com/driftmesh/driftmesh/services/auth/internal/oidc/oidctest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// open makes the one provider corp ready.
+func open(t *testing.T, issuer string, change ...func(*oidc.Config)) *oidc.Provider {
+	t.Helper()
+	cfg := oidc.Config{
+		Issuer: issuer, ClientID: oidctest.ClientID, ClientSecret: oidctest.ClientSecret, Audiences: []string{"workloads"},
+		Rules: []oidc.Rule{{Condition: oidc.Condition{Claim: "groups", Value: "modellers"}, Tenant: "acme", Role: "editor"}},
+	}
+	for _, one := range change {
+		one(&cfg)
+	}
+	all, err := oidc.New(oidc.Configs{"corp": cfg})
+	require.NoError(t, err)
+	t.Cleanup(all.Close)
+	return all.All()[0]
+}
+
+func requireReason(t *testing.T, err error, reason string) {
+	t.Helper()
+	require.Error(t, err)
+	require.Equal(t, reason, fault.Of(err).Reason(), "%v", err)
+}
+
+// Tokens with keys that nobody knows, however many, are a handful of questions to the
+// provider; tokens with the key that it has are believed meanwhile.
+func TestAFloodOfUnknownKeysDoesNotReachTheProvider(t *testing.T) {
+	t.Parallel()
+	fake := oidctest.Start(t)
+	p := open(t, fake.Issuer)
+	good := fake.Token(fake.Good("workloads"))
+	_, err := p.Exchange(t.Context(), good)
+	require.NoError(t, err)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for i := range 250 {
+				_, err := p.Exchange(context.Background(), fake.Token(fake.Good("workloads"), func(h map[string]any) { h["kid"] = fmt.Sprint("forged", i) }))
+				requireReason(t, err, "TOKEN_KEY_UNKNOWN")
+			}
+		})
+	}
+	all.Wait()
+	require.LessOrEqual(t, fake.Asked("/jwks"), 1+4+1, "of 1000 tokens; one more where the test took 15 s")
+	t.Logf("%d fetches", fake.Asked("/jwks"))
+	require.Equal(t, 1, fake.Asked("/.well-known/openid-configuration"))
+	_, err = p.Exchange(t.Context(), good)
+	require.NoError(t, err)
+}
+
+// A new key is found with the first token that it signs, and one that is withdrawn is
+// believed no more.
+func TestKeysOfProvidersRotate(t *testing.T) {
+	t.Parallel()
+	fake := oidctest.Start(t)
+	p := open(t, fake.Issuer)
+	old := fake.Token(fake.Good("workloads"))
+	_, err := p.Exchange(t.Context(), old)
+	require.NoError(t, err)
+	fake.Rotate("second")
+	_, err = p.Exchange(t.Context(), fake.Token(fake.Good("workloads")))
+	require.NoError(t, err)
+	_, err = p.Exchange(t.Context(), old)
+	requireReason(t, err, "TOKEN_KEY_UNKNOWN")
+	fake.Close()
+	_, err = p.Exchange(t.Context(), fake.Token(fake.Good("workloads")))
+	require.NoError(t, err, "what is known is not asked for again")
+}
+
+// A provider that is away, ill or too talkative is named, and is not asked again at
+// once; nothing is asked over plain text.
+func TestProvidersThatDoNotAnswerAsTheyShould(t *testing.T) {
+	t.Parallel()
+	for name, ill := range map[string]func(*oidctest.Provider){
+		"away":     func(p *oidctest.Provider) { p.Close() },
+		"an error": func(p *oidctest.Provider) { p.Handle = status(http.StatusInternalServerError) },
+		"no JSON":  func(p *oidctest.Provider) { p.Handle = status(http.StatusOK) },
+		"another issuer": func(p *oidctest.Provider) {
+			p.Discovery = func(d map[string]any) { d["issuer"] = "https://evil.example" }
+		},
+		"no keys": func(p *oidctest.Provider) { p.Discovery = func(d map[string]any) { delete(d, "jwks_uri") } },
+		"plain token": func(p *oidctest.Provider) {
+			p.Discovery = func(d map[string]any) { d["token_endpoint"] = "http://192.0.2.1/token" }
+		},
+		"plain keys": func(p *oidctest.Provider) {
+			p.Discovery = func(d map[string]any) { d["jwks_uri"] = "http://192.0.2.1/jwks" }
+		},
+		"plain login": func(p *oidctest.Provider) {
+			p.Discovery = func(d map[string]any) { d["authorization_endpoint"] = "http://192.0.2.1/a" }
+		},
+		"a script": func(p *oidctest.Provider) {
+			p.Discovery = func(d map[string]any) { d["authorization_endpoint"] = "javascript:alert(1)" }
+		},
+		"sent elsewhere":  func(p *oidctest.Provider) { p.Handle = redirect("http://192.0.2.1/") },
+		"sent in circles": func(p *oidctest.Provider) { p.Handle = redirect("/.well-known/openid-configuration") },
+		"too long": func(p *oidctest.Provider) {
+			p.Discovery = func(d map[string]any) { d["more"] = strings.Repeat("x", 2<<20) }
+		},
+		"too slow": func(p *oidctest.Provider) {
+			p.Handle = func(_ http.ResponseWriter, r *http.Request) bool {
+				<-r.Context().Done() // of whoever asked
+				return true
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := oidctest.Start(t)
+			ill(fake)
+			p := open(t, fake.Issuer)
+			began := time.Now()
+			_, _, err := p.Begin(t.Context(), "http://127.0.0.1:1/callback")
+			requireReason(t, err, "PROVIDER_UNAVAILABLE")
+			require.ErrorIs(t, err, fault.Unavailable)
+			require.Contains(t, fault.Of(err).Message(), "the OpenID provider corp ("+fake.Issuer+")")
+			require.Less(t, time.Since(began), 9*time.Second)
+			asked := fake.Asked("/.well-known/openid-configuration")
+			for range 20 {
+				_, _, err := p.Begin(t.Context(), "http://127.0.0.1:1/callback")
+				requireReason(t, err, "PROVIDER_UNAVAILABLE")
+			}
+			require.Equal(t, asked, fake.Asked("/.well-known/openid-configuration"))
+		})
+	}
+}
+
+func status(code int) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, _ *http.Request) bool {
+		w.WriteHeader(code)
+		return true
+	}
+}
+
+func redirect(to string) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		http.Redirect(w, r, to, http.StatusFound)
+		return true
+	}
+}
+
+// A provider's certificate is that of an authority that the settings name, or of none.
+func TestAuthoritiesOfProviders(t *testing.T) {
+	t.Parallel()
+	var issuer string
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"issuer": %q, "authorization_endpoint": "%[1]s/a", "token_endpoint": "%[1]s/t", "jwks_uri": "%[1]s/k"}`, issuer)
+	}))
+	defer server.Close()
+	issuer = server.URL
+	_, _, err := open(t, issuer).Begin(t.Context(), "http://127.0.0.1:1/callback")
+	requireReason(t, err, "PROVIDER_UNAVAILABLE")
+	require.ErrorContains(t, err, "certificate")
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600))
+	goTo, _, err := open(t, issuer, func(c *oidc.Config) { c.CA = file }).Begin(t.Context(), "http://127.0.0.1:1/callback")
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(goTo, issuer+"/a?"), goTo)
+}
+
+// A login is sealed: nobody else can read, change or make one, and it ends.
+func TestPendingLoginsAreSealed(t *testing.T) {
+	t.Parallel()
+	seal := func(letters ...string) *oidc.Seal {
+		var list [][]byte
+		for _, one := range letters {
+			list = append(list, []byte(strings.Repeat(one, 32)))
+		}
+		secrets, err := identity.FixedSecrets(list...)
+		require.NoError(t, err)
+		return oidc.NewSeal(secrets)
+	}
+	ours, theirs := seal("s"), seal("t")
+	pending := oidc.Pending{ID: "i", Provider: "corp", State: "the state", Verifier: "the verifier", Ends: time.Now().Add(time.Minute).Unix()}
+	text, err := ours.Close(pending)
+	require.NoError(t, err)
+	got, err := ours.Open(text)
+	require.NoError(t, err)
+	require.Equal(t, pending, got)
+	require.NotContains(t, text, "verifier")
+	got, err = seal("u", "s").Open(text)
+	require.NoError(t, err, "the mesh secret was rotated meanwhile")
+	require.Equal(t, pending, got)
+	foreign, err := theirs.Close(pending)
+	require.NoError(t, err)
+	pending.Ends = time.Now().Unix()
+	late, err := ours.Close(pending)
+	require.NoError(t, err)
+	for _, bad := range []string{"", "x", foreign, late, text[:len(text)-4] + "AAAA", text + strings.Repeat("A", 5000)} {
+		_, err := ours.Open(bad)
+		requireReason(t, err, "LOGIN_UNKNOWN")
+	}
+	for redirect, good := range map[string]bool{
+		"http://127.0.0.1:4711/callback": true, "http://[::1]:1/": true, "http://localhost:1/": false, "http://127.0.0.1/": false,
+		"https://127.0.0.1:1/": false, "http://127.0.0.1.evil.example:1/": false, "http://evil.example:80/": false,
+		"http://127.0.0.1:1@evil.example/": false, "http://127.0.0.1:1/?x": false, "javascript:alert(1)": false, "": false,
+	} {
+		require.Equal(t, good, oidc.Loopback(redirect), redirect)
+	}
+}

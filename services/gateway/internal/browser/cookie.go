@@ -1,0 +1,84 @@
+package browser
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+)
+
+// The cookies.
+const (
+	loginCookie   = "driftmesh-login" // a login that has begun
+	accessCookie  = "driftmesh-access"
+	refreshCookie = "driftmesh-refresh"
+
+	// securePrefix begins those that browsers take over TLS alone, from this host alone.
+	securePrefix = "__Host-"
+)
+
+// plain reports whether a request comes over plain text from the same machine, as far
+// as the browser knows: then its cookies have no prefix.
+func plain(r *http.Request) bool {
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	addr, err := netip.ParseAddr(host)
+	return r.TLS == nil && (host == "localhost" || err == nil && addr.IsLoopback())
+}
+
+// read gives a cookie, "" when it is not there, and whether it is a secure one. It gives
+// fault.Unauthenticated when there are two: it would be a guess whose they are.
+func read(r *http.Request, name string) (value string, secure bool, err error) {
+	for _, one := range []struct {
+		name   string
+		secure bool
+	}{{securePrefix + name, true}, {name, false}} {
+		if !one.secure && !plain(r) {
+			continue
+		}
+		found := r.CookiesNamed(one.name)
+		switch {
+		case len(found) > 1:
+			return "", false, fault.Unauthenticated.New("the cookie %s was sent more than once", one.name).WithReason("COOKIE_AMBIGUOUS")
+		case len(found) == 1:
+			return found[0].Value, one.secure, nil
+		}
+	}
+	return "", false, nil
+}
+
+// jar sets cookies.
+type jar struct {
+	to     http.ResponseWriter
+	secure bool
+}
+
+func (j jar) set(name, value string, ends time.Time) {
+	j.put(&http.Cookie{Name: name, Value: value, Expires: ends, MaxAge: max(int(time.Until(ends).Seconds()), 1)})
+}
+
+func (j jar) drop(name string) { j.put(&http.Cookie{Name: name, MaxAge: -1}) }
+
+func (j jar) put(c *http.Cookie) {
+	c.Path, c.HttpOnly, c.Secure, c.SameSite = "/", true, j.secure, http.SameSiteLaxMode
+	if j.secure {
+		c.Name = securePrefix + c.Name
+	}
+	http.SetCookie(j.to, c)
+}
+
+// UseSession lets a browser's session speak for a request that shows no other
+// credentials.
+func UseSession(r *http.Request) {
+	if r.Header.Get("Authorization") != "" || r.Header.Get("X-Api-Key") != "" {
+		return
+	}
+	token, _, err := read(r, accessCookie)
+	if err == nil && token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+}

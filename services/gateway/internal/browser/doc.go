@@ -1,0 +1,16 @@
+// Package browser logs people in who come with a browser, and keeps their session in
+// its cookies:
+//
+//	GET  /login/start/{provider}?return=/path   to the OpenID provider
+//	GET  /login/callback                        back from it, with a session
+//	POST /login/refresh                         the next tokens
+//	POST /login/logout                          the end
+//
+// auth does the work and seals what is between start and callback; the sealed text is
+// the browser's own cookie, so that whoever begins a login is whoever ends it.
+//
+// No cookie can be read by a page (HttpOnly), none is sent with what another site
+// changes (SameSite=Lax, and package origin), and over TLS none can be read on the way
+// or be set by a neighbour of the same domain (the prefix __Host-). Over plain text,
+// on loopback alone, they have no prefix.
+package browser
