@@ -70,7 +70,7 @@ func (c driftCompareCmd) compare(ctx context.Context, con console) (*comparison,
 	if err != nil {
 		return nil, err
 	}
-	sample := chunk.NewSample(rule, m.profile.Monitors)
+	sample := chunk.NewSample(rule, chunk.Judged{Monitors: m.profile.Monitors, Outcome: m.profile.Outcome})
 	if err := c.count(ctx, con, sample, m.profile); err != nil {
 		return nil, fmt.Errorf("read the current data: %w", err)
 	}

@@ -212,5 +212,62 @@ func TestCompareByMoments(t *testing.T) {
 	}
 	_, errs, code := command(t, append(args, "--detector", "cusum")...)
 	require.NotZero(t, code)
-	require.Contains(t, errs, "detector cusum judges windows of time, which a table has not")
+	require.Contains(t, errs, "detector cusum judges windows of time: name the column of event times")
+}
+
+// predictions writes rows a minute apart, of which one in so many is predicted
+// wrongly, by class and by a number that is off by as much.
+func predictions(t *testing.T, name string, rows, wrong int, off float64) string {
+	t.Helper()
+	var text strings.Builder
+	text.WriteString("at,said,came,guess,price\n")
+	begin := time.Date(2026, 3, 2, 0, 0, 30, 0, time.UTC)
+	for i := range rows {
+		came := i%2 == 0
+		said := came != (i%wrong == 0)
+		fmt.Fprintf(&text, "%s,%t,%t,%g,%g\n", begin.Add(time.Duration(i)*time.Minute).Format(time.RFC3339), said, came, 100+off*float64(i%3), 100.0)
+	}
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, []byte(text.String()), 0o600))
+	return path
+}
+
+// Predictions are judged by what came true, of classes and of numbers, also by how
+// that varies over chunks of the reference; charts and rates by the times of rows.
+func TestCompareWithLabelsAndTimes(t *testing.T) {
+	t.Parallel()
+	reference, same, worse := predictions(t, "reference.csv", 2880, 10, 1), predictions(t, "same.csv", 960, 10, 1), predictions(t, "worse.csv", 960, 4, 2)
+	classes := []string{"--detector", "accuracy", "--target", "came", "--prediction", "said", "--exit-code"}
+	numbers := []string{"--detector", "mae", "--target", "price", "--prediction", "guess", "--exit-code"}
+	for name, c := range map[string]struct {
+		current string
+		args    []string
+		code    int
+		out     string
+	}{
+		"right as often":    {same, append(classes, "--ignore", "at"), exitOK, `accuracy +came +ok +accuracy +0 `},
+		"wrong more often":  {worse, append(classes, "--ignore", "at"), exitDrift, `accuracy +came +drift +accuracy +-11\.69 `},
+		"errors as large":   {same, append(numbers, "--ignore", "at"), exitOK, `mae +price +ok`},
+		"errors larger":     {worse, append(numbers, "--ignore", "at"), exitDrift, `mae +price +drift`},
+		"by its chunks":     {worse, append(classes, "--time", "at", "--chunk", "hour", "--sigmas", "4"), exitDrift, `accuracy +came .* all\n`},
+		"chunks as before":  {same, append(classes, "--time", "at", "--chunk", "hour", "--sigmas", "4"), exitOK, `accuracy +came .* -\n`},
+		"a chart":           {worse, []string{"--detector", "xbar_s", "--time", "at", "--features", "guess", "--param", "minutes=30", "--exit-code"}, exitDrift, `xbar_s +guess +drift`},
+		"a chart, the same": {same, []string{"--detector", "xbar_s", "--time", "at", "--features", "guess", "--param", "minutes=30", "--exit-code"}, exitOK, `xbar_s +guess +ok`},
+		"a rate":            {same, []string{"--detector", "volume", "--time", "at", "--features", "guess", "--reference-span", "48h", "--exit-code"}, exitOK, `volume +guess +ok +volume +1 `},
+		"another rate":      {same, []string{"--detector", "volume", "--time", "at", "--features", "guess", "--reference-span", "24h", "--exit-code"}, exitDrift, `volume +guess +drift +volume +0\.5 `},
+		"silence":           {same, []string{"--detector", "freshness", "--time", "at", "--features", "guess", "--reference-span", "48h", "--exit-code"}, exitOK, `freshness +guess +ok +freshness +30 `},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out, errs, code := command(t, append([]string{"drift", "compare", reference, c.current}, c.args...)...)
+			require.Equal(t, c.code, code, out+errs)
+			require.Regexp(t, c.out, out)
+		})
+	}
+	_, errs, code := command(t, "drift", "compare", reference, same, "--detector", "xbar_s", "--ignore", "at")
+	require.Equal(t, exitError, code)
+	require.Contains(t, errs, "name the column of event times")
+	_, errs, code = command(t, "drift", "compare", reference, same, "--detector", "accuracy", "--ignore", "at")
+	require.Equal(t, exitError, code)
+	require.Contains(t, errs, "needs an outcome")
 }

@@ -35,7 +35,6 @@ type profileCreateCmd struct {
 	Zone     string        `help:"Time zone of the schedule, such as Europe/Rome." default:"UTC"`
 	OnClose  bool          `help:"Evaluate also as each minute of event time closes."`
 	Lookback time.Duration `help:"How much event time an evaluation covers; 0 means back to the one before." default:"0"`
-	Outcome  outcomeFlags  `embed:""`
 	Inactive bool          `help:"Register without a schedule for now."`
 }
 
@@ -98,7 +97,7 @@ func (c profileCreateCmd) Run(ctx context.Context, con console) error {
 	m, err := c.make(ctx, con, path, in, profile.Options{
 		Space: c.Space, Name: c.Name, Version: c.ModelVer,
 		Schedule: profile.Schedule{Cron: c.Schedule, Zone: c.Zone, OnClose: c.OnClose, Lookback: c.Lookback},
-		Outcome:  c.Outcome.outcome(), Source: c.Spans.source(),
+		Source:   c.Spans.source(),
 	})
 	if err != nil {
 		return fmt.Errorf("make profile: %w", err)

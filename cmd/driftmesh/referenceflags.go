@@ -27,6 +27,7 @@ type referenceFlags struct {
 	Chunk      string        `help:"Cut rows into chunks: hour, day, week, month, quarter or year of --time, or a number of rows." placeholder:"CHUNK"`
 	Span       time.Duration `name:"reference-span" help:"How long the reference was gathered, such as 168h; detectors of rates (volume, freshness, c_chart) need it." default:"0"`
 	Monitor    monitorFlags  `embed:""`
+	Outcome    outcomeFlags  `embed:""`
 }
 
 // rule is how rows are cut.
@@ -54,7 +55,7 @@ func (f referenceFlags) make(ctx context.Context, con console, path string, in i
 	if opts.Binning.Rule = profile.Rule(f.Rule); opts.Binning.Rule == profile.Quantile || opts.Binning.Rule == profile.Manual {
 		opts.Binning.Bins = f.Bins
 	}
-	opts.ReferenceSpan = f.Span
+	opts.ReferenceSpan, opts.Outcome = f.Span, f.Outcome.outcome()
 	opts.Categories, opts.Correction = f.Categories, profile.Correction(f.Correction)
 	if opts.Monitors, err = f.Monitor.monitors(); err != nil {
 		return m, err
@@ -78,7 +79,7 @@ func (f referenceFlags) make(ctx context.Context, con console, path string, in i
 		return m, err
 	}
 	if !rule.By.Whole() {
-		m.sample = chunk.NewSample(rule, opts.Monitors)
+		m.sample = chunk.NewSample(rule, chunk.Judged{Monitors: opts.Monitors, Outcome: opts.Outcome})
 		m.profile, err = table.Profile(ctx, t, opts, m.sample.First(), m.sample.See)
 	} else {
 		m.profile, err = table.Profile(ctx, t, opts, nil, nil)

@@ -18,7 +18,7 @@ type Builder struct {
 	last  *Feature
 	first string // the column that the others' lengths are held against
 	rows  int
-	kept  outcomes
+	kept  *Outcomes
 	joint *Rows
 
 	// Room for the values of one numeric column and for sorting them, kept from
@@ -55,9 +55,7 @@ func (b *Builder) Add(c *Column) error {
 		return nil
 	}
 	b.profile.Features = append(b.profile.Features, f)
-	if b.profile.Outcome != nil {
-		b.kept.keep(b.profile.Outcome, c)
-	}
+	b.kept.Keep(c)
 	if f.Kind == Numeric {
 		b.joint.Keep(c)
 	}

@@ -87,7 +87,7 @@ func NewBuilder(columns []string, opts Options) (*Builder, error) {
 		o.Reference = nil
 		p.Outcome = &o
 	}
-	b := &Builder{opts: opts, profile: p, joint: NewRows(p.Monitors)}
+	b := &Builder{opts: opts, profile: p, kept: NewOutcomes(p.Outcome), joint: NewRows(p.Monitors)}
 	for _, name := range opts.Categories {
 		if !b.Wants(name) || !slices.Contains(columns, name) {
 			b.problems = append(b.problems, &Error{Column: name, Rule: "CATEGORIES", Detail: "there is no such column"})

@@ -3,6 +3,7 @@ package profile
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Outcome says which features hold what was predicted and what came true of it,
@@ -115,65 +116,116 @@ func (c *Comparison) check(p *Profile) []error {
 	return nil
 }
 
-// outcomes keeps the columns of an outcome while a profile is made: they come one
-// at a time, and have to be seen together.
-type outcomes struct {
+// Outcomes keeps the columns of an outcome while a table is read a column at a
+// time: they have to be seen together. It is for one goroutine.
+type Outcomes struct {
+	of                        *Outcome
 	target, prediction, score Column
 }
 
-func (k *outcomes) keep(o *Outcome, c *Column) {
-	for name, to := range map[string]*Column{o.Target: &k.target, o.Prediction: &k.prediction, o.Score: &k.score} {
+// NewOutcomes keeps no columns yet. of may be nil, and then none ever.
+func NewOutcomes(of *Outcome) *Outcomes { return &Outcomes{of: of} }
+
+// Keep keeps a copy of a column, if it is one of the outcome's.
+func (k *Outcomes) Keep(c *Column) {
+	if k.of == nil {
+		return
+	}
+	for name, to := range map[string]*Column{k.of.Target: &k.target, k.of.Prediction: &k.prediction, k.of.Score: &k.score} {
 		if name != "" && name == c.Name {
-			*to = Column{
-				Name: c.Name, Type: c.Type, Numbers: append([]float64(nil), c.Numbers...),
-				Texts: append([]string(nil), c.Texts...), Missing: append([]bool(nil), c.Missing...),
+			*to = Column{Name: c.Name, Type: c.Type, Numbers: slices.Clone(c.Numbers), Texts: slices.Clone(c.Texts), Missing: slices.Clone(c.Missing)}
+		}
+	}
+}
+
+// Compared takes in how the predictions of rows compare with what came true.
+type Compared interface {
+	// Class takes a prediction of a category; positive is the outcome's, or empty.
+	Class(positive, predicted, came string)
+	// Score takes a score in a bin of its feature.
+	Score(bin int, positive bool)
+	// Error takes the error of a number, whose square is finite.
+	Error(e float64)
+}
+
+// Each tells of every row of the columns that were kept of which it is known what came
+// true, with the bins of p. A column that was not kept is missing throughout.
+func (k *Outcomes) Each(p *Profile, to func(row int) Compared) {
+	if k.of == nil || k.target.Name == "" {
+		return
+	}
+	i, score := p.Feature(k.of.Target), (*Feature)(nil)
+	if k.score.Name != "" {
+		score = &p.Features[p.Feature(k.of.Score)]
+	}
+	category := p.Features[i].Kind == Category
+	for row := range k.target.Len() {
+		if !k.target.known(row, category) {
+			continue
+		}
+		if k.prediction.Name != "" && k.prediction.known(row, category) {
+			if category {
+				to(row).Class(k.of.Positive, k.prediction.text(row), k.target.text(row))
+			} else if e := k.prediction.Numbers[row] - k.target.Numbers[row]; finite(e) && finite(e*e) {
+				to(row).Error(e)
 			}
-			if c.Missing == nil {
-				to.Missing = nil
+		}
+		if score != nil && k.score.known(row, false) {
+			if bin := score.NumberCell(k.score.Numbers[row]); bin < len(score.Bins) {
+				to(row).Score(bin, k.target.text(row) == k.of.Positive)
 			}
 		}
 	}
+}
+
+// known reports whether a row has a value. NaN is how floats say that a category of
+// whole numbers is missing.
+func (c *Column) known(row int, category bool) bool {
+	return !c.missing(row) && (!category || c.Type.Kind() == Category || !math.IsNaN(c.Numbers[row]))
 }
 
 // compare fills in the reference of the outcome of a profile whose features are
 // made.
-func (k *outcomes) compare(p *Profile) {
-	o, c := p.Outcome, &Comparison{}
-	category := p.Features[p.Feature(o.Target)].Kind == Category
-	if o.Score != "" {
-		bins := len(p.Features[p.Feature(o.Score)].Bins)
-		c.Positives, c.Negatives = make([]uint64, bins), make([]uint64, bins)
-	}
-	var absolute, squared spreading
-	for row := range k.target.Len() {
-		if k.target.missing(row) {
-			continue
-		}
-		if o.Prediction != "" && !k.prediction.missing(row) {
-			if category {
-				c.class(o.Positive, k.prediction.text(row), k.target.text(row))
-			} else if e := k.prediction.Numbers[row] - k.target.Numbers[row]; finite(e) && finite(e*e) {
-				absolute.add(math.Abs(e))
-				squared.add(e * e)
-			}
-		}
-		if o.Score != "" && !k.score.missing(row) {
-			f := &p.Features[p.Feature(o.Score)]
-			if cell := f.NumberCell(k.score.Numbers[row]); cell < len(f.Bins) {
-				if k.target.text(row) == o.Positive {
-					c.Positives[cell]++
-				} else {
-					c.Negatives[cell]++
-				}
-			}
-		}
-	}
-	c.Absolute, c.Squared = absolute.spread(), squared.spread()
-	o.Reference = c
+func (k *Outcomes) compare(p *Profile) {
+	c := &comparing{Comparison: NewComparison(p)}
+	k.Each(p, func(int) Compared { return c })
+	c.Absolute, c.Squared = c.absolute.spread(), c.squared.spread()
+	p.Outcome.Reference = c.Comparison
 }
 
-// class counts a prediction of a category.
-func (c *Comparison) class(positive, predicted, came string) {
+// comparing compares a reference.
+type comparing struct {
+	*Comparison
+	absolute, squared spreading
+}
+
+// Error implements [Compared].
+func (c *comparing) Error(e float64) {
+	c.absolute.add(math.Abs(e))
+	c.squared.add(e * e)
+}
+
+// NewComparison compares no rows yet, for a profile with an outcome.
+func NewComparison(p *Profile) *Comparison {
+	c := new(Comparison)
+	if p.Outcome.Score != "" {
+		bins := len(p.Features[p.Feature(p.Outcome.Score)].Bins)
+		c.Positives, c.Negatives = make([]uint64, bins), make([]uint64, bins)
+	}
+	return c
+}
+
+// Score counts a score.
+func (c *Comparison) Score(bin int, positive bool) {
+	if positive {
+		c.Positives[bin]++
+	} else {
+		c.Negatives[bin]++
+	}
+}
+
+// Class counts a prediction of a category.
+func (c *Comparison) Class(positive, predicted, came string) {
 	if predicted == came {
 		c.Right++
 	} else {

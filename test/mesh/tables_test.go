@@ -156,7 +156,7 @@ func writeRandom(t *testing.T, r *rand.Rand, rows int, moved bool) string {
 	}
 	pick := func(texts ...string) string { return texts[r.IntN(len(texts))] }
 	var text strings.Builder
-	text.WriteString("at,amount,ties,few,same,city,grade,member,id\n")
+	text.WriteString("at,amount,ties,few,same,city,grade,member,chance,said,came,id\n")
 	for i := range rows {
 		amount := strconv.FormatFloat(r.NormFloat64()+shift, 'g', -1, 64)
 		if r.IntN(20) == 0 {
@@ -175,7 +175,13 @@ func writeRandom(t *testing.T, r *rand.Rand, rows int, moved bool) string {
 		if r.IntN(4) == 0 {
 			grade = pick(grade+".0", "", "NaN")
 		}
-		fmt.Fprintf(&text, "2026-01-01T00:%02d:00Z,%s,%s,%s,7,%s,%s,%s,%d\n", i%60, amount, ties, few, city, grade, pick("true", "False", ""), i)
+		chance := r.Float64()
+		came := strconv.FormatBool(r.Float64() < chance-shift/2)
+		if r.IntN(10) == 0 {
+			came = ""
+		}
+		fmt.Fprintf(&text, "2026-01-01T00:%02d:%02dZ,%s,%s,%s,7,%s,%s,%s,%.3f,%t,%s,%d\n", i%60, i/60, amount, ties, few, city, grade, pick("true", "False", ""),
+			chance, chance > 0.5, came, i)
 	}
 	path := filepath.Join(t.TempDir(), "random.csv")
 	require.NoError(t, os.WriteFile(path, []byte(text.String()), 0o600))
@@ -184,23 +190,29 @@ func writeRandom(t *testing.T, r *rand.Rand, rows int, moved bool) string {
 
 // A comparison without a mesh and an evaluation in one come to the same, to the
 // last digit: counts, statistics, p-values, thresholds, verdicts and what each
-// bin adds.
+// bin adds; of charts and rates by the times in the file, and of predictions by
+// what came true.
 func requireCompareIsTheMesh(t *testing.T, m *mesh.Mesh) {
 	t.Helper()
 	monitors := filepath.Join(t.TempDir(), "monitors.json")
 	require.NoError(t, os.WriteFile(monitors, []byte(`[{"name": "psi", "detector": "psi"}, {"name": "ks", "detector": "ks", "threshold": {"significance": 0.01}},
 		{"name": "fixed", "detector": "psi_scouter", "threshold": {"fixed": 0.1}}, {"name": "holes", "detector": "missing"},
 		{"name": "unseen", "detector": "unseen_category"}, {"name": "mean", "detector": "mean"}, {"name": "spread", "detector": "spread"},
-		{"name": "reach", "detector": "out_of_range"}, {"name": "constant", "detector": "constant"}, {"name": "few", "detector": "wasserstein", "features": ["few", "ties"], "min_sample": 100000}]`), 0o600))
+		{"name": "reach", "detector": "out_of_range"}, {"name": "constant", "detector": "constant"}, {"name": "few", "detector": "wasserstein", "features": ["few", "ties"], "min_sample": 100000},
+		{"name": "right", "detector": "accuracy"}, {"name": "f1", "detector": "f1"}, {"name": "auc", "detector": "auc"}, {"name": "cal", "detector": "calibration"},
+		{"name": "means", "detector": "xbar_s", "features": ["amount", "ties"]}, {"name": "scouter", "detector": "scouter_spc", "features": ["amount"]},
+		{"name": "runs", "detector": "ewma", "features": ["amount"], "parameters": {"minutes": 5}}, {"name": "share", "detector": "p_chart", "features": ["city", "few"]},
+		{"name": "rate", "detector": "volume"}, {"name": "pause", "detector": "freshness"}]`), 0o600))
 	for seed := range uint64(3) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		reference, current := writeRandom(t, r, 3000, false), writeRandom(t, r, 2000, seed > 0)
-		how := []string{"--monitors", monitors, "--categories", "grade", "--ignore", "at,id"}
+		how := []string{"--monitors", monitors, "--categories", "grade", "--ignore", "id", "--time", "at", "--reference-span", "1h",
+			"--target", "came", "--prediction", "said", "--score", "chance", "--positive", "true"}
 		var found struct {
 			Drift  bool
 			Chunks []struct{ Evaluation json.RawMessage }
 		}
-		out, err := exec.Command(mesh.Binary(t, "./cmd/driftmesh"), append([]string{"drift", "compare", reference, current, "-o", "json"}, how...)...).Output()
+		out, err := exec.Command(mesh.Binary(t, "./cmd/driftmesh"), append([]string{"drift", "compare", reference, current, "-o", "json", "--chunk", "hour"}, how...)...).Output()
 		require.NoError(t, err, "%s", out)
 		require.NoError(t, json.Unmarshal(out, &found))
 		require.Len(t, found.Chunks, 1)

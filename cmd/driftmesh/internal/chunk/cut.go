@@ -176,10 +176,7 @@ func (b By) Times(column *table.Column, format *table.TimeFormat) (*Cut, error) 
 	var last Chunk
 	var at int32
 	for row := range c.of {
-		nanos, none, err := format.Time(column, row)
-		if err == nil && none {
-			err = &profile.Error{Column: column.Name, Row: row + 1, Rule: "TIME", Detail: "the row has no time"}
-		}
+		nanos, err := timeAt(column, format, row)
 		if err != nil {
 			return nil, err
 		}
@@ -201,6 +198,15 @@ func (b By) Times(column *table.Column, format *table.TimeFormat) (*Cut, error) 
 	}
 	c.sort()
 	return c, nil
+}
+
+// timeAt is the time of a row, which must have one.
+func timeAt(column *table.Column, format *table.TimeFormat, row int) (int64, error) {
+	nanos, none, err := format.Time(column, row)
+	if err == nil && none {
+		err = &profile.Error{Column: column.Name, Row: row + 1, Rule: "TIME", Detail: "the row has no time"}
+	}
+	return nanos, err
 }
 
 // sort puts the chunks in the order of time.

@@ -22,7 +22,7 @@ type Chunk struct {
 
 // Judge judges every chunk of a sample.
 func Judge(p *profile.Profile, s *chunk.Sample) ([]Chunk, error) {
-	if problems := drift.CheckTable(p); len(problems) > 0 {
+	if problems := drift.CheckTable(p, s.Timed()); len(problems) > 0 {
 		return nil, fault.Invalid.New("%s", strings.Join(problems, "; "))
 	}
 	all := make([]Chunk, len(s.Cut.Chunks))
@@ -37,8 +37,11 @@ func Judge(p *profile.Profile, s *chunk.Sample) ([]Chunk, error) {
 }
 
 func judge(p *profile.Profile, s *chunk.Sample, i int) (*driftv1.Evaluation, error) {
-	c := s.Cut.Chunks[i]
-	return drift.Judge(p, drift.Sample{Counts: s.Counts(p, i), Measures: s.Measures(p, i), Groups: s.Groups(p, i), Records: uint64(c.Rows), Start: c.Start, End: c.End}) //nolint:gosec // rows
+	start, end, last := s.Range(i)
+	return drift.Judge(p, drift.Sample{
+		Counts: s.Counts(p, i), Measures: s.Measures(p, i), Groups: s.Groups(p, i), Outcomes: s.Outcomes(p, i),
+		Records: uint64(s.Cut.Chunks[i].Rows), Start: start, End: end, Last: last, //nolint:gosec // rows
+	})
 }
 
 // Check is fault.Invalid when the profile has monitors that nobody can judge by.

@@ -97,15 +97,14 @@ func Wants(p *profile.Profile) []Want {
 			}
 			w := &wants[i]
 			w.Measures, w.Bins = true, len(p.Features[i].Bins)
-			w.Windows = w.Windows || charted(d)
-			if p.Features[i].Kind != profile.Numeric {
-				continue
-			}
-			w.Deviations = w.Deviations || d.OfDeviations()
-			if charted(d) {
-				w.Sample = max(w.Sample, sampleSize(m, d))
+			if p.Features[i].Kind == profile.Numeric {
+				w.Deviations = w.Deviations || d.OfDeviations()
 			}
 		}
+	}
+	for i := range wants {
+		c := ChartOf(&p.Features[i], p.Monitors)
+		wants[i].Windows, wants[i].Sample = c.Wanted, c.Sample
 	}
 	return wants
 }
@@ -127,6 +126,27 @@ const (
 
 // charted reports whether a detector goes by points.
 func charted(d *detect.Detector) bool { return d.OfPoints() || d.Name == scouterSPC }
+
+// Chart says what charts want to know of a feature.
+type Chart struct {
+	// Wanted: there is one. Sample is how many records make a point; 0 for minutes.
+	Wanted bool
+	Sample int
+}
+
+// ChartOf is what the charts among monitors want of a feature.
+func ChartOf(f *profile.Feature, monitors []profile.Monitor) (c Chart) {
+	for k := range monitors {
+		m := &monitors[k]
+		if d := find(m.Detector); d != nil && charted(d) && m.Watches(f.Name) {
+			c.Wanted = true
+			if f.Kind == profile.Numeric {
+				c.Sample = max(c.Sample, sampleSize(m, d))
+			}
+		}
+	}
+	return c
+}
 
 // parameter is a monitor's own or its detector's default.
 func parameter(m *profile.Monitor, d *detect.Detector, name string) float64 {
@@ -246,7 +266,7 @@ func pointsOf(windows []Window, end time.Time, minutes int64, marked *mark) (poi
 			}
 		}
 		if marked == nil {
-			counted = pointOf(of)
+			counted = PointOf(of)
 		}
 		points, begin = append(points, counted), next
 	}
@@ -265,8 +285,8 @@ func (m *mark) count(counts []uint64, to *detect.Point) {
 	}
 }
 
-// pointOf is the point of a sample of values.
-func pointOf(of *exact.Moments) detect.Point {
+// PointOf is the point of a sample of values.
+func PointOf(of *exact.Moments) detect.Point {
 	mean, sd := of.Summary()
 	return detect.Point{N: of.N(), Mean: mean, SD: sd}
 }
