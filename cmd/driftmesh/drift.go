@@ -163,7 +163,7 @@ func strongest(s *driftv1.Score) string {
 			top = b
 		}
 	}
-	if top == nil || s.Value == nil { // nothing was seen
+	if top == nil || s.Value == nil || top.GetContribution() == 0 { // nothing was seen, or it is not about values
 		return "-"
 	}
 	return fmt.Sprintf("%s: %.0f%% → %.0f%%", top.GetLabel(), 100*top.GetExpected(), 100*top.GetObserved())

@@ -20,6 +20,7 @@ type driftExplainCmd struct {
 	Since   time.Duration `help:"How far back the range begins; 24h, or the alert's range, when not given."`
 	Start   time.Time     `help:"Start of the range (RFC 3339), instead of --since." format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME"`
 	End     time.Time     `help:"End of the range (RFC 3339); now, or the alert's, when not given." format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME"`
+	Monitor string        `help:"The monitor whose finding is explained; the alert's, or the first that says that the feature moved, when not given." placeholder:"NAME"`
 	Limit   uint32        `help:"How many slices." default:"10"`
 	Bins    bool          `help:"Show the shares of all cells too."`
 }
@@ -29,7 +30,7 @@ func (c driftExplainCmd) Run(ctx context.Context, con console) error {
 	if c.Alert == "" && (c.Profile == "" || c.Feature == "") {
 		return errors.New("a profile and --feature are needed, or --alert")
 	}
-	req := &driftv1.ExplainRequest{Profile: c.Profile, Feature: c.Feature, Alert: c.Alert, Limit: c.Limit}
+	req := &driftv1.ExplainRequest{Profile: c.Profile, Feature: c.Feature, Alert: c.Alert, Monitor: c.Monitor, Limit: c.Limit}
 	end := time.Now()
 	if !c.End.IsZero() {
 		end = c.End
@@ -45,10 +46,13 @@ func (c driftExplainCmd) Run(ctx context.Context, con console) error {
 		func(w io.Writer, r *driftv1.ExplainResponse) { explanation(w, r, c.Bins) })
 }
 
+// fewCells are shown unasked: right and wrong, true and false.
+const fewCells = 3
+
 func explanation(w io.Writer, r *driftv1.ExplainResponse, bins bool) {
 	fmt.Fprintf(w, "%s of %s, %s to %s, %d records: %.1f%% of them would have to be elsewhere\n", safe(r.GetFeature(), true), r.GetProfileName(),
 		stamp(r.GetStartTime()), stamp(r.GetEndTime()), r.GetRecords(), 100*r.GetShift())
-	if bins {
+	if bins || len(r.GetCells()) <= fewCells {
 		binTable(w, r.GetCells())
 	}
 	switch {

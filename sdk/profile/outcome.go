@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 )
 
 // Outcome says which features hold what was predicted and what came true of it,
@@ -45,6 +46,10 @@ type Comparison struct {
 	// of |e| and of e².
 	Absolute Spread `json:"absolute,omitzero"`
 	Squared  Spread `json:"squared,omitzero"`
+	// ErrorCounts count |e| in bins of about as many, which end at ErrorEdges and
+	// include that; the last has no end. Empty where that was not kept.
+	ErrorEdges  []float64 `json:"error_edges,omitempty"`
+	ErrorCounts []uint64  `json:"error_counts,omitempty"`
 }
 
 // Spread is the number of some values, their mean and their standard deviation
@@ -107,6 +112,9 @@ func (c *Comparison) check(p *Profile) []error {
 	}
 	if len(c.Positives) != bins || len(c.Negatives) != bins {
 		return fail(fmt.Sprintf("the reference of the outcome has %d and %d counts for the %d bins of the score", len(c.Positives), len(c.Negatives), bins))
+	}
+	if n := len(c.ErrorCounts); n > MaxBins || n > 0 && (len(c.ErrorEdges) != n-1 || !slices.IsSorted(c.ErrorEdges) || !allFinite(c.ErrorEdges)) {
+		return fail(fmt.Sprintf("the reference of the outcome has %d counts of errors and %d edges, which ascend and are finite", n, len(c.ErrorEdges)))
 	}
 	for _, s := range []Spread{c.Absolute, c.Squared} {
 		if !finite(s.Mean) || !(s.StdDev >= 0) || !finite(s.StdDev) || s.Mean < 0 {
@@ -190,19 +198,31 @@ func (k *Outcomes) compare(p *Profile) {
 	c := &comparing{Comparison: NewComparison(p)}
 	k.Each(p, func(int) Compared { return c })
 	c.Absolute, c.Squared = c.absolute.spread(), c.squared.spread()
+	if slices.Sort(c.errors); len(c.errors) > 0 {
+		c.ErrorEdges = slices.Compact(quantileEdges(c.errors, errorBins))
+		c.ErrorCounts = make([]uint64, len(c.ErrorEdges)+1)
+		for _, e := range c.errors {
+			c.ErrorCounts[sort.SearchFloat64s(c.ErrorEdges, e)]++
+		}
+	}
 	p.Outcome.Reference = c.Comparison
 }
+
+// errorBins is how many bins sizes of errors have, where they are different enough.
+const errorBins = 10
 
 // comparing compares a reference.
 type comparing struct {
 	*Comparison
 	absolute, squared spreading
+	errors            []float64 // sizes
 }
 
 // Error implements [Compared].
 func (c *comparing) Error(e float64) {
 	c.absolute.add(math.Abs(e))
 	c.squared.add(e * e)
+	c.errors = append(c.errors, math.Abs(e))
 }
 
 // NewComparison compares no rows yet, for a profile with an outcome.

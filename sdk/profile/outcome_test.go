@@ -57,10 +57,13 @@ func TestOutcomeOfNumbers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// numpy: e = [.5, 0, -2, .5]; abs(e).mean(), abs(e).std(), (e**2).mean(), (e**2).std()
+	// numpy: e = [.5, 0, -2, .5]; abs(e).mean(), abs(e).std(), (e**2).mean(), (e**2).std();
+	// numpy.quantile(abs(e), arange(1, 10) / 10), of which three are the same
 	want := profile.Comparison{
 		Absolute: profile.Spread{Number: 4, Mean: 0.75, StdDev: 0.75},
 		Squared:  profile.Spread{Number: 4, Mean: 1.125, StdDev: 1.6630168369562588},
+		// Of 0, 0.5 twice and 2.
+		ErrorEdges: []float64{0.15, 0.3, 0.45, 0.5, 0.65, 1.1, 1.55}, ErrorCounts: []uint64{1, 0, 0, 2, 0, 0, 0, 1},
 	}
 	if got := *p.Outcome.Reference; !reflect.DeepEqual(got, want) {
 		t.Errorf("reference %+v, want %+v", got, want)

@@ -15,6 +15,7 @@ func outcomeMessage(o *profile.Outcome) *driftv1.Outcome {
 			Right: c.Right, Wrong: c.Wrong, TruePositive: c.TruePositive, FalsePositive: c.FalsePositive,
 			FalseNegative: c.FalseNegative, TrueNegative: c.TrueNegative, Positives: c.Positives, Negatives: c.Negatives,
 			Absolute: spreadMessage(c.Absolute), Squared: spreadMessage(c.Squared),
+			ErrorEdges: c.ErrorEdges, ErrorCounts: c.ErrorCounts,
 		}
 	}
 	return m
@@ -37,6 +38,7 @@ func outcomeOf(m *driftv1.Outcome) *profile.Outcome {
 			Right: c.GetRight(), Wrong: c.GetWrong(), TruePositive: c.GetTruePositive(), FalsePositive: c.GetFalsePositive(),
 			FalseNegative: c.GetFalseNegative(), TrueNegative: c.GetTrueNegative(), Positives: c.GetPositives(), Negatives: c.GetNegatives(),
 			Absolute: spreadOf(c.GetAbsolute()), Squared: spreadOf(c.GetSquared()),
+			ErrorEdges: c.GetErrorEdges(), ErrorCounts: c.GetErrorCounts(),
 		}
 	}
 	return o

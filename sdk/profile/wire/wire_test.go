@@ -49,6 +49,7 @@ func TestProfilesComeBackAsTheyWent(t *testing.T) {
 	p.Outcome = &profile.Outcome{Target: "color", Score: "balance", Positive: "red", Reference: &profile.Comparison{
 		Right: 1, Wrong: 2, TruePositive: 3, FalsePositive: 4, FalseNegative: 5, TrueNegative: 6, Positives: []uint64{1, 2, 3}, Negatives: []uint64{4, 5, 6},
 		Absolute: profile.Spread{Number: 7, Mean: 8, StdDev: 9}, Squared: profile.Spread{Number: 10, Mean: 11, StdDev: 12},
+		ErrorEdges: []float64{13}, ErrorCounts: []uint64{14, 15},
 	}}
 	require.Equal(t, p, through(t, p))
 	p.Outcome = nil

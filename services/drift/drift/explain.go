@@ -2,6 +2,7 @@ package drift
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/driftmesh/driftmesh/services/drift/internal/lift"
 	"github.com/driftmesh/driftmesh/services/drift/internal/score"
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
+	"github.com/driftmesh/driftmesh/services/drift/internal/window"
 )
 
 // Bounds of an explanation.
@@ -31,7 +33,8 @@ const (
 type question struct {
 	p           *known
 	feature     int
-	first, last int64 // minutes; the last is exclusive
+	monitor     string // whose finding it is; empty where nobody said
+	first, last int64  // minutes; the last is exclusive
 }
 
 // Explain says which slices of the records of a range carry a feature's shift.
@@ -49,23 +52,35 @@ func (s *server) Explain(ctx context.Context, req *driftv1.ExplainRequest) (*dri
 		Profile: q.p.UID, ProfileName: q.p.Title(), Feature: f.Name, Records: result.Records,
 		StartTime: timestamppb.New(result.Start), EndTime: timestamppb.New(result.End),
 	}
+	var finding *score.Score
 	for i := range result.Scores {
-		if one := &result.Scores[i]; one.Feature == q.feature {
-			report := one.Report(q.p.Registered.Profile, result.Exemplars[q.feature])
-			resp.Scores = append(resp.Scores, scoreMessage(&report))
-			resp.Moved = resp.Moved || one.Verdict == score.Drift
+		one := &result.Scores[i]
+		if one.Feature != q.feature {
+			continue
 		}
+		report := one.Report(q.p.Registered.Profile, result.Exemplars[q.feature])
+		resp.Scores = append(resp.Scores, scoreMessage(&report))
+		if one.Monitor == q.monitor || q.monitor == "" && finding == nil && one.Verdict == score.Drift {
+			finding = one
+		}
+	}
+	if finding == nil && q.monitor != "" {
+		return nil, fault.NotFound.New("monitor %.100q does not judge feature %s of profile %s", q.monitor, f.Name, q.p.Title()).WithReason("MONITOR_NOT_FOUND")
+	}
+	if finding != nil {
+		resp.Monitor, resp.Moved = finding.Monitor, finding.Verdict == score.Drift
 	}
 	limit := defaultSlices
 	if req.GetLimit() > 0 {
 		limit = int(min(req.GetLimit(), maxSlices))
 	}
-	return resp, s.slice(ctx, q, resp, limit)
+	return resp, s.slice(ctx, q, finding, resp, limit)
 }
 
 // question reads what is asked: an alert's shift, or a feature's in a range.
 func (s *server) question(ctx context.Context, req *driftv1.ExplainRequest) (q question, err error) {
 	ref, name, start, end := req.GetProfile(), req.GetFeature(), req.GetStartTime(), req.GetEndTime()
+	q.monitor = req.GetMonitor()
 	if req.GetAlert() != "" {
 		tenant, err := identity.Tenant(ctx)
 		if err != nil {
@@ -77,6 +92,9 @@ func (s *server) question(ctx context.Context, req *driftv1.ExplainRequest) (q q
 		}
 		if ref = a.Profile; name == "" && len(a.Scores) > 0 {
 			name = a.Scores[0].Most()
+		}
+		if q.monitor == "" && slices.ContainsFunc(a.Scores, func(s score.Report) bool { return s.Most() == name }) {
+			q.monitor = a.Monitor
 		}
 		if start == nil {
 			start = timestamppb.New(a.RangeStart)
@@ -103,42 +121,89 @@ func (s *server) question(ctx context.Context, req *driftv1.ExplainRequest) (q q
 	return q, nil
 }
 
+// cells are those that a shift is between.
+type cells struct {
+	target    window.Target
+	labels    []string
+	expected  []float64
+	reference uint64 // rows
+}
+
+// aspects are what detectors that judge by what came true are about.
+var aspects = map[string]window.Aspect{
+	"accuracy": window.ByRight, "precision": window.ByPredicted, "recall": window.ByActual, "f1": window.ByRelevant,
+	"auc": window.ByScore, "calibration": window.ByScore, "mae": window.ByError, "rmse": window.ByError,
+}
+
+// estimated is the detector that goes by the scores alone.
+const estimated = "cbpe_accuracy"
+
+// cellsOf are the cells of a finding: of the feature's values, or of how predictions
+// compare with what came true.
+func cellsOf(p *profile.Profile, feature int, finding *score.Score) cells {
+	if finding != nil && finding.Detector == estimated {
+		feature = p.Feature(p.Outcome.Score)
+	}
+	f := &p.Features[feature]
+	if finding != nil {
+		aspect := aspects[finding.Detector]
+		if labels, counts := aspect.Cells(p); len(labels) > 0 {
+			c := cells{target: window.Target{Feature: feature, Aspect: aspect}, labels: labels, expected: make([]float64, len(labels))}
+			for _, n := range counts {
+				c.reference += n
+			}
+			for i, n := range counts {
+				c.expected[i] = profile.Share(n, c.reference)
+			}
+			return c
+		}
+	}
+	c := cells{target: window.Target{Feature: feature}, labels: make([]string, f.Cells()), expected: expectedShares(f), reference: f.Baseline.Rows}
+	for i := range c.labels {
+		c.labels[i] = score.Label(f, i)
+	}
+	return c
+}
+
 // slice fills in the shares by cell, and the slices where the feature moved.
-func (s *server) slice(ctx context.Context, q question, resp *driftv1.ExplainResponse, limit int) error {
+func (s *server) slice(ctx context.Context, q question, finding *score.Score, resp *driftv1.ExplainResponse, limit int) error {
 	p, r := q.p.Registered.Profile, store.Range{Tenant: q.p.Tenant, Profile: q.p.UID, Start: q.first, End: q.last}
+	of := cellsOf(p, q.feature, finding)
+	counts, examples, err := s.cells.Examples(ctx, r, p, of.target, len(of.labels))
+	if err != nil {
+		return err
+	}
+	shift := lift.New(counts, of.expected, of.reference)
+	resp.Shift = shift.Distance
+	bins := make([]score.Bin, len(counts))
+	for cell, n := range counts {
+		bins[cell] = score.Bin{
+			Label: of.labels[cell], Expected: shift.Expected[cell], Observed: shift.Observed[cell], Count: n,
+			Contribution: math.Abs(shift.Observed[cell]-shift.Expected[cell]) / 2, Exemplars: examples[cell],
+		}
+	}
+	resp.Cells = binMessages(bins)
+	if !resp.GetMoved() {
+		return nil
+	}
 	var names store.Names
-	var err error
 	if slices.ContainsFunc(p.Features, func(f profile.Feature) bool { return f.Kind == profile.Category }) {
 		if names, err = s.cells.Unseen(ctx, r, p, unseenNames); err != nil {
 			return err
 		}
 	}
-	wide := names.With(p, q.feature)
-	cross, err := s.cells.Cross(ctx, r, wide, q.feature)
+	wide := names.With(p, of.target.Feature)
+	cross, err := s.cells.Cross(ctx, r, wide, of.target, len(of.labels))
 	if err != nil {
 		return err
 	}
-	target := &p.Features[q.feature]
-	counts := make([]uint64, target.Cells())
-	for cell, by := range cross[q.feature] {
-		if by != nil {
-			counts[cell] = by[cell]
-		}
-	}
-	shift := lift.New(counts, expectedShares(target), target.Baseline.Rows)
-	resp.Shift = shift.Distance
-	for cell := range counts {
-		resp.Cells = append(resp.Cells, &driftv1.BinScore{
-			Label: score.Label(target, cell), Expected: shift.Expected[cell], Observed: shift.Observed[cell], Count: counts[cell],
-		})
-	}
-	if !resp.GetMoved() {
-		return nil
-	}
 	var among []lift.Slice
 	for feature := range cross {
+		if feature == of.target.Feature {
+			continue // it is what moved
+		}
 		for cell, by := range cross[feature] {
-			if feature != q.feature && by != nil {
+			if by != nil {
 				among = append(among, lift.Slice{Feature: feature, Value: cell, Counts: by})
 			}
 		}

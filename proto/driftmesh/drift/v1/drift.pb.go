@@ -972,7 +972,11 @@ type Comparison struct {
 	// Of |e|, the absolute errors of numbers, prediction less target.
 	Absolute *Spread `protobuf:"bytes,9,opt,name=absolute,proto3" json:"absolute,omitempty"`
 	// Of e².
-	Squared       *Spread `protobuf:"bytes,10,opt,name=squared,proto3" json:"squared,omitempty"`
+	Squared *Spread `protobuf:"bytes,10,opt,name=squared,proto3" json:"squared,omitempty"`
+	// Where the bins of |e| end, each including its edge; the last has no end.
+	ErrorEdges []float64 `protobuf:"fixed64,11,rep,packed,name=error_edges,json=errorEdges,proto3" json:"error_edges,omitempty"`
+	// How many errors are in each; empty where that was not kept.
+	ErrorCounts   []uint64 `protobuf:"varint,12,rep,packed,name=error_counts,json=errorCounts,proto3" json:"error_counts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1073,6 +1077,20 @@ func (x *Comparison) GetAbsolute() *Spread {
 func (x *Comparison) GetSquared() *Spread {
 	if x != nil {
 		return x.Squared
+	}
+	return nil
+}
+
+func (x *Comparison) GetErrorEdges() []float64 {
+	if x != nil {
+		return x.ErrorEdges
+	}
+	return nil
+}
+
+func (x *Comparison) GetErrorCounts() []uint64 {
+	if x != nil {
+		return x.ErrorCounts
 	}
 	return nil
 }
@@ -5722,7 +5740,10 @@ type ExplainRequest struct {
 	// An alert, for its profile, feature and range.
 	Alert string `protobuf:"bytes,5,opt,name=alert,proto3" json:"alert,omitempty"`
 	// How many slices at most; 0 means 10, at most 100.
-	Limit         uint32 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit uint32 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
+	// The monitor whose finding is explained. Absent means the alert's, or the first
+	// that finds that the feature moved.
+	Monitor       string `protobuf:"bytes,7,opt,name=monitor,proto3" json:"monitor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5799,6 +5820,13 @@ func (x *ExplainRequest) GetLimit() uint32 {
 	return 0
 }
 
+func (x *ExplainRequest) GetMonitor() string {
+	if x != nil {
+		return x.Monitor
+	}
+	return ""
+}
+
 // ExplainResponse says what the shift consists of.
 type ExplainResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -5820,7 +5848,8 @@ type ExplainResponse struct {
 	// How much of the records would have to be elsewhere for the reference's
 	// shares: the total variation distance of all cells, 0 to 1.
 	Shift float64 `protobuf:"fixed64,8,opt,name=shift,proto3" json:"shift,omitempty"`
-	// Shares of the reference and of the sample in every cell, states included.
+	// Shares of the reference and of the sample in every cell, states included, and
+	// what each adds to the shift. Those of predictions have exemplars.
 	Cells []*BinScore `protobuf:"bytes,9,rep,name=cells,proto3" json:"cells,omitempty"`
 	// How many slices were looked at: what the significance accounts for.
 	Tried uint32 `protobuf:"varint,10,opt,name=tried,proto3" json:"tried,omitempty"`
@@ -5828,7 +5857,13 @@ type ExplainResponse struct {
 	// the highest lift first.
 	Slices []*Slice `protobuf:"bytes,11,rep,name=slices,proto3" json:"slices,omitempty"`
 	// Scores of the feature, by monitor.
-	Scores        []*Score `protobuf:"bytes,12,rep,name=scores,proto3" json:"scores,omitempty"`
+	Scores []*Score `protobuf:"bytes,12,rep,name=scores,proto3" json:"scores,omitempty"`
+	// The monitor whose finding is explained; empty when none moved and none was
+	// named. Where it judges predictions by what came true, cells are of that and not
+	// of the feature's values: right and wrong, true and false positives, scores by
+	// what became of them, or the sizes of errors; and records without that are left
+	// out.
+	Monitor       string `protobuf:"bytes,13,opt,name=monitor,proto3" json:"monitor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5945,6 +5980,13 @@ func (x *ExplainResponse) GetScores() []*Score {
 		return x.Scores
 	}
 	return nil
+}
+
+func (x *ExplainResponse) GetMonitor() string {
+	if x != nil {
+		return x.Monitor
+	}
+	return ""
 }
 
 // Slice is the records of the range with one value of another feature.
@@ -6140,7 +6182,7 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"prediction\x12\x14\n" +
 	"\x05score\x18\x03 \x01(\tR\x05score\x12\x1a\n" +
 	"\bpositive\x18\x04 \x01(\tR\bpositive\x12<\n" +
-	"\treference\x18\x05 \x01(\v2\x1e.driftmesh.drift.v1.ComparisonR\treference\"\xfa\x02\n" +
+	"\treference\x18\x05 \x01(\v2\x1e.driftmesh.drift.v1.ComparisonR\treference\"\xbe\x03\n" +
 	"\n" +
 	"Comparison\x12\x14\n" +
 	"\x05right\x18\x01 \x01(\x04R\x05right\x12\x14\n" +
@@ -6153,7 +6195,10 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\tnegatives\x18\b \x03(\x04R\tnegatives\x126\n" +
 	"\babsolute\x18\t \x01(\v2\x1a.driftmesh.drift.v1.SpreadR\babsolute\x124\n" +
 	"\asquared\x18\n" +
-	" \x01(\v2\x1a.driftmesh.drift.v1.SpreadR\asquared\"M\n" +
+	" \x01(\v2\x1a.driftmesh.drift.v1.SpreadR\asquared\x12\x1f\n" +
+	"\verror_edges\x18\v \x03(\x01R\n" +
+	"errorEdges\x12!\n" +
+	"\ferror_counts\x18\f \x03(\x04R\verrorCounts\"M\n" +
 	"\x06Spread\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x12\n" +
 	"\x04mean\x18\x02 \x01(\x01R\x04mean\x12\x17\n" +
@@ -6552,7 +6597,7 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x14ExpireSilenceRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"N\n" +
 	"\x15ExpireSilenceResponse\x125\n" +
-	"\asilence\x18\x01 \x01(\v2\x1b.driftmesh.drift.v1.SilenceR\asilence\"\xe2\x01\n" +
+	"\asilence\x18\x01 \x01(\v2\x1b.driftmesh.drift.v1.SilenceR\asilence\"\xfc\x01\n" +
 	"\x0eExplainRequest\x12\x18\n" +
 	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x18\n" +
 	"\afeature\x18\x02 \x01(\tR\afeature\x129\n" +
@@ -6560,7 +6605,8 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"start_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
 	"\bend_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x14\n" +
 	"\x05alert\x18\x05 \x01(\tR\x05alert\x12\x14\n" +
-	"\x05limit\x18\x06 \x01(\rR\x05limit\"\xd0\x03\n" +
+	"\x05limit\x18\x06 \x01(\rR\x05limit\x12\x18\n" +
+	"\amonitor\x18\a \x01(\tR\amonitor\"\xea\x03\n" +
 	"\x0fExplainResponse\x12\x18\n" +
 	"\aprofile\x18\x01 \x01(\tR\aprofile\x12!\n" +
 	"\fprofile_name\x18\x02 \x01(\tR\vprofileName\x12\x18\n" +
@@ -6575,7 +6621,8 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x05tried\x18\n" +
 	" \x01(\rR\x05tried\x121\n" +
 	"\x06slices\x18\v \x03(\v2\x19.driftmesh.drift.v1.SliceR\x06slices\x121\n" +
-	"\x06scores\x18\f \x03(\v2\x19.driftmesh.drift.v1.ScoreR\x06scores\"\x8d\x02\n" +
+	"\x06scores\x18\f \x03(\v2\x19.driftmesh.drift.v1.ScoreR\x06scores\x12\x18\n" +
+	"\amonitor\x18\r \x01(\tR\amonitor\"\x8d\x02\n" +
 	"\x05Slice\x12\x18\n" +
 	"\afeature\x18\x01 \x01(\tR\afeature\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x18\n" +

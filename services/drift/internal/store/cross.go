@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/driftmesh/driftmesh/sdk/profile"
+	"github.com/driftmesh/driftmesh/services/drift/internal/score"
 	"github.com/driftmesh/driftmesh/services/drift/internal/window"
 )
 
@@ -52,9 +53,9 @@ func (n Names) With(p *profile.Profile, but int) *profile.Profile {
 }
 
 // Cross counts the records of a range by the cells of every feature and of the
-// target: for each feature and cell the counts by the target's cells, nil where
-// there are none.
-func (c *Cells) Cross(ctx context.Context, r Range, p *profile.Profile, target int) ([][][]uint64, error) {
+// target, which has so many: for each feature and cell the counts by the target's
+// cells, nil where there are none.
+func (c *Cells) Cross(ctx context.Context, r Range, p *profile.Profile, target window.Target, cells int) ([][][]uint64, error) {
 	rows, err := c.db.Query(ctx, window.Cross(window.Span(r), p, target))
 	if err != nil {
 		return nil, fmt.Errorf("count slices: %w", err)
@@ -64,7 +65,7 @@ func (c *Cells) Cross(ctx context.Context, r Range, p *profile.Profile, target i
 	for i := range found {
 		found[i] = make([][]uint64, p.Features[i].Cells())
 	}
-	width := uint32(p.Features[target].Cells()) //nolint:gosec // bins
+	width := uint32(cells) //nolint:gosec // bins
 	for rows.Next() {
 		var feature uint16
 		var cell, of uint32
@@ -81,4 +82,34 @@ func (c *Cells) Cross(ctx context.Context, r Range, p *profile.Profile, target i
 		found[feature][cell][of] = n
 	}
 	return found, rows.Err()
+}
+
+// Examples are how many records of a range are in each of the target's cells, and a
+// few of them.
+func (c *Cells) Examples(ctx context.Context, r Range, p *profile.Profile, target window.Target, cells int) (counts []uint64, found [][]score.Exemplar, err error) {
+	rows, err := c.db.Query(ctx, window.Examples(window.Span(r), p, target))
+	if err != nil {
+		return nil, nil, fmt.Errorf("look for examples: %w", err)
+	}
+	defer rows.Close()
+	counts, found = make([]uint64, cells), make([][]score.Exemplar, cells)
+	for rows.Next() {
+		var cell uint32
+		var n uint64
+		var some [][]any
+		if err := rows.Scan(&cell, &n, &some); err != nil {
+			return nil, nil, fmt.Errorf("read examples: %w", err)
+		}
+		if int(cell) >= cells {
+			continue // of another shape: it cannot be
+		}
+		counts[cell] = n
+		for _, one := range some {
+			record, _ := one[1].(string)
+			trace, _ := one[2].(string)
+			span, _ := one[3].(string)
+			found[cell] = append(found[cell], score.Exemplar{Record: record, Trace: trace, Span: span})
+		}
+	}
+	return counts, found, rows.Err()
 }

@@ -14,6 +14,12 @@ import (
 var (
 	//go:embed cross.sql
 	crossSQL string
+	//go:embed examples.sql
+	examplesSQL string
+	//go:embed own.sql
+	ownSQL string
+	//go:embed labels.sql
+	labelsSQL string
 	//go:embed unseen.sql
 	unseenSQL string
 )
@@ -24,22 +30,37 @@ type Span struct {
 	Start, End      int64
 }
 
-// Cross returns the query that counts, for every other feature of p, the records
-// of a span by the cell of that feature and the cell of the target, a position in
-// p: columns Feature UInt16, Cell UInt32, Target UInt32, Records UInt64. Memory
-// goes by the number of cells, not of records.
-func Cross(s Span, p *profile.Profile, target int) string {
+// Target is by what the records of a span are counted: the cells of a feature of the
+// profile, by its position, or those of an aspect of its outcome.
+type Target struct {
+	Feature int
+	Aspect  Aspect // of the outcome; 0 where it is the feature
+}
+
+// Cross returns the query that counts, for every feature of p, the records of a span
+// that have a cell of the target by the cell of that feature and the cell of the
+// target: columns Feature UInt16, Cell UInt32, Target UInt32, Records UInt64. Memory
+// goes by the number of cells, not of records; of a profile with an outcome labels
+// stand in the place of values, and those of the span are held.
+func Cross(s Span, p *profile.Profile, target Target) string {
 	return crossStatement(crossSQL, s, p, target)
+}
+
+// Examples returns the query for a few records of each cell of the target, those with
+// the least keys: columns Cell UInt32, Records UInt64, how many there are, and Found
+// Array(Tuple(UInt64, String, String, String)), key, record id, trace and span.
+func Examples(s Span, p *profile.Profile, target Target) string {
+	return strings.NewReplacer("$most", strconv.Itoa(MaxExemplars), "$key", keySQL).Replace(crossStatement(examplesSQL, s, p, target))
 }
 
 // Unseen returns the query for the most frequent values of a span that the
 // category features of p do not know, about as many of each as are asked for:
 // columns Feature UInt16, Names Array(String).
 func Unseen(s Span, p *profile.Profile, names int) string {
-	return strings.ReplaceAll(crossStatement(unseenSQL, s, p, 0), "$names", strconv.Itoa(names))
+	return strings.ReplaceAll(crossStatement(unseenSQL, s, p, Target{}), "$names", strconv.Itoa(names))
 }
 
-func crossStatement(text string, s Span, p *profile.Profile, target int) string {
+func crossStatement(text string, s Span, p *profile.Profile, target Target) string {
 	numbers, categories, at := 0, 0, 0
 	for i := range p.Features {
 		of := &categories
@@ -47,7 +68,7 @@ func crossStatement(text string, s Span, p *profile.Profile, target int) string 
 			of = &numbers
 		}
 		*of++
-		if i == target {
+		if i == target.Feature {
 			at = *of
 		}
 	}
@@ -60,17 +81,29 @@ func crossStatement(text string, s Span, p *profile.Profile, target int) string 
 		placed = append(placed, "SELECT category[i] AS feature, "+categoryCell("value", "state", "toString(i)", "feature")+" AS cell, target FROM rows "+
 			"ARRAY JOIN Categories AS value, CategoryStates AS state, arrayEnumerate(Categories) AS i")
 	}
-	place, of := strconv.Itoa(at), strconv.Itoa(target)
-	wanted := numberCell("Numbers["+place+"]", "NumberStates["+place+"]", of)
-	if p.Features[target].Kind == profile.Category {
-		wanted = categoryCell("Categories["+place+"]", "CategoryStates["+place+"]", "'"+place+"'", of)
+	of := "Tenant = " + sqltext.Quote(s.Tenant) + " AND Profile = " + sqltext.Quote(s.Profile)
+	records := ownSQL
+	if p.Outcome != nil {
+		records = strings.ReplaceAll(labelsSQL, "$own", ownSQL)
 	}
+	text = strings.NewReplacer("$bins", binClauses(p), "$target", target.cellSQL(p, at), "$placed", strings.Join(placed, "\nUNION ALL\n"),
+		"$records", records, "$block", strconv.Itoa(min(max(valuesPerBlock/max(numbers, categories), 64), 8192))).Replace(text)
 	return strings.NewReplacer(
-		"$bins", binClauses(p), "$target", wanted, "$placed", strings.Join(placed, "\nUNION ALL\n"),
-		"$range", fmt.Sprintf("Tenant = %s AND Profile = %s AND Minute >= toDateTime(%d, 'UTC') AND Minute < toDateTime(%d, 'UTC')",
-			sqltext.Quote(s.Tenant), sqltext.Quote(s.Profile), s.Start*60, s.End*60),
-		"$block", strconv.Itoa(min(max(valuesPerBlock/max(numbers, categories), 64), 8192)),
+		"$range", fmt.Sprintf("%s AND Minute >= toDateTime(%d, 'UTC') AND Minute < toDateTime(%d, 'UTC')", of, s.Start*60, s.End*60), "$of", of,
 	).Replace(text)
+}
+
+// cellSQL is the target's cell of a record; at is the position of its feature among
+// those of its kind, from 1.
+func (t Target) cellSQL(p *profile.Profile, at int) string {
+	place, of := strconv.Itoa(at), strconv.Itoa(t.Feature)
+	switch {
+	case t.Aspect != 0:
+		return t.Aspect.cellSQL(p)
+	case p.Features[t.Feature].Kind == profile.Category:
+		return categoryCell("Categories["+place+"]", "CategoryStates["+place+"]", "'"+place+"'", of)
+	}
+	return numberCell("Numbers["+place+"]", "NumberStates["+place+"]", of)
 }
 
 // numberCell is the cell of a number, as number.cell has it. feature is its

@@ -3,8 +3,8 @@ $bins,
 rows AS
 (
     SELECT Numbers, NumberStates, Categories, CategoryStates, toUInt32($target) AS target
-    FROM observations FINAL
-    WHERE $range AND (Minute, RecordId, ContentHash) NOT IN (SELECT Minute, RecordId, ContentHash FROM losers WHERE $range)
+    FROM ($records)
+    WHERE target != 4294967295
 )
 SELECT feature, cell, target, count() AS Records
 FROM
