@@ -80,12 +80,12 @@ func clientUnary(timeout time.Duration) grpc.UnaryClientInterceptor {
 			ctx, cancel = context.WithTimeout(ctx, timeout)
 			defer cancel()
 		}
-		return Fault(invoke(ctx, method, req, reply, cc, opts...))
+		return Fault(invoke(nameOnward(ctx), method, req, reply, cc, opts...))
 	}
 }
 
 func clientStream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	stream, err := open(ctx, desc, cc, method, opts...)
+	stream, err := open(nameOnward(ctx), desc, cc, method, opts...)
 	if err != nil {
 		return nil, Fault(err)
 	}

@@ -17,13 +17,14 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/requestid"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 )
 
 // edge is what every call passes on its way in and out of a server. It is the
 // chain's one place: quotas and audit join it here, behind who may.
 //
-//	count ▶ recovery ▶ who calls ▶ who may ▶ span ▶ deadline ▶ decode the request ▶ handler
+//	count ▶ recovery ▶ name ▶ who calls ▶ who may ▶ span ▶ deadline ▶ decode the request ▶ handler
 //
 // A call whose caller is not known, or may not make it, ends before its request
 // is read from the connection, let alone decompressed and decoded, and leaves no
@@ -43,8 +44,9 @@ type edge struct {
 // unary stands around decoding too (see Server.around).
 func (e *edge) unary(ctx context.Context, call Call, next func(context.Context) (any, error)) (resp any, err error) {
 	var span trace.Span = noop.Span{}
+	ctx = Named(ctx)
 	defer func() {
-		err = e.leave(call, span, err, recover())
+		err = e.leave(ctx, call, span, err, recover())
 		if err != nil {
 			resp = nil
 			return
@@ -63,21 +65,21 @@ func (e *edge) unary(ctx context.Context, call Call, next func(context.Context) 
 }
 
 func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+	ctx := Named(ss.Context())
 	method, known := e.streams[info.FullMethod]
 	if !known {
-		err := unimplemented(srv, ss)
+		err := WithRequest(status.Convert(unimplemented(srv, ss)), requestid.From(ctx)).Err()
 		e.unknown.Begin().End(status.Code(err), trace.SpanContext{})
 		return err
 	}
 	call := method.Begin()
 	var span trace.Span = noop.Span{}
-	ctx := ss.Context()
 	defer func() {
 		panicked := recover()
 		if why := ended(ctx); err != nil && why != nil {
 			err = why
 		}
-		err = e.leave(call, span, err, panicked)
+		err = e.leave(ctx, call, span, err, panicked)
 	}()
 	ctx, span, err = e.enter(ctx, method, e.ofStream)
 	if err != nil {
@@ -137,7 +139,7 @@ func (e *edge) enter(ctx context.Context, method *Method, authenticate Authentic
 
 // leave turns what a handler returned, or panicked with, into a status that
 // tells the caller what it may know, and logs what it may not.
-func (e *edge) leave(call Call, span trace.Span, err error, panicked any) error {
+func (e *edge) leave(ctx context.Context, call Call, span trace.Span, err error, panicked any) error {
 	if panicked != nil {
 		err = fault.Internal.Wrap(fmt.Errorf("panic: %v\n%s", panicked, debug.Stack()), "internal error")
 	}
@@ -148,9 +150,9 @@ func (e *edge) leave(call Call, span trace.Span, err error, panicked any) error 
 		return nil
 	}
 	if st.Code() == codes.Internal || st.Code() == codes.Unknown {
-		e.log.Error("call failed", slog.String(telemetry.KeyMethod, call.name), telemetry.Err(err))
+		e.log.Error("call failed", slog.String(telemetry.KeyMethod, call.name), slog.String(telemetry.KeyRequestID, requestid.From(ctx)), telemetry.Err(err))
 	}
-	return st.Err()
+	return WithRequest(st, requestid.From(ctx)).Err()
 }
 
 // stream is a stream of a known caller, whose messages are counted.

@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"runtime"
@@ -24,6 +25,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/internal/requestid"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
@@ -47,13 +49,17 @@ type guarded struct {
 	conn            *grpc.ClientConn
 	messages, bytes atomic.Int64
 	spans           *tracetest.InMemoryExporter
+	log             bytes.Buffer
 }
 
 type sink struct {
 	ingestv1.UnimplementedIngestServiceServer
 }
 
-func (sink) PublishRecords(context.Context, *ingestv1.PublishRecordsRequest) (*ingestv1.PublishRecordsResponse, error) {
+func (sink) PublishRecords(_ context.Context, req *ingestv1.PublishRecordsRequest) (*ingestv1.PublishRecordsResponse, error) {
+	if len(req.GetRecords()) > 0 && req.GetRecords()[0].GetId() == "break" {
+		return nil, errors.New("a wire is loose")
+	}
 	return &ingestv1.PublishRecordsResponse{}, nil
 }
 
@@ -65,7 +71,7 @@ func guard(t *testing.T, allowance *telemetry.Allowance) *guarded {
 	server, err := rpc.NewServer(rpc.ServerConfig{Listen: "127.0.0.1:0", BodyTimeout: 2 * time.Second, ServerOptions: []grpc.ServerOption{
 		grpc.ForceServerCodecV2(decoding{encoding.GetCodecV2(grpcproto.Name), &g.messages, &g.bytes}),
 	}}, rpc.ServerDeps{
-		Log: slog.New(slog.DiscardHandler), Stats: prometheus.NewRegistry(), Traces: traces, Allowance: allowance,
+		Log: slog.New(slog.NewTextHandler(&g.log, nil)), Stats: prometheus.NewRegistry(), Traces: traces, Allowance: allowance,
 		Authenticate: func(ctx context.Context, _ string) (context.Context, error) {
 			authorization, _, err := identity.FromMetadata(ctx)
 			grant, known := map[string]policy.Role{"friend": policy.Editor, "reader": policy.Viewer}[authorization]
@@ -166,4 +172,20 @@ func TestARequestThatDribblesEnds(t *testing.T) {
 		require.Equal(t, "4", status, "DEADLINE_EXCEEDED")
 	}
 	require.EqualValues(t, 1, g.messages.Load(), "nothing of theirs was decoded")
+}
+
+// What went wrong inside is in the log alone, under the name that the caller was
+// told; the next service is called under it too.
+func TestFailuresAreLoggedUnderTheNameOfTheRequest(t *testing.T) {
+	t.Parallel()
+	g := guard(t, nil)
+	ctx := metadata.AppendToOutgoingContext(as(t, "friend"), requestid.Header, "ticket-77")
+	req := &ingestv1.PublishRecordsRequest{Records: []*ingestv1.Record{{Id: "break"}}}
+	_, err := ingestv1.NewIngestServiceClient(g.conn).PublishRecords(ctx, req)
+	require.ErrorIs(t, err, fault.Internal)
+	require.Contains(t, g.log.String(), `msg="call failed" method=/driftmesh.ingest.v1.IngestService/PublishRecords request_id=ticket-77 err="a wire is loose"`)
+	// A client of ours names what a request causes like the request itself.
+	_, err = ingestv1.NewIngestServiceClient(g.conn).PublishRecords(requestid.With(as(t, "friend"), "ticket-78"), req)
+	require.Error(t, err)
+	require.Contains(t, g.log.String(), "request_id=ticket-78")
 }

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/driftmesh/driftmesh/internal/requestid"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 )
 
@@ -22,6 +23,7 @@ func (e *edge) begin(ctx context.Context, method string) (context.Context, trace
 	ctx = e.allowance.Limit(telemetry.Propagator().Extract(ctx, carrier(md)))
 	return e.tracer.Start(ctx, strings.TrimPrefix(method, "/"), trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
 		attribute.String("rpc.system.name", "grpc"), attribute.String("rpc.method", strings.TrimPrefix(method, "/")),
+		attribute.String(requestid.Attribute, requestid.From(ctx)),
 	))
 }
 

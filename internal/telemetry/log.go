@@ -15,6 +15,9 @@ const (
 	KeyTopic   = "topic"
 	KeyGroup   = "group"
 	KeyTraceID = "trace_id"
+
+	KeyRequestID = "request_id"
+
 	KeyProfile = "profile"
 	KeyMethod  = "method"
 	KeyAddr    = "addr"

@@ -48,6 +48,7 @@ func TestFiveProcessesEachWithTLSAndCredentialsOfItsOwn(t *testing.T) {
 	}
 	require.NotRegexp(t, `MESH/user:.*Violation`, s.BrokerLog(), "docs/security.md gives somebody too few rights")
 	t.Run("nobody without", func(t *testing.T) { requireNothingWithout(t, s, nobody) })
+	t.Run("revocation", func(t *testing.T) { requireRevokedEverywhere(t, s, admin, p) })
 	t.Run("rotation", func(t *testing.T) { requireNoFailureWhileRotating(t, s, key) })
 	t.Run("bad certificates", func(t *testing.T) { requireBadCertificatesAreNamed(t, s) })
 	s.Stop()

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
@@ -50,18 +52,36 @@ func (w *world) request(method, url, body string, head ...string) (int, http.Hea
 // credentials that are no good, as header pairs.
 func badCredentials() map[string][]string {
 	return map[string][]string{
-		"none":       nil,
-		"garbage":    {"authorization", "Bearer garbage"},
-		"foreign":    {"authorization", "Bearer " + signed("acme", foreign, "k1", nil)},
-		"unknown":    {"authorization", "Bearer " + signed("acme", foreign, "k2", nil)},
-		"expired":    {"authorization", "Bearer " + token("acme", func(c jwt.MapClaims) { c["exp"] = time.Now().Add(-time.Minute).Unix() })},
-		"issuer":     {"authorization", "Bearer " + token("acme", func(c jwt.MapClaims) { c["iss"] = "somebody" })},
-		"audience":   {"authorization", "Bearer " + token("acme", func(c jwt.MapClaims) { c["aud"] = "somebody" })},
-		"no tenant":  {"authorization", "Bearer " + token("", nil)},
-		"basic":      {"authorization", "Basic YW5uOnNlY3JldA=="},
-		"key":        {"x-api-key", "dm_wrong"},
-		"two tokens": {"authorization", "Bearer " + token("acme", nil), "authorization", "Bearer " + token("other", nil)},
+		"none":                          nil,
+		"garbage":                       {"authorization", "Bearer garbage"},
+		"foreign":                       {"authorization", "Bearer " + signed("acme", foreign, "k1", nil)},
+		"unknown":                       {"authorization", "Bearer " + signed("acme", foreign, "k2", nil)},
+		"none alg":                      {"authorization", "Bearer " + confused(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType)},
+		"our public key as an HMAC key": {"authorization", "Bearer " + confused(jwt.SigningMethodHS256, []byte(ours.Public().(ed25519.PublicKey)))},
+		"of the far future":             {"authorization", "Bearer " + token("acme", func(c jwt.MapClaims) { c["nbf"] = time.Now().Add(time.Hour).Unix() })},
+		"without an end":                {"authorization", "Bearer " + token("acme", func(c jwt.MapClaims) { delete(c, "exp") })},
+		"expired":                       {"authorization", "Bearer " + token("acme", func(c jwt.MapClaims) { c["exp"] = time.Now().Add(-time.Minute).Unix() })},
+		"issuer":                        {"authorization", "Bearer " + token("acme", func(c jwt.MapClaims) { c["iss"] = "somebody" })},
+		"audience":                      {"authorization", "Bearer " + token("acme", func(c jwt.MapClaims) { c["aud"] = "somebody" })},
+		"no tenant":                     {"authorization", "Bearer " + token("", nil)},
+		"basic":                         {"authorization", "Basic YW5uOnNlY3JldA=="},
+		"key":                           {"x-api-key", "dm_wrong"},
+		"two tokens":                    {"authorization", "Bearer " + token("acme", nil), "authorization", "Bearer " + token("other", nil)},
 	}
+}
+
+// confused is a token with the right claims, and an algorithm that nobody should
+// believe.
+func confused(method jwt.SigningMethod, key any) string {
+	t := jwt.NewWithClaims(method, jwt.MapClaims{
+		"iss": identity.TokenIssuer, "aud": identity.TokenAudience, "sub": "ann", "tenant": "acme", "exp": time.Now().Add(time.Minute).Unix(),
+	})
+	t.Header["kid"] = "k1"
+	text, err := t.SignedString(key)
+	if err != nil {
+		return err.Error()
+	}
+	return text
 }
 
 func TestWithoutGoodCredentialsNobodyComesIn(t *testing.T) {
@@ -97,6 +117,16 @@ func TestWithoutGoodCredentialsNobodyComesIn(t *testing.T) {
 			_, err := ledgerv1.NewLedgerServiceClient(native).GetLedger(ctx, &ledgerv1.GetLedgerRequest{})
 			return err
 		},
+		"exchange": func(ctx context.Context) error {
+			s, err := ingestv1.NewIngestServiceClient(native).ExchangeRecords(ctx)
+			require.NoError(t, err)
+			_, err = s.Recv()
+			return err
+		},
+		"whoami": func(ctx context.Context) error {
+			_, err := authv1.NewAuthServiceClient(native).WhoAmI(ctx, &authv1.WhoAmIRequest{})
+			return err
+		},
 		"otlp": func(ctx context.Context) error {
 			_, err := coltracepb.NewTraceServiceClient(otlp).Export(ctx, &coltracepb.ExportTraceServiceRequest{})
 			return err
@@ -107,7 +137,10 @@ func TestWithoutGoodCredentialsNobodyComesIn(t *testing.T) {
 		"POST " + w.http + "/api/v1/records": `{"records":[]}`, "GET " + w.http + "/api/v1/tail?signal=SIGNAL_SPANS": "",
 		"GET " + w.http + "/jaeger/api/services": "", "GET " + w.http + "/jaeger/api/v3/services": "",
 		"GET " + w.http + "/jaeger/api/traces/" + knownTrace: "",
-		"POST " + w.otlpHTTP + "/v1/traces":                  "{}",
+		"GET http://" + w.jaeger + "/api/services":           "", "GET http://" + w.jaeger + "/api/traces/" + knownTrace: "",
+		"GET " + w.http + "/traces/" + knownTrace: "", "POST " + w.http + "/api/v1/sql": "SELECT 1", "POST " + w.http + "/api/v1/records:stream": "{}",
+		"GET " + w.http + "/api/v1/audit": "", "GET " + w.http + "/api/v1/keys": "",
+		"POST " + w.otlpHTTP + "/v1/traces": "{}", "POST " + w.otlpHTTP + "/v1/metrics": "{}", "POST " + w.otlpHTTP + "/v1/logs": "{}",
 	}
 	for name, credentials := range badCredentials() {
 		for call, do := range grpcCalls {

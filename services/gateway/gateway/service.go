@@ -156,7 +156,7 @@ func (s *Service) maxMessage() int { return s.deps.Broker.Capabilities().MaxMess
 func (s *Service) newWeb() error {
 	var err error
 	maxAnswer := grpc.MaxCallRecvMsgSize(64 << 20) // the same as between services
-	s.loop, err = grpc.NewClient("passthrough:///gateway", append(s.deps.Calls.DialOptions(),
+	s.loop, err = grpc.NewClient("passthrough:///gateway", append(append(s.deps.Calls.DialOptions(), rpc.NameOnward()...),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return s.inside.DialContext(ctx) }),
 		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(maxAnswer))...)
 	if err != nil {

@@ -109,9 +109,24 @@ func TestWebPagesDriveNoMesh(t *testing.T) {
 			require.Equal(t, tc.code, resp.StatusCode, "%s %s: %s", name, addr.path, said)
 		}
 	}
-	for _, path := range []string{"/api/v1/services", "/jaeger/api/services", "/openapi.json"} {
-		resp, said := send(t, w.http, "GET "+path+" HTTP/1.1\r\nHost: evil.example.com:8000\r\nSec-Fetch-Site: same-origin\r\n\r\n")
-		require.Equal(t, http.StatusForbidden, resp.StatusCode, path)
+	for _, at := range []struct{ addr, path string }{
+		{w.http, "/api/v1/services"}, {w.http, "/jaeger/api/services"}, {w.http, "/openapi.json"}, {w.http, "/traces/" + knownTrace}, {w.http, "/"},
+		{w.http, "/api/v1/tail?signal=SIGNAL_SPANS"}, {w.http, "/api/v1/sql?query=SELECT+1"},
+		{w.jaeger, "/api/services"}, {w.jaeger, "/api/traces/" + knownTrace}, {w.jaeger, "/"},
+	} {
+		resp, said := send(t, at.addr, "GET "+at.path+" HTTP/1.1\r\nHost: evil.example.com:8000\r\nSec-Fetch-Site: same-origin\r\n\r\n")
+		require.Equal(t, http.StatusForbidden, resp.StatusCode, at.path)
 		require.Contains(t, said, "gateway.hosts")
 	}
+	for _, at := range []struct{ addr, verb, path string }{
+		{w.http, "POST", "/api/v1/sql"}, {w.http, "POST", "/api/v1/records:stream"}, {w.http, "POST", "/api/v1/login"}, {w.http, "DELETE", "/api/v1/keys/x"},
+		{w.jaeger, "POST", "/api/services"}, {w.otlpHTTP, "POST", "/v1/metrics"}, {w.otlpHTTP, "POST", "/v1/logs"},
+	} {
+		resp, said := send(t, at.addr, at.verb+" "+at.path+" HTTP/1.1\r\nHost: localhost:8000\r\nOrigin: https://evil.example.com\r\nSec-Fetch-Site: cross-site\r\n"+
+			"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+		require.Equal(t, http.StatusForbidden, resp.StatusCode, "%s %s: %s", at.verb, at.path, said)
+		require.Empty(t, resp.Header.Get("Access-Control-Allow-Origin"))
+	}
+	messages, _ := w.published()
+	require.Len(t, messages, 0, "a program's are empty")
 }

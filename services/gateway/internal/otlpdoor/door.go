@@ -21,6 +21,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/otlp"
 	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/internal/requestid"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
@@ -242,10 +243,11 @@ func rejected(rep *otlp.Report) iter.Seq2[string, int] {
 }
 
 // refuse turns an error into what the caller learns, and logs what it may not.
-func (d *Door) refuse(method string, err error) (codes.Code, error) {
+func (d *Door) refuse(ctx context.Context, method string, err error) (codes.Code, error) {
 	st := publicError(err, d.cfg.RetryDelay)
 	if _, said := status.FromError(err); !said && st.Code() == codes.Internal {
-		d.deps.Log.Error("call failed", slog.String("method", method), slog.String("err", err.Error()))
+		d.deps.Log.Error("call failed", slog.String(telemetry.KeyMethod, method),
+			slog.String(telemetry.KeyRequestID, requestid.From(ctx)), telemetry.Err(err))
 	}
-	return st.Code(), st.Err()
+	return st.Code(), rpc.WithRequest(st, requestid.From(ctx)).Err()
 }

@@ -112,6 +112,7 @@ func export(srv any, ctx context.Context, decode func(any) error, _ grpc.UnarySe
 	}
 	r := &request{started: d.now(), lease: d.deps.Budget.Lease(), call: d.calls.export.Begin()}
 	code := codes.OK
+	ctx = rpc.Named(ctx)
 	defer func() {
 		r.lease.Free()
 		if panicked := recover(); panicked != nil {
@@ -124,7 +125,7 @@ func export(srv any, ctx context.Context, decode func(any) error, _ grpc.UnarySe
 	}()
 	rep, err := d.exportGRPC(ctx, r, decode)
 	if err != nil {
-		code, err = d.refuse(exportMethod, err)
+		code, err = d.refuse(ctx, exportMethod, err)
 		return nil, err
 	}
 	r.call.Sent()

@@ -23,6 +23,8 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/otlp"
+	"github.com/driftmesh/driftmesh/internal/requestid"
+	"github.com/driftmesh/driftmesh/internal/rpc"
 )
 
 const (
@@ -48,7 +50,7 @@ func (d *Door) httpServer() *http.Server {
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
-		Handler:           d.cors(d.ownPages(mux)),
+		Handler:           named(d.cors(d.ownPages(mux))),
 		Protocols:         protocols,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       d.cfg.ReadTimeout,
@@ -57,6 +59,15 @@ func (d *Door) httpServer() *http.Server {
 		ErrorLog:          d.deps.TLS.ErrorLog(d.deps.Log, slog.LevelDebug),
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: int(d.cfg.MaxStreams)},
 	}
+}
+
+// named gives every request its name, and tells it.
+func named(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		id := requestid.Of(req.Header.Get(requestid.Header))
+		w.Header().Set(requestid.Header, id)
+		next.ServeHTTP(w, req.WithContext(requestid.With(req.Context(), id)))
+	})
 }
 
 // traces answers POST /v1/traces.
@@ -210,7 +221,7 @@ func bodyError(ctx context.Context, err error) error {
 // answerError answers an error as google.rpc.Status in the encoding of the
 // request, and returns its code.
 func (d *Door) answerError(w http.ResponseWriter, req *http.Request, err error) codes.Code {
-	code, public := d.refuse(req.URL.Path, err)
+	code, public := d.refuse(req.Context(), req.URL.Path, err)
 	st := status.Convert(public)
 	h := fault.FromCode(code).HTTP()
 	switch code {
@@ -227,6 +238,7 @@ func (d *Door) answerError(w http.ResponseWriter, req *http.Request, err error) 
 }
 
 func (d *Door) answerStatus(w http.ResponseWriter, req *http.Request, code int, st *status.Status) {
+	st = rpc.WithRequest(st, requestid.From(req.Context()))
 	for _, detail := range st.Details() {
 		if retry, ok := detail.(*errdetails.RetryInfo); ok {
 			seconds := math.Ceil(retry.GetRetryDelay().AsDuration().Seconds())
@@ -279,11 +291,12 @@ func (d *Door) cors(next http.Handler) http.Handler {
 		})
 		if allowed {
 			w.Header().Set("Access-Control-Allow-Origin", origin)
+			w.Header().Set("Access-Control-Expose-Headers", requestid.Header)
 		}
 		if req.Method == http.MethodOptions && req.Header.Get("Access-Control-Request-Method") != "" {
 			if allowed {
 				w.Header().Set("Access-Control-Allow-Methods", http.MethodPost)
-				w.Header().Set("Access-Control-Allow-Headers", "authorization, content-encoding, content-type, traceparent, tracestate, x-api-key")
+				w.Header().Set("Access-Control-Allow-Headers", "authorization, content-encoding, content-type, traceparent, tracestate, x-api-key, x-request-id")
 				w.Header().Set("Access-Control-Max-Age", "7200")
 			}
 			w.WriteHeader(http.StatusNoContent)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/otlp"
+	"github.com/driftmesh/driftmesh/internal/requestid"
 )
 
 // begin starts the span of a call when it is to be traced: never for the
@@ -30,6 +31,7 @@ func (d *Door) begin(ctx context.Context, r *request, name, parent, state string
 	ctx, span := d.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer))
 	if span.IsRecording() {
 		r.span = span
+		span.SetAttributes(attribute.String(requestid.Attribute, requestid.From(ctx)))
 	}
 	return ctx
 }

@@ -126,9 +126,10 @@ func (d *Door) desc(u *unkept) *grpc.ServiceDesc {
 		Handler: func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 			r := &request{started: d.now(), lease: d.deps.Budget.Lease(), call: counted.Begin()}
 			defer r.lease.Free()
+			ctx = rpc.Named(ctx)
 			rejected, err := d.letGoGRPC(ctx, u, r, decode)
 			if err != nil {
-				code, err := d.refuse(method, err)
+				code, err := d.refuse(ctx, method, err)
 				r.call.End(code, trace.SpanContext{})
 				return nil, err
 			}

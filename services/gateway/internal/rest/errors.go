@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/requestid"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 )
 
@@ -76,6 +77,7 @@ func writeError(w http.ResponseWriter, err error) {
 func (s *sized) Unwrap() error { return s.Fault }
 
 func writeStatus(w http.ResponseWriter, st *status.Status, httpStatus int) {
+	st = rpc.WithRequest(st, w.Header().Get(requestid.Header))
 	hint(w.Header(), st)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(httpStatus)

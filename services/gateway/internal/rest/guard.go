@@ -11,6 +11,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/internal/requestid"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/browser"
 )
@@ -20,10 +21,12 @@ import (
 // The rest of the way in is an entrance.
 func guard(cfg Config, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := requestid.Of(r.Header.Get(requestid.Header))
+		w.Header().Set(requestid.Header, id)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		pace := &pace{ctl: http.NewResponseController(w), stall: cfg.Stall, began: time.Now()}
 		b := &body{ReadCloser: r.Body, pace: pace, answer: w.Header()}
-		r = r.WithContext(context.WithValue(r.Context(), bodyKey{}, b))
+		r = r.WithContext(requestid.With(context.WithValue(r.Context(), bodyKey{}, b), id))
 		r.Body = b
 		pace.write()
 		defer pace.write() // what is still buffered goes out after the handler
