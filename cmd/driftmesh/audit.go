@@ -22,6 +22,8 @@ type auditCmd struct {
 	List   auditListCmd   `cmd:"" default:"withargs" help:"List who did what to the tenant, the newest first."`
 	Export auditExportCmd `cmd:"" help:"Write the whole chain to a file, signed, as lines of JSON."`
 	Verify auditVerifyCmd `cmd:"" help:"Prove that a chain is what was written: from a file, or the mesh's own."`
+
+	Senders sendersCmd `cmd:"" help:"Show who sent the data behind a span, a record or a score."`
 }
 
 type auditListCmd struct {

@@ -20,6 +20,7 @@ type Stamp struct {
 	Count    int
 	Accepted time.Time
 	Seq      string // "" outside the ledger
+	Sender   string // the principal who brought it; "" for what nobody brought
 	Origin   string // of a redriven message: the id it had at first
 	Redriven int    // how often it was redriven
 	Encoding string // what Unpack needs; written by Pack
@@ -45,6 +46,9 @@ func Bare(topic string, s Stamp, value []byte) broker.Message {
 	)
 	if s.Seq != "" {
 		h = append(h, broker.Header{Key: event.HeaderSeq, Value: []byte(s.Seq)})
+	}
+	if s.Sender != "" {
+		h = append(h, broker.Header{Key: event.HeaderSender, Value: []byte(s.Sender)})
 	}
 	return broker.Message{Topic: topic, Value: value, Headers: h, Time: s.Accepted}
 }
@@ -77,6 +81,8 @@ func Of(m *broker.Message) Stamp {
 			}
 		case event.HeaderSeq:
 			s.Seq = v
+		case event.HeaderSender:
+			s.Sender = v
 		case event.HeaderEncoding:
 			s.Encoding = v
 		case event.HeaderOrigin:

@@ -13,7 +13,7 @@ import (
 
 func TestStampGoesThere(t *testing.T) {
 	t.Parallel()
-	want := envelope.Stamp{Tenant: "acme", Type: event.TypeRecords, Count: 3, Accepted: time.Unix(0, 1234567890123456789), Seq: "gw:7"}
+	want := envelope.Stamp{Tenant: "acme", Type: event.TypeRecords, Count: 3, Accepted: time.Unix(0, 1234567890123456789), Seq: "gw:7", Sender: "user:acme/ann"}
 	m := envelope.New(event.Records, want, []byte("v"))
 	require.Equal(t, want, envelope.Of(&m))
 	require.NotEmpty(t, m.ID)

@@ -157,6 +157,7 @@ func (k signKey) sum(m *broker.Message) [signatureSize]byte {
 	part([]byte(event.RetryOf(m.Topic)))
 	id := []byte(m.ID)
 	var facts [6][]byte
+	var sender []byte
 	for i := range m.Headers {
 		h := &m.Headers[i]
 		switch h.Key {
@@ -172,6 +173,8 @@ func (k signKey) sum(m *broker.Message) [signatureSize]byte {
 			facts[4] = h.Value
 		case event.HeaderEncoding:
 			facts[5] = h.Value
+		case event.HeaderSender:
+			sender = h.Value
 		case event.HeaderOrigin:
 			id = h.Value
 		}
@@ -180,6 +183,9 @@ func (k signKey) sum(m *broker.Message) [signatureSize]byte {
 		part(fact)
 	}
 	part(id)
+	if sender != nil { // what was signed before there were senders has none
+		part(sender)
+	}
 	buf = k.hash.Seal(buf, nonce[:], nil, m.Value)
 	mac := k.macs.Get().(hash.Hash) //nolint:forcetypeassert // of what New makes
 	defer k.macs.Put(mac)

@@ -33,7 +33,7 @@ var (
 
 func signed(t testing.TB, s *envelope.Signer, value []byte) broker.Message {
 	t.Helper()
-	m := envelope.New(event.Spans, envelope.Stamp{Tenant: "acme", Type: event.TypeTraces, Count: 3, Accepted: time.Unix(1, 2), Seq: "gw/1:7"}, value)
+	m := envelope.New(event.Spans, envelope.Stamp{Tenant: "acme", Type: event.TypeTraces, Count: 3, Accepted: time.Unix(1, 2), Seq: "gw/1:7", Sender: "key:acme/1"}, value)
 	envelope.Pack(&m, make([]byte, envelope.PackRoom(len(value))))
 	s.Sign(&m)
 	return m
@@ -66,7 +66,7 @@ func TestASignatureIsGoodForItsMessageAlone(t *testing.T) {
 	other := func(change func(*broker.Message)) broker.Message { m := good; change(&m); return m }
 	for name, m := range map[string]broker.Message{
 		"tenant": with(good, event.HeaderTenant, "evil"), "type": with(good, event.HeaderType, event.TypeRecords),
-		"count": with(good, event.HeaderCount, "4"), "time": with(good, event.HeaderTime, "2"), "seq": with(good, event.HeaderSeq, "gw/1:8"),
+		"sender": with(good, event.HeaderSender, "key:acme/2"), "nobody": with(good, event.HeaderSender, ""), "count": with(good, event.HeaderCount, "4"), "time": with(good, event.HeaderTime, "2"), "seq": with(good, event.HeaderSeq, "gw/1:8"),
 		"encoding": with(good, event.HeaderEncoding, ""), "origin": with(good, event.HeaderOrigin, "elsewhere"),
 		"id": other(func(m *broker.Message) { m.ID = "another" }), "topic": other(func(m *broker.Message) { m.Topic = event.Records }),
 		"value": other(func(m *broker.Message) { m.Value = changed }), "shorter": other(func(m *broker.Message) { m.Value = m.Value[:len(m.Value)-1] }),

@@ -51,6 +51,7 @@ const (
 	HeaderTime   = "driftmesh-time"   // when the door accepted it, Unix nanoseconds
 	HeaderSeq    = "driftmesh-seq"    // "<account>:<number>", of a gateway "<process>/<lane>:<number>"
 	HeaderType   = "driftmesh-type"   // what the value is, a Type below
+	HeaderSender = "driftmesh-sender" // who brought it to the door, an identity.Identity's Principal; set by the mesh alone
 
 	HeaderSignature = "driftmesh-signature" // by which a service of the mesh proves to have published it
 

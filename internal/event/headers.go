@@ -34,6 +34,7 @@ func stampedAs(kinds []string, counted string) []Header {
 		{Name: HeaderCount, Meaning: "How many " + counted + " the message holds.", Pattern: patternNumber, Example: "500", SetBy: ByMesh, Required: true},
 		{Name: HeaderTime, Meaning: "When it was accepted, Unix nanoseconds; the same on every delivery.", Pattern: patternNumber, Example: "1795255200000000000", SetBy: ByMesh, Required: true},
 		{Name: HeaderSeq, Meaning: "The ledger's account that accepted it, and its number there; " + SeqInbox + " where it came from the inbox.", Pattern: `^[^:]+:[0-9]+$`, Example: "0190b6a2-8f3e-7c41-9a55-3f1f0e9a7d10/1:42", SetBy: ByMesh},
+		{Name: HeaderSender, Meaning: "Who brought it: a user, an API key, a service or a user of the broker, as a door found out.", Example: "key:acme/3f0c2a41", SetBy: ByMesh},
 		{Name: HeaderSignature, Meaning: "Proof, with the mesh secret, that a service of the mesh published it: of these headers, its id and its value. What has none is parked as forged.", Pattern: `^[A-Za-z0-9_-]{22}$`, Example: "q83vASNFZ4mrze8BI0VniQ", SetBy: ByMesh},
 	}, append(traceHeaders(), redrivenHeaders()...)...)
 }

@@ -55,6 +55,12 @@ func ForService(service, tenant string) Identity {
 	return Identity{Tenant: tenant, Subject: service, Kind: Service, Grant: policy.As(policy.Service)}
 }
 
+// Principal names the caller in books and accounts: the kind, the tenant and the
+// subject, as "key:acme/3f0c2a41".
+func (id Identity) Principal() string {
+	return string(id.Kind) + ":" + id.Tenant + "/" + id.Subject
+}
+
 // Permissions is all that the caller may do.
 func (id Identity) Permissions() policy.Set { return id.Grant.Permissions(id.Tenant == MeshTenant) }
 

@@ -258,6 +258,6 @@ func (e Env) publishOwnSpans(ctx context.Context, request []byte, spans int) err
 		return err
 	}
 	return publisher.Publish(ctx, []broker.Message{envelope.New(event.Spans, envelope.Stamp{
-		Tenant: event.Mesh, Type: event.TypeTraces, Count: spans, Accepted: time.Now(),
+		Tenant: event.Mesh, Type: event.TypeTraces, Count: spans, Accepted: time.Now(), Sender: "service:" + event.Mesh + "/" + e.home.name(),
 	}, request)})
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
+	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 	"github.com/driftmesh/driftmesh/test/mesh"
 	"github.com/driftmesh/driftmesh/test/server"
 	"github.com/driftmesh/driftmesh/test/server/rabbitmq"
@@ -152,6 +153,16 @@ func requireInboxTrace(t *testing.T, m mesh.Addresses, p *producer, key string) 
 		}
 	}
 	requireOneTree(t, hops, span)
+	client := ledgerv1.NewLedgerServiceClient(m.Conn(t))
+	for _, req := range []*ledgerv1.ListSendersRequest{
+		{Data: &ledgerv1.ListSendersRequest_TraceId{TraceId: trace}},
+		{Data: &ledgerv1.ListSendersRequest_Records{Records: &ledgerv1.RecordsSent{Profile: "default/wine", RecordId: "1"}}},
+	} {
+		answer, err := client.ListSenders(t.Context(), req)
+		require.NoError(t, err)
+		require.Len(t, answer.GetSent(), 1, answer)
+		require.Regexp(t, `^key:default/.+`, answer.GetSent()[0].GetSender())
+	}
 }
 
 // requireInboxParks sends what cannot be taken and looks at the dead letters.

@@ -24,6 +24,7 @@ func TestTenantsOfOneMesh(t *testing.T) {
 		"compare-is-what-the-mesh-says":           requireCompareIsTheMesh,
 		"looking-at-a-profile":                    requireViews,
 		"drift-of-telemetry":                      requireDriftOfTelemetry,
+		"who-sent-what":                           requireSenders,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -88,4 +88,6 @@ func requireDriftOfTelemetry(t *testing.T, m *mesh.Mesh) {
 	for _, id := range list.Alerts[0].ExemplarTraceIDs {
 		require.Contains(t, m.MustCLI(t, "traces", "show", id), "answer  agent server")
 	}
+	require.Equal(t, map[string]uint64{"user:drift-of-telemetry/ann features": 400},
+		senders(t, m, "--profile", "default/answers", "--start", begin.Format(time.RFC3339), "--end", begin.Add(time.Hour).Format(time.RFC3339)))
 }

@@ -210,15 +210,11 @@ func (x *inbox) publish(ctx context.Context, topic string, msgs []broker.Message
 // credentials of its sender; a seal stands for them, so that it can be published
 // again. One that nobody proved to have sent gets none.
 func (x *inbox) mark(ctx context.Context, d *broker.Delivery) []broker.Header {
-	tenant, origin, err := x.admitter.Origin(ctx, d)
+	sender, origin, err := x.admitter.Origin(ctx, d)
 	if err != nil {
 		return nil
 	}
-	return []broker.Header{
-		{Key: event.HeaderTenant, Value: []byte(tenant)},
-		{Key: event.HeaderSeal, Value: []byte(x.sealer.Seal(tenant, &d.Message))},
-		{Key: event.HeaderOrigin, Value: []byte(origin)},
-	}
+	return append(x.sealer.Seal(sender, &d.Message), broker.Header{Key: event.HeaderOrigin, Value: []byte(origin)})
 }
 
 // parked implements runner.Config.OnPark: the ledger learns of a message

@@ -3,11 +3,18 @@ package ingest
 import (
 	"context"
 	"errors"
+	"math"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/receipt"
+	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/store"
 )
@@ -18,6 +25,7 @@ type server struct {
 	store *store.Store
 	book  *receipt.Book
 	lag   receipt.Lag
+	drift driftv1.DriftServiceClient
 }
 
 // GetSettled gives what became of the tenant's records here. It is
@@ -60,4 +68,57 @@ func (s *server) GetAdmitted(ctx context.Context, req *ledgerv1.GetAdmittedReque
 		})
 	}
 	return resp, nil
+}
+
+// ListSenders tells who sent records of a profile.
+func (s *server) ListSenders(ctx context.Context, req *ledgerv1.ListSendersRequest) (*ledgerv1.ListSendersResponse, error) {
+	tenant, err := identity.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	start, end, err := during(req.GetRecords())
+	if err != nil {
+		return nil, err
+	}
+	// Whose records these are was decided above; drift is asked as for any record.
+	asking := identity.With(ctx, identity.ForService(name, tenant))
+	found, err := s.drift.GetProfile(asking, &driftv1.GetProfileRequest{Profile: req.GetRecords().GetProfile()})
+	if err != nil {
+		return nil, err
+	}
+	uid, err := uuid.Parse(found.GetProfile().GetUid())
+	if err != nil {
+		return nil, fault.Internal.Wrap(err, "the profile's uid is malformed")
+	}
+	sent, err := s.store.Senders(ctx, tenant, uid, req.GetRecords().GetRecordId(), start, end)
+	if err != nil {
+		return nil, err
+	}
+	resp := &ledgerv1.ListSendersResponse{}
+	for _, of := range sent {
+		resp.Sent = append(resp.Sent, &ledgerv1.Sent{
+			Sender: of.Sender, Kind: of.Kind, Items: of.Items, FirstTime: timestamppb.New(of.First), LastTime: timestamppb.New(of.Last),
+		})
+	}
+	return resp, nil
+}
+
+// during is the time that is asked about: all of it, where one record is named
+// without any.
+func during(r *ledgerv1.RecordsSent) (start, end time.Time, err error) {
+	start, end = time.Unix(0, 0), time.Unix(math.MaxUint32, 0)
+	if r.GetStartTime() == nil && r.GetEndTime() == nil && r.GetRecordId() != "" {
+		return start, end, nil
+	}
+	if err := errors.Join(r.GetStartTime().CheckValid(), r.GetEndTime().CheckValid()); err != nil {
+		return start, end, fault.Invalid.Wrap(err, "records: a record_id is needed, or start_time and end_time")
+	}
+	from, to := r.GetStartTime().AsTime(), r.GetEndTime().AsTime()
+	switch {
+	case !from.Before(to):
+		return start, end, fault.Invalid.New("records.end_time: must be after start_time")
+	case from.Before(start), to.After(end):
+		return start, end, fault.Invalid.New("records.start_time and end_time: must be from 1970 to 2106")
+	}
+	return from, to, nil
 }

@@ -212,7 +212,7 @@ func (s *Service) Run(ctx context.Context) error {
 		Signal: event.SignalRecords, Topic: event.Records, Retry: event.Retry(event.Records), Group: event.GroupIngest,
 		Source: event.RecordReceipts, Receipts: store.ReceiptsTable, Settled: store.LedgerTable, Written: store.LedgerWritten,
 	}, s.deps.ClickHouse, s.deps.Broker.Admin().Lag)
-	ledgerv1.RegisterLedgerServiceServer(s.deps.Server, &server{store: s.store, book: book, lag: s.deps.Broker.Admin().Lag})
+	ledgerv1.RegisterLedgerServiceServer(s.deps.Server, &server{store: s.store, book: book, lag: s.deps.Broker.Admin().Lag, drift: s.deps.Drift})
 	s.letters.Register(s.deps.Server)
 	s.ready.Store(true)
 	defer s.ready.Store(false)

@@ -142,7 +142,7 @@ func (w *worker) lookUp(ctx context.Context, u *unit, tenant string) error {
 // messageOf is a delivery as the ledger knows it.
 func messageOf(d *broker.Delivery, stamp *envelope.Stamp) store.Message {
 	m := store.Message{
-		ID: stamp.Identity(d), Tenant: stamp.Tenant, Accepted: stamp.Accepted, Traced: broker.SpanContext(&d.Message).IsSampled(),
+		ID: stamp.Identity(d), Tenant: stamp.Tenant, Accepted: stamp.Accepted, Sender: stamp.Sender, Traced: broker.SpanContext(&d.Message).IsSampled(),
 	}
 	if instance, n, ok := envelope.SplitSeq(stamp.Seq); ok {
 		m.Instance, m.Seq = instance, n

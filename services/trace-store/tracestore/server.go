@@ -249,3 +249,26 @@ func (l *ledger) GetSettled(ctx context.Context, _ *ledgerv1.GetSettledRequest) 
 	resp.Stored, err = l.reader.Stored(ctx, tenant, l.book.Since())
 	return resp, err
 }
+
+// ListSenders tells who sent the spans of a trace.
+func (l *ledger) ListSenders(ctx context.Context, req *ledgerv1.ListSendersRequest) (*ledgerv1.ListSendersResponse, error) {
+	tenant, err := identity.Tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id, err := query.ParseTraceID(req.GetTraceId())
+	if err != nil {
+		return nil, err
+	}
+	sent, err := l.reader.Senders(ctx, tenant, id)
+	if err != nil {
+		return nil, err
+	}
+	resp := &ledgerv1.ListSendersResponse{}
+	for _, s := range sent {
+		resp.Sent = append(resp.Sent, &ledgerv1.Sent{
+			Sender: s.Sender, Kind: "span", Items: s.Spans, FirstTime: timestamppb.New(s.First), LastTime: timestamppb.New(s.Last),
+		})
+	}
+	return resp, nil
+}

@@ -55,7 +55,7 @@ func messageOf(d *broker.Delivery) (store.Message, error) {
 	stamp := envelope.Of(&d.Message)
 	m := store.Message{
 		ID: stamp.Identity(d), Tenant: stamp.Tenant, ReceivedAt: stamp.Accepted, Count: max(stamp.Count, 0),
-		Value: d.Value, Encoding: stamp.Encoding,
+		Sender: stamp.Sender, Value: d.Value, Encoding: stamp.Encoding,
 	}
 	if instance, n, ok := envelope.SplitSeq(stamp.Seq); ok {
 		m.Instance, m.Seq = instance, n

@@ -12,6 +12,7 @@ import (
 	_ "github.com/driftmesh/driftmesh/proto/driftmesh/policy/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -298,6 +299,296 @@ func (x *Account) GetRefusedRequests() map[string]uint64 {
 	return nil
 }
 
+// ListSendersRequest names data of the caller's tenant.
+type ListSendersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is asked about.
+	//
+	// Types that are valid to be assigned to Data:
+	//
+	//	*ListSendersRequest_TraceId
+	//	*ListSendersRequest_Records
+	Data          isListSendersRequest_Data `protobuf_oneof:"data"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSendersRequest) Reset() {
+	*x = ListSendersRequest{}
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSendersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSendersRequest) ProtoMessage() {}
+
+func (x *ListSendersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSendersRequest.ProtoReflect.Descriptor instead.
+func (*ListSendersRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ListSendersRequest) GetData() isListSendersRequest_Data {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *ListSendersRequest) GetTraceId() string {
+	if x != nil {
+		if x, ok := x.Data.(*ListSendersRequest_TraceId); ok {
+			return x.TraceId
+		}
+	}
+	return ""
+}
+
+func (x *ListSendersRequest) GetRecords() *RecordsSent {
+	if x != nil {
+		if x, ok := x.Data.(*ListSendersRequest_Records); ok {
+			return x.Records
+		}
+	}
+	return nil
+}
+
+type isListSendersRequest_Data interface {
+	isListSendersRequest_Data()
+}
+
+type ListSendersRequest_TraceId struct {
+	// The spans of a trace: 32 hex digits.
+	TraceId string `protobuf:"bytes,1,opt,name=trace_id,json=traceId,proto3,oneof"`
+}
+
+type ListSendersRequest_Records struct {
+	// Records of a profile.
+	Records *RecordsSent `protobuf:"bytes,2,opt,name=records,proto3,oneof"`
+}
+
+func (*ListSendersRequest_TraceId) isListSendersRequest_Data() {}
+
+func (*ListSendersRequest_Records) isListSendersRequest_Data() {}
+
+// RecordsSent names records of a profile.
+type RecordsSent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The profile's uid, "space/name" or "space/name/version".
+	Profile string `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// One record; without it all whose event time is in the range.
+	RecordId string `protobuf:"bytes,2,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"`
+	// From when on, with end_time: what a score was computed from. Whole minutes.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Up to when.
+	EndTime       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordsSent) Reset() {
+	*x = RecordsSent{}
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordsSent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordsSent) ProtoMessage() {}
+
+func (x *RecordsSent) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordsSent.ProtoReflect.Descriptor instead.
+func (*RecordsSent) Descriptor() ([]byte, []int) {
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *RecordsSent) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *RecordsSent) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
+func (x *RecordsSent) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *RecordsSent) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+// ListSendersResponse says who sent the data.
+type ListSendersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By number of items, the most first; a thousand at most.
+	Sent          []*Sent `protobuf:"bytes,1,rep,name=sent,proto3" json:"sent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSendersResponse) Reset() {
+	*x = ListSendersResponse{}
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSendersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSendersResponse) ProtoMessage() {}
+
+func (x *ListSendersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSendersResponse.ProtoReflect.Descriptor instead.
+func (*ListSendersResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ListSendersResponse) GetSent() []*Sent {
+	if x != nil {
+		return x.Sent
+	}
+	return nil
+}
+
+// Sent is what one sender sent of one kind.
+type Sent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "user:tenant/name", "key:tenant/id", "service:tenant/name" or "anonymous:tenant/…", or
+	// "broker:user" where the broker said who published. Empty where nobody knows: it
+	// came before senders were kept, or its entry in the ledger has expired.
+	Sender string `protobuf:"bytes,1,opt,name=sender,proto3" json:"sender,omitempty"`
+	// "span", "features", "metrics", "context" or "label".
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// How many stand in the store. What was sent again counts where it came from last.
+	Items uint64 `protobuf:"varint,3,opt,name=items,proto3" json:"items,omitempty"`
+	// When the first and the last of them were accepted.
+	FirstTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=first_time,json=firstTime,proto3" json:"first_time,omitempty"`
+	// See first_time.
+	LastTime      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last_time,json=lastTime,proto3" json:"last_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sent) Reset() {
+	*x = Sent{}
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sent) ProtoMessage() {}
+
+func (x *Sent) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sent.ProtoReflect.Descriptor instead.
+func (*Sent) Descriptor() ([]byte, []int) {
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Sent) GetSender() string {
+	if x != nil {
+		return x.Sender
+	}
+	return ""
+}
+
+func (x *Sent) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Sent) GetItems() uint64 {
+	if x != nil {
+		return x.Items
+	}
+	return 0
+}
+
+func (x *Sent) GetFirstTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstTime
+	}
+	return nil
+}
+
+func (x *Sent) GetLastTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastTime
+	}
+	return nil
+}
+
 // GetSettledRequest asks for the caller's tenant.
 type GetSettledRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -307,7 +598,7 @@ type GetSettledRequest struct {
 
 func (x *GetSettledRequest) Reset() {
 	*x = GetSettledRequest{}
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[3]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -319,7 +610,7 @@ func (x *GetSettledRequest) String() string {
 func (*GetSettledRequest) ProtoMessage() {}
 
 func (x *GetSettledRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[3]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -332,7 +623,7 @@ func (x *GetSettledRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettledRequest.ProtoReflect.Descriptor instead.
 func (*GetSettledRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{3}
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{7}
 }
 
 // GetSettledResponse is what one service has settled.
@@ -360,7 +651,7 @@ type GetSettledResponse struct {
 
 func (x *GetSettledResponse) Reset() {
 	*x = GetSettledResponse{}
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[4]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -372,7 +663,7 @@ func (x *GetSettledResponse) String() string {
 func (*GetSettledResponse) ProtoMessage() {}
 
 func (x *GetSettledResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[4]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -385,7 +676,7 @@ func (x *GetSettledResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettledResponse.ProtoReflect.Descriptor instead.
 func (*GetSettledResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{4}
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetSettledResponse) GetSignal() string {
@@ -459,7 +750,7 @@ type Unsettled struct {
 
 func (x *Unsettled) Reset() {
 	*x = Unsettled{}
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[5]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -471,7 +762,7 @@ func (x *Unsettled) String() string {
 func (*Unsettled) ProtoMessage() {}
 
 func (x *Unsettled) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[5]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -484,7 +775,7 @@ func (x *Unsettled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unsettled.ProtoReflect.Descriptor instead.
 func (*Unsettled) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{5}
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Unsettled) GetRejected() map[string]uint64 {
@@ -556,7 +847,7 @@ type InstanceSettled struct {
 
 func (x *InstanceSettled) Reset() {
 	*x = InstanceSettled{}
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[6]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -568,7 +859,7 @@ func (x *InstanceSettled) String() string {
 func (*InstanceSettled) ProtoMessage() {}
 
 func (x *InstanceSettled) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[6]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -581,7 +872,7 @@ func (x *InstanceSettled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstanceSettled.ProtoReflect.Descriptor instead.
 func (*InstanceSettled) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{6}
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *InstanceSettled) GetInstance() string {
@@ -652,7 +943,7 @@ type GetAdmittedRequest struct {
 
 func (x *GetAdmittedRequest) Reset() {
 	*x = GetAdmittedRequest{}
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[7]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +955,7 @@ func (x *GetAdmittedRequest) String() string {
 func (*GetAdmittedRequest) ProtoMessage() {}
 
 func (x *GetAdmittedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[7]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +968,7 @@ func (x *GetAdmittedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAdmittedRequest.ProtoReflect.Descriptor instead.
 func (*GetAdmittedRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{7}
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetAdmittedRequest) GetByDay() bool {
@@ -702,7 +993,7 @@ type GetAdmittedResponse struct {
 
 func (x *GetAdmittedResponse) Reset() {
 	*x = GetAdmittedResponse{}
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[8]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -714,7 +1005,7 @@ func (x *GetAdmittedResponse) String() string {
 func (*GetAdmittedResponse) ProtoMessage() {}
 
 func (x *GetAdmittedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[8]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -727,7 +1018,7 @@ func (x *GetAdmittedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAdmittedResponse.ProtoReflect.Descriptor instead.
 func (*GetAdmittedResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{8}
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetAdmittedResponse) GetSignals() []*Admitted {
@@ -773,7 +1064,7 @@ type Admitted struct {
 
 func (x *Admitted) Reset() {
 	*x = Admitted{}
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[9]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -785,7 +1076,7 @@ func (x *Admitted) String() string {
 func (*Admitted) ProtoMessage() {}
 
 func (x *Admitted) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[9]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -798,7 +1089,7 @@ func (x *Admitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Admitted.ProtoReflect.Descriptor instead.
 func (*Admitted) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{9}
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Admitted) GetSignal() string {
@@ -852,7 +1143,7 @@ type GetRetainedRequest struct {
 
 func (x *GetRetainedRequest) Reset() {
 	*x = GetRetainedRequest{}
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[10]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -864,7 +1155,7 @@ func (x *GetRetainedRequest) String() string {
 func (*GetRetainedRequest) ProtoMessage() {}
 
 func (x *GetRetainedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[10]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -877,7 +1168,7 @@ func (x *GetRetainedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRetainedRequest.ProtoReflect.Descriptor instead.
 func (*GetRetainedRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{10}
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{14}
 }
 
 // GetRetainedResponse is what one service keeps.
@@ -891,7 +1182,7 @@ type GetRetainedResponse struct {
 
 func (x *GetRetainedResponse) Reset() {
 	*x = GetRetainedResponse{}
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[11]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -903,7 +1194,7 @@ func (x *GetRetainedResponse) String() string {
 func (*GetRetainedResponse) ProtoMessage() {}
 
 func (x *GetRetainedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[11]
+	mi := &file_driftmesh_ledger_v1_ledger_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -916,7 +1207,7 @@ func (x *GetRetainedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRetainedResponse.ProtoReflect.Descriptor instead.
 func (*GetRetainedResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{11}
+	return file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetRetainedResponse) GetBytes() map[string]uint64 {
@@ -930,7 +1221,7 @@ var File_driftmesh_ledger_v1_ledger_proto protoreflect.FileDescriptor
 
 const file_driftmesh_ledger_v1_ledger_proto_rawDesc = "" +
 	"\n" +
-	" driftmesh/ledger/v1/ledger.proto\x12\x13driftmesh.ledger.v1\x1a driftmesh/policy/v1/policy.proto\"\x12\n" +
+	" driftmesh/ledger/v1/ledger.proto\x12\x13driftmesh.ledger.v1\x1a driftmesh/policy/v1/policy.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
 	"\x10GetLedgerRequest\"M\n" +
 	"\x11GetLedgerResponse\x128\n" +
 	"\baccounts\x18\x01 \x03(\v2\x1c.driftmesh.ledger.v1.AccountR\baccounts\"\xf6\x06\n" +
@@ -960,7 +1251,26 @@ const file_driftmesh_ledger_v1_ledger_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1aB\n" +
 	"\x14RefusedRequestsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x13\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"w\n" +
+	"\x12ListSendersRequest\x12\x1b\n" +
+	"\btrace_id\x18\x01 \x01(\tH\x00R\atraceId\x12<\n" +
+	"\arecords\x18\x02 \x01(\v2 .driftmesh.ledger.v1.RecordsSentH\x00R\arecordsB\x06\n" +
+	"\x04data\"\xb6\x01\n" +
+	"\vRecordsSent\x12\x18\n" +
+	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x1b\n" +
+	"\trecord_id\x18\x02 \x01(\tR\brecordId\x129\n" +
+	"\n" +
+	"start_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"D\n" +
+	"\x13ListSendersResponse\x12-\n" +
+	"\x04sent\x18\x01 \x03(\v2\x19.driftmesh.ledger.v1.SentR\x04sent\"\xbc\x01\n" +
+	"\x04Sent\x12\x16\n" +
+	"\x06sender\x18\x01 \x01(\tR\x06sender\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05items\x18\x03 \x01(\x04R\x05items\x129\n" +
+	"\n" +
+	"first_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tfirstTime\x127\n" +
+	"\tlast_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\blastTime\"\x13\n" +
 	"\x11GetSettledRequest\"\xb7\x02\n" +
 	"\x12GetSettledResponse\x12\x16\n" +
 	"\x06signal\x18\x01 \x01(\tR\x06signal\x12\x16\n" +
@@ -1023,9 +1333,10 @@ const file_driftmesh_ledger_v1_ledger_proto_rawDesc = "" +
 	"\n" +
 	"BytesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x012\xb2\x03\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x012\x9a\x04\n" +
 	"\rLedgerService\x12`\n" +
-	"\tGetLedger\x12%.driftmesh.ledger.v1.GetLedgerRequest\x1a&.driftmesh.ledger.v1.GetLedgerResponse\"\x04\xc0\xf3\x18\x11\x12g\n" +
+	"\tGetLedger\x12%.driftmesh.ledger.v1.GetLedgerRequest\x1a&.driftmesh.ledger.v1.GetLedgerResponse\"\x04\xc0\xf3\x18\x11\x12f\n" +
+	"\vListSenders\x12'.driftmesh.ledger.v1.ListSendersRequest\x1a(.driftmesh.ledger.v1.ListSendersResponse\"\x04\xc0\xf3\x18\x11\x12g\n" +
 	"\n" +
 	"GetSettled\x12&.driftmesh.ledger.v1.GetSettledRequest\x1a'.driftmesh.ledger.v1.GetSettledResponse\"\b\xc0\xf3\x18\x11\xc8\xf3\x18\x01\x12j\n" +
 	"\vGetAdmitted\x12'.driftmesh.ledger.v1.GetAdmittedRequest\x1a(.driftmesh.ledger.v1.GetAdmittedResponse\"\b\xc0\xf3\x18\x11\xc8\xf3\x18\x01\x12j\n" +
@@ -1043,59 +1354,72 @@ func file_driftmesh_ledger_v1_ledger_proto_rawDescGZIP() []byte {
 	return file_driftmesh_ledger_v1_ledger_proto_rawDescData
 }
 
-var file_driftmesh_ledger_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_driftmesh_ledger_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_driftmesh_ledger_v1_ledger_proto_goTypes = []any{
-	(*GetLedgerRequest)(nil),    // 0: driftmesh.ledger.v1.GetLedgerRequest
-	(*GetLedgerResponse)(nil),   // 1: driftmesh.ledger.v1.GetLedgerResponse
-	(*Account)(nil),             // 2: driftmesh.ledger.v1.Account
-	(*GetSettledRequest)(nil),   // 3: driftmesh.ledger.v1.GetSettledRequest
-	(*GetSettledResponse)(nil),  // 4: driftmesh.ledger.v1.GetSettledResponse
-	(*Unsettled)(nil),           // 5: driftmesh.ledger.v1.Unsettled
-	(*InstanceSettled)(nil),     // 6: driftmesh.ledger.v1.InstanceSettled
-	(*GetAdmittedRequest)(nil),  // 7: driftmesh.ledger.v1.GetAdmittedRequest
-	(*GetAdmittedResponse)(nil), // 8: driftmesh.ledger.v1.GetAdmittedResponse
-	(*Admitted)(nil),            // 9: driftmesh.ledger.v1.Admitted
-	(*GetRetainedRequest)(nil),  // 10: driftmesh.ledger.v1.GetRetainedRequest
-	(*GetRetainedResponse)(nil), // 11: driftmesh.ledger.v1.GetRetainedResponse
-	nil,                         // 12: driftmesh.ledger.v1.Account.RejectedEntry
-	nil,                         // 13: driftmesh.ledger.v1.Account.DeadLetteredReasonsEntry
-	nil,                         // 14: driftmesh.ledger.v1.Account.RefusedRequestsEntry
-	nil,                         // 15: driftmesh.ledger.v1.Unsettled.RejectedEntry
-	nil,                         // 16: driftmesh.ledger.v1.Unsettled.RefusedRequestsEntry
-	nil,                         // 17: driftmesh.ledger.v1.InstanceSettled.RejectedEntry
-	nil,                         // 18: driftmesh.ledger.v1.InstanceSettled.DeadLetteredEntry
-	nil,                         // 19: driftmesh.ledger.v1.Admitted.RejectedEntry
-	nil,                         // 20: driftmesh.ledger.v1.Admitted.DeadLetteredEntry
-	nil,                         // 21: driftmesh.ledger.v1.GetRetainedResponse.BytesEntry
+	(*GetLedgerRequest)(nil),      // 0: driftmesh.ledger.v1.GetLedgerRequest
+	(*GetLedgerResponse)(nil),     // 1: driftmesh.ledger.v1.GetLedgerResponse
+	(*Account)(nil),               // 2: driftmesh.ledger.v1.Account
+	(*ListSendersRequest)(nil),    // 3: driftmesh.ledger.v1.ListSendersRequest
+	(*RecordsSent)(nil),           // 4: driftmesh.ledger.v1.RecordsSent
+	(*ListSendersResponse)(nil),   // 5: driftmesh.ledger.v1.ListSendersResponse
+	(*Sent)(nil),                  // 6: driftmesh.ledger.v1.Sent
+	(*GetSettledRequest)(nil),     // 7: driftmesh.ledger.v1.GetSettledRequest
+	(*GetSettledResponse)(nil),    // 8: driftmesh.ledger.v1.GetSettledResponse
+	(*Unsettled)(nil),             // 9: driftmesh.ledger.v1.Unsettled
+	(*InstanceSettled)(nil),       // 10: driftmesh.ledger.v1.InstanceSettled
+	(*GetAdmittedRequest)(nil),    // 11: driftmesh.ledger.v1.GetAdmittedRequest
+	(*GetAdmittedResponse)(nil),   // 12: driftmesh.ledger.v1.GetAdmittedResponse
+	(*Admitted)(nil),              // 13: driftmesh.ledger.v1.Admitted
+	(*GetRetainedRequest)(nil),    // 14: driftmesh.ledger.v1.GetRetainedRequest
+	(*GetRetainedResponse)(nil),   // 15: driftmesh.ledger.v1.GetRetainedResponse
+	nil,                           // 16: driftmesh.ledger.v1.Account.RejectedEntry
+	nil,                           // 17: driftmesh.ledger.v1.Account.DeadLetteredReasonsEntry
+	nil,                           // 18: driftmesh.ledger.v1.Account.RefusedRequestsEntry
+	nil,                           // 19: driftmesh.ledger.v1.Unsettled.RejectedEntry
+	nil,                           // 20: driftmesh.ledger.v1.Unsettled.RefusedRequestsEntry
+	nil,                           // 21: driftmesh.ledger.v1.InstanceSettled.RejectedEntry
+	nil,                           // 22: driftmesh.ledger.v1.InstanceSettled.DeadLetteredEntry
+	nil,                           // 23: driftmesh.ledger.v1.Admitted.RejectedEntry
+	nil,                           // 24: driftmesh.ledger.v1.Admitted.DeadLetteredEntry
+	nil,                           // 25: driftmesh.ledger.v1.GetRetainedResponse.BytesEntry
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
 }
 var file_driftmesh_ledger_v1_ledger_proto_depIdxs = []int32{
 	2,  // 0: driftmesh.ledger.v1.GetLedgerResponse.accounts:type_name -> driftmesh.ledger.v1.Account
-	12, // 1: driftmesh.ledger.v1.Account.rejected:type_name -> driftmesh.ledger.v1.Account.RejectedEntry
-	13, // 2: driftmesh.ledger.v1.Account.dead_lettered_reasons:type_name -> driftmesh.ledger.v1.Account.DeadLetteredReasonsEntry
-	14, // 3: driftmesh.ledger.v1.Account.refused_requests:type_name -> driftmesh.ledger.v1.Account.RefusedRequestsEntry
-	6,  // 4: driftmesh.ledger.v1.GetSettledResponse.instances:type_name -> driftmesh.ledger.v1.InstanceSettled
-	5,  // 5: driftmesh.ledger.v1.GetSettledResponse.unsettled:type_name -> driftmesh.ledger.v1.Unsettled
-	15, // 6: driftmesh.ledger.v1.Unsettled.rejected:type_name -> driftmesh.ledger.v1.Unsettled.RejectedEntry
-	16, // 7: driftmesh.ledger.v1.Unsettled.refused_requests:type_name -> driftmesh.ledger.v1.Unsettled.RefusedRequestsEntry
-	17, // 8: driftmesh.ledger.v1.InstanceSettled.rejected:type_name -> driftmesh.ledger.v1.InstanceSettled.RejectedEntry
-	18, // 9: driftmesh.ledger.v1.InstanceSettled.dead_lettered:type_name -> driftmesh.ledger.v1.InstanceSettled.DeadLetteredEntry
-	9,  // 10: driftmesh.ledger.v1.GetAdmittedResponse.signals:type_name -> driftmesh.ledger.v1.Admitted
-	19, // 11: driftmesh.ledger.v1.Admitted.rejected:type_name -> driftmesh.ledger.v1.Admitted.RejectedEntry
-	20, // 12: driftmesh.ledger.v1.Admitted.dead_lettered:type_name -> driftmesh.ledger.v1.Admitted.DeadLetteredEntry
-	21, // 13: driftmesh.ledger.v1.GetRetainedResponse.bytes:type_name -> driftmesh.ledger.v1.GetRetainedResponse.BytesEntry
-	0,  // 14: driftmesh.ledger.v1.LedgerService.GetLedger:input_type -> driftmesh.ledger.v1.GetLedgerRequest
-	3,  // 15: driftmesh.ledger.v1.LedgerService.GetSettled:input_type -> driftmesh.ledger.v1.GetSettledRequest
-	7,  // 16: driftmesh.ledger.v1.LedgerService.GetAdmitted:input_type -> driftmesh.ledger.v1.GetAdmittedRequest
-	10, // 17: driftmesh.ledger.v1.LedgerService.GetRetained:input_type -> driftmesh.ledger.v1.GetRetainedRequest
-	1,  // 18: driftmesh.ledger.v1.LedgerService.GetLedger:output_type -> driftmesh.ledger.v1.GetLedgerResponse
-	4,  // 19: driftmesh.ledger.v1.LedgerService.GetSettled:output_type -> driftmesh.ledger.v1.GetSettledResponse
-	8,  // 20: driftmesh.ledger.v1.LedgerService.GetAdmitted:output_type -> driftmesh.ledger.v1.GetAdmittedResponse
-	11, // 21: driftmesh.ledger.v1.LedgerService.GetRetained:output_type -> driftmesh.ledger.v1.GetRetainedResponse
-	18, // [18:22] is the sub-list for method output_type
-	14, // [14:18] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	16, // 1: driftmesh.ledger.v1.Account.rejected:type_name -> driftmesh.ledger.v1.Account.RejectedEntry
+	17, // 2: driftmesh.ledger.v1.Account.dead_lettered_reasons:type_name -> driftmesh.ledger.v1.Account.DeadLetteredReasonsEntry
+	18, // 3: driftmesh.ledger.v1.Account.refused_requests:type_name -> driftmesh.ledger.v1.Account.RefusedRequestsEntry
+	4,  // 4: driftmesh.ledger.v1.ListSendersRequest.records:type_name -> driftmesh.ledger.v1.RecordsSent
+	26, // 5: driftmesh.ledger.v1.RecordsSent.start_time:type_name -> google.protobuf.Timestamp
+	26, // 6: driftmesh.ledger.v1.RecordsSent.end_time:type_name -> google.protobuf.Timestamp
+	6,  // 7: driftmesh.ledger.v1.ListSendersResponse.sent:type_name -> driftmesh.ledger.v1.Sent
+	26, // 8: driftmesh.ledger.v1.Sent.first_time:type_name -> google.protobuf.Timestamp
+	26, // 9: driftmesh.ledger.v1.Sent.last_time:type_name -> google.protobuf.Timestamp
+	10, // 10: driftmesh.ledger.v1.GetSettledResponse.instances:type_name -> driftmesh.ledger.v1.InstanceSettled
+	9,  // 11: driftmesh.ledger.v1.GetSettledResponse.unsettled:type_name -> driftmesh.ledger.v1.Unsettled
+	19, // 12: driftmesh.ledger.v1.Unsettled.rejected:type_name -> driftmesh.ledger.v1.Unsettled.RejectedEntry
+	20, // 13: driftmesh.ledger.v1.Unsettled.refused_requests:type_name -> driftmesh.ledger.v1.Unsettled.RefusedRequestsEntry
+	21, // 14: driftmesh.ledger.v1.InstanceSettled.rejected:type_name -> driftmesh.ledger.v1.InstanceSettled.RejectedEntry
+	22, // 15: driftmesh.ledger.v1.InstanceSettled.dead_lettered:type_name -> driftmesh.ledger.v1.InstanceSettled.DeadLetteredEntry
+	13, // 16: driftmesh.ledger.v1.GetAdmittedResponse.signals:type_name -> driftmesh.ledger.v1.Admitted
+	23, // 17: driftmesh.ledger.v1.Admitted.rejected:type_name -> driftmesh.ledger.v1.Admitted.RejectedEntry
+	24, // 18: driftmesh.ledger.v1.Admitted.dead_lettered:type_name -> driftmesh.ledger.v1.Admitted.DeadLetteredEntry
+	25, // 19: driftmesh.ledger.v1.GetRetainedResponse.bytes:type_name -> driftmesh.ledger.v1.GetRetainedResponse.BytesEntry
+	0,  // 20: driftmesh.ledger.v1.LedgerService.GetLedger:input_type -> driftmesh.ledger.v1.GetLedgerRequest
+	3,  // 21: driftmesh.ledger.v1.LedgerService.ListSenders:input_type -> driftmesh.ledger.v1.ListSendersRequest
+	7,  // 22: driftmesh.ledger.v1.LedgerService.GetSettled:input_type -> driftmesh.ledger.v1.GetSettledRequest
+	11, // 23: driftmesh.ledger.v1.LedgerService.GetAdmitted:input_type -> driftmesh.ledger.v1.GetAdmittedRequest
+	14, // 24: driftmesh.ledger.v1.LedgerService.GetRetained:input_type -> driftmesh.ledger.v1.GetRetainedRequest
+	1,  // 25: driftmesh.ledger.v1.LedgerService.GetLedger:output_type -> driftmesh.ledger.v1.GetLedgerResponse
+	5,  // 26: driftmesh.ledger.v1.LedgerService.ListSenders:output_type -> driftmesh.ledger.v1.ListSendersResponse
+	8,  // 27: driftmesh.ledger.v1.LedgerService.GetSettled:output_type -> driftmesh.ledger.v1.GetSettledResponse
+	12, // 28: driftmesh.ledger.v1.LedgerService.GetAdmitted:output_type -> driftmesh.ledger.v1.GetAdmittedResponse
+	15, // 29: driftmesh.ledger.v1.LedgerService.GetRetained:output_type -> driftmesh.ledger.v1.GetRetainedResponse
+	25, // [25:30] is the sub-list for method output_type
+	20, // [20:25] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_ledger_v1_ledger_proto_init() }
@@ -1103,13 +1427,17 @@ func file_driftmesh_ledger_v1_ledger_proto_init() {
 	if File_driftmesh_ledger_v1_ledger_proto != nil {
 		return
 	}
+	file_driftmesh_ledger_v1_ledger_proto_msgTypes[3].OneofWrappers = []any{
+		(*ListSendersRequest_TraceId)(nil),
+		(*ListSendersRequest_Records)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_ledger_v1_ledger_proto_rawDesc), len(file_driftmesh_ledger_v1_ledger_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	LedgerService_GetLedger_FullMethodName   = "/driftmesh.ledger.v1.LedgerService/GetLedger"
+	LedgerService_ListSenders_FullMethodName = "/driftmesh.ledger.v1.LedgerService/ListSenders"
 	LedgerService_GetSettled_FullMethodName  = "/driftmesh.ledger.v1.LedgerService/GetSettled"
 	LedgerService_GetAdmitted_FullMethodName = "/driftmesh.ledger.v1.LedgerService/GetAdmitted"
 	LedgerService_GetRetained_FullMethodName = "/driftmesh.ledger.v1.LedgerService/GetRetained"
@@ -37,6 +38,9 @@ const (
 type LedgerServiceClient interface {
 	// GetLedger gives one account per signal.
 	GetLedger(ctx context.Context, in *GetLedgerRequest, opts ...grpc.CallOption) (*GetLedgerResponse, error)
+	// ListSenders tells who sent the data behind a span, a record or a score, as the
+	// door that took it found out.
+	ListSenders(ctx context.Context, in *ListSendersRequest, opts ...grpc.CallOption) (*ListSendersResponse, error)
 	// GetSettled gives what one service has settled, by the gateway process that
 	// accepted it. It is for the gateway, which adds the accounts up.
 	GetSettled(ctx context.Context, in *GetSettledRequest, opts ...grpc.CallOption) (*GetSettledResponse, error)
@@ -60,6 +64,16 @@ func (c *ledgerServiceClient) GetLedger(ctx context.Context, in *GetLedgerReques
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetLedgerResponse)
 	err := c.cc.Invoke(ctx, LedgerService_GetLedger_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ledgerServiceClient) ListSenders(ctx context.Context, in *ListSendersRequest, opts ...grpc.CallOption) (*ListSendersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSendersResponse)
+	err := c.cc.Invoke(ctx, LedgerService_ListSenders_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +120,9 @@ func (c *ledgerServiceClient) GetRetained(ctx context.Context, in *GetRetainedRe
 type LedgerServiceServer interface {
 	// GetLedger gives one account per signal.
 	GetLedger(context.Context, *GetLedgerRequest) (*GetLedgerResponse, error)
+	// ListSenders tells who sent the data behind a span, a record or a score, as the
+	// door that took it found out.
+	ListSenders(context.Context, *ListSendersRequest) (*ListSendersResponse, error)
 	// GetSettled gives what one service has settled, by the gateway process that
 	// accepted it. It is for the gateway, which adds the accounts up.
 	GetSettled(context.Context, *GetSettledRequest) (*GetSettledResponse, error)
@@ -127,6 +144,9 @@ type UnimplementedLedgerServiceServer struct{}
 
 func (UnimplementedLedgerServiceServer) GetLedger(context.Context, *GetLedgerRequest) (*GetLedgerResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method GetLedger not implemented")
+}
+func (UnimplementedLedgerServiceServer) ListSenders(context.Context, *ListSendersRequest) (*ListSendersResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method ListSenders not implemented")
 }
 func (UnimplementedLedgerServiceServer) GetSettled(context.Context, *GetSettledRequest) (*GetSettledResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method GetSettled not implemented")
@@ -172,6 +192,24 @@ func _LedgerService_GetLedger_Handler(srv interface{}, ctx context.Context, dec 
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(LedgerServiceServer).GetLedger(ctx, req.(*GetLedgerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LedgerService_ListSenders_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSendersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LedgerServiceServer).ListSenders(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LedgerService_ListSenders_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LedgerServiceServer).ListSenders(ctx, req.(*ListSendersRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -240,6 +278,10 @@ var LedgerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetLedger",
 			Handler:    _LedgerService_GetLedger_Handler,
+		},
+		{
+			MethodName: "ListSenders",
+			Handler:    _LedgerService_ListSenders_Handler,
 		},
 		{
 			MethodName: "GetSettled",

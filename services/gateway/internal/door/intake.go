@@ -39,6 +39,7 @@ func NewIntake(cfg IntakeConfig, instance string, publisher broker.Publisher) *I
 // Load is what one request brings.
 type Load struct {
 	Tenant  string
+	Sender  string    // the principal who brings it
 	Time    time.Time // when it arrived
 	Parcels []Parcel  // what is good of it
 	// Pack may compress a message before it is published. Optional.
@@ -109,7 +110,7 @@ func (x *Intake) publish(ctx context.Context, deadline time.Time, l *Load, e *En
 	for i, p := range l.Parcels {
 		e.Items[i] = p.Count
 		msgs[i] = envelope.New(x.cfg.Topic, envelope.Stamp{
-			Tenant: l.Tenant, Type: x.cfg.Type, Count: p.Count, Accepted: l.Time, Seq: e.Tickets[i].Seq,
+			Tenant: l.Tenant, Type: x.cfg.Type, Count: p.Count, Accepted: l.Time, Seq: e.Tickets[i].Seq, Sender: l.Sender,
 		}, p.Value)
 		if l.Pack != nil {
 			l.Pack(&msgs[i])

@@ -16,6 +16,10 @@ import (
 // settledTimeout bounds the question to one service.
 const settledTimeout = 10 * time.Second
 
+// sendersTimeout bounds the question who sent something: a statement over all
+// records of a range.
+const sendersTimeout = 30 * time.Second
+
 // Settlers are the services that settle messages, by signal. The one of records
 // also answers for the inbox.
 type Settlers struct {
@@ -95,4 +99,17 @@ func (s *Service) inbox(ctx context.Context) (map[string]Inbox, error) {
 func unavailable(err error, what string) error {
 	return fault.Unavailable.Wrap(err, "the ledger of %s cannot be read now", what).
 		WithReason("LEDGER_UNAVAILABLE").WithRetryAfter(time.Second)
+}
+
+// ListSenders asks the service that has the data.
+func (s *Service) ListSenders(ctx context.Context, req *ledgerv1.ListSendersRequest) (*ledgerv1.ListSendersResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, sendersTimeout)
+	defer cancel()
+	switch req.GetData().(type) {
+	case *ledgerv1.ListSendersRequest_TraceId:
+		return s.settlers.Spans.ListSenders(ctx, req)
+	case *ledgerv1.ListSendersRequest_Records:
+		return s.settlers.Records.ListSenders(ctx, req)
+	}
+	return nil, fault.Invalid.New("trace_id or records: one of them is needed")
 }

@@ -165,6 +165,7 @@ func serve(ctx context.Context, run func() error, stop func()) error {
 // request is one request in hand.
 type request struct {
 	tenant  string
+	sender  string // the principal who calls
 	started time.Time
 	span    trace.Span // nil unless sampled
 	lease   door.Lease
@@ -195,7 +196,7 @@ func (d *Door) accept(ctx context.Context, r *request, body []byte) (otlp.Report
 			}
 		}
 	}
-	accepted, err := d.take(ctx, r, door.Load{Tenant: r.tenant, Time: now, Parcels: parcels, Rejected: rejected(&rep)})
+	accepted, err := d.take(ctx, r, door.Load{Tenant: r.tenant, Sender: r.sender, Time: now, Parcels: parcels, Rejected: rejected(&rep)})
 	d.metrics.accepted.Add(float64(accepted))
 	if err != nil {
 		return rep, publishError(err)

@@ -137,7 +137,7 @@ func (d *Door) exportGRPC(ctx context.Context, r *request, decode func(any) erro
 	if err != nil {
 		return otlp.Report{}, err
 	}
-	r.tenant = id.Tenant
+	r.tenant, r.sender = id.Tenant, id.Principal()
 	// What the transport may hold of the request before its length is known.
 	if !r.lease.Grow(streamWindow) {
 		return otlp.Report{}, errBusy()

@@ -138,7 +138,7 @@ func (d *Door) exportHTTP(req *http.Request, r *request, isJSON bool) (otlp.Repo
 	if err != nil {
 		return otlp.Report{}, err
 	}
-	r.tenant = id.Tenant
+	r.tenant, r.sender = id.Tenant, id.Principal()
 	ctx = d.begin(ctx, r, "POST /v1/traces", req.Header.Get("Traceparent"), req.Header.Get("Tracestate"))
 	in, err := d.readBody(req, r)
 	if err != nil {

@@ -72,11 +72,10 @@ type result struct {
 // take does everything to one batch: check, publish, account. With an error
 // nothing was refused and the batch may be sent again.
 func (s *Service) take(ctx context.Context, size int, batch []*ingestv1.Record) (result, error) {
-	tenant, err := identity.Tenant(ctx)
-	if err != nil {
+	if _, err := identity.Tenant(ctx); err != nil {
 		return result{}, err
 	}
-	id, _ := identity.From(ctx)
+	caller, _ := identity.From(ctx)
 	if len(batch) == 0 {
 		return result{}, nil
 	}
@@ -86,12 +85,12 @@ func (s *Service) take(ctx context.Context, size int, batch []*ingestv1.Record) 
 		return result{}, errFull()
 	}
 	v, err := s.sieve.Sift(ctx, record.Batch{
-		Tenant: tenant, Spaces: id.Spaces, Records: batch, Now: s.now(), MaxRecord: record.MaxRecord(s.maxMessage()),
+		Tenant: caller.Tenant, Spaces: caller.Spaces, Records: batch, Now: s.now(), MaxRecord: record.MaxRecord(s.maxMessage()),
 	})
 	if err != nil {
 		return result{}, err
 	}
-	accepted, err := s.publishTraced(ctx, tenant, v)
+	accepted, err := s.publishTraced(ctx, caller, v)
 	if err != nil {
 		return result{}, err
 	}
@@ -103,13 +102,13 @@ func errFull() error {
 		WithReason("GATEWAY_FULL").WithRetryAfter(time.Second)
 }
 
-func (s *Service) publishTraced(ctx context.Context, tenant string, v *record.Verdict) (int, error) {
+func (s *Service) publishTraced(ctx context.Context, caller identity.Identity, v *record.Verdict) (int, error) {
 	if len(v.Good) == 0 {
-		return s.publish(ctx, tenant, v)
+		return s.publish(ctx, caller, v)
 	}
-	ctx, span := s.begin(ctx, tenant, v.Good)
+	ctx, span := s.begin(ctx, caller.Tenant, v.Good)
 	defer span.End()
-	accepted, err := s.publish(ctx, tenant, v)
+	accepted, err := s.publish(ctx, caller, v)
 	if err != nil {
 		span.SetStatus(codes.Error, fault.Of(err).Message())
 	}

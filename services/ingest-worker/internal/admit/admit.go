@@ -47,6 +47,7 @@ func New(cfg Config) *Admitter {
 // Admission is what becomes of one message.
 type Admission struct {
 	Tenant   string
+	Sender   string // the principal
 	ID       string // names the message within its tenant, for good
 	Signal   string
 	Received time.Time
@@ -62,7 +63,7 @@ type Admission struct {
 // nothing that can be taken, and fault.Unavailable when a neighbour who must be
 // asked is away.
 func (a *Admitter) Admit(ctx context.Context, d *broker.Delivery) (*Admission, error) {
-	tenant, err := a.cfg.Caller(ctx, &d.Message)
+	sender, err := a.cfg.Caller(ctx, &d.Message)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +75,7 @@ func (a *Admitter) Admit(ctx context.Context, d *broker.Delivery) (*Admission, e
 		return nil, fault.Invalid.Wrap(broker.ErrTooLarge, "the message has %d bytes, at most %d are taken", len(d.Value), MaxValue)
 	}
 	out := &Admission{
-		Tenant: tenant, ID: messageID(tenant, origin(d), d.Value), Signal: SignalOf(valueType),
+		Tenant: sender.Tenant, Sender: sender.Principal, ID: messageID(sender.Tenant, origin(d), d.Value), Signal: SignalOf(valueType),
 		Received: d.Time, Rejected: map[string]int{},
 	}
 	if valueType == event.TypeRecords {
@@ -92,17 +93,18 @@ func (a *Admitter) Admit(ctx context.Context, d *broker.Delivery) (*Admission, e
 // Identify is the part of Admit that tells whose a message is and which one,
 // without looking at what it holds.
 func (a *Admitter) Identify(ctx context.Context, d *broker.Delivery) (tenant, id string, err error) {
-	if tenant, err = a.cfg.Caller(ctx, &d.Message); err != nil {
+	sender, err := a.cfg.Caller(ctx, &d.Message)
+	if err != nil {
 		return "", "", err
 	}
-	return tenant, messageID(tenant, origin(d), d.Value), nil
+	return sender.Tenant, messageID(sender.Tenant, origin(d), d.Value), nil
 }
 
-// Origin tells whose a message is, and under which id it would be known if it
+// Origin tells who sent a message, and under which id it would be known if it
 // were published again.
-func (a *Admitter) Origin(ctx context.Context, d *broker.Delivery) (tenant, first string, err error) {
-	tenant, err = a.cfg.Caller(ctx, &d.Message)
-	return tenant, origin(d), err
+func (a *Admitter) Origin(ctx context.Context, d *broker.Delivery) (of Sender, first string, err error) {
+	of, err = a.cfg.Caller(ctx, &d.Message)
+	return of, origin(d), err
 }
 
 // maxMessage is the largest value that may be forwarded, 0 for any.
@@ -187,7 +189,7 @@ type part struct {
 // forward adds a message that carries a part on.
 func (out *Admission) forward(p part, trace []broker.Header) {
 	m := envelope.New(p.topic, envelope.Stamp{
-		Tenant: out.Tenant, Type: p.valueType, Count: p.count, Accepted: out.Received, Seq: event.SeqInbox,
+		Tenant: out.Tenant, Type: p.valueType, Count: p.count, Accepted: out.Received, Seq: event.SeqInbox, Sender: out.Sender,
 	}, p.value)
 	m.ID = partID(out.ID, p.topic, append([]int{len(out.Forwards), p.count}, p.which...))
 	m.Headers = append(m.Headers, trace...)

@@ -3,6 +3,7 @@ package admit_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,12 +31,14 @@ func (anyProfile) Profile(_ context.Context, _, name string) (*record.Profile, e
 	return &record.Profile{UID: "uid of " + name, Features: map[string]record.Kind{"acid": record.Float}}, nil
 }
 
-func nobody(context.Context, *broker.Message) (string, error) {
-	return "", fault.Unauthenticated.New("who?")
+func nobody(context.Context, *broker.Message) (admit.Sender, error) {
+	return admit.Sender{}, fault.Unauthenticated.New("who?")
 }
 
 func always(tenant string) admit.Caller {
-	return func(context.Context, *broker.Message) (string, error) { return tenant, nil }
+	return func(context.Context, *broker.Message) (admit.Sender, error) {
+		return admit.Sender{Tenant: tenant, Principal: "key:" + tenant + "/1"}, nil
+	}
 }
 
 func newAdmitter(maxMessage int) *admit.Admitter {
@@ -85,16 +88,17 @@ func sealer(t *testing.T, secrets ...string) *admit.Sealer {
 	return admit.NewSealer(all)
 }
 
+var ann = admit.Sender{Tenant: "acme", Principal: "user:acme/ann"}
+
 // What was sealed with the secret before is believed while that is on the list.
 func TestSealsOutliveARotation(t *testing.T) {
 	t.Parallel()
 	const first, second = "0123456789abcdef0123456789abcdef", "another secret that is long enough"
 	m := delivery([]byte("value"), event.HeaderType, "records.v1").Message
-	m.Headers = append(m.Headers, broker.Header{Key: event.HeaderSeal, Value: []byte(sealer(t, first).Seal("acme", &m))})
-	nobody := func(context.Context, *broker.Message) (string, error) { return "", fault.Unauthenticated.New("nobody") }
-	tenant, err := sealer(t, second, first).Caller(nobody)(t.Context(), &m)
+	m.Headers = append(m.Headers, sealer(t, first).Seal(ann, &m)...)
+	sender, err := sealer(t, second, first).Caller(nobody)(t.Context(), &m)
 	require.NoError(t, err)
-	require.Equal(t, "acme", tenant)
+	require.Equal(t, ann, sender)
 	_, err = sealer(t, second).Caller(nobody)(t.Context(), &m)
 	require.Error(t, err)
 }
@@ -105,29 +109,38 @@ func TestSealIsGoodForItsMessageAlone(t *testing.T) {
 	other := sealer(t, "another secret that is long enough")
 
 	m := delivery([]byte("value"), event.HeaderType, "records.v1").Message
-	seal := s.Seal("acme", &m)
-	check := func(m broker.Message, seal string) string {
-		m.Headers = append(append([]broker.Header{}, m.Headers...), broker.Header{Key: event.HeaderSeal, Value: []byte(seal)})
-		tenant, err := s.Caller(nobody)(t.Context(), &m)
+	sealOf := func(headers []broker.Header) string { return string(headers[slices.IndexFunc(headers, isSeal)].Value) }
+	seal := sealOf(s.Seal(ann, &m))
+	check := func(m broker.Message, seal, principal string) admit.Sender {
+		m.Headers = append(append([]broker.Header{}, m.Headers...), broker.Header{Key: event.HeaderSeal, Value: []byte(seal)},
+			broker.Header{Key: event.HeaderSender, Value: []byte(principal)})
+		sender, err := s.Caller(nobody)(t.Context(), &m)
 		if err != nil {
 			require.ErrorIs(t, err, fault.Unauthenticated)
+			return admit.Sender{}
 		}
-		return tenant
+		return sender
 	}
-	require.Equal(t, "acme", check(m, seal))
-	require.Empty(t, check(m, strings.Replace(seal, "acme", "evil", 1)))
-	require.Empty(t, check(m, other.Seal("acme", &m)))
-	require.Empty(t, check(m, "acme:"))
-	require.Empty(t, check(m, "acme"))
-	require.Empty(t, check(delivery([]byte("other"), event.HeaderType, "records.v1").Message, seal))
-	require.Empty(t, check(delivery([]byte("value"), event.HeaderType, "otlp.traces.v1").Message, seal))
+	require.Equal(t, ann, check(m, seal, ann.Principal))
+	require.Empty(t, check(m, seal, "user:acme/bob"), "nobody else sent it")
+	require.Empty(t, check(m, seal, ""))
+	require.Empty(t, check(m, strings.Replace(seal, "acme", "evil", 1), ann.Principal))
+	require.Empty(t, check(m, sealOf(other.Seal(ann, &m)), ann.Principal))
+	require.Empty(t, check(m, "acme:", ann.Principal))
+	require.Empty(t, check(m, "acme", ann.Principal))
+	require.Empty(t, check(delivery([]byte("other"), event.HeaderType, "records.v1").Message, seal, ann.Principal))
+	require.Empty(t, check(delivery([]byte("value"), event.HeaderType, "otlp.traces.v1").Message, seal, ann.Principal))
+	unknown := admit.Sender{Tenant: "acme"} // as before there were senders
+	require.Equal(t, unknown, check(m, sealOf(s.Seal(unknown, &m)), ""))
 }
+
+func isSeal(h broker.Header) bool { return h.Key == event.HeaderSeal }
 
 func TestPrepareTakesAwayWhatOnlyTheMeshMaySay(t *testing.T) {
 	t.Parallel()
 	s := sealer(t, "0123456789abcdef0123456789abcdef")
 	d := delivery(nil, event.HeaderTenant, "x", event.HeaderSeq, "x", event.HeaderCount, "x", event.HeaderTime, "x",
-		event.HeaderOrigin, "x", event.HeaderRedriven, "9", event.HeaderSeal, "acme:forged",
+		event.HeaderOrigin, "x", event.HeaderRedriven, "9", event.HeaderSender, "user:acme/ann", event.HeaderSeal, "acme:forged",
 		event.HeaderType, "records.v1", "other", "kept")
 	before := d.Headers
 	s.Prepare(at.Add(time.Hour), d)
@@ -153,10 +166,11 @@ func TestPrepareBelievesASeal(t *testing.T) {
 	t.Parallel()
 	s := sealer(t, "0123456789abcdef0123456789abcdef")
 	d := delivery([]byte("value"), event.HeaderType, "records.v1", event.HeaderOrigin, "first", event.HeaderRedriven, "1", event.HeaderCount, "9")
-	d.Headers = append(d.Headers, broker.Header{Key: event.HeaderSeal, Value: []byte(s.Seal("acme", &d.Message))})
+	d.Headers = append(d.Headers, s.Seal(ann, &d.Message)...)
 	s.Prepare(at, d)
 	require.Equal(t, "first", d.Header(event.HeaderOrigin))
 	require.Equal(t, "1", d.Header(event.HeaderRedriven))
+	require.Equal(t, ann.Principal, d.Header(event.HeaderSender))
 	require.Empty(t, d.Header(event.HeaderCount))
 }
 
@@ -178,6 +192,7 @@ func TestIDsDependOnTenantOriginAndValue(t *testing.T) {
 	require.Equal(t, first, again, "down to the ids of records")
 	stamp := envelope.Of(&first.Forwards[0])
 	require.WithinDuration(t, at, stamp.Accepted, 0)
+	require.Equal(t, "key:acme/1", stamp.Sender)
 	named := delivery(value, event.HeaderType, "records.v1")
 	named.ID = "id"
 	elsewhere := delivery(value, event.HeaderType, "records.v1")

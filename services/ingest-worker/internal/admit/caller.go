@@ -17,10 +17,17 @@ import (
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/away"
 )
 
-// Caller tells whose a message is. The error is fault.Unauthenticated when its
+// Sender is whose a message is, and who sent it.
+type Sender struct {
+	Tenant string
+	// Principal is that of identity.Identity, or "broker:" and the broker's user.
+	Principal string
+}
+
+// Caller tells who sent a message. The error is fault.Unauthenticated when its
 // sender does not prove to be anybody, fault.Denied when its sender may not send
 // such a message, and fault.Unavailable when that cannot be found out now. It is safe for concurrent use.
-type Caller func(ctx context.Context, m *broker.Message) (tenant string, err error)
+type Caller func(ctx context.Context, m *broker.Message) (Sender, error)
 
 // Identify tells who calls from the values of the authorization and x-api-key
 // headers, "" for one that was not sent.
@@ -31,19 +38,22 @@ type Identify func(ctx context.Context, authorization, apiKey string) (identity.
 // again for a moment.
 func ByCredentials(identify Identify) Caller {
 	var failed away.Memory[[sha256.Size]byte] // by hash: no credentials lie about in memory
-	return func(ctx context.Context, m *broker.Message) (tenant string, err error) {
+	return func(ctx context.Context, m *broker.Message) (Sender, error) {
 		authorization, apiKey := m.Header(event.HeaderAuthorization), m.Header(event.HeaderAPIKey)
 		h := sha256.New()
 		writeParts(h, []byte(authorization), []byte(apiKey))
 		var id identity.Identity
-		err = failed.Ask(ctx, [sha256.Size]byte(h.Sum(nil)), func() (err error) {
+		err := failed.Ask(ctx, [sha256.Size]byte(h.Sum(nil)), func() (err error) {
 			id, err = identify(ctx, authorization, apiKey)
 			return err
 		})
 		if err == nil {
 			err = maySend(id, m)
 		}
-		return id.Tenant, err
+		if err != nil {
+			return Sender{}, err
+		}
+		return Sender{id.Tenant, id.Principal()}, nil
 	}
 }
 
@@ -63,17 +73,17 @@ func maySend(id identity.Identity, m *broker.Message) error {
 // ByBroker believes the broker, which has verified its users; tenants says to
 // whom each belongs. It asks for a driver with Capabilities.VerifiedUser.
 func ByBroker(tenants map[string]string) Caller {
-	return func(_ context.Context, m *broker.Message) (string, error) {
+	return func(_ context.Context, m *broker.Message) (Sender, error) {
 		user := m.Header(event.HeaderBrokerUser)
 		if user == "" {
-			return "", fault.Unauthenticated.New("the message does not say which user of the broker published it: set the property user-id").
+			return Sender{}, fault.Unauthenticated.New("the message does not say which user of the broker published it: set the property user-id").
 				WithReason(identity.ReasonMissing)
 		}
 		tenant, ok := tenants[user]
 		if !ok {
-			return "", fault.Unauthenticated.New("the broker's user %.100q belongs to no tenant", user).WithReason("BROKER_USER_UNKNOWN")
+			return Sender{}, fault.Unauthenticated.New("the broker's user %.100q belongs to no tenant", user).WithReason("BROKER_USER_UNKNOWN")
 		}
-		return tenant, nil
+		return Sender{tenant, "broker:" + user}, nil
 	}
 }
 
@@ -100,7 +110,7 @@ func ParseUsers(list []string) (map[string]string, error) {
 // sealPurpose separates this use of the mesh secret from all others.
 const sealPurpose = "inbox seal v1"
 
-// Sealer vouches for whose a message is after its credentials were taken out:
+// Sealer vouches for who sent a message after its credentials were taken out:
 // on a message that is parked, and perhaps published again. A seal is good for
 // this value of this type alone, so whoever reads one can do no more with it
 // than send the same data to the same tenant again.
@@ -109,34 +119,43 @@ type Sealer struct{ keys *identity.Keys }
 // NewSealer makes a sealer from the mesh secret.
 func NewSealer(secrets *identity.Secrets) *Sealer { return &Sealer{keys: secrets.Keys(sealPurpose)} }
 
-// Seal is the value of the header driftmesh-seal for a tenant's message.
-func (s *Sealer) Seal(tenant string, m *broker.Message) string {
-	return tenant + ":" + base64.RawURLEncoding.EncodeToString(sum(s.keys.All()[0], tenant, m))
+// Seal is the headers that stand for the credentials of a sender's message.
+func (s *Sealer) Seal(of Sender, m *broker.Message) []broker.Header {
+	seal := of.Tenant + ":" + base64.RawURLEncoding.EncodeToString(sum(s.keys.All()[0], of, m))
+	return []broker.Header{
+		{Key: event.HeaderTenant, Value: []byte(of.Tenant)},
+		{Key: event.HeaderSender, Value: []byte(of.Principal)},
+		{Key: event.HeaderSeal, Value: []byte(seal)},
+	}
 }
 
 // Caller believes a good seal, and else asks next.
 func (s *Sealer) Caller(next Caller) Caller {
-	return func(ctx context.Context, m *broker.Message) (string, error) {
-		if tenant, ok := s.sealed(m); ok {
-			return tenant, nil
+	return func(ctx context.Context, m *broker.Message) (Sender, error) {
+		if of, ok := s.sealed(m); ok {
+			return of, nil
 		}
 		return next(ctx, m)
 	}
 }
 
-// sealed gives the tenant for whom a message has a good seal.
-func (s *Sealer) sealed(m *broker.Message) (tenant string, ok bool) {
+// sealed gives the sender for whom a message has a good seal.
+func (s *Sealer) sealed(m *broker.Message) (of Sender, ok bool) {
 	seal := m.Header(event.HeaderSeal)
 	if seal == "" {
-		return "", false
+		return Sender{}, false
 	}
 	tenant, text, _ := strings.Cut(seal, ":")
 	given, err := base64.RawURLEncoding.DecodeString(text)
-	return tenant, err == nil && slices.ContainsFunc(s.keys.All(), func(key []byte) bool { return hmac.Equal(given, sum(key, tenant, m)) })
+	of = Sender{tenant, m.Header(event.HeaderSender)}
+	return of, err == nil && slices.ContainsFunc(s.keys.All(), func(key []byte) bool { return hmac.Equal(given, sum(key, of, m)) })
 }
 
-func sum(key []byte, tenant string, m *broker.Message) []byte {
+func sum(key []byte, of Sender, m *broker.Message) []byte {
 	h := hmac.New(sha256.New, key)
-	writeParts(h, []byte(tenant), []byte(m.Header(event.HeaderType)), []byte(m.Header(event.HeaderContentType)), m.Value)
+	writeParts(h, []byte(of.Tenant), []byte(m.Header(event.HeaderType)), []byte(m.Header(event.HeaderContentType)), m.Value)
+	if of.Principal != "" { // what was sealed before there were senders has none
+		writeParts(h, []byte(of.Principal))
+	}
 	return h.Sum(nil)
 }

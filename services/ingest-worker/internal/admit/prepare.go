@@ -56,5 +56,7 @@ func foreign(h broker.Header) bool {
 	return again(h)
 }
 
-// again reports whether a header says that the message was here before.
-func again(h broker.Header) bool { return h.Key == event.HeaderOrigin || h.Key == event.HeaderRedriven }
+// again reports whether a header is one of messages that were here before.
+func again(h broker.Header) bool {
+	return h.Key == event.HeaderOrigin || h.Key == event.HeaderRedriven || h.Key == event.HeaderSender
+}

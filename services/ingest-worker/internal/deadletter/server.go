@@ -167,7 +167,7 @@ func (s *server) redriveFilter(ctx context.Context, tenant string, req *deadlett
 // caller is who redrives, as it stands beside the letter.
 func caller(ctx context.Context) string {
 	id, _ := identity.From(ctx)
-	return string(id.Kind) + ":" + id.Tenant + "/" + id.Subject
+	return id.Principal()
 }
 
 func bounded(n uint32, otherwise int) int {

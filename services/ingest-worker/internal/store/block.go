@@ -18,6 +18,7 @@ type Message struct {
 	Seq      uint64 // its number there
 	Traced   bool   // whether it belongs to a trace that is recorded
 	Accepted time.Time
+	Sender   string // the principal who brought it
 }
 
 // Touch says which windows of a profile got rows.

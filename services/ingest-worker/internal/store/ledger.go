@@ -5,6 +5,7 @@ import "github.com/ClickHouse/ch-go/proto"
 // ledger are the columns of the table record_ledger.
 type ledger struct {
 	tenant, instance  *dict
+	sender            *dict
 	message           proto.ColStr
 	seq               proto.ColUInt64
 	accepted, written proto.ColUInt32
@@ -14,7 +15,7 @@ type ledger struct {
 
 func newLedger() ledger {
 	return ledger{
-		tenant: newDict(), instance: newDict(),
+		tenant: newDict(), instance: newDict(), sender: newDict(),
 		rejected: newCounts(), dead: newCounts(), received: nanoTime(),
 	}
 }
@@ -28,6 +29,7 @@ func (l *ledger) append(m *Message, accepted, written uint32, rejected, dead map
 	l.message.Append(m.ID)
 	l.instance.append([]byte(m.Instance))
 	l.seq.Append(m.Seq)
+	l.sender.append([]byte(m.Sender))
 	l.accepted.Append(accepted)
 	l.written.Append(written)
 	l.rejected.Append(rejected)
@@ -40,6 +42,7 @@ func (l *ledger) reset() {
 	l.message.Reset()
 	l.instance.reset()
 	l.seq.Reset()
+	l.sender.reset()
 	l.accepted.Reset()
 	l.written.Reset()
 	l.rejected.Reset()
@@ -50,7 +53,7 @@ func (l *ledger) reset() {
 func (l *ledger) input() proto.Input {
 	return proto.Input{
 		{Name: "Tenant", Data: l.tenant}, {Name: "MessageId", Data: &l.message}, {Name: "Instance", Data: l.instance},
-		{Name: "Seq", Data: &l.seq},
+		{Name: "Seq", Data: &l.seq}, {Name: "Sender", Data: l.sender},
 		{Name: "Accepted", Data: &l.accepted}, {Name: "Written", Data: &l.written},
 		{Name: "Rejected", Data: l.rejected}, {Name: "DeadLettered", Data: l.dead}, {Name: "ReceivedAt", Data: l.received},
 	}

@@ -33,6 +33,8 @@ type Message struct {
 	// has there. Empty outside the ledger.
 	Instance string
 	Seq      uint64
+	// Sender is the principal who brought the message to the door.
+	Sender string
 	// Value is the request in protobuf, packed as Encoding says (see
 	// envelope.Unpack). It is only read during Decode.
 	Value    []byte

@@ -20,6 +20,7 @@ type Entry struct {
 // ledgerColumns is a block for the table span_ledger.
 type ledgerColumns struct {
 	tenant, instance     *proto.ColLowCardinality[string]
+	sender               *proto.ColLowCardinality[string]
 	received, settled    *words
 	id                   *texts
 	seq                  *words
@@ -32,7 +33,7 @@ func newLedgerColumns() *ledgerColumns {
 		return proto.NewMap(new(proto.ColStr).LowCardinality(), proto.ColumnOf[uint32](new(proto.ColUInt32)))
 	}
 	return &ledgerColumns{
-		tenant: new(proto.ColStr).LowCardinality(), instance: new(proto.ColStr).LowCardinality(),
+		tenant: new(proto.ColStr).LowCardinality(), instance: new(proto.ColStr).LowCardinality(), sender: new(proto.ColStr).LowCardinality(),
 		received: newDateTime(), settled: newDateTime(), id: &texts{}, seq: newUint64(),
 		accepted: newUint32(), stored: newUint32(),
 		rejected: counts(), deadLetter: counts(),
@@ -43,7 +44,7 @@ func (c *ledgerColumns) input() proto.Input {
 	return proto.Input{
 		{Name: "Tenant", Data: c.tenant}, {Name: "ReceivedAt", Data: c.received},
 		{Name: "MessageId", Data: c.id}, {Name: "Instance", Data: c.instance},
-		{Name: "Seq", Data: c.seq},
+		{Name: "Seq", Data: c.seq}, {Name: "Sender", Data: c.sender},
 		{Name: "Accepted", Data: c.accepted}, {Name: "Stored", Data: c.stored},
 		{Name: "Rejected", Data: c.rejected}, {Name: "DeadLettered", Data: c.deadLetter},
 		{Name: "SettledAt", Data: c.settled},
@@ -57,6 +58,7 @@ func (c *ledgerColumns) append(e *Entry, now time.Time) {
 	c.id.append([]byte(m.ID))
 	c.instance.Append(m.Instance)
 	c.seq.append64(m.Seq)
+	c.sender.Append(m.Sender)
 	c.accepted.append32(uint32(e.Accepted))
 	c.stored.append32(uint32(e.Stored))
 	c.rejected.Append(counts(e.Rejected))
