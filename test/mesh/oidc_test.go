@@ -134,6 +134,10 @@ func (a *away) browser(t *testing.T) {
 	_, status = a.whoami(operator)
 	require.Equal(t, http.StatusOK, status)
 
+	a.MustCLI(t, "user", "create", "dora", "--tenant", "acme", "--password", adminPassword)
+	require.Equal(t, "dora  of tenant  acme  is  operator", a.MustCLI(t, "user", "set-role", "dora", "operator", "--tenant", "acme"))
+	require.Regexp(t, `SetUserRole.*username=dora role=operator`, a.MustCLI(t, "audit", "list", "--tenant", "acme"))
+
 	resp, err = operator.Client.Post("http://"+a.HTTP+"/login/logout", "", nil)
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
@@ -257,6 +261,22 @@ func (a *away) workload(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, string(kept), token)
 	require.Contains(t, string(kept), `"refresh": ""`, "there is nothing to get more tokens with")
+
+	// When the mesh's token ends, the file is read again: by then it has another, or the
+	// login waits for one.
+	ring := filepath.Join(a.dir, "credentials.json")
+	end := func() {
+		raw, err := os.ReadFile(ring)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(ring, regexp.MustCompile(`"expires": "[^"]+"`).ReplaceAll(raw, []byte(`"expires": "2020-01-01T00:00:00Z"`)), 0o600))
+	}
+	end()
+	require.NoError(t, os.WriteFile(file, []byte("a.b.c"), 0o600))
+	out, err := a.cli(t, "whoami").CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "you are not logged in any more (the token is malformed)")
+	require.NoError(t, os.WriteFile(file, []byte(a.provider.Token("loader", "a secret of the loader")), 0o600))
+	require.Regexp(t, `role\s+ingest`, a.mustCLI(t, "whoami"))
 
 	resp, err := http.Post("http://"+a.HTTP+"/api/v1/token:exchange", "application/json",
 		strings.NewReader(`{"grant_type":"urn:ietf:params:oauth:grant-type:token-exchange","subject_token_type":"urn:ietf:params:oauth:token-type:access_token","subject_token":"`+token+`"}`))

@@ -4,9 +4,10 @@
 //
 //	consumes  nothing
 //	produces  nothing
-//	calls     nobody
+//	calls     the OpenID providers that the settings name
 //	owns      the SQL schema auth: tenants, users, api_keys, sessions,
-//	          refresh_tokens, revocations, signing_keys, the audit chain
+//	          refresh_tokens, revocations, signing_keys, finished_logins, the
+//	          audit chain
 //
 // Only other services call it, with a service token that repeats the identity
 // of whoever called the mesh; logging in and out,

@@ -168,6 +168,44 @@ func TestAUserOfAProvider(t *testing.T) {
 	})
 }
 
+// What a workload's token lacks, or has more, says nothing of the person of the same name:
+// its session and role stay. It gets what its token says.
+func TestAWorkloadOfAPersonsName(t *testing.T) {
+	r, fake := withCorp(t, sqltest.SQLite(t))
+	gates := []*authcheck.Checker{r.gate()}
+	in, err := r.visit(t, fake)
+	require.NoError(t, err)
+	said := func(groups any) string {
+		c := fake.Good("workloads")
+		c["groups"] = groups
+		return fake.Token(c)
+	}
+	_, err = r.exchange(t, said(nil))
+	requireCode(t, err, "NO_RULE")
+	var tokens []string
+	for _, row := range []struct{ group, tenant, role string }{{"on-call", "acme", "operator"}, {"beta", "beta", "viewer"}, {"modellers", "acme", "editor"}} {
+		got, err := r.exchange(t, said(row.group))
+		require.NoError(t, err)
+		id, err := gates[0].Authenticate(t.Context(), bearer(got.GetAccessToken()), "")
+		require.NoError(t, err)
+		require.Equal(t, row.tenant+"/"+row.role, id.Tenant+"/"+string(id.Role))
+		tokens = append(tokens, got.GetAccessToken())
+	}
+	next, err := r.gateway().RefreshToken(t.Context(), &authv1.RefreshTokenRequest{RefreshToken: in.GetLogin().GetRefreshToken()})
+	require.NoError(t, err)
+	for _, token := range append(tokens, in.GetLogin().GetToken(), next.GetToken()) {
+		requireGood(t, gates, bearer(token))
+	}
+	id, err := gates[0].Authenticate(t.Context(), bearer(next.GetToken()), "")
+	require.NoError(t, err)
+	require.EqualValues(t, "editor", id.Role)
+
+	// A provider that the settings name no more lets nobody stay.
+	without := start(t, r.url, config()).gateway()
+	_, err = without.RefreshToken(t.Context(), &authv1.RefreshTokenRequest{RefreshToken: next.GetRefreshToken()})
+	requireCode(t, err, "PROVIDER_UNKNOWN")
+}
+
 // crooked are tokens that a provider must not be believed, from good ones. The first
 // changes nothing: it must be good, or the others prove nothing.
 func crooked(t *testing.T, fake *oidctest.Provider, audience string) map[string]func(map[string]any) string {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -85,27 +86,57 @@ func (o *outside) held(ctx context.Context, do func() error) (err error) {
 	return err
 }
 
-// place gives the user whom a provider vouches for, by its rules.
-func (o *outside) place(ctx context.Context, p *oidc.Provider, claims oidc.Claims) (account.User, error) {
+// arrive gives the user whom a provider vouches for, by its rules. Somebody who logs in
+// and has no place here any more loses what is left of it.
+func (o *outside) arrive(ctx context.Context, p *oidc.Provider, claims oidc.Claims) (account.User, error) {
+	user, err := o.place(p, claims)
+	if err != nil {
+		return account.User{}, errors.Join(o.store.Depart(ctx, claims.Issuer, claims.Subject), err)
+	}
+	found, err := o.store.Arrive(ctx, user, account.ExternalNameAt(p.Name, claims.Issuer, claims.Subject))
+	return checked(user, found, err)
+}
+
+// admit is arrive for a workload. Its tokens may say less than a login does, so they
+// change nothing of what there is; what its own token allows is what they say.
+func (o *outside) admit(ctx context.Context, p *oidc.Provider, claims oidc.Claims) (account.User, error) {
+	user, err := o.place(p, claims)
+	if err != nil {
+		return account.User{}, err
+	}
+	found, err := o.store.Admit(ctx, user, account.ExternalNameAt(p.Name, claims.Issuer, claims.Subject))
+	found.Grant = user.Grant
+	return checked(user, found, err)
+}
+
+// place is the user that the rules make of what a provider says.
+func (o *outside) place(p *oidc.Provider, claims oidc.Claims) (account.User, error) {
 	place, ok := p.Rules.Place(claims.All)
 	if !ok {
-		if err := o.store.Depart(ctx, claims.Issuer, claims.Subject); err != nil {
-			return account.User{}, err
-		}
 		return account.User{}, fault.Denied.New("%s knows you as %.100q, but no rule here gives you a place: ask whoever runs this mesh (auth.oidc.%s.rules)",
 			p.Name, claims.Subject, p.Name).WithReason("NO_RULE")
 	}
-	user, err := o.store.Arrive(ctx, account.User{
+	return account.User{
 		Tenant: place.Tenant, Name: account.ExternalName(p.Name, claims.Subject), Grant: place.Grant,
 		Issuer: claims.Issuer, Subject: claims.Subject, Created: moment(),
-	}, account.ExternalNameAt(p.Name, claims.Issuer, claims.Subject))
+	}, nil
+}
+
+// checked is what the store found for a user that may come in.
+func checked(want, found account.User, err error) (account.User, error) {
 	if errors.Is(err, fault.NotFound) {
-		return account.User{}, fault.Precondition.Wrap(err, "the rules give you the tenant %q, which does not exist", place.Tenant).WithReason("TENANT_MISSING")
+		return account.User{}, fault.Precondition.Wrap(err, "the rules give you the tenant %q, which does not exist", want.Tenant).WithReason("TENANT_MISSING")
 	}
 	if err != nil {
 		return account.User{}, err
 	}
-	return user, user.Good()
+	return found, found.Good()
+}
+
+// knows reports whether a user comes from a provider that the settings name, or from
+// none.
+func (o *outside) knows(u account.User) bool {
+	return !u.External() || slices.ContainsFunc(o.providers.All(), func(p *oidc.Provider) bool { return p.Issuer == u.Issuer })
 }
 
 // done takes down how a visit ended.

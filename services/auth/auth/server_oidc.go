@@ -220,7 +220,7 @@ func (s *server) finish(ctx context.Context, pending oidc.Pending) error {
 
 // enter opens a session for whoever a provider vouches for.
 func (s *server) enter(ctx context.Context, v *visit) (_ *authv1.LoginResponse, err error) {
-	if v.user, err = s.outside.place(ctx, v.provider, v.claims); err != nil {
+	if v.user, err = s.outside.arrive(ctx, v.provider, v.claims); err != nil {
 		return nil, err
 	}
 	return s.begin(ctx, v.user, "", min(s.cfg.SessionLife, v.provider.SessionLife()))
@@ -250,7 +250,7 @@ func (s *server) ExchangeToken(ctx context.Context, req *authv1.ExchangeTokenReq
 		if v.claims, err = v.provider.Exchange(ctx, req.GetSubjectToken()); err != nil {
 			return err
 		}
-		if v.user, err = s.outside.place(ctx, v.provider, v.claims); err != nil {
+		if v.user, err = s.outside.admit(ctx, v.provider, v.claims); err != nil {
 			return err
 		}
 		out, err = s.exchange(ctx, v.user, v.claims.Ends)
@@ -277,6 +277,7 @@ func (s *server) exchange(ctx context.Context, user account.User, ends time.Time
 	if err := now.Good(); err != nil {
 		return nil, err
 	}
+	now.Grant = user.Grant
 	if err := s.store.Seen(ctx, now, moment()); err != nil {
 		return nil, err
 	}

@@ -116,6 +116,9 @@ func (s *server) RefreshToken(ctx context.Context, req *authv1.RefreshTokenReque
 	if err := user.Good(); err != nil {
 		return nil, err
 	}
+	if !s.outside.knows(user) {
+		return nil, fault.Denied.New("users of the OpenID provider %s are not let in here any more", user.Issuer).WithReason("PROVIDER_UNKNOWN")
+	}
 	text, ends, err := s.issue(user, session, head)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/http/cookiejar"
@@ -31,6 +32,7 @@ type fakeLogins struct {
 	source   string
 	finished []*authv1.FinishLoginRequest
 	loggedIn bool
+	token    string // empty is a good one
 }
 
 func (f *fakeAuth) StartLogin(ctx context.Context, req *authv1.StartLoginRequest) (*authv1.StartLoginResponse, error) {
@@ -56,9 +58,10 @@ func (f *fakeAuth) FinishLogin(_ context.Context, req *authv1.FinishLoginRequest
 	}
 	f.logins.loggedIn = true
 	ends := timestamppb.New(time.Now().Add(time.Minute))
+	access := cmp.Or(f.logins.token, token("acme", nil))
 	return &authv1.FinishLoginResponse{
 		Tenant: "acme", Username: "oidc:corp:ann", ReturnTo: f.logins.returnTo, RedirectUri: f.logins.redirect,
-		Login: &authv1.LoginResponse{Token: token("acme", nil), ExpireTime: ends, RefreshToken: "refresh-1", SessionExpireTime: ends},
+		Login: &authv1.LoginResponse{Token: access, ExpireTime: ends, RefreshToken: "refresh-1", SessionExpireTime: ends},
 	}, nil
 }
 
@@ -99,11 +102,11 @@ func TestALoginWithABrowser(t *testing.T) {
 	w := start(t)
 	w.atProvider(w.http + "/login/callback")
 	ann := w.person()
-	resp, _ := w.say(ann, http.MethodGet, w.http+"/login/start/corp?return=/api/v1/whoami")
+	resp, _ := w.say(ann, http.MethodGet, w.http+"/login/start/corp?return=/api/v1/whoami", "X-Forwarded-For", "192.0.2.1")
 	require.Equal(t, http.StatusSeeOther, resp.StatusCode)
 	require.Equal(t, "https://login.example.com/auth?state=s1", resp.Header.Get("Location"))
 	require.Equal(t, "no-store", resp.Header.Get("Cache-Control"))
-	require.Equal(t, "127.0.0.1", w.auth.logins.source, "auth is told who logs in")
+	require.Equal(t, "127.0.0.1", w.auth.logins.source, "auth is told who logs in, and no lie")
 	requireCookie(t, resp, "driftmesh-login", false)
 
 	resp, _ = w.say(ann, http.MethodGet, w.http+"/login/callback?state=s1&code=c&iss=https://login.example.com")
@@ -208,6 +211,17 @@ func TestALoginThatFails(t *testing.T) {
 	resp, _ = w.say(ann, http.MethodGet, w.http+"/login/callback?state=s1&state=s2&code=c")
 	require.Equal(t, http.StatusBadRequest, resp.StatusCode)
 	require.False(t, w.auth.logins.loggedIn)
+
+	w.auth.logins.mu.Lock()
+	w.auth.logins.token = strings.Repeat("x", 4000)
+	w.auth.logins.mu.Unlock()
+	w.say(ann, http.MethodGet, w.http+"/login/start/corp")
+	resp, body = w.say(ann, http.MethodGet, w.http+"/login/callback?state=s1&code=c")
+	require.Equal(t, http.StatusBadRequest, resp.StatusCode)
+	require.Contains(t, body, "TOKEN_TOO_LONG")
+	for _, c := range resp.Cookies() {
+		require.Negative(t, c.MaxAge, c.Name)
+	}
 }
 
 // Over TLS the cookies are secure ones of this host alone, and others do not count: a

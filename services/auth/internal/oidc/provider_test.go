@@ -221,3 +221,30 @@ func TestPendingLoginsAreSealed(t *testing.T) {
 		require.Equal(t, good, oidc.Loopback(redirect), redirect)
 	}
 }
+
+// Whatever is sent for a token, it is refused and nothing falls over.
+func FuzzTokens(f *testing.F) {
+	fake := oidctest.Start(f)
+	all, err := oidc.New(oidc.Configs{"corp": {
+		Issuer: fake.Issuer, Audiences: []string{"workloads"},
+		Rules: []oidc.Rule{{Condition: oidc.Condition{Claim: "sub", Pattern: ".*"}, Tenant: "acme", Role: "ingest"}},
+	}})
+	require.NoError(f, err)
+	f.Cleanup(all.Close)
+	good := fake.Token(fake.Good("workloads"))
+	for _, seed := range []string{good, good + "=", strings.ToUpper(good), "", ".", "..", "a.b.c", `{"payload":"e30","signature":""}`, "eyJhbGciOiJub25lIn0.e30."} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, token string) {
+		if _, err := all.Issuer(token); err != nil && fault.KindOf(err) != fault.Unauthenticated {
+			t.Errorf("issuer: %v", err)
+		}
+		claims, err := all.All()[0].Exchange(context.Background(), token)
+		if err == nil && (claims.Subject != "ann" || claims.Issuer != fake.Issuer) {
+			t.Errorf("%q is believed", token)
+		}
+		if err != nil && fault.KindOf(err) != fault.Unauthenticated {
+			t.Errorf("exchange: %v", err)
+		}
+	})
+}

@@ -28,47 +28,68 @@ func (s *Store) Arrive(ctx context.Context, user account.User, other string) (ar
 		}
 		for _, known := range all {
 			if known.Tenant == user.Tenant {
-				user.Name = known.Name
 				continue
 			}
 			if err := s.endAll(ctx, tx, known); err != nil {
 				return err
 			}
 		}
-		arrived, err = s.arrive(ctx, tx, user, other)
-		return err
+		if arrived, err = admit(ctx, tx, user, other, all); err != nil || arrived.Grant == user.Grant {
+			return err
+		}
+		arrived.Grant = user.Grant
+		if err := setGrant(ctx, tx, arrived); err != nil {
+			return err
+		}
+		return s.endAll(ctx, tx, arrived)
 	})
 	return arrived, wrap("find user of provider", err)
 }
 
-func (s *Store) arrive(ctx context.Context, tx *sqlstate.Tx, user account.User, other string) (account.User, error) {
-	known, err := findUser(ctx, tx, user.Tenant, user.Name)
-	if err == nil && (known.Issuer != user.Issuer || known.Subject != user.Subject) {
-		user.Name = other
-		known, err = findUser(ctx, tx, user.Tenant, user.Name)
-	}
-	switch {
-	case errors.Is(err, fault.NotFound):
-		err := addUser(ctx, tx, user, user.Issuer)
-		if errors.Is(err, fault.Exists) { // made by another login just now
-			return user, fault.Conflict.Wrap(err, "the user was made meanwhile")
-		}
+// Admit is Arrive for a workload, which has no session: nothing ends, neither its own
+// tokens, of which several may be good for different things, nor what a person of the
+// same name has, whose role stays as it is while there is a session.
+func (s *Store) Admit(ctx context.Context, user account.User, other string) (admitted account.User, err error) {
+	err = s.db.InTx(ctx, func(tx *sqlstate.Tx) error {
+		all, err := ofProvider(ctx, tx, user.Issuer, user.Subject)
 		if err != nil {
-			return user, err
+			return err
 		}
-		return findUser(ctx, tx, user.Tenant, user.Name)
-	case err != nil:
-		return known, err
-	case known.Issuer != user.Issuer || known.Subject != user.Subject:
-		return known, fault.Exists.New("user %q of tenant %q is somebody else", user.Name, user.Tenant).WithReason("USER_EXISTS")
-	case known.Grant == user.Grant:
-		return known, nil
+		if admitted, err = admit(ctx, tx, user, other, all); err != nil || admitted.Grant == user.Grant {
+			return err
+		}
+		var sessions int
+		if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM sessions WHERE tenant = ? AND user_name = ?`, admitted.Tenant, admitted.Name).
+			Scan(&sessions); err != nil || sessions > 0 {
+			return err
+		}
+		admitted.Grant = user.Grant
+		return setGrant(ctx, tx, admitted)
+	})
+	return admitted, wrap("find user of provider", err)
+}
+
+// admit gives the user as it is, one of those that the provider vouches for, or makes it.
+func admit(ctx context.Context, tx *sqlstate.Tx, user account.User, other string, all []account.User) (account.User, error) {
+	for _, known := range all {
+		if known.Tenant == user.Tenant {
+			return known, nil
+		}
 	}
-	known.Grant = user.Grant
-	if err := setGrant(ctx, tx, known); err != nil {
-		return known, err
+	_, err := findUser(ctx, tx, user.Tenant, user.Name)
+	if err == nil { // which is somebody else
+		user.Name = other
+	} else if !errors.Is(err, fault.NotFound) {
+		return user, err
 	}
-	return known, s.endAll(ctx, tx, known)
+	err = addUser(ctx, tx, user, user.Issuer)
+	if errors.Is(err, fault.Exists) { // made by another login just now
+		return user, fault.Conflict.Wrap(err, "the user was made meanwhile")
+	}
+	if err != nil {
+		return user, err
+	}
+	return findUser(ctx, tx, user.Tenant, user.Name)
 }
 
 // Depart ends what somebody has for whom a provider vouches and who has no place here

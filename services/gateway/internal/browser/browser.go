@@ -93,6 +93,10 @@ func (h handler) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	in := done.GetLogin()
+	if len(in.GetToken()) > maxCookie {
+		fail(w, fault.Precondition.New("the token is too long for a browser: a rule gives too many spaces").WithReason("TOKEN_TOO_LONG"))
+		return
+	}
 	cookies.set(accessCookie, in.GetToken(), in.GetExpireTime().AsTime())
 	cookies.set(refreshCookie, in.GetRefreshToken(), in.GetSessionExpireTime().AsTime())
 	back := done.GetReturnTo()

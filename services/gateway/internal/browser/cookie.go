@@ -61,6 +61,10 @@ func (j jar) set(name, value string, ends time.Time) {
 	j.put(&http.Cookie{Name: name, Value: value, Expires: ends, MaxAge: max(int(time.Until(ends).Seconds()), 1)})
 }
 
+// maxCookie is what a browser keeps of one, with its name and attributes (RFC 6265,
+// 6.1): it drops a longer one without a word.
+const maxCookie = 4096 - 128
+
 func (j jar) drop(name string) { j.put(&http.Cookie{Name: name, MaxAge: -1}) }
 
 func (j jar) put(c *http.Cookie) {

@@ -2,6 +2,7 @@
 //
 //	/api/v1/…               the public gRPC methods as JSON, from proto/rest.yaml
 //	/jaeger/api/…           Jaeger's query API (package jaeger)
+//	/login/…                logins with a browser, whose cookies are credentials here
 //	/openapi.json           what there is under /api/v1
 //	/.well-known/jwks.json  the keys that tokens are checked with
 //	/                       a page that says all this
