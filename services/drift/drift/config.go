@@ -21,6 +21,7 @@ type Config struct {
 	Grace        time.Duration `help:"How long after a slot of a schedule, or the end of a window, it is evaluated: time for late records." default:"3s"`
 	Late         time.Duration `help:"How long after a slot of a schedule it is scored again when data for it come late; 0 is never." default:"168h"`
 	Silence      time.Duration `help:"How long no data must come for a profile, whose data had been coming, to raise an alert; longer where they pause for longer: twice the longest pause of four weeks. 0 is never." default:"1h"`
+	Unfed        time.Duration `help:"How long an active profile may have no data at all, before there is an alert; 0 is for ever." default:"24h"`
 	Insufficient int           `help:"How many scheduled evaluations in a row with too little to judge by raise an alert; 0 is never." default:"24"`
 	Poll         time.Duration `help:"How often to look for work that is due." default:"500ms"`
 	Lease        time.Duration `help:"How long a worker may take for one evaluation before another may try." default:"1m"`
@@ -61,6 +62,7 @@ func (c Config) Validate() error {
 		{c.Grace >= 0, "grace: must not be negative"},
 		{c.Late >= 0, "late: must not be negative"},
 		{c.Silence >= 0, "silence: must not be negative"},
+		{c.Unfed >= 0, "unfed: must not be negative"},
 		{c.Insufficient >= 0 && c.Insufficient <= 10_000, "insufficient: must be from 0 to 10000"},
 		{c.Poll > 0, "poll: must be positive"},
 		{c.Lease >= time.Second, "lease: must be at least 1s"},

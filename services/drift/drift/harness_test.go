@@ -130,7 +130,7 @@ func (m *mesh) quick() drift.Config {
 	var cfg drift.Config
 	require.NoError(m.t, settings.Defaults(&cfg))
 	cfg.Poll, cfg.Refresh = 20*time.Millisecond, 0
-	cfg.Silence, cfg.Insufficient = 0, 0
+	cfg.Silence, cfg.Unfed, cfg.Insufficient = 0, 0, 0
 	return cfg
 }
 

@@ -227,11 +227,11 @@ const listenEvery = 10 * time.Second
 // listen notices feeds that have died, or come to life.
 func (s *scheduler) listen(ctx context.Context) error {
 	now := s.now()
-	if s.cfg.Silence == 0 || now.Before(s.listened.Add(listenEvery)) {
+	if s.cfg.Silence == 0 && s.cfg.Unfed == 0 || now.Before(s.listened.Add(listenEvery)) {
 		return nil
 	}
 	s.listened = now
-	return s.state.Listen(ctx, now, s.cfg.Silence)
+	return s.state.Listen(ctx, now, store.Patience{Silence: s.cfg.Silence, Unfed: s.cfg.Unfed})
 }
 
 // measure forgets windows that do not wait any more, and shows what waits.

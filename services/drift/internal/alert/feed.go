@@ -7,8 +7,8 @@ import (
 
 // Feed is what is known of the times at which rows of a profile came.
 type Feed struct {
-	// First and Last are when rows came for the first and the last time; Watched is
-	// from when on their absence counts.
+	// First and Last are when rows came for the first and the last time, zero while
+	// none have; Watched is from when on their absence counts.
 	First, Last, Watched time.Time
 	// Gaps has, for each of the last days with any, the longest time between rows, in
 	// seconds. Days are since 1970.
@@ -26,7 +26,10 @@ func dayOf(t time.Time) int64 { return t.Unix() / int64(24*time.Hour/time.Second
 // Came takes in that rows came. Times that are not after the last one say nothing.
 func (f *Feed) Came(at time.Time) {
 	if f.First.IsZero() {
-		f.First, f.Last, f.Watched = at, at, at
+		f.First, f.Last = at, at
+		if f.Watched.IsZero() {
+			f.Watched = at
+		}
 		return
 	}
 	if !at.After(f.Last) {
@@ -59,6 +62,12 @@ func (f *Feed) Limit(floor time.Duration) time.Duration {
 		longest = max(longest, gap)
 	}
 	return max(floor, gapFactor*time.Duration(longest)*time.Second)
+}
+
+// Unfed reports whether nothing ever came, for longer than most, in which somebody
+// would have noticed, since when. 0 is never.
+func (f *Feed) Unfed(now, since time.Time, most time.Duration) bool {
+	return most > 0 && f.First.IsZero() && now.Sub(slices.MaxFunc([]time.Time{f.Watched, since}, time.Time.Compare)) > most
 }
 
 // Silent reports whether a feed has died: rows came for at least floor, and have not

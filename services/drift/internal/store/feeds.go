@@ -70,7 +70,7 @@ func (a Arrival) keep(ctx context.Context, tx *sqlstate.Tx) error {
 		return fmt.Errorf("encode feed: %w", err)
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO feeds (profile, tenant, first, last, watched, gaps) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (profile) DO UPDATE SET last = excluded.last, gaps = excluded.gaps`,
+		ON CONFLICT (profile) DO UPDATE SET first = excluded.first, last = excluded.last, gaps = excluded.gaps`,
 		a.Profile, a.Tenant, micros(f.First), micros(f.Last), micros(f.Watched), string(gaps))
 	return err
 }
@@ -100,10 +100,27 @@ func scanFeed(rows *sql.Rows) (*feed, error) {
 // unwatched is how long nobody may have looked for silences to count on.
 const unwatched = 2 * time.Minute
 
+// Patience is how long data may be absent. 0 is for ever.
+type Patience struct {
+	// Silence is of data that had been coming, at least; Unfed of such as never came.
+	Silence, Unfed time.Duration
+}
+
+// before is the time before which something must have been for patience to be over; 0
+// when it never is.
+func before(now time.Time, patience time.Duration) int64 {
+	if patience == 0 {
+		return 0
+	}
+	return micros(now.Add(-patience))
+}
+
 // Listen looks at all feeds of active profiles: it raises an alert for each that has
-// died, by alert.Feed.Silent, and resolves those whose rows come again. Silence while
-// nobody listened does not count. Whoever listens, each alert is raised once.
-func (s *State) Listen(ctx context.Context, now time.Time, floor time.Duration) error {
+// died, by alert.Feed.Silent, or that nothing ever came of, and resolves those whose
+// rows come again. Silence while nobody listened does not count. Whoever listens, each
+// alert is raised once; of a profile that never had data none where people know that
+// it has too little to judge by.
+func (s *State) Listen(ctx context.Context, now time.Time, p Patience) error {
 	var since time.Time
 	var silent, speaking []*feed
 	err := s.db.InTx(ctx, func(tx *sqlstate.Tx) (err error) {
@@ -111,8 +128,9 @@ func (s *State) Listen(ctx context.Context, now time.Time, floor time.Duration) 
 			return err
 		}
 		silent, err = sqlstate.All(ctx, tx, scanFeed, selectFeeds+` JOIN schedules s ON s.profile = f.profile
-			WHERE s.active = ? AND f.last < ? AND NOT EXISTS (SELECT 1 FROM alerts a WHERE a.profile = f.profile AND a.kind = ? AND a.resolved = 0)`,
-			true, micros(now.Add(-floor)), AboutFeed)
+			WHERE s.active = ? AND (f.last > 0 AND f.last < ? OR f.last = 0 AND f.watched < ?) AND NOT EXISTS
+				(SELECT 1 FROM alerts a WHERE a.profile = f.profile AND (a.kind = ? OR f.last = 0 AND a.kind = ?) AND a.resolved = 0)`,
+			true, before(now, p.Silence), before(now, p.Unfed), AboutFeed, AboutSamples)
 		if err != nil {
 			return err
 		}
@@ -123,15 +141,20 @@ func (s *State) Listen(ctx context.Context, now time.Time, floor time.Duration) 
 	if err != nil {
 		return fmt.Errorf("listen to feeds: %w", err)
 	}
-	for _, f := range slices.DeleteFunc(silent, func(f *feed) bool { return !f.Silent(now, since, floor) }) {
+	for _, f := range silent {
+		found := &alert.Alert{Monitor: monitorFeed, Trigger: AboutFeed, Raised: now, RangeStart: f.Last, RangeEnd: now, Finding: "no data since " + f.Last.Format(time.RFC3339)}
+		switch {
+		case f.Unfed(now, since, p.Unfed):
+			found.RangeStart, found.Finding = f.Watched, "no data at all, since "+f.Watched.Format(time.RFC3339)
+		case !f.Silent(now, since, p.Silence):
+			continue
+		}
 		err := s.db.InTx(ctx, func(tx *sqlstate.Tx) error {
 			p, err := one(ctx, tx, `tenant = ? AND uid = ?`, f.tenant, f.profile)
 			if err != nil {
 				return err
 			}
-			return raiseFinding(ctx, tx, p, &alert.Alert{
-				Monitor: monitorFeed, Trigger: AboutFeed, Raised: now, RangeStart: f.Last, RangeEnd: now, Finding: "no data since " + f.Last.Format(time.RFC3339),
-			})
+			return raiseFinding(ctx, tx, p, found)
 		})
 		if err != nil && !errors.Is(err, fault.Exists) {
 			return fmt.Errorf("raise alert of silence: %w", err)
@@ -196,9 +219,14 @@ func resolveFindings(ctx context.Context, tx *sqlstate.Tx, of owner, about, moni
 	return tell(ctx, tx, p, a, alert.Resolved, now)
 }
 
+// everyMonitor stands for a monitor in alerts of a profile none of whose monitors has
+// enough to judge by.
+const everyMonitor = "all"
+
 // countSamples raises an alert for each monitor that had too little to judge by in
-// each of the last evaluations, as many as c.Insufficient, and resolves it when that
-// is over. While no data come at all, nothing is raised: people know.
+// each of the last evaluations, as many as c.Insufficient, or one for the profile where
+// that is so of all of several, and resolves it when that is over. While no data come at
+// all, nothing is raised: people know.
 func (c *Conclusion) countSamples(ctx context.Context, tx *sqlstate.Tx) error {
 	if c.Insufficient == 0 || c.Trigger != TriggerSchedule || len(c.Result.Scores) == 0 {
 		return nil
@@ -208,15 +236,28 @@ func (c *Conclusion) countSamples(ctx context.Context, tx *sqlstate.Tx) error {
 	if err != nil || len(last) == 0 {
 		return err
 	}
-	for i := range c.Profile.Monitors {
+	runs, least := make([]int, len(c.Profile.Monitors)), c.Insufficient
+	for i := range runs {
 		m := c.Profile.Monitors[i].Name
-		run := 0
-		for run < len(last) && insufficient(last[run].monitors[m].Verdicts) {
-			run++
+		for runs[i] < len(last) && insufficient(last[runs[i]].monitors[m].Verdicts) {
+			runs[i]++
 		}
+		least = min(least, runs[i])
+	}
+	if all := len(runs) > 1 && least == c.Insufficient; all {
+		return c.raiseSamples(ctx, tx, everyMonitor, sqlstate.Time(last[least-1].slot), sqlstate.Time(last[0].slot))
+	}
+	of := owner{c.Profile.Tenant, c.Profile.UID}
+	if least == 0 {
+		if err := resolveFindings(ctx, tx, of, AboutSamples, everyMonitor, enough, c.Now); err != nil {
+			return err
+		}
+	}
+	for i, run := range runs {
+		m := c.Profile.Monitors[i].Name
 		switch run {
 		case 0:
-			err = resolveFindings(ctx, tx, owner{c.Profile.Tenant, c.Profile.UID}, AboutSamples, m, "there was enough to judge by", c.Now)
+			err = resolveFindings(ctx, tx, of, AboutSamples, m, enough, c.Now)
 		case c.Insufficient:
 			err = c.raiseSamples(ctx, tx, m, sqlstate.Time(last[run-1].slot), sqlstate.Time(last[0].slot))
 		}
@@ -227,6 +268,9 @@ func (c *Conclusion) countSamples(ctx context.Context, tx *sqlstate.Tx) error {
 	return nil
 }
 
+// enough is why there is no lack of samples any more.
+const enough = "there was enough to judge by"
+
 // insufficient reports whether a monitor had too little for every feature.
 func insufficient(verdicts string) bool {
 	return strings.ContainsRune(verdicts, 'i') && !strings.ContainsAny(verdicts, "od")
@@ -234,12 +278,22 @@ func insufficient(verdicts string) bool {
 
 func (c *Conclusion) raiseSamples(ctx context.Context, tx *sqlstate.Tx, monitor string, first, last time.Time) error {
 	var open int
-	if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM alerts WHERE profile = ? AND resolved = 0 AND (kind = ? OR kind = ? AND monitor = ?)`,
-		c.Profile.UID, AboutFeed, AboutSamples, monitor).Scan(&open); err != nil || open > 0 {
+	if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM alerts WHERE profile = ? AND resolved = 0 AND (kind = ? OR kind = ? AND monitor IN (?, ?))`,
+		c.Profile.UID, AboutFeed, AboutSamples, monitor, everyMonitor).Scan(&open); err != nil || open > 0 {
 		return err
 	}
-	return raiseFinding(ctx, tx, c.Profile, &alert.Alert{
-		Monitor: monitor, Detector: c.Profile.Monitor(monitor).Detector, Trigger: AboutSamples, Raised: c.Now, RangeStart: first, RangeEnd: last,
-		Finding: fmt.Sprintf("too little to judge by in the last %d evaluations, since %s", c.Insufficient, first.Format(time.RFC3339)),
-	})
+	a := &alert.Alert{Monitor: monitor, Trigger: AboutSamples, Raised: c.Now, RangeStart: first, RangeEnd: last}
+	finding := "too little to judge by"
+	if m := c.Profile.Monitor(monitor); m != nil && monitor != everyMonitor {
+		a.Detector = m.Detector
+	} else {
+		finding = "no monitor had enough to judge by"
+		for i := range c.Profile.Monitors { // one alert takes the place of several
+			if err := resolveFindings(ctx, tx, owner{c.Profile.Tenant, c.Profile.UID}, AboutSamples, c.Profile.Monitors[i].Name, "no monitor has", c.Now); err != nil {
+				return err
+			}
+		}
+	}
+	a.Finding = fmt.Sprintf("%s in the last %d evaluations, since %s", finding, c.Insufficient, first.Format(time.RFC3339))
+	return raiseFinding(ctx, tx, c.Profile, a)
 }

@@ -34,7 +34,7 @@ func TestAFeedThatDies(t *testing.T) {
 			var group sync.WaitGroup
 			for range 3 {
 				group.Go(func() {
-					if err := s.Listen(ctx, now, time.Hour); err != nil {
+					if err := s.Listen(ctx, now, store.Patience{Silence: time.Hour}); err != nil {
 						t.Error(err)
 					}
 				})
@@ -48,7 +48,7 @@ func TestAFeedThatDies(t *testing.T) {
 		pass := func(until time.Time) {
 			t.Helper()
 			for ; now.Before(until); now = now.Add(time.Minute) {
-				require.NoError(t, s.Listen(ctx, now, time.Hour))
+				require.NoError(t, s.Listen(ctx, now, store.Patience{Silence: time.Hour}))
 			}
 		}
 		for minute := range 121 {
@@ -122,15 +122,92 @@ func TestTooLittleAgainAndAgain(t *testing.T) {
 			require.NoError(t, s.Came(t.Context(), []store.Arrival{{Tenant: "acme", Profile: p.UID, At: noon.Add(time.Duration(minute) * time.Minute)}}))
 		}
 		for minute := range 130 {
-			require.NoError(t, s.Listen(t.Context(), noon.Add(time.Duration(minute)*time.Minute), time.Hour))
+			require.NoError(t, s.Listen(t.Context(), noon.Add(time.Duration(minute)*time.Minute), store.Patience{Silence: time.Hour}))
 		}
 		require.Len(t, findings(t, s), 1)
 		conclude(6, "ioi", "iii")
 		require.Empty(t, findings(t, s), "nothing comes at all, as people know")
 		require.NoError(t, s.Came(t.Context(), []store.Arrival{{Tenant: "acme", Profile: p.UID, At: noon.Add(130 * time.Minute)}}))
-		require.NoError(t, s.Listen(t.Context(), noon.Add(130*time.Minute), time.Hour))
+		require.NoError(t, s.Listen(t.Context(), noon.Add(130*time.Minute), store.Patience{Silence: time.Hour}))
 		require.Len(t, findings(t, s), 1)
 		conclude(7, "ioi", "iii")
 		require.Equal(t, []string{"s/a/0.1.0 n raised: too little to judge by in the last 3 evaluations, since 2026-11-21T17:00:00Z"}, findings(t, s))
+	})
+}
+
+// A profile that never gets data raises one alert, once it could have got some for long
+// enough; its first data resolve it.
+func TestAProfileWithoutData(t *testing.T) {
+	each(t, func(t *testing.T, s *store.State) {
+		ctx := t.Context()
+		now, most := noon, store.Patience{Silence: time.Hour, Unfed: 24 * time.Hour}
+		pass := func(until time.Time) []string {
+			t.Helper()
+			for ; now.Before(until); now = now.Add(time.Minute) {
+				require.NoError(t, s.Listen(ctx, now, most))
+			}
+			return findings(t, s)
+		}
+		p, off := register(t, s, "acme", "a"), register(t, s, "acme", "off")
+		require.NoError(t, s.SetActive(ctx, off, false, now, now))
+		require.Empty(t, pass(noon.Add(24*time.Hour)))
+		require.Equal(t, []string{"s/a/0.1.0 feed raised: no data at all, since 2026-11-21T12:00:00Z"}, pass(noon.Add(30*time.Hour)))
+		// Who is switched on has as long from then.
+		require.NoError(t, s.SetActive(ctx, off, true, now, now.Add(time.Hour)))
+		require.Empty(t, pass(noon.Add(54*time.Hour)))
+		require.Equal(t, []string{"s/off/0.1.0 feed raised: no data at all, since 2026-11-22T18:00:00Z"}, pass(noon.Add(54*time.Hour+2*time.Minute)))
+		require.NoError(t, s.Came(ctx, []store.Arrival{{Tenant: "acme", Profile: p.UID, At: now}}))
+		require.Equal(t, []string{"s/a/0.1.0 feed resolved: no data at all, since 2026-11-21T12:00:00Z"}, pass(now.Add(time.Minute)))
+		require.Empty(t, pass(now.Add(60*time.Hour)), "it came once, a file perhaps, and no feed has died")
+		most.Unfed = 0
+		register(t, s, "acme", "ahead")
+		require.Empty(t, pass(now.Add(48*time.Hour)))
+	})
+}
+
+// Where no monitor has enough to judge by there is one alert and not one for each; and
+// none beside that of a profile without data, whichever comes first.
+func TestTooLittleForAll(t *testing.T) {
+	each(t, func(t *testing.T, s *store.State) {
+		most := store.Patience{Unfed: 24 * time.Hour}
+		at := func(hour int) time.Time { return noon.Add(time.Duration(hour) * time.Hour) }
+		conclude := func(p *store.Registered, hour int, m, n string) []string {
+			t.Helper()
+			r := result(p, "m", at(hour), m)
+			r.Scores = append(r.Scores, result(p, "n", at(hour), n).Scores...)
+			require.NoError(t, s.Conclude(t.Context(), store.Conclusion{
+				Profile: p, Result: r, At: at(hour), Trigger: store.TriggerSchedule, Now: at(hour).Add(time.Second), Insufficient: 3,
+			}))
+			return findings(t, s)
+		}
+		listen := func(from, to int) []string {
+			t.Helper()
+			for now := at(from); now.Before(at(to)); now = now.Add(time.Minute) {
+				require.NoError(t, s.Listen(t.Context(), now, most))
+			}
+			return findings(t, s)
+		}
+		monitors := []profile.Monitor{{Name: "m", Detector: "psi"}, {Name: "n", Detector: "psi"}}
+		p := register(t, s, "acme", "a", monitors...)
+		conclude(p, 1, "iii", "ooo")
+		conclude(p, 2, "iii", "iii")
+		require.Equal(t, []string{"s/a/0.1.0 m raised: too little to judge by in the last 3 evaluations, since 2026-11-21T13:00:00Z"}, conclude(p, 3, "iii", "iii"))
+		require.ElementsMatch(t, []string{
+			"s/a/0.1.0 m resolved: too little to judge by in the last 3 evaluations, since 2026-11-21T13:00:00Z",
+			"s/a/0.1.0 all raised: no monitor had enough to judge by in the last 3 evaluations, since 2026-11-21T14:00:00Z",
+		}, conclude(p, 4, "iii", "iii"))
+		require.Empty(t, conclude(p, 5, "iii", "iii"))
+		require.Empty(t, listen(0, 30), "people know")
+		// One has enough again, and the other still has not.
+		require.ElementsMatch(t, []string{
+			"s/a/0.1.0 all resolved: no monitor had enough to judge by in the last 3 evaluations, since 2026-11-21T14:00:00Z",
+			"s/a/0.1.0 m raised: too little to judge by in the last 3 evaluations, since 2026-11-21T16:00:00Z",
+		}, conclude(p, 6, "iii", "ooo"))
+
+		q := register(t, s, "acme", "b", monitors...)
+		require.Equal(t, []string{"s/b/0.1.0 feed raised: no data at all, since 2026-11-21T12:00:00Z"}, listen(30, 31))
+		for hour := 31; hour < 36; hour++ {
+			require.Empty(t, conclude(q, hour, "iii", "iii"), "people know that nothing comes")
+		}
 	})
 }

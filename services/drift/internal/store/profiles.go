@@ -92,6 +92,10 @@ func insertProfile(ctx context.Context, tx *sqlstate.Tx, r *Registered, v versio
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO schedules (profile, tenant, active, previous, next, attempts, not_before, owner, leased_until)
 		VALUES (?, ?, ?, ?, ?, 0, 0, '', 0)`, r.UID, r.Tenant, r.Active, micros(n.Now), micros(n.First))
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO feeds (profile, tenant, first, last, watched, gaps) VALUES (?, ?, 0, 0, ?, '{}')`, r.UID, r.Tenant, micros(n.Now))
 	return err
 }
 

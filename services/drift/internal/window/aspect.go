@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/driftmesh/driftmesh/sdk/profile"
 )
@@ -86,11 +87,11 @@ func (a Aspect) cellSQL(p *profile.Profile) string {
 	by, o := newOutcomePlan(p), p.Outcome
 	came, said := fmt.Sprintf("Categories[%d]", by.target+1), fmt.Sprintf("Categories[%d]", by.prediction+1)
 	known := func(states string, positions ...int) string {
-		text := "1"
-		for _, at := range positions {
-			text += fmt.Sprintf(" AND %s[%d] = 0", states, at+1)
+		all := make([]string, len(positions))
+		for i, at := range positions {
+			all[i] = fmt.Sprintf("%s[%d] = 0", states, at+1)
 		}
-		return text
+		return strings.Join(all, " AND ")
 	}
 	is := func(text string) string { return text + " = " + unhex(o.Positive) }
 	both := known("CategoryStates", by.target, by.prediction)
