@@ -24,6 +24,9 @@ type Rows struct {
 	// Means are of each feature. Covariances (population) are of the first with
 	// itself and each after it, of the second, and so on.
 	Means, Covariances []float64
+	// Kurtosis is Mardia's of the reference's rows less that of normal ones; 0 where
+	// it is not known.
+	Kurtosis float64
 }
 
 // wellFormed says whether there are numbers of so many features.
@@ -35,7 +38,7 @@ func (r *Rows) wellFormed(features int) bool {
 			}
 		}
 	}
-	return features > 0 && len(r.Means) == features && len(r.Covariances) == features*(features+1)/2
+	return math.Abs(r.Kurtosis) <= math.MaxFloat64 && features > 0 && len(r.Means) == features && len(r.Covariances) == features*(features+1)/2
 }
 
 // at is the covariance of two features.
@@ -66,7 +69,7 @@ var hotelling = &Detector{
 		k := len(used)
 		var eigen mat.EigenSym
 		if k == 0 || !eigen.Factorize(correlations, true) {
-			return r.hotelling(0, certain, p[Alpha])
+			return r.hotelling(0, 0, certain, p[Alpha])
 		}
 		var vectors mat.Dense
 		eigen.VectorsTo(&vectors)
@@ -89,7 +92,7 @@ var hotelling = &Detector{
 			r.Cells[at] = parts[i] * parts[i] / s
 			r.Statistic += r.Cells[at]
 		}
-		return r.hotelling(rank, certain, p[Alpha])
+		return r.hotelling(rank, a.Kurtosis, certain, p[Alpha])
 	},
 }
 
@@ -124,10 +127,16 @@ func pooled(a, b *Rows, cells []float64) (used []int, d []float64, correlations 
 	return used, d, correlations, certain
 }
 
-// hotelling is the p-value of T² of so many features. It is certain when the mean
-// moved where nothing varies.
-func (r Result) hotelling(features int, certain bool, alpha float64) Result {
+// hotelling is the p-value of T² of so many features, whose rows have that kurtosis
+// beyond that of normal ones. It is certain when the mean moved where nothing varies.
+//
+// The variance of T² is that of χ², 2p, and the fourth cumulant of the means: it adds
+// κ(1/N³+1/M³)/(1/N+1/M)². Where that is more, T² has the degrees of freedom of the
+// scaled χ² with that mean and that variance (Satterthwaite 1946), which are fewer.
+func (r Result) hotelling(features int, kurtosis float64, certain bool, alpha float64) Result {
 	n, k := float64(r.Reference)+float64(r.Current), float64(features)
+	u, v := 1/float64(r.Reference), 1/float64(r.Current)
+	freedom := k / (1 + max(kurtosis, 0)*(u*u*u+v*v*v)/((u+v)*(u+v))/(2*k))
 	r.Judged = r.Statistic
 	switch {
 	case certain:
@@ -139,11 +148,18 @@ func (r Result) hotelling(features int, certain bool, alpha float64) Result {
 		r.P, r.Method = 1, Exact
 	case n > k+1:
 		scale := (n - k - 1) / (k * (n - 2))
-		r.P, r.Method = stat.F(held(r.Statistic*scale), k, n-k-1), Exact
-		r.Threshold, r.HasThreshold = stat.FQuantile(alpha, k, n-k-1)/scale, true
+		r.P, r.Method = stat.F(held(r.Statistic*scale), freedom, n-k-1), Exact
+		r.Threshold, r.HasThreshold = stat.FQuantile(alpha, freedom, n-k-1)/scale, true
+		if freedom < k/heavy {
+			r.Caveats |= Skewed
+		}
 	}
 	return r
 }
+
+// heavy is how many times the variance of T² is that of normal rows, from which on
+// the two moments do not tell its tail.
+const heavy = 1.5
 
 // Components are the main directions of rows of the reference, as unit vectors, and
 // what they leave of the squares of other rows of it: the mean of so many rows, the

@@ -34,7 +34,7 @@ func together(t testing.TB, reference, current [][]float64) (in detect.Input) {
 	for _, row := range current {
 		now.Add(row)
 	}
-	in.Reference.Rows = &detect.Rows{N: g.Rows, Means: g.Means, Covariances: g.Covariances}
+	in.Reference.Rows = &detect.Rows{N: g.Rows, Means: g.Means, Covariances: g.Covariances, Kurtosis: g.Kurtosis}
 	means, covariances := now.Moments()
 	in.Current.Rows = &detect.Rows{N: now.Rows, Means: means, Covariances: covariances}
 	r := g.Residual
@@ -120,6 +120,30 @@ func TestTogetherSingular(t *testing.T) {
 		require.InDelta(t, 1, out.P, 0)
 		require.NotZero(t, out.Caveats&detect.Constant)
 	}
+}
+
+// Of rows with heavy tails T² varies more than of normal ones: by as much as their
+// kurtosis says it has fewer degrees of freedom, and far from normal it says so.
+func TestHotellingOfHeavyTails(t *testing.T) {
+	t.Parallel()
+	const n, m, k = 2000, 50, 2
+	in := detect.Input{}
+	in.Reference.Rows = &detect.Rows{N: n, Means: []float64{0, 0}, Covariances: []float64{1, 0, 1}}
+	in.Current.Rows = &detect.Rows{N: m, Means: []float64{.3, .2}, Covariances: []float64{1, 0, 1}}
+	u, v := 1./n, 1./m
+	weight := (u*u*u + v*v*v) / (u + v) / (u + v)
+	square := (.3*.3 + .2*.2) * (n + m - 2) / (n + m) / (u + v)
+	for times, skewed := range map[float64]bool{1: false, 1.25: false, 2: true, 4: true} { // the variance of normal rows
+		in.Reference.Rows.Kurtosis = (times - 1) * 2 * k / weight
+		out := judge(t, "hotelling", in)
+		require.InEpsilon(t, square, out.Statistic, 1e-12)
+		scale := (n + m - k - 1.) / k / (n + m - 2)
+		require.InEpsilon(t, stat.F(square*scale, k/times, n+m-k-1), out.P, 1e-9, "%v", times)
+		require.InEpsilon(t, .05, stat.F(out.Threshold*scale, k/times, n+m-k-1), 1e-6)
+		require.Equal(t, skewed, out.Caveats&detect.Skewed != 0, "%v", times)
+	}
+	in.Reference.Rows.Kurtosis = -4 // tails lighter than normal ones are taken for normal
+	require.InEpsilon(t, stat.F(square*(n+m-k-1.)/k/(n+m-2), k, n+m-k-1), judge(t, "hotelling", in).P, 1e-9)
 }
 
 // TestFalseAlarmsTogether simulates windows on which nothing has changed, each with a

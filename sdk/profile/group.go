@@ -52,6 +52,10 @@ type Group struct {
 	// rows where nothing moved.
 	Components [][]float64 `json:"components"`
 	Residual   Residual    `json:"residual"`
+	// Kurtosis is Mardia's (1970) of the rows, less that of normal ones: the mean of
+	// the fourth power of their distance to the means, less p(p+2) for p directions in
+	// which they vary. 0 in profiles from before it was kept.
+	Kurtosis float64 `json:"kurtosis,omitempty"`
 }
 
 // Residual is the squared distance of rows to components: how many rows there are,
@@ -121,8 +125,8 @@ func (g *Group) check(p *Profile) error {
 	if len(g.Means) != n || len(g.Covariances) != n*(n+1)/2 || len(g.Components) > n || !allFinite(g.Means) || !allFinite(g.Covariances) {
 		return fail("%s: %d means, %d covariances and %d components of %d features, all finite", g.Name(), len(g.Means), len(g.Covariances), len(g.Components), n)
 	}
-	if r := &g.Residual; !(r.Mean >= 0) || !(r.StdDev >= 0) || !finite(r.Mean) || !finite(r.StdDev) || !finite(r.Skewness) {
-		return fail("%s: the residual has a mean %v, a standard deviation %v and a skewness %v", g.Name(), r.Mean, r.StdDev, r.Skewness)
+	if r := &g.Residual; !(r.Mean >= 0) || !(r.StdDev >= 0) || !finite(r.Mean) || !finite(r.StdDev) || !finite(r.Skewness) || !finite(g.Kurtosis) {
+		return fail("%s: the residual has a mean %v, a standard deviation %v and a skewness %v, and rows a kurtosis %v", g.Name(), r.Mean, r.StdDev, r.Skewness, g.Kurtosis)
 	}
 	for i, v := range g.Components {
 		for k, w := range g.Components[:i+1] {
@@ -277,7 +281,44 @@ func (k *Rows) group(p *Profile, members []string) Group {
 		}
 	})
 	g.Residual = left.residual()
+	g.Kurtosis = k.kurtosis(&g, all.scales)
 	return g
+}
+
+// collinear is the least variance of a direction in which rows vary.
+const collinear = 1e-10
+
+// kurtosis is that of the rows of a group whose moments are known.
+func (k *Rows) kurtosis(g *Group, scales []Scale) float64 {
+	variances, vectors := eigen(len(g.Features), g.Covariances)
+	z, rank, n, mean := make([]float64, len(scales)), 0.0, 0.0, 0.0
+	for _, v := range variances {
+		if v > collinear {
+			rank++
+		}
+	}
+	k.Each(g.Features, func(_ int, row []float64) {
+		for i, x := range row {
+			units, ok := scales[i].Value(x)
+			if !ok {
+				return
+			}
+			z[i] = math.Ldexp(float64(units), -fraction) - g.Means[i]
+		}
+		square := 0.0
+		for i, v := range vectors {
+			if variances[i] > collinear {
+				along := dot(v, z)
+				square += float64(along * along / variances[i])
+			}
+		}
+		n++
+		mean += (float64(square*square) - mean) / n
+	})
+	if n == 0 || !finite(mean) {
+		return 0
+	}
+	return mean - rank*(rank+2)
 }
 
 // residuals sums up squared distances to components: central moments in one pass

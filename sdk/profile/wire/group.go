@@ -8,7 +8,7 @@ import (
 func groupMessage(g *profile.Group) *driftv1.FeatureGroup {
 	r := g.Residual
 	m := &driftv1.FeatureGroup{
-		Features: g.Features, Rows: g.Rows, Incomplete: g.Incomplete, Means: g.Means, Covariances: g.Covariances,
+		Features: g.Features, Rows: g.Rows, Incomplete: g.Incomplete, Means: g.Means, Covariances: g.Covariances, Kurtosis: g.Kurtosis,
 		Residual: &driftv1.Residual{Number: r.Number, Mean: r.Mean, StdDev: r.StdDev, Skewness: r.Skewness},
 	}
 	for _, v := range g.Components {
@@ -20,7 +20,7 @@ func groupMessage(g *profile.Group) *driftv1.FeatureGroup {
 func groupOf(m *driftv1.FeatureGroup) profile.Group {
 	r := m.GetResidual()
 	g := profile.Group{
-		Features: m.GetFeatures(), Rows: m.GetRows(), Incomplete: m.GetIncomplete(), Means: m.GetMeans(), Covariances: m.GetCovariances(),
+		Features: m.GetFeatures(), Rows: m.GetRows(), Incomplete: m.GetIncomplete(), Means: m.GetMeans(), Covariances: m.GetCovariances(), Kurtosis: m.GetKurtosis(),
 		Residual: profile.Residual{Number: r.GetNumber(), Mean: r.GetMean(), StdDev: r.GetStdDev(), Skewness: r.GetSkewness()},
 	}
 	for _, v := range m.GetComponents() {

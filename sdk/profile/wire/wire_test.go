@@ -60,7 +60,7 @@ func TestProfilesComeBackAsTheyWent(t *testing.T) {
 	p.Source = nil
 	p.Groups = []profile.Group{{
 		Features: []string{"age", "balance"}, Rows: 1, Incomplete: 2, Means: []float64{3, 4}, Covariances: []float64{5, 6, 7}, Components: [][]float64{{0, 1}},
-		Residual: profile.Residual{Number: 8, Mean: 9, StdDev: 10, Skewness: 11},
+		Kurtosis: 1.5, Residual: profile.Residual{Number: 8, Mean: 9, StdDev: 10, Skewness: 11},
 	}}
 	require.Equal(t, p, through(t, p))
 	p.Groups = nil

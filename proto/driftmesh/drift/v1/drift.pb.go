@@ -577,7 +577,9 @@ type FeatureGroup struct {
 	// Unit vectors, the main one first.
 	Components []*Component `protobuf:"bytes,6,rep,name=components,proto3" json:"components,omitempty"`
 	// What the components leave of other rows.
-	Residual      *Residual `protobuf:"bytes,7,opt,name=residual,proto3" json:"residual,omitempty"`
+	Residual *Residual `protobuf:"bytes,7,opt,name=residual,proto3" json:"residual,omitempty"`
+	// Mardia's kurtosis of the rows less that of normal ones; 0 where it was not kept.
+	Kurtosis      float64 `protobuf:"fixed64,8,opt,name=kurtosis,proto3" json:"kurtosis,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -659,6 +661,13 @@ func (x *FeatureGroup) GetResidual() *Residual {
 		return x.Residual
 	}
 	return nil
+}
+
+func (x *FeatureGroup) GetKurtosis() float64 {
+	if x != nil {
+		return x.Kurtosis
+	}
+	return 0
 }
 
 // Component is a direction in the space of features.
@@ -6144,7 +6153,7 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x06groups\x18\x15 \x03(\v2 .driftmesh.drift.v1.FeatureGroupR\x06groupsJ\x04\b\a\x10\bJ\x04\b\b\x10\tJ\x04\b\t\x10\n" +
 	"J\x04\b\n" +
 	"\x10\vJ\x04\b\r\x10\x0eR\x0fon_window_closeR\tthresholdR\n" +
-	"min_sampleR\blookback\"\x8f\x02\n" +
+	"min_sampleR\blookback\"\xab\x02\n" +
 	"\fFeatureGroup\x12\x1a\n" +
 	"\bfeatures\x18\x01 \x03(\tR\bfeatures\x12\x12\n" +
 	"\x04rows\x18\x02 \x01(\x04R\x04rows\x12\x1e\n" +
@@ -6156,7 +6165,8 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\n" +
 	"components\x18\x06 \x03(\v2\x1d.driftmesh.drift.v1.ComponentR\n" +
 	"components\x128\n" +
-	"\bresidual\x18\a \x01(\v2\x1c.driftmesh.drift.v1.ResidualR\bresidual\"%\n" +
+	"\bresidual\x18\a \x01(\v2\x1c.driftmesh.drift.v1.ResidualR\bresidual\x12\x1a\n" +
+	"\bkurtosis\x18\b \x01(\x01R\bkurtosis\"%\n" +
 	"\tComponent\x12\x18\n" +
 	"\aweights\x18\x01 \x03(\x01R\aweights\"k\n" +
 	"\bResidual\x12\x16\n" +

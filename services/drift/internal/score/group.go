@@ -72,7 +72,7 @@ func groupInput(g *profile.Group, now *profile.Products) (in detect.Input) {
 
 func referenceRows(g *profile.Group) (*detect.Rows, *detect.Components) {
 	r := g.Residual
-	return &detect.Rows{N: g.Rows, Means: g.Means, Covariances: g.Covariances},
+	return &detect.Rows{N: g.Rows, Means: g.Means, Covariances: g.Covariances, Kurtosis: g.Kurtosis},
 		&detect.Components{Vectors: g.Components, Number: r.Number, Mean: r.Mean, SD: r.StdDev, Skewness: r.Skewness}
 }
 
