@@ -248,3 +248,78 @@ func FuzzTokens(f *testing.F) {
 		}
 	})
 }
+
+// There may be several providers: one is named to log in at, and a token goes to its own.
+func TestSeveralProviders(t *testing.T) {
+	t.Parallel()
+	one, two := oidctest.Start(t), oidctest.Start(t)
+	config := func(issuer, client string) oidc.Config {
+		return oidc.Config{
+			Issuer: issuer, ClientID: client, Audiences: []string{"workloads"},
+			Rules: []oidc.Rule{{Condition: oidc.Condition{Claim: "sub", Value: "ann"}, Tenant: "acme", Role: "ingest"}},
+		}
+	}
+	all, err := oidc.New(oidc.Configs{"one": config(one.Issuer, "mesh"), "two": config(two.Issuer, "mesh"), "three": config("https://three.example", "")})
+	require.NoError(t, err)
+	t.Cleanup(all.Close)
+	p, err := all.Find("two")
+	require.NoError(t, err)
+	require.Equal(t, two.Issuer, p.Issuer)
+	for name, want := range map[string]string{
+		"": "name one of the providers: one, two", "four": `there is no provider "four"; there are: one, two`, "three": "users do not log in at the provider three",
+	} {
+		_, err := all.Find(name)
+		require.ErrorContains(t, err, want)
+	}
+	for _, fake := range []*oidctest.Provider{one, two} {
+		token := fake.Token(fake.Good("workloads"))
+		p, err := all.Issuer(token)
+		require.NoError(t, err)
+		claims, err := p.Exchange(t.Context(), token)
+		require.NoError(t, err)
+		require.Equal(t, fake.Issuer, claims.Issuer)
+	}
+	p, err = all.Find("one")
+	require.NoError(t, err)
+	_, err = p.Exchange(t.Context(), one.Token(two.Good("workloads"))) // with one's key
+	requireReason(t, err, "TOKEN_ISSUER_INVALID")
+}
+
+// What a provider says apart from the ID token counts where the token says nothing, and is
+// about the same person.
+func TestUserInfo(t *testing.T) {
+	t.Parallel()
+	fake := oidctest.Start(t)
+	info := ""
+	fake.Handle = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/me" {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if info == "" || r.Header.Get("Authorization") != "Bearer an access token" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+		fmt.Fprint(w, info)
+		return true
+	}
+	p := open(t, fake.Issuer, func(c *oidc.Config) { c.UserInfo = true })
+	login := func(says string) (oidc.Claims, error) {
+		t.Helper()
+		info = says
+		goTo, pending, err := p.Begin(t.Context(), "http://127.0.0.1:1/callback")
+		require.NoError(t, err)
+		code, _ := fake.Login(goTo)
+		return p.Finish(t.Context(), pending, oidc.Answer{Code: code})
+	}
+	claims, err := login(`{"sub": "ann", "team": "fraud", "groups": ["mesh-admins"], "iss": "https://evil.example"}`)
+	require.NoError(t, err)
+	require.Equal(t, "fraud", claims.All["team"])
+	require.Equal(t, []any{"modellers"}, claims.All["groups"], "what is signed is not overruled")
+	require.Equal(t, fake.Issuer, claims.All["iss"])
+	_, err = login(`{"sub": "bob", "team": "fraud"}`)
+	requireReason(t, err, "TOKEN_SUBJECT_INVALID")
+	for _, bad := range []string{``, `{"sub": 7}`, `[]`, `{"sub": "ann"`} {
+		_, err = login(bad)
+		requireReason(t, err, "PROVIDER_UNAVAILABLE")
+	}
+}

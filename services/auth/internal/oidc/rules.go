@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strings"
 
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
@@ -143,14 +142,15 @@ func (c condition) matches(claims map[string]any) bool {
 	return false
 }
 
-// find gives a claim, nil when there is none.
+// find gives a claim, nil when there is none. Names have dots themselves.
 func find(claims map[string]any, name string) any {
 	if v, ok := claims[name]; ok {
 		return v
 	}
-	outer, inner, nested := strings.Cut(name, ".")
-	if inside, ok := claims[outer].(map[string]any); ok && nested {
-		return find(inside, inner)
+	for i := range name {
+		if inside, ok := claims[name[:i]].(map[string]any); ok && name[i] == '.' {
+			return find(inside, name[i+1:])
+		}
 	}
 	return nil
 }

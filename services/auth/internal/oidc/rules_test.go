@@ -34,6 +34,7 @@ func TestRules(t *testing.T) {
 		oidc.Rule{Condition: oidc.Condition{Claim: "groups", Value: "modellers"}, Tenant: "acme", Role: "editor", Spaces: []string{"risk", "fraud"}},
 		oidc.Rule{Condition: oidc.Condition{Claim: "email", Pattern: `.*@acme\.com|boss`}, Tenant: "acme", Role: "viewer"},
 		oidc.Rule{Condition: oidc.Condition{Claim: "realm_access.roles", Value: "loader"}, Tenant: "beta", Role: "ingest"},
+		oidc.Rule{Condition: oidc.Condition{Claim: "kubernetes.io.pod.name", Value: "loader-0"}, Tenant: "beta", Role: "ingest"},
 	)
 	for text, want := range map[string]string{
 		`{"groups": ["modellers"]}`:                                         "acme editor fraud,risk",
@@ -54,6 +55,10 @@ func TestRules(t *testing.T) {
 		`{"realm_access.roles": ["loader"]}`:                                "beta ingest ",
 		`{"realm_access.roles": [], "realm_access": {"roles": ["loader"]}}`: "",
 		`{"realm_access": {"roles": {"loader": true}}}`:                     "",
+		`{"kubernetes.io": {"pod": {"name": "loader-0"}}}`:                  "beta ingest ",
+		`{"kubernetes": {"io": {"pod": {"name": "loader-0"}}}}`:             "beta ingest ",
+		`{"kubernetes.io": {"pod": "loader-0"}}`:                            "",
+		`{"kubernetes.io": "loader-0"}`:                                     "",
 		`{"groups": "modellers,mesh-admins"}`:                               "",
 		`{"groups": "[\"modellers\"]"}`:                                     "",
 		`{"groups": {"modellers": true}}`:                                   "",
