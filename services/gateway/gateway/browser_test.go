@@ -72,6 +72,12 @@ func (w *world) atProvider(redirect string) {
 	w.auth.logins.redirect = redirect
 }
 
+func (w *world) port() string {
+	u, err := url.Parse(w.http)
+	require.NoError(w.t, err)
+	return u.Port()
+}
+
 // person is a client that keeps cookies and goes nowhere by itself.
 func (w *world) person() *http.Client {
 	jar, err := cookiejar.New(nil)
@@ -107,14 +113,14 @@ func TestALoginWithABrowser(t *testing.T) {
 	require.Equal(t, "https://login.example.com/auth?state=s1", resp.Header.Get("Location"))
 	require.Equal(t, "no-store", resp.Header.Get("Cache-Control"))
 	require.Equal(t, "127.0.0.1", w.auth.logins.source, "auth is told who logs in, and no lie")
-	requireCookie(t, resp, "driftmesh-login", false)
+	requireCookie(t, resp, "driftmesh-login-"+w.port(), false)
 
 	resp, _ = w.say(ann, http.MethodGet, w.http+"/login/callback?state=s1&code=c&iss=https://login.example.com")
 	require.Equal(t, http.StatusSeeOther, resp.StatusCode)
 	require.Equal(t, "/api/v1/whoami", resp.Header.Get("Location"))
 	require.Equal(t, "https://login.example.com", w.auth.logins.finished[0].GetIssuer())
-	requireCookie(t, resp, "driftmesh-access", false)
-	requireCookie(t, resp, "driftmesh-refresh", false)
+	requireCookie(t, resp, "driftmesh-access-"+w.port(), false)
+	requireCookie(t, resp, "driftmesh-refresh-"+w.port(), false)
 	_, body := w.say(ann, http.MethodGet, w.http+"/api/v1/whoami")
 	require.Contains(t, body, `"tenant":"acme"`)
 	_, body = w.say(ann, http.MethodGet, w.http+"/api/v1/whoami", "Authorization", "Bearer "+token("beta", nil))
@@ -137,15 +143,22 @@ func TestALoginWithABrowser(t *testing.T) {
 	resp, _ = w.say(ann, http.MethodPost, w.http+"/login/refresh")
 	require.Equal(t, http.StatusUnauthorized, resp.StatusCode)
 
+	// Another mesh on this machine gets the cookies too, and does not take them for its own.
+	w.say(ann, http.MethodGet, w.http+"/login/start/corp")
+	w.say(ann, http.MethodGet, w.http+"/login/callback?state=s1&code=c")
+	other := start(t, anonymous)
+	_, body = w.say(ann, http.MethodGet, other.http+"/api/v1/whoami")
+	require.Contains(t, body, `"kind":"anonymous"`)
+
 	// A cookie that is wrong is refused where it is asked for, and bars no way in.
 	u, err := url.Parse(w.http)
 	require.NoError(t, err)
-	ann.Jar.SetCookies(u, []*http.Cookie{{Name: "driftmesh-access", Value: signed("acme", foreign, "k1", nil)}})
+	ann.Jar.SetCookies(u, []*http.Cookie{{Name: "driftmesh-access-" + w.port(), Value: signed("acme", foreign, "k1", nil)}})
 	resp, _ = w.say(ann, http.MethodGet, w.http+"/api/v1/whoami")
 	require.Equal(t, http.StatusUnauthorized, resp.StatusCode)
 	resp, _ = w.say(ann, http.MethodGet, w.http+"/login/start/corp")
 	require.Equal(t, http.StatusSeeOther, resp.StatusCode)
-	resp, body = w.say(w.person(), http.MethodGet, w.http+"/api/v1/whoami", "Cookie", "driftmesh-access="+token("acme", nil)+"; driftmesh-access="+token("beta", nil))
+	resp, body = w.say(w.person(), http.MethodGet, w.http+"/api/v1/whoami", "Cookie", "driftmesh-access-"+w.port()+"="+token("acme", nil)+"; driftmesh-access-"+w.port()+"="+token("beta", nil))
 	require.Equal(t, http.StatusUnauthorized, resp.StatusCode, body)
 }
 
@@ -247,9 +260,9 @@ func TestALoginOverTLS(t *testing.T) {
 
 	tossed := w.person()
 	tossed.Transport = transport
-	resp, _ = w.say(tossed, http.MethodGet, at+"/login/callback?state=s1&code=c", "Cookie", "driftmesh-login=sealed-s1")
+	resp, _ = w.say(tossed, http.MethodGet, at+"/login/callback?state=s1&code=c", "Cookie", "driftmesh-login-"+w.port()+"=sealed-s1")
 	require.Equal(t, http.StatusUnauthorized, resp.StatusCode)
-	resp, _ = w.say(tossed, http.MethodGet, at+"/api/v1/whoami", "Cookie", "driftmesh-access="+token("acme", nil))
+	resp, _ = w.say(tossed, http.MethodGet, at+"/api/v1/whoami", "Cookie", "driftmesh-access-"+w.port()+"="+token("acme", nil))
 	require.Equal(t, http.StatusUnauthorized, resp.StatusCode)
 
 	// Where something in front ends TLS and calls us localhost, as the one who logs in
@@ -258,7 +271,7 @@ func TestALoginOverTLS(t *testing.T) {
 	behind.atProvider("https://mesh.example.com/login/callback")
 	resp, _ = behind.say(behind.person(), http.MethodGet, behind.http+"/login/start/corp")
 	requireCookie(t, resp, "__Host-driftmesh-login", true)
-	resp, _ = behind.say(behind.person(), http.MethodGet, behind.http+"/login/callback?state=s1&code=c", "Cookie", "driftmesh-login=sealed-s1")
+	resp, _ = behind.say(behind.person(), http.MethodGet, behind.http+"/login/callback?state=s1&code=c", "Cookie", "driftmesh-login-"+behind.port()+"=sealed-s1")
 	require.Equal(t, http.StatusUnauthorized, resp.StatusCode)
 	require.Empty(t, resp.Header.Get("Location"))
 	resp, _ = behind.say(behind.person(), http.MethodGet, behind.http+"/login/callback?state=s1&code=c", "Cookie", "__Host-driftmesh-login=sealed-s1")

@@ -56,7 +56,7 @@ func (h handler) start(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	jar{w, strings.HasPrefix(begun.GetRedirectUri(), "https:")}.set(loginCookie, begun.GetLogin(), begun.GetExpireTime().AsTime())
+	jar{w, r, strings.HasPrefix(begun.GetRedirectUri(), "https:")}.set(loginCookie, begun.GetLogin(), begun.GetExpireTime().AsTime())
 	send(w, r, begun.GetUrl())
 }
 
@@ -70,7 +70,7 @@ func (h handler) callback(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	cookies := jar{w, secure}
+	cookies := jar{w, r, secure}
 	cookies.drop(loginCookie) // good or not, it is over
 	said := r.URL.Query()
 	for _, name := range []string{"state", "code", "iss", "error"} {
@@ -116,7 +116,7 @@ func (h handler) refresh(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	cookies := jar{w, secure}
+	cookies := jar{w, r, secure}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
 	next, err := h.auth.RefreshToken(from(ctx, r), &authv1.RefreshTokenRequest{RefreshToken: token})
@@ -138,7 +138,8 @@ func (h handler) refresh(w http.ResponseWriter, r *http.Request) {
 // same.
 func (h handler) logout(w http.ResponseWriter, r *http.Request) {
 	token, secure, err := read(r, refreshCookie)
-	cookies := jar{w, secure || !plain(r)}
+	_, local := plain(r, refreshCookie)
+	cookies := jar{w, r, secure || !local}
 	cookies.drop(accessCookie)
 	cookies.drop(refreshCookie)
 	if err == nil && token != "" {

@@ -19,25 +19,27 @@ const (
 	securePrefix = "__Host-"
 )
 
-// plain reports whether a request comes over plain text from the same machine, as far
-// as the browser knows: then its cookies have no prefix.
-func plain(r *http.Request) bool {
-	host := r.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
+// plain gives the name of a cookie over plain text, and reports whether a request that
+// comes so may have it: from the same machine, as far as the browser knows. Several
+// meshes may run there, and a browser sends the cookies of one host to all its ports.
+func plain(r *http.Request, name string) (string, bool) {
+	host, port, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host, port = r.Host, "80"
 	}
 	addr, err := netip.ParseAddr(host)
-	return r.TLS == nil && (host == "localhost" || err == nil && addr.IsLoopback())
+	return name + "-" + port, r.TLS == nil && (host == "localhost" || err == nil && addr.IsLoopback())
 }
 
 // read gives a cookie, "" when it is not there, and whether it is a secure one. It gives
 // fault.Unauthenticated when there are two: it would be a guess whose they are.
 func read(r *http.Request, name string) (value string, secure bool, err error) {
+	own, local := plain(r, name)
 	for _, one := range []struct {
 		name   string
 		secure bool
-	}{{securePrefix + name, true}, {name, false}} {
-		if !one.secure && !plain(r) {
+	}{{securePrefix + name, true}, {own, false}} {
+		if !one.secure && !local {
 			continue
 		}
 		found := r.CookiesNamed(one.name)
@@ -54,6 +56,7 @@ func read(r *http.Request, name string) (value string, secure bool, err error) {
 // jar sets cookies.
 type jar struct {
 	to     http.ResponseWriter
+	asked  *http.Request
 	secure bool
 }
 
@@ -71,6 +74,8 @@ func (j jar) put(c *http.Cookie) {
 	c.Path, c.HttpOnly, c.Secure, c.SameSite = "/", true, j.secure, http.SameSiteLaxMode
 	if j.secure {
 		c.Name = securePrefix + c.Name
+	} else {
+		c.Name, _ = plain(j.asked, c.Name)
 	}
 	http.SetCookie(j.to, c)
 }

@@ -12,5 +12,5 @@
 // No cookie can be read by a page (HttpOnly), none is sent with what another site
 // changes (SameSite=Lax, and package origin), and over TLS none can be read on the way
 // or be set by a neighbour of the same domain (the prefix __Host-). Over plain text,
-// on loopback alone, they have no prefix.
+// on loopback alone, they have the port in their name instead.
 package browser
