@@ -87,9 +87,12 @@ func callers(t *testing.T) map[string]string {
 // A mesh that lets nobody in without credentials.
 func TestAccess(t *testing.T) {
 	t.Parallel()
-	m := mesh.Start(t, "--no-gateway.anonymous", "--auth.bootstrap-password", adminPassword)
+	away, flags := atProvider(t)
+	m := mesh.Start(t, append(flags, "--no-gateway.anonymous", "--auth.bootstrap-password", adminPassword)...)
+	m.HTTP = away.http
 	t.Run("nobody gets in without credentials", func(t *testing.T) { requireCredentials(t, m) })
 	t.Run("no tenant sees another", func(t *testing.T) { requireTenantsApart(t, m) })
+	t.Run("users of a provider", func(t *testing.T) { away.run(t, m) })
 }
 
 // Every listener that asks for credentials refuses everybody who has none,

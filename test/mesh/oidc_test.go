@@ -26,6 +26,8 @@ import (
 type away struct {
 	*mesh.Mesh
 	provider *oidc.Server
+	port     int    // of the provider
+	http     string // of the mesh
 	dir      string
 }
 
@@ -43,12 +45,34 @@ func (a *away) whoami(b *oidc.Browser) (who map[string]any, status int) {
 // atCallback stops a browser that is sent back to the mesh.
 func (a *away) atCallback(u *url.URL) bool { return u.Host == a.HTTP && u.Path == "/login/callback" }
 
-// One mesh and one provider, which is a process of its own, restarted and given other
-// keys on the way.
-func TestUsersOfAProvider(t *testing.T) {
-	t.Parallel()
-	provider := oidc.Start(t, oidc.Options{
-		Audience: "driftmesh-workloads",
+// atProvider are flags of a mesh whose users log in at a provider that is not there yet.
+func atProvider(t *testing.T) (*away, []string) {
+	t.Helper()
+	a := &away{dir: t.TempDir(), port: server.FreePort(t), http: server.FreeAddress(t)}
+	file := filepath.Join(a.dir, "oidc.yaml")
+	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, `
+corp:
+  issuer: http://127.0.0.1:%d
+  client-id: mesh
+  client-secret: a secret of the mesh
+  scopes: [openid, groups]
+  userinfo: true
+  redirect: http://%s/login/callback
+  audiences: [driftmesh-workloads]
+  rules:
+    - {claim: groups, value: modellers, tenant: acme, role: editor, spaces: [fraud]}
+    - {claim: groups, pattern: on-.*, tenant: acme, role: operator}
+    - {claim: groups, value: mesh-admins, tenant: driftmesh, role: admin, mesh-admin: true}
+    - {claim: sub, value: loader, and: [{claim: scope, value: ingest}], tenant: acme, role: ingest}
+`, a.port, a.http), 0o600))
+	return a, []string{"--gateway.http", a.http, "--auth.oidc", "file:" + file}
+}
+
+// run starts the provider, a process of its own, which is restarted and given other keys on
+// the way, and lets its users in.
+func (a *away) run(t *testing.T, m *mesh.Mesh) {
+	a.provider = oidc.Start(t, oidc.Options{
+		Port: a.port, Audience: "driftmesh-workloads",
 		Clients: []oidc.Client{
 			{ID: "mesh", Secret: "a secret of the mesh", Kind: "native", Responses: []string{"code"}, Grants: []string{"authorization_code", oidc.DeviceGrant},
 				Redirects: []string{"http://127.0.0.1/login/callback", "http://127.0.0.1/callback"}},
@@ -60,30 +84,10 @@ func TestUsersOfAProvider(t *testing.T) {
 			"root": {"groups": []string{"mesh-admins"}},
 		},
 	})
-	address := server.FreeAddress(t)
-	settings := fmt.Sprintf(`
-corp:
-  issuer: %[1]s
-  client-id: mesh
-  client-secret: a secret of the mesh
-  scopes: [openid, groups]
-  userinfo: true
-  redirect: http://%[2]s/login/callback
-  audiences: [driftmesh-workloads]
-  rules:
-    - {claim: groups, value: modellers, tenant: acme, role: editor, spaces: [fraud]}
-    - {claim: groups, pattern: on-.*, tenant: acme, role: operator}
-    - {claim: groups, value: mesh-admins, tenant: driftmesh, role: admin, mesh-admin: true}
-    - {claim: sub, value: loader, and: [{claim: scope, value: ingest}], tenant: acme, role: ingest}
-`, provider.Issuer, address)
-	dir := t.TempDir()
-	file := filepath.Join(dir, "oidc.yaml")
-	require.NoError(t, os.WriteFile(file, []byte(settings), 0o600))
-	m := mesh.Start(t, "--no-gateway.anonymous", "--auth.bootstrap-password", adminPassword, "--gateway.http", address, "--auth.oidc", "file:"+file)
-	m.HTTP = address
-	m.Token = m.Login(t, "driftmesh", "admin", adminPassword)
-	m.MustCLI(t, "tenant", "create", "acme")
-	a := &away{Mesh: m, provider: provider, dir: dir}
+	seen := *m
+	a.Mesh = &seen
+	a.Token = m.Login(t, "driftmesh", "admin", adminPassword)
+	a.MustCLI(t, "tenant", "create", "acme")
 	t.Run("with a browser", a.browser)
 	t.Run("somebody else's answer", a.foreignAnswers)
 	t.Run("who has no place", a.noPlace)
