@@ -16,17 +16,43 @@ import (
 
 type file struct {
 	Services map[string]struct {
+		Image string `yaml:"image"`
 		Build struct {
 			Args map[string]string `yaml:"args"`
 		} `yaml:"build"`
 		Environment map[string]string `yaml:"environment"`
 		Healthcheck map[string]any    `yaml:"healthcheck"`
-		Secrets     []string          `yaml:"secrets"`
+		Secrets     []secret          `yaml:"secrets"`
+		Networks    []string          `yaml:"networks"`
+		Ports       []string          `yaml:"ports"`
+		ReadOnly    bool              `yaml:"read_only"`
+		Drop        []string          `yaml:"cap_drop"`
+		Add         []string          `yaml:"cap_add"`
+		Security    []string          `yaml:"security_opt"`
+		Privileged  bool              `yaml:"privileged"`
 		DependsOn   map[string]struct {
 			Condition string `yaml:"condition"`
 		} `yaml:"depends_on"`
 	} `yaml:"services"`
-	Secrets map[string]any `yaml:"secrets"`
+	Networks map[string]struct {
+		Internal bool `yaml:"internal"`
+	} `yaml:"networks"`
+	Secrets map[string]struct {
+		File string `yaml:"file"`
+	} `yaml:"secrets"`
+}
+
+// secret is a secret of a container, by its name alone or with its place.
+type secret struct{ name, target string }
+
+func (s *secret) UnmarshalYAML(node *yaml.Node) error {
+	var long struct{ Source, Target string }
+	if node.Kind == yaml.ScalarNode {
+		return node.Decode(&s.name)
+	}
+	err := node.Decode(&long)
+	s.name, s.target = long.Source, long.Target
+	return err
 }
 
 func load(t *testing.T) file {
@@ -58,12 +84,7 @@ var variable = regexp.MustCompile(`\$(DRIFTMESH_[A-Z0-9_]+)`)
 // they take these settings?
 func TestTheProgramsAcceptTheirSettings(t *testing.T) {
 	f := load(t)
-	dir := t.TempDir()
-	secrets := map[string]string{"mesh_secret": strings.Repeat("s", 64), "admin_password": "a long enough password"}
-	for name, value := range secrets {
-		require.Contains(t, f.Secrets, name)
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(value), 0o600))
-	}
+	dir, secrets := t.TempDir(), makeSecrets(t)
 	settings, err := filepath.Abs("driftmesh.yaml")
 	require.NoError(t, err)
 	programs := 0
@@ -90,9 +111,9 @@ func TestTheProgramsAcceptTheirSettings(t *testing.T) {
 				} else {
 					require.True(t, slices.Contains(known, key), "%s is not a setting of %s", key, service)
 				}
-				if path, ok := strings.CutPrefix(value, "file:/run/secrets/"); ok {
-					require.Contains(t, s.Secrets, path)
-					value = "file:" + filepath.Join(dir, path)
+				if name, ok := strings.CutPrefix(value, "file:/run/secrets/"); ok {
+					require.Contains(t, s.Secrets, secret{name: name})
+					value = "file:" + filepath.Join(secrets, filepath.Base(f.Secrets[name].File))
 				}
 				env = append(env, key+"="+value)
 			}
@@ -103,4 +124,42 @@ func TestTheProgramsAcceptTheirSettings(t *testing.T) {
 		})
 	}
 	require.Equal(t, 5, programs)
+}
+
+// Whoever breaks into one container finds no way on: no capability, nothing to write
+// to but its volumes, no network that its work does not ask for, no password in sight.
+func TestContainersAreConfined(t *testing.T) {
+	f := load(t)
+	for name, s := range f.Services {
+		require.True(t, s.ReadOnly, name)
+		require.Equal(t, []string{"ALL"}, s.Drop, name)
+		require.Empty(t, s.Add, name)
+		require.False(t, s.Privileged, name)
+		require.Contains(t, s.Security, "no-new-privileges:true", name)
+		for key, value := range s.Environment {
+			require.NotRegexp(t, `(?i)password|secret|token|:[^/@]+@`, strings.TrimPrefix(strings.TrimPrefix(value, "file:"), "/run/secrets/"), "%s of %s", key, name)
+		}
+		for _, of := range s.Secrets {
+			require.Contains(t, f.Secrets, of.name, name)
+		}
+		for _, port := range s.Ports {
+			require.Regexp(t, `^127\.0\.0\.1:`, port, name)
+		}
+	}
+	on := func(network string) (names []string) {
+		for name, s := range f.Services {
+			if slices.Contains(s.Networks, network) {
+				names = append(names, name)
+			}
+		}
+		return slices.Sorted(slices.Values(names))
+	}
+	require.Equal(t, []string{"drift", "gateway"}, on("outside"))
+	require.Equal(t, []string{"clickhouse", "drift", "ingest-worker", "trace-store"}, on("tables"))
+	require.Equal(t, []string{"auth", "drift", "postgres"}, on("state"))
+	require.Equal(t, []string{"auth", "drift", "gateway", "ingest-worker", "nats", "trace-store"}, on("broker"))
+	require.Equal(t, []string{"auth", "drift", "gateway", "ingest-worker", "trace-store"}, on("services"))
+	for name, network := range f.Networks {
+		require.Equal(t, name != "outside", network.Internal, name)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -131,20 +132,28 @@ func (s *Secure) MustCerts(dir string, args ...string) {
 	require.NoError(s.t, err, string(out))
 }
 
-// startNATS starts NATS on the configuration in docs/security.md.
+// startNATS starts NATS on the configuration in docs/security.md, and that of the
+// compose file, which it is made of.
 func (s *Secure) startNATS() {
 	s.t.Helper()
 	raw, err := os.ReadFile(filepath.Join(Root(s.t), "docs", "security.md"))
 	require.NoError(s.t, err)
 	found := regexp.MustCompile("(?s)```nats\n(.*?)```").FindSubmatch(raw)
 	require.Len(s.t, found, 2, "docs/security.md has no configuration of NATS")
-	text := strings.NewReplacer("/etc/nats/certs", s.Stores, "/var/lib/nats", s.t.TempDir()).Replace(string(found[1]))
+	rights, err := os.ReadFile(filepath.Join(Root(s.t), "deploy", "compose", "nats.conf"))
+	require.NoError(s.t, err)
+	var passwords strings.Builder
 	for name, password := range s.Passwords {
-		text = strings.ReplaceAll(text, strings.ToUpper(strings.ReplaceAll(name, "-", "_"))+"_PASSWORD", password)
+		fmt.Fprintf(&passwords, "%s_PASSWORD: %q\n", strings.ToUpper(strings.ReplaceAll(name, "-", "_")), password)
 	}
-	require.NotContains(s.t, text, "_PASSWORD")
-	file := filepath.Join(s.Dir, "nats.conf")
-	require.NoError(s.t, os.WriteFile(file, []byte(text), 0o600))
+	file := filepath.Join(s.Dir, "nats-tls.conf")
+	for path, text := range map[string]string{
+		file:                                   strings.ReplaceAll(string(found[1]), "/etc/nats/certs", s.Stores),
+		filepath.Join(s.Dir, "nats.conf"):      string(rights),
+		filepath.Join(s.Dir, "passwords.conf"): passwords.String(),
+	} {
+		require.NoError(s.t, os.WriteFile(path, []byte(text), 0o600))
+	}
 	s.nats = nats.Start(s.t, nats.Options{ConfigFile: file})
 	s.Broker, s.brokerAt = s.nats, s.nats.Addr()
 }
