@@ -12,6 +12,7 @@ import (
 
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 )
 
 // What is done is recorded before it is answered, by gRPC and by REST alike, with who
@@ -75,7 +76,34 @@ func TestWhatIsDoneIsRecorded(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, http.StatusUnauthorized, resp.StatusCode)
+	// So are those at the doors of OTLP, of every signal.
+	for _, door := range []struct{ method, route string }{
+		{"/opentelemetry.proto.collector.trace.v1.TraceService/Export", "/v1/traces"},
+		{"/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", "/v1/metrics"},
+		{"/opentelemetry.proto.collector.logs.v1.LogsService/Export", "/v1/logs"},
+	} {
+		var answer coltracepb.ExportTraceServiceResponse // is empty as the others are
+		bad := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer garbage")
+		err := w.dial(w.otlpGRPC).Invoke(bad, door.method, &coltracepb.ExportTraceServiceRequest{}, &answer)
+		require.Equal(t, codes.Unauthenticated, status.Code(err))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.otlpHTTP+door.route, strings.NewReader("{}"))
+		require.NoError(t, err)
+		req.Header.Set("Authorization", "Bearer garbage")
+		req.Header.Set("Content-Type", "application/json")
+		resp, err := w.client.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, http.StatusUnauthorized, resp.StatusCode)
+	}
 	w.stop() // what was counted is recorded at the end at the latest
+	for _, action := range []string{
+		"/opentelemetry.proto.collector.trace.v1.TraceService/Export", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+		"/opentelemetry.proto.collector.logs.v1.LogsService/Export", "POST /v1/traces", "POST /v1/metrics", "POST /v1/logs",
+	} {
+		found := w.audit.find(action, "denied")
+		require.Len(t, found, 1, action)
+		require.Equal(t, "127.0.0.1", found[0].GetSource())
+	}
 	refused := w.audit.find(authv1.AuthService_Login_FullMethodName, "denied")
 	require.Len(t, refused, 1)
 	require.EqualValues(t, 3, refused[0].GetCount())

@@ -127,7 +127,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if s.otlp, err = otlpdoor.New(cfg.OTLP, otlpdoor.Deps{
 		Intake: intake(event.Spans, event.TypeTraces, event.SpanReceipts, event.SignalSpans), Budget: budget, MaxMessage: s.maxMessage,
 		Identify: deps.Identify, Log: deps.Log, Stats: deps.Stats, Calls: deps.Calls, Traces: deps.Traces,
-		Allowance: s.traced, Pages: pages, TLS: deps.TLS,
+		Allowance: s.traced, Pages: pages, TLS: deps.TLS, Refused: s.refusedAt,
 	}); err != nil {
 		return nil, err
 	}
@@ -152,6 +152,15 @@ func (s *Service) record(ctx context.Context, entries []audit.Entry) error {
 
 func (s *Service) maxMessage() int { return s.deps.Broker.Capabilities().MaxMessageBytes }
 
+// refusedAt takes down who was refused at a door; r is nil over gRPC.
+func (s *Service) refusedAt(ctx context.Context, r *http.Request, action string, err error) {
+	source := s.proxies.Of(ctx)
+	if r != nil {
+		source = s.proxies.OfRequest(r)
+	}
+	s.auditor.Refused(ctx, action, source, err)
+}
+
 // newWeb makes the HTTP side, which calls the gRPC server inside the process.
 func (s *Service) newWeb() error {
 	var err error
@@ -170,10 +179,8 @@ func (s *Service) newWeb() error {
 	traces := tracev1.NewTraceServiceClient(s.deps.TraceStore)
 	deps := rest.Deps{
 		Conn: s.loop, Authenticate: s.deps.Identify, Log: s.deps.Log,
-		Refused: func(r *http.Request, route string, err error) {
-			s.auditor.Refused(r.Context(), route, s.proxies.OfRequest(r), err)
-		},
-		Jaeger: jaeger.New(jaeger.Config{}, traces, s.deps.Log), Page: page.New(traces),
+		Refused: func(r *http.Request, route string, err error) { s.refusedAt(r.Context(), r, route, err) },
+		Jaeger:  jaeger.New(jaeger.Config{}, traces, s.deps.Log), Page: page.New(traces),
 	}
 	if s.jaeger, err = rest.NewJaeger(cfg, deps); err != nil {
 		return err

@@ -48,6 +48,9 @@ type Deps struct {
 	TLS        *tlsfiles.Source     // nil for plain text
 	Allowance  *telemetry.Allowance // of traces that callers ask for; nil is no bound
 	Pages      *origin.Policy       // what web pages may do; nil is anything
+	// Refused is told of who was refused: r is nil over gRPC, action the method or
+	// route, and who it was stands in ctx where that is known. Optional.
+	Refused func(ctx context.Context, r *http.Request, action string, err error)
 }
 
 // Door takes traces in. It is safe for concurrent use.
@@ -84,14 +87,18 @@ func New(cfg Config, deps Deps) (*Door, error) {
 // calls is what is counted of calls as every gRPC server counts them.
 type calls struct{ export, unknown *rpc.Method }
 
-// asks is what senders of a signal need, by the policy.
-type asks struct{ overGRPC, overHTTP policy.Permission }
+// ask is a way in, by its method or route, and what it asks for by the policy.
+type ask struct {
+	action string
+	needs  policy.Permission
+}
+
+// asks are the ways in of a signal.
+type asks struct{ overGRPC, overHTTP ask }
 
 func asksOf(service, signal string) asks {
-	return asks{
-		policy.MethodOf("/" + service + "/Export").Permission,
-		policy.RouteOf(policy.OTLPHTTP, http.MethodPost+" /v1/"+signal),
-	}
+	method, route := "/"+service+"/Export", http.MethodPost+" /v1/"+signal
+	return asks{ask{method, policy.MethodOf(method).Permission}, ask{route, policy.RouteOf(policy.OTLPHTTP, route)}}
 }
 
 // Serve answers OTLP/gRPC on one listener and OTLP/HTTP on the other, either

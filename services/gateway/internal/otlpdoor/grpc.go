@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -167,10 +168,29 @@ func (d *Door) exportGRPC(ctx context.Context, r *request, decode func(any) erro
 }
 
 // identifyGRPC tells who calls, and that who calls may.
-func (d *Door) identifyGRPC(ctx context.Context, p policy.Permission) (identity.Identity, error) {
+func (d *Door) identifyGRPC(ctx context.Context, a ask) (identity.Identity, error) {
 	authorization := metadata.ValueFromIncomingContext(ctx, "authorization")
 	apiKey := metadata.ValueFromIncomingContext(ctx, "x-api-key")
-	return d.identify(ctx, p, authorization, apiKey)
+	id, err := d.identify(ctx, a.needs, authorization, apiKey)
+	d.tell(ctx, nil, a, id, err)
+	return id, err
+}
+
+func (d *Door) identifyHTTP(r *http.Request, a ask) (identity.Identity, error) {
+	id, err := d.identify(r.Context(), a.needs, r.Header["Authorization"], r.Header["X-Api-Key"])
+	d.tell(r.Context(), r, a, id, err)
+	return id, err
+}
+
+// tell tells of who was refused.
+func (d *Door) tell(ctx context.Context, r *http.Request, a ask, id identity.Identity, err error) {
+	if err == nil || d.deps.Refused == nil {
+		return
+	}
+	if id.Tenant != "" {
+		ctx = identity.With(ctx, id)
+	}
+	d.deps.Refused(ctx, r, a.action, err)
 }
 
 // identify tells who calls from all values of the two headers, and that who calls

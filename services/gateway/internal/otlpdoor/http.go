@@ -134,7 +134,7 @@ func mediaType(req *http.Request) string {
 
 func (d *Door) exportHTTP(req *http.Request, r *request, isJSON bool) (otlp.Report, error) {
 	ctx := req.Context()
-	id, err := d.identify(ctx, d.asks.overHTTP, req.Header["Authorization"], req.Header["X-Api-Key"])
+	id, err := d.identifyHTTP(req, d.asks.overHTTP)
 	if err != nil {
 		return otlp.Report{}, err
 	}

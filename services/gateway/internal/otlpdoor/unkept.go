@@ -194,7 +194,7 @@ func (d *Door) letGo(u *unkept) http.HandlerFunc {
 }
 
 func (d *Door) letGoHTTP(req *http.Request, u *unkept, r *request, isJSON bool) (int, error) {
-	id, err := d.identify(req.Context(), u.asks.overHTTP, req.Header["Authorization"], req.Header["X-Api-Key"])
+	id, err := d.identifyHTTP(req, u.asks.overHTTP)
 	if err != nil {
 		return 0, err
 	}
