@@ -54,6 +54,10 @@ test: $(BIN)/gotestsum ## Run all tests with the race detector; says which suite
 test-short: $(BIN)/gotestsum ## Run the quick tests, without the race detector: no whole mesh, no broker's driver
 	@scripts/test.sh short
 
+.PHONY: fuzz
+fuzz: ## Fuzz what reads tokens, keys and headers, FUZZ_TIME (1m) for each target
+	@scripts/fuzz.sh $(or $(FUZZ_TIME),1m)
+
 .PHONY: lint
 lint: $(BIN)/golangci-lint $(BIN)/buf ## Lint Go and protos, and check the format of both
 	cd proto && $(BIN)/buf lint && $(BIN)/buf format -d --exit-code
