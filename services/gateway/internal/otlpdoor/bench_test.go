@@ -19,12 +19,15 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/encoding/gzip" // for the load
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/driftmesh/driftmesh/bench/harness"
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/driver"
 	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
@@ -37,6 +40,7 @@ const (
 	envAddr     = "DRIFTMESH_BENCH_ADDR"
 	envRequests = "DRIFTMESH_BENCH_REQUESTS"
 	envGzip     = "DRIFTMESH_BENCH_GZIP"
+	envKey      = "DRIFTMESH_BENCH_KEY"
 )
 
 const (
@@ -60,6 +64,10 @@ func TestLoad(t *testing.T) {
 	}
 	body, err := proto.Marshal(sample(spansPerRequest))
 	require.NoError(t, err)
+	ctx := context.Background()
+	if key := os.Getenv(envKey); key != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "x-api-key", key)
+	}
 	var left atomic.Int64
 	left.Store(requests)
 	var all sync.WaitGroup
@@ -71,7 +79,7 @@ func TestLoad(t *testing.T) {
 			all.Go(func() {
 				for left.Add(-1) >= 0 {
 					var answer []byte
-					if err := conn.Invoke(context.Background(), "/opentelemetry.proto.collector.trace.v1.TraceService/Export", body, &answer, options...); err != nil {
+					if err := conn.Invoke(ctx, "/opentelemetry.proto.collector.trace.v1.TraceService/Export", body, &answer, options...); err != nil {
 						t.Error(err)
 						return
 					}
@@ -114,6 +122,25 @@ func BenchmarkDoorMeasured(b *testing.B) {
 	}
 }
 
+// BenchmarkDoorIdentified is BenchmarkDoor/plain/drop by who calls: nobody who is
+// asked, or the holder of an API key.
+func BenchmarkDoorIdentified(b *testing.B) {
+	key := identity.FormatAPIKey("0123456789abcdef", make([]byte, 32))
+	a, err := identity.NewAuthenticator(identity.Checks{
+		Keys: identity.NewKeyVerifier(func(context.Context, string) (identity.Identity, time.Time, error) {
+			return identity.Identity{Tenant: "acme", Subject: "k1", Kind: identity.Key, Grant: policy.As(policy.Ingest)}, time.Time{}, nil
+		}),
+	})
+	require.NoError(b, err)
+	b.Run("nobody", func(b *testing.B) {
+		benchmarkDoor(b, dropAll{}, "", noop.NewTracerProvider(), rpc.MetricsConfig{})
+	})
+	b.Run("key", func(b *testing.B) {
+		b.Setenv(envKey, key) // the load inherits it
+		benchmarkDoor(b, dropAll{}, "", noop.NewTracerProvider(), rpc.MetricsConfig{}, func(deps *otlpdoor.Deps) { deps.Identify = a.Authenticate })
+	})
+}
+
 // benchmarkJetStream publishes to a JetStream server with file storage, whose
 // CPU is counted apart, with tracing and metrics on.
 func benchmarkJetStream(b *testing.B, gzip string) {
@@ -135,11 +162,14 @@ func benchmarkJetStream(b *testing.B, gzip string) {
 	b.ReportMetric((harness.CPU(server.PID())-cpu)/float64((b.N+warm)*spansPerRequest)*1e6, "broker-CPU-s/Mspans")
 }
 
-func benchmarkDoor(b *testing.B, publisher broker.Publisher, gzip string, traces trace.TracerProvider, measured rpc.MetricsConfig) {
+func benchmarkDoor(b *testing.B, publisher broker.Publisher, gzip string, traces trace.TracerProvider, measured rpc.MetricsConfig, more ...func(*otlpdoor.Deps)) {
 	calls, err := rpc.NewMetrics(measured, prometheus.NewRegistry())
 	require.NoError(b, err)
 	d := start(b, otlpdoor.Config{}, func(deps *otlpdoor.Deps) {
 		deps.Intake, deps.Traces, deps.Calls = intake(publisher, 0), traces, calls
+		for _, set := range more {
+			set(deps)
+		}
 	})
 	load := func(requests int) {
 		cmd := exec.Command(os.Args[0], "-test.run", "^TestLoad$")
