@@ -74,7 +74,7 @@ func sqlitePool(path, option string, size int) (*sql.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state file: %w", err)
 	}
-	pool := sql.OpenDB(connector)
+	pool := sql.OpenDB(keeping{connector})
 	pool.SetMaxOpenConns(size)
 	pool.SetMaxIdleConns(size)
 	return pool, nil
