@@ -37,9 +37,6 @@ func C4(n int) float64 {
 	return math.Sqrt(2/float64(n-1)) * math.Exp(a-b)
 }
 
-// A3 is how many mean standard deviations the limits of a mean of n are away.
-func A3(n int) float64 { return sigmas / (C4(n) * math.Sqrt(float64(n))) }
-
 // B3 and B4 are the limits of a standard deviation, in mean ones.
 func B3(n int) float64 { return max(0, 1-spread(n)) }
 

@@ -31,69 +31,6 @@ type ScouterLimits struct {
 	ThreeLCL float64
 }
 
-// NewScouterLimits takes the limits from the rows of a column, in order, as
-// Scouter's monitor does: chunks whose size goes by the number of rows, their
-// means and standard deviations averaged without weights, the last and shorter
-// chunk too, and c4 = (4n−4)/(4n−3) in 32 bits. Sums are taken in the width of
-// the column. A last chunk of one row, which has no standard deviation and
-// spoils Scouter's limits, is left out. ok is false for fewer than two rows.
-func NewScouterLimits[F float32 | float64](rows []F) (l ScouterLimits, ok bool) {
-	size := ScouterSample(len(rows))
-	var center, spread, chunks F
-	for chunk := range slices.Chunk(rows, size) {
-		if len(chunk) < 2 {
-			continue
-		}
-		mean, sd := meanAndSD(chunk)
-		center, spread, chunks = center+mean, spread+sd, chunks+1
-	}
-	if chunks == 0 {
-		return l, false
-	}
-	center, spread = center/chunks, spread/chunks
-	n := float32(size)
-	sigma := spread / F((4*n-4)/(4*n-3))
-	return ScouterLimits{
-		Center: float64(center), Sigma: float64(sigma),
-		OneUCL: float64(center + sigma), OneLCL: float64(center - sigma),
-		TwoUCL: float64(center + 2*sigma), TwoLCL: float64(center - 2*sigma),
-		ThreeUCL: float64(center + 3*sigma), ThreeLCL: float64(center - 3*sigma),
-	}, true
-}
-
-// ScouterSample is the size of the chunks that a profile of so many rows is made
-// from.
-func ScouterSample(rows int) int {
-	switch {
-	case rows < 1_000:
-		return 25
-	case rows < 10_000:
-		return 100
-	case rows < 100_000:
-		return 1_000
-	case rows < 1_000_000:
-		return 10_000
-	}
-	return 100_000
-}
-
-// ScouterC4 is Scouter's approximation of C4, in its 32 bits.
-func ScouterC4(n int) float64 { return float64((4*float32(n) - 4) / (4*float32(n) - 3)) }
-
-func meanAndSD[F float32 | float64](x []F) (mean, sd F) {
-	var sum F
-	for _, v := range x {
-		sum += v
-	}
-	var m, squares F // Welford's, as ndarray has it
-	for i, v := range x {
-		d := v - m
-		m += d / F(i+1)
-		squares += (v - m) * d
-	}
-	return sum / F(len(x)), F(math.Sqrt(float64(squares / F(len(x)-1))))
-}
-
 // Zone is the number of the zone a value falls into: 0 at the centre, up to ±3
 // within the limits, ±4 beyond. It is 0 exactly on the outermost limits too,
 // and for NaN: the first comparison that holds wins, as in Scouter.

@@ -93,61 +93,6 @@ func TestScouterRuleIsRead(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestScouterC4(t *testing.T) {
-	t.Parallel()
-	for n, want := range map[int]float64{
-		25: 0.9896907210350037, 100: 0.997481107711792, 1000: 0.9997498393058777, 10000: 0.9999750256538391, 100000: 0.9999974966049194,
-	} {
-		require.Equal(t, want, chart.ScouterC4(n)) //nolint:testifylint // the same 32 bits
-	}
-}
-
-func count(n int) []float64 {
-	rows := make([]float64, n)
-	for i := range rows {
-		rows[i] = float64(i + 1)
-	}
-	return rows
-}
-
-func TestScouterLimits(t *testing.T) {
-	t.Parallel()
-	l, ok := chart.NewScouterLimits(count(50))
-	require.True(t, ok)
-	require.InDelta(t, 25.5, l.Center, 0)
-	require.InEpsilon(t, 7.436465317410578, l.Sigma, 1e-15)
-	require.InEpsilon(t, 47.80939595223173, l.ThreeUCL, 1e-15)
-	require.InEpsilon(t, 3.190604047768268, l.ThreeLCL, 1e-14)
-	l, ok = chart.NewScouterLimits(count(60))
-	require.True(t, ok)
-	require.InDelta(t, 35.5, l.Center, 0)
-	require.InEpsilon(t, 5.9773730051132965, l.Sigma, 1e-15)
-	require.InEpsilon(t, 53.43211901533989, l.ThreeUCL, 1e-15)
-	l, ok = chart.NewScouterLimits(count(51))
-	require.True(t, ok)
-	require.InDelta(t, 25.5, l.Center, 0, "a chunk of one row is left out")
-	_, ok = chart.NewScouterLimits([]float64{1})
-	require.False(t, ok)
-
-	// scouter-wire's profile of 1,000 rows and more: a hundred to a chunk.
-	rows := make([]float64, 1000)
-	for i := range rows {
-		rows[i] = float64(i % 100)
-	}
-	l, ok = chart.NewScouterLimits(rows)
-	require.True(t, ok)
-	require.InDelta(t, 49.5, l.Center, 0)
-	require.InEpsilon(t, 78.58475333676643, l.OneUCL, 1e-15)
-	require.InEpsilon(t, 136.75426001029928, l.ThreeUCL, 1e-15)
-	require.InEpsilon(t, -37.75426001029929, l.ThreeLCL, 1e-15)
-
-	narrow, ok := chart.NewScouterLimits([]float32{.1, .2, .3})
-	require.True(t, ok)
-	wide, _ := chart.NewScouterLimits([]float64{.1, .2, .3})
-	require.NotEqual(t, wide.Sigma, narrow.Sigma, "the width of the column is kept")
-	require.InEpsilon(t, wide.Sigma, narrow.Sigma, 1e-6)
-}
-
 func TestScouterZones(t *testing.T) {
 	t.Parallel()
 	// scouter-wire/http/profile-get-spc.json

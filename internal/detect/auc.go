@@ -16,12 +16,11 @@ const (
 // AUC is the area under the ROC curve of scores in bins, ties counted half, and
 // its standard error (DeLong, DeLong and Clarke-Pearson 1988), both exact for
 // the binned score: with a bin per distinct score they are those of the scores.
-// weight gives a bin's positives and negatives. The area is not ok without both
-// classes; with one of a class the error is 0.
-func AUC(bins []ScoreBin, weight func(ScoreBin) (positive, negative float64)) (area, se float64, ok bool) {
+// The area is not ok without both classes; with one of a class the error is 0.
+func AUC(bins []ScoreBin) (area, se float64, ok bool) {
 	var p, q float64
 	for _, b := range bins {
-		positive, negative := weight(b)
+		positive, negative := float64(b.Positive), float64(b.Negative)
 		p, q = p+positive, q+negative
 	}
 	if !(p > 0 && q > 0) {
@@ -30,7 +29,7 @@ func AUC(bins []ScoreBin, weight func(ScoreBin) (positive, negative float64)) (a
 	above, below := p, 0.0
 	v, w := make([]float64, len(bins)), make([]float64, len(bins))
 	for i, b := range bins {
-		positive, negative := weight(b)
+		positive, negative := float64(b.Positive), float64(b.Negative)
 		above -= positive
 		v[i] = (max(above, 0) + positive/2) / p
 		w[i] = (below + negative/2) / q
@@ -39,7 +38,7 @@ func AUC(bins []ScoreBin, weight func(ScoreBin) (positive, negative float64)) (a
 	}
 	var ofPositive, ofNegative float64
 	for i, b := range bins {
-		positive, negative := weight(b)
+		positive, negative := float64(b.Positive), float64(b.Negative)
 		ofPositive += positive * (w[i] - area) * (w[i] - area)
 		ofNegative += negative * (v[i] - area) * (v[i] - area)
 	}
@@ -47,17 +46,6 @@ func AUC(bins []ScoreBin, weight func(ScoreBin) (positive, negative float64)) (a
 		se = math.Sqrt(ofPositive/p/(p-1) + ofNegative/q/(q-1))
 	}
 	return area, se, true
-}
-
-// Labels weighs a bin by its labels, for AUC.
-func Labels(b ScoreBin) (positive, negative float64) {
-	return float64(b.Positive), float64(b.Negative)
-}
-
-// Expected weighs a bin by its calibrated score, for the AUC that is to be
-// expected without labels (CBPE).
-func Expected(b ScoreBin) (positive, negative float64) {
-	return b.Score * float64(b.Rows), (1 - b.Score) * float64(b.Rows)
 }
 
 // auc is the change of the area under the ROC curve, z = (AUC_c − AUC_r)/√(SE² +
@@ -77,34 +65,13 @@ var auc = &Detector{
 			return positive + negative
 		}
 		r.Reference, r.Current = rows(&in.Reference), rows(&in.Current)
-		a, sa, okA := AUC(in.Reference.Performance.Scores, Labels)
-		b, sb, okB := AUC(in.Current.Performance.Scores, Labels)
+		a, sa, okA := AUC(in.Reference.Performance.Scores)
+		b, sb, okB := AUC(in.Current.Performance.Scores)
 		if few || !okA || !okB {
 			return r
 		}
 		return r.difference(b-a, math.Hypot(sa, sb), p[Alpha])
 	},
-}
-
-// ExpectedConfusion is the confusion matrix that calibrated probabilities let
-// expect, with rows at the cut or above predicted positive, and the standard
-// deviation of the accuracy that labels would then show.
-func ExpectedConfusion(bins []ScoreBin, cut float64) (truePositive, falsePositive, falseNegative, trueNegative, accuracySD float64) {
-	var n, variance float64
-	for _, b := range bins {
-		positive, negative := Expected(b)
-		if b.Score >= cut {
-			truePositive, falsePositive = truePositive+positive, falsePositive+negative
-		} else {
-			falseNegative, trueNegative = falseNegative+positive, trueNegative+negative
-		}
-		n += float64(b.Rows)
-		variance += positive * (1 - b.Score)
-	}
-	if n > 0 {
-		accuracySD = math.Sqrt(variance) / n
-	}
-	return truePositive, falsePositive, falseNegative, trueNegative, accuracySD
 }
 
 // cbpeAccuracy is the change of the accuracy that is to be expected, without

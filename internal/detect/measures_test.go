@@ -246,24 +246,12 @@ func TestScouterSPC(t *testing.T) {
 // TestAUC has the worked example, and the score of a bin that is its rank.
 func TestAUC(t *testing.T) {
 	t.Parallel()
-	area, se, ok := detect.AUC([]detect.ScoreBin{{Positive: 1, Negative: 10}, {Positive: 4, Negative: 6}, {Positive: 9, Negative: 2}}, detect.Labels)
+	area, se, ok := detect.AUC([]detect.ScoreBin{{Positive: 1, Negative: 10}, {Positive: 4, Negative: 6}, {Positive: 9, Negative: 2}})
 	require.True(t, ok)
 	require.InDelta(t, 0.833333333333, area, 1e-11)
 	require.InDelta(t, 0.0699661557361, se, 1e-12)
-	_, _, ok = detect.AUC([]detect.ScoreBin{{Positive: 3}}, detect.Labels)
+	_, _, ok = detect.AUC([]detect.ScoreBin{{Positive: 3}})
 	require.False(t, ok)
-}
-
-func TestEstimatedPerformance(t *testing.T) {
-	t.Parallel()
-	bins := []detect.ScoreBin{{Score: .1, Rows: 1}, {Score: .3, Rows: 2}, {Score: .6, Rows: 1}, {Score: .8, Rows: 1}, {Score: .9, Rows: 1}}
-	tp, fp, fn, tn, sd := detect.ExpectedConfusion(bins, .5)
-	require.InDelta(t, 0.766666666667, (tp+tn)/(tp+fp+fn+tn), 1e-11)
-	require.InDelta(t, 2.3, tp, 1e-15)
-	require.InDelta(t, 0.166666666667, sd, 1e-11)
-	area, _, ok := detect.AUC(bins, detect.Expected)
-	require.True(t, ok)
-	require.InDelta(t, 0.822222222222, area, 1e-11)
 }
 
 func TestPerformanceThatIsUndefined(t *testing.T) {

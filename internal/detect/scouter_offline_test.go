@@ -84,13 +84,21 @@ func (w *offline) checkIndex(t *testing.T, name string, rows int, samples map[st
 
 func (w *offline) checkChart(t *testing.T, name string, reference []float64, samples map[string][]float64) {
 	t.Helper()
-	l, ok := chart.NewScouterLimits(reference)
-	require.True(t, ok)
+	p, err := profile.New([]profile.Column{{Name: name, Type: profile.Float, Numbers: reference}}, profile.Options{Space: "s", Name: "n"})
+	require.NoError(t, err)
+	of, size := p.Features[0].Baseline.Scouter, 25 // up to 1,000 rows
+	l := chart.ScouterLimits{
+		Center: of.Center, Sigma: of.Sigma, OneUCL: of.Center + of.Sigma, OneLCL: of.Center - of.Sigma, TwoUCL: of.Center + 2*of.Sigma, TwoLCL: of.Center - 2*of.Sigma,
+		ThreeUCL: of.Center + 3*of.Sigma, ThreeLCL: of.Center - 3*of.Sigma,
+	}
+	if len(reference) >= 1000 {
+		size = 100
+	}
 	limits := []float64{l.Center, l.OneUCL, l.OneLCL, l.TwoUCL, l.TwoLCL, l.ThreeUCL, l.ThreeLCL}
 	require.InDeltaSlice(t, w.Limits, limits, 1e-12, name)
 	for label, values := range samples {
 		var means, zones []float64
-		for chunk := range slices.Chunk(values, chart.ScouterSample(len(reference))) {
+		for chunk := range slices.Chunk(values, size) {
 			sum := 0.0
 			for _, v := range chunk {
 				sum += v

@@ -63,18 +63,18 @@ func TestStatementsAreKept(t *testing.T) {
 	require.NoError(t, err)
 	const above = "SELECT n FROM a WHERE n > ? ORDER BY n"
 	var seen []int
-	outer, err := tx.QueryContext(ctx, above, 7)
-	require.NoError(t, err)
-	for outer.Next() {
-		var n int
-		require.NoError(t, outer.Scan(&n))
-		inner := tx.QueryRowContext(ctx, above, n-4)
-		var m int
-		require.NoError(t, inner.Scan(&m))
-		seen = append(seen, n, m)
-	}
-	require.NoError(t, outer.Err())
-	require.NoError(t, outer.Close())
+	func() {
+		outer, err := tx.QueryContext(ctx, above, 7)
+		require.NoError(t, err)
+		defer outer.Close()
+		for outer.Next() {
+			var n, m int
+			require.NoError(t, outer.Scan(&n))
+			require.NoError(t, tx.QueryRowContext(ctx, above, n-4).Scan(&m))
+			seen = append(seen, n, m)
+		}
+		require.NoError(t, outer.Err())
+	}()
 	require.Equal(t, []int{8, 5, 9, 6}, seen)
 	require.NoError(t, tx.Commit())
 	require.Equal(t, 2, prepared, "the inner ones were on their own")

@@ -82,8 +82,5 @@ func Poisson(k uint64, mean float64) float64 {
 	return clamp(mathext.GammaIncReg(float64(k), mean))
 }
 
-// PoissonLower is P(X ≤ k).
-func PoissonLower(k uint64, mean float64) float64 { return Gamma(mean, float64(k)+1) }
-
 // clamp holds a probability in [0, 1] against the last bit of rounding.
 func clamp(p float64) float64 { return min(max(p, 0), 1) }

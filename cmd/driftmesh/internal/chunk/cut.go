@@ -129,13 +129,9 @@ type Chunk struct {
 type Cut struct {
 	// Chunks in the order of time, or of rows.
 	Chunks []Chunk
-	rows   int
 	of     []int32 // the chunk of each row; nil when chunks have each rows
 	each   int
 }
-
-// Rows is how many rows there are in all.
-func (c *Cut) Rows() int { return c.rows }
 
 // Of is the position of the chunk of a row.
 func (c *Cut) Of(row int) int {
@@ -151,9 +147,9 @@ func (c *Cut) Of(row int) int {
 // Count cuts rows that have no time.
 func (b By) Count(rows int) (*Cut, error) {
 	if b.Whole() {
-		return &Cut{rows: rows, Chunks: []Chunk{{Label: "all", Rows: rows}}}, nil
+		return &Cut{Chunks: []Chunk{{Label: "all", Rows: rows}}}, nil
 	}
-	c := &Cut{rows: rows, each: b.rows}
+	c := &Cut{each: b.rows}
 	n := (rows + b.rows - 1) / b.rows
 	if n > Most {
 		return nil, tooMany(n)
@@ -171,7 +167,7 @@ func tooMany(n int) error {
 
 // Times cuts rows by a column of their times. Every row must have one.
 func (b By) Times(column *table.Column, format *table.TimeFormat) (*Cut, error) {
-	c := &Cut{rows: column.Len(), of: make([]int32, column.Len())}
+	c := &Cut{of: make([]int32, column.Len())}
 	places := map[int64]int32{} // starts, in seconds
 	var last Chunk
 	var at int32

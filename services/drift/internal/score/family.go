@@ -3,7 +3,6 @@ package score
 import (
 	"math"
 
-	"github.com/driftmesh/driftmesh/internal/alarm"
 	"github.com/driftmesh/driftmesh/internal/detect"
 	"github.com/driftmesh/driftmesh/internal/stat"
 	"github.com/driftmesh/driftmesh/sdk/profile"
@@ -18,7 +17,7 @@ func significance(m *profile.Monitor, perDay float64) float64 {
 	case profile.Significance:
 		return t.Alpha
 	case profile.Budget:
-		allowed := alarm.Budget{Pages: t.Pages, Evaluations: t.Days * perDay}.Level()
+		allowed := budgetLevel(t.Pages, t.Days*perDay)
 		low, high := 0.0, mostAlpha
 		if begins(high, m.Persistence) <= allowed {
 			return high

@@ -8,7 +8,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/driftmesh/driftmesh/internal/alarm"
 	"github.com/driftmesh/driftmesh/internal/detect"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/sdk/profile"
@@ -218,7 +217,7 @@ func (s *Score) decide(m *profile.Monitor, subject string, r *detect.Result, alp
 		c := t.Chunks[subject]
 		width := float64(t.Sigmas * c.StdDev)
 		s.Lower, s.Threshold = c.Mean-width, c.Mean+width
-		s.Rate = alarm.BandRate(t.Sigmas, c.Number)
+		s.Rate = bandRate(t.Sigmas, c.Number)
 		drift = s.Value < s.Lower || s.Value > s.Threshold
 	default:
 		if !r.HasP && r.HasThreshold { // a detector that has a threshold but no p-value
