@@ -546,6 +546,22 @@ func TestLoginsAtProvidersAreOnTheAccount(t *testing.T) {
 	require.Contains(t, fmt.Sprint(metrics), "driftmesh_auth_provider_logins_total")
 }
 
+// Whoever runs the mesh reads why nobody can log in, once in a while.
+func TestAProviderThatIsAwayIsLogged(t *testing.T) {
+	fake := oidctest.Start(t)
+	fake.Discovery = func(d map[string]any) { d["issuer"] = "https://another.example" }
+	r := start(t, sqltest.SQLite(t), atCorp(fake.Issuer))
+	for range 20 {
+		_, err := r.gateway().StartLogin(t.Context(), &authv1.StartLoginRequest{RedirectUri: callback})
+		requireCode(t, err, "PROVIDER_UNAVAILABLE")
+		require.Positive(t, fault.Of(err).RetryAfter())
+		_, err = r.gateway().StartDeviceLogin(from(t.Context(), anywhere()), &authv1.StartDeviceLoginRequest{})
+		requireCode(t, err, "PROVIDER_UNAVAILABLE")
+	}
+	require.Equal(t, 1, strings.Count(r.log.String(), "an OpenID provider does not answer as it should"))
+	require.Contains(t, r.log.String(), "https://another.example")
+}
+
 // Without a service token, as on the listener of a replica, the open methods are open, and
 // the provider's own words do not come in another way.
 func TestProvidersAreListed(t *testing.T) {

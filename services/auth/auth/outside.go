@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/time/rate"
 
 	"github.com/driftmesh/driftmesh/internal/audit"
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -35,7 +36,11 @@ type outside struct {
 	// the provider. devices counts the logins that a source begins which cost one.
 	failures, devices *account.Throttle
 	polls             pace
+	complaints        map[string]*rate.Sometimes // by provider
 }
+
+// complainEvery bounds what strangers who log in can have logged.
+const complainEvery = 10 * time.Second
 
 var (
 	ofFailures = account.Patience{Free: 30, Forget: time.Minute}
@@ -47,9 +52,13 @@ func newOutside(configs oidc.Configs, secrets *identity.Secrets, s *store.Store,
 	if err != nil {
 		return nil, fmt.Errorf("auth.oidc: %w", err)
 	}
+	complaints := map[string]*rate.Sometimes{}
+	for _, p := range providers.All() {
+		complaints[p.Name] = &rate.Sometimes{Interval: complainEvery}
+	}
 	return &outside{
 		providers: providers, seal: oidc.NewSeal(secrets), store: s, log: log, account: audit.NewRecorder(s.AppendAudit, log),
-		failures: account.NewThrottle(ofFailures), devices: account.NewThrottle(ofDevices),
+		failures: account.NewThrottle(ofFailures), devices: account.NewThrottle(ofDevices), complaints: complaints,
 	}, nil
 }
 
@@ -139,10 +148,19 @@ func (o *outside) knows(u account.User) bool {
 	return !u.External() || slices.ContainsFunc(o.providers.All(), func(p *oidc.Provider) bool { return p.Issuer == u.Issuer })
 }
 
+// complain logs why a provider does not answer, for whoever runs the mesh.
+func (o *outside) complain(p *oidc.Provider, err error) {
+	if errors.Is(err, fault.Unavailable) {
+		o.complaints[p.Name].Do(func() {
+			o.log.Warn("an OpenID provider does not answer as it should", slog.String("provider", p.Name), telemetry.Err(err))
+		})
+	}
+}
+
 // done takes down how a visit ended.
 func (o *outside) done(ctx context.Context, v *visit, err error) {
-	if errors.Is(err, fault.Unavailable) && v.provider != nil {
-		o.log.Warn("an OpenID provider does not answer", slog.String("provider", v.provider.Name), telemetry.Err(err))
+	if v.provider != nil {
+		o.complain(v.provider, err)
 	}
 	e := audit.Entry{Action: v.method, Outcome: audit.OK, Source: source(ctx), Tenant: v.user.Tenant}
 	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {

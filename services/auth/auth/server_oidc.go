@@ -56,6 +56,7 @@ func (s *server) StartLogin(ctx context.Context, req *authv1.StartLoginRequest) 
 	}
 	url, pending, err := p.Begin(ctx, redirect)
 	if err != nil {
+		s.outside.complain(p, err)
 		return nil, err
 	}
 	pending.ReturnTo = req.GetReturnTo()
@@ -124,6 +125,7 @@ func (s *server) StartDeviceLogin(ctx context.Context, req *authv1.StartDeviceLo
 		return nil, held
 	}
 	if err != nil {
+		s.outside.complain(p, err)
 		return nil, err
 	}
 	sealed, err := s.outside.seal.Close(pending)

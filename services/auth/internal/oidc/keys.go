@@ -28,9 +28,10 @@ const (
 	// become load on the provider, and a key that is new must be found.
 	refetchEvery = 15 * time.Second
 	refetchBurst = 4
-	// maxKeys and minRSA bound what is taken of a key set.
-	maxKeys = 100
-	minRSA  = 2048
+	// maxKeys bounds what is taken of a key set, and minRSA and maxRSA its keys, in
+	// bits.
+	maxKeys        = 100
+	minRSA, maxRSA = 2048, 8192
 )
 
 // algorithms are how a provider may sign: with keys of which it publishes half.
@@ -204,7 +205,7 @@ func parseKeys(raw []byte) ([]jose.JSONWebKey, error) {
 func strong(key any) bool {
 	switch k := key.(type) {
 	case *rsa.PublicKey:
-		return k.N.BitLen() >= minRSA
+		return k.N.BitLen() >= minRSA && k.N.BitLen() <= maxRSA
 	case *ecdsa.PublicKey, ed25519.PublicKey:
 		return true
 	}

@@ -2,12 +2,16 @@ package oidc_test
 
 import (
 	"context"
+	"crypto/rsa"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -320,6 +324,43 @@ func TestUserInfo(t *testing.T) {
 	requireReason(t, err, "TOKEN_SUBJECT_INVALID")
 	for _, bad := range []string{``, `{"sub": 7}`, `[]`, `{"sub": "ann"`} {
 		_, err = login(bad)
+		requireReason(t, err, "PROVIDER_UNAVAILABLE")
+	}
+}
+
+// Keys that are too short to be believed, too long to be computed with, shared or for
+// something else are none.
+func TestKeysThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	modulus := func(bits int) *rsa.PublicKey {
+		return &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), bits-1, 1), E: 65537}
+	}
+	fake := oidctest.Start(t)
+	key, kid := fake.Key()
+	good := oidctest.JWK(&key.PublicKey, kid)
+	for name, keys := range map[string][]any{
+		"short": {oidctest.JWK(modulus(1024), kid)}, "long": {oidctest.JWK(modulus(16384), kid)},
+		"shared": {map[string]any{"kty": "oct", "kid": kid, "k": "c2VjcmV0"}},
+		"other use": {func() any {
+			k := oidctest.JWK(&key.PublicKey, kid)
+			k["use"] = "enc"
+			return k
+		}()},
+		"too many": slices.Repeat([]any{good}, 101), "none": {}, "good": {good},
+	} {
+		raw, err := json.Marshal(map[string]any{"keys": keys})
+		require.NoError(t, err)
+		fake.Handle = func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path == "/jwks" {
+				_, _ = w.Write(raw)
+			}
+			return r.URL.Path == "/jwks"
+		}
+		_, err = open(t, fake.Issuer).Exchange(t.Context(), fake.Token(fake.Good("workloads")))
+		if name == "good" {
+			require.NoError(t, err)
+			continue
+		}
 		requireReason(t, err, "PROVIDER_UNAVAILABLE")
 	}
 }

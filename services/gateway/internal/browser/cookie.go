@@ -81,13 +81,15 @@ func (j jar) put(c *http.Cookie) {
 }
 
 // UseSession lets a browser's session speak for a request that shows no other
-// credentials.
-func UseSession(r *http.Request) {
+// credentials. Nobody on the way keeps the answer: what caches know of Authorization
+// they do not know of cookies.
+func UseSession(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Authorization") != "" || r.Header.Get("X-Api-Key") != "" {
 		return
 	}
 	token, _, err := read(r, accessCookie)
 	if err == nil && token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
+		w.Header().Set("Cache-Control", "no-store")
 	}
 }

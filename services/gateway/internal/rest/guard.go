@@ -172,7 +172,7 @@ func allowed(authenticate Authenticate, p policy.Permission, next Failer) Failer
 		return next
 	}
 	return failer{next, func(w http.ResponseWriter, r *http.Request) {
-		browser.UseSession(r)
+		browser.UseSession(w, r)
 		id, err := caller(r, authenticate)
 		if err == nil {
 			r = r.WithContext(identity.With(r.Context(), id))
