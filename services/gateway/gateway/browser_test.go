@@ -65,6 +65,14 @@ func (f *fakeAuth) FinishLogin(_ context.Context, req *authv1.FinishLoginRequest
 	}, nil
 }
 
+func (f *fakeAuth) ListProviders(context.Context, *authv1.ListProvidersRequest) (*authv1.ListProvidersResponse, error) {
+	return &authv1.ListProvidersResponse{}, nil
+}
+
+func (f *fakeAuth) ExchangeToken(context.Context, *authv1.ExchangeTokenRequest) (*authv1.ExchangeTokenResponse, error) {
+	return nil, fault.Unauthenticated.New("the token is malformed").WithReason("TOKEN_MALFORMED")
+}
+
 // atProvider lets users of the world's gateway log in.
 func (w *world) atProvider(redirect string) {
 	w.auth.logins.mu.Lock()

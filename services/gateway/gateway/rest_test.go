@@ -62,6 +62,10 @@ func TestEveryRouteAsksWhoCalls(t *testing.T) {
 				body = "{}"
 			}
 			code, _, raw := w.request(strings.ToUpper(method), w.http+wildcard.ReplaceAllString(path, "x"), body)
+			if path == "/api/v1/providers" { // where one logs in is for whoever has not
+				require.Equal(t, http.StatusOK, code)
+				continue
+			}
 			require.Equal(t, http.StatusUnauthorized, code, "%s %s: %s", method, path, raw)
 			require.Equal(t, "UNAUTHENTICATED", problemIn(t, raw).Code, string(raw))
 		}
