@@ -15,6 +15,8 @@ const (
 // full, the oldest deliveries give way and are counted. It is safe for
 // concurrent use.
 type TailBuffer struct {
+	room Room // nil is any
+
 	mu      sync.Mutex
 	queue   []Delivery
 	bytes   int
@@ -23,8 +25,22 @@ type TailBuffer struct {
 	ready   chan struct{} // capacity 1: something changed
 }
 
+// Room is memory that buffers have in common.
+type Room interface {
+	// Take takes n bytes, or reports that there are none.
+	Take(n int) bool
+	// Give gives n bytes back.
+	Give(n int)
+}
+
 // NewTailBuffer makes an empty buffer.
-func NewTailBuffer() *TailBuffer { return &TailBuffer{ready: make(chan struct{}, 1)} }
+func NewTailBuffer() *TailBuffer { return NewTailBufferIn(nil) }
+
+// NewTailBufferIn makes an empty buffer that takes its memory from room: where that
+// is short, its oldest deliveries give way earlier.
+func NewTailBufferIn(room Room) *TailBuffer {
+	return &TailBuffer{room: room, ready: make(chan struct{}, 1)}
+}
 
 // Push appends a delivery whose memory belongs to the buffer from now on.
 func (t *TailBuffer) Push(d Delivery) {
@@ -33,15 +49,32 @@ func (t *TailBuffer) Push(d Delivery) {
 	if t.closed {
 		return
 	}
+	for t.room != nil && !t.room.Take(d.Size()) {
+		t.dropped++
+		if len(t.queue) == 0 {
+			return // there is no room even for this one alone
+		}
+		t.shift()
+	}
 	t.queue = append(t.queue, d)
 	t.bytes += d.Size()
 	for len(t.queue) > TailMessages || t.bytes > TailBytes && len(t.queue) > 1 {
-		t.bytes -= t.queue[0].Size()
-		t.queue[0] = Delivery{}
-		t.queue = t.queue[1:]
+		t.shift()
 		t.dropped++
 	}
 	t.signal()
+}
+
+// shift lets go of the oldest. It is called with mu held.
+func (t *TailBuffer) shift() (d Delivery) {
+	d = t.queue[0]
+	t.queue[0] = Delivery{}
+	t.queue = t.queue[1:]
+	t.bytes -= d.Size()
+	if t.room != nil {
+		t.room.Give(d.Size())
+	}
+	return d
 }
 
 // Skip counts deliveries that never reached the buffer.
@@ -75,10 +108,7 @@ func (t *TailBuffer) pop() (d Delivery, ok bool, err error) {
 	if len(t.queue) == 0 {
 		return d, false, nil
 	}
-	d = t.queue[0]
-	t.queue[0] = Delivery{}
-	t.queue = t.queue[1:]
-	t.bytes -= d.Size()
+	d = t.shift()
 	if len(t.queue) > 0 {
 		t.signal()
 	}
@@ -104,6 +134,9 @@ func (t *TailBuffer) Dropped() uint64 {
 func (t *TailBuffer) Close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.room != nil {
+		t.room.Give(t.bytes)
+	}
 	t.closed, t.queue, t.bytes = true, nil, 0
 	t.signal()
 	return nil

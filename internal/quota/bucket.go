@@ -41,6 +41,13 @@ func (b *Bucket) Charge(now time.Time, n, rate int64) {
 	}
 }
 
+// refund takes a charge back.
+func (b *Bucket) refund(n, rate int64) {
+	if rate > 0 && n > 0 {
+		b.even.Add(-int64(span(n, rate)))
+	}
+}
+
 // Used is how much of a burst is used up now, at most all of it and what is
 // overdrawn.
 func (b *Bucket) Used(now time.Time, rate int64) int64 {

@@ -165,6 +165,10 @@ func (c Config) Limits() Limits {
 	}
 }
 
+// Defaults are what the settings say unless they say something else: the limits of a
+// process that has not heard from auth yet.
+func Defaults() Limits { return settings.Filled(Config{}).Limits() }
+
 // Check reports every limit that cannot work.
 func (c Config) Check(prefix string) error {
 	var bad []string

@@ -58,7 +58,7 @@ func (p *Pool) Take(s *Share, n, own, leave int64) Taken {
 	case own > 0 && has > own:
 		p.Give(s, n)
 		return Over
-	case has > fair*(p.limit-used):
+	case has > n && has > fair*(p.limit-used): // who has nothing else gets the last of it
 		p.Give(s, n)
 		return Unfair
 	}

@@ -1,6 +1,7 @@
 package quota
 
 import (
+	"errors"
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -21,7 +22,42 @@ func (t *Tenant) Refuse(name Name, what string, wait time.Duration) error {
 	if wait > 0 {
 		f = f.WithRetryAfter(max(wait, minWait))
 	}
-	return f
+	return &Refusal{f, name}
+}
+
+// Refusal is a fault that says for which limit it is.
+type Refusal struct {
+	fault *fault.Fault
+	Limit Name
+}
+
+// Error implements error.
+func (r *Refusal) Error() string { return r.fault.Error() }
+
+// Unwrap gives the fault.
+func (r *Refusal) Unwrap() error { return r.fault }
+
+// TurnAway counts a request that was refused for a limit, by the topic that it was
+// for; any other error is not counted. Turned gives the counts.
+func (t *Tenant) TurnAway(topic Topic, err error) {
+	if r, ok := errors.AsType[*Refusal](err); ok {
+		t.turned[topic][r.Limit].Add(1)
+	}
+}
+
+// Turned gives how many requests for a topic were turned away since it was asked
+// last, by limit; nil when none were.
+func (t *Tenant) Turned(topic Topic) (since map[string]uint64) {
+	for name := range t.turned[topic] {
+		if n := t.turned[topic][name].Load(); n > 0 {
+			t.turned[topic][name].Add(-n)
+			if since == nil {
+				since = map[string]uint64{}
+			}
+			since[Name(name).String()] = uint64(n)
+		}
+	}
+	return since
 }
 
 // value is a limit in words.

@@ -2,6 +2,7 @@ package quota
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ type Tenant struct {
 	backlog [topics]Share
 	sent    [topics]atomic.Int64 // bytes published, ever
 	refused [names]atomic.Int64
+	turned  [topics][names]atomic.Int64
 	shown   atomic.Bool // under its name in metrics
 }
 
@@ -67,6 +69,16 @@ func (t *Tenant) Charge(now time.Time, bytes, items int) {
 	}
 	if !t.shown.Load() {
 		t.shown.Store(true)
+	}
+}
+
+// Refund takes back what was charged for something that was not kept after all.
+func (t *Tenant) Refund(bytes, items int) {
+	l := t.Limits()
+	t.rate.refund(int64(bytes), l[IngestRate])
+	t.items.refund(int64(items), l[IngestItems])
+	if l[Retained] > 0 {
+		t.kept.Add(-int64(bytes))
 	}
 }
 
@@ -119,6 +131,24 @@ func (b *Book) set(t *Tenant) {
 
 // all are the tenants there are.
 func (b *Book) all() map[string]*Tenant { return *b.tenants.Load() }
+
+// All are the tenants that were asked for, in no order.
+func (b *Book) All() iter.Seq[*Tenant] { return maps.Values(b.all()) }
+
+// Limited reports whether anybody has a limit of that name.
+func (b *Book) Limited(name Name) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.defaults[name] > 0 {
+		return true
+	}
+	for _, own := range b.own {
+		if own[name] > 0 {
+			return true
+		}
+	}
+	return false
+}
 
 // Kept tells how many bytes are kept of each tenant; of those that are not named,
 // none.

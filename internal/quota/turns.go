@@ -45,6 +45,7 @@ func NewTurns(places int, maxWait time.Duration) *Turns {
 // Enter waits for the tenant's turn, and gives the function that ends it. The
 // refusal names the limit: too many of the tenant wait, or one waited too long.
 func (t *Turns) Enter(ctx context.Context, tenant *Tenant) (leave func(), err error) {
+	tenant.shown.Store(true)
 	t.mu.Lock()
 	q := t.queues[tenant.name]
 	if q == nil {
@@ -81,6 +82,18 @@ func (t *Turns) Enter(ctx context.Context, tenant *Tenant) (leave func(), err er
 		t.leave(q) // it was called at the same moment
 	}
 	return nil, err
+}
+
+// EnterFor is Enter for a turn that ends by itself after a while, also where the call
+// goes on: whoever takes its answer slowly must not hold what the others wait for.
+func (t *Turns) EnterFor(ctx context.Context, tenant *Tenant, most time.Duration) (leave func(), err error) {
+	end, err := t.Enter(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	once := sync.OnceFunc(end)
+	timer := time.AfterFunc(most, once)
+	return func() { timer.Stop(); once() }, nil
 }
 
 // may reports whether the tenant's limit has room.
@@ -150,4 +163,10 @@ func (t *Turns) Counts(tenant string) (taken, waiting int) {
 		return 0, 0
 	}
 	return q.taken, len(q.line)
+}
+
+// Uses shows how many queries of a tenant are under way, for Book.Register.
+func (t *Turns) Uses(tenant *Tenant) map[Name]int64 {
+	taken, _ := t.Counts(tenant.name)
+	return map[Name]int64{Queries: int64(taken)}
 }

@@ -40,6 +40,7 @@ type Book struct {
 	now func() time.Time
 
 	settled, acknowledged, refused statement
+	retained                       string
 }
 
 // New makes books over tables that a migration of the service has made. db
@@ -47,6 +48,7 @@ type Book struct {
 func New(cfg Config, db *clickhouse.DB, lag Lag) *Book {
 	b := &Book{cfg: cfg, db: db, lag: lag, now: time.Now}
 	b.settled, b.acknowledged, b.refused = b.statement(settledSQL), b.statement(acknowledgedSQL), b.statement(refusedSQL)
+	b.retained = strings.ReplaceAll(retainedSQL, "{{receipts}}", cfg.Receipts)
 	return b
 }
 
@@ -57,6 +59,8 @@ var (
 	acknowledgedSQL string
 	//go:embed refused.sql
 	refusedSQL string
+	//go:embed retained.sql
+	retainedSQL string
 )
 
 // statement is SQL about one tenant, and about all.
@@ -143,7 +147,7 @@ func lost(r *ledgerv1.GetSettledResponse) uint64 {
 func (b *Book) look(ctx context.Context, tenant string, since time.Time) (*ledgerv1.GetSettledResponse, error) {
 	resp := &ledgerv1.GetSettledResponse{
 		Signal: b.cfg.Signal, SinceDay: uint32(since.Unix() / int64(day.Seconds())),
-		Unsettled: &ledgerv1.Unsettled{Rejected: map[string]uint64{}},
+		Unsettled: &ledgerv1.Unsettled{Rejected: map[string]uint64{}, RefusedRequests: map[string]uint64{}},
 	}
 	// What is on record, then what is pending, then what is settled: see the
 	// package. Receipts that wait come before all: where there are none, all
@@ -248,12 +252,41 @@ func (b *Book) readRefused(ctx context.Context, tenant string, since time.Time, 
 		if err := rows.Scan(&reason, &n); err != nil {
 			return fmt.Errorf("read refusals: %w", err)
 		}
-		u.Rejected[reason] = n
+		switch limit, turned := strings.CutPrefix(reason, refusedPrefix); {
+		case turned:
+			u.RefusedRequests[limit] = n
+		case reason != bytesReason:
+			u.Rejected[reason] = n
+		}
 	}
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read refusals: %w", err)
 	}
 	return nil
+}
+
+// Retained gives how many bytes are kept of each tenant, of the days that are kept
+// whole: what the doors acknowledged, as it was sent. It reads a row for each tenant,
+// day and gateway process.
+func (b *Book) Retained(ctx context.Context) (map[string]uint64, error) {
+	rows, err := b.db.Query(ctx, b.retained, clickhouse.Named("since", b.Since().UTC().Format("2006-01-02 15:04:05")), clickhouse.Named("reason", bytesReason))
+	if err != nil {
+		return nil, fmt.Errorf("read what is kept: %w", err)
+	}
+	defer rows.Close()
+	kept := map[string]uint64{}
+	for rows.Next() {
+		var tenant string
+		var bytes uint64
+		if err := rows.Scan(&tenant, &bytes); err != nil {
+			return nil, fmt.Errorf("read what is kept: %w", err)
+		}
+		kept[tenant] = bytes
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read what is kept: %w", err)
+	}
+	return kept, nil
 }
 
 // ErrPendingUnknown says that the broker cannot tell what is pending.

@@ -21,6 +21,13 @@ type entry struct {
 	day                     uint32
 }
 
+// Reasons of rows that are about no refused spans or records: requests that were
+// turned away for a limit, which it names, and bytes that were acknowledged.
+const (
+	refusedPrefix = "limit:"
+	bytesReason   = "bytes:"
+)
+
 type numbers struct{ messages, items uint64 }
 
 // Handle implements runner.Handler for a topic of receipts: what they say is
@@ -64,6 +71,12 @@ func read(m *broker.Message, rows map[entry]numbers) error {
 		}
 		for reason, n := range a.GetRejected() {
 			enter(entry{a.GetTenant(), r.GetInstance(), reason, a.GetDay()}, numbers{0, n})
+		}
+		for limit, n := range a.GetRefused() {
+			enter(entry{a.GetTenant(), r.GetInstance(), refusedPrefix + limit, a.GetDay()}, numbers{0, n})
+		}
+		if n := a.GetBytes(); n > 0 {
+			enter(entry{a.GetTenant(), r.GetInstance(), bytesReason, a.GetDay()}, numbers{0, n})
 		}
 	}
 	return nil

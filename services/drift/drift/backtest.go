@@ -114,6 +114,11 @@ func (s *server) Backtest(req *driftv1.BacktestRequest, stream grpc.ServerStream
 	if err != nil {
 		return err
 	}
+	leave, err := s.turn(ctx, of)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	var candidate *profile.Profile
 	if req.GetCandidate() != nil {
 		if candidate, err = profileOf(req.GetCandidate()); err != nil {

@@ -35,6 +35,7 @@ type Config struct {
 	Keep          time.Duration                          `help:"How long it is tried to tell of an alert on a route." default:"168h"`
 
 	Abreast  int           `help:"Profiles evaluated at a time, and as many recomputed, and scored again for late data; 0 is as many as there are cores." default:"0"`
+	Queries  int           `help:"Calls that compute, such as evaluations of a range, backtests and explanations, at a time; further ones wait for the turn of their tenant." default:"4"`
 	Parallel int           `help:"Batches of touched windows, and of alerts, handled at a time." default:"2"`
 	Profiles int           `help:"Profiles kept in memory." default:"1000"`
 	Drain    time.Duration `help:"How long work may run on when the service stops." default:"15s"`
@@ -68,6 +69,7 @@ func (c Config) Validate() error {
 		{c.Lease >= time.Second, "lease: must be at least 1s"},
 		{c.Repeat >= 0, "repeat: must not be negative"},
 		{c.Abreast >= 0 && c.Abreast <= maxAbreast, fmt.Sprintf("abreast: must be from 0 to %d", maxAbreast)},
+		{c.Queries >= 0, "queries: must not be negative"},
 		{c.Parallel >= 1, "parallel: must be at least 1"},
 		{c.Profiles >= 1, "profiles: must be at least 1"},
 		{c.Drain > 0, "drain: must be positive"},

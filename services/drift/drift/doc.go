@@ -4,7 +4,7 @@
 //	consumes  topic windows (group drift): which minutes of which profiles have new rows
 //	          topic alerts (group drift-notifier): what people must hear
 //	produces  topic alerts
-//	calls     nobody
+//	calls     auth: WatchLimits
 //	owns      profiles, schedules, alert state (SQL schema drift); tables cells, monitor_scores; reads observations
 //
 // The way from rows to people:

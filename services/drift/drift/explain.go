@@ -43,6 +43,11 @@ func (s *server) Explain(ctx context.Context, req *driftv1.ExplainRequest) (*dri
 	if err != nil {
 		return nil, err
 	}
+	leave, err := s.turn(ctx, q.p)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	result, err := s.evaluate(ctx, q.p, q.first, q.last, work{})
 	if err != nil {
 		return nil, err

@@ -35,6 +35,11 @@ func (s *server) QuerySeries(ctx context.Context, req *driftv1.QuerySeriesReques
 	if err != nil {
 		return nil, err
 	}
+	leave, err := s.turn(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	points, err := s.cells.QuerySeries(ctx, q)
 	if err != nil {
 		return nil, err

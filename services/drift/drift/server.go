@@ -14,6 +14,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	"github.com/driftmesh/driftmesh/sdk/profile"
 	"github.com/driftmesh/driftmesh/services/drift/internal/cron"
@@ -25,9 +26,11 @@ import (
 type server struct {
 	driftv1.UnimplementedDriftServiceServer
 	*engine
-	routes *route.Table
-	sched  *scheduler
-	topics lags
+	routes  *route.Table
+	sched   *scheduler
+	tenants *quota.Book
+	turns   *quota.Turns
+	topics  lags
 }
 
 // Pages.
@@ -71,9 +74,13 @@ func (s *server) CreateProfile(ctx context.Context, req *driftv1.CreateProfileRe
 	if err != nil {
 		return nil, err
 	}
+	if err := s.mayRun(tenant, schedule); err != nil {
+		return nil, err
+	}
 	now := s.now()
 	registered, err := s.state.CreateProfile(ctx, store.NewProfile{
-		Tenant: tenant, Active: req.GetProfile().GetActive(), Request: req.GetRequestId(), Now: now, First: schedule.Following(now), Profile: p,
+		Tenant: tenant, Active: req.GetProfile().GetActive(), Request: req.GetRequestId(), Now: now, First: schedule.Following(now),
+		Room: s.room(tenant), Profile: p,
 	})
 	if err != nil {
 		return nil, err
@@ -145,7 +152,13 @@ func (s *server) SetProfileActive(ctx context.Context, req *driftv1.SetProfileAc
 		return nil, err
 	}
 	now := s.now()
-	if err := s.state.SetActive(ctx, p.Registered, req.GetActive(), now, p.schedule.Following(now)); err != nil {
+	if req.GetActive() {
+		if err := s.mayRun(p.Tenant, p.schedule); err != nil {
+			return nil, err
+		}
+	}
+	to := store.Switch{Active: req.GetActive(), Now: now, First: p.schedule.Following(now), Room: s.room(p.Tenant)}
+	if err := s.state.SetActive(ctx, p.Registered, to); err != nil {
 		return nil, err
 	}
 	changed := *p.Registered
@@ -193,6 +206,11 @@ func (s *server) evaluateRange(ctx context.Context, req *driftv1.EvaluateRequest
 	if err != nil {
 		return nil, err
 	}
+	leave, err := s.turn(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	result, err := s.evaluate(ctx, p, minuteOf(start), minuteOf(end.Add(time.Minute-1)), work{progress: progress})
 	if err == nil && req.GetAlert() {
 		// No later than now, or it would outrank the slots to come.
@@ -236,6 +254,11 @@ func (s *server) RunNow(ctx context.Context, req *driftv1.RunNowRequest) (*drift
 	if err != nil {
 		return nil, err
 	}
+	leave, err := s.turn(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	at, err := s.sched.runNow(ctx, p)
 	if err != nil {
 		return nil, err

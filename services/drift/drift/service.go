@@ -1,6 +1,7 @@
 package drift
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/migration"
 	"github.com/driftmesh/driftmesh/internal/process"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/sqlstate"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
@@ -35,6 +37,7 @@ type Deps struct {
 	Broker     broker.Broker  // with topics and groups provisioned
 	Server     *rpc.Server    // answers services; the service registers itself on it
 	Listener   net.Listener
+	Tenants    *quota.Book // limits of tenants, which somebody keeps up to date; nil for none
 	Log        *slog.Logger
 	Stats      prometheus.Registerer
 	Now        func() time.Time // nil means time.Now; tests turn the clock
@@ -47,6 +50,7 @@ type Service struct {
 	owner  string // names this worker in leases of deliveries
 	sched  *scheduler
 	routes *route.Table
+	turns  *quota.Turns // of calls that compute
 	ready  atomic.Bool
 }
 
@@ -62,6 +66,13 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	if deps.Tenants == nil {
+		deps.Tenants = quota.NewBook(quota.Limits{})
+	}
+	turns := quota.NewTurns(cmp.Or(cfg.Queries, 4), quota.DefaultWait)
+	if err := deps.Tenants.Register(deps.Stats, name, turns.Uses); err != nil {
+		return nil, err
+	}
 	routes, err := cfg.routes(route.Deps{Log: deps.Log, Now: deps.Now})
 	if err != nil {
 		return nil, err
@@ -73,7 +84,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		sources: &sources{state: state, now: deps.Now},
 		metrics: metrics, now: deps.Now,
 	}
-	return &Service{cfg: cfg, deps: deps, owner: uuid.NewString(), routes: routes, sched: &scheduler{engine: engine, log: deps.Log}}, nil
+	return &Service{cfg: cfg, deps: deps, owner: uuid.NewString(), routes: routes, turns: turns, sched: &scheduler{engine: engine, log: deps.Log}}, nil
 }
 
 // Run opens what cfg and env name, serves until ctx ends, drains, and closes
@@ -101,13 +112,19 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 	if err != nil {
 		return err
 	}
+	auth, err := env.Neighbour(name, "auth") // for the limits of tenants; nothing waits for it
+	if err != nil {
+		return fmt.Errorf("mesh.auth: %w", err)
+	}
+	defer process.Closing(ctx, &err, func(context.Context) error { return auth.Close() })
 	listener, err := server.Listen(ctx)
 	if err != nil {
 		return fmt.Errorf("%w (setting %s.listen)", err, name)
 	}
 	defer listener.Close() //nolint:errcheck // the server has closed it, or never got to
 	service, err := New(cfg, Deps{
-		State: state, ClickHouse: db, Broker: b, Server: server, Listener: listener, Log: env.Log, Stats: env.Stats,
+		State: state, ClickHouse: db, Broker: b, Server: server, Listener: listener, Tenants: quota.NewBook(quota.Defaults()),
+		Log: env.Log, Stats: env.Stats,
 	})
 	if err != nil {
 		return err
@@ -119,6 +136,7 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return topics.Keep(ctx) })
+	group.Go(func() error { return service.deps.Tenants.Follow(ctx, auth, name) })
 	group.Go(func() error { return service.Run(ctx) })
 	return group.Wait()
 }
@@ -156,7 +174,9 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open publisher: %w", err)
 	}
-	driftv1.RegisterDriftServiceServer(s.deps.Server, &server{engine: s.sched.engine, routes: s.routes, sched: s.sched, topics: s.deps.Broker.Admin()})
+	driftv1.RegisterDriftServiceServer(s.deps.Server, &server{
+		engine: s.sched.engine, routes: s.routes, sched: s.sched, tenants: s.deps.Tenants, turns: s.turns, topics: s.deps.Broker.Admin(),
+	})
 	s.ready.Store(true)
 	defer s.ready.Store(false)
 	err = s.work(ctx, windows, alerts, &publisher{state: s.sched.state, to: publish})

@@ -13,6 +13,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/identity/authcheck"
 	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/process"
+	"github.com/driftmesh/driftmesh/internal/quota"
 )
 
 // name is what the gateway calls itself to other services.
@@ -30,6 +31,7 @@ type opened struct {
 func open(ctx context.Context, cfg Config, env process.Env) (*opened, error) {
 	o := &opened{env: env, deps: Deps{
 		Instance: env.Instance, Log: env.Log, Stats: env.Stats, Traces: env.Traces,
+		Tenants: quota.NewBook(quota.Defaults()), TopicBytes: int64(env.Shared.Broker.MaxBytes),
 	}}
 	var err error
 	if o.deps.Calls, err = env.Calls(); err != nil {
@@ -113,6 +115,7 @@ func (o *opened) serve(ctx context.Context, service *Service) error {
 	o.env.Ready(name, func(context.Context) error { return nil }) // it works when its neighbours do
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return o.keys.Run(ctx) })
+	group.Go(func() error { return o.deps.Tenants.Follow(ctx, o.deps.Auth, name) })
 	group.Go(func() error { return topics.Run(ctx) })
 	group.Go(func() error { return service.Run(ctx) })
 	return group.Wait()

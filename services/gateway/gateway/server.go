@@ -73,7 +73,7 @@ func (s *Service) newServer() (*rpc.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	ingestv1.RegisterIngestServiceServer(server, &ingestServer{records: s.records, tail: tail.NewService(s.hub, s.profiles, s.deps.Log)})
+	ingestv1.RegisterIngestServiceServer(server, &ingestServer{records: s.records, tail: tail.NewService(s.hub, s.deps.Tenants, s.profiles, s.deps.Log)})
 	ledgerv1.RegisterLedgerServiceServer(server, ledger.New(ledger.Settlers{
 		Spans: ledgerv1.NewLedgerServiceClient(s.deps.TraceStore), Records: ledgerv1.NewLedgerServiceClient(s.deps.IngestWorker),
 	}))
@@ -131,6 +131,11 @@ func (s *Service) identify(ctx context.Context, method string,
 	known, id, err := by(ctx, authorization, apiKey)
 	if err != nil {
 		return nil, err
+	}
+	if p := policy.MethodOf(method).Permission; id.May(p) { // who may not hears so behind
+		if err := s.enter(id, p); err != nil {
+			return nil, err
+		}
 	}
 	return identity.With(known, id), nil
 }

@@ -19,9 +19,9 @@ import (
 	"github.com/driftmesh/driftmesh/internal/audit"
 	"github.com/driftmesh/driftmesh/internal/audit/wire"
 	"github.com/driftmesh/driftmesh/internal/broker"
-	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/process"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
@@ -59,10 +59,15 @@ type Deps struct {
 	HTTP, Jaeger, GRPC, OTLPGRPC, OTLPHTTP net.Listener
 	TLS                                    *tlsfiles.Source // of all of them; nil for plain text
 	Instance                               string           // names this process
-	Log                                    *slog.Logger
-	Stats                                  prometheus.Registerer
-	Calls                                  *rpc.Metrics // counts the gRPC calls that come and go
-	Traces                                 trace.TracerProvider
+	// Tenants have limits, which somebody keeps up to date; nil is none.
+	Tenants *quota.Book
+	// TopicBytes is how much a topic keeps, of which no tenant takes all; 0 is not
+	// known.
+	TopicBytes int64
+	Log        *slog.Logger
+	Stats      prometheus.Registerer
+	Calls      *rpc.Metrics // counts the gRPC calls that come and go
+	Traces     trace.TracerProvider
 }
 
 // Service is the gateway. Run it once.
@@ -81,6 +86,7 @@ type Service struct {
 	loop     *grpc.ClientConn  // to it
 	traced   *telemetry.Allowance
 	proxies  source.Proxies
+	intakes  intakes
 	account  *audit.Recorder // of who did what
 	auditor  *audited.Auditor
 }
@@ -104,19 +110,19 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	s.account = audit.NewRecorder(s.record, deps.Log)
 	s.auditor = &audited.Auditor{Recorder: s.account, Source: s.proxies.Of}
 	s.traced = telemetry.NewAllowance(cmp.Or(cfg.MaxTraced, 100))
-	s.hub = tail.NewHub(deps.Broker, cmp.Or(cfg.MaxTails, 256), deps.Log)
+	if deps.Tenants == nil {
+		deps.Tenants = quota.NewBook(quota.Limits{})
+		s.deps.Tenants = deps.Tenants
+	}
 	s.topics = topics.New(topics.Config{Readers: process.Readers}, deps.Broker)
 	budget := door.NewBudget(int64(cmp.Or(cfg.MaxInFlight, 384<<20)))
+	s.hub = tail.NewHub(deps.Broker, cmp.Or(cfg.MaxTails, 256), func(t *quota.Tenant) broker.Room { return budget.Room(t) }, deps.Log)
 	items := newItems()
-	intake := func(topic, valueType, receipts, signal string) *door.Intake {
-		return door.NewIntake(door.IntakeConfig{
-			Topic: topic, Type: valueType, Receipts: receipts, Timeout: cfg.PublishTimeout, Count: items.of(signal),
-		}, deps.Instance, publisher)
-	}
+	s.intakes = newIntakes(cfg, deps, publisher, items)
 	profiles := record.NewCache(name, driftv1.NewDriftServiceClient(deps.Drift), nil)
 	s.profiles = profiles
 	s.records = records.New(cfg.Records, records.Deps{
-		Intake: intake(event.Records, event.TypeRecords, event.RecordReceipts, event.SignalRecords), Budget: budget, MaxMessage: s.maxMessage,
+		Intake: s.intakes.records, Budget: budget, MaxMessage: s.maxMessage,
 		Profiles: profiles,
 		Tracer:   deps.Traces.Tracer("github.com/driftmesh/driftmesh/services/gateway"),
 	})
@@ -125,7 +131,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		return nil, fmt.Errorf("gateway.otlp.cors-origins: %w", err)
 	}
 	if s.otlp, err = otlpdoor.New(cfg.OTLP, otlpdoor.Deps{
-		Intake: intake(event.Spans, event.TypeTraces, event.SpanReceipts, event.SignalSpans), Budget: budget, MaxMessage: s.maxMessage,
+		Intake: s.intakes.spans, Budget: budget, MaxMessage: s.maxMessage,
 		Identify: deps.Identify, Log: deps.Log, Stats: deps.Stats, Calls: deps.Calls, Traces: deps.Traces,
 		Allowance: s.traced, Pages: pages, TLS: deps.TLS, Refused: s.refusedAt,
 	}); err != nil {
@@ -137,7 +143,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err := s.newWeb(); err != nil {
 		return nil, err
 	}
-	return s, register(deps.Stats, items, budget, s.hub)
+	return s, errors.Join(register(deps.Stats, items, budget, s.hub), deps.Tenants.Register(deps.Stats, name, nil))
 }
 
 // record puts entries into the account of who did what, which auth keeps.
@@ -178,7 +184,7 @@ func (s *Service) newWeb() error {
 	cfg := rest.Config{MaxBody: int64(s.cfg.MaxRequest), MaxRequests: s.cfg.MaxRequests, Pages: pages}
 	traces := tracev1.NewTraceServiceClient(s.deps.TraceStore)
 	deps := rest.Deps{
-		Conn: s.loop, Authenticate: s.deps.Identify, Log: s.deps.Log,
+		Conn: s.loop, Authenticate: s.deps.Identify, Enter: s.enter, Tenants: s.deps.Tenants, Log: s.deps.Log,
 		Refused: func(r *http.Request, route string, err error) { s.refusedAt(r.Context(), r, route, err) },
 		Jaeger:  jaeger.New(jaeger.Config{}, traces, s.deps.Log), Page: page.New(traces),
 	}
@@ -211,6 +217,7 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 	}
 	group.Add("audit", s.account.Run)
+	group.Add("limits", s.watchLimits)
 	defer s.topics.Watch()()
 	// Streams would never end by themselves.
 	end := context.AfterFunc(ctx, func() {

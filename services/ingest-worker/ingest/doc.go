@@ -5,7 +5,7 @@
 //	consumes  topic records and topic inbox, with their retry topics (group ingest-worker)
 //	produces  topic windows: which minutes of which profiles have new rows;
 //	          topics spans and records: what is good of the inbox
-//	calls     drift: GetProfile, once per profile; auth: ListKeys, CheckAPIKey, WatchRevocations
+//	calls     drift: GetProfile, once per profile; auth: ListKeys, CheckAPIKey, WatchRevocations, WatchLimits
 //	owns      tables observations, observation_ids, metric_records, contexts, record_ledger, inbox_ledger
 //
 // The way of a batch of messages:

@@ -11,6 +11,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/admit"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/store"
@@ -30,6 +31,7 @@ type inbox struct {
 	sealer    *admit.Sealer
 	store     *store.Store
 	publisher broker.Publisher
+	tenants   *quota.Book
 	metrics   *metrics
 }
 
@@ -45,7 +47,7 @@ func (s *Service) newInbox(publisher broker.Publisher) (*inbox, error) {
 			Records:    record.Limits{EventTimes: s.cfg.Inbox.EventTimes},
 			MaxMessage: func() int { return s.deps.Broker.Capabilities().MaxMessageBytes },
 		}),
-		sealer: sealer, store: s.store, publisher: publisher, metrics: s.metrics,
+		sealer: sealer, store: s.store, publisher: publisher, tenants: s.deps.Tenants, metrics: s.metrics,
 	}, nil
 }
 
@@ -101,9 +103,25 @@ func (x *inbox) admitAll(ctx context.Context, ds []broker.Delivery, verdicts []r
 			continue
 		}
 		runner.Belongs(ctx, i, a.Tenant)
+		// Over its rate: it waits in the retry topic, where it is in nobody's way.
+		if err := x.pace(a, len(ds[i].Value)); err != nil {
+			verdicts[i] = runner.FromError(err)
+			continue
+		}
 		admitted = append(admitted, taken{i, a})
 	}
 	return admitted
+}
+
+// pace counts a message against the rate of its tenant, or says when it may come
+// again. What the broker has acknowledged is never refused: it waits.
+func (x *inbox) pace(a *admit.Admission, bytes int) error {
+	t, now := x.tenants.Of(a.Tenant), time.Now()
+	if err := t.Enter(now); err != nil {
+		return err
+	}
+	t.Charge(now, bytes, a.Accepted)
+	return nil
 }
 
 // verdictOn is the verdict on a message that cannot be taken.

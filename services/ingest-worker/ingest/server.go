@@ -122,3 +122,9 @@ func during(r *ledgerv1.RecordsSent) (start, end time.Time, err error) {
 	}
 	return from, to, nil
 }
+
+// GetRetained gives how many bytes are kept of each tenant.
+func (s *server) GetRetained(ctx context.Context, _ *ledgerv1.GetRetainedRequest) (*ledgerv1.GetRetainedResponse, error) {
+	kept, err := s.book.Retained(ctx)
+	return &ledgerv1.GetRetainedResponse{Bytes: kept}, err
+}

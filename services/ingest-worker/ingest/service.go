@@ -23,6 +23,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/migration"
 	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/internal/profiles"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/receipt"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
@@ -81,6 +82,7 @@ type Deps struct {
 	Drift      driftv1.DriftServiceClient // calls carry the identity in their context
 	Identify   admit.Identify             // of producers on the topic inbox, by their credentials
 	Secrets    *identity.Secrets          // of the mesh
+	Tenants    *quota.Book                // limits of tenants, which somebody keeps up to date; nil for none
 	Server     *rpc.Server                // answers services; the service registers itself on it
 	Listener   net.Listener
 	Log        *slog.Logger
@@ -107,6 +109,12 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		return nil, err
 	}
 	if _, err := cfg.Inbox.caller(deps); err != nil {
+		return nil, err
+	}
+	if deps.Tenants == nil {
+		deps.Tenants = quota.NewBook(quota.Limits{})
+	}
+	if err := deps.Tenants.Register(deps.Stats, "ingest", nil); err != nil {
 		return nil, err
 	}
 	letters, err := deadletter.New(cfg.DeadLetters, deadletter.Deps{
@@ -163,7 +171,7 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 	defer listener.Close() //nolint:errcheck // the server has closed it, or never got to
 	service, err := New(cfg, Deps{
 		Broker: b, ClickHouse: db, Drift: driftv1.NewDriftServiceClient(drift),
-		Identify: checker.Authenticate, Secrets: secrets,
+		Identify: checker.Authenticate, Secrets: secrets, Tenants: quota.NewBook(quota.Defaults()),
 		Server: server, Listener: listener, Log: env.Log, Stats: env.Stats,
 	})
 	if err != nil {
@@ -177,6 +185,7 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return checker.Run(ctx) })
+	group.Go(func() error { return service.deps.Tenants.Follow(ctx, auth, name) })
 	group.Go(func() error { return topics.Keep(ctx) })
 	group.Go(func() error { return service.Run(ctx) })
 	return group.Wait()

@@ -4,7 +4,7 @@
 //
 //	consumes  topic spans (group trace-store)
 //	produces  nothing
-//	calls     nobody
+//	calls     auth: WatchLimits
 //	serves    driftmesh.trace.v1.TraceService, driftmesh.ledger.v1.LedgerService (GetSettled)
 //	owns      tables spans, span_index, operations, span_ledger and the views otel_traces, otel_traces_trace_id_ts
 //

@@ -7,17 +7,17 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
-	"github.com/driftmesh/driftmesh/internal/identity"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/query"
 )
 
 // MeasureServices gives calls, errors and durations of services over time.
 func (t *traces) MeasureServices(ctx context.Context, req *tracev1.MeasureServicesRequest) (*tracev1.MeasureServicesResponse, error) {
-	tenant, err := identity.Tenant(ctx)
+	ctx, tenant, leave, err := t.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer leave()
 	m, err := measureOf(req)
 	if err != nil {
 		return nil, err

@@ -8,8 +8,10 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/receipt"
 	"github.com/driftmesh/driftmesh/internal/spantree"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
@@ -24,20 +26,37 @@ type traces struct {
 	reader  *query.Reader
 	sql     *sql.Runner
 	metrics *metrics
+	tenants *quota.Book
+	turns   *quota.Turns
+	turn    time.Duration // how long one may take
+}
+
+// enter waits for the turn of the caller's tenant, and gives the context of its
+// query, which says what it may cost, and what ends the turn.
+func (t *traces) enter(ctx context.Context) (_ context.Context, tenant string, leave func(), err error) {
+	if tenant, err = identity.Tenant(ctx); err != nil {
+		return ctx, "", nil, err
+	}
+	of := t.tenants.Of(tenant)
+	if leave, err = t.turns.EnterFor(ctx, of, t.turn); err != nil {
+		return ctx, "", nil, err
+	}
+	return clickhouse.WithCost(ctx, costOf(of)), tenant, leave, nil
 }
 
 // GetTrace sends one trace in parts.
 func (t *traces) GetTrace(req *tracev1.GetTraceRequest, stream grpc.ServerStreamingServer[tracev1.GetTraceResponse]) error {
-	tenant, err := identity.Tenant(stream.Context())
+	ctx, tenant, leave, err := t.enter(stream.Context())
 	if err != nil {
 		return err
 	}
+	defer leave()
 	id, err := query.ParseTraceID(req.GetTraceId())
 	if err != nil {
 		return err
 	}
 	// The times are a hint that we have no need of.
-	return t.reader.Trace(stream.Context(), tenant, id, func(p query.Part) error {
+	return t.reader.Trace(ctx, tenant, id, func(p query.Part) error {
 		t.count(p)
 		return stream.Send(&tracev1.GetTraceResponse{OtlpTraces: p.Traces, Truncated: p.Truncated, Warnings: warnings(p.Warnings)})
 	})
@@ -62,15 +81,16 @@ func warnings(list []query.Warning) []*tracev1.SpanWarning {
 
 // FindTraces sends whole traces, the newest first.
 func (t *traces) FindTraces(req *tracev1.FindTracesRequest, stream grpc.ServerStreamingServer[tracev1.FindTracesResponse]) error {
-	tenant, err := identity.Tenant(stream.Context())
+	ctx, tenant, leave, err := t.enter(stream.Context())
 	if err != nil {
 		return err
 	}
+	defer leave()
 	search, err := searchOf(req.GetQuery(), req.GetLimit(), "")
 	if err != nil {
 		return err
 	}
-	more, err := t.reader.Find(stream.Context(), tenant, search, func(p query.Part) error {
+	more, err := t.reader.Find(ctx, tenant, search, func(p query.Part) error {
 		t.count(p)
 		return stream.Send(&tracev1.FindTracesResponse{TraceId: p.TraceID.String(), OtlpTraces: p.Traces, Truncated: p.Truncated})
 	})
@@ -88,10 +108,11 @@ func (t *traces) count(p query.Part) {
 
 // SearchTraces gives a page of summaries.
 func (t *traces) SearchTraces(ctx context.Context, req *tracev1.SearchTracesRequest) (*tracev1.SearchTracesResponse, error) {
-	tenant, err := identity.Tenant(ctx)
+	ctx, tenant, leave, err := t.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer leave()
 	search, err := searchOf(req.GetQuery(), req.GetPageSize(), req.GetPageToken())
 	if err != nil {
 		return nil, err
@@ -122,10 +143,11 @@ func summary(s *query.Summary) *tracev1.TraceSummary {
 
 // ListServices gives the tenant's services.
 func (t *traces) ListServices(ctx context.Context, _ *tracev1.ListServicesRequest) (*tracev1.ListServicesResponse, error) {
-	tenant, err := identity.Tenant(ctx)
+	ctx, tenant, leave, err := t.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer leave()
 	names, truncated, err := t.reader.Services(ctx, tenant)
 	if err != nil {
 		return nil, err
@@ -135,10 +157,11 @@ func (t *traces) ListServices(ctx context.Context, _ *tracev1.ListServicesReques
 
 // ListOperations gives the span names of a service.
 func (t *traces) ListOperations(ctx context.Context, req *tracev1.ListOperationsRequest) (*tracev1.ListOperationsResponse, error) {
-	tenant, err := identity.Tenant(ctx)
+	ctx, tenant, leave, err := t.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer leave()
 	operations, truncated, err := t.reader.Operations(ctx, tenant, req.GetService(), req.GetSpanKind())
 	if err != nil {
 		return nil, err
@@ -155,10 +178,11 @@ const dependencyRange = 24 * time.Hour
 
 // ListDependencies counts the calls from service to service.
 func (t *traces) ListDependencies(ctx context.Context, req *tracev1.ListDependenciesRequest) (*tracev1.ListDependenciesResponse, error) {
-	tenant, err := identity.Tenant(ctx)
+	ctx, tenant, leave, err := t.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer leave()
 	within, err := timeRange(req.GetStartTime(), req.GetEndTime())
 	if err != nil {
 		return nil, err
@@ -271,4 +295,10 @@ func (l *ledger) ListSenders(ctx context.Context, req *ledgerv1.ListSendersReque
 		})
 	}
 	return resp, nil
+}
+
+// GetRetained gives how many bytes are kept of each tenant.
+func (l *ledger) GetRetained(ctx context.Context, _ *ledgerv1.GetRetainedRequest) (*ledgerv1.GetRetainedResponse, error) {
+	kept, err := l.book.Retained(ctx)
+	return &ledgerv1.GetRetainedResponse{Bytes: kept}, err
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/migration"
 	"github.com/driftmesh/driftmesh/internal/process"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/receipt"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/schema"
@@ -45,6 +46,7 @@ type Config struct {
 
 	Retention    time.Duration `help:"How long spans are kept; 0 is for ever." default:"720h"`
 	TraceSpans   int           `help:"Most spans of one trace in an answer." default:"20000"`
+	Queries      int           `help:"Queries answered at a time; further ones wait for the turn of their tenant." default:"8"`
 	QueryTimeout time.Duration `help:"How long one statement of a query may take." default:"20s"`
 	SQLRows      int           `name:"sql-rows" help:"Most rows of the result of a user's SQL statement." default:"100000"`
 	SQLMemory    settings.Size `name:"sql-memory" help:"Memory of ClickHouse that a user's SQL statement may take." default:"256MiB"`
@@ -67,6 +69,7 @@ func (c Config) Validate() error {
 	check(c.Drain > 0, "drain: must be positive")
 	check(c.Retention == 0 || c.Retention >= store.MinRetention, "retention: must be 0 or at least "+store.MinRetention.String())
 	check(c.TraceSpans >= 1, "trace-spans: must be at least 1")
+	check(c.Queries >= 1, "queries: must be at least 1")
 	check(c.QueryTimeout >= time.Second, "query-timeout: must be at least 1s")
 	check(c.SQLRows >= 1, "sql-rows: must be at least 1")
 	check(c.SQLMemory >= 1<<20, "sql-memory: must be at least 1MiB")
@@ -80,6 +83,7 @@ type Deps struct {
 	ClickHouse *clickhouse.DB
 	Server     *rpc.Server // answers services; the service registers itself on it
 	Listener   net.Listener
+	Tenants    *quota.Book // limits of tenants, which somebody keeps up to date; nil for none
 	Log        *slog.Logger
 	Stats      prometheus.Registerer
 }
@@ -96,6 +100,9 @@ type Service struct {
 func New(cfg Config, deps Deps) (*Service, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
+	}
+	if deps.Tenants == nil {
+		deps.Tenants = quota.NewBook(quota.Limits{})
 	}
 	metrics, err := newMetrics(deps.Stats)
 	if err != nil {
@@ -124,13 +131,18 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 	if err != nil {
 		return err
 	}
+	auth, err := env.Neighbour(name, "auth") // for the limits of tenants; nothing waits for it
+	if err != nil {
+		return fmt.Errorf("mesh.auth: %w", err)
+	}
+	defer process.Closing(ctx, &err, func(context.Context) error { return auth.Close() })
 	listener, err := server.Listen(ctx)
 	if err != nil {
 		return fmt.Errorf("%w (setting %s.listen)", err, name)
 	}
 	defer listener.Close() //nolint:errcheck // the server has closed it, or never got to
 	service, err := New(cfg, Deps{
-		Broker: b, ClickHouse: db, Server: server, Listener: listener, Log: env.Log, Stats: env.Stats,
+		Broker: b, ClickHouse: db, Server: server, Listener: listener, Tenants: quota.NewBook(quota.Defaults()), Log: env.Log, Stats: env.Stats,
 	})
 	if err != nil {
 		return err
@@ -142,9 +154,13 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return topics.Keep(ctx) })
+	group.Go(func() error { return service.deps.Tenants.Follow(ctx, auth, name) })
 	group.Go(func() error { return service.Run(ctx) })
 	return group.Wait()
 }
+
+// turnsOf is how many of the longest statements the turn of one query is as long as.
+const turnsOf = 2
 
 // Ready tells whether the service works on messages and its store answers.
 func (s *Service) Ready(ctx context.Context) error {
@@ -178,7 +194,14 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer process.Closing(ctx, &err, func(context.Context) error { return statements.Close() })
-	tracev1.RegisterTraceServiceServer(s.deps.Server, &traces{reader: reader, sql: statements, metrics: s.metrics})
+	turns := quota.NewTurns(s.cfg.Queries, quota.DefaultWait)
+	if err := s.deps.Tenants.Register(s.deps.Stats, "trace_store", turns.Uses); err != nil {
+		return err
+	}
+	tracev1.RegisterTraceServiceServer(s.deps.Server, &traces{
+		reader: reader, sql: statements, metrics: s.metrics, tenants: s.deps.Tenants, turns: turns,
+		turn: turnsOf * max(s.cfg.QueryTimeout, s.cfg.SQLTimeout),
+	})
 	book := receipt.New(receipt.Config{
 		Signal: event.SignalSpans, Topic: event.Spans, Group: event.GroupTraceStore,
 		Source: event.SpanReceipts, Receipts: store.ReceiptsTable, Settled: store.LedgerTable, Written: store.LedgerWritten, Retention: s.cfg.Retention,

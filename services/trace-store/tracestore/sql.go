@@ -3,7 +3,6 @@ package tracestore
 import (
 	"google.golang.org/grpc"
 
-	"github.com/driftmesh/driftmesh/internal/identity"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/sql"
 )
@@ -13,12 +12,13 @@ const sqlPart = 256 << 10
 
 // QuerySQL runs a statement of the caller's.
 func (t *traces) QuerySQL(req *tracev1.QuerySQLRequest, stream grpc.ServerStreamingServer[tracev1.QuerySQLResponse]) error {
-	tenant, err := identity.Tenant(stream.Context())
+	ctx, tenant, leave, err := t.enter(stream.Context())
 	if err != nil {
 		return err
 	}
+	defer leave()
 	part, size := &tracev1.QuerySQLResponse{}, 0
-	cut, err := t.sql.Run(stream.Context(), tenant, req.GetQuery(), sql.Result{
+	cut, err := t.sql.Run(ctx, tenant, req.GetQuery(), sql.Result{
 		Begin: func(columns []sql.Column) error {
 			first := &tracev1.QuerySQLResponse{}
 			for _, c := range columns {

@@ -84,6 +84,25 @@ func (s Schedule) Following(t time.Time) time.Time {
 	return s.Next(t.UTC().Truncate(time.Minute).Add(time.Minute - 1))
 }
 
+// Shortest is the least time between two slots, over a year or over the first
+// thousands of them; 0 where there is only one.
+func (s Schedule) Shortest() (shortest time.Duration) {
+	const enough = 5000
+	start := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+	end, at := start.AddDate(1, 0, 0), s.Next(start)
+	for n := 0; n < enough; n++ {
+		next := s.Next(at)
+		if at.IsZero() || next.IsZero() || next.After(end) {
+			return shortest
+		}
+		if gap := next.Sub(at); shortest == 0 || gap < shortest {
+			shortest = gap
+		}
+		at = next
+	}
+	return shortest
+}
+
 // PerDay is about how many evaluations a day has: over a year, or over the first
 // thousands of them.
 func (s Schedule) PerDay() float64 {

@@ -37,7 +37,29 @@ type NewProfile struct {
 	Request string    // "" or what makes the call idempotent
 	Now     time.Time // its schedule counts from here
 	First   time.Time // the first slot of its schedule
+	Room    Room
 	Profile *profile.Profile
+}
+
+// Room bounds how many profiles of a tenant are active. The zero Room is no bound.
+type Room struct {
+	Most int64
+	Full func(active int64) error // makes the error when there would be more
+}
+
+// check is asked once everything is as it is to be.
+func (r Room) check(ctx context.Context, tx *sqlstate.Tx, tenant string) error {
+	if r.Most <= 0 {
+		return nil
+	}
+	var active int64
+	if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM profiles WHERE tenant = ? AND active = ?`, tenant, true).Scan(&active); err != nil {
+		return err
+	}
+	if active > r.Most {
+		return r.Full(active - 1)
+	}
+	return nil
 }
 
 // CreateProfile registers a valid profile, with a fresh UUIDv7 and, when it has
@@ -69,7 +91,10 @@ func (s *State) CreateProfile(ctx context.Context, n NewProfile) (*Registered, e
 		if err := insertProfile(ctx, tx, registered, v, n); err != nil || !n.Active {
 			return err
 		}
-		return supersede(ctx, tx, registered, v, registered.Created)
+		if err := supersede(ctx, tx, registered, v, registered.Created); err != nil {
+			return err
+		}
+		return n.Room.check(ctx, tx, n.Tenant)
 	})
 	if errors.Is(err, fault.Exists) {
 		return nil, fault.Exists.Wrap(err, "profile %s exists already", registered.Title()).WithReason("PROFILE_EXISTS")
@@ -227,9 +252,18 @@ func inSpaces(column string, spaces policy.Spaces) (condition string, values []a
 	return " AND " + column + " IN (?" + strings.Repeat(", ?", len(values)-1) + ")", values
 }
 
+// Switch says how the schedule of a profile is switched.
+type Switch struct {
+	Active bool
+	Now    time.Time // its schedule counts from here
+	First  time.Time // its first slot from then on
+	Room   Room
+}
+
 // SetActive switches the schedule of a profile on, from now, with the given
 // first slot, or off. To switch on what is on changes nothing.
-func (s *State) SetActive(ctx context.Context, r *Registered, active bool, now, first time.Time) error {
+func (s *State) SetActive(ctx context.Context, r *Registered, to Switch) error {
+	active, now, first := to.Active, to.Now, to.First
 	err := s.db.InTx(ctx, func(tx *sqlstate.Tx) error {
 		changed, err := tx.Exec(ctx, `UPDATE profiles SET active = ? WHERE tenant = ? AND uid = ? AND active <> ?`, active, r.Tenant, r.UID, active)
 		if err != nil || changed == 0 {
@@ -240,8 +274,10 @@ func (s *State) SetActive(ctx context.Context, r *Registered, active bool, now, 
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE feeds SET watched = ? WHERE profile = ?`, micros(now), r.UID)
-		return err
+		if _, err = tx.Exec(ctx, `UPDATE feeds SET watched = ? WHERE profile = ?`, micros(now), r.UID); err != nil || !active {
+			return err
+		}
+		return to.Room.check(ctx, tx, r.Tenant)
 	})
 	if err != nil {
 		return fmt.Errorf("switch profile: %w", err)

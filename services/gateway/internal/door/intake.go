@@ -9,6 +9,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/envelope"
+	"github.com/driftmesh/driftmesh/internal/quota"
 )
 
 // IntakeConfig says what an intake takes and where to.
@@ -20,6 +21,12 @@ type IntakeConfig struct {
 	// Count, if set, is told how many spans or records were accepted, or
 	// rejected for a reason.
 	Count func(outcome string, n int)
+	// Of is what the topic is to tenants' limits, Tenants has those whose requests it
+	// counts, and Backlog bounds what of the topic is one tenant's; the last two may be
+	// nil.
+	Of      quota.Topic
+	Tenants *quota.Book
+	Backlog *quota.Backlog
 }
 
 // Intake makes durable what callers send, and puts it on record: the way from a
@@ -39,9 +46,11 @@ func NewIntake(cfg IntakeConfig, instance string, publisher broker.Publisher) *I
 // Load is what one request brings.
 type Load struct {
 	Tenant  string
-	Sender  string    // the principal who brings it
-	Time    time.Time // when it arrived
-	Parcels []Parcel  // what is good of it
+	Sender  string        // the principal who brings it
+	Owner   *quota.Tenant // the tenant, where its limits count; nil for none
+	Bytes   int           // of the request, as it was sent, unpacked
+	Time    time.Time     // when it arrived
+	Parcels []Parcel      // what is good of it
 	// Pack may compress a message before it is published. Optional.
 	Pack func(*broker.Message)
 	// Refused is told of a parcel that the broker refuses for good, before
@@ -73,11 +82,14 @@ func (x *Intake) Take(ctx context.Context, l *Load) (accepted int, err error) {
 	ctx = context.WithoutCancel(ctx)
 	deadline := time.Now().Add(x.cfg.Timeout)
 	e := x.receipts.Open(l.Tenant, l.Time, len(l.Parcels))
+	x.charge(l)
 	if len(l.Parcels) > 0 {
 		if accepted, err = x.publish(ctx, deadline, l, e); err != nil {
+			x.refund(l)
 			x.receipts.Enter(e)
 			return accepted, err
 		}
+		e.Bytes = uint64(l.Bytes)
 	}
 	e.Rejected = l.Rejected
 	if l.Rejected != nil {
@@ -88,6 +100,27 @@ func (x *Intake) Take(ctx context.Context, l *Load) (accepted int, err error) {
 	ctx, cancel := context.WithDeadline(ctx, later(deadline, time.Now().Add(x.cfg.Timeout/4)))
 	defer cancel()
 	return accepted, x.receipts.Commit(ctx, e)
+}
+
+// charge counts a load before it is published: its bytes, and what is good of it.
+func (x *Intake) charge(l *Load) {
+	if l.Owner != nil {
+		l.Owner.Charge(l.Time, l.Bytes, l.items())
+	}
+}
+
+// refund takes that back: the caller is told to send it again.
+func (x *Intake) refund(l *Load) {
+	if l.Owner != nil {
+		l.Owner.Refund(l.Bytes, l.items())
+	}
+}
+
+func (l *Load) items() (n int) {
+	for _, p := range l.Parcels {
+		n += p.Count
+	}
+	return n
 }
 
 func (x *Intake) count(outcome string, n int) {
@@ -121,6 +154,9 @@ func (x *Intake) publish(ctx context.Context, deadline time.Time, l *Load, e *En
 		switch {
 		case failed == nil || failed[i] == nil:
 			e.Fates[i] = Acknowledged
+			if l.Owner != nil && x.cfg.Backlog != nil {
+				x.cfg.Backlog.Published(l.Owner, int64(len(msgs[i].Value)))
+			}
 			accepted += p.Count
 		case forGood(failed[i]) && l.Refused != nil:
 			e.Fates[i] = Refused

@@ -3,6 +3,7 @@ package door
 import (
 	"context"
 	"iter"
+	"maps"
 	"strconv"
 	"sync"
 	"time"
@@ -55,9 +56,11 @@ type account struct {
 	accountKey
 	idle     []*lane
 	rejected map[string]uint64
-	refusals bool    // changed since the last receipt
-	changed  []*lane // since the last receipt
-	listed   bool    // in Receipts.changed
+	refused  map[string]uint64 // requests, by limit
+	bytes    uint64            // acknowledged
+	refusals bool              // something of these changed since the last receipt
+	changed  []*lane           // since the last receipt
+	listed   bool              // in Receipts.changed
 }
 
 type lane struct {
@@ -101,6 +104,10 @@ type Entry struct {
 	Items   []int  // spans or records in their messages
 	// Rejected counts by reason what was refused. Optional.
 	Rejected iter.Seq2[string, int]
+	// Refused counts requests that were turned away, by limit. Optional.
+	Refused map[string]uint64
+	// Bytes are those of the request, once all that is good of it is acknowledged.
+	Bytes uint64
 }
 
 // Open begins the entry of a load with so many tickets. Every ticket must come
@@ -192,6 +199,14 @@ func (r *Receipts) enter(e *Entry) {
 			a.refusals = true
 		}
 	}
+	for limit, n := range e.Refused {
+		if a.refused == nil {
+			a.refused = map[string]uint64{}
+		}
+		a.refused[limit] += n
+		a.refusals = true
+	}
+	a.bytes += e.Bytes // goes out with what was acknowledged
 	if !a.listed && (a.refusals || len(a.changed) > 0) {
 		a.listed = true
 		r.changed = append(r.changed, a)
@@ -224,7 +239,7 @@ func (r *Receipts) Commit(ctx context.Context, e *Entry) error {
 
 // receipt is what one message says of one account.
 func (a *account) receipt() *eventv1.ReceiptAccount {
-	out := &eventv1.ReceiptAccount{Tenant: a.tenant, Day: a.day, Lanes: make([]*eventv1.ReceiptLane, len(a.changed))}
+	out := &eventv1.ReceiptAccount{Tenant: a.tenant, Day: a.day, Bytes: a.bytes, Lanes: make([]*eventv1.ReceiptLane, len(a.changed))}
 	for i, l := range a.changed {
 		out.Lanes[i] = &eventv1.ReceiptLane{Lane: l.number, Messages: l.messages, Items: l.items}
 		l.changed = false
@@ -234,6 +249,7 @@ func (a *account) receipt() *eventv1.ReceiptAccount {
 		for reason, n := range a.rejected {
 			out.Rejected[reason] = n
 		}
+		out.Refused = maps.Clone(a.refused)
 	}
 	a.changed, a.refusals, a.listed = nil, false, false
 	return out
@@ -268,9 +284,12 @@ func (r *Receipts) messages(accounts []*eventv1.ReceiptAccount) []broker.Message
 // sizeOf is about how many bytes an account takes, and no less.
 func sizeOf(a *eventv1.ReceiptAccount) int {
 	const account, lane, number = 24, 32, 16
-	n := account + len(a.GetTenant()) + lane*len(a.GetLanes())
+	n := account + number + len(a.GetTenant()) + lane*len(a.GetLanes())
 	for reason := range a.GetRejected() {
 		n += len(reason) + number
+	}
+	for limit := range a.GetRefused() {
+		n += len(limit) + number
 	}
 	return n
 }
@@ -284,6 +303,8 @@ const (
 	accountDay      = 2
 	accountRejected = 3
 	accountLanes    = 4
+	accountRefused  = 5
+	accountBytes    = 6
 
 	laneLane     = 1
 	laneMessages = 2
@@ -303,6 +324,13 @@ func appendAccount(b []byte, a *eventv1.ReceiptAccount) []byte {
 	for reason, n := range a.GetRejected() {
 		entry := protowire.AppendString(protowire.AppendTag(part[:0], mapKey, protowire.BytesType), reason)
 		field = appendPart(field, accountRejected, appendNumber(entry, mapValue, n))
+	}
+	for limit, n := range a.GetRefused() {
+		entry := protowire.AppendString(protowire.AppendTag(part[:0], mapKey, protowire.BytesType), limit)
+		field = appendPart(field, accountRefused, appendNumber(entry, mapValue, n))
+	}
+	if a.GetBytes() > 0 {
+		field = appendNumber(field, accountBytes, a.GetBytes())
 	}
 	for _, l := range a.GetLanes() {
 		lane := appendNumber(room[:0], laneLane, uint64(l.GetLane()))

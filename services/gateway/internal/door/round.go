@@ -81,7 +81,7 @@ func (r *Receipts) publish(ctx context.Context, current *round) {
 	r.mu.Lock()
 	if err != nil {
 		for i, a := range changed {
-			r.restore(a, lanes[i], len(accounts[i].GetRejected()) > 0)
+			r.restore(a, lanes[i], len(accounts[i].GetRejected())+len(accounts[i].GetRefused()) > 0)
 		}
 	}
 	r.running--

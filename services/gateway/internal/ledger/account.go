@@ -27,7 +27,7 @@ func Add(tenant string, inbox Inbox, settled *ledgerv1.GetSettledResponse) *ledg
 	doors := settled.GetUnsettled()
 	a := &ledgerv1.Account{
 		Tenant: tenant, Signal: settled.GetSignal(), Stored: settled.GetStored(),
-		Rejected: map[string]uint64{}, DeadLetteredReasons: map[string]uint64{},
+		Rejected: map[string]uint64{}, DeadLetteredReasons: map[string]uint64{}, RefusedRequests: doors.GetRefusedRequests(),
 		PendingMessages: settled.GetPendingMessages() + inbox.Pending + doors.GetPendingReceipts(),
 		PendingUnknown:  settled.GetPendingUnknown() || inbox.Unknown,
 	}

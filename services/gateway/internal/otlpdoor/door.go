@@ -21,6 +21,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/otlp"
 	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/requestid"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
@@ -172,7 +173,8 @@ func serve(ctx context.Context, run func() error, stop func()) error {
 // request is one request in hand.
 type request struct {
 	tenant  string
-	sender  string // the principal who calls
+	sender  string        // the principal who calls
+	owner   *quota.Tenant // nil where nobody's limits count
 	started time.Time
 	span    trace.Span // nil unless sampled
 	lease   door.Lease
@@ -194,7 +196,7 @@ func (d *Door) accept(ctx context.Context, r *request, body []byte) (otlp.Report
 		parcels = []door.Parcel{{Value: body, Count: n}}
 		if !rep.Intact() || lim.MaxMessage > 0 && len(body) > lim.MaxMessage {
 			if !r.lease.Grow(r.lease.Held() + rep.Growth(len(body))) {
-				return rep, errBusy()
+				return rep, r.lease.Why(errBusy())
 			}
 			d.metrics.cut.Inc()
 			parcels = parcels[:0]
@@ -203,7 +205,9 @@ func (d *Door) accept(ctx context.Context, r *request, body []byte) (otlp.Report
 			}
 		}
 	}
-	accepted, err := d.take(ctx, r, door.Load{Tenant: r.tenant, Sender: r.sender, Time: now, Parcels: parcels, Rejected: rejected(&rep)})
+	accepted, err := d.take(ctx, r, door.Load{
+		Tenant: r.tenant, Sender: r.sender, Owner: r.owner, Bytes: len(body), Time: now, Parcels: parcels, Rejected: rejected(&rep),
+	})
 	d.metrics.accepted.Add(float64(accepted))
 	if err != nil {
 		return rep, publishError(err)
@@ -216,6 +220,14 @@ func (d *Door) accept(ctx context.Context, r *request, body []byte) (otlp.Report
 		d.metrics.mended[mend].Add(float64(n))
 	}
 	return rep, nil
+}
+
+// enter says whose the request is, and tells whether that tenant may send something
+// now. Nothing of the request was read by then.
+func (d *Door) enter(r *request, id identity.Identity) error {
+	r.tenant, r.sender, r.owner = id.Tenant, id.Principal(), d.deps.Intake.Owner(id.Tenant)
+	r.lease.For(r.owner)
+	return d.deps.Intake.Enter(r.owner, r.started)
 }
 
 // take hands a load in, packed unless memory is short: that is less work than

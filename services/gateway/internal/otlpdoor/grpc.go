@@ -126,6 +126,7 @@ func export(srv any, ctx context.Context, decode func(any) error, _ grpc.UnarySe
 	}()
 	rep, err := d.exportGRPC(ctx, r, decode)
 	if err != nil {
+		d.deps.Intake.Refused(r.owner, err)
 		code, err = d.refuse(ctx, exportMethod, err)
 		return nil, err
 	}
@@ -138,10 +139,12 @@ func (d *Door) exportGRPC(ctx context.Context, r *request, decode func(any) erro
 	if err != nil {
 		return otlp.Report{}, err
 	}
-	r.tenant, r.sender = id.Tenant, id.Principal()
+	if err := d.enter(r, id); err != nil {
+		return otlp.Report{}, err
+	}
 	// What the transport may hold of the request before its length is known.
 	if !r.lease.Grow(streamWindow) {
-		return otlp.Report{}, errBusy()
+		return otlp.Report{}, r.lease.Why(errBusy())
 	}
 	ctx = d.begin(ctx, r, traceService+"/Export", header(ctx, "traceparent"), header(ctx, "tracestate"))
 	var in rawRequest
@@ -152,7 +155,7 @@ func (d *Door) exportGRPC(ctx context.Context, r *request, decode func(any) erro
 	r.call.Received()
 	body := in.bytes()
 	if !r.lease.Resize(len(body)) {
-		return otlp.Report{}, errBusy()
+		return otlp.Report{}, r.lease.Why(errBusy())
 	}
 	if len(body) > 0 && body[0] == packedMark {
 		// Do not let gRPC pack the answer, which is a few bytes.

@@ -36,7 +36,7 @@ func (z *inflater) inflate(packed []byte, l *door.Lease) (*[]byte, error) {
 	for size := z.guess(packed); ; size = min(2*size, z.limit+1) {
 		if !l.Grow(held + size) {
 			z.buffers.Put(out)
-			return nil, errBusy()
+			return nil, l.Why(errBusy())
 		}
 		n := len(*out)
 		out = z.buffers.resize(out, size)

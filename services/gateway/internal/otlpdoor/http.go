@@ -98,6 +98,7 @@ func (d *Door) traces(w http.ResponseWriter, req *http.Request) {
 	}
 	rep, err := d.exportHTTP(req, r, isJSON)
 	if err != nil {
+		d.deps.Intake.Refused(r.owner, err)
 		code = d.answerError(w, req, err)
 		return
 	}
@@ -138,7 +139,9 @@ func (d *Door) exportHTTP(req *http.Request, r *request, isJSON bool) (otlp.Repo
 	if err != nil {
 		return otlp.Report{}, err
 	}
-	r.tenant, r.sender = id.Tenant, id.Principal()
+	if err := d.enter(r, id); err != nil {
+		return otlp.Report{}, err
+	}
 	ctx = d.begin(ctx, r, "POST /v1/traces", req.Header.Get("Traceparent"), req.Header.Get("Tracestate"))
 	in, err := d.readBody(req, r)
 	if err != nil {
@@ -157,7 +160,7 @@ func (d *Door) exportHTTP(req *http.Request, r *request, isJSON bool) (otlp.Repo
 	if isJSON {
 		// Protobuf is smaller than its JSON.
 		if !r.lease.Grow(r.lease.Held() + len(body)) {
-			return otlp.Report{}, errBusy()
+			return otlp.Report{}, r.lease.Why(errBusy())
 		}
 		if body, err = otlp.FromJSON(body); err != nil {
 			return otlp.Report{}, err
@@ -185,7 +188,7 @@ func (d *Door) readBody(req *http.Request, r *request) (*[]byte, error) {
 	for n := 0; ; size = min(2*size, limit+1) {
 		if !r.lease.Grow(size) {
 			d.buffers.Put(buf)
-			return nil, errBusy()
+			return nil, r.lease.Why(errBusy())
 		}
 		buf = d.buffers.resize(buf, size)
 		var err error
@@ -226,7 +229,9 @@ func (d *Door) answerError(w http.ResponseWriter, req *http.Request, err error) 
 	h := fault.FromCode(code).HTTP()
 	switch code {
 	case codes.ResourceExhausted:
-		h = http.StatusRequestEntityTooLarge // 429 would mean: try again
+		if fault.Of(err).RetryAfter() == 0 {
+			h = http.StatusRequestEntityTooLarge // 429 would mean: try again
+		}
 	case codes.DeadlineExceeded:
 		h = http.StatusServiceUnavailable
 	case codes.Unauthenticated:

@@ -129,6 +129,7 @@ func (d *Door) desc(u *unkept) *grpc.ServiceDesc {
 			ctx = rpc.Named(ctx)
 			rejected, err := d.letGoGRPC(ctx, u, r, decode)
 			if err != nil {
+				d.deps.Intake.Refused(r.owner, err)
 				code, err := d.refuse(ctx, method, err)
 				r.call.End(code, trace.SpanContext{})
 				return nil, err
@@ -145,8 +146,11 @@ func (d *Door) letGoGRPC(ctx context.Context, u *unkept, r *request, decode func
 	if err != nil {
 		return 0, err
 	}
+	if err := d.enter(r, id); err != nil {
+		return 0, err
+	}
 	if !r.lease.Grow(streamWindow) {
-		return 0, errBusy()
+		return 0, r.lease.Why(errBusy())
 	}
 	var in rawRequest
 	if err := rpc.WithinTime(ctx, d.cfg.ReadTimeout, decode, &in); err != nil {
@@ -163,7 +167,16 @@ func (d *Door) letGoGRPC(ctx context.Context, u *unkept, r *request, decode func
 		defer d.buffers.Put(out)
 		body = *out
 	}
-	return u.take(id.Tenant, r.started, body, false), nil
+	return d.letGoOf(u, r, body, false), nil
+}
+
+// letGoOf lets go of a request: it counts against the tenant's rate as if it were
+// kept.
+func (d *Door) letGoOf(u *unkept, r *request, body []byte, isJSON bool) int {
+	if r.owner != nil {
+		r.owner.Charge(r.started, len(body), 0)
+	}
+	return u.take(r.tenant, r.started, body, isJSON)
 }
 
 // letGo answers POST /v1/metrics and /v1/logs.
@@ -184,6 +197,7 @@ func (d *Door) letGo(u *unkept) http.HandlerFunc {
 		rejected, err := d.letGoHTTP(req, u, r, isJSON)
 		switch {
 		case err != nil:
+			d.deps.Intake.Refused(r.owner, err)
 			d.answerError(w, req, err)
 		case isJSON:
 			answer(w, http.StatusOK, typeJSON, u.json(rejected))
@@ -196,6 +210,9 @@ func (d *Door) letGo(u *unkept) http.HandlerFunc {
 func (d *Door) letGoHTTP(req *http.Request, u *unkept, r *request, isJSON bool) (int, error) {
 	id, err := d.identifyHTTP(req, u.asks.overHTTP)
 	if err != nil {
+		return 0, err
+	}
+	if err := d.enter(r, id); err != nil {
 		return 0, err
 	}
 	in, err := d.readBody(req, r)
@@ -212,7 +229,7 @@ func (d *Door) letGoHTTP(req *http.Request, u *unkept, r *request, isJSON bool) 
 		defer d.buffers.Put(out)
 		body = *out
 	}
-	return u.take(id.Tenant, r.started, body, isJSON), nil
+	return d.letGoOf(u, r, body, isJSON), nil
 }
 
 // items are things to count and nothing else.

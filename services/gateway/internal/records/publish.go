@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
-	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 )
@@ -16,13 +15,13 @@ const retryLater = 2 * time.Second
 // publish makes the good records of a batch durable. Records that the broker
 // refuses for good join the rejected ones. With an error the caller may send
 // the whole batch again.
-func (s *Service) publish(ctx context.Context, caller identity.Identity, v *record.Verdict) (accepted int, err error) {
+func (s *Service) publish(ctx context.Context, whose from, v *record.Verdict) (accepted int, err error) {
 	chunks, err := record.Cut(v.Good, record.MessageBytes)
 	if err != nil {
 		return 0, err
 	}
 	load := door.Load{
-		Tenant: caller.Tenant, Sender: caller.Principal(), Time: s.now(), Parcels: make([]door.Parcel, len(chunks)),
+		Tenant: whose.caller.Tenant, Sender: whose.caller.Principal(), Owner: whose.owner, Bytes: whose.bytes, Time: s.now(), Parcels: make([]door.Parcel, len(chunks)),
 		Refused: func(i int) { refuseAll(v, chunks[i]) },
 		Rejected: func(yield func(string, int) bool) {
 			for reason, n := range v.Rejected.ByReason {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
@@ -79,18 +80,31 @@ func (s *Service) take(ctx context.Context, size int, batch []*ingestv1.Record) 
 	if len(batch) == 0 {
 		return result{}, nil
 	}
+	whose := from{caller, s.intake.Owner(caller.Tenant), size}
+	r, err := s.kept(ctx, whose, batch)
+	s.intake.Refused(whose.owner, err)
+	return r, err
+}
+
+// kept is take of a batch of which it is known whose it is.
+func (s *Service) kept(ctx context.Context, whose from, batch []*ingestv1.Record) (result, error) {
+	now := s.now()
+	if err := s.intake.Enter(whose.owner, now); err != nil {
+		return result{}, err
+	}
 	lease := s.budget.Lease()
 	defer lease.Free()
-	if !lease.Grow(size) {
-		return result{}, errFull()
+	lease.For(whose.owner)
+	if !lease.Grow(whose.bytes) {
+		return result{}, lease.Why(errFull())
 	}
 	v, err := s.sieve.Sift(ctx, record.Batch{
-		Tenant: caller.Tenant, Spaces: caller.Spaces, Records: batch, Now: s.now(), MaxRecord: record.MaxRecord(s.maxMessage()),
+		Tenant: whose.caller.Tenant, Spaces: whose.caller.Spaces, Records: batch, Now: now, MaxRecord: record.MaxRecord(s.maxMessage()),
 	})
 	if err != nil {
 		return result{}, err
 	}
-	accepted, err := s.publishTraced(ctx, caller, v)
+	accepted, err := s.publishTraced(ctx, whose, v)
 	if err != nil {
 		return result{}, err
 	}
@@ -102,13 +116,20 @@ func errFull() error {
 		WithReason("GATEWAY_FULL").WithRetryAfter(time.Second)
 }
 
-func (s *Service) publishTraced(ctx context.Context, caller identity.Identity, v *record.Verdict) (int, error) {
+// from is whose a batch is, and how many bytes.
+type from struct {
+	caller identity.Identity
+	owner  *quota.Tenant
+	bytes  int
+}
+
+func (s *Service) publishTraced(ctx context.Context, whose from, v *record.Verdict) (int, error) {
 	if len(v.Good) == 0 {
-		return s.publish(ctx, caller, v)
+		return s.publish(ctx, whose, v)
 	}
-	ctx, span := s.begin(ctx, caller.Tenant, v.Good)
+	ctx, span := s.begin(ctx, whose.caller.Tenant, v.Good)
 	defer span.End()
-	accepted, err := s.publish(ctx, caller, v)
+	accepted, err := s.publish(ctx, whose, v)
 	if err != nil {
 		span.SetStatus(codes.Error, fault.Of(err).Message())
 	}

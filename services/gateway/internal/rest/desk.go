@@ -2,6 +2,7 @@ package rest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/quota"
 )
 
 // desk has the places in which requests are answered, and the memory that their
@@ -16,19 +19,20 @@ import (
 // sends slowly holds a connection, some bytes, and nothing that others need.
 // It is safe for concurrent use.
 type desk struct {
-	places  chan struct{}
-	streams chan struct{} // of requests whose body is read while they are answered
-	most    int64         // bytes of one body
-	room    int64         // bytes of all bodies
+	tenants *quota.Book // nil is none
+	places  *quota.Pool
+	streams *quota.Pool // of requests whose body is read while they are answered
+	most    int64       // bytes of one body
+	room    int64       // bytes of all bodies
 	held    atomic.Int64
 }
 
 // maxBodies is how many of the largest bodies may be in memory at once.
 const maxBodies = 16
 
-func newDesk(cfg Config) *desk {
+func newDesk(cfg Config, tenants *quota.Book) *desk {
 	return &desk{
-		places: make(chan struct{}, cfg.MaxRequests), streams: make(chan struct{}, max(cfg.MaxRequests/4, 1)),
+		tenants: tenants, places: quota.NewPool(int64(cfg.MaxRequests)), streams: quota.NewPool(int64(max(cfg.MaxRequests/4, 1))),
 		most: cfg.MaxBody, room: max(maxBodies*cfg.MaxBody, minRoom),
 	}
 }
@@ -64,15 +68,25 @@ func (d *desk) stream(next Failer) Failer {
 	}}
 }
 
-func (d *desk) answer(places chan struct{}, w http.ResponseWriter, r *http.Request, next Failer) {
-	select {
-	case places <- struct{}{}:
-		defer func() { <-places }()
-		next.ServeHTTP(w, r)
-	default:
+func (d *desk) answer(places *quota.Pool, w http.ResponseWriter, r *http.Request, next Failer) {
+	share := d.share(r.Context())
+	if places.Take(share, 1, 0, 0) != quota.Given {
 		hangUp(w, r)
 		next.Fail(w, r, errFull())
+		return
 	}
+	defer places.Give(share, 1)
+	next.ServeHTTP(w, r)
+}
+
+// share is what the caller's tenant has of the places, of which none takes all; nil
+// for callers who are not known.
+func (d *desk) share(ctx context.Context) *quota.Share {
+	id, known := identity.From(ctx)
+	if !known || d.tenants == nil {
+		return nil
+	}
+	return &d.tenants.Of(id.Tenant).Places
 }
 
 func errFull() error {

@@ -35,7 +35,7 @@ type rule struct{ verb, pattern string }
 const maxLogin = 16 << 10
 
 func newEntrance(door policy.Door, cfg Config, deps Deps) *entrance {
-	e := &entrance{door: door, cfg: cfg, deps: deps, desk: newDesk(cfg), mux: http.NewServeMux(), rules: map[rule]policy.Permission{}}
+	e := &entrance{door: door, cfg: cfg, deps: deps, desk: newDesk(cfg, deps.Tenants), mux: http.NewServeMux(), rules: map[rule]policy.Permission{}}
 	routes, err := policy.Routes()
 	e.err = err
 	for _, r := range routes {
@@ -78,7 +78,7 @@ func (e *entrance) handle(pattern string, maxBody int64, next Failer) {
 
 // allowed lets those in who may, and says who may not.
 func (e *entrance) allowed(route string, p policy.Permission, next Failer) Failer {
-	return allowed(e.deps.Authenticate, p, told{next, func(r *http.Request, err error) { e.deps.Refused(r, route, err) }})
+	return allowed(e.deps.identify(p), p, told{next, func(r *http.Request, err error) { e.deps.Refused(r, route, err) }})
 }
 
 // told is a Failer whose failing somebody hears of.

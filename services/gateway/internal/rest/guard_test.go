@@ -31,7 +31,7 @@ func serve(t *testing.T, cfg Config, h http.HandlerFunc) string {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	cfg = cfg.withDefaults()
-	handler := guard(cfg, newDesk(cfg).whole(cfg.MaxBody, apiRoutes{h}))
+	handler := guard(cfg, newDesk(cfg, nil).whole(cfg.MaxBody, apiRoutes{h}))
 	go func() { done <- Serve(ctx, lis, nil, handler, slog.New(slog.DiscardHandler)) }()
 	t.Cleanup(func() {
 		cancel()
@@ -100,7 +100,7 @@ func TestSlowBodiesHoldNoPlace(t *testing.T) {
 func TestBodiesHaveARoom(t *testing.T) {
 	t.Parallel()
 	cfg := Config{MaxBody: 1 << 20}.withDefaults()
-	d := newDesk(cfg)
+	d := newDesk(cfg, nil)
 	d.held.Store(d.room - piece)
 	r := func() *http.Request {
 		return httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat("x", 3*piece/2)))
@@ -208,7 +208,7 @@ func (u unread) Read([]byte) (int, error) {
 func TestWhoIsRefusedCostsNoBody(t *testing.T) {
 	t.Parallel()
 	cfg := Config{}.withDefaults()
-	desk := newDesk(cfg)
+	desk := newDesk(cfg, nil)
 	next := apiRoutes{http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was let in") })}
 	for want, authenticate := range map[int]Authenticate{
 		http.StatusUnauthorized: func(context.Context, string, string) (identity.Identity, error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	auditv1 "github.com/driftmesh/driftmesh/proto/driftmesh/audit/v1"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	deadletterv1 "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
@@ -69,10 +70,30 @@ type Deps struct {
 	Jaeger       Failer           // serves /api/… and finds the caller in the context
 	Page         Failer           // shows the trace {id} to people
 	Authenticate Authenticate
+	// Enter tells whether a caller who may do what asks for a permission may do it
+	// now, by its tenant's limits; nil is always.
+	Enter func(id identity.Identity, p policy.Permission) error
+	// Tenants take their places from the same; nil is one for all.
+	Tenants *quota.Book
 	// Refused is told of requests that end because of who calls, by their route. The
 	// context of the request has the caller, if that is known.
 	Refused func(r *http.Request, route string, err error)
 	Log     *slog.Logger
+}
+
+// identify is Authenticate, and Enter for those who may do what asks for a
+// permission; who may not hears so first.
+func (d Deps) identify(p policy.Permission) Authenticate {
+	if d.Enter == nil {
+		return d.Authenticate
+	}
+	return func(ctx context.Context, authorization, apiKey string) (identity.Identity, error) {
+		id, err := d.Authenticate(ctx, authorization, apiKey)
+		if err == nil && id.May(p) {
+			err = d.Enter(id, p)
+		}
+		return id, err
+	}
 }
 
 // New makes the handler of everything. It fails for a route that the policy does

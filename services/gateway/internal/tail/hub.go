@@ -8,6 +8,7 @@ package tail
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 )
 
@@ -31,12 +33,12 @@ const openTimeout = 5 * time.Second
 type Hub struct {
 	source Source
 	log    *slog.Logger
-	limit  int
+	places *quota.Pool // one for each watcher
+	room   func(*quota.Tenant) broker.Room
 
-	mu       sync.Mutex
-	feeds    map[string]*feed
-	watchers int
-	closed   bool
+	mu     sync.Mutex
+	feeds  map[string]*feed
+	closed bool
 }
 
 // feed is the one reader of a topic.
@@ -56,29 +58,35 @@ type Watcher struct {
 	hub    *Hub
 	topic  string
 	feed   *feed
-	tenant string
+	tenant *quota.Tenant
 	queue  *broker.TailBuffer
 	once   sync.Once
 }
 
-// NewHub makes a hub for at most limit watchers.
-func NewHub(source Source, limit int, log *slog.Logger) *Hub {
-	return &Hub{source: source, log: log, limit: limit, feeds: map[string]*feed{}}
+// NewHub makes a hub for at most limit watchers, whose queues take their memory from
+// their tenants' room.
+func NewHub(source Source, limit int, room func(*quota.Tenant) broker.Room, log *slog.Logger) *Hub {
+	return &Hub{source: source, log: log, places: quota.NewPool(int64(limit)), room: room, feeds: map[string]*feed{}}
 }
 
 // Watch begins to queue what arrives on topic for tenant. It fails with
-// fault.Unavailable when there are too many watchers or the broker is away.
-func (h *Hub) Watch(ctx context.Context, topic, tenant string) (*Watcher, error) {
+// fault.Exhausted when as many of the tenant watch as may, and with
+// fault.Unavailable when there are too many in all or the broker is away.
+func (h *Hub) Watch(ctx context.Context, topic string, tenant *quota.Tenant) (_ *Watcher, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	switch {
-	case h.closed:
+	if h.closed {
 		return nil, errStopping()
-	case h.watchers >= h.limit:
-		return nil, fault.Unavailable.New("too many are watching: at most %d may", h.limit).
-			WithReason("TAIL_FULL").WithRetryAfter(5 * time.Second)
 	}
-	w := &Watcher{hub: h, topic: topic, tenant: tenant, queue: broker.NewTailBuffer()}
+	if err := h.take(tenant); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			h.places.Give(&tenant.Tails, 1)
+		}
+	}()
+	w := &Watcher{hub: h, topic: topic, tenant: tenant, queue: broker.NewTailBufferIn(h.room(tenant))}
 	if f := h.feeds[topic]; f == nil || !f.join(w) {
 		f, err := h.open(ctx, topic)
 		if err != nil {
@@ -90,8 +98,23 @@ func (h *Hub) Watch(ctx context.Context, topic, tenant string) (*Watcher, error)
 		}
 		h.feeds[topic] = f
 	}
-	h.watchers++
 	return w, nil
+}
+
+// retryTail is when somebody may have left.
+const retryTail = 5 * time.Second
+
+// take takes a place for a watcher.
+func (h *Hub) take(tenant *quota.Tenant) error {
+	switch h.places.Take(&tenant.Tails, 1, tenant.Limits()[quota.Tails], 0) {
+	case quota.Full:
+		return fault.Unavailable.New("too many are watching: at most %d may", h.places.Limit()).
+			WithReason("TAIL_FULL").WithRetryAfter(retryTail)
+	case quota.Over, quota.Unfair:
+		return tenant.Refuse(quota.Tails, fmt.Sprintf("%d are open", tenant.Tails.Used()), retryTail)
+	case quota.Given:
+	}
+	return nil
 }
 
 // join reports whether the feed still runs; else w is not added.
@@ -158,7 +181,7 @@ func (f *feed) offer(d broker.Delivery) {
 		if missed > 0 {
 			w.queue.Skip(missed)
 		}
-		if w.tenant == tenant {
+		if w.tenant.Name() == tenant {
 			w.queue.Push(d)
 		}
 	}
@@ -192,7 +215,7 @@ func (w *Watcher) Close() { w.once.Do(func() { w.hub.leave(w) }) }
 func (h *Hub) leave(w *Watcher) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.watchers--
+	h.places.Give(&w.tenant.Tails, 1)
 	w.feed.mu.Lock()
 	delete(w.feed.watchers, w)
 	last := len(w.feed.watchers) == 0
@@ -214,11 +237,7 @@ func (f *feed) stop() {
 }
 
 // Watchers is how many watch now.
-func (h *Hub) Watchers() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.watchers
-}
+func (h *Hub) Watchers() int { return int(h.places.Used()) }
 
 // Stop ends all views and takes no new ones. It is safe to call twice.
 func (h *Hub) Stop() {

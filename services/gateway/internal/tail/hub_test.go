@@ -13,8 +13,14 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/tail"
 )
+
+// tenants have no limits.
+var tenants = quota.NewBook(quota.Limits{})
+
+func anyRoom(*quota.Tenant) broker.Room { return nil }
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -81,15 +87,15 @@ func next(t *testing.T, w *tail.Watcher) string {
 func TestOneReaderServesAll(t *testing.T) {
 	t.Parallel()
 	s := &source{}
-	hub := tail.NewHub(s, 3, slog.New(slog.DiscardHandler))
+	hub := tail.NewHub(s, 3, anyRoom, slog.New(slog.DiscardHandler))
 	defer hub.Stop()
-	a, err := hub.Watch(t.Context(), "spans", "acme")
+	a, err := hub.Watch(t.Context(), "spans", tenants.Of("acme"))
 	require.NoError(t, err)
-	b, err := hub.Watch(t.Context(), "spans", "acme")
+	b, err := hub.Watch(t.Context(), "spans", tenants.Of("acme"))
 	require.NoError(t, err)
-	c, err := hub.Watch(t.Context(), "spans", "other")
+	c, err := hub.Watch(t.Context(), "spans", tenants.Of("other"))
 	require.NoError(t, err)
-	_, err = hub.Watch(t.Context(), "spans", "acme")
+	_, err = hub.Watch(t.Context(), "spans", tenants.Of("acme"))
 	require.ErrorIs(t, err, fault.Unavailable, "three may watch")
 	s.push("acme", "1")
 	s.push("other", "2")
@@ -110,9 +116,9 @@ func TestOneReaderServesAll(t *testing.T) {
 func TestReaderThatFails(t *testing.T) {
 	t.Parallel()
 	s := &source{}
-	hub := tail.NewHub(s, 3, slog.New(slog.DiscardHandler))
+	hub := tail.NewHub(s, 3, anyRoom, slog.New(slog.DiscardHandler))
 	defer hub.Stop()
-	w, err := hub.Watch(t.Context(), "spans", "acme")
+	w, err := hub.Watch(t.Context(), "spans", tenants.Of("acme"))
 	require.NoError(t, err)
 	s.mu.Lock()
 	for r := range s.open {
@@ -121,7 +127,7 @@ func TestReaderThatFails(t *testing.T) {
 	s.mu.Unlock()
 	_, err = w.Next(t.Context())
 	require.ErrorIs(t, err, fault.Unavailable)
-	again, err := hub.Watch(t.Context(), "spans", "acme")
+	again, err := hub.Watch(t.Context(), "spans", tenants.Of("acme"))
 	require.NoError(t, err)
 	s.push("acme", "1")
 	require.Equal(t, "1", next(t, again))
@@ -131,21 +137,21 @@ func TestReaderThatFails(t *testing.T) {
 	require.Equal(t, []int{0, 2}, []int{open, opened})
 
 	s.err = broker.ErrUnavailable
-	_, err = hub.Watch(t.Context(), "spans", "acme")
+	_, err = hub.Watch(t.Context(), "spans", tenants.Of("acme"))
 	require.ErrorIs(t, err, fault.Unavailable)
 }
 
 func TestStopEndsAllViews(t *testing.T) {
 	t.Parallel()
 	s := &source{}
-	hub := tail.NewHub(s, 3, slog.New(slog.DiscardHandler))
-	w, err := hub.Watch(t.Context(), "spans", "acme")
+	hub := tail.NewHub(s, 3, anyRoom, slog.New(slog.DiscardHandler))
+	w, err := hub.Watch(t.Context(), "spans", tenants.Of("acme"))
 	require.NoError(t, err)
 	hub.Stop()
 	_, err = w.Next(t.Context())
 	require.ErrorIs(t, err, fault.Unavailable)
 	w.Close()
-	_, err = hub.Watch(t.Context(), "spans", "acme")
+	_, err = hub.Watch(t.Context(), "spans", tenants.Of("acme"))
 	require.ErrorIs(t, err, fault.Unavailable)
 	open, _ := s.counts()
 	require.Zero(t, open)

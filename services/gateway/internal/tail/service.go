@@ -13,6 +13,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
@@ -21,14 +22,15 @@ import (
 // Service serves the call Tail of IngestService. It is safe for concurrent use.
 type Service struct {
 	hub      *Hub
+	tenants  *quota.Book
 	profiles record.Profiles
 	log      *slog.Logger
 }
 
 // NewService makes the service on a hub. profiles say which space a record is
 // of.
-func NewService(hub *Hub, profiles record.Profiles, log *slog.Logger) *Service {
-	return &Service{hub: hub, profiles: profiles, log: log}
+func NewService(hub *Hub, tenants *quota.Book, profiles record.Profiles, log *slog.Logger) *Service {
+	return &Service{hub: hub, tenants: tenants, profiles: profiles, log: log}
 }
 
 // Tail sends what matches until the caller leaves or the gateway stops. The
@@ -54,7 +56,7 @@ func (s *Service) Tail(req *ingestv1.TailRequest, stream grpc.ServerStreamingSer
 	if f.signal == ingestv1.Signal_SIGNAL_RECORDS {
 		topic, pick = event.Records, f.records
 	}
-	w, err := s.hub.Watch(ctx, topic, tenant)
+	w, err := s.hub.Watch(ctx, topic, s.tenants.Of(tenant))
 	if err != nil {
 		return err
 	}

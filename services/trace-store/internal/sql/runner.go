@@ -169,19 +169,21 @@ func (r *Runner) functions(ctx context.Context) (*functions, error) {
 // tenant of the token, bounded, and unable to change any of that.
 func (r *Runner) asGuest(ctx context.Context, token string) context.Context {
 	l := r.limits
-	return clickhousego.Context(ctx, clickhousego.WithSettings(clickhousego.Settings{
+	settings := clickhousego.Settings{
 		"role": role, "readonly": 1, "log_comment": token,
 		"max_execution_time": math.Ceil(l.Timeout.Seconds()), "max_memory_usage": l.Memory, "max_bytes_to_read": l.Read,
 		"allow_introspection_functions": 0, "allow_ddl": 0,
 		"output_format_json_quote_64bit_integers": 0, "output_format_json_quote_denormals": 1,
 		"output_format_json_validate_utf8": 1, "output_format_json_escape_forward_slashes": 0,
-	}))
+	}
+	clickhouse.CostOf(ctx).Bound(settings)
+	return clickhousego.Context(ctx, clickhousego.WithSettings(settings))
 }
 
 func (r *Runner) columns(ctx context.Context, statement string) ([]Column, error) {
 	rows, err := r.guests.Query(ctx, "DESCRIBE TABLE ("+statement+")")
 	if err != nil {
-		return nil, explain(err)
+		return nil, explain(clickhouse.CostOf(ctx).Explain(err))
 	}
 	defer rows.Close()
 	var out []Column
@@ -198,7 +200,7 @@ func (r *Runner) columns(ctx context.Context, statement string) ([]Column, error
 		out = append(out, c)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, explain(err)
+		return nil, explain(clickhouse.CostOf(ctx).Explain(err))
 	}
 	return out, nil
 }
@@ -206,7 +208,7 @@ func (r *Runner) columns(ctx context.Context, statement string) ([]Column, error
 func (r *Runner) rows(ctx context.Context, statement string, row func(string) error) (cut bool, err error) {
 	rows, err := r.guests.Query(ctx, fmt.Sprintf("SELECT formatRowNoNewline('JSONCompactEachRow', *) FROM (%s) LIMIT %d", statement, r.limits.Rows+1))
 	if err != nil {
-		return false, explain(err)
+		return false, explain(clickhouse.CostOf(ctx).Explain(err))
 	}
 	defer rows.Close()
 	n, bytes := 0, 0
@@ -224,7 +226,7 @@ func (r *Runner) rows(ctx context.Context, statement string, row func(string) er
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return false, explain(err)
+		return false, explain(clickhouse.CostOf(ctx).Explain(err))
 	}
 	return false, nil
 }
