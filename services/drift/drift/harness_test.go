@@ -30,6 +30,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/internal/sqlstate"
@@ -88,6 +89,8 @@ type mesh struct {
 	broker broker.Broker
 	clock  *clock
 	log    *slog.Logger
+
+	tenants *quota.Book // nil is no limits
 }
 
 func newMesh(t testing.TB) *mesh {
@@ -148,7 +151,7 @@ func (m *mesh) runWith(cfg drift.Config) *running {
 	require.NoError(m.t, err)
 	service, err := drift.New(cfg, drift.Deps{
 		State: r.state, ClickHouse: m.db, Broker: broker.NewTelemetry(nil, nil).Instrument(r.broker),
-		Server: server, Listener: listener, Log: m.log, Stats: stats, Now: m.clock.Now,
+		Tenants: m.tenants, Server: server, Listener: listener, Log: m.log, Stats: stats, Now: m.clock.Now,
 	})
 	require.NoError(m.t, err)
 	ctx, cancel := context.WithCancel(context.Background())

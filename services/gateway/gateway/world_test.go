@@ -26,6 +26,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/process"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	auditv1 "github.com/driftmesh/driftmesh/proto/driftmesh/audit/v1"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
@@ -38,6 +39,9 @@ import (
 )
 
 const patience = 20 * time.Second
+
+// topicBytes is what the gateway believes that a topic keeps.
+const topicBytes = 1 << 30
 
 var secret = []byte("a secret of the mesh, for tests only")
 
@@ -59,6 +63,7 @@ type world struct {
 	spans    *tracetest.InMemoryExporter
 	client   *http.Client
 	stats    *prometheus.Registry
+	tenants  *quota.Book
 	conns    map[string]*grpc.ClientConn // the gateway's own, to the services
 	stop     func()
 
@@ -81,6 +86,7 @@ func startWith(t *testing.T, log *slog.Logger, options ...option) *world {
 		t: t, broker: memory.NewServer(), drift: newFakeDrift(), traces: &fakeTraces{}, auth: &fakeAuth{}, audit: &fakeAudit{},
 		spans: tracetest.NewInMemoryExporter(), client: &http.Client{Transport: &http.Transport{}},
 	}
+	w.tenants = quota.NewBook(quota.Limits{})
 	w.admin = w.broker.Open(memory.Options{})
 	t.Cleanup(func() { require.NoError(t, w.admin.Close(context.Background())) })
 	for _, topic := range []string{event.Spans, event.Records, event.SpanReceipts, event.RecordReceipts} {
@@ -111,7 +117,7 @@ func startWith(t *testing.T, log *slog.Logger, options ...option) *world {
 			ledgerv1.RegisterLedgerServiceServer(s, &fakeLedger{signal: "records"})
 			deadletterv1.RegisterDeadLetterServiceServer(s, &fakeDeadLetters{})
 		}),
-		Identify: identifier(t, cfg),
+		Identify: identifier(t, cfg), Tenants: w.tenants, TopicBytes: topicBytes,
 	}
 	for _, l := range []struct {
 		to   *net.Listener

@@ -34,6 +34,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/receipt"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
@@ -116,6 +117,7 @@ type mesh struct {
 	bytes  settings.Size                     // of the service's setting, if not 0
 	inbox  ingest.InboxConfig                // who may publish there
 
+	tenants  *quota.Book // nil is no limits
 	authAway atomic.Bool
 }
 
@@ -189,7 +191,7 @@ func (m *mesh) run() *running {
 	require.NoError(m.t, err)
 	service, err := ingest.New(cfg, ingest.Deps{
 		Broker:     m.wrap(broker.NewTelemetry(m.traces, r.Stats).Instrument(r.broker)),
-		ClickHouse: m.db, Drift: m.drift, Identify: m.identify(), Secrets: meshSecrets(m.t), Server: server, Listener: listener,
+		ClickHouse: m.db, Drift: m.drift, Identify: m.identify(), Secrets: meshSecrets(m.t), Tenants: m.tenants, Server: server, Listener: listener,
 		Log: slog.New(slog.DiscardHandler), Stats: r.Stats,
 	})
 	require.NoError(m.t, err)

@@ -29,6 +29,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/settings"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
@@ -96,6 +97,8 @@ type running struct {
 	done  chan error
 	own   broker.Broker
 	ended bool
+
+	tenants *quota.Book
 }
 
 // run starts the service; it is stopped when the test ends, if not before.
@@ -104,7 +107,7 @@ func (m *mesh) run() *running {
 	var cfg tracestore.Config
 	require.NoError(m.t, settings.Defaults(&cfg))
 	cfg.Linger = 20 * time.Millisecond
-	r := &running{t: m.t, done: make(chan error, 1), own: m.server.Open(memory.Options{Name: "trace-store"})}
+	r := &running{t: m.t, done: make(chan error, 1), own: m.server.Open(memory.Options{Name: "trace-store"}), tenants: quota.NewBook(quota.Limits{})}
 	listener := bufconn.Listen(1 << 20)
 	stats := prometheus.NewRegistry()
 	server, err := rpc.NewServer(rpc.ServerConfig{}, rpc.ServerDeps{
@@ -114,13 +117,16 @@ func (m *mesh) run() *running {
 			if len(md.Get("tenant")) != 1 {
 				return nil, fault.Unauthenticated.New("who calls?")
 			}
+			if md.Get("tenant")[0] == identity.MeshTenant {
+				return identity.With(ctx, identity.ForService("gateway", identity.MeshTenant)), nil
+			}
 			return identity.With(ctx, identity.Identity{Tenant: md.Get("tenant")[0], Subject: "ann", Kind: identity.User, Grant: policy.As(policy.Admin)}), nil
 		},
 	})
 	require.NoError(m.t, err)
 	service, err := tracestore.New(cfg, tracestore.Deps{
 		Broker: broker.NewTelemetry(noop.NewTracerProvider(), stats).Instrument(r.own), ClickHouse: m.db,
-		Server: server, Listener: listener, Log: slog.New(slog.NewTextHandler(m.t.Output(), nil)), Stats: stats,
+		Tenants: r.tenants, Server: server, Listener: listener, Log: slog.New(slog.NewTextHandler(m.t.Output(), nil)), Stats: stats,
 	})
 	require.NoError(m.t, err)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -238,8 +238,27 @@ func (d *Door) answerError(w http.ResponseWriter, req *http.Request, err error) 
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	default:
 	}
+	hangUp(w, req, code)
 	d.answerStatus(w, req, h, st)
 	return code
+}
+
+// small is what may follow of a body that nobody reads, rather than ending the
+// connection for it.
+const small = 64 << 10
+
+// hangUp lets the connection end with the answer to who is turned away, instead of
+// waiting for the rest of a large body, or of one of unknown length, before it is
+// answered.
+func hangUp(w http.ResponseWriter, req *http.Request, code codes.Code) {
+	switch code {
+	case codes.ResourceExhausted, codes.Unauthenticated, codes.PermissionDenied:
+	default:
+		return
+	}
+	if req.ProtoMajor == 1 && (req.ContentLength < 0 || req.ContentLength > small) {
+		w.Header().Set("Connection", "close")
+	}
 }
 
 func (d *Door) answerStatus(w http.ResponseWriter, req *http.Request, code int, st *status.Status) {

@@ -3,6 +3,7 @@ package tail_test
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,11 +15,9 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/quota"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/tail"
 )
-
-// tenants have no limits.
-var tenants = quota.NewBook(quota.Limits{})
 
 func anyRoom(*quota.Tenant) broker.Room { return nil }
 
@@ -86,6 +85,7 @@ func next(t *testing.T, w *tail.Watcher) string {
 
 func TestOneReaderServesAll(t *testing.T) {
 	t.Parallel()
+	tenants := quota.NewBook(quota.Limits{})
 	s := &source{}
 	hub := tail.NewHub(s, 3, anyRoom, slog.New(slog.DiscardHandler))
 	defer hub.Stop()
@@ -115,6 +115,7 @@ func TestOneReaderServesAll(t *testing.T) {
 
 func TestReaderThatFails(t *testing.T) {
 	t.Parallel()
+	tenants := quota.NewBook(quota.Limits{})
 	s := &source{}
 	hub := tail.NewHub(s, 3, anyRoom, slog.New(slog.DiscardHandler))
 	defer hub.Stop()
@@ -143,6 +144,7 @@ func TestReaderThatFails(t *testing.T) {
 
 func TestStopEndsAllViews(t *testing.T) {
 	t.Parallel()
+	tenants := quota.NewBook(quota.Limits{})
 	s := &source{}
 	hub := tail.NewHub(s, 3, anyRoom, slog.New(slog.DiscardHandler))
 	w, err := hub.Watch(t.Context(), "spans", tenants.Of("acme"))
@@ -155,4 +157,49 @@ func TestStopEndsAllViews(t *testing.T) {
 	require.ErrorIs(t, err, fault.Unavailable)
 	open, _ := s.counts()
 	require.Zero(t, open)
+}
+
+// A tenant that floods with tails that nobody reads gets as many as it may, and its
+// share of the memory; another's go on.
+func TestTailFlood(t *testing.T) {
+	t.Parallel()
+	tenants := quota.NewBook(quota.Limits{})
+	tenants.Hear(quota.Change{Own: map[string]quota.Own{"flood": {quota.Tails: 5, quota.InFlight: 1 << 20}}})
+	flood, other := tenants.Of("flood"), tenants.Of("other")
+	budget := door.NewBudget(8 << 20)
+	s := &source{}
+	hub := tail.NewHub(s, 100, func(t *quota.Tenant) broker.Room { return budget.Room(t) }, slog.New(slog.DiscardHandler))
+	var open []*tail.Watcher
+	for range 5 {
+		w, err := hub.Watch(t.Context(), "spans", flood)
+		require.NoError(t, err)
+		open = append(open, w)
+	}
+	_, err := hub.Watch(t.Context(), "spans", flood)
+	require.ErrorIs(t, err, fault.Exhausted)
+	require.Equal(t, "the limit tails of tenant flood is 5: 5 are open", fault.Of(err).Message())
+	require.Positive(t, fault.Of(err).RetryAfter())
+	theirs, err := hub.Watch(t.Context(), "spans", other)
+	require.NoError(t, err)
+
+	for range 200 { // five times 12 MiB
+		s.push("flood", strings.Repeat("x", 64<<10))
+		require.LessOrEqual(t, flood.Memory.Used(), int64(1<<20))
+	}
+	s.push("other", "mine")
+	require.Equal(t, "mine", next(t, theirs))
+	require.Greater(t, flood.Memory.Used(), int64(900<<10), "what fits is kept")
+	var missed uint64
+	for _, w := range open {
+		missed += w.Missed()
+		w.Close()
+	}
+	require.GreaterOrEqual(t, missed, uint64(1000-16))
+	require.Zero(t, flood.Memory.Used())
+	w, err := hub.Watch(t.Context(), "spans", flood)
+	require.NoError(t, err, "its places are free again")
+	w.Close()
+	theirs.Close()
+	hub.Stop()
+	require.Zero(t, budget.Used())
 }

@@ -1,0 +1,39 @@
+package ingest_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/quota"
+)
+
+// A producer on the topic inbox that is over its tenant's rate waits beside the
+// others: theirs pass, and of its own nothing is lost.
+func TestInboxOverItsRateWaitsAndIsNotLost(t *testing.T) {
+	m := newMesh(t)
+	m.tenants = quota.NewBook(quota.Limits{})
+	m.tenants.Hear(quota.Change{Own: map[string]quota.Own{"acme": {quota.IngestItems: 20, quota.IngestItemsBurst: 20}}})
+	m.run()
+	const flood, others = 120, 20
+	began := time.Now()
+	for i := range flood {
+		m.publish(inboxMessage(fmt.Sprint("a", i), batchOf(t, record(fmt.Sprint("a", i), 0, 1)), event.HeaderType, event.TypeRecords, "authorization", bearer("acme")))
+	}
+	for i := range others {
+		m.publish(inboxMessage(fmt.Sprint("b", i), spansOf(t, byte(i+1)), event.HeaderType, event.TypeTraces, "x-api-key", apiKey))
+	}
+	require.Eventually(t, func() bool {
+		lag, err := m.broker.Admin().Lag(t.Context(), event.Spans, event.GroupTraceStore)
+		require.NoError(t, err)
+		return lag.Total() == others
+	}, patience, tick)
+	require.Greater(t, m.pending(event.Inbox), uint64(flood/3), "the others passed while most of the flood waits")
+	m.awaitInbox()
+	require.Greater(t, time.Since(began), 4*time.Second, "at 20 a second")
+	require.EqualValues(t, flood, m.rows("observations", "acme"))
+	require.Empty(t, m.dead())
+}
