@@ -13,6 +13,7 @@ func TestTenantsOfOneMesh(t *testing.T) {
 	t.Run("every hop", func(t *testing.T) { // as nobody
 		requireEveryHop(t, m.Addresses)
 	})
+	t.Run("a noisy neighbour", func(t *testing.T) { requireNoisyNeighbour(t, m) }) // alone: the others would be neighbours too
 	for name, test := range map[string]func(t *testing.T, m *mesh.Mesh){
 		"an-alert-names-the-traces-that-moved-it": func(t *testing.T, m *mesh.Mesh) { requireAlert(t, m.Addresses, m.Log) },
 		"the-client-registers-profiles":           requireRegistration,

@@ -17,6 +17,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 )
@@ -33,8 +34,12 @@ func TestNothingIsAllocatedPerSpan(t *testing.T) {
 	stats := prometheus.NewRegistry()
 	calls, err := rpc.NewMetrics(rpc.MetricsConfig{}, stats)
 	require.NoError(t, err)
+	tenants := quota.NewBook(quota.Limits{quota.IngestRate: 1 << 50, quota.IngestItems: 1 << 50, quota.InFlight: 1 << 50})
 	d, err := New(Config{}, Deps{
-		Intake: door.NewIntake(door.IntakeConfig{Topic: event.Spans, Type: event.TypeTraces, Receipts: event.SpanReceipts}, "gw", drop{}),
+		Intake: door.NewIntake(door.IntakeConfig{
+			Topic: event.Spans, Type: event.TypeTraces, Receipts: event.SpanReceipts,
+			Tenants: tenants, Backlog: quota.NewBacklog(tenants, quota.Spans, 1<<50),
+		}, "gw", drop{}),
 		Budget: door.NewBudget(256 << 20), MaxMessage: func() int { return 64 << 20 },
 		Identify: func(context.Context, string, string) (identity.Identity, error) {
 			return identity.Identity{Tenant: "acme", Subject: "s", Kind: identity.Key, Grant: policy.As(policy.Ingest)}, nil

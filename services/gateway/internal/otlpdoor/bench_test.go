@@ -28,8 +28,10 @@ import (
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/door"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
 	natsserver "github.com/driftmesh/driftmesh/test/server/nats"
 )
@@ -166,7 +168,7 @@ func benchmarkDoor(b *testing.B, publisher broker.Publisher, gzip string, traces
 	calls, err := rpc.NewMetrics(measured, prometheus.NewRegistry())
 	require.NoError(b, err)
 	d := start(b, otlpdoor.Config{}, func(deps *otlpdoor.Deps) {
-		deps.Intake, deps.Traces, deps.Calls = intake(publisher, 0), traces, calls
+		deps.Intake, deps.Traces, deps.Calls = limitedIntake(publisher), traces, calls
 		for _, set := range more {
 			set(deps)
 		}
@@ -184,6 +186,18 @@ func benchmarkDoor(b *testing.B, publisher broker.Publisher, gzip string, traces
 	spans := float64(b.N * spansPerRequest)
 	b.ReportMetric((cpuTime(b)-cpu).Seconds()/spans*1e6, "CPU-s/Mspans")
 	b.ReportMetric(spans/time.Since(began).Seconds(), "spans/s")
+}
+
+// limitedIntake is an intake of tenants that have every limit, and stay below it.
+func limitedIntake(publisher broker.Publisher) *door.Intake {
+	const most = 1 << 50
+	book := quota.NewBook(quota.Limits{
+		quota.IngestRate: most, quota.IngestItems: most, quota.InFlight: most, quota.BacklogBytes: most, quota.Retained: most,
+	})
+	return door.NewIntake(door.IntakeConfig{
+		Topic: event.Spans, Type: event.TypeTraces, Receipts: event.SpanReceipts,
+		Tenants: book, Backlog: quota.NewBacklog(book, quota.Spans, most),
+	}, "gw-1", publisher)
 }
 
 // cpuTime is what this process has used, children left out.
