@@ -45,6 +45,7 @@ func showLedger(w io.Writer, r *ledgerv1.GetLedgerResponse) {
 	for _, a := range r.GetAccounts() {
 		reasons(w, a.GetSignal()+" rejected", a.GetRejected())
 		reasons(w, a.GetSignal()+" dead", a.GetDeadLetteredReasons())
+		reasons(w, a.GetSignal()+" requests turned away", a.GetRefusedRequests())
 	}
 }
 

@@ -152,7 +152,7 @@ func (f *flood) neighbour(ctx context.Context, m *mesh.Mesh) (sent int, took []t
 		start := time.Now()
 		bounded, cancel := context.WithTimeout(context.Background(), 4*bound)
 		defer cancel()
-		assert.NoError(f.t, do(bounded), what)
+		require.NoError(f.t, do(bounded), what)
 		took = append(took, time.Since(start))
 	}
 	for tick := time.NewTicker(50 * time.Millisecond); ctx.Err() == nil; <-tick.C {
