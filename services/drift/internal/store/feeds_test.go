@@ -149,11 +149,11 @@ func TestAProfileWithoutData(t *testing.T) {
 			return findings(t, s)
 		}
 		p, off := register(t, s, "acme", "a"), register(t, s, "acme", "off")
-		require.NoError(t, s.SetActive(ctx, off, false, now, now))
+		require.NoError(t, s.SetActive(ctx, off, store.Switch{Now: now, First: now}))
 		require.Empty(t, pass(noon.Add(24*time.Hour)))
 		require.Equal(t, []string{"s/a/0.1.0 feed raised: no data at all, since 2026-11-21T12:00:00Z"}, pass(noon.Add(30*time.Hour)))
 		// Who is switched on has as long from then.
-		require.NoError(t, s.SetActive(ctx, off, true, now, now.Add(time.Hour)))
+		require.NoError(t, s.SetActive(ctx, off, store.Switch{Active: true, Now: now, First: now.Add(time.Hour)}))
 		require.Empty(t, pass(noon.Add(54*time.Hour)))
 		require.Equal(t, []string{"s/off/0.1.0 feed raised: no data at all, since 2026-11-22T18:00:00Z"}, pass(noon.Add(54*time.Hour+2*time.Minute)))
 		require.NoError(t, s.Came(ctx, []store.Arrival{{Tenant: "acme", Profile: p.UID, At: now}}))
