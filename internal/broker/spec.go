@@ -92,6 +92,10 @@ type ConsumerConfig struct {
 	// AckWait is the lease on a batch; it must equal the group's. 0 takes the
 	// group's.
 	AckWait time.Duration
+	// Forget removes messages within seconds once every group has acknowledged them
+	// that must not lose any, instead of keeping them until others need their room:
+	// for what must not lie about. There is no replay then.
+	Forget bool
 }
 
 // WithDefaults returns the config with its zero fields filled in, AckWait

@@ -22,6 +22,7 @@ func groupCases() []testCase {
 		{name: "TwoGroups", run: twoGroups},
 		{name: "GroupBeforePublish", run: groupBeforePublish},
 		{name: "GroupLate", run: groupLate},
+		{name: "Forget", slow: true, run: forget},
 	}
 }
 
@@ -202,6 +203,29 @@ func groupLate(e *env) {
 	e.quiet(latest, 200*time.Millisecond)
 	e.publish(e.messages("n", 5)...)
 	require.Len(e, e.drain(latest, 5, 5*time.Second), 5)
+}
+
+// What all groups are done with is gone within seconds where one of them asks for
+// that, and nothing sooner.
+func forget(e *env) {
+	e.provision(broker.TopicSpec{}, broker.GroupSpec{Name: e.group}, broker.GroupSpec{Name: "slow"})
+	e.publish(e.messages("m", 10)...)
+	require.Len(e, e.drain(e.consumer(e.b, broker.ConsumerConfig{Forget: true}), 10, 10*time.Second), 10)
+	admin := e.b.Admin()
+	require.NoError(e, admin.EnsureGroup(e.ctx, broker.GroupSpec{Topic: e.topic, Name: "careless", MayLose: true}))
+	left := func() int64 {
+		lag, err := admin.Lag(e.ctx, e.topic, "careless")
+		require.NoError(e, err)
+		return lag.Total()
+	}
+	if e.b.Capabilities().Replay {
+		require.EqualValues(e, 10, left(), "one group is not done")
+	}
+	slow := e.consumer(e.b, broker.ConsumerConfig{Group: "slow"})
+	require.Len(e, e.drain(slow, 10, 10*time.Second), 10)
+	require.True(e, within(40*time.Second, func() bool { return left() == 0 }), "%d are still there", left())
+	e.publish(e.messages("n", 3)...)
+	require.Len(e, e.drain(slow, 3, 10*time.Second), 3)
 }
 
 // eventually a publish must succeed again; unknown outcomes count as tried.

@@ -63,6 +63,7 @@ func (s *Service) inboxRunners(publisher broker.Publisher) ([]*runner.Runner, er
 		Consumer: broker.ConsumerConfig{
 			Topic: event.Inbox, Group: event.GroupIngest, Member: name,
 			MaxMessages: s.cfg.Messages, MaxBytes: int(s.cfg.Bytes), Linger: s.cfg.Linger, MaxInFlight: s.cfg.Parallel,
+			Forget: true, // they have credentials with them
 		},
 		Handler: x.handle, OnPark: x.parked, Mark: x.mark,
 		Prepare: func(d *broker.Delivery) { x.sealer.Prepare(time.Now(), d) },

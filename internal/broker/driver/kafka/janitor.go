@@ -12,7 +12,8 @@ const cleanEvery = 10 * time.Second
 // clean removes what every group has read from topics that hold more than their
 // limit, which Kafka, whose own limit nobody reaches, does not. It looks at the
 // topics that are used here and that EnsureTopic told us of: where somebody else
-// provisions, somebody else cleans up.
+// provisions, somebody else cleans up. Of topics that are to forget it removes all
+// that was read, every time.
 func (c *conn) clean() {
 	tick := time.NewTicker(cleanEvery)
 	defer tick.Stop()
@@ -28,7 +29,8 @@ func (c *conn) clean() {
 			used := g.used
 			g.used = false
 			g.mu.Unlock()
-			if _, told := c.told.Load(topic); used && told && c.link.err() == nil {
+			_, told := c.told.Load(topic)
+			if (used && told || g.forget.Load()) && c.link.err() == nil {
 				if err := g.clean(c.life); err != nil && c.life.Err() == nil {
 					c.cfg.Log.Warn("cannot remove what was read", "topic", topic, "err", err)
 				}
@@ -43,7 +45,7 @@ func (g *gate) clean(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
 	lanes, limit, err := g.limit(ctx)
-	if err != nil || limit <= 0 {
+	if err != nil || limit <= 0 && !g.forget.Load() {
 		return err
 	}
 	where, err := g.conn.offsets(ctx, g.topic, lanes)
@@ -57,7 +59,8 @@ func (g *gate) clean(ctx context.Context) error {
 	g.mu.Lock()
 	size := g.sizes.times(stored)
 	g.mu.Unlock()
-	if size <= limit {
+	full := limit > 0 && size > limit
+	if !full && !g.forget.Load() {
 		return nil
 	}
 	read, owned, err := g.slowest(ctx, lanes) // after the ends: a group that is made meanwhile begins behind them
@@ -66,6 +69,9 @@ func (g *gate) clean(ctx context.Context) error {
 	}
 	for lane, b := range where {
 		to, ok := read[lane]
+		if !ok && !full {
+			continue
+		}
 		if !ok { // who reads it may lose it: the half that is newer stays
 			to = b.end - int64(float64(b.end-b.first)*float64(limit)/float64(2*size))
 		}

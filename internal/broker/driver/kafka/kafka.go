@@ -88,6 +88,9 @@ func (c *conn) Consumer(cfg broker.ConsumerConfig) (broker.Consumer, error) {
 		return nil, err
 	}
 	k := newConsumer(c, cfg.WithDefaults())
+	if cfg.Forget {
+		k.gate.forget.Store(true)
+	}
 	return k, c.children.Add(k)
 }
 

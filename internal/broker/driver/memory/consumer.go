@@ -84,6 +84,7 @@ func (k *consumer) grab(l *lease, ds *[]broker.Delivery) grabbed {
 		return out
 	}
 	now := time.Now()
+	t.forgets = t.forgets || k.cfg.Forget
 	k.conn.report(t, t.trim(now))
 	for len(*ds) < k.cfg.MaxMessages {
 		seq, again := t.available(g, now)

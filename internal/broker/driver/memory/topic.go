@@ -18,6 +18,8 @@ type topic struct {
 	ids    map[string]time.Time // when an ID was last stored
 	groups map[string]*group
 	tails  map[*tail]struct{}
+
+	forgets bool // what is acknowledged goes at once
 }
 
 // entry is one stored message.
@@ -83,15 +85,22 @@ func (t *topic) delivery(seq uint64, attempt int) broker.Delivery {
 	return broker.Delivery{Message: t.at(seq).msg, Attempt: attempt, Lane: "0", Position: strconv.FormatUint(seq, 10)}
 }
 
-// wouldLose reports whether storing size bytes more removes what a group has
-// not acknowledged.
-func (t *topic) wouldLose(size int64) bool {
+// floor is the first sequence that a group has not acknowledged which must not
+// lose it.
+func (t *topic) floor() uint64 {
 	floor := t.end()
 	for _, g := range t.groups {
 		if !g.spec.MayLose {
 			floor = min(floor, g.floor())
 		}
 	}
+	return floor
+}
+
+// wouldLose reports whether storing size bytes more removes what a group has
+// not acknowledged.
+func (t *topic) wouldLose(size int64) bool {
+	floor := t.floor()
 	room := t.spec.MaxBytes - t.bytes
 	for seq := t.first; room < size && seq < floor; seq++ {
 		room += t.at(seq).size
@@ -114,8 +123,12 @@ func (g *group) floor() uint64 {
 // trim applies retention and returns how many unread messages each group lost.
 func (t *topic) trim(now time.Time) map[string]int64 {
 	n := 0
+	done := t.first // what is before is acknowledged, and to be forgotten
+	if t.forgets {
+		done = t.floor()
+	}
 	for n < len(t.log) {
-		old := now.Sub(t.log[n].stored) > t.spec.MaxAge
+		old := now.Sub(t.log[n].stored) > t.spec.MaxAge || t.first+uint64(n) < done
 		if !old && t.bytes <= t.spec.MaxBytes {
 			break
 		}

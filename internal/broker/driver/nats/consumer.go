@@ -174,7 +174,11 @@ func (k *consumer) attach(ctx context.Context) error {
 			k.mayLose.Store(info.Config.Metadata[metaMayLose] == "true")
 			k.gap.start(info.Created, info.Delivered.Stream, info.Delivered.Consumer)
 			k.attached = true
-			k.conn.janitor.topic(k.cfg.Topic).use()
+			topic := k.conn.janitor.topic(k.cfg.Topic)
+			topic.use()
+			if k.cfg.Forget {
+				topic.forget.Store(true)
+			}
 			return nil
 		}
 		if wait == 0 {

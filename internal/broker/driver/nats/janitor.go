@@ -43,6 +43,8 @@ type knownTopic struct {
 	gone  atomic.Bool // when last looked at, it was not
 	asked atomic.Bool // for a look
 
+	forget atomic.Bool // what is acknowledged goes at once
+
 	// Used by run only, so that each is said once.
 	drops  bool // its stream drops what is not acknowledged
 	failed bool // no room could be made
@@ -147,7 +149,7 @@ func (j *janitor) look(ctx context.Context, name string, t *knownTopic) {
 			t.drops = drops
 			log.Warn("the stream drops its oldest messages when it is full, read or not; set its discard policy to new", "drops", drops)
 		}
-		err = j.sweep(call, stream)
+		err = j.sweep(call, stream, t.forget.Load())
 	}
 	if failed := err != nil; failed != t.failed && ctx.Err() == nil {
 		t.failed = failed
@@ -160,13 +162,17 @@ func drops(cfg jetstream.StreamConfig) bool {
 	return cfg.Discard == jetstream.DiscardOld && (cfg.MaxBytes > 0 || cfg.MaxMsgs > 0)
 }
 
-// sweep removes what every group has acknowledged, the oldest first.
-func (j *janitor) sweep(ctx context.Context, stream jetstream.Stream) error {
+// sweep removes what every group has acknowledged, the oldest first: all of it, or
+// when its room is needed.
+func (j *janitor) sweep(ctx context.Context, stream jetstream.Stream, all bool) error {
 	// The groups are asked after the stream: what they have acknowledged by then
 	// can include what came since, and that is left alone. A group made since then
 	// is not asked, and loses nothing either that was published after it was made.
 	info := stream.CachedInfo()
 	last := excess(info)
+	if all && info.State.Msgs > 0 {
+		last = info.State.LastSeq
+	}
 	if last == 0 {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
@@ -24,8 +25,10 @@ type guard struct {
 	done   chan struct{}
 }
 
-// guarded is what the guard knows about a topic; used by run only.
+// guarded is what the guard knows about a topic; used by run only, but for forget.
 type guarded struct {
+	forget atomic.Bool // what is acknowledged goes at once
+
 	next    time.Time     // when to look
 	every   time.Duration // how often, at present
 	looked  time.Time     // the last time that it was found to have
@@ -51,10 +54,12 @@ func newGuard(c *conn) *guard {
 }
 
 // watch begins to look after a topic.
-func (g *guard) watch(topic string) {
-	if _, ok := g.topics.Load(topic); !ok {
-		g.topics.LoadOrStore(topic, &guarded{every: guardMax})
+func (g *guard) watch(topic string) *guarded {
+	known, ok := g.topics.Load(topic)
+	if !ok {
+		known, _ = g.topics.LoadOrStore(topic, &guarded{every: guardMax})
 	}
+	return known.(*guarded) //nolint:forcetypeassert // nothing else is stored
 }
 
 func (g *guard) close() {
@@ -91,7 +96,7 @@ func (g *guard) run(ctx context.Context) {
 func (g *guard) look(ctx context.Context, topic string, t *guarded) {
 	call, cancel := context.WithTimeout(ctx, guardTimeout)
 	defer cancel()
-	out, err := g.conn.list(call, 7, lookScript, topic, (t.every * 9 / 10).Milliseconds(), guardSweep.Milliseconds())
+	out, err := g.conn.list(call, 7, lookScript, topic, (t.every * 9 / 10).Milliseconds(), guardSweep.Milliseconds(), t.forget.Load())
 	if err != nil {
 		t.every = guardSweep
 		denied := errors.Is(err, broker.ErrDenied)

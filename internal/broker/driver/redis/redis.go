@@ -87,7 +87,9 @@ func (c *conn) Consumer(cfg broker.ConsumerConfig) (broker.Consumer, error) {
 		return nil, err
 	}
 	k := newConsumer(c, cfg.WithDefaults())
-	c.guard.watch(cfg.Topic)
+	if topic := c.guard.watch(cfg.Topic); cfg.Forget {
+		topic.forget.Store(true)
+	}
 	return k, c.children.Add(k)
 }
 

@@ -1,6 +1,7 @@
 -- Looks after a topic: removes what is too old or too much, and shuts the stream
 -- when it is full of what groups have not acknowledged. ARGV: how often it is to
--- be measured, and how often all the rest is to be done, in ms.
+-- be measured, and how often all the rest is to be done, in ms; whether all goes
+-- that every group has acknowledged.
 --
 -- Returns whether the stream is shut; its bytes, and the most it may have; what
 -- is missing, 'topic' or 'group NAME'; by group how many entries it lost; who
@@ -40,7 +41,8 @@ local have = bytes(glance)
 if whole(have) ~= set.bytes then -- an idle topic costs no write to the log
   redis.pcall('HSET', settings, 'looked', whole(time), 'bytes', have)
 end
-if have <= max and not set.shut and not due('swept', ARGV[2]) then
+local forget = ARGV[3] == '1' and due('forgot', ARGV[2])
+if have <= max and not set.shut and not forget and not due('swept', ARGV[2]) then
   return { 0, have, max, missing, {}, '', '' }
 end
 
@@ -92,6 +94,10 @@ redis.call('XTRIM', stream, 'MINID', whole(time - tonumber(set.max_age_ms or '0'
 local low, holder = floor()
 have = bytes(many)
 if have > max or set.shut then shrink(max * 0.95, low) end
+if forget then
+  if low then redis.call('XTRIM', stream, 'MINID', low) end
+  redis.pcall('HSET', settings, 'forgot', whole(time))
+end
 
 local info = named(redis.call('XINFO', 'STREAM', stream))
 local full = have > max or (set.shut ~= nil and have > max * 0.95)
