@@ -19,7 +19,8 @@ func TestOnlyWhatIsANameIsTaken(t *testing.T) {
 		require.Len(t, made, 26)
 		require.Equal(t, made, requestid.Of(made))
 	}
-	require.NotEqual(t, requestid.Of(""), requestid.Of(""))
+	first, second := requestid.Of(""), requestid.Of("")
+	require.NotEqual(t, first, second)
 	require.Empty(t, requestid.From(t.Context()))
 	require.Equal(t, "x", requestid.From(requestid.With(t.Context(), "x")))
 }

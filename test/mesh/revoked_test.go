@@ -134,7 +134,6 @@ func requireRevokedEverywhere(t *testing.T, s *mesh.Secure, admin string, p *pro
 		require.NoError(t, err, way.name)
 		require.True(t, known, way.name)
 	}
-	p.publish(toInbox("before", spansNumbered(t, 4001, 1, 0), "authorization", "Bearer "+key))
 
 	s.MustCLI(t, "key", "revoke", strings.Split(key, "_")[1])
 	s.MustCLI(t, "user", "disable", "bob", "--tenant", "default", "--token", admin)

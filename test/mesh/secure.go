@@ -20,6 +20,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/internal/sqlstate/sqltest"
 	"github.com/driftmesh/driftmesh/test/server"
 	"github.com/driftmesh/driftmesh/test/server/nats"
@@ -37,6 +38,8 @@ type Secure struct {
 	// Passwords of the services' users at broker and stores, and of producer, by
 	// name.
 	Passwords map[string]string
+	// AdminToken is what the admin addresses want to see.
+	AdminToken string
 
 	nats                       *nats.Server
 	brokerAt, storeAt, stateAt string // host and port
@@ -46,7 +49,7 @@ type Secure struct {
 // waits until all of it is ready. Programs that call it call nats.Child first.
 func StartSecure(t server.T, env ...string) *Secure {
 	t.Helper()
-	s := &Secure{Five: newFive(t), Passwords: map[string]string{"producer": rand.Text()}}
+	s := &Secure{Five: newFive(t), Passwords: map[string]string{"producer": rand.Text()}, AdminToken: rand.Text()}
 	s.Certs = filepath.Join(s.Dir, "certs")
 	s.Stores = filepath.Join(s.Dir, "stores")
 	s.CA = filepath.Join(s.Certs, "ca.pem")
@@ -64,7 +67,7 @@ func StartSecure(t server.T, env ...string) *Secure {
 	s.env = append([]string{
 		"DRIFTMESH_MESH_TLS_CERT=" + s.cert("{service}"), "DRIFTMESH_MESH_TLS_KEY=" + s.key("{service}"), "DRIFTMESH_MESH_TLS_CA=" + s.CA,
 		"DRIFTMESH_GATEWAY_TLS_CERT=" + s.cert("gateway"), "DRIFTMESH_GATEWAY_TLS_KEY=" + s.key("gateway"), "DRIFTMESH_GATEWAY_ANONYMOUS=false",
-		"DRIFTMESH_ADMIN_TOKEN=" + s.file("admin.token", rand.Text()), "DRIFTMESH_AUTH_BOOTSTRAP_PASSWORD=" + s.file("admin.password", AdminPassword),
+		"DRIFTMESH_ADMIN_TOKEN=" + s.file("admin.token", s.AdminToken), "DRIFTMESH_AUTH_BOOTSTRAP_PASSWORD=" + s.file("admin.password", AdminPassword),
 	}, env...)
 	for _, name := range Services {
 		s.own[name] = []string{
@@ -113,6 +116,17 @@ func (s *Secure) BrokerURL(user string) string {
 
 // BrokerLog is what the broker has written so far: who did what may not be done.
 func (s *Secure) BrokerLog() string { return s.nats.Log() }
+
+// MeshSecrets are the secrets that are believed now.
+func (s *Secure) MeshSecrets() (all []string) {
+	s.t.Helper()
+	list, err := settings.ReadSecrets(s.SecretFile())
+	require.NoError(s.t, err)
+	for _, one := range list {
+		all = append(all, one.Reveal())
+	}
+	return all
+}
 
 // StoreURL is ClickHouse's URL for a user.
 func (s *Secure) StoreURL(user string) string {

@@ -128,5 +128,5 @@ func TestWebPagesDriveNoMesh(t *testing.T) {
 		require.Empty(t, resp.Header.Get("Access-Control-Allow-Origin"))
 	}
 	messages, _ := w.published()
-	require.Len(t, messages, 0, "a program's are empty")
+	require.Empty(t, messages, "a program's were empty")
 }
