@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -42,6 +43,24 @@ func (i *issuer) add(id string) {
 	seed := make([]byte, ed25519.SeedSize)
 	copy(seed, id)
 	i.keys[id] = ed25519.NewKeyFromSeed(seed)
+}
+
+// signed reports whether one of the keys signed a token, without any code of ours.
+func (i *issuer) signed(token string) bool {
+	body, last := token, strings.LastIndexByte(token, '.')
+	if last >= 0 {
+		body = token[:last]
+	}
+	signature, err := base64.RawURLEncoding.DecodeString(token[last+1:])
+	if err != nil {
+		return false
+	}
+	for _, key := range i.keys {
+		if ed25519.Verify(key.Public().(ed25519.PublicKey), []byte(body), signature) {
+			return true
+		}
+	}
+	return false
 }
 
 func (i *issuer) remove(id string) {
@@ -276,13 +295,12 @@ func FuzzVerify(f *testing.F) {
 	f.Add("eyJhbGciOiJub25lIn0.e30.")
 	f.Add("..")
 	f.Add("dm_a_" + "x")
-	good := auth.token("k1", nil)
 	f.Fuzz(func(t *testing.T, token string) {
 		if _, err := verifier.Verify(background, token); err != nil {
 			require.ErrorIs(t, err, fault.Unauthenticated)
 			require.NotEmpty(t, fault.Of(err).Reason())
-		} else if token == "" {
-			t.Fatalf("accepted %q, good is %q", token, good)
+		} else {
+			require.True(t, auth.signed(token), "accepted %q", token)
 		}
 		_, err := services.Verify(token)
 		require.ErrorIs(t, err, fault.Unauthenticated)
