@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/internal/quota"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -246,4 +248,37 @@ func TestPatterns(t *testing.T) {
 	} {
 		require.Equal(t, want, pattern(path))
 	}
+}
+
+// The places for requests are for all: a tenant whose requests take long has most of
+// them and never all, and what streams has its own.
+func TestNoTenantTakesAllPlaces(t *testing.T) {
+	t.Parallel()
+	cfg := Config{MaxRequests: 8}.withDefaults()
+	d := newDesk(cfg, quota.NewBook(quota.Limits{}))
+	release, entered := make(chan struct{}), make(chan struct{}, cfg.MaxRequests)
+	slow := d.whole(0, apiRoutes{http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		entered <- struct{}{}
+		<-release
+	})})
+	ask := func(tenant string) *httptest.ResponseRecorder {
+		id := identity.Identity{Tenant: tenant, Subject: "s", Kind: identity.User}
+		req := httptest.NewRequestWithContext(identity.With(t.Context(), id), http.MethodGet, "/", nil)
+		w := httptest.NewRecorder()
+		slow.ServeHTTP(w, req)
+		return w
+	}
+	var all sync.WaitGroup
+	for range 6 { // three quarters of eight
+		all.Go(func() { ask("flood") })
+		<-entered
+	}
+	refused := ask("flood")
+	require.Equal(t, http.StatusServiceUnavailable, refused.Code)
+	require.NotEmpty(t, refused.Header().Get("Retry-After"))
+	all.Go(func() { ask("quiet") })
+	<-entered // there is a place for another
+	close(release)
+	all.Wait()
+	require.Zero(t, d.places.Used())
 }
