@@ -140,7 +140,7 @@ func TestTooLittleAgainAndAgain(t *testing.T) {
 func TestAProfileWithoutData(t *testing.T) {
 	each(t, func(t *testing.T, s *store.State) {
 		ctx := t.Context()
-		now, most := noon, store.Patience{Silence: time.Hour, Unfed: 24 * time.Hour}
+		now, most := noon, store.Patience{Silence: time.Hour, Unfed: 2 * time.Hour}
 		pass := func(until time.Time) []string {
 			t.Helper()
 			for ; now.Before(until); now = now.Add(time.Minute) {
@@ -150,18 +150,18 @@ func TestAProfileWithoutData(t *testing.T) {
 		}
 		p, off := register(t, s, "acme", "a"), register(t, s, "acme", "off")
 		require.NoError(t, s.SetActive(ctx, off, store.Switch{Now: now, First: now}))
-		require.Empty(t, pass(noon.Add(24*time.Hour)))
-		require.Equal(t, []string{"s/a/0.1.0 feed raised: no data at all, since 2026-11-21T12:00:00Z"}, pass(noon.Add(30*time.Hour)))
+		require.Empty(t, pass(noon.Add(2*time.Hour)))
+		require.Equal(t, []string{"s/a/0.1.0 feed raised: no data at all, since 2026-11-21T12:00:00Z"}, pass(noon.Add(150*time.Minute)))
 		// Who is switched on has as long from then.
 		require.NoError(t, s.SetActive(ctx, off, store.Switch{Active: true, Now: now, First: now.Add(time.Hour)}))
-		require.Empty(t, pass(noon.Add(54*time.Hour)))
-		require.Equal(t, []string{"s/off/0.1.0 feed raised: no data at all, since 2026-11-22T18:00:00Z"}, pass(noon.Add(54*time.Hour+2*time.Minute)))
+		require.Empty(t, pass(noon.Add(270*time.Minute)))
+		require.Equal(t, []string{"s/off/0.1.0 feed raised: no data at all, since 2026-11-21T14:30:00Z"}, pass(noon.Add(272*time.Minute)))
 		require.NoError(t, s.Came(ctx, []store.Arrival{{Tenant: "acme", Profile: p.UID, At: now}}))
 		require.Equal(t, []string{"s/a/0.1.0 feed resolved: no data at all, since 2026-11-21T12:00:00Z"}, pass(now.Add(time.Minute)))
-		require.Empty(t, pass(now.Add(60*time.Hour)), "it came once, a file perhaps, and no feed has died")
+		require.Empty(t, pass(now.Add(5*time.Hour)), "it came once, a file perhaps, and no feed has died")
 		most.Unfed = 0
 		register(t, s, "acme", "ahead")
-		require.Empty(t, pass(now.Add(48*time.Hour)))
+		require.Empty(t, pass(now.Add(4*time.Hour)))
 	})
 }
 
@@ -169,7 +169,7 @@ func TestAProfileWithoutData(t *testing.T) {
 // none beside that of a profile without data, whichever comes first.
 func TestTooLittleForAll(t *testing.T) {
 	each(t, func(t *testing.T, s *store.State) {
-		most := store.Patience{Unfed: 24 * time.Hour}
+		most := store.Patience{Unfed: 2 * time.Hour}
 		at := func(hour int) time.Time { return noon.Add(time.Duration(hour) * time.Hour) }
 		conclude := func(p *store.Registered, hour int, m, n string) []string {
 			t.Helper()
@@ -197,7 +197,7 @@ func TestTooLittleForAll(t *testing.T) {
 			"s/a/0.1.0 all raised: no monitor had enough to judge by in the last 3 evaluations, since 2026-11-21T14:00:00Z",
 		}, conclude(p, 4, "iii", "iii"))
 		require.Empty(t, conclude(p, 5, "iii", "iii"))
-		require.Empty(t, listen(0, 30), "people know")
+		require.Empty(t, listen(0, 5), "people know")
 		// One has enough again, and the other still has not.
 		require.ElementsMatch(t, []string{
 			"s/a/0.1.0 all resolved: no monitor had enough to judge by in the last 3 evaluations, since 2026-11-21T14:00:00Z",
@@ -205,8 +205,8 @@ func TestTooLittleForAll(t *testing.T) {
 		}, conclude(p, 6, "iii", "ooo"))
 
 		q := register(t, s, "acme", "b", monitors...)
-		require.Equal(t, []string{"s/b/0.1.0 feed raised: no data at all, since 2026-11-21T12:00:00Z"}, listen(30, 31))
-		for hour := 31; hour < 36; hour++ {
+		require.Equal(t, []string{"s/b/0.1.0 feed raised: no data at all, since 2026-11-21T12:00:00Z"}, listen(5, 6))
+		for hour := 6; hour < 11; hour++ {
 			require.Empty(t, conclude(q, hour, "iii", "iii"), "people know that nothing comes")
 		}
 	})
