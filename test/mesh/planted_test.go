@@ -75,9 +75,12 @@ func requireTameTerminal(t *testing.T, s *mesh.Secure, admin string, p *producer
 		{"dlq", "show", letters.DeadLetters[0].ID}, {"key", "list"}, {"user", "list"}, {"audit", "list"}, {"whoami"}, {"traces", "show", hostile}, {"alerts", "ack", hostile},
 		{"topics", "lag", "--token", admin}, {"tenant", "list", "--token", admin}, {"audit", "list", "--token", admin},
 	} {
-		forms := []string{"", "json", "yaml"}
-		if command[0] == "sql" {
+		forms := []string{"", "json"}
+		switch command[0] {
+		case "sql":
 			forms = append(forms, "csv", "tsv")
+		case "traces":
+			forms = append(forms, "yaml")
 		}
 		for _, form := range forms {
 			args := command
