@@ -65,8 +65,11 @@ func showLimits(w io.Writer, limits, overrides *authv1.Limits) {
 	row(w, "LIMIT", "VALUE", "FROM")
 	for _, name := range quota.Names() {
 		value, from := "none", "the defaults"
-		if n := all[name]; n > 0 {
+		switch n := all[name]; {
+		case n > 0:
 			value = name.Format(n)
+		case name == quota.InFlight, name == quota.BacklogBytes:
+			value = "its share"
 		}
 		if _, has := own[name]; has {
 			from = "its own"
