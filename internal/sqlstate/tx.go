@@ -13,9 +13,11 @@ import (
 
 const (
 	// txAttempts bounds how often a transaction that lost is tried in all.
-	txAttempts = 6
-	// txPause is the longest wait before the second attempt; it doubles.
-	txPause = 10 * time.Millisecond
+	txAttempts = 12
+	// txPause is the longest wait before the second attempt; it doubles up to
+	// txLongPause.
+	txPause     = 10 * time.Millisecond
+	txLongPause = 640 * time.Millisecond
 )
 
 // Tx is a running transaction. It ends with the function that InTx gave it to
@@ -35,7 +37,7 @@ func (db *DB) InTx(ctx context.Context, do func(tx *Tx) error) error {
 		if attempt == txAttempts || !errors.Is(err, fault.Conflict) {
 			return err
 		}
-		pause := rand.N(txPause << (attempt - 1))
+		pause := rand.N(min(txPause<<(attempt-1), txLongPause))
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
