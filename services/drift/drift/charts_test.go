@@ -257,7 +257,7 @@ func TestRefusesDetectorsThatLackTheirInput(t *testing.T) {
 		change func(*driftv1.Profile)
 	}{
 		{"log_variance cannot be used: it needs sums of third and fourth powers", func(p *driftv1.Profile) { detector(p, "log_variance") }},
-		{"wrong_type cannot be used: values of another type are refused at the door", func(p *driftv1.Profile) { detector(p, "wrong_type") }},
+		{"duplicates cannot be used: their share grows with the number of rows", func(p *driftv1.Profile) { detector(p, "duplicates") }},
 		{"hotelling judges features together, and the profile has no sums of products of these", func(p *driftv1.Profile) { detector(p, "hotelling") }},
 		{"the profile has no reference_span", func(p *driftv1.Profile) { detector(p, "volume"); p.ReferenceSpan = nil }},
 		{"detector mean can judge no feature", func(p *driftv1.Profile) { baseline(p).Moments = nil }},

@@ -98,7 +98,8 @@ func (s *server) question(ctx context.Context, req *driftv1.ExplainRequest) (q q
 		if ref = a.Profile; name == "" && len(a.Scores) > 0 {
 			name = a.Scores[0].Most()
 		}
-		if q.monitor == "" && slices.ContainsFunc(a.Scores, func(s score.Report) bool { return s.Most() == name }) {
+		// Of what several features show together, one feature has a part and no finding.
+		if q.monitor == "" && slices.ContainsFunc(a.Scores, func(s score.Report) bool { return s.Feature == name }) {
 			q.monitor = a.Monitor
 		}
 		if start == nil {

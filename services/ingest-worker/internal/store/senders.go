@@ -31,7 +31,7 @@ func (s *Store) Senders(ctx context.Context, tenant string, profile uuid.UUID, i
 	if err != nil {
 		return nil, fmt.Errorf("look for senders: %w", err)
 	}
-	defer rows.Close() //nolint:errcheck // Err tells
+	defer rows.Close()
 	for rows.Next() {
 		var of Sent
 		if err := rows.Scan(&of.Sender, &of.Kind, &of.Items, &of.First, &of.Last); err != nil {
