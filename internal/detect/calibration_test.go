@@ -153,7 +153,7 @@ type band struct{ low5, high5, low1, high1 float64 }
 
 // bands of detectors that are conservative by construction: tests of few rows
 // have few possible p-values, a union bound and a gamma approximation err on the
-// quiet side.
+// quiet side, and so does Hellinger's expansion with many rare categories.
 func bandOf(d *detect.Detector) band {
 	switch d.Name {
 	case "proportion":
@@ -162,6 +162,8 @@ func bandOf(d *detect.Detector) band {
 		return band{2.5, 6.3, 0.3, 1.7}
 	case "total_variation", "l_infinity":
 		return band{3, 6.6, 0.2, 1.8}
+	case "hellinger":
+		return band{2.2, 6.6, 0.1, 1.8}
 	}
 	return band{3.4, 6.6, 0.5, 1.8}
 }
