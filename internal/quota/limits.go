@@ -2,6 +2,7 @@ package quota
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -99,6 +100,9 @@ func (n Name) Format(value int64) string {
 	return strconv.FormatInt(value, 10)
 }
 
+// examples are values that could be meant, by unit: 8 MiB, a minute, four.
+var examples = map[unit]int64{bytes: 8 << 20, seconds: 60, count: 4}
+
 // Parse reads a value of the limit as Format writes it.
 func (n Name) Parse(text string) (value int64, err error) {
 	switch table[n].unit {
@@ -116,8 +120,11 @@ func (n Name) Parse(text string) (value int64, err error) {
 	case count:
 		value, err = strconv.ParseInt(text, 10, 64)
 	}
-	if err != nil || value < 0 {
-		return 0, fault.Invalid.Wrap(err, "limit %s: %.100q is no such value, as %s would be", n, text, n.Format(3)).WithReason("LIMIT_INVALID")
+	if err == nil && value < 0 {
+		err = errors.New("it is less than 0")
+	}
+	if err != nil {
+		return 0, fault.Invalid.Wrap(err, "limit %s: %.100q cannot be its value; %s could", n, text, n.Format(examples[table[n].unit])).WithReason("LIMIT_INVALID")
 	}
 	return value, nil
 }
