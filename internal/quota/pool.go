@@ -1,6 +1,9 @@
 package quota
 
-import "sync/atomic"
+import (
+	"math"
+	"sync/atomic"
+)
 
 // Pool is what several tenants take from, such as memory. Nobody takes all of it:
 // one that has more than fair times what is left gets no more, so that there is
@@ -44,25 +47,40 @@ const (
 // Take takes n for a tenant whose share is s, nil for nobody's, leaving so much of
 // the pool alone. own is the tenant's own limit, 0 for none.
 func (p *Pool) Take(s *Share, n, own, leave int64) Taken {
-	// Added before it is compared: of two who only looked, both would fit.
-	used := p.used.Add(n)
-	if used > p.limit-leave {
-		p.used.Add(-n)
+	used, ok := within(&p.used, n, p.limit-leave)
+	if !ok {
 		return Full
 	}
 	if s == nil {
 		return Given
 	}
-	has := s.used.Add(n)
+	if own <= 0 {
+		own = math.MaxInt64
+	}
+	has, ok := within(&s.used, n, own)
 	switch {
-	case own > 0 && has > own:
-		p.Give(s, n)
+	case !ok:
+		p.used.Add(-n)
 		return Over
 	case has > n && has > fair*(p.limit-used): // who has nothing else gets the last of it
 		p.Give(s, n)
 		return Unfair
 	}
 	return Given
+}
+
+// within adds n where the sum stays within most, and gives the sum. Nobody ever sees
+// more than that: to add first and look then would refuse others for what is given back.
+func within(sum *atomic.Int64, n, most int64) (now int64, ok bool) {
+	for {
+		before := sum.Load()
+		if before > most-n {
+			return before, false
+		}
+		if sum.CompareAndSwap(before, before+n) {
+			return before + n, true
+		}
+	}
 }
 
 // Give gives n back.
