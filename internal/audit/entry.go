@@ -1,9 +1,11 @@
 package audit
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"time"
 	"unicode/utf8"
 
@@ -46,6 +48,24 @@ type Entry struct {
 	Count uint64 `json:"count"`
 	// Trace is the trace of the call in hex, where there is one.
 	Trace string `json:"trace,omitempty"`
+}
+
+// End says how it ended, with the error that it ended with.
+func (e *Entry) End(err error) {
+	e.Outcome, e.Reason = OK, ""
+	if err == nil {
+		return
+	}
+	f := fault.Of(err)
+	e.Outcome, e.Reason = Failed, cmp.Or(f.Reason(), f.Kind().Error())
+	if Refused(err) {
+		e.Outcome = Denied
+	}
+}
+
+// Refused reports whether an error refuses somebody.
+func Refused(err error) bool {
+	return errors.Is(err, fault.Denied) || errors.Is(err, fault.Unauthenticated)
 }
 
 // maxText bounds each text of an entry, in bytes: callers choose some of them.

@@ -86,8 +86,12 @@ func (b *Backlog) Published(t *Tenant, bytes int64) {
 // of them, 0 where that is not known.
 type Lag func(ctx context.Context) (pending int64, oldest time.Duration, err error)
 
-// lookEvery is how often it is looked how far the readers are.
-const lookEvery = time.Second
+const (
+	// lookEvery is how often it is looked how far the readers are.
+	lookEvery = time.Second
+	// lookTimeout bounds one look.
+	lookTimeout = 3 * time.Second
+)
 
 // Watch looks how far the topic's readers are until ctx ends. While nobody can tell,
 // nothing counts as settled.
@@ -112,7 +116,7 @@ func (b *Backlog) Look(ctx context.Context, now time.Time, lag Lag) {
 	if len(b.periods) == 0 {
 		return // nothing of ours
 	}
-	ctx, cancel := context.WithTimeout(ctx, silence)
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	pending, oldest, err := lag(ctx)
 	if err != nil {

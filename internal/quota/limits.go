@@ -69,20 +69,12 @@ func Names() []Name {
 // ParseName gives the limit that is called so, by people (ingest-rate) or in the
 // API (ingest_rate).
 func ParseName(name string) (Name, error) {
-	plain := strings.TrimSuffix(strings.ReplaceAll(name, "_", "-"), "-seconds")
-	if plain == "query" {
-		plain = QueryTime.String()
+	for n := range names {
+		if name == n.String() || name == string(field(&authv1.Limits{}, n).Name()) {
+			return n, nil
+		}
 	}
-	i := slices.IndexFunc(table[:], func(row struct {
-		name string
-		unit unit
-	}) bool {
-		return row.name == plain
-	})
-	if i < 0 {
-		return 0, fault.Invalid.New("limit %.100q does not exist", name).WithReason("LIMIT_UNKNOWN")
-	}
-	return Name(i), nil
+	return 0, fault.Invalid.New("limit %.100q does not exist", name).WithReason("LIMIT_UNKNOWN")
 }
 
 // String is what people call the limit.
@@ -193,7 +185,7 @@ func (c Config) Check(prefix string) error {
 		return nil
 	}
 	slices.Sort(bad)
-	return fmt.Errorf("%s", strings.Join(bad, "; "))
+	return errors.New(strings.Join(bad, "; "))
 }
 
 // Message says limits in the words of the API.

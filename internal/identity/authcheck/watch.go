@@ -2,20 +2,13 @@ package authcheck
 
 import (
 	"context"
-	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/rpc"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
-)
-
-const (
-	// silence is how long auth may say nothing before we ask anew, somebody else
-	// perhaps: it says something every second.
-	silence = 3 * time.Second
-	// watchAgain is how soon we ask anew.
-	watchAgain = 200 * time.Millisecond
 )
 
 // Run keeps auth's public keys and what it revoked known until ctx ends. It
@@ -25,37 +18,19 @@ func (c *Checker) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.keys.Run(ctx) })
 	group.Go(func() error {
-		for ctx.Err() == nil {
-			_ = c.watch(ctx) // asked again below; meanwhile Ready says that auth is away
-			select {
-			case <-ctx.Done():
-			case <-time.After(watchAgain):
-			}
-		}
+		rpc.Hear(ctx, c.watch, func(message *authv1.WatchRevocationsResponse) error { // Ready says meanwhile that auth is away
+			c.hear(ctx, message)
+			return nil
+		})
 		return nil
 	})
 	return group.Wait()
 }
 
-// watch hears what is revoked, until something is wrong.
-func (c *Checker) watch(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	overdue := time.AfterFunc(silence, cancel)
-	defer overdue.Stop()
+// watch asks what was revoked since.
+func (c *Checker) watch(ctx context.Context) (grpc.ServerStreamingClient[authv1.WatchRevocationsResponse], error) {
 	after, _ := c.revocations.Head()
-	stream, err := c.auth.WatchRevocations(identity.With(ctx, c.self), &authv1.WatchRevocationsRequest{After: after})
-	if err != nil {
-		return err
-	}
-	for {
-		message, err := stream.Recv()
-		if err != nil {
-			return err
-		}
-		overdue.Reset(silence)
-		c.hear(ctx, message)
-	}
+	return c.auth.WatchRevocations(identity.With(ctx, c.self), &authv1.WatchRevocationsRequest{After: after})
 }
 
 // hear takes in what auth said.

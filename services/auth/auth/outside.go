@@ -84,7 +84,7 @@ type visit struct {
 func (o *outside) held(ctx context.Context, do func() error) (err error) {
 	_, held := o.failures.Try(source(ctx), func() (bool, error) {
 		err = do()
-		if errors.Is(err, fault.Unauthenticated) || errors.Is(err, fault.Denied) {
+		if audit.Refused(err) {
 			return false, nil
 		}
 		return err == nil, err
@@ -162,7 +162,8 @@ func (o *outside) done(ctx context.Context, v *visit, err error) {
 	if v.provider != nil {
 		o.complain(v.provider, err)
 	}
-	e := audit.Entry{Action: v.method, Outcome: audit.OK, Source: source(ctx), Tenant: v.user.Tenant}
+	e := audit.Entry{Action: v.method, Source: source(ctx), Tenant: v.user.Tenant}
+	e.End(err)
 	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
 		e.Trace = span.TraceID().String()
 	}
@@ -184,14 +185,6 @@ func (o *outside) done(ctx context.Context, v *visit, err error) {
 	if err == nil {
 		o.account.Record(ctx, e)
 		return
-	}
-	f := fault.Of(err)
-	e.Outcome, e.Reason = audit.Failed, f.Reason()
-	if errors.Is(err, fault.Denied) || errors.Is(err, fault.Unauthenticated) {
-		e.Outcome = audit.Denied
-	}
-	if e.Reason == "" {
-		e.Reason = f.Kind().Error()
 	}
 	o.account.Count(e) // as many as somebody likes to try
 }

@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"time"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/policy"
@@ -66,12 +65,11 @@ func (s *server) WatchLimits(req *authv1.WatchLimitsRequest, stream authv1.AuthS
 	if _, err := authorize(ctx, policy.ServiceCall, ""); err != nil {
 		return err
 	}
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	for after := req.GetAfter(); ; {
+	after := req.GetAfter()
+	return s.keepTelling(ctx, func() (more bool, err error) {
 		changed, err := s.store.ChangedLimits(ctx, after, watchBatch)
 		if err != nil {
-			return err
+			return false, err
 		}
 		message := &authv1.WatchLimitsResponse{Defaults: s.limits().Message()}
 		for _, c := range changed {
@@ -79,18 +77,6 @@ func (s *server) WatchLimits(req *authv1.WatchLimitsRequest, stream authv1.AuthS
 			after = c.Number
 		}
 		message.Head = after
-		if err := stream.Send(message); err != nil {
-			return err
-		}
-		if len(changed) == watchBatch {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-s.stopping.Done():
-			return fault.Unavailable.New("auth is stopping")
-		case <-tick.C:
-		}
-	}
+		return len(changed) == watchBatch, stream.Send(message)
+	})
 }

@@ -184,14 +184,24 @@ func (s *server) WatchRevocations(req *authv1.WatchRevocationsRequest, stream au
 	if _, err := authorize(ctx, policy.ServiceCall, ""); err != nil {
 		return err
 	}
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	for after := req.GetAfter(); ; {
+	after := req.GetAfter()
+	return s.keepTelling(ctx, func() (more bool, err error) {
 		message, more, err := s.revocations(ctx, &after)
 		if err != nil {
-			return err
+			return false, err
 		}
-		if err := stream.Send(message); err != nil {
+		return more, stream.Send(message)
+	})
+}
+
+// keepTelling tells of something every moment, and at once where there is more, until
+// ctx ends or auth stops: who hears nothing for some seconds takes us for gone.
+func (s *server) keepTelling(ctx context.Context, tell func() (more bool, err error)) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		more, err := tell()
+		if err != nil {
 			return err
 		}
 		if more {

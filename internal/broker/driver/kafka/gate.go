@@ -38,16 +38,16 @@ type gate struct {
 	conn  *conn
 	topic string
 
-	mu   sync.Mutex // not held while the brokers are asked; consumer.mu may be held, and is never taken under it
-	used bool       // since the janitor came by
+	forget atomic.Bool // what was read goes at once
 
-	forget atomic.Bool   // what was read goes at once
-	look   chan struct{} // of the look under way, closed when it ends; nil when there is none
-	at     time.Time     // when the last look ended
-	room   room          // as it was seen then
-	saw    bool          // there was a look that saw something
-	err    error         // why the last look saw nothing
-	full   bool
+	mu   sync.Mutex    // not held while the brokers are asked; consumer.mu may be held, and is never taken under it
+	used bool          // since the janitor came by
+	look chan struct{} // of the look under way, closed when it ends; nil when there is none
+	at   time.Time     // when the last look ended
+	room room          // as it was seen then
+	saw  bool          // there was a look that saw something
+	err  error         // why the last look saw nothing
+	full bool
 
 	// Bytes admitted, and of these landed, so far. What had not landed when the
 	// last look began, it may not have seen: all but before.

@@ -1,8 +1,6 @@
 package oidc
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -65,42 +63,24 @@ func (s *Seal) Close(p Pending) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("seal login: %w", err)
 	}
-	aead, err := sealed(s.keys.All()[0])
+	box, err := s.keys.Seal(raw, nil)
 	if err != nil {
 		return "", err
 	}
-	return base64.RawURLEncoding.EncodeToString(aead.Seal(nil, nil, raw, nil)), nil
+	return base64.RawURLEncoding.EncodeToString(box), nil
 }
 
 // Open gives a login that was sealed and is not too late. It gives
 // fault.Unauthenticated for anything else.
 func (s *Seal) Open(text string) (Pending, error) {
 	if raw, err := base64.RawURLEncoding.DecodeString(text); err == nil && len(text) <= maxPending {
-		for _, key := range s.keys.All() {
-			var p Pending
-			aead, err := sealed(key)
-			if err != nil {
-				return p, err
-			}
-			plain, err := aead.Open(nil, nil, raw, nil)
-			if err == nil && json.Unmarshal(plain, &p) == nil && time.Now().Unix() < p.Ends {
-				return p, nil
-			}
+		var p Pending
+		plain, _, ok := s.keys.Open(raw, nil)
+		if ok && json.Unmarshal(plain, &p) == nil && time.Now().Unix() < p.Ends {
+			return p, nil
 		}
 	}
 	return Pending{}, refuse(nil, "LOGIN_UNKNOWN", "this login was not begun here, or too long ago: begin again")
-}
-
-func sealed(key []byte) (cipher.AEAD, error) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, fmt.Errorf("make seal: %w", err)
-	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		return nil, fmt.Errorf("make seal: %w", err)
-	}
-	return aead, nil
 }
 
 // parseRedirect reads a URL to which a browser may be sent back.

@@ -5,8 +5,6 @@ package token
 
 import (
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
@@ -253,18 +251,6 @@ func (k signingKey) public() ed25519.PublicKey {
 // of them has encrypted.
 type seal struct{ keys *identity.Keys }
 
-func sealWith(key []byte) (cipher.AEAD, error) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, fmt.Errorf("make seal: %w", err)
-	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		return nil, fmt.Errorf("make seal: %w", err)
-	}
-	return aead, nil
-}
-
 // fresh makes a key. Its id is made from the public half, so that two rings
 // never publish different keys under one id.
 func (s seal) fresh(signs time.Time) (*Sealed, error) {
@@ -279,11 +265,11 @@ func (s seal) fresh(signs time.Time) (*Sealed, error) {
 
 // shut seals a key.
 func (s seal) shut(k signingKey) (Sealed, error) {
-	aead, err := sealWith(s.keys.All()[0])
+	box, err := s.keys.Seal(k.private.Seed(), []byte(k.id))
 	if err != nil {
 		return Sealed{}, err
 	}
-	return Sealed{ID: k.id, Box: aead.Seal(nil, nil, k.private.Seed(), []byte(k.id)), Created: k.created, SignsAt: k.signsAt}, nil
+	return Sealed{ID: k.id, Box: box, Created: k.created, SignsAt: k.signsAt}, nil
 }
 
 // openAll gives those keys that can be opened.
@@ -298,15 +284,9 @@ func (s seal) openAll(all []Sealed) []signingKey {
 }
 
 func (s seal) open(sealed Sealed) (signingKey, bool) {
-	for i, key := range s.keys.All() {
-		aead, err := sealWith(key)
-		if err != nil {
-			continue // it has the right length
-		}
-		seed, err := aead.Open(nil, nil, sealed.Box, []byte(sealed.ID))
-		if err == nil && len(seed) == ed25519.SeedSize {
-			return signingKey{sealed.ID, ed25519.NewKeyFromSeed(seed), sealed.Created, sealed.SignsAt, i > 0}, true
-		}
+	seed, which, ok := s.keys.Open(sealed.Box, []byte(sealed.ID))
+	if ok && len(seed) == ed25519.SeedSize {
+		return signingKey{sealed.ID, ed25519.NewKeyFromSeed(seed), sealed.Created, sealed.SignsAt, which > 0}, true
 	}
 	return signingKey{}, false
 }

@@ -8,7 +8,6 @@ package audited
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -17,7 +16,6 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/driftmesh/driftmesh/internal/audit"
-	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
@@ -81,7 +79,7 @@ func (a *Auditor) Begin(ctx context.Context) error {
 
 // Done takes down how a call ended.
 func (a *Auditor) Done(ctx context.Context, c Call, err error) {
-	refused := refusal(err)
+	refused := audit.Refused(err)
 	if a == nil || byAuth[c.Method] || !Is(c.Method) && !refused {
 		return
 	}
@@ -97,34 +95,21 @@ func (a *Auditor) Done(ctx context.Context, c Call, err error) {
 // Refused counts a call or a request that was refused at the door: action is its
 // method or its route, and source where it came from.
 func (a *Auditor) Refused(ctx context.Context, action, source string, err error) {
-	if a != nil && refusal(err) {
+	if a != nil && audit.Refused(err) {
 		e := a.entry(ctx, action, err)
 		e.Source = source
 		a.Recorder.Count(e)
 	}
 }
 
-func refusal(err error) bool {
-	return errors.Is(err, fault.Denied) || errors.Is(err, fault.Unauthenticated)
-}
-
 func (a *Auditor) entry(ctx context.Context, action string, err error) audit.Entry {
-	e := audit.Entry{Action: action, Outcome: audit.OK, Source: a.Source(ctx)}
+	e := audit.Entry{Action: action, Source: a.Source(ctx)}
+	e.End(err)
 	if id, ok := identity.From(ctx); ok {
 		e.Tenant, e.Actor, e.Kind, e.Home = id.Tenant, id.Subject, string(id.Kind), id.Tenant
 	}
 	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
 		e.Trace = span.TraceID().String()
-	}
-	if err != nil {
-		f := fault.Of(err)
-		e.Outcome, e.Reason = audit.Failed, f.Reason()
-		if e.Reason == "" {
-			e.Reason = f.Kind().Error()
-		}
-		if refusal(err) {
-			e.Outcome = audit.Denied
-		}
 	}
 	return e
 }
