@@ -21,19 +21,18 @@ write() {
   fi
 }
 # password NAME [BYTES]: a password, unless there is one.
-password() { [ -s "$1" ] || openssl rand -hex "${2:-24}" | write "$1"; }
+password() { [ -s "$1" ] || od -An -tx1 -N "${2:-24}" /dev/urandom | tr -d ' \n' | write "$1"; }
 
 password mesh
 password admin 12 # the first login: admin, of the tenant driftmesh
 
 password clickhouse
 printf 'http://driftmesh:%s@clickhouse:8123/driftmesh\n' "$(cat clickhouse)" | write clickhouse.url
-sha=$(tr -d '\n' <clickhouse | openssl dgst -sha256 -r | cut -d' ' -f1)
 write clickhouse.xml <<XML
 <clickhouse><users>
   <default remove="remove"/>
   <driftmesh>
-    <password_sha256_hex>$sha</password_sha256_hex>
+    <password>$(cat clickhouse)</password>
     <networks><ip>::/0</ip></networks>
     <profile>default</profile>
     <quota>default</quota>
