@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/event"
@@ -90,17 +89,8 @@ func (s *server) ListSenders(ctx context.Context, req *ledgerv1.ListSendersReque
 	if err != nil {
 		return nil, fault.Internal.Wrap(err, "the profile's uid is malformed")
 	}
-	sent, err := s.store.Senders(ctx, tenant, uid, req.GetRecords().GetRecordId(), start, end)
-	if err != nil {
-		return nil, err
-	}
-	resp := &ledgerv1.ListSendersResponse{}
-	for _, of := range sent {
-		resp.Sent = append(resp.Sent, &ledgerv1.Sent{
-			Sender: of.Sender, Kind: of.Kind, Items: of.Items, FirstTime: timestamppb.New(of.First), LastTime: timestamppb.New(of.Last),
-		})
-	}
-	return resp, nil
+	items, args := store.Sent(uid, req.GetRecords().GetRecordId(), start, end)
+	return s.book.Senders(ctx, tenant, items, args...)
 }
 
 // during is the time that is asked about: all of it, where one record is named

@@ -284,17 +284,8 @@ func (l *ledger) ListSenders(ctx context.Context, req *ledgerv1.ListSendersReque
 	if err != nil {
 		return nil, err
 	}
-	sent, err := l.reader.Senders(ctx, tenant, id)
-	if err != nil {
-		return nil, err
-	}
-	resp := &ledgerv1.ListSendersResponse{}
-	for _, s := range sent {
-		resp.Sent = append(resp.Sent, &ledgerv1.Sent{
-			Sender: s.Sender, Kind: "span", Items: s.Spans, FirstTime: timestamppb.New(s.First), LastTime: timestamppb.New(s.Last),
-		})
-	}
-	return resp, nil
+	items, args := query.Sent(id)
+	return l.book.Senders(ctx, tenant, items, args...)
 }
 
 // GetRetained gives how many bytes are kept of each tenant.
