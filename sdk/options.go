@@ -16,6 +16,10 @@ import (
 type Option func(*config)
 
 type config struct {
+	address string    // where to send
+	mesh    string    // where to ask, if elsewhere
+	carrier Transport // instead of one for the address
+
 	transport credentials.TransportCredentials // nil: as the address says
 	files     *tlsFiles
 	access    access
