@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -36,19 +37,45 @@ type certsMakeCmd struct {
 	Life      time.Duration `help:"How long a certificate is good." default:"2160h"`
 	CALife    time.Duration `name:"ca-life" help:"How long the authority is good." default:"87600h"`
 	ReplaceCA bool          `name:"replace-ca" help:"Make a new authority, and all certificates anew. The old authority stays in ca.pem, so that what it issued is believed until everybody has the new."`
+	Spread    time.Duration `help:"With --replace-ca: how long everybody may take to read ca.pem anew, before the first certificate of the new authority is used." default:"10s"`
+	OnlyCA    bool          `name:"only-ca" help:"With --replace-ca: stop there, where ca.pem has to be copied elsewhere first; certs renew then issues the certificates."`
 }
 
+// errOnlyCA ends the making of certificates where it was asked to end.
+var errOnlyCA = errors.New("only the authority was to be made")
+
 // Run makes what is missing.
-func (c certsMakeCmd) Run(con console) error {
+func (c certsMakeCmd) Run(ctx context.Context, con console) error {
+	if c.OnlyCA && !c.ReplaceCA {
+		return errors.New("--only-ca: goes with --replace-ca")
+	}
 	services := c.Services
 	if len(services) == 0 {
 		services = process.Sections
 	}
 	made, err := c.open().Make(pki.Plan{
-		Domain: c.Domain, Services: services, DNS: c.DNS, IPs: c.IP, Life: c.Life, CALife: c.CALife, ReplaceCA: c.ReplaceCA,
+		Domain: c.Domain, Services: services, DNS: c.DNS, IPs: c.IP, Life: c.Life, CALife: c.CALife, ReplaceCA: c.ReplaceCA, Spread: func() error { return c.spread(ctx) },
 	})
 	tell(con.out, made, "made", "was there")
+	if errors.Is(err, errOnlyCA) {
+		fmt.Fprintln(con.out, "when everybody has ca.pem: driftmesh certs renew --dir", c.Dir)
+		return nil
+	}
 	return err
+}
+
+// spread lets everybody read who is to be believed before somebody shows a
+// certificate of the new authority.
+func (c certsMakeCmd) spread(ctx context.Context) error {
+	if c.OnlyCA {
+		return errOnlyCA
+	}
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("stopped while the new authority spread: go on with certs renew: %w", ctx.Err())
+	case <-time.After(c.Spread):
+		return nil
+	}
 }
 
 type certsRenewCmd struct {

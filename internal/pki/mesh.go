@@ -22,6 +22,12 @@ type Plan struct {
 	Life      time.Duration // of a certificate
 	CALife    time.Duration
 	ReplaceCA bool // make an authority even where there is one, and every certificate anew
+
+	// Spread is called when there is a new authority in the place of another and
+	// nothing of it is in use yet: it returns when everybody has read the file of
+	// authorities anew. An error ends Make, and Renew goes on from there. Nil does
+	// not wait.
+	Spread func() error
 }
 
 // Made is a certificate that is there, and whether it was made just now.
@@ -37,10 +43,10 @@ func (d *Dir) Make(p Plan) ([]Made, error) {
 	if err := checkNames(p.Domain, p.Services); err != nil {
 		return nil, err
 	}
-	fresh := p.ReplaceCA
+	fresh, replaced := p.ReplaceCA, p.ReplaceCA
 	switch err := d.Open(); {
 	case errors.Is(err, fs.ErrNotExist):
-		fresh = true
+		fresh, replaced = true, false
 	case err != nil:
 		return nil, err
 	}
@@ -50,6 +56,11 @@ func (d *Dir) Make(p Plan) ([]Made, error) {
 		}
 	}
 	made := []Made{{d.CA(), d.cert, fresh}}
+	if replaced && p.Spread != nil {
+		if err := p.Spread(); err != nil {
+			return made, err
+		}
+	}
 	for _, service := range p.Services {
 		file := d.file(service + ".pem")
 		certs, err := readCerts(file)

@@ -2,6 +2,7 @@ package pki_test
 
 import (
 	"crypto/x509"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -150,6 +151,36 @@ func TestANewAuthorityIsMadeWhenAskedFor(t *testing.T) {
 	require.NoError(t, verify(t, dir, old[1].Cert, now, "auth"))
 	require.NoError(t, verify(t, dir, fresh[1].Cert, now, "auth"))
 	require.NoError(t, fresh[1].Cert.CheckSignatureFrom(fresh[0].Cert))
+}
+
+// A new authority is believed before anybody shows a certificate of it.
+func TestANewAuthoritySpreadsBeforeItIsUsed(t *testing.T) {
+	t.Parallel()
+	dir, now := t.TempDir(), time.Now()
+	d := pki.NewDir(dir, func() time.Time { return now })
+	p := plan()
+	p.ReplaceCA, p.Spread = true, func() error {
+		t.Error("there is nothing that an authority would take the place of")
+		return nil
+	}
+	_, err := d.Make(p)
+	require.NoError(t, err)
+	before := content(t, dir)
+
+	stopped := errors.New("stopped")
+	p.Spread = func() error { return stopped }
+	_, err = d.Make(p)
+	require.ErrorIs(t, err, stopped)
+	between := content(t, dir)
+	require.NotEqual(t, before["ca.pem"], between["ca.pem"])
+	require.Equal(t, before["auth.pem"], between["auth.pem"])
+
+	found, err := d.Renew(0)
+	require.NoError(t, err)
+	for _, m := range found {
+		require.NoError(t, verify(t, dir, m.Cert, now, ""), m.File)
+		require.Equal(t, !m.Cert.IsCA, m.Fresh, m.File)
+	}
 }
 
 func TestNamesThatAreNoFilesAreRefused(t *testing.T) {

@@ -173,7 +173,7 @@ func requireNoFailureWhileRotating(t *testing.T, s *mesh.Secure, key string) {
 	l.goesOn(t, "the start")
 	signs := kid(t, s.Token)
 	for round := range 2 {
-		s.MustCerts(s.Certs, "make", "--replace-ca")
+		s.MustCerts(s.Certs, "make", "--replace-ca", "--spread", "3s")
 		l.goesOn(t, "new certificates of a new authority")
 		s.MustCerts(s.Stores, "renew", "--before", "100000h")
 		l.goesOn(t, "renewed certificates for broker and stores")
