@@ -3,7 +3,7 @@
 //
 //	client, err := sdk.New("127.0.0.1:50051")
 //	…
-//	defer client.Close(ctx)
+//	defer client.Shutdown(ctx)
 //	err = client.Send(ctx, sdk.Features("cellar/wine", sdk.Float("acid", 7.4), sdk.String("colour", "red")))
 //
 // Send only queues a record: batches go out in the background, in order, and

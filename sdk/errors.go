@@ -3,15 +3,10 @@ package sdk
 import (
 	"errors"
 	"fmt"
-	"time"
-
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 var (
-	// ErrClosed is returned by calls after Close.
+	// ErrClosed is returned by calls after Shutdown.
 	ErrClosed = errors.New("the driftmesh client is closed")
 	// ErrFull is returned by TrySend when the queue has no room.
 	ErrFull = errors.New("the queue of the driftmesh client is full")
@@ -31,6 +26,8 @@ const maxRejections = 100
 
 // RejectedError says that the mesh refused records. All others are durable.
 type RejectedError struct {
+	// Signal is "records" or "spans".
+	Signal string
 	// Count is how many were refused.
 	Count uint64
 	// Rejections are the first hundred.
@@ -40,50 +37,35 @@ type RejectedError struct {
 // Error names the first rejection.
 func (e *RejectedError) Error() string {
 	if len(e.Rejections) == 0 {
-		return fmt.Sprintf("%d records were refused", e.Count)
+		return fmt.Sprintf("%d %s were refused", e.Count, e.Signal)
 	}
-	r := e.Rejections[0]
-	return fmt.Sprintf("%d records were refused; the first, %s, for %s: %s", e.Count, r.RecordID, r.Reason, r.Message)
+	return fmt.Sprintf("%d %s were refused; the first%s", e.Count, e.Signal, e.Rejections[0].why())
 }
 
-// UnsentError says that records were given up, because the mesh will not have
-// them in this way: no access, or a batch it cannot read. They may be sent again
-// once the cause is mended.
+// why says it in words.
+func (r Rejection) why() string {
+	if r.Reason == "" {
+		return ": " + r.Message
+	}
+	return fmt.Sprintf(", %s, for %s: %s", r.RecordID, r.Reason, r.Message)
+}
+
+// UnsentError says that records or spans were given up, because the mesh will not
+// have them in this way (no access, or a batch it cannot read), or, of spans, because
+// there was no room. Records may be sent again once the cause is mended.
 type UnsentError struct {
-	// Count is how many records were given up.
+	// Signal is "records" or "spans".
+	Signal string
+	// Count is how many were given up.
 	Count uint64
-	// Cause is the gRPC status that the mesh gave.
+	// Cause is what the mesh said.
 	Cause error
 }
 
 // Error names the cause.
 func (e *UnsentError) Error() string {
-	return fmt.Sprintf("%d records were not sent: %v", e.Count, e.Cause)
+	return fmt.Sprintf("%d %s were not sent: %v", e.Count, e.Signal, e.Cause)
 }
 
 // Unwrap gives the cause.
 func (e *UnsentError) Unwrap() error { return e.Cause }
-
-// retryable tells whether a call that failed with err may be made again, and
-// how long the mesh asks to wait. Exhausted without a hint is a limit that a
-// repeat would meet again.
-func retryable(err error) (wait time.Duration, ok bool) {
-	st, isStatus := status.FromError(err)
-	if !isStatus {
-		return 0, true // the stream ended
-	}
-	hinted := false
-	for _, d := range st.Details() {
-		if info, is := d.(*errdetails.RetryInfo); is {
-			wait, hinted = info.GetRetryDelay().AsDuration(), true
-		}
-	}
-	switch st.Code() {
-	case codes.OK, codes.Unavailable, codes.Aborted, codes.DeadlineExceeded, codes.Canceled, codes.Internal, codes.Unknown:
-		return wait, true
-	case codes.ResourceExhausted:
-		return wait, hinted
-	default:
-		return 0, false
-	}
-}

@@ -41,7 +41,7 @@ func Example() {
 			log.Fatal(err)
 		}
 	}
-	if err := client.Close(ctx); err != nil {
+	if err := client.Shutdown(ctx); err != nil {
 		log.Fatal(err)
 	}
 

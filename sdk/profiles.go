@@ -21,7 +21,7 @@ func (c *Client) Register(ctx context.Context, p *profile.Profile) (*profile.Pro
 	req.Profile.Active = true
 	var resp *driftv1.CreateProfileResponse
 	err := c.retried(ctx, func(ctx context.Context) (err error) {
-		resp, err = c.drift.CreateProfile(ctx, req)
+		resp, err = c.drift().CreateProfile(ctx, req)
 		return err
 	})
 	if err != nil {
@@ -36,7 +36,7 @@ func (c *Client) Register(ctx context.Context, p *profile.Profile) (*profile.Pro
 func (c *Client) Profile(ctx context.Context, name string) (*profile.Profile, error) {
 	var resp *driftv1.GetProfileResponse
 	err := c.retried(ctx, func(ctx context.Context) (err error) {
-		resp, err = c.drift.GetProfile(ctx, &driftv1.GetProfileRequest{Profile: name})
+		resp, err = c.drift().GetProfile(ctx, &driftv1.GetProfileRequest{Profile: name})
 		return err
 	})
 	if err != nil {
@@ -56,6 +56,7 @@ func known(m *driftv1.Profile) (*profile.Profile, error) {
 
 // retried makes a call until it gets an answer, is refused for good or ctx ends.
 func (c *Client) retried(ctx context.Context, call func(context.Context) error) error {
+	p := pace{shortest: c.cfg.minWait, longest: c.cfg.maxWait}
 	for attempt := 0; ; attempt++ {
 		limited, cancel := context.WithTimeout(ctx, c.cfg.callTimeout)
 		err := call(limited)
@@ -63,8 +64,9 @@ func (c *Client) retried(ctx context.Context, call func(context.Context) error) 
 		if err == nil {
 			return nil
 		}
-		wait, again := retryable(err)
-		if !again || ctx.Err() != nil || !pause(ctx, max(wait, c.backoff(attempt))) {
+		known := grpcError(err)
+		if known.Permanent || known.Suspect && attempt+1 >= maxSuspect || ctx.Err() != nil ||
+			!pause(ctx, max(known.RetryAfter, p.backoff(attempt))) {
 			return err
 		}
 	}

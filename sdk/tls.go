@@ -52,8 +52,9 @@ func (c *config) reach(addr string) (string, credentials.TransportCredentials, e
 	case c.transport != nil:
 		return target, c.transport, nil
 	case c.files != nil:
-		cfg, err := c.files.config()
-		return target, credentials.NewTLS(cfg), err
+		var err error
+		c.tls, err = c.files.config()
+		return target, credentials.NewTLS(c.tls), err
 	case secure:
 		return target, credentials.NewTLS(nil), nil
 	}

@@ -4,8 +4,15 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // Type says what a batch holds. Its text is how the mesh's topic inbox names the
@@ -63,11 +70,12 @@ type Transport interface {
 // TransportError is an error of a Transport that knows what it means.
 type TransportError struct {
 	// Permanent says that the same batch would fail in the same way: it is given up
-	// and counted. All others are sent again, as long as it takes.
+	// and counted. All others are sent again, as long as it takes, and hold up what
+	// comes behind.
 	Permanent bool
-	// Access says of a permanent error that it speaks of who sends, not of what was
-	// sent.
-	Access bool
+	// Suspect says that the batch may be the cause, as when the mesh fails over it:
+	// it holds no other batch up, and is given up after some attempts.
+	Suspect bool
 	// RetryAfter is how long the mesh asks to wait; 0 when it does not say.
 	RetryAfter time.Duration
 	// Cause is what happened.
@@ -133,4 +141,64 @@ func WithAddress(address string) Option {
 // gRPC or HTTP.
 func WithMesh(address string) Option {
 	return func(c *config) { c.mesh = address }
+}
+
+// open opens what the options say: a transport, and a connection to ask the mesh
+// where the transport has one.
+func (c *config) open(address string) (Transport, grpc.ClientConnInterface, error) {
+	if c.carrier != nil {
+		return c.carrier, nil, nil
+	}
+	return c.openAddress(address)
+}
+
+func (c *config) openAddress(address string) (Transport, grpc.ClientConnInterface, error) {
+	scheme, _, _ := strings.Cut(address, "://")
+	transports.RLock()
+	open := transports.by[scheme]
+	known := slices.Sorted(maps.Keys(transports.by))
+	transports.RUnlock()
+	switch {
+	case open != nil:
+		t, err := open(address, c.transportConfig())
+		if err != nil {
+			return nil, nil, fmt.Errorf("open %s: %w", scheme, err)
+		}
+		return t, nil, nil
+	case brokers[scheme] != "":
+		return nil, nil, fmt.Errorf("nothing is registered for addresses of %s, only for %q: import %s", scheme, known, brokers[scheme])
+	}
+	conn, err := dial(c, address)
+	if err != nil {
+		return nil, nil, err
+	}
+	return newGRPCTransport(c, conn), conn, nil
+}
+
+// brokers says which package registers a scheme, for those who forget it.
+var brokers = map[string]string{
+	"nats": brokerModule + "nats", "tls": brokerModule + "nats", "kafka": brokerModule + "kafka", "kafkas": brokerModule + "kafka",
+	"amqp": brokerModule + "rabbitmq", "amqps": brokerModule + "rabbitmq", "redis": brokerModule + "redis", "rediss": brokerModule + "redis",
+}
+
+const brokerModule = "github.com/driftmesh/driftmesh/sdk/broker/"
+
+func (c *config) transportConfig() TransportConfig {
+	return TransportConfig{
+		Authorization: func(ctx context.Context) (map[string]string, error) { return c.access.GetRequestMetadata(ctx) },
+		TLS:           c.tls,
+	}
+}
+
+// nowhere is what is asked where no mesh is known.
+type nowhere struct{}
+
+var errNowhere = status.Error(codes.FailedPrecondition, "the transport cannot be asked for profiles: say with WithMesh where the mesh is")
+
+// Invoke implements grpc.ClientConnInterface.
+func (nowhere) Invoke(context.Context, string, any, any, ...grpc.CallOption) error { return errNowhere }
+
+// NewStream implements grpc.ClientConnInterface.
+func (nowhere) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+	return nil, errNowhere
 }

@@ -56,7 +56,7 @@ func measure(t *harness.Bench, f flags) (err error) {
 	if b.client, err = sdk.New(b.f.GRPC); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.client.Close(ctx)) }()
+	defer func() { err = errors.Join(err, b.client.Shutdown(ctx)) }()
 	if b.db, err = clickhouse.Open(ctx, clickhouse.Config{URL: b.f.ClickHouseURL}); err != nil {
 		return err
 	}

@@ -70,6 +70,7 @@ var plainRoutes = []Route{
 	{Door: HTTP, Verb: "GET", Path: "/login/callback", Permission: PublicCall},
 	{Door: HTTP, Verb: "POST", Path: "/login/refresh", Permission: PublicCall},
 	{Door: HTTP, Verb: "POST", Path: "/login/logout", Permission: PublicCall},
+	{Door: HTTP, Verb: "POST", Path: "/v1/traces", Permission: SpansWrite},
 	{Door: OTLPHTTP, Verb: "POST", Path: "/v1/traces", Permission: SpansWrite},
 	{Door: OTLPHTTP, Verb: "POST", Path: "/v1/metrics", Permission: SpansWrite},
 	{Door: OTLPHTTP, Verb: "POST", Path: "/v1/logs", Permission: SpansWrite},

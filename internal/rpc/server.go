@@ -137,6 +137,13 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	s.health.SetServingStatus(desc.ServiceName, healthgrpc.HealthCheckResponse_SERVING)
 }
 
+// RegisterApart registers a service of unary methods that brings an edge of its own:
+// it finds out who calls, and counts and traces its calls, by itself.
+func (s *Server) RegisterApart(desc *grpc.ServiceDesc, impl any) {
+	s.grpc.RegisterService(desc, impl)
+	s.health.SetServingStatus(desc.ServiceName, healthgrpc.HealthCheckResponse_SERVING)
+}
+
 // around puts the edge around a unary method, decoding of its request
 // included: gRPC's own unary interceptors run after that, when the cost of a
 // stranger's request is spent. (Those of streams run before.) A request is read,

@@ -19,7 +19,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := client.Close(context.Background()); err != nil {
+	if err := client.Shutdown(context.Background()); err != nil {
 		log.Fatal(err)
 	}
 	families, err := registry.Gather()

@@ -1,6 +1,6 @@
 // Package sdktest is a gateway in memory, for tests of programs that use the
-// sdk. It takes records and profiles as the mesh does and keeps them; it can be
-// told to refuse records and to fail.
+// sdk. It takes spans, records and profiles as the mesh does and keeps them; it can
+// be told to refuse records and to fail.
 //
 //	gateway := sdktest.New(t)
 //	client := gateway.Client()
@@ -10,13 +10,13 @@ package sdktest
 
 import (
 	"context"
-	"errors"
-	"io"
 	"net"
 	"sync"
 	"testing"
 	"time"
 
+	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/test/bufconn"
@@ -34,6 +34,7 @@ type Rule func(*ingestv1.Record) *ingestv1.Rejection
 type Gateway struct {
 	ingestv1.UnimplementedIngestServiceServer
 	driftv1.UnimplementedDriftServiceServer
+	coltracepb.UnimplementedTraceServiceServer
 
 	t        testing.TB
 	listener *bufconn.Listener
@@ -41,11 +42,11 @@ type Gateway struct {
 
 	mu      sync.Mutex
 	records []*ingestv1.Record
+	spans   []*tracepb.ResourceSpans
 	known   []*registered
 	calls   []metadata.MD
 	rule    Rule
-	fail    []error  // of the next calls and batches
-	retry   []string // reasons given to the next batches
+	fail    []error // of the next calls and batches
 	gate    chan struct{}
 }
 
@@ -54,6 +55,7 @@ func New(t testing.TB) *Gateway {
 	g := &Gateway{t: t, listener: bufconn.Listen(1 << 20), server: grpc.NewServer()}
 	ingestv1.RegisterIngestServiceServer(g.server, g)
 	driftv1.RegisterDriftServiceServer(g.server, g)
+	coltracepb.RegisterTraceServiceServer(g.server, g)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -66,7 +68,7 @@ func New(t testing.TB) *Gateway {
 	return g
 }
 
-// Client makes a client of the gateway, which is closed when the test ends. A
+// Client makes a client of the gateway, which is shut down when the test ends. A
 // batch lingers for a millisecond and attempts follow each other quickly, unless
 // options say otherwise.
 func (g *Gateway) Client(options ...sdk.Option) *sdk.Client {
@@ -82,7 +84,7 @@ func (g *Gateway) Client(options ...sdk.Option) *sdk.Client {
 	g.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		_ = client.Close(ctx) // the test has looked at what it cares about
+		_ = client.Shutdown(ctx) // the test has looked at what it cares about
 	})
 	return client
 }
@@ -94,6 +96,17 @@ func (g *Gateway) Records() []*ingestv1.Record {
 	out := make([]*ingestv1.Record, len(g.records))
 	for i, r := range g.records {
 		out[i] = proto.CloneOf(r)
+	}
+	return out
+}
+
+// Spans is what was taken of spans, request by request, in order.
+func (g *Gateway) Spans() []*tracepb.ResourceSpans {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := make([]*tracepb.ResourceSpans, len(g.spans))
+	for i, s := range g.spans {
+		out[i] = proto.CloneOf(s)
 	}
 	return out
 }
@@ -112,20 +125,12 @@ func (g *Gateway) Refuse(rule Rule) {
 	g.rule = rule
 }
 
-// Fail makes each of the next batches or unary calls fail with one of these
-// errors; a stream ends with it.
+// Fail makes each of the next calls that send something fail with one of these
+// errors.
 func (g *Gateway) Fail(errs ...error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.fail = append(g.fail, errs...)
-}
-
-// AskAgain answers each of the next batches of an exchange with one of these
-// reasons to send it again.
-func (g *Gateway) AskAgain(reasons ...string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.retry = append(g.retry, reasons...)
 }
 
 // Hold makes batches wait, until release is called.
@@ -155,53 +160,19 @@ func (g *Gateway) PublishRecords(ctx context.Context, req *ingestv1.PublishRecor
 	}, nil
 }
 
-// StreamRecords implements the service.
-func (g *Gateway) StreamRecords(stream grpc.ClientStreamingServer[ingestv1.StreamRecordsRequest, ingestv1.StreamRecordsResponse]) error {
-	g.called(stream.Context())
-	sum := &ingestv1.StreamRecordsResponse{}
-	for {
-		req, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return stream.SendAndClose(sum)
-		}
-		if err != nil {
-			return err
-		}
-		rejections, err := g.take(stream.Context(), req.GetRecords())
-		if err != nil {
-			return err
-		}
-		sum.Batches++
-		sum.Accepted += uint64(len(req.GetRecords()) - len(rejections))
-		sum.Rejected += uint64(len(rejections))
-		sum.Rejections = append(sum.Rejections, rejections...)
+// Export implements OTLP's service of traces.
+func (g *Gateway) Export(ctx context.Context, req *coltracepb.ExportTraceServiceRequest) (*coltracepb.ExportTraceServiceResponse, error) {
+	g.called(ctx)
+	if err := g.enter(ctx); err != nil {
+		return nil, err
 	}
-}
-
-// ExchangeRecords implements the service.
-func (g *Gateway) ExchangeRecords(stream grpc.BidiStreamingServer[ingestv1.ExchangeRecordsRequest, ingestv1.ExchangeRecordsResponse]) error {
-	g.called(stream.Context())
-	for {
-		req, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		resp := &ingestv1.ExchangeRecordsResponse{BatchId: req.GetBatchId(), RetryReason: g.askAgain()}
-		if resp.GetRetryReason() == "" {
-			rejections, err := g.take(stream.Context(), req.GetRecords())
-			if err != nil {
-				return err
-			}
-			resp.Rejected, resp.Rejections = uint64(len(rejections)), rejections
-			resp.Accepted = uint64(len(req.GetRecords())) - resp.GetRejected()
-		}
-		if err := stream.Send(resp); err != nil {
-			return err
-		}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.failing(); err != nil {
+		return nil, err
 	}
+	g.spans = append(g.spans, req.GetResourceSpans()...)
+	return &coltracepb.ExportTraceServiceResponse{}, nil
 }
 
 func (g *Gateway) called(ctx context.Context) {
@@ -211,27 +182,25 @@ func (g *Gateway) called(ctx context.Context) {
 	g.calls = append(g.calls, md)
 }
 
-func (g *Gateway) askAgain() string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if len(g.retry) == 0 {
-		return ""
-	}
-	reason := g.retry[0]
-	g.retry = g.retry[1:]
-	return reason
-}
-
-func (g *Gateway) take(ctx context.Context, records []*ingestv1.Record) ([]*ingestv1.Rejection, error) {
+// enter waits while the gateway is held.
+func (g *Gateway) enter(ctx context.Context) error {
 	g.mu.Lock()
 	gate := g.gate
 	g.mu.Unlock()
-	if gate != nil {
-		select {
-		case <-gate:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	if gate == nil {
+		return nil
+	}
+	select {
+	case <-gate:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g *Gateway) take(ctx context.Context, records []*ingestv1.Record) ([]*ingestv1.Rejection, error) {
+	if err := g.enter(ctx); err != nil {
+		return nil, err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -103,7 +103,7 @@ func (k *killRounds) register(t *testing.T, name string) string {
 	t.Helper()
 	client, err := sdk.New(k.f.GRPC)
 	require.NoError(t, err)
-	defer client.Close(context.Background())
+	defer client.Shutdown(context.Background())
 	columns := make([]profile.Column, len(k.data.names))
 	for i, feature := range k.data.names {
 		columns[i] = profile.Column{Name: feature, Type: profile.Float}

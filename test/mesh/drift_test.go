@@ -277,7 +277,7 @@ func requireRegistration(t *testing.T, m *mesh.Mesh) {
 	t.Helper()
 	client, err := sdk.New(m.GRPC, sdk.WithToken(m.Token))
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, client.Close(context.Background())) })
+	t.Cleanup(func() { require.NoError(t, client.Shutdown(context.Background())) })
 	columns, err := winedata.Columns()
 	require.NoError(t, err)
 	made, err := profile.New(columns, profile.Options{
@@ -311,7 +311,7 @@ func requirePerformance(t *testing.T, m *mesh.Mesh) {
 	t.Helper()
 	client, err := sdk.New(m.GRPC, sdk.WithToken(m.Token))
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, client.Close(context.Background())) })
+	t.Cleanup(func() { require.NoError(t, client.Shutdown(context.Background())) })
 	said, came := profile.Column{Name: "said", Type: profile.Bool}, profile.Column{Name: "came", Type: profile.Bool}
 	chance := profile.Column{Name: "chance", Type: profile.Float}
 	for i := range 2000 { // right nine times of ten

@@ -14,6 +14,7 @@ import (
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 	topicv1 "github.com/driftmesh/driftmesh/proto/driftmesh/topic/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/ledger"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/proxy"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/records"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/tail"
@@ -78,6 +79,7 @@ func (s *Service) newServer() (*rpc.Server, error) {
 		Spans: ledgerv1.NewLedgerServiceClient(s.deps.TraceStore), Records: ledgerv1.NewLedgerServiceClient(s.deps.IngestWorker),
 	}))
 	topicv1.RegisterTopicServiceServer(server, s.topics)
+	server.RegisterApart(otlpdoor.Service(), s.otlp) // spans too, so that one address is enough
 	for _, r := range []struct {
 		route proxy.Route
 		conn  grpc.ClientConnInterface

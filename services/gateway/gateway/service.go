@@ -186,6 +186,7 @@ func (s *Service) newWeb() error {
 	deps := rest.Deps{
 		Conn: s.loop, Authenticate: s.deps.Identify, Enter: s.enter, Tenants: s.deps.Tenants, Log: s.deps.Log,
 		Refused: func(r *http.Request, route string, err error) { s.refusedAt(r.Context(), r, route, err) },
+		Spans:   s.otlp.Traces(),
 		Jaeger:  jaeger.New(jaeger.Config{}, traces, s.deps.Log), Page: page.New(traces),
 	}
 	if s.jaeger, err = rest.NewJaeger(cfg, deps); err != nil {

@@ -91,7 +91,7 @@ func (l Load) Run(ctx context.Context) error {
 	err = group.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 	defer cancel()
-	if err = errors.Join(err, spans.close(last), records.Close(last)); err == nil {
+	if err = errors.Join(err, spans.close(last), records.Shutdown(last)); err == nil {
 		p.say.line("stopping: sent %d requests, %d predictions", p.requests, p.predictions)
 	}
 	return err

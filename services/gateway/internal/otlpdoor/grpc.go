@@ -25,6 +25,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/otlp"
 	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/rpc"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/wire"
 )
 
 const (
@@ -54,7 +55,7 @@ const (
 func (d *Door) grpcServer() *grpc.Server {
 	options := append([]grpc.ServerOption{
 		rpc.Endable(),
-		grpc.ForceServerCodecV2(rawCodec{d.buffers}),
+		grpc.ForceServerCodecV2(rawCodec{}),
 		grpc.RPCDecompressor(packed{}), //nolint:staticcheck // the registry that replaces it is global and knows no limits of ours
 		experimental.BufferPool(d.buffers),
 		grpc.MaxRecvMsgSize(int(d.cfg.MaxRequest)),
@@ -77,16 +78,22 @@ func (d *Door) grpcServer() *grpc.Server {
 		options = append(options, grpc.Creds(d.deps.TLS.Transport()))
 	}
 	s := grpc.NewServer(options...)
-	s.RegisterService(&grpc.ServiceDesc{
-		ServiceName: traceService,
-		HandlerType: (*any)(nil),
-		Methods:     []grpc.MethodDesc{{MethodName: "Export", Handler: export}},
-		Metadata:    "opentelemetry/proto/collector/trace/v1/trace_service.proto",
-	}, d)
+	s.RegisterService(Service(), d)
 	for _, u := range d.metrics.unkept {
 		s.RegisterService(d.desc(u), d)
 	}
 	return s
+}
+
+// Service is OTLP's service of traces, whose implementation is a Door, for another
+// server: one whose codec knows the Readers and Writers of package wire.
+func Service() *grpc.ServiceDesc {
+	return &grpc.ServiceDesc{
+		ServiceName: traceService,
+		HandlerType: (*any)(nil),
+		Methods:     []grpc.MethodDesc{{MethodName: "Export", Handler: export}},
+		Metadata:    "opentelemetry/proto/collector/trace/v1/trace_service.proto",
+	}
 }
 
 // unimplemented answers every other method; for profiles in words that tell
@@ -147,7 +154,7 @@ func (d *Door) exportGRPC(ctx context.Context, r *request, decode func(any) erro
 		return otlp.Report{}, r.lease.Why(errBusy())
 	}
 	ctx = d.begin(ctx, r, traceService+"/Export", header(ctx, "traceparent"), header(ctx, "tracestate"))
-	var in rawRequest
+	in := rawRequest{pool: d.buffers}
 	if err := rpc.WithinTime(ctx, d.cfg.ReadTimeout, decode, &in); err != nil {
 		return otlp.Report{}, err // mostly gRPC's own words: too large, or the caller is gone
 	}
@@ -221,41 +228,56 @@ func header(ctx context.Context, key string) string {
 	return only(metadata.ValueFromIncomingContext(ctx, key))
 }
 
-// rawRequest receives the bytes of a request in one piece.
-type rawRequest struct{ buffer mem.Buffer }
+// rawRequest receives the bytes of a request in one piece, in memory of the pool.
+type rawRequest struct {
+	pool   *buffers
+	buffer mem.Buffer
+}
+
+var _ wire.Reader = (*rawRequest)(nil)
 
 func (r *rawRequest) bytes() []byte { return r.buffer.ReadOnlyData() }
 func (r *rawRequest) free()         { r.buffer.Free() }
 
+// ReadWire implements wire.Reader. It copies what came in several frames into one
+// buffer.
+func (r *rawRequest) ReadWire(data mem.BufferSlice) {
+	if r.buffer != nil {
+		r.buffer.Free()
+	}
+	r.buffer = data.MaterializeToBuffer(r.pool)
+}
+
 // rawAnswer is an encoded response.
 type rawAnswer []byte
 
+var _ wire.Writer = rawAnswer(nil)
+
+// Wire implements wire.Writer.
+func (a rawAnswer) Wire() mem.BufferSlice { return mem.BufferSlice{mem.SliceBuffer(a)} }
+
 // rawCodec hands bytes through for the types of this package, and nothing else
 // is spoken here.
-type rawCodec struct{ buffers *buffers }
+type rawCodec struct{}
 
 // Name implements encoding.CodecV2.
 func (rawCodec) Name() string { return "proto" }
 
 // Marshal implements encoding.CodecV2.
 func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
-	if b, ok := v.(rawAnswer); ok {
-		return mem.BufferSlice{mem.SliceBuffer(b)}, nil
+	if a, ok := v.(rawAnswer); ok {
+		return a.Wire(), nil
 	}
 	return nil, fmt.Errorf("marshal %T: not an OTLP answer", v)
 }
 
-// Unmarshal implements encoding.CodecV2. It copies what came in several frames
-// into one buffer.
-func (c rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
+// Unmarshal implements encoding.CodecV2.
+func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	r, ok := v.(*rawRequest)
 	if !ok {
 		return fmt.Errorf("unmarshal %T: not an OTLP request", v)
 	}
-	if r.buffer != nil {
-		r.buffer.Free()
-	}
-	r.buffer = data.MaterializeToBuffer(c.buffers)
+	r.ReadWire(data)
 	return nil
 }
 

@@ -61,6 +61,9 @@ func (d *Door) httpServer() *http.Server {
 	}
 }
 
+// Traces is the route /v1/traces, for another server.
+func (d *Door) Traces() http.Handler { return http.HandlerFunc(d.traces) }
+
 // named gives every request its name, and tells it.
 func named(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {

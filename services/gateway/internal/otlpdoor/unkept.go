@@ -152,7 +152,7 @@ func (d *Door) letGoGRPC(ctx context.Context, u *unkept, r *request, decode func
 	if !r.lease.Grow(streamWindow) {
 		return 0, r.lease.Why(errBusy())
 	}
-	var in rawRequest
+	in := rawRequest{pool: d.buffers}
 	if err := rpc.WithinTime(ctx, d.cfg.ReadTimeout, decode, &in); err != nil {
 		return 0, err
 	}

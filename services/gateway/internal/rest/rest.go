@@ -68,6 +68,7 @@ type Failer interface {
 type Deps struct {
 	Conn         *grpc.ClientConn // to the gateway's own gRPC server
 	Jaeger       Failer           // serves /api/… and finds the caller in the context
+	Spans        http.Handler     // takes spans at /v1/traces, and finds out by itself who calls
 	Page         Failer           // shows the trace {id} to people
 	Authenticate Authenticate
 	// Enter tells whether a caller who may do what asks for a permission may do it
@@ -118,6 +119,7 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 		e.handle(pattern, 0, handler)
 	}
 	e.handle("GET /{$}", 0, apiRoutes{http.HandlerFunc(index)})
+	e.mux.Handle("/v1/traces", deps.Spans)
 	e.mux.HandleFunc("/", nothingHere)
 	return guard(cfg, e.mux), e.err
 }

@@ -14,7 +14,13 @@ import (
 // Frame is one message as it stands on the wire.
 type Frame struct{ Bytes []byte }
 
-// Codec is the codec "proto" for Frames and for messages. It has no state and
+// Reader is a message that takes what is on the wire as it is.
+type Reader interface{ ReadWire(mem.BufferSlice) }
+
+// Writer is a message that gives what goes on the wire.
+type Writer interface{ Wire() mem.BufferSlice }
+
+// Codec is the codec "proto" for Frames, Readers and Writers, and for messages. It has no state and
 // is safe for concurrent use.
 type Codec struct{}
 
@@ -23,19 +29,26 @@ var _ encoding.CodecV2 = Codec{}
 // Name is what the content type says.
 func (Codec) Name() string { return grpcproto.Name }
 
-// Marshal writes a Frame as it is and anything else as protobuf.
+// Marshal writes a Frame and a Writer as they are and anything else as protobuf.
 func (Codec) Marshal(v any) (mem.BufferSlice, error) {
-	if f, ok := v.(*Frame); ok {
-		return mem.BufferSlice{mem.SliceBuffer(f.Bytes)}, nil
+	switch w := v.(type) {
+	case *Frame:
+		return mem.BufferSlice{mem.SliceBuffer(w.Bytes)}, nil
+	case Writer:
+		return w.Wire(), nil
 	}
 	return encoding.GetCodecV2(grpcproto.Name).Marshal(v)
 }
 
-// Unmarshal reads into a Frame or a message. For a message it never fails: see
-// package salvage.
+// Unmarshal reads into a Frame, a Reader or a message. For a message it never
+// fails: see package salvage.
 func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
-	if f, ok := v.(*Frame); ok {
-		f.Bytes = data.Materialize()
+	switch r := v.(type) {
+	case *Frame:
+		r.Bytes = data.Materialize()
+		return nil
+	case Reader:
+		r.ReadWire(data)
 		return nil
 	}
 	m, ok := v.(proto.Message)
