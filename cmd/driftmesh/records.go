@@ -13,6 +13,7 @@ import (
 
 type recordsCmd struct {
 	Send recordsSendCmd `cmd:"" help:"Send the rows of a file as records."`
+	List recordsListCmd `cmd:"" help:"List the records of a trace, or one record and its trace."`
 	Tail recordsTailCmd `cmd:"" help:"Watch records or spans as they arrive."`
 }
 

@@ -14,11 +14,12 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/otlp"
 	"github.com/driftmesh/driftmesh/internal/spantree"
+	recordv1 "github.com/driftmesh/driftmesh/proto/driftmesh/record/v1"
 )
 
 // showTree writes a trace for people: a paragraph a span, parents before
-// children, with what is odd.
-func showTree(w io.Writer, data *tracepb.TracesData) error {
+// children, with what is odd, and the records sent in it, by the hex id of the span.
+func showTree(w io.Writer, data *tracepb.TracesData, sent map[string][]*recordv1.StoredRecord) error {
 	var spans []*tracepb.Span
 	for _, rs := range data.GetResourceSpans() {
 		for _, ss := range rs.GetScopeSpans() {
@@ -33,6 +34,10 @@ func showTree(w io.Writer, data *tracepb.TracesData) error {
 		p.span(spans[i], nodes[i].Service)
 		for _, o := range tree.Nodes[i].Oddities {
 			p.line("warning", o.String())
+		}
+		for _, r := range sent[hex.EncodeToString(spans[i].GetSpanId())] {
+			kind, values := recordBody(r.GetRecord())
+			p.line("record", r.GetProfileName()+" "+r.GetRecord().GetId()+" "+kind+": "+short(values, 200))
 		}
 	})
 	_, err := io.WriteString(w, b.String())

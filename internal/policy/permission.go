@@ -44,6 +44,7 @@ const (
 	AuditExport        = Permission(policyv1.Permission_PERMISSION_AUDIT_EXPORT)
 	SigningKeysRotate  = Permission(policyv1.Permission_PERMISSION_SIGNING_KEYS_ROTATE)
 	LimitsWrite        = Permission(policyv1.Permission_PERMISSION_LIMITS_WRITE)
+	RecordsRead        = Permission(policyv1.Permission_PERMISSION_RECORDS_READ)
 )
 
 // names has the name of every permission by its number, made once.

@@ -14,6 +14,7 @@ import (
 	_ "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	_ "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	_ "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+	_ "github.com/driftmesh/driftmesh/proto/driftmesh/record/v1"
 	_ "github.com/driftmesh/driftmesh/proto/driftmesh/topic/v1"
 	_ "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 )

@@ -40,7 +40,7 @@ func ParseRole(name string) (Role, error) {
 var (
 	known  = Of(KnownCall)
 	ingest = known | Of(SpansWrite, RecordsWrite)
-	viewer = known | Of(TracesRead, TailRead, ProfilesRead, ScoresRead, AlertsRead, LedgerRead)
+	viewer = known | Of(TracesRead, RecordsRead, TailRead, ProfilesRead, ScoresRead, AlertsRead, LedgerRead)
 	editor = viewer | ingest | Of(SQLQuery, ProfilesWrite, ScoresCompute, AlertsAcknowledge, AlertsSilence)
 	// operator is what a user without a role could do before there were roles.
 	operator = editor | Of(ProfilesRun, DeadLettersRead, DeadLettersRedrive)
@@ -53,7 +53,7 @@ var (
 	service = known | Of(ProfilesRead)
 
 	// spaced is what is about data that has a space.
-	spaced = known | Of(RecordsWrite, TailRead, ProfilesRead, ProfilesWrite, ScoresRead, ScoresCompute, ProfilesRun,
+	spaced = known | Of(RecordsWrite, RecordsRead, TailRead, ProfilesRead, ProfilesWrite, ScoresRead, ScoresCompute, ProfilesRun,
 		AlertsRead, AlertsAcknowledge, AlertsSilence)
 )
 

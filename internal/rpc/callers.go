@@ -9,6 +9,7 @@ import (
 	deadletterv1 "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+	recordv1 "github.com/driftmesh/driftmesh/proto/driftmesh/record/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 )
 
@@ -32,6 +33,7 @@ var callers = map[string][]string{
 	tracev1.TraceService_ServiceDesc.ServiceName:           {gateway},
 	ledgerv1.LedgerService_ServiceDesc.ServiceName:         {gateway},
 	deadletterv1.DeadLetterService_ServiceDesc.ServiceName: {gateway},
+	recordv1.RecordService_ServiceDesc.ServiceName:         {gateway},
 }
 
 // MayCall reports whether a service may call a method (/service/method) of

@@ -26,6 +26,7 @@ func TestTenantsOfOneMesh(t *testing.T) {
 		"looking-at-a-profile":                    requireViews,
 		"drift-of-telemetry":                      requireDriftOfTelemetry,
 		"who-sent-what":                           requireSenders,
+		"traces-and-records":                      requireTracesAndRecords,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -254,7 +254,7 @@ func TestServicesCheckToo(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	behind := map[string]string{
-		"driftmesh.auth.": "auth", "driftmesh.drift.": "drift", "driftmesh.trace.": "trace-store", "driftmesh.deadletter.": "ingest-worker",
+		"driftmesh.auth.": "auth", "driftmesh.drift.": "drift", "driftmesh.trace.": "trace-store", "driftmesh.deadletter.": "ingest-worker", "driftmesh.record.": "ingest-worker",
 	}
 	tried := 0
 	for _, m := range policy.Methods() {

@@ -85,7 +85,7 @@ func (s *Service) newServer() (*rpc.Server, error) {
 		conn  grpc.ClientConnInterface
 	}{
 		{proxy.Auth, s.deps.Auth}, {proxy.Audit, s.deps.Auth}, {proxy.Drift, s.deps.Drift}, {proxy.Trace, s.deps.TraceStore},
-		{proxy.DeadLetters, s.deps.IngestWorker},
+		{proxy.DeadLetters, s.deps.IngestWorker}, {proxy.Records, s.deps.IngestWorker},
 	} {
 		if err := proxy.Register(server, r.route, r.conn, s.auditor); err != nil {
 			return nil, err

@@ -34,6 +34,7 @@ import (
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+	recordv1 "github.com/driftmesh/driftmesh/proto/driftmesh/record/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/gateway"
 )
@@ -116,6 +117,7 @@ func startWith(t *testing.T, log *slog.Logger, options ...option) *world {
 		IngestWorker: w.backend(func(s *rpc.Server) {
 			ledgerv1.RegisterLedgerServiceServer(s, &fakeLedger{signal: "records"})
 			deadletterv1.RegisterDeadLetterServiceServer(s, &fakeDeadLetters{})
+			recordv1.RegisterRecordServiceServer(s, &fakeRecords{})
 		}),
 		Identify: identifier(t, cfg), Tenants: w.tenants, TopicBytes: topicBytes,
 	}

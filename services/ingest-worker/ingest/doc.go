@@ -33,6 +33,9 @@
 // comes twice counts once. A message that cannot be taken is parked, without the
 // credentials of its sender but with a seal that stands for them.
 //
+// Who asks is answered from the same tables: the ledger of records, who sent them,
+// and, by RecordService, the records of a trace and the trace of a record.
+//
 // Package deadletter moves what any service has parked into the store, shows it
 // and redrives it; it stands here because this service is where messages become
 // rows, and has nothing else to do with the rest.

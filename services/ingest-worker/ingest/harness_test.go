@@ -84,7 +84,7 @@ func (d *drift) GetProfile(ctx context.Context, req *driftv1.GetProfileRequest, 
 	if req.GetProfile() != wine || id.Tenant == "stranger" {
 		return nil, fault.NotFound.New("no such profile")
 	}
-	return &driftv1.GetProfileResponse{Profile: &driftv1.Profile{Uid: wine, Features: []*driftv1.FeatureProfile{
+	return &driftv1.GetProfileResponse{Profile: &driftv1.Profile{Uid: wine, Space: "cellar", Name: "wine", Version: "0.1.0", Features: []*driftv1.FeatureProfile{
 		{Name: "acid", Kind: driftv1.FeatureKind_FEATURE_KIND_NUMERIC, Type: "float"},
 		{Name: "colour", Kind: driftv1.FeatureKind_FEATURE_KIND_CATEGORY, Type: "string"},
 	}}}, nil
@@ -185,7 +185,11 @@ func (m *mesh) run() *running {
 			if len(md.Get("tenant")) != 1 {
 				return nil, fault.Unauthenticated.New("who calls?")
 			}
-			return identity.With(ctx, identity.Identity{Tenant: md.Get("tenant")[0], Subject: "ann", Kind: identity.User, Grant: policy.As(policy.Admin)}), nil
+			grant := policy.As(policy.Admin)
+			if spaces := md.Get("spaces"); len(spaces) > 0 {
+				grant.Spaces = policy.Spaces(spaces[0])
+			}
+			return identity.With(ctx, identity.Identity{Tenant: md.Get("tenant")[0], Subject: "ann", Kind: identity.User, Grant: grant}), nil
 		},
 	})
 	require.NoError(m.t, err)

@@ -29,6 +29,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/settings"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+	recordv1 "github.com/driftmesh/driftmesh/proto/driftmesh/record/v1"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/admit"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/deadletter"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/store"
@@ -222,6 +223,7 @@ func (s *Service) Run(ctx context.Context) error {
 		Source: event.RecordReceipts, Receipts: store.ReceiptsTable, Settled: store.LedgerTable, Written: store.LedgerWritten,
 	}, s.deps.ClickHouse, s.deps.Broker.Admin().Lag)
 	ledgerv1.RegisterLedgerServiceServer(s.deps.Server, &server{store: s.store, book: book, lag: s.deps.Broker.Admin().Lag, drift: s.deps.Drift})
+	recordv1.RegisterRecordServiceServer(s.deps.Server, newRecordServer(s.store, s.deps.Drift, s.cfg.Profiles))
 	s.letters.Register(s.deps.Server)
 	s.ready.Store(true)
 	defer s.ready.Store(false)

@@ -93,6 +93,8 @@ const (
 	Permission_PERMISSION_SIGNING_KEYS_ROTATE Permission = 29
 	// Set what tenants may use.
 	Permission_PERMISSION_LIMITS_WRITE Permission = 30
+	// Read stored records, and which trace they were sent in.
+	Permission_PERMISSION_RECORDS_READ Permission = 31
 )
 
 // Enum value maps for Permission.
@@ -129,6 +131,7 @@ var (
 		28: "PERMISSION_AUDIT_EXPORT",
 		29: "PERMISSION_SIGNING_KEYS_ROTATE",
 		30: "PERMISSION_LIMITS_WRITE",
+		31: "PERMISSION_RECORDS_READ",
 	}
 	Permission_value = map[string]int32{
 		"PERMISSION_UNSPECIFIED":          0,
@@ -162,6 +165,7 @@ var (
 		"PERMISSION_AUDIT_EXPORT":         28,
 		"PERMISSION_SIGNING_KEYS_ROTATE":  29,
 		"PERMISSION_LIMITS_WRITE":         30,
+		"PERMISSION_RECORDS_READ":         31,
 	}
 )
 
@@ -228,7 +232,7 @@ var File_driftmesh_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_driftmesh_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	" driftmesh/policy/v1/policy.proto\x12\x13driftmesh.policy.v1\x1a google/protobuf/descriptor.proto*\x98\a\n" +
+	" driftmesh/policy/v1/policy.proto\x12\x13driftmesh.policy.v1\x1a google/protobuf/descriptor.proto*\xb5\a\n" +
 	"\n" +
 	"Permission\x12\x1a\n" +
 	"\x16PERMISSION_UNSPECIFIED\x10\x00\x12\x1a\n" +
@@ -262,7 +266,8 @@ const file_driftmesh_policy_v1_policy_proto_rawDesc = "" +
 	"\x15PERMISSION_AUDIT_READ\x10\x1b\x12\x1b\n" +
 	"\x17PERMISSION_AUDIT_EXPORT\x10\x1c\x12\"\n" +
 	"\x1ePERMISSION_SIGNING_KEYS_ROTATE\x10\x1d\x12\x1b\n" +
-	"\x17PERMISSION_LIMITS_WRITE\x10\x1e:a\n" +
+	"\x17PERMISSION_LIMITS_WRITE\x10\x1e\x12\x1b\n" +
+	"\x17PERMISSION_RECORDS_READ\x10\x1f:a\n" +
 	"\n" +
 	"permission\x12\x1e.google.protobuf.MethodOptions\x18\xb8\x8e\x03 \x01(\x0e2\x1f.driftmesh.policy.v1.PermissionR\n" +
 	"permission:6\n" +

@@ -31,6 +31,7 @@ import (
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	deadletterv1 "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+	recordv1 "github.com/driftmesh/driftmesh/proto/driftmesh/record/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/audited"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/wire"
@@ -49,6 +50,7 @@ var (
 	Drift       = Route{"drift", &driftv1.DriftService_ServiceDesc}
 	Trace       = Route{"trace-store", &tracev1.TraceService_ServiceDesc}
 	DeadLetters = Route{"ingest-worker", &deadletterv1.DeadLetterService_ServiceDesc}
+	Records     = Route{"ingest-worker", &recordv1.RecordService_ServiceDesc}
 )
 
 type sourceKey struct{}

@@ -22,6 +22,7 @@ import (
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+	recordv1 "github.com/driftmesh/driftmesh/proto/driftmesh/record/v1"
 	topicv1 "github.com/driftmesh/driftmesh/proto/driftmesh/topic/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/proto/openapi"
@@ -184,6 +185,9 @@ func newAPI(ctx context.Context, conn *grpc.ClientConn, e *entrance) (http.Handl
 		},
 		"dead letters": func() error {
 			return deadletterv1.RegisterDeadLetterServiceHandlerClient(ctx, mux, deadletterv1.NewDeadLetterServiceClient(conn))
+		},
+		"records": func() error {
+			return recordv1.RegisterRecordServiceHandlerClient(ctx, mux, recordv1.NewRecordServiceClient(conn))
 		},
 		"topics": func() error {
 			return topicv1.RegisterTopicServiceHandlerClient(ctx, mux, topicv1.NewTopicServiceClient(conn))

@@ -11,6 +11,8 @@
 //	record_receipts lane, or reason, of a door         package receipt
 //	inbox_ledger    message of the topic inbox         Admitted
 //
+// Find and Load read records back, each as it counts: those of a trace, or of an id.
+//
 // A Block gathers the rows of many messages as columns and is written with one
 // insert per table. Everything is idempotent: a record is one row by tenant,
 // profile and id, a message one entry by its id, and writing them again changes
