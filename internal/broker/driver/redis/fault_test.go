@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
@@ -208,6 +209,40 @@ func TestRefusedLater(t *testing.T) {
 	require.NotContains(t, p.Publish(ctx, messages(1, 1)).Error(), "one")
 	require.NoError(t, bare.Do(ctx, "ACL", "SETUSER", "mesh", "resetpass", ">one").Err())
 	require.Eventually(t, func() bool { return p.Publish(ctx, messages(1, 1)) == nil }, 5*time.Second, 20*time.Millisecond)
+}
+
+// What a connection is told that is not let in is no answer to what would have
+// been sent on it: nothing of that is acknowledged.
+func TestWhoIsNotLetInHasPublishedNothing(t *testing.T) {
+	for name, shut := range map[string]func(t *testing.T, admin *goredis.Client){
+		"nobody more may connect": func(t *testing.T, admin *goredis.Client) {
+			require.NoError(t, admin.ConfigSet(t.Context(), "maxclients", "1").Err())
+		},
+		"the password is another": func(t *testing.T, admin *goredis.Client) {
+			require.NoError(t, admin.Do(t.Context(), "ACL", "SETUSER", "mesh", "resetpass", ">other").Err())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := redisserver.Start(t, redisserver.Options{Users: map[string]redisserver.User{"mesh": {Password: "s3cret", Rules: everything}}})
+			b := dial(t, redis.Config{URL: s.URL()})
+			require.NoError(t, broker.Provision(t.Context(), b.Admin(), broker.TopicSpec{Name: "spans"}, broker.GroupSpec{Name: "g"}))
+			p, admin := publisher(t, b), s.Admin()
+			defer admin.Close()
+			require.NoError(t, p.Publish(t.Context(), messages(1, 1)))
+			shut(t, admin)
+			acknowledged := 1
+			for range 20 { // more than there are connections
+				require.NoError(t, admin.ClientKillByFilter(t.Context(), "USER", "mesh").Err())
+				if p.Publish(t.Context(), messages(1, 1)) == nil {
+					acknowledged++
+				}
+			}
+			n, err := admin.XLen(t.Context(), "driftmesh:{spans}").Result()
+			require.NoError(t, err)
+			require.GreaterOrEqual(t, int(n), acknowledged, "acknowledged and not stored")
+		})
+	}
 }
 
 func TestCloseWhileDown(t *testing.T) {

@@ -92,13 +92,29 @@ func (p *publisher) send(ctx context.Context, msgs []broker.Message, idx []int, 
 	copied := p.wait(ctx, pipe)
 	_, err := pipe.Exec(ctx)
 	if err != nil {
-		_ = p.conn.link.observe(err) // each command has its own
+		_ = p.conn.link.observe(err)
+		unsaid(cmds, err)
 	}
 	for k, i := range idx {
 		errs[i] = outcome(cmds[k].Err(), msgs[i].Topic)
 		if errs[i] == nil {
 			errs[i] = copied()
 		}
+	}
+}
+
+// unsaid notes on each command what the server said to the connection instead of
+// letting it in: that nobody more may connect, or that the password is another. The
+// library tells the pipeline alone, and leaves commands that were never sent
+// looking as if they had been done.
+func unsaid(cmds []*goredis.Cmd, err error) {
+	for _, cmd := range cmds {
+		if cmd.Err() != nil || cmd.Val() != nil {
+			return // the server answered the commands
+		}
+	}
+	for _, cmd := range cmds {
+		cmd.SetErr(err)
 	}
 }
 
