@@ -111,9 +111,18 @@ func TestPermissionsOnRedis(t *testing.T) {
 	for _, m := range matches(t, `(?m)^user (mesh|producer) on >\w+ (.*)$`) {
 		users[m[1]] = redis.User{Password: password, Rules: m[2]}
 	}
-	s := redis.Start(t, redis.Options{Users: users})
+	off := matches(t, `(?m)^user (\w+) (off|on) `)[0]
+	require.Equal(t, []string{"default", "off"}, off[1:])
+	s := redis.Start(t, redis.Options{Users: users}) // with the user default as the document has it
+	require.Contains(t, s.Config(), matches(t, `(?m)^user (default|mesh) .*$`)[0][0]+"\n")
 	works(t, s.URLOf("mesh", password))
 	mayOnlyProduce(t, s.URLOf("producer", password))
+	s.Restart()
+	b := open(t, s.URLOf("mesh", password))
+	require.Eventually(t, func() bool { return b.Ping(t.Context()) == nil }, 10*time.Second, 50*time.Millisecond)
+	lag, err := b.Admin().Lag(t.Context(), event.Inbox, event.GroupIngest)
+	require.NoError(t, err)
+	require.EqualValues(t, 3, lag.Total(), "what was acknowledged is there after a restart, and so is the group")
 }
 
 func open(t *testing.T, url string) broker.Broker {

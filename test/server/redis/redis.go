@@ -77,7 +77,7 @@ func Start(t server.T, opts Options) *Server {
 		server.Missing(t, suite, "redis-server is not installed: "+err.Error())
 	}
 	s := &Server{t: t, opts: opts, program: program, dir: t.TempDir(), port: server.FreePort(t)}
-	if err := os.WriteFile(s.file(), []byte(s.config()), 0o600); err != nil {
+	if err := os.WriteFile(s.file(), []byte(s.Config()), 0o600); err != nil {
 		t.Fatalf("write redis.conf: %v", err)
 	}
 	s.start()
@@ -86,8 +86,8 @@ func Start(t server.T, opts Options) *Server {
 
 func (s *Server) file() string { return filepath.Join(s.dir, "redis.conf") }
 
-// config is the content of redis.conf.
-func (s *Server) config() string {
+// Config is the content of redis.conf.
+func (s *Server) Config() string {
 	set := map[string]string{"bind": host, "port": strconv.Itoa(s.port), "dir": s.dir, "protected-mode": "yes"}
 	if !s.opts.sentinel {
 		maps.Copy(set, map[string]string{
@@ -110,7 +110,7 @@ func (s *Server) config() string {
 		return b.String()
 	}
 	if _, ok := s.opts.Users["default"]; !ok {
-		b.WriteString("user default off\n")
+		b.WriteString("user default off ~* &* +@all\n") // as docs/brokers.md has it, and why
 	}
 	for name, u := range s.opts.Users {
 		fmt.Fprintf(&b, "user %s on >%s %s\n", name, u.Password, u.Rules)
