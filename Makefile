@@ -7,7 +7,7 @@ BIN := $(CURDIR)/.bin
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -X github.com/driftmesh/driftmesh/internal/process.Version=$(VERSION)
 GO := go
-PACKAGES := ./... ./proto/... ./sdk/...
+PACKAGES := ./... ./proto/... ./sdk/... ./sdk/broker/...
 
 # Pinned tools, built into .bin, and again when their version here changes.
 # After bumping one run make generate lint.

@@ -64,6 +64,7 @@ require (
 	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
+	github.com/driftmesh/driftmesh/sdk/broker v0.0.0
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/go-faster/city v1.0.1 // indirect
 	github.com/go-faster/errors v0.7.1 // indirect
@@ -116,3 +117,5 @@ require (
 replace github.com/driftmesh/driftmesh/proto => ./proto
 
 replace github.com/driftmesh/driftmesh/sdk => ./sdk
+
+replace github.com/driftmesh/driftmesh/sdk/broker => ./sdk/broker

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests of the three modules: a line for every package as it finishes,
+# Runs the tests of all modules: a line for every package as it finishes,
 # in the end what failed, and which suites were skipped because this machine
 # lacks something. `make test` and `make test-short` call it; it needs
 # .bin/gotestsum, which they build. TEST_FLAGS goes to go test.
@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 # looks at tests too: linking without the one and testing without the other is
 # quicker.
 flags=(-timeout 50m -ldflags=-w -vet=off)
-packages=(./... ./proto/... ./sdk/...)
+packages=(./... ./proto/... ./sdk/... ./sdk/broker/...)
 # The packages that take longest begin first: others go on beside them.
 first=(./test/mesh ./test/interop ./services/drift/drift)
 if [ "${1:-}" = short ]; then
