@@ -154,6 +154,7 @@ func (c *config) open(address string) (Transport, grpc.ClientConnInterface, erro
 
 func (c *config) openAddress(address string) (Transport, grpc.ClientConnInterface, error) {
 	scheme, _, _ := strings.Cut(address, "://")
+	broker, _, _ := strings.Cut(scheme, "+")
 	transports.RLock()
 	open := transports.by[scheme]
 	known := slices.Sorted(maps.Keys(transports.by))
@@ -165,8 +166,8 @@ func (c *config) openAddress(address string) (Transport, grpc.ClientConnInterfac
 			return nil, nil, fmt.Errorf("open %s: %w", scheme, err)
 		}
 		return t, nil, nil
-	case brokers[scheme] != "":
-		return nil, nil, fmt.Errorf("nothing is registered for addresses of %s, only for %q: import %s", scheme, known, brokers[scheme])
+	case brokers[broker] != "":
+		return nil, nil, fmt.Errorf("nothing is registered for addresses of %s, only for %q: import %s", scheme, known, brokers[broker])
 	}
 	conn, err := dial(c, address)
 	if err != nil {
@@ -175,9 +176,10 @@ func (c *config) openAddress(address string) (Transport, grpc.ClientConnInterfac
 	return newGRPCTransport(c, conn), conn, nil
 }
 
-// brokers says which package registers a scheme, for those who forget it.
+// brokers says which package registers a scheme, with or without what follows a +,
+// for those who forget it.
 var brokers = map[string]string{
-	"nats": brokerModule + "nats", "tls": brokerModule + "nats", "kafka": brokerModule + "kafka", "kafkas": brokerModule + "kafka",
+	"nats": brokerModule + "nats", "kafka": brokerModule + "kafka",
 	"amqp": brokerModule + "rabbitmq", "amqps": brokerModule + "rabbitmq", "redis": brokerModule + "redis", "rediss": brokerModule + "redis",
 }
 

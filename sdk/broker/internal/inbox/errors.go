@@ -28,7 +28,7 @@ func Full(cause error) error { return &sdk.TransportError{RetryAfter: fullWait, 
 // Refused is the error of a broker that does not let us in, or we it, or does not
 // let us publish.
 func Refused(cause error) error {
-	return &sdk.TransportError{Permanent: true, Access: true, Cause: cause}
+	return &sdk.TransportError{Permanent: true, Cause: cause}
 }
 
 // TooLarge is the error of a body that is larger than what is taken.

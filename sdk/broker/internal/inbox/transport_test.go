@@ -42,7 +42,7 @@ func TestAMessageSaysWhatItIsAndWhose(t *testing.T) {
 	batch := sdk.Batch{ID: "one", Type: sdk.TypeRecords, Body: []byte("body")}
 	_, err := tr.Send(trace.ContextWithSpanContext(t.Context(), span), batch)
 	told, ok := errors.AsType[*sdk.TransportError](err)
-	require.True(t, ok && told.Permanent && told.Access, "%v", err)
+	require.True(t, ok && told.Permanent, "%v", err)
 	require.ErrorContains(t, err, "line break")
 	require.NotContains(t, err.Error(), "key\n")
 
@@ -112,7 +112,7 @@ func TestErrorsKeepWhatTheyMean(t *testing.T) {
 		{cause, sdk.TransportError{}},
 		{inbox.Unknown(cause), sdk.TransportError{}},
 		{inbox.Full(cause), sdk.TransportError{RetryAfter: time.Second}},
-		{inbox.Refused(cause), sdk.TransportError{Permanent: true, Access: true}},
+		{inbox.Refused(cause), sdk.TransportError{Permanent: true}},
 	} {
 		tr := open(t, &fake{publish: func(context.Context, *inbox.Message) error { return c.err }}, nil)
 		_, err := tr.Send(t.Context(), sdk.Batch{})
@@ -127,5 +127,5 @@ func TestErrorsKeepWhatTheyMean(t *testing.T) {
 	}
 	_, err := open(t, &fake{}, nil).Send(t.Context(), sdk.Batch{Body: make([]byte, 101)})
 	told, ok := errors.AsType[*sdk.TransportError](err)
-	require.True(t, ok && told.Permanent && !told.Access)
+	require.True(t, ok && told.Permanent)
 }
