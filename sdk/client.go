@@ -35,8 +35,11 @@ type Client struct {
 	spans   *spanQueue   // to the mesh
 	others  []*spanQueue // to further exporters
 	traces  *sdktrace.TracerProvider
-	lanes   sync.WaitGroup
-	stop    context.CancelCauseFunc
+	tracer  trace.Tracer // of the span helpers; nil where there are no spans
+	// parentDecides: below a span that is not sampled none is.
+	parentDecides bool
+	lanes         sync.WaitGroup
+	stop          context.CancelCauseFunc
 
 	once     sync.Once
 	shutdown error

@@ -24,9 +24,10 @@ func (c *config) fromEnvironment() {
 		WithAPIKey(v)(c)
 	}
 	c.noSpans = os.Getenv("OTEL_SDK_DISABLED") == "true"
+	c.captureFromEnvironment(os.Getenv)
 }
 
 // propagator is what carries contexts across services.
 func (c *config) propagator() propagation.TextMapPropagator {
-	return propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
+	return Propagator()
 }

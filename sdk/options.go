@@ -44,6 +44,7 @@ type config struct {
 	attributes []attribute.KeyValue
 	exporters  []exporter
 	noSpans    bool // OTEL_SDK_DISABLED
+	capture    captureSettings
 
 	onRejected func(Rejection)
 	onUnsent   func(*UnsentError)
@@ -73,6 +74,7 @@ func defaults() config {
 		minWait: 100 * time.Millisecond, maxWait: 5 * time.Second, callTimeout: 30 * time.Second,
 		spans:      spanBatch{queue: 4096, spans: 1024, delay: time.Second},
 		sampling:   sampling{ratio: 1, meshRatio: 1},
+		capture:    defaultCapture(),
 		onRejected: func(Rejection) {}, onUnsent: func(*UnsentError) {},
 	}
 }
@@ -91,6 +93,8 @@ func (c *config) check() error {
 		return errors.New("a batch of spans holds at least one, waits no negative time, and fits into the queue")
 	case c.sampling.ratio < 0 || c.sampling.ratio > 1 || c.sampling.meshRatio < 0 || c.sampling.meshRatio > 1:
 		return errors.New("a sample ratio is between 0 and 1")
+	case c.capture.limit < 0:
+		return errors.New("the limit of what spans capture is not negative; 0 captures nothing")
 	}
 	return errors.Join(c.errs...)
 }

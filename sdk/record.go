@@ -2,8 +2,6 @@ package sdk
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +11,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
@@ -30,42 +27,78 @@ type Record struct {
 	err     error
 }
 
-// Value is one named value of a feature.
-type Value struct{ feature *ingestv1.Feature }
+// Value is one named value of a feature, or of a metric.
+type Value struct {
+	name string
+	text string // of a valueString
+	bits uint64 // an int64, the bits of a float64, or 0 and 1
+	is   valueKind
+}
+
+type valueKind uint8
+
+const (
+	noValue valueKind = iota
+	valueInt
+	valueFloat
+	valueString
+	valueBool
+	valueMissing
+)
 
 // Float is a number. NaN and the infinities are values of their own, distinct
 // from a missing one.
 func Float(name string, v float64) Value {
-	return Value{&ingestv1.Feature{Name: name, Value: &ingestv1.Feature_Float{Float: v}}}
+	return Value{name: name, bits: math.Float64bits(v), is: valueFloat}
 }
 
 // Int is a whole number. Beyond 2^53 it is compared as the nearest float64.
 func Int(name string, v int64) Value {
-	return Value{&ingestv1.Feature{Name: name, Value: &ingestv1.Feature_Int{Int: v}}}
+	return Value{name: name, bits: uint64(v), is: valueInt} //nolint:gosec // its bits
 }
 
 // String is a category.
-func String(name, v string) Value {
-	return Value{&ingestv1.Feature{Name: name, Value: &ingestv1.Feature_String_{String_: v}}}
-}
+func String(name, v string) Value { return Value{name: name, text: v, is: valueString} }
 
 // Bool is a category of two.
 func Bool(name string, v bool) Value {
-	return Value{&ingestv1.Feature{Name: name, Value: &ingestv1.Feature_Bool{Bool: v}}}
+	out := Value{name: name, is: valueBool}
+	if v {
+		out.bits = 1
+	}
+	return out
 }
 
 // Missing says that there is no value. A feature that is not named at all
 // counts as missing as well.
-func Missing(name string) Value {
-	return Value{&ingestv1.Feature{Name: name, Value: &ingestv1.Feature_Missing{Missing: &ingestv1.Missing{}}}}
+func Missing(name string) Value { return Value{name: name, is: valueMissing} }
+
+// feature is the value as a message; nil when nobody made it.
+func (v *Value) feature() *ingestv1.Feature {
+	f := &ingestv1.Feature{Name: v.name}
+	switch v.is {
+	case valueInt:
+		f.Value = &ingestv1.Feature_Int{Int: int64(v.bits)} //nolint:gosec // its bits
+	case valueFloat:
+		f.Value = &ingestv1.Feature_Float{Float: math.Float64frombits(v.bits)}
+	case valueString:
+		f.Value = &ingestv1.Feature_String_{String_: v.text}
+	case valueBool:
+		f.Value = &ingestv1.Feature_Bool{Bool: v.bits != 0}
+	case valueMissing:
+		f.Value = &ingestv1.Feature_Missing{Missing: &ingestv1.Missing{}}
+	case noValue:
+		return nil
+	}
+	return f
 }
 
 // Features are the values of one model input. The profile is its uid, or
 // "space/name" for the newest version, or "space/name/version".
 func Features(profile string, values ...Value) Record {
 	list := make([]*ingestv1.Feature, len(values))
-	for i, v := range values {
-		list[i] = v.feature
+	for i := range values {
+		list[i] = values[i].feature()
 	}
 	body := &ingestv1.Record_Features{Features: &ingestv1.Features{Values: list}}
 	r := Record{profile: profile, body: func(to *ingestv1.Record) { to.Body = body }}
@@ -159,21 +192,10 @@ func (r Record) message(ctx context.Context, now time.Time) (*ingestv1.Record, e
 	return m, nil
 }
 
-// traceparent writes a span context as W3C Trace Context has it, version 00.
+// traceparent writes a span context as W3C Trace Context has it.
 func traceparent(sc trace.SpanContext) string {
-	traceID, spanID := sc.TraceID(), sc.SpanID()
-	b := make([]byte, 0, 55)
-	b = hex.AppendEncode(append(b, "00-"...), traceID[:])
-	b = hex.AppendEncode(append(b, '-'), spanID[:])
-	b = hex.AppendEncode(append(b, '-'), []byte{byte(sc.TraceFlags() & trace.FlagsSampled)})
-	return string(b)
+	return string(appendTraceparent(make([]byte, 0, traceparentLength), sc))
 }
 
-// newID is a name that sorts by time, which the store compresses better, with
-// 80 random bits behind it.
-func newID(now time.Time) string {
-	return fmt.Sprintf("%012x-%s", now.UnixMilli(), rand.Text()[:16])
-}
-
-// size is about what a record takes in memory and on the wire.
-func size(m *ingestv1.Record) int { return proto.Size(m) + 64 }
+// newID is a name for a record.
+func newID(now time.Time) string { return string(appendID(make([]byte, 0, idLength), now)) }

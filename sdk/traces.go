@@ -40,7 +40,7 @@ func (c *Client) openTraces(ctx context.Context) error {
 	c.spans.keep = relative(meshRatio, most)
 	c.spans.carry = func(ctx context.Context, f *flight) { c.toMesh(ctx, c.spans, f) }
 	c.fly(ctx, c.spans.lane)
-	processors := []sdktrace.SpanProcessor{c.spans}
+	processors := []sdktrace.SpanProcessor{TraceTags(), c.spans}
 	for _, e := range c.cfg.exporters {
 		opened, err := e.open(ctx)
 		if err != nil {
@@ -65,6 +65,7 @@ func (c *Client) openTraces(ctx context.Context) error {
 		options = append(options, sdktrace.WithSpanProcessor(p))
 	}
 	c.traces = sdktrace.NewTracerProvider(options...)
+	c.tracer, c.parentDecides = c.traces.Tracer(scope), !s.always
 	return nil
 }
 

@@ -1,0 +1,272 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/baggage"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// scope is the name of the tracer that the helpers use.
+const scope = "github.com/driftmesh/driftmesh/sdk"
+
+// Span is OpenTelemetry's span with more words. It is a value to be passed on, and
+// stands wherever a trace.Span does. Start, Current and Client.Start make it.
+type Span struct {
+	trace.Span
+	capture capturing
+}
+
+// Start begins a span below the one in ctx, and returns a context in which it is the
+// current one. It must be ended:
+//
+//	ctx, span := sdk.Start(ctx, "price", sdk.Tag("customer", id))
+//	defer span.End()
+//
+// Below a span that is not sampled nothing begins, and nothing is allocated: ctx
+// comes back as it is, and so does its span, which records nothing and does not end.
+func Start(ctx context.Context, name string, options ...SpanOption) (context.Context, Span) {
+	tracer, parentDecides := tracerFor(ctx, options)
+	if tracer == nil || parentDecides && unsampled(ctx) && !alone(options) {
+		return withBaggage(ctx, options), Span{Span: trace.SpanFromContext(ctx)}
+	}
+	return start(ctx, tracer, name, options)
+}
+
+// unsampled tells that the current span is one that its caller does not record.
+func unsampled(ctx context.Context) bool {
+	span := trace.SpanFromContext(ctx)
+	sc := span.SpanContext()
+	return sc.IsValid() && !sc.IsSampled() && !span.IsRecording()
+}
+
+// alone tells that the parent is not asked.
+func alone(options []SpanOption) bool {
+	for i := range options {
+		if options[i].is == isRoot {
+			return true
+		}
+	}
+	return false
+}
+
+// tracerFor is the tracer to use, nil where tracing is off, and whether its spans do
+// as their parent does.
+func tracerFor(ctx context.Context, options []SpanOption) (trace.Tracer, bool) {
+	for i := range options {
+		if p, ok := options[i].any.(trace.TracerProvider); ok && options[i].is == isProvider {
+			return p.Tracer(scope), false
+		}
+	}
+	if c := Default(); c != nil {
+		return c.tracer, c.parentDecides
+	}
+	if span := trace.SpanFromContext(ctx); span.IsRecording() {
+		return span.TracerProvider().Tracer(scope), false
+	}
+	return otel.GetTracerProvider().Tracer(scope), false
+}
+
+// start is Start for a span that may be recorded.
+func start(ctx context.Context, tracer trace.Tracer, name string, options []SpanOption) (context.Context, Span) {
+	ctx = withBaggage(ctx, options)
+	var (
+		attributes []attribute.KeyValue
+		config     = make([]trace.SpanStartOption, 0, 4)
+		input      any
+		captures   bool
+	)
+	for i := range options {
+		switch o := &options[i]; o.is {
+		case isAttribute, isTag, isTraceTag, isBaggage:
+			if attributes == nil {
+				attributes = make([]attribute.KeyValue, 0, len(options))
+			}
+			attributes = append(attributes, o.attribute())
+		case isKind:
+			config = append(config, trace.WithSpanKind(trace.SpanKind(o.n)))
+		case isLink:
+			if link, ok := o.any.(trace.Link); ok {
+				config = append(config, trace.WithLinks(link))
+			}
+		case isRoot:
+			config = append(config, trace.WithNewRoot())
+			if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
+				config = append(config, trace.WithLinks(trace.Link{SpanContext: sc}))
+			}
+		case isInput:
+			input, captures = o.any, true
+		default: // read elsewhere
+		}
+	}
+	if len(attributes) > 0 {
+		config = append(config, trace.WithAttributes(attributes...))
+	}
+	ctx, of := tracer.Start(ctx, name, config...)
+	span := Span{Span: of}
+	if of.IsRecording() {
+		span.capture = capturingOf(options)
+		span.capture.span = name
+		if captures {
+			span.SetInput(input)
+		}
+	}
+	return ctx, span
+}
+
+// withBaggage puts what is to go along into the baggage of ctx.
+func withBaggage(ctx context.Context, options []SpanOption) context.Context {
+	for i := range options {
+		o := &options[i]
+		if o.is != isBaggage && o.is != isTraceTag {
+			continue
+		}
+		key := o.key
+		if o.is == isTraceTag {
+			key = AttrTag + key
+		}
+		member, err := baggage.NewMemberRaw(key, o.kv.Value.AsString())
+		if err == nil {
+			var all baggage.Baggage
+			if all, err = baggage.FromContext(ctx).SetMember(member); err == nil {
+				ctx = baggage.ContextWithBaggage(ctx, all) //nolint:fatcontext // one for each that was asked for
+			}
+		}
+		if err != nil {
+			otel.Handle(err) // there is no room: the work goes on
+		}
+	}
+	return ctx
+}
+
+// Current is the current span of ctx, which records nothing when there is none.
+func Current(ctx context.Context) Span {
+	span := Span{Span: trace.SpanFromContext(ctx)}
+	if span.IsRecording() {
+		span.capture = capturingOf(nil)
+	}
+	return span
+}
+
+// SetTag sets a tag; see [Tag].
+func (s Span) SetTag(key, value string) {
+	if s.IsRecording() {
+		s.SetAttributes(attribute.String(AttrTag+key, value))
+	}
+}
+
+// SetLabel sets the label; see [Label].
+func (s Span) SetLabel(label string) {
+	if s.IsRecording() {
+		s.SetAttributes(attribute.String(AttrLabel, label))
+	}
+}
+
+// SetInput captures what goes into the work, as JSON, at once.
+func (s Span) SetInput(value any) { s.capture.set(s.Span, CaptureInput, AttrInput, value) }
+
+// SetOutput captures what comes out of the work, as JSON, at once.
+func (s Span) SetOutput(value any) { s.capture.set(s.Span, CaptureOutput, AttrOutput, value) }
+
+// Event adds an event with a payload, captured as JSON; nil is none.
+func (s Span) Event(name string, payload any, attributes ...attribute.KeyValue) {
+	if !s.IsRecording() {
+		return
+	}
+	if payload != nil {
+		if text, cut, ok := s.capture.text(CaptureEvent, name, payload); ok {
+			attributes = append(attributes[:len(attributes):len(attributes)], attribute.String(AttrPayload, text))
+			if cut {
+				attributes = append(attributes, attribute.Bool(AttrPayload+AttrTruncated, true))
+			}
+		}
+	}
+	s.AddEvent(name, trace.WithAttributes(attributes...))
+}
+
+// RecordError adds an event with the error, its type, the stack and the whole tree
+// of what it wraps. It does not make the span one that failed; Fail does.
+func (s Span) RecordError(err error, options ...trace.EventOption) {
+	if err == nil || !s.IsRecording() {
+		return
+	}
+	attributes := errorAttributes(err)
+	config := trace.NewEventConfig(options...)
+	if config.StackTrace() || len(options) == 0 {
+		attributes = append(attributes, attribute.String("exception.stacktrace", stack()))
+	}
+	options = append([]trace.EventOption{trace.WithAttributes(attributes...)}, options...)
+	s.AddEvent(EventException, options...)
+}
+
+// Fail records an error and makes the span one that failed. nil does nothing.
+func (s Span) Fail(err error) {
+	if err == nil || !s.IsRecording() {
+		return
+	}
+	s.RecordError(err)
+	text, _ := cutText(errorText(err), statusLimit)
+	s.failed(text, errorType(err))
+}
+
+// failed makes the span one that failed.
+func (s Span) failed(text, kind string) {
+	s.SetStatus(codes.Error, text)
+	s.SetAttributes(attribute.String("error.type", kind))
+}
+
+// statusLimit bounds the description of a status.
+const statusLimit = 1000
+
+// finish says how work ended whose context and error are given.
+func (s Span) finish(ctx context.Context, err error) {
+	s.Fail(err)
+	reason := ctx.Err()
+	if reason == nil {
+		// A deadline of the work's own, below ctx.
+		reason = contextError(err, maxDepth)
+	}
+	s.canceled(ctx, reason)
+}
+
+func (s Span) canceled(ctx context.Context, reason error) {
+	if reason == nil {
+		return
+	}
+	word := "canceled"
+	if errors.Is(reason, context.DeadlineExceeded) {
+		word = "deadline exceeded"
+	}
+	s.SetAttributes(attribute.String(AttrCanceled, word))
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(reason, cause) {
+		text, _ := cutText(errorText(cause), statusLimit)
+		s.SetAttributes(attribute.String(AttrCancelCause, text))
+	}
+}
+
+// panicked records a panic, which goes on.
+func (s Span) panicked(value any) {
+	attributes := panicAttributes(value)
+	attributes = append(attributes, attribute.String("exception.stacktrace", string(debug.Stack())), attribute.Bool("exception.escaped", true))
+	s.AddEvent(EventException, trace.WithAttributes(attributes...))
+	text, _ := cutText(panicText(value), statusLimit)
+	s.failed("panic: "+text, "panic")
+}
+
+// EndAt ends the span at a time.
+func (s Span) EndAt(t time.Time) { s.End(trace.WithTimestamp(t)) }
+
+// ID gives the ids of the span as hex, for logs; empty when there is none.
+func (s Span) ID() (trace, span string) {
+	sc := s.SpanContext()
+	if !sc.IsValid() {
+		return "", ""
+	}
+	return sc.TraceID().String(), sc.SpanID().String()
+}
