@@ -18,9 +18,10 @@ type Sink func(ctx context.Context, entries []Entry) error
 const (
 	// gatherFor is how long entries that are alike are counted together.
 	gatherFor = 5 * time.Second
-	// maxGathered bounds those that are counted together, and maxOwed those that
-	// the sink did not take yet.
-	maxGathered, maxOwed = 1000, 1000
+	// maxGathered bounds the kinds of them, and fromSource those of one source, which
+	// may name whom and what it likes: an entry is there for ever. maxOwed bounds those
+	// that the sink did not take yet.
+	maxGathered, fromSource, maxOwed = 50, 5, 1000
 	// flushTimeout bounds one call of the sink.
 	flushTimeout = 5 * time.Second
 )
@@ -36,6 +37,7 @@ type Recorder struct {
 	mu       sync.Mutex
 	owed     []Entry // not taken by the sink yet, the oldest first
 	gathered map[alike]*Entry
+	sources  map[string]int // how many of gathered are of each
 }
 
 // alike is what entries have in common that are counted together.
@@ -46,7 +48,7 @@ type alike struct {
 
 // NewRecorder makes a recorder. Its Run must run.
 func NewRecorder(sink Sink, log *slog.Logger) *Recorder {
-	return &Recorder{sink: sink, log: log, now: time.Now, gathered: map[alike]*Entry{}}
+	return &Recorder{sink: sink, log: log, now: time.Now, gathered: map[alike]*Entry{}, sources: map[string]int{}}
 }
 
 func (r *Recorder) complete(e *Entry) {
@@ -92,27 +94,34 @@ func (r *Recorder) Record(ctx context.Context, e Entry) {
 	}
 }
 
-// Count records what was refused, together with others like it. When there are more
-// kinds of it than are kept, where they came from is left out.
+// Count records what was refused, together with others like it. Where there are more
+// kinds of it than are kept, less and less is said of it: first not by whom, then not
+// of what, then not from where.
 func (r *Recorder) Count(e Entry) {
 	e.Trim()
-	key := alike{e.Tenant, e.Actor, e.Home, e.Source, e.Action, e.Reason, e.Outcome}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, known := r.gathered[key]; !known && len(r.gathered) >= maxGathered {
-		e.Source, e.Actor, e.Home, e.Object, e.Trace = "", "", "", "", ""
-		key = alike{tenant: e.Tenant, action: e.Action, reason: e.Reason, outcome: e.Outcome}
-		if _, known := r.gathered[key]; !known && len(r.gathered) >= 2*maxGathered {
-			e.Tenant, e.Action, e.Reason = "", "others", ""
-			key = alike{action: e.Action, outcome: e.Outcome}
+	for step := 1; ; step++ {
+		key := alike{e.Tenant, e.Actor, e.Home, e.Source, e.Action, e.Reason, e.Outcome}
+		if first, known := r.gathered[key]; known {
+			first.Count += e.Count
+			return
 		}
+		if step > len(coarser) || len(r.gathered) < step*maxGathered && r.sources[e.Source] < step*fromSource {
+			r.complete(&e)
+			r.gathered[key] = &e
+			r.sources[e.Source]++
+			return
+		}
+		coarser[step-1](&e)
 	}
-	if first, known := r.gathered[key]; known {
-		first.Count += e.Count
-		return
-	}
-	r.complete(&e)
-	r.gathered[key] = &e
+}
+
+// coarser leave out of an entry, one after the other, what strangers choose.
+var coarser = []func(*Entry){
+	func(e *Entry) { e.Actor, e.Kind, e.Home, e.Object, e.Trace = "", "", "", "", "" },
+	func(e *Entry) { e.Tenant, e.Action, e.Reason = "", "others", "" },
+	func(e *Entry) { e.Source = "" },
 }
 
 // Run records what was counted, now and then, until ctx ends, and once more then.
@@ -142,6 +151,9 @@ func (r *Recorder) settle(ctx context.Context) {
 			room--
 			r.owed = append(r.owed, *e)
 			delete(r.gathered, key)
+			if r.sources[key.source]--; r.sources[key.source] == 0 {
+				delete(r.sources, key.source)
+			}
 		}
 	}
 	r.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 
@@ -73,7 +74,7 @@ func TestAFloodOfRefusalsIsAFewEntries(t *testing.T) {
 	for i := range 100_000 {
 		r.Count(Entry{Tenant: fmt.Sprint("t", i), Source: fmt.Sprint(i), Action: fmt.Sprint("a", i), Outcome: Denied})
 	}
-	require.LessOrEqual(t, len(r.gathered), 2*maxGathered+1)
+	require.LessOrEqual(t, len(r.gathered), 3*maxGathered+3)
 	for len(r.gathered) > 0 {
 		r.settle(t.Context())
 	}
@@ -82,6 +83,35 @@ func TestAFloodOfRefusalsIsAFewEntries(t *testing.T) {
 		total += k.entries[i].Count
 	}
 	require.EqualValues(t, 200_000, total, "all are counted")
+}
+
+// Who tries many names, tenants and methods from one place fills no disk: the account
+// keeps a few entries of it, and says where they came from and how many there were.
+func TestOneSourceIsAFewEntriesWhateverItNames(t *testing.T) {
+	var k kept
+	r := NewRecorder(k.take, slog.New(slog.DiscardHandler))
+	for i := range 10_000 {
+		name := fmt.Sprint("name", i)
+		r.Count(Entry{Tenant: name, Actor: name, Home: name, Source: "192.0.2.1", Action: name, Outcome: Failed, Reason: name})
+	}
+	r.Count(Entry{Tenant: "acme", Actor: "ann", Source: "192.0.2.2", Action: "login", Outcome: Denied, Reason: "PASSWORD_WRONG"})
+	r.settle(t.Context())
+	require.LessOrEqual(t, len(k.entries), 3*fromSource+2)
+	total := uint64(0)
+	for i := range k.entries {
+		total += k.entries[i].Count
+		if k.entries[i].Actor != "ann" {
+			require.Equal(t, "192.0.2.1", k.entries[i].Source)
+		}
+	}
+	require.EqualValues(t, 10_001, total)
+	require.True(t, slices.ContainsFunc(k.entries, func(e Entry) bool { return e.Actor == "ann" && e.Source == "192.0.2.2" }), "another source has room")
+	for i := range 10_000 { // begun anew with every round
+		r.Count(Entry{Actor: fmt.Sprint(i), Source: "192.0.2.1", Action: "login", Outcome: Failed})
+	}
+	r.settle(t.Context())
+	require.LessOrEqual(t, len(k.entries), 6*fromSource+2)
+	require.Empty(t, r.sources)
 }
 
 // At the end what was counted is recorded.

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
 )
 
 // Tenant is what one tenant may use and uses in this process. It is safe for
@@ -15,7 +17,7 @@ type Tenant struct {
 	name   string
 	limits atomic.Pointer[Limits]
 
-	rate, items Bucket
+	rate, items, changes Bucket
 	// Memory is its share of the memory for requests and tails, Places of the
 	// requests answered at a time.
 	Memory, Places Share
@@ -57,6 +59,20 @@ const retainedWait = time.Minute
 
 func (t *Tenant) overRate(name Name, wait time.Duration) error {
 	return t.Refuse(name, fmt.Sprintf("it is used up, and more fits in %s", wait.Round(time.Millisecond)), wait)
+}
+
+// How much a tenant may change in the long run and at once: each change is an entry of
+// the account of who did what, which is never trimmed.
+const changeRate, changeBurst = 20, 1000
+
+// Change counts something that the tenant changes, or gives fault.Exhausted.
+func (t *Tenant) Change(now time.Time) error {
+	if wait := t.changes.Wait(now, changeRate, changeBurst); wait > 0 {
+		return fault.Exhausted.New("the tenant %s changes too much at a time: %d changes a second are taken down in the long run", t.name, changeRate).
+			WithReason("CHANGES_THROTTLED").WithRetryAfter(max(wait, minWait))
+	}
+	t.changes.Charge(now, 1, changeRate)
+	return nil
 }
 
 // Charge counts what the tenant has sent.

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -112,4 +113,42 @@ func TestWhatIsDoneIsRecorded(t *testing.T) {
 	byREST := w.audit.find("GET /api/v1/alerts", "denied")
 	require.Len(t, byREST, 1)
 	require.Equal(t, "127.0.0.1", byREST[0].GetSource())
+}
+
+// Entries are for ever, so nobody makes as many as it likes: what strangers do, and it
+// works, is counted as what they are refused; a tenant that changes things is heard at
+// a pace; and what is named in a request is one field, whatever it looks like.
+func TestNobodyFillsTheAccount(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	auth, drift := authv1.NewAuthServiceClient(w.conn()), driftv1.NewDriftServiceClient(w.conn())
+	for i := range 50 { // anybody can make up a token, and nobody is told that it was none
+		_, err := auth.Logout(t.Context(), &authv1.LogoutRequest{RefreshToken: strconv.Itoa(i)})
+		require.NoError(t, err)
+		_, err = auth.Login(t.Context(), &authv1.LoginRequest{Tenant: strconv.Itoa(i), Username: strconv.Itoa(i), Password: "wrong"})
+		require.Error(t, err)
+	}
+	_, err := drift.AcknowledgeAlert(as(t, "acme"), &driftv1.AcknowledgeAlertRequest{Id: "a monitor=m"})
+	require.Equal(t, codes.Unimplemented, status.Code(err))
+	paced := 0
+	for range 2000 {
+		_, err := drift.AcknowledgeAlert(as(t, "flood"), &driftv1.AcknowledgeAlertRequest{Id: "a"})
+		if status.Code(err) == codes.ResourceExhausted {
+			paced++
+			require.NotEmpty(t, status.Convert(err).Details())
+		}
+	}
+	require.Greater(t, paced, 500)
+	_, err = drift.AcknowledgeAlert(as(t, "acme"), &driftv1.AcknowledgeAlertRequest{Id: "b"})
+	require.Equal(t, codes.Unimplemented, status.Code(err), "another tenant")
+	w.stop()
+
+	outs, ins := w.audit.find(authv1.AuthService_Logout_FullMethodName, "ok"), w.audit.find(authv1.AuthService_Login_FullMethodName, "denied")
+	others := w.audit.find("others", "denied")
+	require.Len(t, outs, 1)
+	require.EqualValues(t, 50, outs[0].GetCount())
+	require.LessOrEqual(t, len(ins)+len(others), 20)
+	acknowledged := w.audit.find(driftv1.DriftService_AcknowledgeAlert_FullMethodName, "failed")
+	require.Equal(t, `id="a monitor=m"`, acknowledged[0].GetObject())
+	require.Len(t, acknowledged, 2+2000-paced)
 }

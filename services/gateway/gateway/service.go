@@ -108,12 +108,12 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		return nil, fmt.Errorf("gateway.proxies: %w", err)
 	}
 	s.account = audit.NewRecorder(s.record, deps.Log)
-	s.auditor = &audited.Auditor{Recorder: s.account, Source: s.proxies.Of}
 	s.traced = telemetry.NewAllowance(cmp.Or(cfg.MaxTraced, 100))
 	if deps.Tenants == nil {
 		deps.Tenants = quota.NewBook(quota.Limits{})
 		s.deps.Tenants = deps.Tenants
 	}
+	s.auditor = &audited.Auditor{Recorder: s.account, Source: s.proxies.Of, Tenants: deps.Tenants}
 	s.topics = topics.New(topics.Config{Readers: process.Readers}, deps.Broker)
 	budget := door.NewBudget(int64(cmp.Or(cfg.MaxInFlight, 384<<20)))
 	s.hub = tail.NewHub(deps.Broker, cmp.Or(cfg.MaxTails, 256), func(t *quota.Tenant) broker.Room { return budget.Room(t) }, deps.Log)

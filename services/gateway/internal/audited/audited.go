@@ -3,13 +3,16 @@
 //
 // What changes something, logs somebody in or shows dead letters is recorded before
 // it is answered, and not begun while that cannot be done; so is what of it failed.
-// What is refused to somebody is counted, whatever it was.
+// What is refused to somebody is counted, whatever it was, and so is what works for
+// anybody. An entry is there for ever: a tenant makes them at a pace.
 package audited
 
 import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
+	"unicode"
 
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
@@ -18,6 +21,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/audit"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 )
 
@@ -33,6 +37,8 @@ type Auditor struct {
 	Recorder Recorder
 	// Source gives the address that a call comes from.
 	Source func(ctx context.Context) string
+	// Tenants have what each may change at a time; nil is no bound.
+	Tenants *quota.Book
 }
 
 // permissions are what recorded calls ask for.
@@ -69,10 +75,16 @@ type Call struct {
 }
 
 // Begin is to be asked before a recorded call is done. It gives fault.Unavailable
-// when it could not be recorded.
+// when it could not be recorded, and fault.Exhausted when the caller's tenant has done
+// too much of it just now.
 func (a *Auditor) Begin(ctx context.Context) error {
 	if a == nil {
 		return nil
+	}
+	if id, ok := identity.From(ctx); ok && a.Tenants != nil {
+		if err := a.Tenants.Of(id.Tenant).Change(time.Now()); err != nil {
+			return err
+		}
 	}
 	return a.Recorder.Begin(ctx)
 }
@@ -85,7 +97,9 @@ func (a *Auditor) Done(ctx context.Context, c Call, err error) {
 	}
 	e := a.entry(ctx, c.Method, err)
 	about(&e, c, err == nil)
-	if refused || err != nil && sessions[c.Method] { // as many as somebody likes to try
+	// As many as somebody likes to try, and of a logout nobody says whose it was: one
+	// with a token that was made up is none, and is not told so.
+	if refused || err != nil && sessions[c.Method] || e.Actor == "" {
 		a.Recorder.Count(e)
 		return
 	}
@@ -176,10 +190,18 @@ func describe(m protoreflect.Message, depth int, to func(string)) {
 		case f.IsList():
 			list := m.Get(f).List()
 			for i := range min(list.Len(), maxNamed) {
-				to(fmt.Sprintf("%s=%v", f.Name(), list.Get(i)))
+				to(part(f, list.Get(i)))
 			}
 		default:
-			to(fmt.Sprintf("%s=%v", f.Name(), m.Get(f)))
+			to(part(f, m.Get(f)))
 		}
 	}
+}
+
+// part is "field=value". A text that could be taken for more than one is quoted.
+func part(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
+	if text, ok := v.Interface().(string); ok && (strings.ContainsAny(text, "=\"\\") || strings.ContainsFunc(text, unicode.IsSpace)) {
+		return fmt.Sprintf("%s=%q", f.Name(), text)
+	}
+	return fmt.Sprintf("%s=%v", f.Name(), v)
 }
