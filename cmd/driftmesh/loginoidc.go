@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,8 +26,12 @@ func (c loginCmd) browser(ctx context.Context, con console, auth authv1.AuthServ
 		return fmt.Errorf("listen for the browser: %w", err)
 	}
 	defer lis.Close() //nolint:errcheck // the server has closed it, or never got to
+	path, err := c.backPath(ctx, auth)
+	if err != nil {
+		return err
+	}
 	begun, err := auth.StartLogin(ctx, &authv1.StartLoginRequest{
-		Provider: c.Username, RedirectUri: "http://" + lis.Addr().String() + backPath,
+		Provider: c.Username, RedirectUri: "http://" + lis.Addr().String() + path,
 	})
 	if err != nil {
 		return err
@@ -35,7 +40,7 @@ func (c loginCmd) browser(ctx context.Context, con console, auth authv1.AuthServ
 		begun.GetExpireTime().AsTime().Local().Format("15:04"), safe(begun.GetUrl(), true))
 	ctx, cancel := context.WithDeadline(ctx, begun.GetExpireTime().AsTime())
 	defer cancel()
-	back, err := await(ctx, lis, begun.GetState())
+	back, err := await(ctx, lis, path, begun.GetState())
 	if err != nil {
 		return err
 	}
@@ -47,18 +52,34 @@ func (c loginCmd) browser(ctx context.Context, con console, auth authv1.AuthServ
 	return c.in(con, done.GetTenant(), done.GetUsername(), done.GetLogin())
 }
 
-const (
-	backPath = "/callback"
-	// backTimeout bounds the request of the browser.
-	backTimeout = 5 * time.Second
-)
+// backTimeout bounds the request of the browser.
+const backTimeout = 5 * time.Second
 
-// await gives what the browser comes back with. What does not belong to this login is
-// somebody else who found the port.
-func await(ctx context.Context, lis net.Listener, state string) (*authv1.FinishLoginRequest, error) {
+// backPath is where the browser comes back to: where there are several providers, each
+// has a path of its own, so that none has another's answer sent here.
+func (c loginCmd) backPath(ctx context.Context, auth authv1.AuthServiceClient) (string, error) {
+	all, err := auth.ListProviders(ctx, &authv1.ListProvidersRequest{})
+	if err != nil {
+		return "", err
+	}
+	logins := 0
+	for _, p := range all.GetProviders() {
+		if p.GetLogin() {
+			logins++
+		}
+	}
+	if logins > 1 {
+		return "/callback/" + url.PathEscape(c.Username), nil
+	}
+	return "/callback", nil
+}
+
+// await gives what the browser comes back to a path with. What does not belong to this
+// login is somebody else who found the port.
+func await(ctx context.Context, lis net.Listener, path, state string) (*authv1.FinishLoginRequest, error) {
 	came := make(chan *authv1.FinishLoginRequest, 1)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+backPath, func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 		said := r.URL.Query()
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Referrer-Policy", "no-referrer")

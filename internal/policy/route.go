@@ -68,6 +68,7 @@ var plainRoutes = []Route{
 	{Door: HTTP, Verb: "GET", Path: "/{$}", Permission: PublicCall},
 	{Door: HTTP, Verb: "GET", Path: "/login/start/{provider}", Permission: PublicCall},
 	{Door: HTTP, Verb: "GET", Path: "/login/callback", Permission: PublicCall},
+	{Door: HTTP, Verb: "GET", Path: "/login/callback/{provider}", Permission: PublicCall},
 	{Door: HTTP, Verb: "POST", Path: "/login/refresh", Permission: PublicCall},
 	{Door: HTTP, Verb: "POST", Path: "/login/logout", Permission: PublicCall},
 	{Door: HTTP, Verb: "POST", Path: "/v1/traces", Permission: SpansWrite},

@@ -248,24 +248,41 @@ func TestDevices(t *testing.T) {
 	require.Greater(t, held, 25)
 }
 
-// Who fails again and again is held off where it comes from, and nobody else is.
+// Who fails again and again is held off where it comes from, and nobody else is. A
+// workload whose token is bad keeps no other out, wherever it is: the provider is not
+// asked about it.
 func TestWhoFailsAtAProviderIsHeldOff(t *testing.T) {
 	r, fake := withCorp(t, sqltest.SQLite(t))
 	client := r.gateway()
-	exchange := func(address, token string) error {
-		_, err := client.ExchangeToken(from(t.Context(), address), &authv1.ExchangeTokenRequest{SubjectToken: token})
+	finish := func(address, code string) error {
+		begun, err := client.StartLogin(t.Context(), &authv1.StartLoginRequest{RedirectUri: callback})
+		require.NoError(t, err)
+		if code == "" {
+			code, _ = fake.Login(begun.GetUrl())
+		}
+		_, err = client.FinishLogin(from(t.Context(), address), &authv1.FinishLoginRequest{Login: begun.GetLogin(), State: begun.GetState(), Code: code})
 		return err
 	}
-	good := fake.Token(fake.Good("workloads"))
 	held := 0
 	for range 60 {
-		if fault.Of(exchange("192.0.2.7", "a.b.c")).Reason() == "LOGIN_THROTTLED" {
+		if fault.Of(finish("192.0.2.7", "made up")).Reason() == "LOGIN_THROTTLED" {
 			held++
 		}
 	}
 	require.GreaterOrEqual(t, held, 25)
-	requireCode(t, exchange("192.0.2.7", good), "LOGIN_THROTTLED")
-	require.NoError(t, exchange("192.0.2.8", good))
+	requireCode(t, finish("192.0.2.7", ""), "LOGIN_THROTTLED")
+	require.NoError(t, finish("192.0.2.8", ""))
+
+	exchange := func(token string) error {
+		_, err := client.ExchangeToken(from(t.Context(), "192.0.2.9"), &authv1.ExchangeTokenRequest{SubjectToken: token})
+		return err
+	}
+	late := fake.Good("workloads")
+	late["exp"] = time.Now().Add(-time.Hour).Unix()
+	for range 60 {
+		requireCode(t, exchange(fake.Token(late)), "TOKEN_EXPIRED")
+	}
+	require.NoError(t, exchange(fake.Token(fake.Good("workloads"))))
 }
 
 // Every login, failure and exchange is on the account, with issuer and subject and from

@@ -16,6 +16,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/audit"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 	"github.com/driftmesh/driftmesh/services/auth/internal/account"
 	"github.com/driftmesh/driftmesh/services/auth/internal/oidc"
@@ -33,10 +34,13 @@ type outside struct {
 	log     *slog.Logger
 
 	// failures holds off sources whose logins fail: each may have cost a question to
-	// the provider. devices counts the logins that a source begins which cost one.
+	// the provider. What workloads show costs none, and one that shows the wrong thing
+	// again and again must not keep out the others of its machine. devices counts the logins that a source begins which cost one.
 	failures, devices *account.Throttle
-	polls             pace
-	complaints        map[string]*rate.Sometimes // by provider
+	// changes has how much each tenant may have written down of its logins.
+	changes    *quota.Book
+	polls      pace
+	complaints map[string]*rate.Sometimes // by provider
 }
 
 // complainEvery bounds what strangers who log in can have logged.
@@ -59,6 +63,7 @@ func newOutside(configs oidc.Configs, secrets *identity.Secrets, s *store.Store,
 	return &outside{
 		providers: providers, seal: oidc.NewSeal(secrets), store: s, log: log, account: audit.NewRecorder(s.AppendAudit, log),
 		failures: account.NewThrottle(ofFailures), devices: account.NewThrottle(ofDevices), complaints: complaints,
+		changes: quota.NewBook(quota.Limits{}),
 	}, nil
 }
 
@@ -102,6 +107,9 @@ func (o *outside) arrive(ctx context.Context, p *oidc.Provider, claims oidc.Clai
 	if err != nil {
 		return account.User{}, errors.Join(o.store.Depart(ctx, claims.Issuer, claims.Subject), err)
 	}
+	if err := o.changes.Of(user.Tenant).Change(time.Now()); err != nil {
+		return account.User{}, err
+	}
 	found, err := o.store.Arrive(ctx, user, account.ExternalNameAt(p.Name, claims.Issuer, claims.Subject))
 	return checked(user, found, err)
 }
@@ -111,6 +119,9 @@ func (o *outside) arrive(ctx context.Context, p *oidc.Provider, claims oidc.Clai
 func (o *outside) admit(ctx context.Context, p *oidc.Provider, claims oidc.Claims) (account.User, error) {
 	user, err := o.place(p, claims)
 	if err != nil {
+		return account.User{}, err
+	}
+	if err := o.changes.Of(user.Tenant).Change(time.Now()); err != nil {
 		return account.User{}, err
 	}
 	found, err := o.store.Admit(ctx, user, account.ExternalNameAt(p.Name, claims.Issuer, claims.Subject))

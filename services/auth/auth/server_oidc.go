@@ -192,7 +192,11 @@ func (s *server) visit(ctx context.Context, v *visit, do func() error) error {
 	if err := s.outside.account.Begin(ctx); err != nil {
 		return err
 	}
-	err := s.outside.held(ctx, do)
+	held := s.outside.held
+	if v.way == byExchange {
+		held = func(_ context.Context, do func() error) error { return do() }
+	}
+	err := held(ctx, do)
 	if errors.Is(err, errNotYet) {
 		return err
 	}

@@ -287,3 +287,22 @@ func TestALoginOverTLS(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, resp.StatusCode)
 	requireCookie(t, resp, "__Host-driftmesh-access", true)
 }
+
+// Where each provider has an address of its own, what comes back to one's ends no login
+// that was begun at another: auth is not even asked.
+func TestALoginEndsAtItsOwnProvidersAddress(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	w.atProvider(w.http + "/login/callback/corp")
+	ann := w.person()
+	resp, _ := w.say(ann, http.MethodGet, w.http+"/login/start/corp")
+	requireCookie(t, resp, "driftmesh-login-corp-"+w.port(), false)
+	for _, path := range []string{"/login/callback/other", "/login/callback", "/login/callback/corp/", "/login/callback/CORP"} {
+		resp, _ = w.say(ann, http.MethodGet, w.http+path+"?state=s1&code=c")
+		require.GreaterOrEqual(t, resp.StatusCode, http.StatusUnauthorized, path)
+	}
+	require.Empty(t, w.auth.logins.finished)
+	resp, _ = w.say(ann, http.MethodGet, w.http+"/login/callback/corp?state=s1&code=c")
+	require.Equal(t, http.StatusSeeOther, resp.StatusCode)
+	require.Len(t, w.auth.logins.finished, 1)
+}

@@ -24,8 +24,9 @@ const (
 	maxConns = 16
 )
 
-// newClient makes the client for a provider.
-func newClient(ca string) (*http.Client, error) {
+// newClient makes the client for a provider, which only one on loopback itself has ask
+// for something there: others have no business with what listens on this machine.
+func newClient(ca string, near bool) (*http.Client, error) {
 	secured := &tls.Config{MinVersion: tls.VersionTLS12}
 	if ca != "" {
 		pem, err := os.ReadFile(ca)
@@ -39,7 +40,7 @@ func newClient(ca string) (*http.Client, error) {
 	}
 	return &http.Client{
 		Timeout: requestTimeout,
-		Transport: &careful{&http.Transport{
+		Transport: &careful{near: near, Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, TLSClientConfig: secured, ForceAttemptHTTP2: true,
 			DialContext:         (&net.Dialer{Timeout: stepTimeout}).DialContext,
 			TLSHandshakeTimeout: stepTimeout, ResponseHeaderTimeout: stepTimeout, IdleConnTimeout: time.Minute,
@@ -56,12 +57,18 @@ func newClient(ca string) (*http.Client, error) {
 
 // careful sends nothing over plain text that leaves this machine, wherever the URL
 // came from, and takes no more of an answer than maxAnswer.
-type careful struct{ *http.Transport }
+type careful struct {
+	*http.Transport
+	near bool
+}
 
 // RoundTrip implements http.RoundTripper.
 func (c *careful) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !secure(r.URL) {
 		return nil, fmt.Errorf("%s is neither https nor on loopback", r.URL.Redacted())
+	}
+	if !c.near && loopback(r.URL.Hostname()) {
+		return nil, fmt.Errorf("%s is on this machine, and the provider is not", r.URL.Redacted())
 	}
 	resp, err := c.Transport.RoundTrip(r)
 	if err != nil {

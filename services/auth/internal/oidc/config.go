@@ -26,7 +26,8 @@ type Config struct {
 	// Scopes are what is asked for; openid, profile and email when not given.
 	Scopes []string `yaml:"scopes"`
 	// Redirect is where browsers come back to: the gateway's public address with the
-	// path CallbackPath. Without it users log in with the command line alone.
+	// path CallbackPath, where there are several providers followed by the name of this
+	// one. Without it users log in with the command line alone.
 	Redirect string `yaml:"redirect"`
 	// Audiences are those for which the provider's tokens are exchanged for ours.
 	Audiences []string `yaml:"audiences"`
@@ -76,12 +77,12 @@ func (c Configs) Check(setting string) error {
 			errs = append(errs, fmt.Errorf("%s.issuer: is that of %s", at, other))
 		}
 		issuers[one.Issuer] = name
-		errs = append(errs, one.check(at))
+		errs = append(errs, one.check(at, name))
 	}
 	return errors.Join(errs...)
 }
 
-func (c Config) check(at string) error {
+func (c Config) check(at, name string) error {
 	var errs []error
 	bad := func(field, format string, args ...any) {
 		errs = append(errs, fmt.Errorf(at+"."+field+": "+format, args...))
@@ -101,8 +102,9 @@ func (c Config) check(at string) error {
 	if len(c.Scopes) > 0 && !slices.Contains(c.Scopes, "openid") {
 		bad("scopes", "openid must be among them")
 	}
-	if u, err := url.Parse(c.Redirect); c.Redirect != "" && (err != nil || !secure(u) || u.Path != CallbackPath || u.RawQuery != "" || u.Fragment != "") {
-		bad("redirect", "want the gateway's address as browsers know it and %s, such as https://mesh.example.com%s; http:// on loopback alone", CallbackPath, CallbackPath)
+	if u, err := url.Parse(c.Redirect); c.Redirect != "" && (err != nil || !secure(u) || u.Path != CallbackPath && u.Path != CallbackPath+"/"+name || u.RawQuery != "" || u.Fragment != "") {
+		bad("redirect", "want the gateway's address as browsers know it and %s or %s/%s, such as https://mesh.example.com%s; http:// on loopback alone",
+			CallbackPath, CallbackPath, name, CallbackPath)
 	}
 	if c.SessionLife < 0 {
 		bad("session-life", "must not be negative")

@@ -32,6 +32,7 @@ type Provider struct {
 	client *http.Client
 	keys   *keySet
 	flight singleflight.Group
+	others bool // at which users log in too
 
 	mu     sync.Mutex
 	found  *document
@@ -57,7 +58,11 @@ func newProvider(name string, cfg Config) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := newClient(cfg.CA)
+	at, err := url.Parse(cfg.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("issuer: %w", err)
+	}
+	client, err := newClient(cfg.CA, loopback(at.Hostname()))
 	if err != nil {
 		return nil, err
 	}
@@ -180,6 +185,11 @@ func (p *Provider) Finish(ctx context.Context, pending Pending, answer Answer) (
 	// pass for another's (RFC 9207).
 	case answer.Issuer != "" && answer.Issuer != p.Issuer, answer.Issuer == "" && doc.SaysIssuer:
 		return Claims{}, refuse(nil, "ISSUER_MIXED_UP", "the answer is not from the provider that was asked")
+	// Where none names itself, each has an address of its own to send browsers back to
+	// (RFC 9700, 4.4.2.2).
+	case answer.Issuer == "" && p.others && !strings.HasSuffix(pending.Redirect, "/callback/"+p.Name):
+		return Claims{}, refuse(nil, "ISSUER_MIXED_UP", "the answer does not say which provider it is from, and there are several here: "+
+			"the provider "+p.Name+" needs an address of its own to send browsers back to, …/callback/"+p.Name)
 	case answer.Error != "":
 		return Claims{}, p.says(answer.Error)
 	case answer.Code == "":

@@ -289,6 +289,89 @@ func TestSeveralProviders(t *testing.T) {
 	requireReason(t, err, "TOKEN_ISSUER_INVALID")
 }
 
+// A provider that has somebody sent on to another does not get that one's code: the other
+// says who it is, or sends browsers to an address of its own.
+func TestNoProviderGetsTheCodesOfAnother(t *testing.T) {
+	t.Parallel()
+	honest, evil := oidctest.Start(t), oidctest.Start(t)
+	config := func(issuer string) oidc.Config {
+		return oidc.Config{
+			Issuer: issuer, ClientID: oidctest.ClientID, ClientSecret: oidctest.ClientSecret,
+			Rules: []oidc.Rule{{Condition: oidc.Condition{Claim: "sub", Value: "ann"}, Tenant: "acme", Role: "ingest"}},
+		}
+	}
+	all, err := oidc.New(oidc.Configs{"honest": config(honest.Issuer), "evil": config(evil.Issuer)})
+	require.NoError(t, err)
+	t.Cleanup(all.Close)
+	provider := func(name string) *oidc.Provider {
+		p, err := all.Find(name)
+		require.NoError(t, err)
+		return p
+	}
+	const shared = "http://127.0.0.1:1/callback"
+	goTo, pending, err := provider("evil").Begin(t.Context(), shared)
+	require.NoError(t, err)
+	code, _ := honest.Login(goTo) // where evil has sent the browser on
+	_, err = provider("evil").Finish(t.Context(), pending, oidc.Answer{Code: code})
+	requireReason(t, err, "ISSUER_MIXED_UP")
+	require.Zero(t, evil.Asked("/token"), "the code went nowhere")
+	_, err = provider("evil").Finish(t.Context(), pending, oidc.Answer{Code: code, Issuer: honest.Issuer})
+	requireReason(t, err, "ISSUER_MIXED_UP")
+	require.Zero(t, evil.Asked("/token"))
+
+	for redirect, answer := range map[string]oidc.Answer{shared: {Issuer: honest.Issuer}, shared + "/honest": {}} {
+		goTo, pending, err := provider("honest").Begin(t.Context(), redirect)
+		require.NoError(t, err)
+		answer.Code, _ = honest.Login(goTo)
+		claims, err := provider("honest").Finish(t.Context(), pending, answer)
+		require.NoError(t, err)
+		require.Equal(t, "ann", claims.Subject)
+	}
+	_, pending, err = provider("honest").Begin(t.Context(), shared+"/evil")
+	require.NoError(t, err)
+	_, err = provider("honest").Finish(t.Context(), pending, oidc.Answer{Code: code})
+	requireReason(t, err, "ISSUER_MIXED_UP")
+}
+
+// A provider somewhere else has nothing on this machine asked or told, where stores and
+// services listen.
+func TestAProviderReachesNothingOnThisMachine(t *testing.T) {
+	t.Parallel()
+	asked := make(chan string, 10)
+	inside := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.URL.String() }))
+	defer inside.Close()
+	for name, doc := range map[string]string{
+		"keys":     `"jwks_uri": "` + inside.URL + `/?query=DROP"`,
+		"token":    `"token_endpoint": "` + inside.URL + `/?query=DROP"`,
+		"device":   `"device_authorization_endpoint": "` + inside.URL + `/?query=DROP"`,
+		"redirect": `"jwks_uri": "https://login.example.com/sent"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			const issuer = "https://login.example.com"
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/sent" {
+					http.Redirect(w, r, inside.URL+"/?query=DROP", http.StatusTemporaryRedirect)
+					return
+				}
+				fmt.Fprintf(w, `{"issuer": %q, "authorization_endpoint": "%[1]s/a", "token_endpoint": "%[1]s/t", "jwks_uri": "%[1]s/k", %s}`, issuer, doc)
+			}))
+			server.StartTLS()
+			defer server.Close()
+			p := open(t, issuer)
+			p.Reach(server.Client().Transport.(*http.Transport)) //nolint:forcetypeassert // it is
+			_, pending, err := p.Begin(t.Context(), "http://127.0.0.1:1/callback")
+			require.NoError(t, err)
+			_, err = p.Finish(t.Context(), pending, oidc.Answer{Code: "c"})
+			require.Error(t, err)
+			_, _, err = p.BeginDevice(t.Context())
+			require.Error(t, err)
+			_, err = p.Exchange(t.Context(), oidctest.Start(t).Token(map[string]any{"iss": issuer}))
+			require.Error(t, err)
+			require.Empty(t, asked)
+		})
+	}
+}
+
 // What a provider says apart from the ID token counts where the token says nothing, and is
 // about the same person.
 func TestUserInfo(t *testing.T) {

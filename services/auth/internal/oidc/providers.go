@@ -21,6 +21,9 @@ func New(configs Configs) (*Providers, error) {
 		}
 		p.all = append(p.all, one)
 	}
+	for _, one := range p.all {
+		one.others = slices.ContainsFunc(p.all, func(other *Provider) bool { return other != one && other.ClientID != "" })
+	}
 	return p, nil
 }
 

@@ -126,11 +126,22 @@ func (r Rules) Place(claims map[string]any) (_ Place, ok bool) {
 
 func (r rule) matches(claims map[string]any) bool {
 	for _, c := range r.conditions {
-		if !c.matches(claims) {
+		if c.claim == emailClaim && unverified(claims) || !c.matches(claims) {
 			return false
 		}
 	}
 	return true
+}
+
+// emailClaim is an address that users may choose at some providers, which say then
+// whether it is theirs (OpenID Connect Core, 5.1).
+const emailClaim = "email"
+
+// unverified reports whether a provider says that an address need not be the user's. One
+// that never says anything of it is believed, as Kubernetes does.
+func unverified(claims map[string]any) bool {
+	v, said := claims["email_verified"]
+	return said && v != true && v != "true"
 }
 
 func (c condition) matches(claims map[string]any) bool {

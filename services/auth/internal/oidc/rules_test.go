@@ -47,6 +47,12 @@ func TestRules(t *testing.T) {
 		`{"groups": ["mesh-admins"], "email_verified": [[true]]}`:           "",
 		`{"email": "ann@acme.com"}`:                                         "acme viewer ",
 		`{"email": "boss"}`:                                                 "acme viewer ",
+		`{"email": "ann@acme.com", "email_verified": true}`:                 "acme viewer ",
+		`{"email": "ann@acme.com", "email_verified": "true"}`:               "acme viewer ",
+		`{"email": "ann@acme.com", "email_verified": false}`:                "",
+		`{"email": "ann@acme.com", "email_verified": "false"}`:              "",
+		`{"email": "ann@acme.com", "email_verified": null}`:                 "",
+		`{"email": "ann@acme.com", "email_verified": 1}`:                    "",
 		`{"email": "bosses"}`:                                               "",
 		`{"email": "ann@acme.com.evil.com"}`:                                "",
 		`{"email": "x@evil.com\nann@acme.com"}`:                             "",
@@ -120,6 +126,10 @@ func TestSettingsThatCannotBeMeant(t *testing.T) {
 		change(&c)
 		require.ErrorContains(t, oidc.Configs{"corp": c}.Check("auth.oidc"), want)
 	}
+	own := good()
+	own.Redirect += "/corp"
+	require.NoError(t, oidc.Configs{"corp": own}.Check("auth.oidc"))
+	require.ErrorContains(t, oidc.Configs{"other": own}.Check("auth.oidc"), "other.redirect: want")
 	require.ErrorContains(t, oidc.Configs{"Corp/1": good()}.Check("auth.oidc"), "a provider's name has")
 	require.ErrorContains(t, oidc.Configs{"a": good(), "b": good()}.Check("auth.oidc"), "b.issuer: is that of a")
 	place, ok := rules(t, good().Rules...).Place(map[string]any{"groups": "x"})

@@ -27,10 +27,11 @@ type Route struct{ http.HandlerFunc }
 func Routes(auth authv1.AuthServiceClient) map[string]Route {
 	h := handler{auth}
 	return map[string]Route{
-		"GET /login/start/{provider}": {h.start},
-		"GET /login/callback":         {h.callback},
-		"POST /login/refresh":         {h.refresh},
-		"POST /login/logout":          {h.logout},
+		"GET /login/start/{provider}":    {h.start},
+		"GET /login/callback":            {h.callback},
+		"GET /login/callback/{provider}": {h.callback},
+		"POST /login/refresh":            {h.refresh},
+		"POST /login/logout":             {h.logout},
 	}
 }
 
@@ -56,13 +57,23 @@ func (h handler) start(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	jar{w, r, strings.HasPrefix(begun.GetRedirectUri(), "https:")}.set(loginCookie, begun.GetLogin(), begun.GetExpireTime().AsTime())
+	jar{w, r, strings.HasPrefix(begun.GetRedirectUri(), "https:")}.set(loginOf(begun.GetRedirectUri()), begun.GetLogin(), begun.GetExpireTime().AsTime())
 	send(w, r, begun.GetUrl())
+}
+
+// loginOf is the cookie of logins that come back to an address, which is that of all
+// providers or ends with the name of one.
+func loginOf(address string) string {
+	if _, provider, ok := strings.Cut(address, "/login/callback/"); ok {
+		return loginCookie + "-" + provider
+	}
+	return loginCookie
 }
 
 // callback ends the login with what the provider says.
 func (h handler) callback(w http.ResponseWriter, r *http.Request) {
-	login, secure, err := read(r, loginCookie)
+	cookie := loginOf(r.URL.Path)
+	login, secure, err := read(r, cookie)
 	if err == nil && login == "" {
 		err = fault.Unauthenticated.New("this login was not begun in this browser, or too long ago: begin again").WithReason("LOGIN_UNKNOWN")
 	}
@@ -71,7 +82,7 @@ func (h handler) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	cookies := jar{w, r, secure}
-	cookies.drop(loginCookie) // good or not, it is over
+	cookies.drop(cookie) // good or not, it is over
 	said := r.URL.Query()
 	for _, name := range []string{"state", "code", "iss", "error"} {
 		if len(said[name]) > 1 { // RFC 6749, 3.1

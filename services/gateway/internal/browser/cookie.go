@@ -11,7 +11,7 @@ import (
 
 // The cookies.
 const (
-	loginCookie   = "driftmesh-login" // a login that has begun
+	loginCookie   = "driftmesh-login" // a login that has begun; see loginOf
 	accessCookie  = "driftmesh-access"
 	refreshCookie = "driftmesh-refresh"
 
