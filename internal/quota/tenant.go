@@ -19,8 +19,8 @@ type Tenant struct {
 
 	rate, items, changes Bucket
 	// Memory is its share of the memory for requests and tails, Places of the
-	// requests answered at a time.
-	Memory, Places Share
+	// requests answered at a time, Bodies of the memory in which theirs wait.
+	Memory, Places, Bodies Share
 	// Tails is how many it has open.
 	Tails Share
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -22,10 +21,15 @@ type desk struct {
 	tenants *quota.Book // nil is none
 	places  *quota.Pool
 	streams *quota.Pool // of requests whose body is read while they are answered
+	bodies  *quota.Pool // bytes of all bodies
 	most    int64       // bytes of one body
-	room    int64       // bytes of all bodies
-	held    atomic.Int64
+	// unknown is what callers have of the pools whom nobody knows yet: who logs in.
+	unknown struct{ places, bodies quota.Share }
 }
+
+// unknownPart is the part of a pool that callers may have together whom nobody knows, so
+// that they keep out one another and nobody else.
+const unknownPart = 4
 
 // maxBodies is how many of the largest bodies may be in memory at once.
 const maxBodies = 16
@@ -33,7 +37,7 @@ const maxBodies = 16
 func newDesk(cfg Config, tenants *quota.Book) *desk {
 	return &desk{
 		tenants: tenants, places: quota.NewPool(int64(cfg.MaxRequests)), streams: quota.NewPool(int64(max(cfg.MaxRequests/4, 1))),
-		most: cfg.MaxBody, room: max(maxBodies*cfg.MaxBody, minRoom),
+		bodies: quota.NewPool(max(maxBodies*cfg.MaxBody, minRoom)), most: cfg.MaxBody,
 	}
 }
 
@@ -45,7 +49,7 @@ func (d *desk) whole(most int64, next Failer) Failer {
 	return failer{next, func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 {
 			in, err := d.read(r, min(most, d.most))
-			defer d.held.Add(-in.held)
+			defer d.bodies.Give(in.share, in.held)
 			if err != nil {
 				hangUp(w, r)
 				next.Fail(w, r, err)
@@ -69,8 +73,8 @@ func (d *desk) stream(next Failer) Failer {
 }
 
 func (d *desk) answer(places *quota.Pool, w http.ResponseWriter, r *http.Request, next Failer) {
-	share := d.share(r.Context())
-	if places.Take(share, 1, 0, 0) != quota.Given {
+	share, own := d.share(r.Context(), places, func(t *quota.Tenant) *quota.Share { return &t.Places }, &d.unknown.places)
+	if places.Take(share, 1, own, 0) != quota.Given {
 		hangUp(w, r)
 		next.Fail(w, r, errFull())
 		return
@@ -79,43 +83,49 @@ func (d *desk) answer(places *quota.Pool, w http.ResponseWriter, r *http.Request
 	next.ServeHTTP(w, r)
 }
 
-// share is what the caller's tenant has of the places, of which none takes all; nil
-// for callers who are not known.
-func (d *desk) share(ctx context.Context) *quota.Share {
+// share is what the caller's tenant has of a pool, of which none takes all, or what all
+// have whom nobody knows, and how much that may be, 0 for what is fair. It is nil where
+// there are no tenants.
+func (d *desk) share(ctx context.Context, pool *quota.Pool, of func(*quota.Tenant) *quota.Share, unknown *quota.Share) (_ *quota.Share, own int64) {
 	id, known := identity.From(ctx)
-	if !known || d.tenants == nil {
-		return nil
+	switch {
+	case d.tenants == nil:
+		return nil, 0
+	case !known:
+		return unknown, max(pool.Limit()/unknownPart, 1)
 	}
-	return &d.tenants.Of(id.Tenant).Places
+	return of(d.tenants.Of(id.Tenant)), 0
 }
 
 func errFull() error {
 	return fault.Unavailable.New("too many requests are under way").WithReason("GATEWAY_FULL").WithRetryAfter(time.Second)
 }
 
-// intake is a body that was read, and how much of the desk's room it holds.
+// intake is a body that was read, and how much it holds of the room for bodies.
 type intake struct {
 	bytes.Buffer
-	held int64
+	share *quota.Share
+	held  int64
 }
 
-// piece is what room is taken by.
-const piece = 64 << 10
+// piece is what room is taken by, and firstPiece the first: who begins a body and does
+// not go on must not hold what others could send.
+const piece, firstPiece = 64 << 10, 1 << 10
 
 // read reads the body of a request. What the intake holds is to be given back
 // also after an error.
 func (d *desk) read(r *http.Request, most int64) (*intake, error) {
-	in := &intake{}
+	share, own := d.share(r.Context(), d.bodies, func(t *quota.Tenant) *quota.Share { return &t.Bodies }, &d.unknown.bodies)
+	in := &intake{share: share}
 	if r.ContentLength > most {
 		return in, errTooLarge(most)
 	}
-	for {
-		if d.held.Add(piece) > d.room {
-			d.held.Add(-piece)
+	for size := int64(firstPiece); ; size = min(2*size, piece) {
+		if d.bodies.Take(share, size, own, 0) != quota.Given {
 			return in, errFull()
 		}
-		in.held += piece
-		_, err := io.CopyN(in, r.Body, piece)
+		in.held += size
+		_, err := io.CopyN(in, r.Body, size)
 		switch {
 		case int64(in.Len()) > most:
 			return in, errTooLarge(most)

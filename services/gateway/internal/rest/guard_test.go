@@ -103,20 +103,78 @@ func TestBodiesHaveARoom(t *testing.T) {
 	t.Parallel()
 	cfg := Config{MaxBody: 1 << 20}.withDefaults()
 	d := newDesk(cfg, nil)
-	d.held.Store(d.room - piece)
+	all := d.bodies.Limit()
+	require.Equal(t, quota.Given, d.bodies.Take(nil, all-piece, 0, 0))
 	r := func() *http.Request {
 		return httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat("x", 3*piece/2)))
 	}
 	in, err := d.read(r(), cfg.MaxBody)
 	require.ErrorIs(t, err, fault.Unavailable)
-	require.EqualValues(t, piece, in.held)
-	d.held.Store(0)
+	require.LessOrEqual(t, in.held, int64(piece))
+	d.bodies.Give(nil, all-piece+in.held)
 	in, err = d.read(r(), cfg.MaxBody)
 	require.NoError(t, err)
 	require.Equal(t, 3*piece/2, in.Len())
-	require.Equal(t, d.held.Load(), in.held)
+	require.Equal(t, d.bodies.Used(), in.held)
 	_, err = d.read(r(), piece)
 	require.ErrorIs(t, err, fault.Exhausted)
+}
+
+// Who sends slowly holds little of that room; nobody has all of it, least of all who is
+// not known; and so it is with the places.
+func TestNobodyTakesAllRoomForBodies(t *testing.T) {
+	t.Parallel()
+	cfg := Config{MaxBody: 1 << 20, MaxRequests: 8}.withDefaults()
+	d := newDesk(cfg, quota.NewBook(quota.Limits{}))
+	request := func(tenant, body string) *http.Request {
+		ctx := t.Context()
+		if tenant != "" {
+			ctx = identity.With(ctx, identity.Identity{Tenant: tenant, Subject: "s", Kind: identity.User})
+		}
+		return httptest.NewRequestWithContext(ctx, http.MethodPost, "/", strings.NewReader(body))
+	}
+	slow, err := d.read(request("", "abc"), maxLogin)
+	require.NoError(t, err)
+	require.LessOrEqual(t, slow.held, int64(firstPiece))
+	fill := func(tenant string, size int) (bytes int64) {
+		for {
+			in, err := d.read(request(tenant, strings.Repeat("x", size)), cfg.MaxBody)
+			bytes += in.held
+			if err != nil {
+				require.ErrorIs(t, err, fault.Unavailable)
+				return bytes
+			}
+		}
+	}
+	require.LessOrEqual(t, fill("", maxLogin), d.bodies.Limit()/unknownPart)
+	require.Greater(t, fill("flood", 1<<20), d.bodies.Limit()/4)
+	for _, tenant := range []string{"quiet", "still"} {
+		_, err = d.read(request(tenant, strings.Repeat("x", 100<<10)), cfg.MaxBody)
+		require.NoError(t, err)
+	}
+
+	release, entered := make(chan struct{}), make(chan struct{}, cfg.MaxRequests)
+	held := d.whole(0, apiRoutes{http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		entered <- struct{}{}
+		<-release
+	})})
+	ask := func(tenant string) int {
+		w, r := httptest.NewRecorder(), request(tenant, "")
+		r.ContentLength = 0
+		held.ServeHTTP(w, r)
+		return w.Code
+	}
+	var all sync.WaitGroup
+	for range cfg.MaxRequests / unknownPart {
+		all.Go(func() { ask("") })
+		<-entered
+	}
+	require.Equal(t, http.StatusServiceUnavailable, ask(""), "of strangers no more")
+	all.Go(func() { ask("quiet") })
+	<-entered
+	close(release)
+	all.Wait()
+	require.Zero(t, d.places.Used())
 }
 
 func TestSlowButMovingBodyIsRead(t *testing.T) {
@@ -226,7 +284,7 @@ func TestWhoIsRefusedCostsNoBody(t *testing.T) {
 		r.Header.Set("Content-Type", "application/json")
 		guard(cfg, allowed(authenticate, policy.DeadLettersRedrive, jsonOnly(desk.whole(1<<20, next)))).ServeHTTP(w, r)
 		require.Equal(t, want, w.Code)
-		require.Zero(t, desk.held.Load())
+		require.Zero(t, desk.bodies.Used())
 	}
 }
 
