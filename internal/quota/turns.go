@@ -170,3 +170,12 @@ func (t *Turns) Uses(tenant *Tenant) map[Name]int64 {
 	taken, _ := t.Counts(tenant.name)
 	return map[Name]int64{Queries: int64(taken)}
 }
+
+// OverCost refuses a query of the tenant that reads more, or takes longer, than it may.
+// It does not fit later either: whoever asks has to ask for less.
+func (t *Tenant) OverCost(read bool) error {
+	if read {
+		return t.Refuse(QueryRead, "the query would read more; ask for a shorter time or fewer columns", 0)
+	}
+	return t.Refuse(QueryTime, "the query takes longer; ask for a shorter time", 0)
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	clickhousego "github.com/ClickHouse/clickhouse-go/v2"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
@@ -16,13 +17,20 @@ import (
 //go:embed senders.sql
 var sendersSQL string
 
+// sendersTimeout bounds the statement.
+const sendersTimeout = 25 * time.Second
+
 // Senders tells who sent what a statement selects of a tenant's data, who sent most
 // first: the statement gives the Kind of each item and the time ReceivedAt at which
-// it was accepted, and may use the parameter tenant beside its own.
+// it was accepted, and may use the parameter tenant beside its own. It costs no more than
+// the context allows (clickhouse.WithCost).
 func (b *Book) Senders(ctx context.Context, tenant, items string, args ...any) (*ledgerv1.ListSendersResponse, error) {
-	rows, err := b.db.Query(ctx, strings.Replace(sendersSQL, "{{items}}", items, 1), append(args, clickhouse.Named("tenant", tenant))...)
+	settings, cost := clickhousego.Settings{"max_execution_time": sendersTimeout.Seconds()}, clickhouse.CostOf(ctx)
+	cost.Bound(settings)
+	rows, err := b.db.Query(clickhousego.Context(ctx, clickhousego.WithSettings(settings)),
+		strings.Replace(sendersSQL, "{{items}}", items, 1), append(args, clickhouse.Named("tenant", tenant))...)
 	if err != nil {
-		return nil, fmt.Errorf("look for senders: %w", err)
+		return nil, fmt.Errorf("look for senders: %w", cost.Explain(err))
 	}
 	defer rows.Close()
 	resp := &ledgerv1.ListSendersResponse{}
@@ -36,7 +44,7 @@ func (b *Book) Senders(ctx context.Context, tenant, items string, args ...any) (
 		resp.Sent = append(resp.Sent, sent)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("look for senders: %w", err)
+		return nil, fmt.Errorf("look for senders: %w", cost.Explain(err))
 	}
 	return resp, nil
 }

@@ -18,4 +18,3 @@ LEFT JOIN
 GROUP BY entries.Sender, items.Kind
 ORDER BY Items DESC, items.Kind, entries.Sender
 LIMIT 1000
-SETTINGS max_execution_time = 25

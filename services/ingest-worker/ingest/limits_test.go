@@ -6,9 +6,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/quota"
+	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 )
 
 // A producer on the topic inbox that is over its tenant's rate waits beside the
@@ -36,4 +39,26 @@ func TestInboxOverItsRateWaitsAndIsNotLost(t *testing.T) {
 	require.Greater(t, time.Since(began), 4*time.Second, "at 20 a second")
 	require.EqualValues(t, flood, m.rows("observations", "acme"))
 	require.Empty(t, m.dead())
+}
+
+// Who asks for the senders of records pays as for any query: no more than its tenant may,
+// and the answer names the limit.
+func TestSendersCostNoMoreThanTheyMay(t *testing.T) {
+	m := newMesh(t)
+	m.tenants = quota.NewBook(quota.Limits{})
+	r := m.run()
+	m.publish(m.message("acme", record("a", 0, 1)))
+	m.await()
+	ask := func() error {
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "tenant", "acme")
+		_, err := ledgerv1.NewLedgerServiceClient(r.conn).ListSenders(ctx, &ledgerv1.ListSendersRequest{
+			Data: &ledgerv1.ListSendersRequest_Records{Records: &ledgerv1.RecordsSent{Profile: wine, RecordId: "a"}},
+		})
+		return err
+	}
+	require.NoError(t, ask())
+	m.tenants.Hear(quota.Change{Own: map[string]quota.Own{"acme": {quota.QueryRead: 1}}})
+	err := ask()
+	require.ErrorIs(t, err, fault.Exhausted)
+	require.Contains(t, fault.Of(err).Message(), "the limit query-read of tenant acme is 1B: the query would read more")
 }

@@ -9,9 +9,11 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/receipt"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
@@ -25,15 +27,41 @@ type server struct {
 	book  *receipt.Book
 	lag   receipt.Lag
 	drift driftv1.DriftServiceClient
+
+	tenants *quota.Book
+	turns   *quota.Turns
+}
+
+const (
+	// queries is how many questions are answered at a time, and turn how long each has
+	// its place.
+	queries, turn = 4, 30 * time.Second
+)
+
+// enter waits for the turn of the caller's tenant, and gives the context of its
+// question, which says what it may cost, and what ends the turn.
+func (s *server) enter(ctx context.Context) (_ context.Context, tenant string, leave func(), err error) {
+	if tenant, err = identity.Tenant(ctx); err != nil {
+		return ctx, "", nil, err
+	}
+	of := s.tenants.Of(tenant)
+	if leave, err = s.turns.EnterFor(ctx, of, turn); err != nil {
+		return ctx, "", nil, err
+	}
+	l := of.Limits()
+	return clickhouse.WithCost(ctx, clickhouse.Cost{
+		Time: time.Duration(l[quota.QueryTime]) * time.Second, Read: l[quota.QueryRead], For: "tenant " + of.Name(), Over: of.OverCost,
+	}), tenant, leave, nil
 }
 
 // GetSettled gives what became of the tenant's records here. It is
 // fault.Unavailable while the broker cannot say how many messages are pending.
 func (s *server) GetSettled(ctx context.Context, _ *ledgerv1.GetSettledRequest) (*ledgerv1.GetSettledResponse, error) {
-	tenant, err := identity.Tenant(ctx)
+	ctx, tenant, leave, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer leave()
 	resp, err := s.book.Settled(ctx, tenant)
 	if err != nil {
 		return nil, err
@@ -46,10 +74,11 @@ func (s *server) GetSettled(ctx context.Context, _ *ledgerv1.GetSettledRequest) 
 // GetAdmitted gives what came in for the tenant by the topic inbox. It is
 // fault.Unavailable while the broker cannot say how many messages are there.
 func (s *server) GetAdmitted(ctx context.Context, req *ledgerv1.GetAdmittedRequest) (*ledgerv1.GetAdmittedResponse, error) {
-	tenant, err := identity.Tenant(ctx)
+	ctx, tenant, leave, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer leave()
 	// Entered before pending: a message that is entered in between is still
 	// there, or is already with the services behind, which are asked later.
 	admitted, err := s.store.Admitted(ctx, tenant, req.GetByDay())
@@ -71,10 +100,11 @@ func (s *server) GetAdmitted(ctx context.Context, req *ledgerv1.GetAdmittedReque
 
 // ListSenders tells who sent records of a profile.
 func (s *server) ListSenders(ctx context.Context, req *ledgerv1.ListSendersRequest) (*ledgerv1.ListSendersResponse, error) {
-	tenant, err := identity.Tenant(ctx)
+	ctx, tenant, leave, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer leave()
 	start, end, err := during(req.GetRecords())
 	if err != nil {
 		return nil, err

@@ -97,6 +97,7 @@ type Service struct {
 	store   *store.Store
 	letters *deadletter.Service
 	metrics *metrics
+	turns   *quota.Turns
 	ready   atomic.Bool
 }
 
@@ -115,7 +116,8 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if deps.Tenants == nil {
 		deps.Tenants = quota.NewBook(quota.Limits{})
 	}
-	if err := deps.Tenants.Register(deps.Stats, "ingest", nil); err != nil {
+	turns := quota.NewTurns(queries, quota.DefaultWait)
+	if err := deps.Tenants.Register(deps.Stats, "ingest", turns.Uses); err != nil {
 		return nil, err
 	}
 	letters, err := deadletter.New(cfg.DeadLetters, deadletter.Deps{
@@ -124,7 +126,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Service{cfg: cfg, deps: deps, store: store.New(deps.ClickHouse), letters: letters, metrics: metrics}, nil
+	return &Service{cfg: cfg, deps: deps, store: store.New(deps.ClickHouse), letters: letters, metrics: metrics, turns: turns}, nil
 }
 
 // Run opens what cfg and env name, serves until ctx ends, drains, and closes
@@ -222,7 +224,9 @@ func (s *Service) Run(ctx context.Context) error {
 		Signal: event.SignalRecords, Topic: event.Records, Retry: event.Retry(event.Records), Group: event.GroupIngest,
 		Source: event.RecordReceipts, Receipts: store.ReceiptsTable, Settled: store.LedgerTable, Written: store.LedgerWritten,
 	}, s.deps.ClickHouse, s.deps.Broker.Admin().Lag)
-	ledgerv1.RegisterLedgerServiceServer(s.deps.Server, &server{store: s.store, book: book, lag: s.deps.Broker.Admin().Lag, drift: s.deps.Drift})
+	ledgerv1.RegisterLedgerServiceServer(s.deps.Server, &server{
+		store: s.store, book: book, lag: s.deps.Broker.Admin().Lag, drift: s.deps.Drift, tenants: s.deps.Tenants, turns: s.turns,
+	})
 	recordv1.RegisterRecordServiceServer(s.deps.Server, newRecordServer(s.store, s.deps.Drift, s.cfg.Profiles))
 	s.letters.Register(s.deps.Server)
 	s.ready.Store(true)

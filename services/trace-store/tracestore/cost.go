@@ -1,23 +1,38 @@
 package tracestore
 
 import (
+	"context"
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
+	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/quota"
 )
 
-// costOf is what one statement of a tenant may cost. What is over it does not fit
-// later either: whoever asks has to ask for less.
+// desk lets tenants ask in turn. It is safe for concurrent use.
+type desk struct {
+	tenants *quota.Book
+	turns   *quota.Turns
+	turn    time.Duration // how long one may take
+}
+
+// enter waits for the turn of the caller's tenant, and gives the context of its
+// query, which says what it may cost, and what ends the turn.
+func (d *desk) enter(ctx context.Context) (_ context.Context, tenant string, leave func(), err error) {
+	if tenant, err = identity.Tenant(ctx); err != nil {
+		return ctx, "", nil, err
+	}
+	of := d.tenants.Of(tenant)
+	if leave, err = d.turns.EnterFor(ctx, of, d.turn); err != nil {
+		return ctx, "", nil, err
+	}
+	return clickhouse.WithCost(ctx, costOf(of)), tenant, leave, nil
+}
+
+// costOf is what one statement of a tenant may cost.
 func costOf(t *quota.Tenant) clickhouse.Cost {
 	l := t.Limits()
 	return clickhouse.Cost{
-		Time: time.Duration(l[quota.QueryTime]) * time.Second, Read: l[quota.QueryRead], For: "tenant " + t.Name(),
-		Over: func(read bool) error {
-			if read {
-				return t.Refuse(quota.QueryRead, "the query would read more; ask for a shorter time or fewer columns", 0)
-			}
-			return t.Refuse(quota.QueryTime, "the query takes longer; ask for a shorter time", 0)
-		},
+		Time: time.Duration(l[quota.QueryTime]) * time.Second, Read: l[quota.QueryRead], For: "tenant " + t.Name(), Over: t.OverCost,
 	}
 }

@@ -43,7 +43,13 @@ func TestQueriesCostNoMoreThanTheyMay(t *testing.T) {
 		_, err := r.traces().SearchTraces(as(tenant), &tracev1.SearchTracesRequest{})
 		return err
 	}
-	for what, ask := range map[string]func(string) error{"sql": sql, "search": search} {
+	senders := func(tenant string) error {
+		_, err := ledgerv1.NewLedgerServiceClient(r.conn).ListSenders(as(tenant), &ledgerv1.ListSendersRequest{
+			Data: &ledgerv1.ListSendersRequest_TraceId{TraceId: "0af7651916cd43dd8448eb211c80319c"},
+		})
+		return err
+	}
+	for what, ask := range map[string]func(string) error{"sql": sql, "search": search, "senders": senders} {
 		err := ask("acme")
 		require.ErrorIs(t, err, fault.Exhausted, what)
 		require.Contains(t, fault.Of(err).Message(), "the limit query-read of tenant acme is 1B: the query would read more", what)

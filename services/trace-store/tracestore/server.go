@@ -8,10 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/fault"
-	"github.com/driftmesh/driftmesh/internal/identity"
-	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/receipt"
 	"github.com/driftmesh/driftmesh/internal/spantree"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
@@ -26,22 +23,7 @@ type traces struct {
 	reader  *query.Reader
 	sql     *sql.Runner
 	metrics *metrics
-	tenants *quota.Book
-	turns   *quota.Turns
-	turn    time.Duration // how long one may take
-}
-
-// enter waits for the turn of the caller's tenant, and gives the context of its
-// query, which says what it may cost, and what ends the turn.
-func (t *traces) enter(ctx context.Context) (_ context.Context, tenant string, leave func(), err error) {
-	if tenant, err = identity.Tenant(ctx); err != nil {
-		return ctx, "", nil, err
-	}
-	of := t.tenants.Of(tenant)
-	if leave, err = t.turns.EnterFor(ctx, of, t.turn); err != nil {
-		return ctx, "", nil, err
-	}
-	return clickhouse.WithCost(ctx, costOf(of)), tenant, leave, nil
+	*desk
 }
 
 // GetTrace sends one trace in parts.
@@ -256,15 +238,17 @@ type ledger struct {
 	ledgerv1.UnimplementedLedgerServiceServer
 	reader *query.Reader
 	book   *receipt.Book
+	*desk
 }
 
 // GetSettled gives what became of the tenant's spans here. It is
 // fault.Unavailable while the broker cannot say how many messages are pending.
 func (l *ledger) GetSettled(ctx context.Context, _ *ledgerv1.GetSettledRequest) (*ledgerv1.GetSettledResponse, error) {
-	tenant, err := identity.Tenant(ctx)
+	ctx, tenant, leave, err := l.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer leave()
 	resp, err := l.book.Settled(ctx, tenant)
 	if err != nil {
 		return nil, err
@@ -276,10 +260,11 @@ func (l *ledger) GetSettled(ctx context.Context, _ *ledgerv1.GetSettledRequest) 
 
 // ListSenders tells who sent the spans of a trace.
 func (l *ledger) ListSenders(ctx context.Context, req *ledgerv1.ListSendersRequest) (*ledgerv1.ListSendersResponse, error) {
-	tenant, err := identity.Tenant(ctx)
+	ctx, tenant, leave, err := l.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer leave()
 	id, err := query.ParseTraceID(req.GetTraceId())
 	if err != nil {
 		return nil, err

@@ -198,15 +198,13 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	if err := s.deps.Tenants.Register(s.deps.Stats, "trace_store", turns.Uses); err != nil {
 		return err
 	}
-	tracev1.RegisterTraceServiceServer(s.deps.Server, &traces{
-		reader: reader, sql: statements, metrics: s.metrics, tenants: s.deps.Tenants, turns: turns,
-		turn: turnsOf * max(s.cfg.QueryTimeout, s.cfg.SQLTimeout),
-	})
+	asking := &desk{tenants: s.deps.Tenants, turns: turns, turn: turnsOf * max(s.cfg.QueryTimeout, s.cfg.SQLTimeout)}
+	tracev1.RegisterTraceServiceServer(s.deps.Server, &traces{reader: reader, sql: statements, metrics: s.metrics, desk: asking})
 	book := receipt.New(receipt.Config{
 		Signal: event.SignalSpans, Topic: event.Spans, Group: event.GroupTraceStore,
 		Source: event.SpanReceipts, Receipts: store.ReceiptsTable, Settled: store.LedgerTable, Written: store.LedgerWritten, Retention: s.cfg.Retention,
 	}, s.deps.ClickHouse, s.deps.Broker.Admin().Lag)
-	ledgerv1.RegisterLedgerServiceServer(s.deps.Server, &ledger{reader: reader, book: book})
+	ledgerv1.RegisterLedgerServiceServer(s.deps.Server, &ledger{reader: reader, book: book, desk: asking})
 	s.ready.Store(true)
 	defer s.ready.Store(false)
 	group, ctx := errgroup.WithContext(ctx)
