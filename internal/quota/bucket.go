@@ -48,6 +48,10 @@ func (b *Bucket) refund(n, rate int64) {
 	}
 }
 
+// Forget begins anew: what was charged at another rate says nothing at this one, and
+// who was given too little by mistake must not wait until that is made up for.
+func (b *Bucket) Forget() { b.even.Store(0) }
+
 // Used is how much of a burst is used up now, at most all of it and what is
 // overdrawn.
 func (b *Bucket) Used(now time.Time, rate int64) int64 {

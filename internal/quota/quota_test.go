@@ -152,6 +152,27 @@ func TestChangesHoldAtOnceForThoseWhoAreThere(t *testing.T) {
 	require.Equal(t, int64(7), a.Limits()[quota.Tails])
 }
 
+// A rate that was set too low by mistake is over when it is set right, however much was
+// sent at it: a request of a megabyte at 8 B a second would be made up for in a day.
+func TestARateThatIsChangedHoldsAtOnce(t *testing.T) {
+	t.Parallel()
+	book := quota.NewBook(quota.Limits{})
+	own := func(own quota.Own) {
+		book.Hear(quota.Change{Own: map[string]quota.Own{"a": own}, Head: 1})
+	}
+	a := book.Of("a")
+	own(quota.Own{quota.IngestRate: 8, quota.IngestItems: 1})
+	a.Charge(start, 1<<20, 1000)
+	require.Greater(t, refused(t, a.Enter(start), "ingest-rate"), 24*time.Hour)
+	own(quota.Own{quota.IngestRate: 8 << 20, quota.IngestItems: 1, quota.Tails: 3})
+	refused(t, a.Enter(start), "ingest-items") // which was not changed
+	own(quota.Own{quota.IngestRate: 8 << 20, quota.IngestItems: 2})
+	require.NoError(t, a.Enter(start))
+	a.Charge(start, 64<<20, 0)
+	own(quota.Own{quota.IngestRate: 8 << 20, quota.IngestItems: 2, quota.Tails: 4})
+	refused(t, a.Enter(start), "ingest-rate") // another limit changes nothing of it
+}
+
 // One tenant gets most of a pool and never all; two share it.
 func TestPoolAlwaysHasSomethingForOthers(t *testing.T) {
 	t.Parallel()

@@ -142,7 +142,16 @@ func (b *Book) add(name string) *Tenant {
 
 func (b *Book) set(t *Tenant) {
 	l := b.defaults.With(b.own[t.name])
-	t.limits.Store(&l)
+	before := t.limits.Swap(&l)
+	if before == nil {
+		return
+	}
+	if before[IngestRate] != l[IngestRate] {
+		t.rate.Forget()
+	}
+	if before[IngestItems] != l[IngestItems] {
+		t.items.Forget()
+	}
 }
 
 // all are the tenants there are.

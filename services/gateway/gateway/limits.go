@@ -113,3 +113,11 @@ func (s *Service) enter(id identity.Identity, p policy.Permission) error {
 	s.intakes.records.Refused(t, err)
 	return err
 }
+
+// unreadable counts records that nobody could read against the rate of who sent them:
+// they have cost what good ones do.
+func (s *Service) unreadable(ctx context.Context, method string, bytes int) {
+	if id, ok := identity.From(ctx); ok && policy.MethodOf(method).Permission == policy.RecordsWrite {
+		s.deps.Tenants.Of(id.Tenant).Charge(time.Now(), bytes, 1)
+	}
+}

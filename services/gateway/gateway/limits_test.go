@@ -1,15 +1,19 @@
 package gateway_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -116,6 +120,65 @@ func TestOverItsRateATenantIsTurnedAway(t *testing.T) {
 	_, err = otlp.Export(as(t, "acme"), exported())
 	require.NoError(t, err, "without the limit it is let in at once")
 }
+
+// What cannot be read has cost as much as what can, and a request without anything in it
+// costs something: neither is a way around a rate.
+func TestWhatCannotBeReadCountsAgainstTheRate(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	garbage := strings.Repeat("\x00", 1<<20)
+	var bomb bytes.Buffer
+	z := gzip.NewWriter(&bomb)
+	_, err := io.WriteString(z, garbage)
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	post := func(tenant, route, media, body string, head ...string) int {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, route, strings.NewReader(body))
+		require.NoError(t, err)
+		req.Header.Set("Authorization", "Bearer "+token(tenant, nil))
+		req.Header.Set("Content-Type", media)
+		for i := 0; i < len(head); i += 2 {
+			req.Header.Set(head[i], head[i+1])
+		}
+		resp, err := w.client.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		return resp.StatusCode
+	}
+	const proto, json = "application/x-protobuf", "application/json"
+	for tenant, send := range map[string]func(tenant string) int{
+		"otlp": func(n string) int { return post(n, w.otlpHTTP+"/v1/traces", proto, garbage) },
+		"packed": func(n string) int {
+			return post(n, w.otlpHTTP+"/v1/traces", proto, bomb.String(), "Content-Encoding", "gzip")
+		},
+		"cut": func(n string) int {
+			return post(n, w.otlpHTTP+"/v1/logs", proto, bomb.String()[:bomb.Len()-9], "Content-Encoding", "gzip")
+		},
+		"json":    func(n string) int { return post(n, w.otlpHTTP+"/v1/traces", json, "["+strings.Repeat("1,", 1<<19)) },
+		"records": func(n string) int { return post(n, w.http+"/api/v1/records", json, "["+strings.Repeat("1,", 1<<19)) },
+		"empty":   func(n string) int { return post(n, w.otlpHTTP+"/v1/traces", json, "{}") },
+		"grpc": func(n string) int {
+			err := w.dial(w.otlpGRPC).Invoke(as(t, n), "/opentelemetry.proto.collector.trace.v1.TraceService/Export", []byte(garbage), new([]byte), grpc.ForceCodec(plainBytes{}))
+			return map[codes.Code]int{codes.InvalidArgument: http.StatusBadRequest, codes.ResourceExhausted: http.StatusTooManyRequests}[status.Code(err)]
+		},
+		"native": func(n string) int {
+			err := w.conn().Invoke(as(t, n), ingestv1.IngestService_PublishRecords_FullMethodName, []byte(garbage), new([]byte), grpc.ForceCodec(plainBytes{}))
+			return map[codes.Code]int{codes.InvalidArgument: http.StatusBadRequest, codes.ResourceExhausted: http.StatusTooManyRequests}[status.Code(err)]
+		},
+	} {
+		w.tenants.Hear(quota.Change{Own: map[string]quota.Own{tenant: {quota.IngestRate: 100}}, Head: 1})
+		first, second := send(tenant), send(tenant)
+		require.Contains(t, []int{http.StatusBadRequest, http.StatusOK}, first, tenant)
+		require.Equal(t, http.StatusTooManyRequests, second, tenant)
+	}
+}
+
+// plainBytes sends what it is given.
+type plainBytes struct{}
+
+func (plainBytes) Name() string                  { return "proto" }
+func (plainBytes) Marshal(v any) ([]byte, error) { return v.([]byte), nil }
+func (plainBytes) Unmarshal([]byte, any) error   { return nil }
 
 // metric is the value of a tenant's series, 0 when it is not there.
 func (w *world) metric(name, tenant, limit string) float64 {

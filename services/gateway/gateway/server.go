@@ -59,9 +59,10 @@ const maxHead = 32 << 10
 
 // newServer makes the public gRPC server with everything on it.
 func (s *Service) newServer() (*rpc.Server, error) {
+	guard := wire.Guard{Refused: s.unreadable}
 	options := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(wire.Codec{}),
-		grpc.ChainUnaryInterceptor(wire.Unary), grpc.ChainStreamInterceptor(wire.Stream),
+		grpc.ChainUnaryInterceptor(guard.Unary), grpc.ChainStreamInterceptor(guard.Stream),
 		grpc.ReadBufferSize(readBuffer), grpc.MaxHeaderListSize(maxHead),
 	}
 	if s.deps.TLS != nil {

@@ -77,6 +77,7 @@ type Parcel struct {
 // use.
 func (x *Intake) Take(ctx context.Context, l *Load) (accepted int, err error) {
 	if len(l.Parcels) == 0 && l.Rejected == nil {
+		x.charge(l)
 		return 0, nil
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -102,17 +103,21 @@ func (x *Intake) Take(ctx context.Context, l *Load) (accepted int, err error) {
 	return accepted, x.receipts.Commit(ctx, e)
 }
 
+// least is what a request counts as at least, in bytes: so much is done for one that
+// brings nothing.
+const least = 256
+
 // charge counts a load before it is published: its bytes, and what is good of it.
 func (x *Intake) charge(l *Load) {
 	if l.Owner != nil {
-		l.Owner.Charge(l.Time, l.Bytes, l.items())
+		l.Owner.Charge(l.Time, max(l.Bytes, least), l.items())
 	}
 }
 
 // refund takes that back: the caller is told to send it again.
 func (x *Intake) refund(l *Load) {
 	if l.Owner != nil {
-		l.Owner.Refund(l.Bytes, l.items())
+		l.Owner.Refund(max(l.Bytes, least), l.items())
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/envelope"
+	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/otlp"
 	"github.com/driftmesh/driftmesh/internal/policy"
@@ -228,6 +229,17 @@ func (d *Door) enter(r *request, id identity.Identity) error {
 	r.tenant, r.sender, r.owner = id.Tenant, id.Principal(), d.deps.Intake.Owner(id.Tenant)
 	r.lease.For(r.owner)
 	return d.deps.Intake.Enter(r.owner, r.started)
+}
+
+// refused counts a request that ended with an error: one for a limit, and one that
+// could not be read, which has cost what a good one does, by what is held of it. Else
+// whoever sends what nobody can read would send without a rate.
+func (d *Door) refused(r *request, err error) {
+	d.deps.Intake.Refused(r.owner, err)
+	wire, f := errors.As(err, new(*otlp.MalformedError)), fault.Of(err)
+	if r.owner != nil && (wire || f.Kind() == fault.Invalid || f.Reason() == reasonTooLarge) {
+		r.owner.Charge(r.started, r.lease.Held(), 1)
+	}
 }
 
 // take hands a load in, packed unless memory is short: that is less work than

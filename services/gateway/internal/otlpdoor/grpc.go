@@ -133,7 +133,7 @@ func export(srv any, ctx context.Context, decode func(any) error, _ grpc.UnarySe
 	}()
 	rep, err := d.exportGRPC(ctx, r, decode)
 	if err != nil {
-		d.deps.Intake.Refused(r.owner, err)
+		d.refused(r, err)
 		code, err = d.refuse(ctx, exportMethod, err)
 		return nil, err
 	}

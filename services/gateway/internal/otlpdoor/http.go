@@ -101,7 +101,7 @@ func (d *Door) traces(w http.ResponseWriter, req *http.Request) {
 	}
 	rep, err := d.exportHTTP(req, r, isJSON)
 	if err != nil {
-		d.deps.Intake.Refused(r.owner, err)
+		d.refused(r, err)
 		code = d.answerError(w, req, err)
 		return
 	}

@@ -129,7 +129,7 @@ func (d *Door) desc(u *unkept) *grpc.ServiceDesc {
 			ctx = rpc.Named(ctx)
 			rejected, err := d.letGoGRPC(ctx, u, r, decode)
 			if err != nil {
-				d.deps.Intake.Refused(r.owner, err)
+				d.refused(r, err)
 				code, err := d.refuse(ctx, method, err)
 				r.call.End(code, trace.SpanContext{})
 				return nil, err
@@ -197,7 +197,7 @@ func (d *Door) letGo(u *unkept) http.HandlerFunc {
 		rejected, err := d.letGoHTTP(req, u, r, isJSON)
 		switch {
 		case err != nil:
-			d.deps.Intake.Refused(r.owner, err)
+			d.refused(r, err)
 			d.answerError(w, req, err)
 		case isJSON:
 			answer(w, http.StatusOK, typeJSON, u.json(rejected))

@@ -83,6 +83,37 @@ func (d *desk) answer(places *quota.Pool, w http.ResponseWriter, r *http.Request
 	next.ServeHTTP(w, r)
 }
 
+// charged counts what cannot be read against the rate of the caller's tenant: it has cost
+// what can be read does, which is counted where it is taken in.
+func (d *desk) charged(next Failer) Failer {
+	return failer{next, func(w http.ResponseWriter, r *http.Request) {
+		said := &noted{ResponseWriter: w}
+		next.ServeHTTP(said, r)
+		id, known := identity.From(r.Context())
+		if b := bodyOf(r.Context()); said.code == http.StatusBadRequest && known && b != nil && d.tenants != nil {
+			d.tenants.Of(id.Tenant).Charge(time.Now(), int(b.size), 1)
+		}
+	}}
+}
+
+// noted is a response of which the status is noted.
+type noted struct {
+	http.ResponseWriter
+	code int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (n *noted) WriteHeader(code int) {
+	n.code = code
+	n.ResponseWriter.WriteHeader(code)
+}
+
+// Flush implements http.Flusher.
+func (n *noted) Flush() { _ = http.NewResponseController(n.ResponseWriter).Flush() }
+
+// Unwrap is for http.ResponseController.
+func (n *noted) Unwrap() http.ResponseWriter { return n.ResponseWriter }
+
 // share is what the caller's tenant has of a pool, of which none takes all, or what all
 // have whom nobody knows, and how much that may be, 0 for what is fair. It is nil where
 // there are no tenants.

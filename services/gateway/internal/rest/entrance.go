@@ -125,6 +125,9 @@ func (e *entrance) json(next runtime.HandlerFunc) runtime.HandlerFunc {
 		default:
 			in = e.desk.whole(e.cfg.MaxBody, in)
 		}
+		if permission == policy.RecordsWrite {
+			in = e.desk.charged(in)
+		}
 		e.allowed(r.Method+" "+at.String(), permission, jsonOnly(in)).ServeHTTP(w, r)
 	}
 }

@@ -89,7 +89,8 @@ type bodyKey struct{}
 type body struct {
 	io.ReadCloser
 	limit    int64
-	exceeded bool // read by the handler of the same request only
+	size     int64 // that was read of it
+	exceeded bool  // read by the handler of the same request only
 	pace     *pace
 	answer   http.Header // of the response, for what only a context reaches
 }
@@ -104,6 +105,7 @@ func (b *body) Read(p []byte) (int, error) {
 	b.pace.read()
 	n, err := b.ReadCloser.Read(p)
 	b.pace.got += int64(n)
+	b.size += int64(n)
 	if err != nil {
 		// From here on the server itself watches the connection for its end; a
 		// deadline left behind would look like one.

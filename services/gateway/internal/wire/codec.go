@@ -59,5 +59,6 @@ func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
 		return nil
 	}
 	salvage.Unmarshal(data.Materialize(), m)
+	noteSize(m, data.Len())
 	return nil
 }
