@@ -41,10 +41,11 @@ type recordServer struct {
 	store    *store.Store
 	drift    driftv1.DriftServiceClient
 	profiles *profiles.Cache[*driftv1.Profile] // by uid
+	*desk
 }
 
-func newRecordServer(s *store.Store, drift driftv1.DriftServiceClient, size int) *recordServer {
-	r := &recordServer{store: s, drift: drift}
+func newRecordServer(s *store.Store, drift driftv1.DriftServiceClient, size int, d *desk) *recordServer {
+	r := &recordServer{store: s, drift: drift, desk: d}
 	r.profiles = profiles.New(profiles.Config{Size: size, Absent: absentFor}, r.ask)
 	return r
 }
@@ -58,10 +59,11 @@ func (s *recordServer) ask(ctx context.Context, tenant, ref string) (*driftv1.Pr
 
 // ListRecords gives a page of the records of a trace, or of one id.
 func (s *recordServer) ListRecords(ctx context.Context, req *recordv1.ListRecordsRequest) (*recordv1.ListRecordsResponse, error) {
-	tenant, err := identity.Tenant(ctx)
+	ctx, tenant, leave, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer leave()
 	q, err := searchOf(req)
 	if err != nil {
 		return nil, err

@@ -9,11 +9,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
-	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
-	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/receipt"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
@@ -28,30 +26,7 @@ type server struct {
 	lag   receipt.Lag
 	drift driftv1.DriftServiceClient
 
-	tenants *quota.Book
-	turns   *quota.Turns
-}
-
-const (
-	// queries is how many questions are answered at a time, and turn how long each has
-	// its place.
-	queries, turn = 4, 30 * time.Second
-)
-
-// enter waits for the turn of the caller's tenant, and gives the context of its
-// question, which says what it may cost, and what ends the turn.
-func (s *server) enter(ctx context.Context) (_ context.Context, tenant string, leave func(), err error) {
-	if tenant, err = identity.Tenant(ctx); err != nil {
-		return ctx, "", nil, err
-	}
-	of := s.tenants.Of(tenant)
-	if leave, err = s.turns.EnterFor(ctx, of, turn); err != nil {
-		return ctx, "", nil, err
-	}
-	l := of.Limits()
-	return clickhouse.WithCost(ctx, clickhouse.Cost{
-		Time: time.Duration(l[quota.QueryTime]) * time.Second, Read: l[quota.QueryRead], For: "tenant " + of.Name(), Over: of.OverCost,
-	}), tenant, leave, nil
+	*desk
 }
 
 // GetSettled gives what became of the tenant's records here. It is

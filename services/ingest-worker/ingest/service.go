@@ -224,10 +224,11 @@ func (s *Service) Run(ctx context.Context) error {
 		Signal: event.SignalRecords, Topic: event.Records, Retry: event.Retry(event.Records), Group: event.GroupIngest,
 		Source: event.RecordReceipts, Receipts: store.ReceiptsTable, Settled: store.LedgerTable, Written: store.LedgerWritten,
 	}, s.deps.ClickHouse, s.deps.Broker.Admin().Lag)
+	asking := &desk{s.deps.Tenants, s.turns}
 	ledgerv1.RegisterLedgerServiceServer(s.deps.Server, &server{
-		store: s.store, book: book, lag: s.deps.Broker.Admin().Lag, drift: s.deps.Drift, tenants: s.deps.Tenants, turns: s.turns,
+		store: s.store, book: book, lag: s.deps.Broker.Admin().Lag, drift: s.deps.Drift, desk: asking,
 	})
-	recordv1.RegisterRecordServiceServer(s.deps.Server, newRecordServer(s.store, s.deps.Drift, s.cfg.Profiles))
+	recordv1.RegisterRecordServiceServer(s.deps.Server, newRecordServer(s.store, s.deps.Drift, s.cfg.Profiles, asking))
 	s.letters.Register(s.deps.Server)
 	s.ready.Store(true)
 	defer s.ready.Store(false)
