@@ -24,6 +24,7 @@ type metrics struct {
 	deliveries    *prometheus.CounterVec
 	undelivered   *prometheus.GaugeVec
 	undeliveredBy *prometheus.GaugeVec
+	open          *prometheus.GaugeVec
 }
 
 var _ notify.Metrics = (*metrics)(nil)
@@ -71,10 +72,13 @@ func newMetrics(stats prometheus.Registerer) (*metrics, error) {
 		undeliveredBy: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "driftmesh_drift_deliveries_oldest_seconds", Help: "How long the oldest news of a route have waited; 0 when none do.",
 		}, []string{"route"}),
+		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "driftmesh_drift_alerts_open", Help: "Alerts that are open, of all tenants, over all workers: waiting for somebody, or acknowledged.",
+		}, []string{"state"}),
 	}
 	for _, c := range []prometheus.Collector{
 		m.recomputed, m.recomputeTime, m.evaluations, m.evaluateTime, m.notifications, m.waiting, m.waitingAge, m.slotLag,
-		m.deliveries, m.undelivered, m.undeliveredBy,
+		m.deliveries, m.undelivered, m.undeliveredBy, m.open,
 	} {
 		if err := stats.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
@@ -126,6 +130,12 @@ func (m *metrics) Retried(route string) { m.deliveries.WithLabelValues(route, ou
 // givenUp counts deliveries that waited for too long.
 func (m *metrics) givenUp(route string, n int) {
 	m.deliveries.WithLabelValues(route, string(alert.Failed)).Add(float64(n))
+}
+
+// alertsOpen shows how many alerts are open.
+func (m *metrics) alertsOpen(waiting, acknowledged int64) {
+	m.open.WithLabelValues("waiting").Set(float64(waiting))
+	m.open.WithLabelValues("acknowledged").Set(float64(acknowledged))
 }
 
 // backlog shows what waits of a route.

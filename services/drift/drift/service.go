@@ -210,6 +210,7 @@ func (s *Service) work(ctx context.Context, windows, alerts *runner.Runner, publ
 		{"measure", measureEvery, s.sched.measure},
 		{"feeds", s.cfg.Poll, s.sched.listen},
 		{"measure deliveries", measureEvery, s.measureDeliveries},
+		{"measure alerts", measureEvery, s.measureAlerts},
 		{"silences", unmuteEvery, func(ctx context.Context) error { return s.sched.state.Unmute(ctx, s.deps.Now()) }},
 		{"forget", forgetEvery, s.forget},
 	} {
@@ -254,6 +255,16 @@ func (s *Service) measureDeliveries(ctx context.Context) error {
 	for name, b := range found {
 		s.sched.metrics.backlog(name, float64(b.Waiting), max(s.deps.Now().Sub(b.Oldest).Seconds(), 0))
 	}
+	return nil
+}
+
+// measureAlerts shows how many alerts are open.
+func (s *Service) measureAlerts(ctx context.Context) error {
+	waiting, acknowledged, err := s.sched.state.OpenAlerts(ctx)
+	if err != nil {
+		return fmt.Errorf("measure alerts: %w", err)
+	}
+	s.sched.metrics.alertsOpen(waiting, acknowledged)
 	return nil
 }
 

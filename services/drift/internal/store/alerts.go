@@ -41,6 +41,14 @@ func scanAlert(rows *sql.Rows) (*alert.Alert, error) {
 	return a, nil
 }
 
+// OpenAlerts counts the alerts of all tenants that are open: those that nobody has
+// taken on, and those that somebody has.
+func (s *State) OpenAlerts(ctx context.Context) (waiting, acknowledged int64, err error) {
+	err = s.db.QueryRow(ctx, `SELECT COALESCE(SUM(CASE WHEN acknowledged = 0 THEN 1 ELSE 0 END), 0),
+		COALESCE(SUM(CASE WHEN acknowledged = 0 THEN 0 ELSE 1 END), 0) FROM alerts WHERE resolved = 0`).Scan(&waiting, &acknowledged)
+	return waiting, acknowledged, err
+}
+
 // Alerts chooses alerts of a tenant.
 type Alerts struct {
 	Tenant   string

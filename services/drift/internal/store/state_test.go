@@ -236,14 +236,17 @@ func TestOneAlertListsWhatMoved(t *testing.T) {
 		require.Equal(t, []string{"repeated y 1"}, o.told(), "of y people had heard")
 		require.Len(t, o.open()[0].Scores, 1)
 
+		requireOpen(t, s, 1, 0)
 		acknowledged, err := s.Acknowledge(t.Context(), identity.Identity{Tenant: "acme", Subject: "ada"}, open[0].ID, noon.Add(7*time.Hour))
 		require.NoError(t, err)
 		require.Equal(t, "ada", acknowledged.AcknowledgedBy)
+		requireOpen(t, s, 0, 1)
 		_, err = s.Acknowledge(t.Context(), identity.Identity{Tenant: "other", Subject: "eve"}, open[0].ID, noon)
 		require.ErrorIs(t, err, fault.NotFound)
 		o.conclude(8, "m", "iio")
 		o.conclude(9, "m", "ooo")
 		require.Equal(t, []string{"acknowledged y 1", "resolved y 0"}, o.told())
+		requireOpen(t, s, 0, 0)
 		o.conclude(10, "m", "doo")
 		require.Equal(t, []string{"raised x 1"}, o.told())
 		all, err := s.ListAlerts(t.Context(), store.Alerts{Tenant: "acme", Profile: "", OpenOnly: false, Limit: 10})
@@ -253,6 +256,13 @@ func TestOneAlertListsWhatMoved(t *testing.T) {
 		require.False(t, all[1].Resolved.IsZero())
 		require.EqualValues(t, 5, all[1].Occurrences)
 	})
+}
+
+func requireOpen(t *testing.T, s *store.State, waiting, acknowledged int64) {
+	t.Helper()
+	w, a, err := s.OpenAlerts(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []int64{waiting, acknowledged}, []int64{w, a})
 }
 
 // Late data change the verdict of a slot; it counts as one evaluation all the same.

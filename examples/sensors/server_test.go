@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"io"
+	"math"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/driftmesh/driftmesh/examples/sensors/sensorpb"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// seen are the readings that a server told of.
+type seen struct {
+	sync.Mutex
+	ids []string
+}
+
+func (s *seen) observe(_ context.Context, id string, _ Reading) {
+	s.Lock()
+	defer s.Unlock()
+	s.ids = append(s.ids, id)
+}
+
+func (s *seen) count() int {
+	s.Lock()
+	defer s.Unlock()
+	return len(s.ids)
+}
+
+func dial(t *testing.T) (sensorpb.SensorServiceClient, *seen) {
+	t.Helper()
+	observed := &seen{}
+	clock := func() time.Time { return noon }
+	lis := bufconn.Listen(1 << 16)
+	server := grpc.NewServer()
+	sensorpb.RegisterSensorServiceServer(server, NewServer(NewHistory(clock), observed.observe, clock))
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(lis) }()
+	conn, err := grpc.NewClient("passthrough:sensors", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }))
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, conn.Close())
+		server.Stop()
+		require.NoError(t, <-served)
+	})
+	return sensorpb.NewSensorServiceClient(conn), observed
+}
+
+func reading(id string, temperature float64) *sensorpb.SensorReading {
+	return &sensorpb.SensorReading{SensorId: id, Temperature: temperature, Timestamp: timestamppb.New(noon)}
+}
+
+func TestTheFourKindsOfCalls(t *testing.T) {
+	t.Parallel()
+	api, observed := dial(t)
+	ack, err := api.SendSingleReading(t.Context(), &sensorpb.SensorReading{SensorId: "attic", Temperature: 20})
+	require.NoError(t, err)
+	require.Equal(t, "attic reads 20.0 °C; on average 20.0 °C in all 1 readings, 20.0 °C in 1 of the last minute", ack.GetMessage())
+
+	up, err := api.StreamSensorReadings(t.Context())
+	require.NoError(t, err)
+	for _, temperature := range []float64{22, 24} {
+		require.NoError(t, up.Send(reading("attic", temperature)))
+	}
+	ack, err = up.CloseAndRecv()
+	require.NoError(t, err)
+	require.Equal(t, "took 2 readings", ack.GetMessage())
+
+	down, err := api.GetSensorReadings(t.Context(), &sensorpb.SensorRequest{SensorId: "attic"})
+	require.NoError(t, err)
+	for _, temperature := range []float64{20, 22, 24} {
+		got, err := down.Recv()
+		require.NoError(t, err)
+		require.InDelta(t, temperature, got.GetTemperature(), 0)
+		require.Equal(t, noon, got.GetTimestamp().AsTime(), "where none was given, that of the arrival")
+	}
+	_, err = down.Recv()
+	require.ErrorIs(t, err, io.EOF)
+
+	chat, err := api.SensorChat(t.Context())
+	require.NoError(t, err)
+	for _, want := range []string{"34.0 °C; on average 25.0 °C in all 4", "25.0 °C; on average 25.0 °C in all 5"} { // each is told before the next is sent
+		temperature := 34.0
+		if strings.HasPrefix(want, "25") {
+			temperature = 25
+		}
+		require.NoError(t, chat.Send(reading("attic", temperature)))
+		got, err := chat.Recv()
+		require.NoError(t, err)
+		require.Contains(t, got.GetMessage(), want)
+		require.Equal(t, noon, got.GetServerTime().AsTime())
+	}
+	require.NoError(t, chat.CloseSend())
+	_, err = chat.Recv()
+	require.ErrorIs(t, err, io.EOF)
+	require.Equal(t, 5, observed.count())
+}
+
+func TestWhatIsNoReadingIsRefused(t *testing.T) {
+	t.Parallel()
+	api, observed := dial(t)
+	for name, bad := range map[string]*sensorpb.SensorReading{
+		"nobody's":     reading("", 1),
+		"a long name":  reading(strings.Repeat("x", maxID+1), 1),
+		"no number":    reading("attic", math.NaN()),
+		"infinite":     reading("attic", math.Inf(1)),
+		"below zero K": reading("attic", -273.2),
+		"no time":      {SensorId: "attic", Timestamp: &timestamppb.Timestamp{Nanos: -1}},
+	} {
+		_, err := api.SendSingleReading(t.Context(), bad)
+		require.Equal(t, codes.InvalidArgument, status.Code(err), name)
+	}
+	require.Zero(t, observed.count())
+	down, err := api.GetSensorReadings(t.Context(), &sensorpb.SensorRequest{SensorId: "attic"})
+	require.NoError(t, err)
+	_, err = down.Recv()
+	require.Equal(t, codes.NotFound, status.Code(err))
+
+	up, err := api.StreamSensorReadings(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, up.Send(reading("attic", 1)))
+	require.NoError(t, up.Send(reading("", 1)))
+	_, err = up.CloseAndRecv()
+	require.Equal(t, codes.InvalidArgument, status.Code(err))
+	require.Equal(t, 1, observed.count(), "those before it are kept")
+}
+
+// Each client makes its calls, each in a span that ends, and the same seed makes
+// the same readings.
+func TestClients(t *testing.T) {
+	t.Parallel()
+	for kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			api, observed := dial(t)
+			for _, place := range house {
+				_, err := api.SendSingleReading(t.Context(), reading(place.id, place.mean))
+				require.NoError(t, err)
+			}
+			before := observed.count()
+			var told []string
+			var mu sync.Mutex
+			open := 0
+			c := &Caller{API: api, House: NewHouse(7, Fault{}), Every: time.Millisecond,
+				Begin: func(ctx context.Context, name string) (context.Context, func(error)) {
+					require.Equal(t, "read "+kind, name)
+					open++
+					return ctx, func(err error) {
+						require.NoError(t, err)
+						open--
+					}
+				},
+				Tell: func(s string) { mu.Lock(); told = append(told, s); mu.Unlock() },
+			}
+			require.NoError(t, c.once(t.Context(), kind))
+			require.NotEmpty(t, told)
+			require.Zero(t, open)
+			switch sent := observed.count() - before; kind {
+			case "get":
+				require.Zero(t, sent)
+				require.Contains(t, told[0], "readings are kept")
+			case "single":
+				require.Equal(t, 1, sent)
+			default:
+				require.GreaterOrEqual(t, sent, shortest)
+				require.LessOrEqual(t, sent, longest)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			require.NoError(t, c.Run(ctx, kind), "told to end")
+		})
+	}
+}
+
+func TestAHouseReadsAsItsSeedSays(t *testing.T) {
+	t.Parallel()
+	fault := Fault{Sensor: "attic", By: 9, From: noon}
+	one, same, other := NewHouse(1, fault), NewHouse(1, Fault{}), NewHouse(2, Fault{})
+	differ := 0
+	for i := range 600 {
+		at := noon.Add(time.Duration(i-300) * time.Second)
+		id, r := one.Read(at)
+		sameID, sameR := same.Read(at)
+		require.Equal(t, id, sameID)
+		want := sameR.Temperature
+		if id == "attic" && !at.Before(noon) {
+			want += 9
+		}
+		require.InDelta(t, want, r.Temperature, 1e-9)
+		if otherID, _ := other.Read(at); otherID != id {
+			differ++
+		}
+	}
+	require.Greater(t, differ, 100)
+}
