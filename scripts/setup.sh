@@ -59,9 +59,20 @@ else
   say "npm is not there"
 fi
 
-if [ ! -x .bin/otelcol ]; then
+# built PROGRAM DIR: whether .bin/PROGRAM is what the sources in DIR make.
+built() { [ -x ".bin/$1" ] && cmp -s "$2/go.sum" ".bin/versions/$1.sum"; }
+# keep PROGRAM DIR: it is now.
+keep() { mkdir -p .bin/versions && cp "$2/go.sum" ".bin/versions/$1.sum"; }
+if ! built otelcol test/interop/collector; then
   say "building an OpenTelemetry Collector"
   (cd test/interop/collector && GOWORK=off GOFLAGS= go build -o ../../../.bin/otelcol .)
+  keep otelcol test/interop/collector
+fi
+if ! built prometheus test/server/prometheus/build; then
+  say "building a Prometheus with an OTLP receiver"
+  (cd test/server/prometheus/build && GOWORK=off GOFLAGS= go build -ldflags=-w -tags remove_all_sd,enable_dns_sd \
+    -o ../../../../.bin/prometheus github.com/prometheus/prometheus/cmd/prometheus)
+  keep prometheus test/server/prometheus/build
 fi
 if [ ! -x .bin/nats ]; then
   say "building the NATS command-line tool"

@@ -25,8 +25,11 @@ password() { [ -s "$1" ] || od -An -tx1 -N "${2:-24}" /dev/urandom | tr -d ' \n'
 
 password mesh
 password admin 12 # the first login: admin, of the tenant driftmesh
+password metrics  # who scrapes
+password grafana 12 # the first login at Grafana: admin
 
 password clickhouse
+password clickhouse-grafana # who reads, and changes nothing
 printf 'http://driftmesh:%s@clickhouse:8123/driftmesh\n' "$(cat clickhouse)" | write clickhouse.url
 write clickhouse.xml <<XML
 <clickhouse><users>
@@ -38,7 +41,14 @@ write clickhouse.xml <<XML
     <quota>default</quota>
     <access_management>1</access_management>
   </driftmesh>
-</users></clickhouse>
+  <grafana>
+    <password>$(cat clickhouse-grafana)</password>
+    <networks><ip>::/0</ip></networks>
+    <profile>grafana</profile>
+    <quota>default</quota>
+    <grants><query>GRANT SELECT ON driftmesh.*</query></grants>
+  </grafana>
+</users><profiles><grafana><readonly>2</readonly></grafana></profiles></clickhouse>
 XML
 
 password postgres
@@ -51,3 +61,62 @@ done
 for user in gateway auth drift ingest-worker trace-store producer; do
   printf '%s_PASSWORD: "%s"\n' "$(echo "$user" | tr 'a-z-' 'A-Z_')" "$(cat "nats-$user")"
 done | write nats.conf
+
+# The other brokers have one user for the mesh, which may do everything.
+for broker in kafka rabbitmq redis; do
+  password "$broker"
+  case $broker in
+  kafka) url="kafka://mesh:$(cat kafka)@kafka:9092?sasl=plain" ;;
+  rabbitmq) url="amqp://mesh:$(cat rabbitmq)@rabbitmq:5672?management=http://rabbitmq:15672" ;;
+  redis) url="redis://mesh:$(cat redis)@redis:6379" ;;
+  esac
+  for user in gateway auth drift ingest-worker trace-store; do
+    printf '%s\n' "$url" | write "$broker-$user.url"
+  done
+done
+
+password kafka-self # the broker's own user
+write kafka.properties <<PROPERTIES
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:9093
+controller.listener.names=CONTROLLER
+listeners=CLIENT://:9092,CONTROLLER://127.0.0.1:9093
+advertised.listeners=CLIENT://kafka:9092
+listener.security.protocol.map=CLIENT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=CLIENT
+sasl.enabled.mechanisms=PLAIN
+sasl.mechanism.inter.broker.protocol=PLAIN
+listener.name.client.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username="self" password="$(cat kafka-self)" user_self="$(cat kafka-self)" user_mesh="$(cat kafka)";
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:self;User:mesh;User:ANONYMOUS
+log.dirs=/var/lib/kafka/data/log
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+PROPERTIES
+
+write rabbitmq.conf <<CONF
+default_user = mesh
+default_pass = $(cat rabbitmq)
+default_user_tags.monitoring = true
+disk_free_limit.absolute = 2GB
+log.console = true
+CONF
+
+# The rights of the user are those of docs/brokers.md.
+write redis.conf <<CONF
+bind * -::*
+protected-mode no
+dir /data
+appendonly yes
+appendfsync always
+save ""
+maxmemory 3gb
+maxmemory-policy noeviction
+user default off
+user mesh on >$(cat redis) ~driftmesh:* -@all +hello +auth +ping +select +client|setname +xadd +xreadgroup +xread +xrange +xrevrange +xlen +xack +xclaim +xpending +xtrim +xsetid +xgroup +xinfo +info +memory|usage +time +exists +hset +hsetnx +hget +hgetall +hdel +eval +evalsha +script|load +config|get
+CONF

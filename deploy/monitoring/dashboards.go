@@ -13,7 +13,7 @@ func health() Dashboard {
 				{Title: "Oldest that waits", Kind: Stat, Unit: "s", Width: 4, Warn: 60, Bad: 600, Queries: []Query{{Expr: `max(driftmesh:oldest_age_seconds:max)`}}},
 				{Title: "Turned away", Help: "Of what arrives at the door.", Kind: Stat, Unit: "percentunit", Width: 4, Warn: 0.01, Bad: 0.05,
 					Queries: []Query{{Expr: `driftmesh:gateway_refused:ratio_rate5m`}}},
-				{Title: "Parked within the hour", Help: "driftmesh dlq list has the reasons.", Kind: Stat, Width: 4, Warn: 1, Queries: []Query{{Expr: `sum(increase(driftmesh_broker_parked_total[1h]))`, Quiet: true}}},
+				{Title: "Parked within the hour", Help: "driftmesh dlq list has the reasons.", Kind: Stat, Width: 4, Warn: 1, Queries: []Query{{Expr: `sum(driftmesh:parked:increase1h)`, Quiet: true}}},
 				{Title: "Open alerts of drift", Kind: Stat, Width: 4, Warn: 1, Queries: []Query{{Expr: `sum(max by (state) (driftmesh_drift_alerts_open))`}}},
 			}},
 			{"Ledger: what came in, and what became of it", []Panel{
@@ -160,6 +160,33 @@ func drift() Dashboard {
 				{Title: "Windows recomputed", Unit: "cps", Queries: []Query{{Expr: `sum(rate(driftmesh_drift_windows_recomputed_total[$__rate_interval]))`, Legend: "windows"}}},
 				{Title: "Time to recompute", Unit: "s", Queries: quantiles("", `sum by (le) (rate(driftmesh_drift_recompute_seconds_bucket[$__rate_interval]))`)},
 				{Title: "Records that came", Unit: "cps", Queries: []Query{{Source: ClickHouse, Expr: `SELECT $__timeInterval(ReceivedAt) AS time, substring(toString(Profile), 1, 8) AS profile, count() AS records FROM observations FINAL WHERE $__timeFilter(ReceivedAt) GROUP BY time, profile ORDER BY time`}}},
+			}},
+		},
+	}
+}
+
+// sensors is the example application: its calls as it sees them itself, what it
+// measures, and its traces.
+func sensors() Dashboard {
+	const calls = `grpc_method=~"sensors.v1.SensorService/.*"`
+	return Dashboard{
+		UID: "driftmesh-sensors", Title: "driftmesh: sensors", Help: "The application of examples/sensors.",
+		Rows: []Row{
+			{"What is measured", []Panel{
+				{Title: "Average of the last minute", Unit: "celsius", Width: 12, Queries: []Query{{Expr: `max by (sensor_id) (sensors_temperature_celsius{over="minute"})`, Legend: "{{sensor_id}}"}}},
+				{Title: "Away from its average of all time", Help: "A sensor that loses its calibration leaves 0.", Unit: "celsius", Width: 12, Queries: []Query{{
+					Expr: `max by (sensor_id) (sensors_temperature_celsius{over="minute"}) - max by (sensor_id) (sensors_temperature_celsius{over="all"})`, Legend: "{{sensor_id}}"}}},
+				{Title: "Readings", Unit: "cps", Width: 12, Queries: []Query{{Expr: `sum by (sensor_id) (rate(sensors_readings_total[$__rate_interval]))`, Legend: "{{sensor_id}}"}}},
+				{Title: "Open alerts of drift", Kind: Stat, Width: 12, Bad: 1, Queries: []Query{{Expr: `sum(max by (state) (driftmesh_drift_alerts_open))`}}},
+			}},
+			{"Calls", []Panel{
+				{Title: "Calls", Unit: "reqps", Queries: []Query{{Expr: `sum by (grpc_method) (rate(grpc_server_call_duration_seconds_count{` + calls + `}[$__rate_interval]))`, Legend: "{{grpc_method}}"}}},
+				{Title: "Calls that failed, by status", Unit: "reqps", Queries: []Query{{Expr: `sum by (grpc_method, grpc_status) (rate(grpc_server_call_duration_seconds_count{` + calls + `, grpc_status!="OK"}[$__rate_interval]))`, Legend: "{{grpc_method}} {{grpc_status}}", Quiet: true}}},
+				{Title: "Duration", Unit: "s", Queries: quantiles("{{grpc_method}}", `sum by (le, grpc_method) (rate(grpc_server_call_duration_seconds_bucket{`+calls+`}[$__rate_interval]))`)},
+				{Title: "Duration as clients see it, 95th percentile", Unit: "s", Width: 12, Queries: []Query{{Expr: `histogram_quantile(0.95, sum by (le, grpc_method) (rate(grpc_client_call_duration_seconds_bucket{` + calls + `}[$__rate_interval])))`, Legend: "{{grpc_method}}"}}},
+				{Title: "Spans by service and name", Kind: Table, Width: 12, Queries: []Query{{Source: ClickHouse,
+					Expr: `SELECT ServiceName, SpanName, count() AS Spans, round(quantile(0.95)(Duration) / 1e6, 2) AS P95ms, countIf(StatusCode = 'Error') AS Errors FROM otel_traces WHERE $__timeFilter(Timestamp) AND ServiceName LIKE 'sensor%' GROUP BY ServiceName, SpanName ORDER BY Spans DESC LIMIT 50`}}},
+				{Title: "Traces", Kind: Table, Width: 24, Queries: []Query{{Source: Jaeger, Expr: "sensor-server"}}},
 			}},
 		},
 	}
