@@ -35,6 +35,11 @@ run: build ## Run the whole mesh here: all services, broker and store in one pro
 demo: build ## Run the mesh with a sample load that drifts after a while
 	$(BIN)/driftmesh demo
 
+.PHONY: sensors
+sensors: generate_certs ## Run a mesh and examples/sensors, and see traces, metrics and the alert of a sensor that goes wrong
+	$(GO) build -o $(BIN)/sensors ./examples/sensors
+	$(BIN)/sensors show
+
 .PHONY: build
 build: ## Build driftmesh and the five services into .bin
 	@mkdir -p $(BIN)
@@ -43,8 +48,9 @@ build: ## Build driftmesh and the five services into .bin
 	  $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN)/driftmesh-$$s ./services/$$s; done
 
 .PHONY: generate_certs
-generate_certs: build ## Make a CA and a certificate for each service in certs/; what is there stays
+generate_certs: build ## Make a CA and a certificate for each service in certs/, and for the sensors' server in certs/sensors/; what is there stays
 	$(BIN)/driftmesh certs make
+	$(BIN)/driftmesh certs make sensors --dir certs/sensors
 
 .PHONY: test
 test: $(BIN)/gotestsum ## Run all tests with the race detector; says which suites it had to skip
@@ -73,10 +79,12 @@ generate: $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-go-grpc $(BIN)/proto
 	$(GO) run ./cmd/driftmesh config reference > docs/config.md
 	$(GO) run ./cmd/driftmesh topics asyncapi > docs/asyncapi.yaml
 	$(GO) run ./cmd/driftmesh policy --markdown > docs/policy.md
+	cd examples/sensors && $(BIN)/buf format -w && $(BIN)/buf generate
+	$(GO) run ./deploy/monitoring/generate deploy/monitoring/dashboards
 
 .PHONY: generate-check
 generate-check: generate ## Fail when generated files are stale
-	@git diff --exit-code -- proto docs/config.md docs/asyncapi.yaml docs/policy.md || { echo "generated files are stale: run make generate and commit"; exit 1; }
+	@git diff --exit-code -- proto docs/config.md docs/asyncapi.yaml docs/policy.md examples/sensors deploy/monitoring/dashboards || { echo "generated files are stale: run make generate and commit"; exit 1; }
 
 .PHONY: bench
 bench: build ## Measure the mesh under load, and print a table and JSON

@@ -28,7 +28,7 @@ elif [ "$(go env CGO_ENABLED)" = 1 ] && command -v "$(go env CC | cut -d' ' -f1)
   # What test/mesh starts (see its Binary), before everything: later, a second
   # go would compile the same beside the one that runs the tests.
   go build "${race[@]}" -ldflags=-w -o .bin/test-race/ ./cmd/driftmesh ./services/{auth,drift,gateway,ingest-worker,trace-store} \
-    ./examples/producers/{kafka,nats,rabbitmq,redis} || exit
+    ./examples/producers/{kafka,nats,rabbitmq,redis} ./examples/sensors || exit
 elif [[ ",${DRIFTMESH_TEST_REQUIRE:-}," == *,race,* ]]; then
   echo "the race detector is required and cannot run: there is no C compiler"
   exit 1

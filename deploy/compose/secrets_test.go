@@ -53,7 +53,7 @@ func TestSecretsAreMadeOnce(t *testing.T) {
 			known[before[name]] = name
 		}
 	}
-	for _, of := range load(t).Secrets {
+	for _, of := range load(t, nil).Secrets {
 		require.Contains(t, before, filepath.Base(of.File))
 	}
 	require.NoError(t, os.Remove(filepath.Join(dir, "nats-drift")))
@@ -104,6 +104,7 @@ func TestSecretsAreIgnored(t *testing.T) {
 		require.NoError(t, err, "git does not ignore %s: %s", file, out)
 		require.True(t, dockerIgnores(t, ignored, "deploy/compose/"+file), "docker does not ignore %s", file)
 	}
+	require.True(t, dockerIgnores(t, ignored, "certs/sensors/sensors.key"), "docker does not ignore keys")
 	require.False(t, dockerIgnores(t, ignored, "deploy/compose/driftmesh.yaml"))
 	require.False(t, dockerIgnores(t, ignored, "services/gateway/main.go"))
 }

@@ -95,7 +95,7 @@ func parse(command string, args []string) (o options, err error) {
 		flags.Uint64Var(&o.seed, "seed", 1, "what readings and pauses are made from")
 		flags.DurationVar(&o.every, "every", 150*time.Millisecond, "mean pause between two readings, or two calls")
 		flags.StringVar(&o.faulty, "faulty", "attic", "the sensor that loses its calibration")
-		flags.Float64Var(&o.by, "by", -8, "by how many degrees it is wrong then")
+		flags.Float64Var(&o.by, "by", 6, "by how many degrees it is wrong then")
 		flags.DurationVar(&o.after, "after", time.Minute, "when; never with less than 0")
 	case "probe":
 		flags.StringVar(&o.ca, "ca", "certs/sensors/ca.pem", "PEM `file` of the authority that signed the server's certificate")

@@ -39,6 +39,8 @@ func readings() (*profile.Profile, error) {
 		{Name: "sensor_id", Type: profile.String, Texts: ids},
 	}, profile.Options{
 		Space: "sensors", Name: "readings", Schedule: profile.Schedule{OnClose: true},
+		// Of equal width: one above all that is usual is a cell of its own.
+		Binning: profile.Binning{Rule: profile.Manual, Bins: 12},
 		Monitors: []profile.Monitor{{
 			Name: monitor, Detector: profile.PSIDetector, Features: []string{"temperature"}, MinSample: minSample, Threshold: profile.Above(threshold),
 		}},

@@ -5,6 +5,8 @@ import (
 	"io"
 	"math"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -14,12 +16,17 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthgrpc "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/driftmesh/driftmesh/examples/sensors/sensorpb"
+	"github.com/driftmesh/driftmesh/sdk/profile"
+	servertest "github.com/driftmesh/driftmesh/test/server"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -185,6 +192,76 @@ func TestClients(t *testing.T) {
 			cancel()
 			require.NoError(t, c.Run(ctx, kind), "told to end")
 		})
+	}
+}
+
+// Clients talk to a server whose certificate is of their authority, and to nobody else.
+func TestClientsVerifyTheServer(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cert, key, ca, other := filepath.Join(dir, "cert"), filepath.Join(dir, "key"), filepath.Join(dir, "ca"), filepath.Join(dir, "other")
+	authority := servertest.NewAuthority(t, "ours")
+	authority.Issue(time.Now().Add(time.Hour), nil).Write(t, cert, key)
+	require.NoError(t, os.WriteFile(ca, authority.PEM(), 0o600))
+	require.NoError(t, os.WriteFile(other, servertest.NewAuthority(t, "theirs").PEM(), 0o600))
+	transport, err := credentials.NewServerTLSFromFile(cert, key)
+	require.NoError(t, err)
+	server := grpc.NewServer(grpc.Creds(transport))
+	state := health.NewServer()
+	healthgrpc.RegisterHealthServer(server, state)
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(lis) }()
+	t.Cleanup(func() {
+		server.Stop()
+		require.NoError(t, <-served)
+	})
+	ask := func(ca string) error { return probe(t.Context(), options{address: lis.Addr().String(), ca: ca}) }
+	require.Equal(t, codes.NotFound, status.Code(ask(ca)), "it does not know the service yet")
+	state.SetServingStatus(sensorpb.SensorService_ServiceDesc.ServiceName, healthgrpc.HealthCheckResponse_SERVING)
+	require.NoError(t, ask(ca))
+	require.ErrorContains(t, ask(other), "certificate signed by unknown authority")
+	require.ErrorContains(t, ask(cert+"x"), "no such file")
+	state.Shutdown()
+	require.ErrorContains(t, ask(ca), "NOT_SERVING")
+}
+
+func TestFlagsAndVariables(t *testing.T) {
+	t.Setenv("SENSORS_SEED", "7")
+	t.Setenv("SENSORS_CA", "from-variable")
+	o, err := parse("client", []string{"-ca", "from-flag", "-every", "2s"})
+	require.NoError(t, err)
+	require.Equal(t, []any{uint64(7), "from-flag", 2 * time.Second, "attic"}, []any{o.seed, o.ca, o.every, o.faulty})
+	t.Setenv("SENSORS_SEED", "many")
+	_, err = parse("client", nil)
+	require.ErrorContains(t, err, `SENSORS_SEED: "many"`)
+	require.ErrorContains(t, run(t.Context(), []string{"client", "shout"}), "single, stream, get or chat")
+	require.ErrorContains(t, run(t.Context(), nil), "usage")
+}
+
+// A minute in order is no alert, however the dice fall; one in which the attic is wrong
+// always is.
+func TestOnlyAWrongSensorIsDrift(t *testing.T) {
+	t.Parallel()
+	p, err := readings()
+	require.NoError(t, err)
+	f := p.Features[p.Feature("temperature")]
+	index := func(h *House) (psi float64) {
+		counts := make([]uint64, f.Cells())
+		for range minSample {
+			_, r := h.Read(noon)
+			counts[f.NumberCell(r.Temperature)]++
+		}
+		for k, expected := range f.Proportions() {
+			p, q := expected+1e-3, profile.Share(counts[k], minSample)+1e-3
+			psi += (p - q) * math.Log(p/q)
+		}
+		return psi
+	}
+	for seed := range uint64(300) {
+		require.Less(t, index(NewHouse(seed, Fault{})), threshold, "seed %d", seed)
+		require.Greater(t, index(NewHouse(seed, Fault{Sensor: "attic", By: 6, From: noon})), 1.5*threshold, "seed %d", seed)
 	}
 }
 

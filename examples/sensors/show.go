@@ -156,7 +156,7 @@ func (s *stage) metrics(ctx context.Context) error {
 	s.say("Metrics (http://%s/metrics, grpc_server_call_duration_seconds):", s.at["server"])
 	for _, kind := range order {
 		t := calls[kinds[kind].method]
-		s.say("  %-21s %4.0f calls, %.3f s each", kinds[kind].method, t.count, t.seconds/t.count)
+		s.say("  %-21s %4.0f calls, %.1f ms each", kinds[kind].method, t.count, t.seconds/t.count*1000)
 	}
 	s.shown = append(s.shown, "metrics of the four methods")
 	return nil
@@ -165,11 +165,12 @@ func (s *stage) metrics(ctx context.Context) error {
 // traces waits for a trace of each kind of call that has the client's span, the
 // server's, and where readings were brought the mesh's hops.
 func (s *stage) traces(ctx context.Context) error {
-	hops := []string{"accept records", "dwell records", "process records", "store observations"}
+	hops := []string{"accept records ", "dwell records ", "process records ", "store observations "}
 	for _, kind := range order {
-		want := append([]string{"read " + kind, "sensors.v1.SensorService/" + kinds[kind].method}, hops...)
-		if kind == "get" {
-			want = want[:2]
+		method := "sensors.v1.SensorService/" + kinds[kind].method
+		want := append([]string{"read " + kind + "  sensor-" + kind + " internal", method + "  sensor-" + kind + " client", method + "  sensor-server server"}, hops...)
+		if kind == "get" { // which brings no reading
+			want = want[:3]
 		}
 		var tree string
 		if err := s.await(ctx, "a whole trace of "+kinds[kind].method, func(ctx context.Context) (err error) {
@@ -178,15 +179,14 @@ func (s *stage) traces(ctx context.Context) error {
 		}); err != nil {
 			return err
 		}
-		s.say("\nA trace of %s:\n%s", kinds[kind].method, indent(head(tree, 16)))
+		s.say("\nA trace of %s:\n%s", kinds[kind].method, indent(head(spans(tree), 12)))
 	}
 	s.shown = append(s.shown, "a trace of each kind of call, over client, server and the hops of the mesh")
 	return nil
 }
 
-// traceWith finds a trace of a service that has spans of these names, a client's and
-// a server's of the second, and draws it.
-func (s *stage) traceWith(ctx context.Context, service string, names []string) (string, error) {
+// traceWith finds a trace of a service that has these spans, and draws it.
+func (s *stage) traceWith(ctx context.Context, service string, want []string) (string, error) {
 	var found struct {
 		Traces []struct {
 			ID string `json:"trace_id"`
@@ -201,12 +201,8 @@ func (s *stage) traceWith(ctx context.Context, service string, names []string) (
 		if tree, err = s.output(ctx, s.driftmesh, "traces", "show", t.ID); err != nil {
 			continue
 		}
-		if missing := slices.IndexFunc(names, func(n string) bool { return !strings.Contains(tree, n) }); missing >= 0 {
-			err = fmt.Errorf("trace %s has no span %q", t.ID, names[missing])
-			continue
-		}
-		if strings.Count(tree, names[1]) < 2 {
-			err = fmt.Errorf("trace %s has not both the client's and the server's span %q", t.ID, names[1])
+		if missing := slices.IndexFunc(want, func(n string) bool { return !strings.Contains(tree, n) }); missing >= 0 {
+			err = fmt.Errorf("trace %s has no span %q", t.ID, want[missing])
 			continue
 		}
 		return tree, nil
@@ -258,29 +254,34 @@ func (s *stage) drift(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !regexp.MustCompile(`sensor_id\b.*\battic\b`).MatchString(why) {
-		return fmt.Errorf("the alert is not explained by the attic:\n%s", why)
+	if first := regexp.MustCompile(`(?m)^(sensor_id) +(\w+) `).FindStringSubmatch(why); first == nil || first[2] != "attic" {
+		return fmt.Errorf("it is not the attic that explains the alert:\n%s", why)
 	}
 	s.say("Which records carry it (driftmesh drift explain):\n%s", indent(head(why, 8)))
 	s.shown = append(s.shown, "the sensor that carries it, told apart from the others")
 
-	var call string
 	for _, id := range raised.Exemplars {
 		tree, err := s.output(ctx, s.driftmesh, "traces", "show", id)
 		if err != nil {
 			return err
 		}
-		if call == "" && strings.Count(tree, "sensors.v1.SensorService/") >= 2 {
-			call = tree
-			s.say("\nThe call that brought such a reading, trace %s, an exemplar of the alert:\n%s", id, indent(head(tree, 8)))
+		records, err := s.output(ctx, s.driftmesh, "records", "list", "--trace", id)
+		if err != nil {
+			return err
 		}
+		wrong := wrongReading.FindString(records)
+		if wrong == "" || !strings.Contains(tree, "  sensor-server server") {
+			continue
+		}
+		s.say("\nA call that brought such a reading (%s), trace %s, an exemplar of the alert:\n%s", wrong, id, indent(head(spans(tree), 6)))
+		s.shown = append(s.shown, "the call behind it and the wrong reading that it brought, by the exemplars of the alert")
+		return nil
 	}
-	if call == "" {
-		return fmt.Errorf("none of the exemplars %v is a call", raised.Exemplars)
-	}
-	s.shown = append(s.shown, "the calls behind it, by the exemplars of the alert")
-	return nil
+	return fmt.Errorf("none of the exemplars %v is a call that brought a wrong reading", raised.Exemplars)
 }
+
+// wrongReading is a record of the attic as nobody has read it while all was in order.
+var wrongReading = regexp.MustCompile(`temperature=(29|3\d)\.\d+ sensor_id="attic"`)
 
 // ask runs a command of driftmesh against the mesh and reads its JSON.
 func (s *stage) ask(ctx context.Context, into any, args ...string) error {
@@ -421,6 +422,14 @@ func durations(text string) map[string]timing {
 		all[m[2]] = t
 	}
 	return all
+}
+
+var span = regexp.MustCompile(`  \d\d:\d\d:\d\d\.\d+  `)
+
+// spans are the lines of a tree that are spans, without their attributes.
+func spans(tree string) string {
+	lines := slices.DeleteFunc(strings.Split(tree, "\n"), func(line string) bool { return !span.MatchString(line) })
+	return strings.Join(lines, "\n")
 }
 
 func indent(text string) string {
