@@ -35,16 +35,16 @@ func main() {
 
 // options are what the flags of all commands say.
 type options struct {
-	address         string
-	ca, cert, key   string
-	metrics         string
-	seed            uint64
-	every, after    time.Duration
-	faulty          string
-	by              float64
-	driftmesh, logs string
-	within          time.Duration
-	atOnce          bool
+	address       string
+	ca, cert, key string
+	metrics       string
+	seed          uint64
+	every, after  time.Duration
+	faulty        string
+	by            float64
+	driftmesh     string
+	within        time.Duration
+	atOnce        bool
 }
 
 func run(ctx context.Context, args []string) error {

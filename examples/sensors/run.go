@@ -33,7 +33,7 @@ func serve(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.end()) }()
+	defer func() { err = errors.Join(err, w.end(ctx)) }()
 	if err := register(ctx, w.mesh); err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func serve(ctx context.Context, o options) (err error) {
 	healthgrpc.RegisterHealthServer(server, state)
 	reflection.Register(server)
 
-	lis, err := net.Listen("tcp", o.address)
+	lis, err := new(net.ListenConfig).Listen(ctx, "tcp", o.address)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func call(ctx context.Context, kind string, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.end()) }()
+	defer func() { err = errors.Join(err, w.end(ctx)) }()
 	conn, err := connect(o, w.dial()...)
 	if err != nil {
 		return err

@@ -87,7 +87,7 @@ func (s *stage) start(ctx context.Context) error {
 	flags := []string{"up", "--data-dir", filepath.Join(s.dir, "data")}
 	for _, name := range []string{"gateway.http", "gateway.jaeger", "gateway.grpc", "gateway.otlp-grpc", "gateway.otlp-http", "admin.listen",
 		"auth.listen", "drift.listen", "trace-store.listen", "ingest-worker.listen"} {
-		address, err := free()
+		address, err := free(ctx)
 		if err != nil {
 			return err
 		}
@@ -96,7 +96,7 @@ func (s *stage) start(ctx context.Context) error {
 	}
 	var err error
 	for _, name := range append([]string{"address", "server"}, order...) {
-		if s.at[name], err = free(); err != nil {
+		if s.at[name], err = free(ctx); err != nil {
 			return err
 		}
 	}
@@ -323,7 +323,7 @@ func (s *stage) run(program, name string, args ...string) error {
 	if err != nil {
 		return err
 	}
-	p := &process{name: name, cmd: exec.Command(program, args...), log: log, done: make(chan struct{})}
+	p := &process{name: name, cmd: exec.Command(program, args...), log: log, done: make(chan struct{})} //nolint:noctx // end ends it, in order
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Env = log, log, s.environment(name)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us to pass on, in order
 	if err := p.cmd.Start(); err != nil {
@@ -377,13 +377,12 @@ func (s *stage) await(ctx context.Context, what string, look func(context.Contex
 }
 
 // free is a loopback address that nobody has.
-func free() (string, error) {
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
+func free(ctx context.Context) (string, error) {
+	lis, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
-	defer lis.Close()
-	return lis.Addr().String(), nil
+	return lis.Addr().String(), lis.Close()
 }
 
 func get(ctx context.Context, url string) (string, error) {

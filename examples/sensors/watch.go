@@ -55,7 +55,7 @@ func watch(ctx context.Context, service, metrics string) (*watched, error) {
 	}
 	w := &watched{mesh: mesh}
 	if err := w.measure(ctx, service, metrics); err != nil {
-		return nil, errors.Join(err, w.end())
+		return nil, errors.Join(err, w.end(ctx))
 	}
 	return w, nil
 }
@@ -77,7 +77,7 @@ func (w *watched) measure(ctx context.Context, service, address string) error {
 			return err
 		}
 		options = append(options, sdkmetric.WithReader(pull))
-		lis, err := net.Listen("tcp", address)
+		lis, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 		if err != nil {
 			return fmt.Errorf("metrics: %w", err)
 		}
@@ -90,9 +90,10 @@ func (w *watched) measure(ctx context.Context, service, address string) error {
 	return nil
 }
 
-// end sends what is left, and says what could not be sent.
-func (w *watched) end() error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopping)
+// end sends what is left, and says what could not be sent. That ctx has ended does not
+// keep it from that.
+func (w *watched) end(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopping)
 	defer cancel()
 	errs := []error{w.mesh.Shutdown(ctx)}
 	if w.meters != nil {
