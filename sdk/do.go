@@ -46,7 +46,7 @@ func leave(span Span, value any) {
 		span.End()
 		return
 	}
-	span.panicked(value)
+	span.RecordPanic(value)
 	span.End()
 	panic(value) //nolint:forbidigo // the work's own, which goes on
 }

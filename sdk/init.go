@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
@@ -11,8 +12,8 @@ import (
 
 // current is the client that Init made last, and what OpenTelemetry had before it.
 var current struct {
-	sync.RWMutex
-	client      *Client
+	sync.Mutex
+	client      atomic.Pointer[Client]
 	provider    trace.TracerProvider
 	propagators propagation.TextMapPropagator
 }
@@ -43,20 +44,16 @@ func Init(ctx context.Context, options ...Option) (*Client, error) {
 
 // Default is the client that Init made last; nil when there is none, or it was shut
 // down.
-func Default() *Client {
-	current.RLock()
-	defer current.RUnlock()
-	return current.client
-}
+func Default() *Client { return current.client.Load() }
 
 // enter makes c the client of the process.
 func (c *Client) enter() {
 	current.Lock()
 	defer current.Unlock()
-	if current.client == nil {
+	if current.client.Load() == nil {
 		current.provider, current.propagators = otel.GetTracerProvider(), otel.GetTextMapPropagator()
 	}
-	current.client = c
+	current.client.Store(c)
 	if c.traces != nil {
 		otel.SetTracerProvider(c.traces)
 	}
@@ -67,10 +64,10 @@ func (c *Client) enter() {
 func (c *Client) leave() {
 	current.Lock()
 	defer current.Unlock()
-	if current.client != c {
+	if current.client.Load() != c {
 		return
 	}
-	current.client = nil
+	current.client.Store(nil)
 	otel.SetTextMapPropagator(current.propagators)
 	if otel.GetTracerProvider() == trace.TracerProvider(c.traces) {
 		otel.SetTracerProvider(noTraces)

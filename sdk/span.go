@@ -60,8 +60,10 @@ func alone(options []SpanOption) bool {
 // as their parent does.
 func tracerFor(ctx context.Context, options []SpanOption) (trace.Tracer, bool) {
 	for i := range options {
-		if p, ok := options[i].any.(trace.TracerProvider); ok && options[i].is == isProvider {
-			return p.Tracer(scope), false
+		if options[i].is == isProvider {
+			if p, ok := options[i].any.(trace.TracerProvider); ok {
+				return p.Tracer(scope), false
+			}
 		}
 	}
 	if c := Default(); c != nil {
@@ -78,7 +80,7 @@ func start(ctx context.Context, tracer trace.Tracer, name string, options []Span
 	ctx = withBaggage(ctx, options)
 	var (
 		attributes []attribute.KeyValue
-		config     = make([]trace.SpanStartOption, 0, 4)
+		config     []trace.SpanStartOption
 		input      any
 		captures   bool
 	)
@@ -86,7 +88,7 @@ func start(ctx context.Context, tracer trace.Tracer, name string, options []Span
 		switch o := &options[i]; o.is {
 		case isAttribute, isTag, isTraceTag, isBaggage:
 			if attributes == nil {
-				attributes = make([]attribute.KeyValue, 0, len(options))
+				attributes = make([]attribute.KeyValue, 0, attributesOf(options[i:]))
 			}
 			attributes = append(attributes, o.attribute())
 		case isKind:
@@ -120,6 +122,16 @@ func start(ctx context.Context, tracer trace.Tracer, name string, options []Span
 	return ctx, span
 }
 
+// attributesOf counts the options that are attributes.
+func attributesOf(options []SpanOption) (n int) {
+	for i := range options {
+		if options[i].is <= isBaggage {
+			n++
+		}
+	}
+	return n
+}
+
 // withBaggage puts what is to go along into the baggage of ctx.
 func withBaggage(ctx context.Context, options []SpanOption) context.Context {
 	for i := range options {
@@ -127,7 +139,7 @@ func withBaggage(ctx context.Context, options []SpanOption) context.Context {
 		if o.is != isBaggage && o.is != isTraceTag {
 			continue
 		}
-		key := o.key
+		key := string(o.kv.Key)
 		if o.is == isTraceTag {
 			key = AttrTag + key
 		}
@@ -250,8 +262,13 @@ func (s Span) canceled(ctx context.Context, reason error) {
 	}
 }
 
-// panicked records a panic, which goes on.
-func (s Span) panicked(value any) {
+// RecordPanic records what somebody panicked with, for those who recover from panics
+// themselves, and makes the span one that failed. Do, Run, Wrap, Traced and the
+// handlers of grpctracing and httptracing do it.
+func (s Span) RecordPanic(value any) {
+	if !s.IsRecording() {
+		return
+	}
 	attributes := panicAttributes(value)
 	attributes = append(attributes, attribute.String("exception.stacktrace", string(debug.Stack())), attribute.Bool("exception.escaped", true))
 	s.AddEvent(EventException, trace.WithAttributes(attributes...))

@@ -1,6 +1,10 @@
 package sdk
 
 import (
+	"maps"
+	"sync"
+	"sync/atomic"
+
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -10,7 +14,6 @@ import (
 type SpanOption struct {
 	is  spanOption
 	n   int
-	key string
 	kv  attribute.KeyValue
 	any any
 }
@@ -33,17 +36,46 @@ const (
 	isJoined
 )
 
-// attribute is what the option puts on the span; its key is only made here, as that
-// allocates.
+// attribute is what the option puts on the span.
 func (o *SpanOption) attribute() attribute.KeyValue {
 	switch o.is {
 	case isTag, isTraceTag:
-		return attribute.KeyValue{Key: attribute.Key(AttrTag + o.key), Value: o.kv.Value}
+		return attribute.KeyValue{Key: tagKey(o.kv.Key), Value: o.kv.Value}
 	case isBaggage:
-		return attribute.KeyValue{Key: attribute.Key(AttrBaggage + o.key), Value: o.kv.Value}
+		return attribute.KeyValue{Key: AttrBaggage + o.kv.Key, Value: o.kv.Value}
 	default:
 		return o.kv
 	}
+}
+
+// maxTagKeys bounds the keys that are remembered; programs have few.
+const maxTagKeys = 256
+
+var tagKeys struct {
+	sync.Mutex
+	known atomic.Pointer[map[attribute.Key]attribute.Key]
+}
+
+// tagKey is the key of a tag as an attribute's, made once.
+func tagKey(key attribute.Key) attribute.Key {
+	known := tagKeys.known.Load()
+	if known != nil {
+		if made, ok := (*known)[key]; ok {
+			return made
+		}
+	}
+	made := AttrTag + key
+	if known != nil && len(*known) >= maxTagKeys {
+		return made
+	}
+	tagKeys.Lock()
+	defer tagKeys.Unlock()
+	more := map[attribute.Key]attribute.Key{key: made}
+	if known = tagKeys.known.Load(); known != nil {
+		maps.Copy(more, *known)
+	}
+	tagKeys.known.Store(&more)
+	return made
 }
 
 // Names of what the helpers put on spans. All of it can be searched for.
@@ -90,14 +122,14 @@ const (
 // Tag names what the work is about, such as a customer or a model: an attribute of
 // its own kind, driftmesh.tag.KEY, by which traces are looked for.
 func Tag(key, value string) SpanOption {
-	return SpanOption{is: isTag, key: key, kv: attribute.KeyValue{Value: attribute.StringValue(value)}}
+	return SpanOption{is: isTag, kv: attribute.String(key, value)}
 }
 
 // TraceTag is a tag that all spans below have as well, those of other services
 // included: it travels in the baggage. Spans get it where the client's provider
 // makes them, or one with the processor [TraceTags].
 func TraceTag(key, value string) SpanOption {
-	return SpanOption{is: isTraceTag, key: key, kv: attribute.KeyValue{Value: attribute.StringValue(value)}}
+	return SpanOption{is: isTraceTag, kv: attribute.String(key, value)}
 }
 
 // Label gives the span a label, such as the variant of a model.
@@ -111,7 +143,7 @@ func Attr(kv attribute.KeyValue) SpanOption { return SpanOption{is: isAttribute,
 // Baggage puts a member into the baggage, which goes along to all that is called,
 // and an attribute baggage.KEY on this span.
 func Baggage(key, value string) SpanOption {
-	return SpanOption{is: isBaggage, key: key, kv: attribute.KeyValue{Value: attribute.StringValue(value)}}
+	return SpanOption{is: isBaggage, kv: attribute.String(key, value)}
 }
 
 // Kind says what kind of span it is; without it it is internal.
