@@ -92,4 +92,8 @@ func TestInsertsAllocateNothing(t *testing.T) {
 		insert()
 	}
 	require.Less(t, testing.AllocsPerRun(2000, insert), 0.05)
+	typed, err := Of[bottle](q, "wine")
+	require.NoError(t, err)
+	one := &bottle{Acid: 7.5, Colour: "red"}
+	require.Less(t, testing.AllocsPerRun(2000, func() { _ = typed.Insert(ctx, one) }), 0.05)
 }

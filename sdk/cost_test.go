@@ -130,17 +130,10 @@ func BenchmarkInsert(b *testing.B) {
 		}
 		in := q.For("p")
 		ctx := FromHeaders(context.Background(), map[string]string{"trace_id": hexTrace, "span_id": hexSpan})
-		empty := func(i int) { // as the sender does
-			if i%900 == 0 {
-				client.records.mu.Lock()
-				client.records.full, client.records.open, client.records.items, client.records.bytes = nil, parcel{body: client.records.open.body[:0]}, 0, 0
-				client.records.mu.Unlock()
-			}
-		}
 		b.Run(fmt.Sprintf("values=%d/of=queue", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				empty(i)
+				emptied(client, i)
 				if err := in.Insert(ctx, values...); err != nil {
 					b.Fatal(err)
 				}
@@ -149,7 +142,7 @@ func BenchmarkInsert(b *testing.B) {
 		b.Run(fmt.Sprintf("values=%d/of=send", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				empty(i)
+				emptied(client, i)
 				if err := client.Send(ctx, Features("bench/p", values...)); err != nil {
 					b.Fatal(err)
 				}
@@ -162,6 +155,37 @@ func BenchmarkInsert(b *testing.B) {
 				span.AddEvent("record", trace.WithAttributes(attributes...))
 			}
 		})
+	}
+}
+
+// BenchmarkTyped is BenchmarkInsert of a struct of three features.
+func BenchmarkTyped(b *testing.B) {
+	cfg := defaults()
+	client := &Client{cfg: cfg, records: newRecordQueue(&cfg, &pace{}, 1<<20)}
+	q, err := newQueue(client, map[string]*profile.Profile{"wine": cellar(b)}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	in, err := Of[bottle](q, "wine")
+	if err != nil {
+		b.Fatal(err)
+	}
+	one := &bottle{Acid: 7.5, Colour: "red"}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		emptied(client, i)
+		if err := in.Insert(context.Background(), one); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// emptied takes what is queued away now and then, as the sender does.
+func emptied(c *Client, i int) {
+	if i%900 == 0 {
+		c.records.mu.Lock()
+		c.records.full, c.records.open, c.records.items, c.records.bytes = nil, parcel{body: c.records.open.body[:0]}, 0, 0
+		c.records.mu.Unlock()
 	}
 }
 

@@ -4,7 +4,7 @@ import (
 	"context"
 )
 
-// Do does f in a span of its own: what it returns is captured as the output, an
+// Do does f in a span of its own: what it returns is captured as the output, or an
 // error makes the span one that failed, a panic is recorded and goes on with the
 // same value, and a context that ended is noted with its cause.
 //
@@ -31,7 +31,7 @@ func record[T any](ctx context.Context, span Span, f func(context.Context) (T, e
 		span.End()
 	}()
 	out, err = f(ctx)
-	if span.capture.limit > 0 {
+	if err == nil && span.capture.limit > 0 {
 		span.SetOutput(out)
 	}
 	returned = true

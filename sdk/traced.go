@@ -132,7 +132,7 @@ func (t *tracedFunc) record(ctx context.Context, span Span, args []reflect.Value
 		results[i] = follow(ctx, span, t.name, t.options, results[i])
 		return results
 	}
-	if span.capture.limit > 0 && len(results) > boolInt(t.shape.err) {
+	if err == nil && span.capture.limit > 0 && len(results) > boolInt(t.shape.err) {
 		span.SetOutput(gathered(results, false, t.shape.err))
 	}
 	span.finish(ctx, err)

@@ -1,6 +1,8 @@
 package mesh_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -11,10 +13,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/otel/trace"
-	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
-	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
-	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	recordv1 "github.com/driftmesh/driftmesh/proto/driftmesh/record/v1"
@@ -34,21 +32,22 @@ func requireTracesAndRecords(t *testing.T, m *mesh.Mesh) {
 	require.NoError(t, os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
 	m.MustCLI(t, "profile", "create", "--reference", path, "--name", "joined", "--features", "amount")
 
-	traceID, spanID := trace.TraceID([]byte("a joined trace 1")), trace.SpanID([]byte("joined 1"))
-	ctx := trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{TraceID: traceID, SpanID: spanID, TraceFlags: trace.FlagsSampled}))
-	now := uint64(time.Now().UnixNano()) //nolint:gosec // after 1970
-	_, err := coltracepb.NewTraceServiceClient(m.Dial(t, m.OTLPGRPC)).Export(ctx, &coltracepb.ExportTraceServiceRequest{
-		ResourceSpans: []*tracepb.ResourceSpans{{Resource: &resourcepb.Resource{}, ScopeSpans: []*tracepb.ScopeSpans{{Spans: []*tracepb.Span{
-			{TraceId: traceID[:], SpanId: spanID[:], Name: "the joined span", StartTimeUnixNano: now, EndTimeUnixNano: now + 1},
-		}}}}},
-	})
+	client, err := sdk.New(m.GRPC, sdk.WithToken(m.Token), sdk.WithServiceName("joiner"))
 	require.NoError(t, err)
-	client, err := sdk.New(m.GRPC, sdk.WithToken(m.Token))
+	queue, err := client.OpenQueue(t.Context(), map[string]string{"amounts": "default/joined"})
 	require.NoError(t, err)
-	require.NoError(t, client.Publish(ctx, sdk.Features("default/joined", sdk.Int("amount", 3)).WithID("r 1"),
-		sdk.Features("default/joined", sdk.Int("amount", 4)).WithID("r 2")))
-	require.NoError(t, client.Publish(t.Context(), sdk.Features("default/joined", sdk.Int("amount", 5)).WithID("alone")))
-	require.NoError(t, client.Shutdown(t.Context()))
+	require.Equal(t, "default/joined/0.1.0", queue.For("amounts").Profile())
+	in := sdk.InProvider(client.TracerProvider())
+	ctx, span := sdk.Start(t.Context(), "the joined span", in, sdk.TraceTag("customer", "c-4711"), sdk.Input(map[string]int{"amount": 3}))
+	require.NoError(t, queue.For("amounts").InsertAs(ctx, "r 1", time.Time{}, sdk.Int("amount", 3)))
+	require.NoError(t, span.InsertInto(queue, "amounts", sdk.Int("amount", 4)))
+	_, err = sdk.Do(ctx, "what failed", func(context.Context) (int, error) { return 0, errors.Join(errors.New("first"), errors.New("second")) }, in)
+	require.Error(t, err)
+	span.End()
+	require.NoError(t, queue.For("amounts").InsertAs(t.Context(), "alone", time.Time{}, sdk.Int("amount", 5)))
+	require.ErrorContains(t, queue.For("amounts").Insert(ctx, sdk.String("amount", "much")), "type_mismatch")
+	require.NoError(t, client.Shutdown(t.Context()), "nothing was lost, nothing refused")
+	trace, _ := span.ID()
 
 	var got recordv1.ListRecordsResponse
 	records := func(m *mesh.Mesh, args ...string) []string {
@@ -62,7 +61,7 @@ func requireTracesAndRecords(t *testing.T, m *mesh.Mesh) {
 		return ids
 	}
 	mesh.Await(t, time.Minute, func() error {
-		if ids := records(m, "--trace", traceID.String()); len(ids) != 2 {
+		if ids := records(m, "--trace", trace); len(ids) != 2 {
 			return fmt.Errorf("the trace has the records %v", ids)
 		}
 		return nil
@@ -73,24 +72,30 @@ func requireTracesAndRecords(t *testing.T, m *mesh.Mesh) {
 	}
 	require.EqualValues(t, 7, sum)
 	require.Equal(t, []string{"r 1"}, records(m, "--profile", "default/joined", "--record", "r 1"))
-	require.Equal(t, traceID.String(), got.GetRecords()[0].GetTraceId())
+	require.Equal(t, trace, got.GetRecords()[0].GetTraceId())
 	require.Equal(t, "default/joined/0.1.0", got.GetRecords()[0].GetProfileName())
-	require.Len(t, records(m, "--trace", traceID.String(), "--limit", "1"), 1)
-	require.Len(t, records(m, "--trace", traceID.String(), "--page-token", got.GetNextPageToken()), 1)
+	require.Len(t, records(m, "--trace", trace, "--limit", "1"), 1)
+	require.Len(t, records(m, "--trace", trace, "--page-token", got.GetNextPageToken()), 1)
 	var answer struct{ Records []map[string]any }
-	require.Equal(t, http.StatusOK, m.Get(t, "/api/v1/records?trace_id="+traceID.String(), &answer))
+	require.Equal(t, http.StatusOK, m.Get(t, "/api/v1/records?trace_id="+trace, &answer))
 	require.Len(t, answer.Records, 2)
 
-	// The span is stored by another worker than the records are.
+	// Spans are stored by another worker than records are.
 	mesh.Await(t, time.Minute, func() error {
 		out, err := m.CLI(t, "traces", "show", "--record", "r 1", "--profile", "default/joined", "--records")
-		if err != nil || !strings.Contains(out, "the joined span") {
+		if err != nil || !strings.Contains(out, "the joined span") || !strings.Contains(out, "what failed") {
 			return fmt.Errorf("%w: %s", err, out)
 		}
-		require.Contains(t, out, "record: default/joined/0.1.0 r 1 features: amount=3")
-		require.Contains(t, out, "record: default/joined/0.1.0 r 2 features: amount=4")
+		for _, want := range []string{
+			"record: default/joined/0.1.0 r 1 features: amount=3", "features: amount=4", "driftmesh.record.inserted", `driftmesh.input: {"amount":3}`,
+			"status: error: first", `{"type":"*errors.errorString","message":"second"}`,
+		} {
+			require.Contains(t, out, want)
+		}
+		require.Equal(t, 2, strings.Count(out, "driftmesh.tag.customer: c-4711"), "of the span and the one below")
 		return nil
 	})
+	require.Contains(t, m.MustCLI(t, "traces", "search", "--service", "joiner", "--tag", "driftmesh.tag.customer=c-4711"), trace, "tags are looked for")
 	out, err := m.CLI(t, "traces", "show", "--record", "alone", "--profile", "default/joined")
 	require.Error(t, err)
 	require.Contains(t, out, "was sent outside any trace")
@@ -98,8 +103,8 @@ func requireTracesAndRecords(t *testing.T, m *mesh.Mesh) {
 	nobody := *m
 	nobody.Token = ""
 	other := nobody.Tenant(t, "traces-and-no-records")
-	require.Empty(t, records(other, "--trace", traceID.String()))
+	require.Empty(t, records(other, "--trace", trace))
 	out, err = other.CLI(t, "records", "list", "--profile", "default/joined", "--record", "r 1")
 	require.Error(t, err)
-	require.NotContains(t, out, traceID.String())
+	require.NotContains(t, out, trace)
 }
