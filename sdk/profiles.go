@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
@@ -64,7 +65,10 @@ func (c *Client) retried(ctx context.Context, call func(context.Context) error) 
 		if err == nil {
 			return nil
 		}
-		known := grpcError(err)
+		known, is := errors.AsType[*TransportError](err)
+		if !is {
+			known = grpcError(err)
+		}
 		if known.Permanent || known.Suspect && attempt+1 >= maxSuspect || ctx.Err() != nil ||
 			!pause(ctx, max(known.RetryAfter, p.backoff(attempt))) {
 			return err

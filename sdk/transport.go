@@ -116,11 +116,15 @@ var transports = struct {
 func RegisterTransport(scheme string, open OpenTransport) {
 	transports.Lock()
 	defer transports.Unlock()
-	if _, known := transports.by[scheme]; known || open == nil {
+	_, known := transports.by[scheme]
+	if known || open == nil || slices.Contains(own, scheme) {
 		panic(fmt.Sprintf("sdk: the scheme %q is registered twice, or with nothing", scheme))
 	}
 	transports.by[scheme] = open
 }
+
+// own are the schemes that need nobody.
+var own = []string{"grpc", "grpcs", "http", "https"}
 
 // WithTransport sends spans and records through t, which the client closes when
 // it is shut down. Where the address is that of a broker, profiles are asked for
@@ -168,6 +172,10 @@ func (c *config) openAddress(address string) (Transport, grpc.ClientConnInterfac
 		return t, nil, nil
 	case brokers[broker] != "":
 		return nil, nil, fmt.Errorf("nothing is registered for addresses of %s, only for %q: import %s", scheme, known, brokers[broker])
+	}
+	if scheme == "http" || scheme == "https" {
+		t, err := newHTTPTransport(c, address)
+		return t, t, err
 	}
 	conn, err := dial(c, address)
 	if err != nil {

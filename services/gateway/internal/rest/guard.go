@@ -136,7 +136,8 @@ func (w *writer) Flush() {
 // Unwrap is for http.ResponseController.
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// jsonOnly refuses bodies that are not what the routes read.
+// jsonOnly refuses bodies that are not what the routes read: JSON, or the protobuf
+// of the same.
 func jsonOnly(next Failer) Failer {
 	return failer{next, func(w http.ResponseWriter, r *http.Request) {
 		if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
@@ -148,7 +149,7 @@ func jsonOnly(next Failer) Failer {
 		if r.ContentLength != 0 {
 			t := r.Header.Get("Content-Type")
 			media, _, err := mime.ParseMediaType(t)
-			if err != nil || media != "application/json" && media != ndjson {
+			if err != nil || media != "application/json" && media != ndjson && media != typeProto {
 				hangUp(w, r)
 				writeUnsupported(w, "content type %q is not supported here: send application/json", t)
 				return

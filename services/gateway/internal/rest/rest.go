@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -152,6 +153,7 @@ func nothingHere(w http.ResponseWriter, _ *http.Request) {
 func newAPI(ctx context.Context, conn *grpc.ClientConn, e *entrance) (http.Handler, error) {
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, newMarshaler()),
+		runtime.WithMarshalerOption(typeProto, &binary{}),
 		runtime.WithIncomingHeaderMatcher(incomingHeader),
 		runtime.WithOutgoingHeaderMatcher(noHeader),
 		runtime.WithOutgoingTrailerMatcher(noHeader),
@@ -219,6 +221,31 @@ func incomingHeader(key string) (string, bool) {
 func noHeader(string) (string, bool) { return "", false }
 
 const ndjson = "application/x-ndjson"
+
+// typeProto is the media type of protobuf, in which the same can be asked and
+// answered: it is what programs of ours send. Errors are JSON all the same.
+const typeProto = "application/x-protobuf"
+
+// binary reads and writes protobuf: one message, so that a stream has one.
+type binary struct{ runtime.ProtoMarshaller }
+
+// ContentType implements runtime.Marshaler.
+func (*binary) ContentType(any) string { return typeProto }
+
+// NewDecoder implements runtime.Marshaler. The end is an error of its own: whoever
+// reads a stream would go on reading nothing for ever.
+func (b *binary) NewDecoder(r io.Reader) runtime.Decoder {
+	return runtime.DecoderFunc(func(into any) error {
+		body, err := io.ReadAll(r)
+		switch {
+		case err != nil:
+			return err //nolint:wrapcheck // the body's own, which apiError knows
+		case len(body) == 0:
+			return io.EOF
+		}
+		return b.Unmarshal(body, into)
+	})
+}
 
 // marshaler writes streams as one object a line, and says so.
 type marshaler struct{ runtime.JSONPb }
