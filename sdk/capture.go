@@ -1,8 +1,6 @@
 package sdk
 
 import (
-	"fmt"
-	"strconv"
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -78,23 +76,6 @@ func WithRedactedKeys(names ...string) Option {
 			keys[strings.ToLower(name)] = struct{}{}
 		}
 		c.capture.keys = keys
-	}
-}
-
-// captureFromEnvironment takes what the environment says of captures.
-func (c *config) captureFromEnvironment(get func(string) string) {
-	if v := get("DRIFTMESH_CAPTURE_LIMIT"); v != "" {
-		n, err := strconv.Atoi(v)
-		if err != nil {
-			c.errs = append(c.errs, fmt.Errorf("DRIFTMESH_CAPTURE_LIMIT: %q is no number", v))
-			return
-		}
-		WithCaptureLimit(n)(c)
-	}
-	for name := range strings.SplitSeq(get("DRIFTMESH_REDACTED_KEYS"), ",") {
-		if name = strings.TrimSpace(name); name != "" {
-			WithRedactedKeys(name)(c)
-		}
 	}
 }
 

@@ -208,13 +208,15 @@ func TestRedaction(t *testing.T) {
 }
 
 func TestCaptureByTheEnvironment(t *testing.T) {
+	clean(t)
 	cfg := defaults()
-	env := map[string]string{"DRIFTMESH_CAPTURE_LIMIT": "12", "DRIFTMESH_REDACTED_KEYS": "password, API_Key ,"}
-	cfg.captureFromEnvironment(func(name string) string { return env[name] })
+	t.Setenv("DRIFTMESH_CAPTURE_LIMIT", "12")
+	t.Setenv("DRIFTMESH_REDACTED_KEYS", "password, API_Key ,")
+	cfg.fromEnvironment()
 	require.Equal(t, 12, cfg.capture.limit)
 	require.Equal(t, map[string]struct{}{"password": {}, "api_key": {}}, cfg.capture.keys)
-	env["DRIFTMESH_CAPTURE_LIMIT"] = "many"
-	cfg.captureFromEnvironment(func(name string) string { return env[name] })
+	t.Setenv("DRIFTMESH_CAPTURE_LIMIT", "many")
+	cfg.fromEnvironment()
 	require.ErrorContains(t, cfg.check(), "DRIFTMESH_CAPTURE_LIMIT")
 	cfg = defaults()
 	WithCaptureLimit(-1)(&cfg)

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
+	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 )
@@ -63,6 +64,10 @@ func newClient(cfg config) (*Client, error) {
 		return nil, fmt.Errorf("make driftmesh client: %w", err)
 	}
 	c := &Client{cfg: cfg, name: rand.Text()[:10]}
+	if l := cfg.login; l != nil {
+		l.api = func() authv1.AuthServiceClient { return authv1.NewAuthServiceClient(c.mesh) }
+		c.cfg.access.token = l.get
+	}
 	if err := c.open(); err != nil {
 		return nil, fmt.Errorf("make driftmesh client: %w", errors.Join(err, c.closeAll(context.Background())))
 	}
@@ -75,7 +80,7 @@ func newClient(cfg config) (*Client, error) {
 		c.deliver(ctx, c.records.lane, Batch{ID: c.batchID(), Type: TypeRecords, Body: body, Items: f.items})
 	}
 	c.fly(ctx, c.records.lane)
-	if err := c.openTraces(ctx); err != nil {
+	if err := errors.Join(c.openTraces(ctx), c.openMetrics()); err != nil {
 		return nil, fmt.Errorf("make driftmesh client: %w", errors.Join(err, c.Shutdown(ctx)))
 	}
 	return c, nil
@@ -319,9 +324,12 @@ func (c *Client) end(ctx context.Context) error {
 // closeTimeout bounds the closing of connections.
 const closeTimeout = 5 * time.Second
 
+// placeMesh is where most goes.
+const placeMesh = "mesh"
+
 // places names where the lanes go.
 func (c *Client) places() []string {
-	places := []string{"the mesh"}
+	places := []string{placeMesh}
 	if c.spans != nil {
 		places = append(places, c.spans.place)
 	}

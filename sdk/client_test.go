@@ -260,8 +260,8 @@ func TestShutdownTellsWhatIsLost(t *testing.T) {
 		require.Equal(t, map[string]uint64{sdk.DroppedShutdown: 1}, loss.By)
 	}
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.ErrorContains(t, err, "1 records for the mesh (shutdown 1)")
-	require.ErrorContains(t, err, "1 spans for the mesh (shutdown 1)")
+	require.ErrorContains(t, err, "1 records to mesh (shutdown 1)")
+	require.ErrorContains(t, err, "1 spans to mesh (shutdown 1)")
 }
 
 func TestPublishWaitsForTheMesh(t *testing.T) {

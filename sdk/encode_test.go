@@ -158,12 +158,12 @@ func (r anySpans) spans(n int) []sdktrace.ReadOnlySpan {
 	return out
 }
 
-// captured is an otlptrace.Client that keeps what OpenTelemetry's exporter makes.
-type captured struct{ spans []*tracepb.ResourceSpans }
+// uploaded is an otlptrace.Client that keeps what OpenTelemetry's exporter makes.
+type uploaded struct{ spans []*tracepb.ResourceSpans }
 
-func (*captured) Start(context.Context) error { return nil }
-func (*captured) Stop(context.Context) error  { return nil }
-func (c *captured) UploadTraces(_ context.Context, spans []*tracepb.ResourceSpans) error {
+func (*uploaded) Start(context.Context) error { return nil }
+func (*uploaded) Stop(context.Context) error  { return nil }
+func (c *uploaded) UploadTraces(_ context.Context, spans []*tracepb.ResourceSpans) error {
 	c.spans = spans
 	return nil
 }
@@ -171,7 +171,7 @@ func (c *captured) UploadTraces(_ context.Context, spans []*tracepb.ResourceSpan
 // theirs is what OpenTelemetry makes of spans.
 func theirs(t testing.TB, spans []sdktrace.ReadOnlySpan) []*tracepb.ResourceSpans {
 	t.Helper()
-	var c captured
+	var c uploaded
 	require.NoError(t, otlptrace.NewUnstarted(&c).ExportSpans(t.Context(), spans))
 	return c.spans
 }
@@ -356,7 +356,7 @@ func BenchmarkEncode(b *testing.B) {
 		})
 	})
 	b.Run("opentelemetry", func(b *testing.B) {
-		var c captured
+		var c uploaded
 		exporter := otlptrace.NewUnstarted(&c)
 		run(b, func() int {
 			if err := exporter.ExportSpans(b.Context(), spans); err != nil {

@@ -18,11 +18,11 @@ var current struct {
 	propagators propagation.TextMapPropagator
 }
 
-// Init makes a client from the environment and the options, which come before it,
-// and makes it the one of the process: its provider of tracers and its propagators
-// are registered with OpenTelemetry, and Default gives it. Without either it sends
-// to a mesh on this machine (driftmesh up). It does not wait for the mesh. Its client must be shut
-// down, which takes back what was registered.
+// Init makes a client from the options and, for what they leave open, from the
+// environment, and makes it the one of the process: its provider of tracers and its
+// propagators are registered with OpenTelemetry, and Default gives it. Without
+// either it sends to a mesh on this machine (driftmesh up). It does not wait for the
+// mesh. The client must be shut down, which takes back what was registered.
 //
 // docs/sdk-environment.md lists the variables.
 func Init(ctx context.Context, options ...Option) (*Client, error) {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -26,6 +28,7 @@ type config struct {
 	tls       *tls.Config                      // what transport was made of
 	files     *tlsFiles
 	access    access
+	login     *login
 	dial      []grpc.DialOption
 
 	batchRecords int
@@ -43,8 +46,11 @@ type config struct {
 	service    string
 	attributes []attribute.KeyValue
 	exporters  []exporter
-	noSpans    bool // OTEL_SDK_DISABLED
 	capture    captureSettings
+	otlpRatio  float64 // of the one that the environment names
+	noSpans    bool
+	propagate  propagation.TextMapPropagator // nil for the usual
+	meters     metric.MeterProvider          // nil for none
 
 	onRejected func(Rejection)
 	onUnsent   func(*UnsentError)
@@ -75,6 +81,7 @@ func defaults() config {
 		spans:      spanBatch{queue: 4096, spans: 1024, delay: time.Second},
 		sampling:   sampling{ratio: 1, meshRatio: 1},
 		capture:    defaultCapture(),
+		otlpRatio:  1,
 		onRejected: func(Rejection) {}, onUnsent: func(*UnsentError) {},
 	}
 }
@@ -87,6 +94,8 @@ func (c *config) check() error {
 		return errors.New("the queue must hold at least one batch")
 	case c.inFlight < 1:
 		return errors.New("at least one batch must be allowed in flight")
+	case c.callTimeout <= 0:
+		return errors.New("an attempt needs time")
 	case c.minWait <= 0 || c.maxWait < c.minWait:
 		return errors.New("the waits between attempts must be positive, the longest last")
 	case c.spans.spans < 1 || c.spans.delay < 0 || c.spans.queue < c.spans.spans:
@@ -181,6 +190,23 @@ func WithSpanBatch(queue, batch int, delay time.Duration) Option {
 	return func(c *config) { c.spans = spanBatch{queue: queue, spans: batch, delay: delay} }
 }
 
+// WithTimeout bounds one attempt to send a batch, or to ask for a profile. The
+// default is 30 s.
+func WithTimeout(d time.Duration) Option {
+	return func(c *config) { c.callTimeout = d }
+}
+
+// WithoutTraces sends records alone: the client's provider makes no spans.
+func WithoutTraces() Option {
+	return func(c *config) { c.noSpans = true }
+}
+
+// WithPropagator carries contexts across services in this way. Init registers W3C's
+// trace context and baggage without it.
+func WithPropagator(p propagation.TextMapPropagator) Option {
+	return func(c *config) { c.propagate = p }
+}
+
 // WithServiceName names the service whose spans these are.
 func WithServiceName(name string) Option {
 	return func(c *config) { c.service = name }
@@ -220,14 +246,21 @@ var _ credentials.PerRPCCredentials = access{}
 // GetRequestMetadata implements credentials.PerRPCCredentials.
 func (a access) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
 	md := make(map[string]string, 1)
+	if ctx.Value(anonymously{}) != nil {
+		return md, nil
+	}
 	if a.apiKey != "" {
 		md["x-api-key"] = a.apiKey
 	}
 	if a.token != nil {
 		token, err := a.token(ctx)
 		if err != nil {
-			// Unavailable: it may be there the next time.
-			return nil, status.Errorf(codes.Unavailable, "get a token: %v", err)
+			switch code := status.Code(err); code {
+			case codes.Unauthenticated, codes.PermissionDenied:
+				return nil, status.Errorf(code, "get a token: %v", err)
+			default: // it may be there the next time
+				return nil, status.Errorf(codes.Unavailable, "get a token: %v", err)
+			}
 		}
 		md["authorization"] = "Bearer " + token
 	}

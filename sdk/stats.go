@@ -140,7 +140,7 @@ type Loss struct {
 
 func (l Loss) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d %s for %s (", l.Count, l.Signal, l.Place)
+	fmt.Fprintf(&b, "%d %s to %s (", l.Count, l.Signal, l.Place)
 	for i, reason := range slices.Sorted(maps.Keys(l.By)) {
 		if i > 0 {
 			b.WriteString(", ")

@@ -16,13 +16,6 @@ import (
 // noTraces is the provider where tracing is off.
 var noTraces trace.TracerProvider = noop.NewTracerProvider()
 
-// exporter is a further place that spans go to.
-type exporter struct {
-	name  string
-	ratio float64
-	open  func(context.Context) (sdktrace.SpanExporter, error)
-}
-
 // openTraces makes the provider and the queues of its spans.
 func (c *Client) openTraces(ctx context.Context) error {
 	if c.cfg.noSpans {
@@ -36,7 +29,7 @@ func (c *Client) openTraces(ctx context.Context) error {
 	if s.set {
 		most, meshRatio = s.ratio, 1
 	}
-	c.spans = newSpanQueue("the mesh", c.cfg.spans, c.cfg.inFlight, c.newPace())
+	c.spans = newSpanQueue(placeMesh, c.cfg.spans, c.cfg.inFlight, c.newPace())
 	c.spans.keep = relative(meshRatio, most)
 	c.spans.carry = func(ctx context.Context, f *flight) { c.toMesh(ctx, c.spans, f) }
 	c.fly(ctx, c.spans.lane)
@@ -46,7 +39,11 @@ func (c *Client) openTraces(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("exporter %s: %w", e.name, err)
 		}
-		q := newSpanQueue(e.name, c.cfg.spans, 1, c.newPace())
+		batch := c.cfg.spans
+		if e.delay != nil {
+			batch.delay = *e.delay
+		}
+		q := newSpanQueue(e.name, batch, 1, c.newPace())
 		if !s.set {
 			q.keep = relative(e.ratio, most)
 		}

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 )
 
@@ -29,6 +30,7 @@ const (
 	spansPath    = "/v1/traces"
 	recordsPath  = "/api/v1/records"
 	profilesPath = "/api/v1/profiles"
+	loginPath    = "/api/v1/login"
 )
 
 // maxAnswer bounds what is read of an answer, as OTLP does.
@@ -113,7 +115,7 @@ func (t *httpTransport) post(ctx context.Context, path string, body []byte, pack
 func (t *httpTransport) do(ctx context.Context, req *http.Request) ([]byte, error) {
 	md, err := t.access.GetRequestMetadata(ctx)
 	if err != nil {
-		return nil, err
+		return nil, grpcError(err)
 	}
 	for name, value := range md {
 		req.Header.Set(name, value)
@@ -197,11 +199,9 @@ func (t *httpTransport) Invoke(ctx context.Context, method string, in, out any, 
 	var err error
 	switch req := in.(type) {
 	case *driftv1.CreateProfileRequest:
-		var body []byte
-		if body, err = proto.Marshal(req); err != nil {
-			return fmt.Errorf("encode: %w", err)
-		}
-		answer, err = t.post(ctx, profilesPath, body, false)
+		answer, err = t.ask(ctx, profilesPath, req)
+	case *authv1.LoginRequest:
+		answer, err = t.ask(ctx, loginPath, req)
 	case *driftv1.GetProfileRequest:
 		var get *http.Request
 		if get, err = http.NewRequestWithContext(ctx, http.MethodGet, t.base+profilesPath+"/"+escaped(req.GetProfile()), nil); err != nil {
@@ -218,6 +218,14 @@ func (t *httpTransport) Invoke(ctx context.Context, method string, in, out any, 
 		return fmt.Errorf("read answer: %w", err)
 	}
 	return nil
+}
+
+func (t *httpTransport) ask(ctx context.Context, path string, req proto.Message) ([]byte, error) {
+	body, err := proto.Marshal(req)
+	if err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	return t.post(ctx, path, body, false)
 }
 
 // escaped is a name of several parts as a path has it.
