@@ -40,7 +40,7 @@ func (r anySpans) text() string {
 	case 1:
 		return strings.Repeat("long ", r.IntN(80))
 	case 2:
-		return strings.Repeat("x", 20_000)
+		return strings.Repeat("x", 2000)
 	}
 	return [...]string{"röd", "GET /orders/{id}", "価格", "a", "\x00", "customer"}[r.IntN(6)]
 }
@@ -248,7 +248,7 @@ func requireSame(t *testing.T, e *encoder, seed uint64, n, maxBytes int) {
 func TestSpansAreWrittenAsOpenTelemetryWritesThem(t *testing.T) {
 	t.Parallel()
 	var e encoder // of many batches
-	for seed := range uint64(150) {
+	for seed := range uint64(30) {
 		requireSame(t, &e, seed, int(seed%40), 64<<20)
 		requireSame(t, &e, seed, int(seed%40), 300_000)
 	}

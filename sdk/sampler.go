@@ -34,28 +34,28 @@ const (
 	keepNone threshold = 1 << randomBits
 )
 
-// precision is how many hexadecimal digits of a threshold count, beyond leading
-// fs.
+// precision is how many hexadecimal digits of a threshold count, beyond those at its
+// beginning that a very small or very large ratio has anyway.
 const precision = 4
 
-// thresholdOf is the threshold of a ratio.
+// digits is how many a threshold has.
+const digits = randomBits / 4
+
+// thresholdOf is the threshold of a ratio, rounded as OpenTelemetry has it.
 func thresholdOf(ratio float64) threshold {
 	switch {
 	case ratio >= 1:
 		return keepAll
-	case ratio < 1.0/(1<<randomBits) || math.IsNaN(ratio):
+	case !(ratio >= 1.0/(1<<randomBits)):
 		return keepNone
 	}
-	// A small ratio has a threshold that begins with fs, which say nothing.
-	digits := precision
-	if _, exp := math.Frexp(ratio); exp < 0 {
-		digits += -exp / 4
-	}
-	t := uint64(math.Round((1 - ratio) * (1 << randomBits)))
-	if drop := 4 * (randomBits/4 - digits); drop > 0 {
+	_, kept := math.Frexp(ratio)
+	_, dropped := math.Frexp(1 - ratio)
+	t := uint64(1<<randomBits) - uint64(math.Round(ratio*(1<<randomBits)))
+	if drop := 4 * (digits - max(precision-kept/4, precision-dropped/4)); drop > 0 {
 		t = (t + 1<<(drop-1)) >> drop << drop
 	}
-	return min(threshold(t), keepNone)
+	return threshold(t)
 }
 
 // String is the threshold as it stands in a trace state.
@@ -104,7 +104,7 @@ func parseState(value string) (o otelState) {
 			o.threshold, o.hasThreshold = parseThreshold(v)
 			continue
 		case rvField:
-			if n, err := strconv.ParseUint(v, 16, 64); err == nil && len(v) == randomBits/4 {
+			if n, err := strconv.ParseUint(v, 16, 64); err == nil && len(v) == digits {
 				o.random, o.hasRandom = n, true
 			}
 		}
@@ -117,7 +117,6 @@ func parseState(value string) (o otelState) {
 }
 
 func parseThreshold(v string) (threshold, bool) {
-	const digits = randomBits / 4
 	if v == "" || len(v) > digits {
 		return 0, false
 	}
