@@ -374,10 +374,10 @@ const maxHeads = 16
 // frame is more than the tags and lengths around one span take.
 const frame = 6
 
-// encode writes requests of at most maxBytes with all spans but those that alone
-// are larger, which it counts. Spans of one scope keep their order. Where state is
-// given it says with which trace state a span goes.
-func (e *encoder) encode(spans []sdktrace.ReadOnlySpan, maxBytes int, state func(sdktrace.ReadOnlySpan) *trace.TraceState) (out []written, tooLarge int) {
+// encode writes requests of at most batch bytes, or of one span, with all spans but
+// those that alone are larger than most, which it counts. Spans of one scope keep
+// their order. Where state is given it says with which trace state a span goes.
+func (e *encoder) encode(spans []sdktrace.ReadOnlySpan, batch, most int, state func(sdktrace.ReadOnlySpan) *trace.TraceState) (out []written, tooLarge int) {
 	e.buf = e.buf[:0]
 	for i := range e.groups {
 		e.groups[i].spans = e.groups[i].spans[:0]
@@ -395,14 +395,14 @@ func (e *encoder) encode(spans []sdktrace.ReadOnlySpan, maxBytes int, state func
 		}
 		from := len(e.buf)
 		e.buf = appendSpan(e.buf, s, ts)
-		if len(e.buf)-from+frame+last.overhead() > maxBytes {
+		if len(e.buf)-from+frame+last.overhead() > most {
 			e.buf = e.buf[:from]
 			tooLarge++
 			continue
 		}
 		last.spans = append(last.spans, piece{from, len(e.buf)})
 	}
-	return e.requests(maxBytes), tooLarge
+	return e.requests(batch), tooLarge
 }
 
 // group finds the group of a scope, or makes it.
@@ -471,7 +471,7 @@ type stretch struct {
 	size   int // of the scope's message
 }
 
-// requests puts the encoded spans into requests of at most maxBytes.
+// requests puts the encoded spans into requests of at most maxBytes, or of one.
 func (e *encoder) requests(maxBytes int) (out []written) {
 	var now []stretch
 	size := 0

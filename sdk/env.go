@@ -254,7 +254,7 @@ func (c *config) fromEnvironment() {
 	c.address, c.mesh = defaultAddress, defaultAddress
 	for _, v := range variables() {
 		for _, name := range v.names {
-			value := strings.TrimSpace(os.Getenv(name))
+			value := variableOf(name)
 			if value == "" {
 				continue
 			}
@@ -276,6 +276,16 @@ func (c *config) fromEnvironment() {
 	if c.spans.spans > c.spans.queue { // a smaller queue alone is no mistake
 		c.spans.spans = c.spans.queue
 	}
+}
+
+// variableOf is the first of these variables that is set.
+func variableOf(names ...string) string {
+	for _, name := range names {
+		if v := strings.TrimSpace(os.Getenv(name)); v != "" {
+			return v
+		}
+	}
+	return ""
 }
 
 func (c *config) complain(name string, err error) {
@@ -376,7 +386,7 @@ func fromSampler(c *config, name, v string) error {
 		ratio = 0
 	case "traceidratio":
 		var err error
-		if ratio, err = parseRatio(cmp.Or(os.Getenv("OTEL_TRACES_SAMPLER_ARG"), "1")); err != nil {
+		if ratio, err = parseRatio(cmp.Or(variableOf("OTEL_TRACES_SAMPLER_ARG"), "1")); err != nil {
 			return fmt.Errorf("OTEL_TRACES_SAMPLER_ARG: %w", err)
 		}
 	default:

@@ -39,15 +39,15 @@ func (e *RejectedError) Error() string {
 	if len(e.Rejections) == 0 {
 		return fmt.Sprintf("%d %s were refused", e.Count, e.Signal)
 	}
-	return fmt.Sprintf("%d %s were refused; the first%s", e.Count, e.Signal, e.Rejections[0].why())
+	return fmt.Sprintf("%d %s were refused; the first: %s", e.Count, e.Signal, e.Rejections[0])
 }
 
-// why says it in words.
-func (r Rejection) why() string {
+// String says why in words.
+func (r Rejection) String() string {
 	if r.Reason == "" {
-		return ": " + r.Message
+		return r.Message
 	}
-	return fmt.Sprintf(", %s, for %s: %s", r.RecordID, r.Reason, r.Message)
+	return fmt.Sprintf("%s, for %s: %s", r.RecordID, r.Reason, r.Message)
 }
 
 // UnsentError says that records or spans were given up, because the mesh will not

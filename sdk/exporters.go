@@ -98,7 +98,7 @@ func WithOTLP(to OTLP) Option {
 }
 
 func (o OTLP) open(ctx context.Context) (sdktrace.SpanExporter, error) {
-	protocol := cmp.Or(o.Protocol, os.Getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"), os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL"), OTLPHTTP)
+	protocol := cmp.Or(o.Protocol, exporterVariable("PROTOCOL"), OTLPHTTP)
 	if o.Endpoint != "" {
 		u, err := url.Parse(o.Endpoint)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -163,8 +163,8 @@ func (o OTLP) http(ctx context.Context) (sdktrace.SpanExporter, error) {
 // fromOpenTelemetry adds the exporters that OpenTelemetry's variables ask for, which
 // is none unless they name one, or an endpoint: the mesh is there already.
 func (c *config) fromOpenTelemetry(ratio float64) error {
-	names := os.Getenv("OTEL_TRACES_EXPORTER")
-	if names == "" && cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT")) != "" {
+	names := variableOf("OTEL_TRACES_EXPORTER")
+	if names == "" && exporterVariable("ENDPOINT") != "" {
 		names = "otlp"
 	}
 	var errs []error

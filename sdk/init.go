@@ -34,7 +34,7 @@ func Init(ctx context.Context, options ...Option) (*Client, error) {
 	for _, o := range options {
 		o(&cfg)
 	}
-	c, err := newClient(cfg)
+	c, err := newClient(cfg) //nolint:contextcheck // the client lives until it is shut down
 	if err != nil {
 		return nil, err
 	}

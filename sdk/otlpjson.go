@@ -12,7 +12,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -55,18 +54,18 @@ func (o OTLP) json(ctx context.Context) (sdktrace.SpanExporter, error) {
 	})
 }
 
-// variable is one of OpenTelemetry's exporters': that of traces, or that of all.
+// exporterVariable is one of OpenTelemetry's exporters': that of traces, or that of all.
 func exporterVariable(name string) string {
-	return cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_"+name), os.Getenv("OTEL_EXPORTER_OTLP_"+name))
+	return variableOf("OTEL_EXPORTER_OTLP_TRACES_"+name, "OTEL_EXPORTER_OTLP_"+name)
 }
 
 // filled takes from the variables what is not set.
 func (o OTLP) filled() (OTLP, error) {
 	if o.Endpoint == "" {
-		o.Endpoint = os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+		o.Endpoint = variableOf("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 	}
 	if o.Endpoint == "" {
-		o.Endpoint = strings.TrimSuffix(cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT"), "http://localhost:4318"), "/") + spansPath
+		o.Endpoint = strings.TrimSuffix(cmp.Or(variableOf("OTEL_EXPORTER_OTLP_ENDPOINT"), "http://localhost:4318"), "/") + spansPath
 	}
 	if o.Headers == nil {
 		o.Headers = map[string]string{}

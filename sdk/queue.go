@@ -21,7 +21,8 @@ const recordsField = 1<<3 | 2
 type recordQueue struct {
 	*lane
 	cfg      *config
-	batchMax int // bytes
+	batchMax int // bytes of a batch of several
+	most     int // bytes of any
 
 	// Guarded by the lane's mu.
 	full  []parcel // whole batches
@@ -37,7 +38,7 @@ type parcel struct {
 }
 
 func newRecordQueue(cfg *config, p *pace, maxBytes int) *recordQueue {
-	q := &recordQueue{cfg: cfg, batchMax: min(cfg.batchBytes, maxBytes)}
+	q := &recordQueue{cfg: cfg, batchMax: min(cfg.batchBytes, maxBytes), most: maxBytes}
 	q.lane = newLane(laneConfig{linger: cfg.linger, inFlight: cfg.inFlight}, q, p)
 	q.tally.signal = "records"
 	return q
@@ -80,8 +81,8 @@ func (q *recordQueue) put(ctx context.Context, m *ingestv1.Record, wait bool) er
 // putEncoded takes in a record that is encoded as an element of a request. The
 // bytes are copied.
 func (q *recordQueue) putEncoded(ctx context.Context, encoded []byte, wait bool) error {
-	if len(encoded) > q.batchMax && len(encoded) > q.cfg.queueBytes {
-		return fmt.Errorf("a record of %d bytes is larger than the queue", len(encoded))
+	if len(encoded) > q.most {
+		return fmt.Errorf("a record of %d bytes is larger than what can be sent, %d bytes", len(encoded), q.most)
 	}
 	for {
 		changed, err := q.tryPut(encoded)

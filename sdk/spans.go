@@ -96,14 +96,15 @@ const maxKept = 8 << 20
 // toMesh delivers spans to the mesh.
 func (c *Client) toMesh(ctx context.Context, q *spanQueue, f *flight) {
 	spans, _ := f.load.([]sdktrace.ReadOnlySpan)
+	most := c.transport.MaxBytes()
 	e, _ := encoders.Get().(*encoder)
-	requests, tooLarge := e.encode(spans, min(c.cfg.batchBytes, c.transport.MaxBytes()), q.keep.states())
+	requests, tooLarge := e.encode(spans, min(c.cfg.batchBytes, most), most, q.keep.states())
 	if cap(e.buf) <= maxKept {
 		encoders.Put(e)
 	}
 	if tooLarge > 0 {
 		q.count(func(t *tally) {
-			t.lose(DroppedTooLarge, tooLarge, fmt.Errorf("a span is larger than a batch, %d bytes", min(c.cfg.batchBytes, c.transport.MaxBytes())))
+			t.lose(DroppedTooLarge, tooLarge, fmt.Errorf("a span is larger than what can be sent, %d bytes", most))
 		})
 	}
 	f.load = nil // the spans are not needed any more

@@ -72,7 +72,7 @@ func (t *tally) take(items int, a Answer) {
 	if refused > 0 {
 		t.rejections.add(refused, a.Rejections)
 		if len(a.Rejections) > 0 {
-			t.reason = a.Rejections[0].why()
+			t.reason = a.Rejections[0].String()
 		}
 	}
 }

@@ -118,7 +118,7 @@ func RegisterTransport(scheme string, open OpenTransport) {
 	defer transports.Unlock()
 	_, known := transports.by[scheme]
 	if known || open == nil || slices.Contains(own, scheme) {
-		panic(fmt.Sprintf("sdk: the scheme %q is registered twice, or with nothing", scheme))
+		panic(fmt.Sprintf("sdk: the scheme %q is registered twice, or with nothing", scheme)) //nolint:forbidigo // a mistake in the program, as sql.Register has it
 	}
 	transports.by[scheme] = open
 }

@@ -11,6 +11,7 @@ package sdktest
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -40,14 +41,15 @@ type Gateway struct {
 	listener *bufconn.Listener
 	server   *grpc.Server
 
-	mu      sync.Mutex
-	records []*ingestv1.Record
-	spans   []*tracepb.ResourceSpans
-	known   []*registered
-	calls   []metadata.MD
-	rule    Rule
-	fail    []error // of the next calls and batches
-	gate    chan struct{}
+	mu       sync.Mutex
+	records  []*ingestv1.Record
+	spans    []*tracepb.ResourceSpans
+	known    []*registered
+	calls    []metadata.MD
+	rule     Rule
+	spanRule func(*tracepb.Span) string
+	fail     []error // of the next calls and batches
+	gate     chan struct{}
 }
 
 // New starts a gateway. It stops when the test ends.
@@ -125,6 +127,14 @@ func (g *Gateway) Refuse(rule Rule) {
 	g.rule = rule
 }
 
+// RefuseSpans sets the rule by which spans are refused from now on: it says why, or
+// nothing to take one. Nil takes all.
+func (g *Gateway) RefuseSpans(rule func(*tracepb.Span) string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.spanRule = rule
+}
+
 // Fail makes each of the next calls that send something fail with one of these
 // errors.
 func (g *Gateway) Fail(errs ...error) {
@@ -171,8 +181,32 @@ func (g *Gateway) Export(ctx context.Context, req *coltracepb.ExportTraceService
 	if err := g.failing(); err != nil {
 		return nil, err
 	}
+	answer := &coltracepb.ExportTraceServiceResponse{}
+	for _, r := range req.GetResourceSpans() {
+		for _, s := range r.GetScopeSpans() {
+			s.Spans = slices.DeleteFunc(s.GetSpans(), func(span *tracepb.Span) bool { return g.refuses(span, answer) })
+		}
+	}
 	g.spans = append(g.spans, req.GetResourceSpans()...)
-	return &coltracepb.ExportTraceServiceResponse{}, nil
+	return answer, nil
+}
+
+// refuses tells whether a span is refused, and counts it in the answer. The caller
+// holds mu.
+func (g *Gateway) refuses(span *tracepb.Span, answer *coltracepb.ExportTraceServiceResponse) bool {
+	if g.spanRule == nil {
+		return false
+	}
+	why := g.spanRule(span)
+	if why == "" {
+		return false
+	}
+	if answer.PartialSuccess == nil {
+		answer.PartialSuccess = &coltracepb.ExportTracePartialSuccess{}
+	}
+	answer.PartialSuccess.RejectedSpans++
+	answer.PartialSuccess.ErrorMessage = why
+	return true
 }
 
 func (g *Gateway) called(ctx context.Context) {
