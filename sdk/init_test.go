@@ -21,7 +21,7 @@ func TestInitIsTheProcesss(t *testing.T) {
 	client, err := Init(t.Context(), WithTransport(nothing{}), WithExporter("memory", 1, memory), WithResource(attribute.String("zone", "z1")))
 	require.NoError(t, err)
 	require.Same(t, client, Default())
-	require.ElementsMatch(t, []string{"traceparent", "tracestate", "baggage"}, otel.GetTextMapPropagator().Fields())
+	require.ElementsMatch(t, []string{"trace_id", "span_id", "is_sampled", "traceparent", "tracestate", "baggage"}, otel.GetTextMapPropagator().Fields())
 	_, span := otel.Tracer("a library").Start(t.Context(), "op")
 	span.End()
 	require.NoError(t, client.Flush(t.Context()))

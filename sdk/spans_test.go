@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
@@ -19,7 +17,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/driftmesh/driftmesh/sdk"
-	"github.com/driftmesh/driftmesh/sdk/sdkmetrics"
 	"github.com/driftmesh/driftmesh/sdk/sdktest"
 )
 
@@ -48,33 +45,6 @@ func TestAFullQueueOfSpansDropsAndCounts(t *testing.T) {
 	require.Equal(t, 120, count(gateway.Spans()))
 	require.Equal(t, uint64(120), client.Stats().Spans.Accepted)
 	require.Positive(t, client.Stats().Spans.Retries)
-
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(sdkmetrics.New(client))
-	require.NoError(t, testutil.GatherAndCompare(reg, strings.NewReader(`
-# HELP driftmesh_sdk_sent_total Spans and records that are durable.
-# TYPE driftmesh_sdk_sent_total counter
-driftmesh_sdk_sent_total{place="mesh",signal="records"} 0
-driftmesh_sdk_sent_total{place="mesh",signal="spans"} 120
-# HELP driftmesh_sdk_lost_total Spans and records that did not arrive, by reason.
-# TYPE driftmesh_sdk_lost_total counter
-driftmesh_sdk_lost_total{place="mesh",reason="failed",signal="records"} 0
-driftmesh_sdk_lost_total{place="mesh",reason="failed",signal="spans"} 0
-driftmesh_sdk_lost_total{place="mesh",reason="queue_full",signal="records"} 0
-driftmesh_sdk_lost_total{place="mesh",reason="queue_full",signal="spans"} 900
-driftmesh_sdk_lost_total{place="mesh",reason="refused",signal="records"} 0
-driftmesh_sdk_lost_total{place="mesh",reason="refused",signal="spans"} 0
-driftmesh_sdk_lost_total{place="mesh",reason="rejected",signal="records"} 0
-driftmesh_sdk_lost_total{place="mesh",reason="rejected",signal="spans"} 0
-driftmesh_sdk_lost_total{place="mesh",reason="shutdown",signal="records"} 0
-driftmesh_sdk_lost_total{place="mesh",reason="shutdown",signal="spans"} 0
-driftmesh_sdk_lost_total{place="mesh",reason="too_large",signal="records"} 0
-driftmesh_sdk_lost_total{place="mesh",reason="too_large",signal="spans"} 0
-# HELP driftmesh_sdk_queued Spans and records that wait, or are on their way without an answer.
-# TYPE driftmesh_sdk_queued gauge
-driftmesh_sdk_queued{place="mesh",signal="records"} 0
-driftmesh_sdk_queued{place="mesh",signal="spans"} 0
-`), "driftmesh_sdk_sent_total", "driftmesh_sdk_lost_total", "driftmesh_sdk_queued"))
 }
 
 func count(list []*tracepb.ResourceSpans) (n int) {
