@@ -48,7 +48,7 @@ func idOf(random uint64) (id trace.TraceID) {
 	return id
 }
 
-func asked(s sdktrace.Sampler, parent trace.SpanContext, random uint64) (bool, string) {
+func sampled(s sdktrace.Sampler, parent trace.SpanContext, random uint64) (bool, string) {
 	r := s.ShouldSample(sdktrace.SamplingParameters{ParentContext: trace.ContextWithSpanContext(context.Background(), parent), TraceID: idOf(random)})
 	return r.Decision == sdktrace.RecordAndSample, r.Tracestate.String()
 }
@@ -85,7 +85,7 @@ func TestSampling(t *testing.T) {
 		"random value that is none":       {0.5, true, parent(true, "ot=rv:f"), low, false, "ot=rv:f"},
 		"threshold that is none is taken": {0.5, true, parent(true, "ot=th:zz"), high, true, "ot=th:8"},
 	} {
-		keep, state := asked(newSampler(tt.ratio, !tt.alone), tt.parent, tt.random)
+		keep, state := sampled(newSampler(tt.ratio, !tt.alone), tt.parent, tt.random)
 		require.Equal(t, tt.keep, keep, name)
 		require.Equal(t, tt.state, state, name)
 	}
@@ -103,7 +103,7 @@ func TestWhoSamplesLessKeepsAPart(t *testing.T) {
 		r := random.Uint64()
 		before := false
 		for i, ratio := range ratios {
-			keep, _ := asked(newSampler(ratio, true), trace.SpanContext{}, r)
+			keep, _ := sampled(newSampler(ratio, true), trace.SpanContext{}, r)
 			if k := newKeeper(ratio); k != nil {
 				require.Equal(t, keep, k.keeps(trace.NewSpanContext(trace.SpanContextConfig{TraceID: idOf(r)})))
 			}
