@@ -33,10 +33,11 @@ func (e *endable) Value(key any) any {
 }
 
 // Err implements context.Context. gRPC answers a caller whose request it gave up
-// reading with the code of this error, before any handler can.
+// reading, or whose answer it gave up writing, with the code of this error, before any
+// handler can.
 func (e *endable) Err() error {
 	err := e.Context.Err()
-	if err != nil && errors.Is(context.Cause(e.Context), errSlow) {
+	if err != nil && errors.Is(context.Cause(e.Context), fault.Timeout) {
 		return context.DeadlineExceeded
 	}
 	return err
@@ -66,4 +67,18 @@ func WithinTime(ctx context.Context, limit time.Duration, decode func(any) error
 		return errSlow
 	}
 	return err
+}
+
+var errTakenSlowly = fault.Timeout.New("the answer was not taken in time").WithReason("ANSWER_TOO_SLOW")
+
+// EndAfter ends the call of a context after a while with fault.Timeout, also where it
+// waits for a caller who takes its answer slowly; stop lets it go on. Without Endable
+// there is no limit.
+func EndAfter(ctx context.Context, limit time.Duration) (stop func()) {
+	call, ok := ctx.Value(endKey{}).(*endable)
+	if !ok || limit <= 0 {
+		return func() {}
+	}
+	timer := time.AfterFunc(limit, func() { call.end(errTakenSlowly) })
+	return func() { timer.Stop() }
 }

@@ -93,6 +93,7 @@ func (m *mesh) publish(msgs ...broker.Message) {
 type running struct {
 	t     testing.TB
 	conn  *grpc.ClientConn
+	dial  func(...grpc.DialOption) *grpc.ClientConn
 	stop  context.CancelFunc
 	done  chan error
 	own   broker.Broker
@@ -102,10 +103,13 @@ type running struct {
 }
 
 // run starts the service; it is stopped when the test ends, if not before.
-func (m *mesh) run() *running {
+func (m *mesh) run(change ...func(*tracestore.Config)) *running {
 	m.t.Helper()
 	var cfg tracestore.Config
 	require.NoError(m.t, settings.Defaults(&cfg))
+	for _, one := range change {
+		one(&cfg)
+	}
 	cfg.Linger = 20 * time.Millisecond
 	r := &running{t: m.t, done: make(chan error, 1), own: m.server.Open(memory.Options{Name: "trace-store"}), tenants: quota.NewBook(quota.Limits{})}
 	listener := bufconn.Listen(1 << 20)
@@ -132,10 +136,13 @@ func (m *mesh) run() *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop = cancel
 	go func() { r.done <- service.Run(ctx) }()
-	r.conn, err = rpc.Dial(rpc.ClientConfig{Target: "passthrough:///trace-store", DialOptions: []grpc.DialOption{
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
-	}})
-	require.NoError(m.t, err)
+	r.dial = func(options ...grpc.DialOption) *grpc.ClientConn {
+		conn, err := rpc.Dial(rpc.ClientConfig{Target: "passthrough:///trace-store", DialOptions: append(options,
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))})
+		require.NoError(m.t, err)
+		return conn
+	}
+	r.conn = r.dial()
 	m.t.Cleanup(r.end)
 	require.Eventually(m.t, func() bool { return service.Ready(ctx) == nil }, patience, tick)
 	return r

@@ -2,11 +2,17 @@ package tracestore_test
 
 import (
 	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/driftmesh/driftmesh/internal/envelope"
@@ -18,6 +24,7 @@ import (
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/tracetest"
+	"github.com/driftmesh/driftmesh/services/trace-store/tracestore"
 )
 
 // A query that would read more than its tenant may is refused by the engine, and the
@@ -127,4 +134,57 @@ func TestAFloodOfQueriesStarvesNobody(t *testing.T) {
 	for range flood - 1 {
 		<-ended
 	}
+}
+
+// Who asks for much and does not take it is held for a turn and no longer: an answer
+// waits in memory, and perhaps holds a connection to the store, until it is taken.
+func TestSlowReadersHoldNothingForLong(t *testing.T) {
+	m := newMesh(t)
+	r := m.run(func(c *tracestore.Config) { c.QueryTimeout, c.SQLTimeout = time.Second, time.Second })
+	r.tenants.Hear(quota.Change{Defaults: quota.Limits{quota.Queries: 6}})
+	data := tracetest.Realistic(rand.New(rand.NewPCG(1, 1)), uint64(time.Now().UnixNano()))
+	spans := data.GetResourceSpans()[0].GetScopeSpans()[0]
+	spans.Spans = spans.GetSpans()[:1]
+	data.ResourceSpans = data.GetResourceSpans()[:1]
+	data.ResourceSpans[0].ScopeSpans = data.GetResourceSpans()[0].GetScopeSpans()[:1]
+	trace := hex.EncodeToString(spans.GetSpans()[0].GetTraceId())
+	large := proto.CloneOf(spans.GetSpans()[0])
+	large.Attributes = []*commonpb.KeyValue{{Key: "large", Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: strings.Repeat("x", 1<<19)}}}}
+	spans.Spans = nil
+	const n = 24
+	for i := range n {
+		one := proto.CloneOf(large)
+		one.SpanId = fmt.Appendf(nil, "span%04d", i)
+		spans.Spans = append(spans.Spans, one)
+	}
+	m.publish(m.message("slow", data))
+	r.written("slow", n)
+
+	slow := r.dial(grpc.WithStaticStreamWindowSize(64<<10), grpc.WithStaticConnWindowSize(64<<20)) // of one answer little is on its way
+	defer slow.Close()
+	begin := func() grpc.ServerStreamingClient[tracev1.GetTraceResponse] {
+		stream, err := tracev1.NewTraceServiceClient(slow).GetTrace(as("slow"), &tracev1.GetTraceRequest{TraceId: trace})
+		require.NoError(t, err)
+		_, err = stream.Recv()
+		require.NoError(t, err)
+		return stream
+	}
+	first := begin()
+	for range 6 { // of which the last waits until the turn of the first is over
+		begin()
+	}
+	var err error
+	for err == nil {
+		_, err = first.Recv()
+	}
+	require.ErrorIs(t, err, fault.Timeout)
+	got := 0
+	stream, err := r.traces().GetTrace(as("slow"), &tracev1.GetTraceRequest{TraceId: trace})
+	for err == nil {
+		var part *tracev1.GetTraceResponse
+		part, err = stream.Recv()
+		got += len(part.GetOtlpTraces())
+	}
+	require.ErrorIs(t, err, io.EOF)
+	require.Greater(t, got, n<<19, "who takes it gets all of it")
 }
