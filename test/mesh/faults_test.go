@@ -141,7 +141,7 @@ func TestFiveServicesKilledInTurnUnderLoadNothingIsLostOrTwice(t *testing.T) {
 		})
 	})
 	t.Run("engine", func(t *testing.T) {
-		requireAllStored(t, f, 3, stored, func() {
+		stored = requireAllStored(t, f, 3, stored, func() {
 			for range 3 {
 				time.Sleep(time.Second) // under load
 				pid := f.Engine.PID()
@@ -153,6 +153,7 @@ func TestFiveServicesKilledInTurnUnderLoadNothingIsLostOrTwice(t *testing.T) {
 			}
 		})
 	})
+	t.Run("the SDK", func(t *testing.T) { requireSDKLosesNothing(t, f, stored) })
 	f.Stop()
 }
 
