@@ -47,7 +47,7 @@ type outside struct {
 const complainEvery = 10 * time.Second
 
 var (
-	ofFailures = account.Patience{Free: 30, Forget: time.Minute}
+	ofFailures = account.Patience{Free: 30, Forget: time.Minute, AtOnce: 16} // as many as there are connections to a provider
 	ofDevices  = account.Patience{Free: 10, Forget: 20 * time.Second}
 )
 

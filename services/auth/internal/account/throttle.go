@@ -25,6 +25,8 @@ type Patience struct {
 	Free int
 	// Forget is how long it takes to forget one.
 	Forget time.Duration
+	// AtOnce is how many may be tried at a time before any has failed; 0 is no bound.
+	AtOnce int
 	// Forgive lets a right password make good for the wrong ones. Where others
 	// may know one that is right, it does not.
 	Forgive bool
@@ -93,7 +95,7 @@ func (t *Throttle) enter(who string) (wait time.Duration) {
 	}
 	// Under suspicion one guess at a time, or a burst would get around the
 	// pause.
-	if g.failures >= t.patience.Free && g.running > 0 {
+	if g.failures >= t.patience.Free && g.running > 0 || t.patience.AtOnce > 0 && g.running >= t.patience.AtOnce {
 		return firstPause
 	}
 	g.running++

@@ -123,3 +123,31 @@ func TestARightPasswordForgivesOnlyWhereItMay(t *testing.T) {
 }
 
 const firstPause = time.Second
+
+// Of one source only so many are tried at a time, whether they fail or not: each may be a
+// question to somebody else, and others would wait behind a thousand of them.
+func TestOneSourceTriesAFewAtOnce(t *testing.T) {
+	t.Parallel()
+	throttle := account.NewThrottle(account.Patience{Free: 30, Forget: time.Minute, AtOnce: 4})
+	release, entered := make(chan struct{}), make(chan struct{})
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			_, _ = throttle.Try("a", func() (bool, error) {
+				entered <- struct{}{}
+				<-release
+				return true, nil
+			})
+		})
+		<-entered
+	}
+	good := func() (bool, error) { return true, nil }
+	_, err := throttle.Try("a", good)
+	require.ErrorIs(t, err, fault.Exhausted)
+	_, err = throttle.Try("b", good)
+	require.NoError(t, err)
+	close(release)
+	all.Wait()
+	_, err = throttle.Try("a", good)
+	require.NoError(t, err)
+}
