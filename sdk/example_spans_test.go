@@ -27,13 +27,13 @@ func (printer) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan) err
 	for _, s := range spans {
 		fmt.Printf("span %s\n", s.Name())
 		for _, kv := range s.Attributes() {
-			fmt.Printf("  %s: %s\n", kv.Key, kv.Value.Emit())
+			fmt.Printf("  %s: %s\n", kv.Key, kv.Value.String())
 		}
 		for _, e := range s.Events() {
 			fmt.Printf("  event %s\n", e.Name)
 			for _, kv := range e.Attributes {
 				if kv.Key != "exception.stacktrace" && kv.Key != sdk.AttrRecord {
-					fmt.Printf("    %s: %s\n", kv.Key, kv.Value.Emit())
+					fmt.Printf("    %s: %s\n", kv.Key, kv.Value.String())
 				}
 			}
 		}
