@@ -121,6 +121,9 @@ var (
 // own writes a value by what its type says of itself; false if it says nothing.
 func (e *jsonEncoder) own(v reflect.Value) bool {
 	t := v.Type()
+	if k := v.Kind(); t.PkgPath() == "" && k != reflect.Pointer && k != reflect.Struct {
+		return false // string, []float64 and their like have no methods
+	}
 	if !saysSomething(t) || v.Kind() == reflect.Pointer && v.IsNil() {
 		return false
 	}
@@ -324,7 +327,12 @@ func (e *jsonEncoder) object(v reflect.Value, depth int) {
 	e.buf = append(e.buf, '{')
 	first := true
 	for _, f := range fieldsOf(v.Type()) {
-		value, err := v.FieldByIndexErr(f.index)
+		value, err := v, error(nil)
+		if len(f.index) == 1 {
+			value = v.Field(f.index[0])
+		} else {
+			value, err = v.FieldByIndexErr(f.index)
+		}
 		if err != nil || f.omitEmpty && empty(value) || f.omitZero && value.IsZero() {
 			continue
 		}

@@ -13,7 +13,7 @@ import (
 // Below a span that is not sampled it costs a few nanoseconds and allocates nothing.
 func Do[T any](ctx context.Context, name string, f func(context.Context) (T, error), options ...SpanOption) (T, error) {
 	ctx, span := Start(ctx, name, options...)
-	if !span.IsRecording() {
+	if !span.capture.on {
 		return f(ctx)
 	}
 	return record(ctx, span, f)
@@ -54,7 +54,7 @@ func leave(span Span, value any) {
 // Run is Do for what returns nothing but an error.
 func Run(ctx context.Context, name string, f func(context.Context) error, options ...SpanOption) (err error) {
 	ctx, span := Start(ctx, name, options...)
-	if !span.IsRecording() {
+	if !span.capture.on {
 		return f(ctx)
 	}
 	returned := false
@@ -77,7 +77,7 @@ func Run(ctx context.Context, name string, f func(context.Context) error, option
 func Wrap[In, Out any](name string, f func(context.Context, In) (Out, error), options ...SpanOption) func(context.Context, In) (Out, error) {
 	return func(ctx context.Context, in In) (Out, error) {
 		ctx, span := Start(ctx, name, options...)
-		if !span.IsRecording() {
+		if !span.capture.on {
 			return f(ctx, in)
 		}
 		if span.capture.limit > 0 {

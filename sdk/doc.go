@@ -15,6 +15,24 @@
 // so that a drift alert leads back to the trace. Each record has an id, of its
 // own or the user's, so that sending it again never counts it twice.
 //
+// Spans are OpenTelemetry's. [Init] sets the provider up; [Do], [Run], [Wrap] and
+// [Traced] put one around code, [TracedSeq] and [TracedChan] around streams, with what
+// goes in and comes out captured as JSON:
+//
+//	client, err := sdk.Init(ctx)
+//	…
+//	price, err := sdk.Do(ctx, "price", func(ctx context.Context) (Price, error) { … }, sdk.Input(order))
+//
+// [OpenQueue] opens a queue for profiles, which refuses at once what the mesh would,
+// and takes a record in without allocating:
+//
+//	queue, err := sdk.OpenQueue(ctx, map[string]string{"wine": "cellar/wine"})
+//	…
+//	err = queue.For("wine").Insert(ctx, sdk.Float("acid", 7.4), sdk.String("colour", "red"))
+//
+// Packages grpctracing and httptracing carry traces over calls, both ways; [Headers]
+// and [FromHeaders] do over anything else.
+//
 // Register registers a profile that package profile made of reference data, and
 // says what later records are held against.
 //

@@ -32,12 +32,31 @@ type Span struct {
 // Below a span that is not sampled nothing begins, and nothing is allocated: ctx
 // comes back as it is, and so does its span, which records nothing and does not end.
 func Start(ctx context.Context, name string, options ...SpanOption) (context.Context, Span) {
-	tracer, parentDecides := tracerFor(ctx, options)
-	if tracer == nil || parentDecides && unsampled(ctx) && !alone(options) {
-		return withBaggage(ctx, options), Span{Span: trace.SpanFromContext(ctx)}
+	said := saidBy(options)
+	of := tracerFor(ctx, options, said)
+	if of.Tracer == nil || of.parentDecides && !said.has(isRoot) && unsampled(ctx) {
+		return withBaggage(ctx, options, said), Span{Span: trace.SpanFromContext(ctx)}
 	}
-	return start(ctx, tracer, name, options)
+	return start(ctx, of, name, options, said)
 }
+
+// said is which options there are, so that the list is not searched for each.
+type said struct {
+	kinds      uint16
+	attributes int
+}
+
+func saidBy(options []SpanOption) (s said) {
+	for i := range options {
+		s.kinds |= 1 << options[i].is
+		if options[i].is <= isBaggage {
+			s.attributes++
+		}
+	}
+	return s
+}
+
+func (s said) has(o spanOption) bool { return s.kinds&(1<<o) != 0 }
 
 // unsampled tells that the current span is one that its caller does not record.
 func unsampled(ctx context.Context) bool {
@@ -46,51 +65,46 @@ func unsampled(ctx context.Context) bool {
 	return sc.IsValid() && !sc.IsSampled() && !span.IsRecording()
 }
 
-// alone tells that the parent is not asked.
-func alone(options []SpanOption) bool {
-	for i := range options {
-		if options[i].is == isRoot {
-			return true
-		}
-	}
-	return false
+// choice is the tracer to use.
+type choice struct {
+	trace.Tracer       // nil where tracing is off
+	parentDecides bool // its spans do as their parent does
+	own           bool // it is a client's, whose sampler does not look at attributes
 }
 
-// tracerFor is the tracer to use, nil where tracing is off, and whether its spans do
-// as their parent does.
-func tracerFor(ctx context.Context, options []SpanOption) (trace.Tracer, bool) {
+// tracerFor chooses the tracer: the one that is asked for, the default client's, that
+// of the current span, OpenTelemetry's.
+func tracerFor(ctx context.Context, options []SpanOption, said said) choice {
 	for i := range options {
-		if options[i].is == isProvider {
-			if p, ok := options[i].any.(trace.TracerProvider); ok {
-				return p.Tracer(scope), false
-			}
+		if !said.has(isProvider) {
+			break
+		}
+		if p, ok := options[i].any.(trace.TracerProvider); ok && options[i].is == isProvider {
+			return choice{Tracer: p.Tracer(scope)}
 		}
 	}
 	if c := Default(); c != nil {
-		return c.tracer, c.parentDecides
+		return choice{c.tracer, c.parentDecides, true}
 	}
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
-		return span.TracerProvider().Tracer(scope), false
+		return choice{Tracer: span.TracerProvider().Tracer(scope)}
 	}
-	return otel.GetTracerProvider().Tracer(scope), false
+	return choice{Tracer: otel.GetTracerProvider().Tracer(scope)}
 }
 
 // start is Start for a span that may be recorded.
-func start(ctx context.Context, tracer trace.Tracer, name string, options []SpanOption) (context.Context, Span) {
-	ctx = withBaggage(ctx, options)
+func start(ctx context.Context, by choice, name string, options []SpanOption, said said) (context.Context, Span) {
+	ctx = withBaggage(ctx, options, said)
 	var (
-		attributes []attribute.KeyValue
-		config     []trace.SpanStartOption
-		input      any
-		captures   bool
+		config   []trace.SpanStartOption
+		input    any
+		captures bool
 	)
+	if !by.own && said.attributes > 0 {
+		config = append(config, trace.WithAttributes(attributesOf(options, said)...))
+	}
 	for i := range options {
 		switch o := &options[i]; o.is {
-		case isAttribute, isTag, isTraceTag, isBaggage:
-			if attributes == nil {
-				attributes = make([]attribute.KeyValue, 0, attributesOf(options[i:]))
-			}
-			attributes = append(attributes, o.attribute())
 		case isKind:
 			config = append(config, trace.WithSpanKind(trace.SpanKind(o.n)))
 		case isLink:
@@ -107,12 +121,12 @@ func start(ctx context.Context, tracer trace.Tracer, name string, options []Span
 		default: // read elsewhere
 		}
 	}
-	if len(attributes) > 0 {
-		config = append(config, trace.WithAttributes(attributes...))
-	}
-	ctx, of := tracer.Start(ctx, name, config...)
+	ctx, of := by.Start(ctx, name, config...)
 	span := Span{Span: of}
 	if of.IsRecording() {
+		if by.own && said.attributes > 0 {
+			span.SetAttributes(attributesOf(options, said)...)
+		}
 		span.capture = capturingOf(options)
 		span.capture.span = name
 		if captures {
@@ -122,18 +136,22 @@ func start(ctx context.Context, tracer trace.Tracer, name string, options []Span
 	return ctx, span
 }
 
-// attributesOf counts the options that are attributes.
-func attributesOf(options []SpanOption) (n int) {
+// attributesOf are the attributes among the options.
+func attributesOf(options []SpanOption, said said) []attribute.KeyValue {
+	list := make([]attribute.KeyValue, 0, said.attributes)
 	for i := range options {
 		if options[i].is <= isBaggage {
-			n++
+			list = append(list, options[i].attribute())
 		}
 	}
-	return n
+	return list
 }
 
 // withBaggage puts what is to go along into the baggage of ctx.
-func withBaggage(ctx context.Context, options []SpanOption) context.Context {
+func withBaggage(ctx context.Context, options []SpanOption, said said) context.Context {
+	if !said.has(isBaggage) && !said.has(isTraceTag) {
+		return ctx
+	}
 	for i := range options {
 		o := &options[i]
 		if o.is != isBaggage && o.is != isTraceTag {

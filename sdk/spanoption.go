@@ -20,6 +20,7 @@ type SpanOption struct {
 
 type spanOption uint8
 
+// Up to isBaggage they are attributes, among other things.
 const (
 	isAttribute spanOption = iota + 1
 	isTag

@@ -98,7 +98,7 @@ func (t *tracedFunc) call(args []reflect.Value) []reflect.Value {
 	if t.shape.ctx {
 		args[0] = reflect.ValueOf(&ctx).Elem()
 	}
-	if !span.IsRecording() {
+	if !span.capture.on {
 		return t.do(args)
 	}
 	if span.capture.limit > 0 {

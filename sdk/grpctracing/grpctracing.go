@@ -15,7 +15,9 @@ import (
 	"context"
 
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 
@@ -47,9 +49,17 @@ func WithFilter(f otelgrpc.Filter) Option {
 	return func(c *config) { c.otel = append(c.otel, otelgrpc.WithFilter(f)) }
 }
 
+// propagator is that of the default client, or what the SDK has without one.
+func propagator() propagation.TextMapPropagator {
+	if sdk.Default() != nil {
+		return otel.GetTextMapPropagator()
+	}
+	return sdk.Propagator()
+}
+
 func configOf(options []Option) *config {
 	// Calls are counted by package grpcmetrics, for who wants that.
-	c := &config{otel: []otelgrpc.Option{otelgrpc.WithPropagators(sdk.Propagator()), otelgrpc.WithMeterProvider(noop.NewMeterProvider())}}
+	c := &config{otel: []otelgrpc.Option{otelgrpc.WithPropagators(propagator()), otelgrpc.WithMeterProvider(noop.NewMeterProvider())}}
 	for _, o := range options {
 		o(c)
 	}

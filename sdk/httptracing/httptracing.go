@@ -16,7 +16,9 @@ import (
 	"net/http"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/driftmesh/driftmesh/sdk"
@@ -39,9 +41,17 @@ func WithFilter(f func(*http.Request) bool) Option {
 	return func(c *config) { c.otel = append(c.otel, otelhttp.WithFilter(f)) }
 }
 
+// propagator is that of the default client, or what the SDK has without one.
+func propagator() propagation.TextMapPropagator {
+	if sdk.Default() != nil {
+		return otel.GetTextMapPropagator()
+	}
+	return sdk.Propagator()
+}
+
 func configOf(options []Option) []otelhttp.Option {
 	c := &config{otel: []otelhttp.Option{
-		otelhttp.WithPropagators(sdk.Propagator()), otelhttp.WithMeterProvider(noop.NewMeterProvider()), otelhttp.WithSpanNameFormatter(nameOf),
+		otelhttp.WithPropagators(propagator()), otelhttp.WithMeterProvider(noop.NewMeterProvider()), otelhttp.WithSpanNameFormatter(nameOf),
 	}}
 	for _, o := range options {
 		o(c)
