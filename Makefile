@@ -100,6 +100,10 @@ bench-drift: ## Measure what drift costs: from the request to cells, a verdict, 
 	$(GO) test -run '^$$' -bench 'Gather|Insert' -benchtime 20x ./services/ingest-worker/internal/store | grep -E '^(Benchmark|FAIL|---)'
 	$(GO) test -run '^$$' -bench 'Layout/.*/recompute/layout=record/records=(1000|100000)$$|Plain|Backfill|Week' -benchtime 5x -timeout 30m ./services/drift/internal/window | grep -E '^(Benchmark|FAIL|---)'
 
+.PHONY: bench-sdk
+bench-sdk: ## Measure what the SDK costs beside OpenTelemetry's own: a span written, a span from start to bytes, a record sent
+	$(GO) test -run '^$$' -bench 'Encode|Pipeline|Records' -benchmem -benchtime 2s ./sdk | grep -E '^(Benchmark|FAIL|---)'
+
 .PHONY: calibrate
 calibrate: ## Measure the false-alarm rates of the drift detectors, and print a table
 	CALIBRATE=$(or $(CALIBRATE_WINDOWS),10000) $(GO) test ./internal/detect -run TestFalseAlarms -v -timeout 5h | grep --line-buffered -E '/.*;|outside|^(ok|FAIL)'

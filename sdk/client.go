@@ -314,6 +314,9 @@ func (c *Client) end(ctx context.Context) error {
 	}
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
+	if c.traces != nil {
+		_ = c.traces.Shutdown(late) // no more spans; what it says of the queues is told already
+	}
 	err := c.closeAll(late)
 	if len(losses) > 0 {
 		return only([]error{&LossError{Losses: losses}, err})

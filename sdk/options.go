@@ -165,8 +165,8 @@ func WithOnRejected(f func(Rejection)) Option {
 	return func(c *config) { c.onRejected = f }
 }
 
-// WithOnUnsent calls f whenever records are given up. It must not block, and
-// must not call the client.
+// WithOnUnsent calls f whenever records or spans are given up because the mesh will
+// not have them in this way. It must not block, and must not call the client.
 func WithOnUnsent(f func(*UnsentError)) Option {
 	return func(c *config) { c.onUnsent = f }
 }
