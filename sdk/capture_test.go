@@ -73,7 +73,7 @@ func TestCaptureIsJSON(t *testing.T) {
 
 type panics struct{}
 
-func (panics) MarshalJSON() ([]byte, error) { panic("no") }
+func (panics) MarshalJSON() ([]byte, error) { panic("no") } //nolint:forbidigo // as a user's may
 
 type refuses struct{}
 
@@ -85,7 +85,7 @@ func (lies) MarshalJSON() ([]byte, error) { return []byte(`{"a":`), nil }
 
 type badText struct{}
 
-func (badText) MarshalText() ([]byte, error) { panic(errors.New("no text")) }
+func (badText) MarshalText() ([]byte, error) { panic(errors.New("no text")) } //nolint:forbidigo // as a user's may
 
 type badError struct{ *int }
 
@@ -200,7 +200,7 @@ func TestRedaction(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, `"A!"`, text)
 	require.Equal(t, []Capture{{Kind: CaptureEvent, Span: "work", Event: "e", Value: "a"}}, seen)
-	for _, f := range []Redaction{func(Capture) any { return nil }, func(Capture) any { panic("no") }} {
+	for _, f := range []Redaction{func(Capture) any { return nil }, func(Capture) any { panic("no") }} { //nolint:forbidigo // as a user's may
 		c.redact = both(f, nil)
 		_, _, ok = c.text(CaptureInput, "", "secret")
 		require.False(t, ok, "nothing, rather than the value")

@@ -327,13 +327,8 @@ func (e *jsonEncoder) object(v reflect.Value, depth int) {
 	e.buf = append(e.buf, '{')
 	first := true
 	for _, f := range fieldsOf(v.Type()) {
-		value, err := v, error(nil)
-		if len(f.index) == 1 {
-			value = v.Field(f.index[0])
-		} else {
-			value, err = v.FieldByIndexErr(f.index)
-		}
-		if err != nil || f.omitEmpty && empty(value) || f.omitZero && value.IsZero() {
+		value, ok := fieldOf(v, f.index)
+		if !ok || f.omitEmpty && empty(value) || f.omitZero && value.IsZero() {
 			continue
 		}
 		if !first {
@@ -346,6 +341,15 @@ func (e *jsonEncoder) object(v reflect.Value, depth int) {
 		}
 	}
 	e.buf = append(e.buf, '}')
+}
+
+// fieldOf finds a field; not ok is one inside an embedded pointer that is nil.
+func fieldOf(v reflect.Value, index []int) (field reflect.Value, ok bool) {
+	if len(index) == 1 {
+		return v.Field(index[0]), true
+	}
+	field, err := v.FieldByIndexErr(index)
+	return field, err == nil
 }
 
 func (e *jsonEncoder) member(name string, value reflect.Value, redact bool, depth int) {

@@ -58,7 +58,7 @@ func BenchmarkCall(b *testing.B) {
 	for _, row := range []struct {
 		name    string
 		sampler sdktrace.Sampler
-		ctx     context.Context
+		ctx     context.Context //nolint:containedctx // of the calls measured
 		capture bool
 	}{
 		{"sampled", sdktrace.AlwaysSample(), context.Background(), false},

@@ -235,3 +235,33 @@ func TestProfilesFromFiles(t *testing.T) {
 	require.Error(t, q.Close(ctx), "the mesh is away")
 	require.ErrorIs(t, q.For("wine").Insert(t.Context(), Float("acid", 1)), ErrClosed)
 }
+
+// Span.Insert finds the queue that was opened last. Not parallel: the client is that of
+// the process.
+func TestSpanInsertFindsTheOpenQueue(t *testing.T) {
+	_, err := OpenQueue(t.Context(), nil)
+	require.ErrorIs(t, err, ErrNoClient)
+	require.ErrorIs(t, Current(t.Context()).Insert("wine", Float("acid", 1)), ErrNoQueue)
+	c, err := New("127.0.0.1:1")
+	require.NoError(t, err)
+	c.enter()
+	raw, err := json.Marshal(cellar(t))
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "wine.json")
+	require.NoError(t, os.WriteFile(path, raw, 0o600))
+	q, err := OpenQueue(t.Context(), map[string]string{"wine": path})
+	require.NoError(t, err)
+	q.Capture(true)
+	ctx, span := Start(t.Context(), "predict", TraceTag("a", "b"))
+	require.NoError(t, span.Insert("wine", Float("acid", 1)))
+	span.End()
+	_, child := Start(ctx, "below")
+	child.End()
+	trace, _ := span.ID()
+	require.Contains(t, q.Drain("wine")[0].GetTraceparent(), trace)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	_ = q.Close(gone)
+	require.ErrorIs(t, span.Insert("wine", Float("acid", 1)), ErrNoQueue)
+	require.ErrorContains(t, c.Shutdown(gone), "2 spans")
+}

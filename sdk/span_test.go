@@ -149,7 +149,7 @@ func (l *loop) Unwrap() error { return l }
 
 type silent struct{}
 
-func (*silent) Error() string { panic("no text") }
+func (*silent) Error() string { panic("no text") } //nolint:forbidigo // as a user's may
 
 func TestErrorsThatMisbehave(t *testing.T) {
 	t.Parallel()
@@ -172,17 +172,17 @@ func TestPanicsAreRecordedAndGoOn(t *testing.T) {
 	value := &struct{ n int }{3}
 	for name, f := range map[string]func(in SpanOption, what any){
 		"Do": func(in SpanOption, what any) {
-			_, _ = Do(t.Context(), "x", func(context.Context) (int, error) { panic(what) }, in)
+			_, _ = Do(t.Context(), "x", func(context.Context) (int, error) { panic(what) }, in) //nolint:forbidigo // as a user's may
 		},
 		"Run": func(in SpanOption, what any) {
-			_ = Run(t.Context(), "x", func(context.Context) error { panic(what) }, in)
+			_ = Run(t.Context(), "x", func(context.Context) error { panic(what) }, in) //nolint:forbidigo // as a user's may
 		},
 		"Wrap": func(in SpanOption, what any) {
-			_, _ = Wrap("x", func(context.Context, int) (int, error) { panic(what) }, in)(t.Context(), 1)
+			_, _ = Wrap("x", func(context.Context, int) (int, error) { panic(what) }, in)(t.Context(), 1) //nolint:forbidigo // as a user's may
 		},
-		"Traced": func(in SpanOption, what any) { Traced("x", func(int) int { panic(what) }, in)(1) },
+		"Traced": func(in SpanOption, what any) { Traced("x", func(int) int { panic(what) }, in)(1) }, //nolint:forbidigo // as a user's may
 		"TracedSeq": func(in SpanOption, what any) {
-			for range TracedSeq(t.Context(), "x", func(yield func(int) bool) { yield(1); panic(what) }, in) {
+			for range TracedSeq(t.Context(), "x", func(yield func(int) bool) { yield(1); panic(what) }, in) { //nolint:forbidigo // as a user's may
 			}
 		},
 	} {

@@ -56,7 +56,7 @@ func (d *door) PublishRecords(ctx context.Context, req *ingestv1.PublishRecordsR
 	case "fails":
 		return nil, fmt.Errorf("store: %w", errors.New("the disk is full"))
 	case "panics":
-		panic("no")
+		panic("no") //nolint:forbidigo // as a user's may
 	}
 	return &ingestv1.PublishRecordsResponse{Accepted: 1}, nil
 }

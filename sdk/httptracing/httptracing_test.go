@@ -40,10 +40,10 @@ func TestOneTraceForARequest(t *testing.T) {
 			w.(http.Flusher).Flush()
 		}
 	})
-	mux.HandleFunc("/panics", func(http.ResponseWriter, *http.Request) { panic("no") })
+	mux.HandleFunc("/panics", func(http.ResponseWriter, *http.Request) { panic("no") }) //nolint:forbidigo // as a user's may
 	mux.HandleFunc("/healthz", func(http.ResponseWriter, *http.Request) {})
 	server := httptest.NewUnstartedServer(httptracing.Handler(mux, httptracing.WithProvider(p), httptracing.WithFilter(func(r *http.Request) bool { return r.URL.Path != "/healthz" })))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) //nolint:forbidigo // net/http takes no other
 	server.Start()
 	defer server.Close()
 	base := &http.Transport{DisableKeepAlives: true} // a request that broke would be sent again
@@ -93,19 +93,25 @@ func TestOneTraceForARequest(t *testing.T) {
 
 	// A caller that knows the header map alone is the parent, and decides.
 	for _, sampled := range []string{"false", "true"} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/things/1", nil)
-		require.NoError(t, err)
-		req.Header.Set("trace_id", "0af7651916cd43dd8448eb211c80319c")
-		req.Header.Set("span_id", "b7ad6b7169203331")
-		req.Header.Set("is_sampled", sampled)
-		resp, err := (&http.Client{Transport: base}).Do(req)
-		require.NoError(t, err)
-		_, _ = io.Copy(io.Discard, resp.Body)
-		require.NoError(t, resp.Body.Close())
+		askByHeaderMap(t, base, server.URL+"/things/1", sampled)
 	}
 	require.Equal(t, "b7ad6b7169203331", ended(5)[4].Parent().SpanID().String())
 	resp, err := base.RoundTrip(httptest.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/healthz", nil))
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	require.Len(t, r.Ended(), 5, "a probe is not traced")
+}
+
+// askByHeaderMap asks as a client does that knows the header map alone.
+func askByHeaderMap(t *testing.T, base http.RoundTripper, url, sampled string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	require.NoError(t, err)
+	req.Header.Set("trace_id", "0af7651916cd43dd8448eb211c80319c")
+	req.Header.Set("span_id", "b7ad6b7169203331")
+	req.Header.Set("is_sampled", sampled)
+	resp, err := (&http.Client{Transport: base}).Do(req)
+	require.NoError(t, err)
+	_, _ = io.Copy(io.Discard, resp.Body)
+	require.NoError(t, resp.Body.Close())
 }

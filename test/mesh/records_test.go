@@ -20,9 +20,9 @@ import (
 	"github.com/driftmesh/driftmesh/test/mesh"
 )
 
-// A trace leads to the records that were sent in it, a record to its trace, by
-// REST and on the command line, and no tenant to another's.
-func requireTracesAndRecords(t *testing.T, m *mesh.Mesh) {
+// sendJoined sends a trace with two records and a failure in it, and a record outside
+// of any. It gives the trace's id.
+func sendJoined(t *testing.T, m *mesh.Mesh) (trace string) {
 	t.Helper()
 	lines := []string{"amount"}
 	for i := range 70 {
@@ -47,8 +47,15 @@ func requireTracesAndRecords(t *testing.T, m *mesh.Mesh) {
 	require.NoError(t, queue.For("amounts").InsertAs(t.Context(), "alone", time.Time{}, sdk.Int("amount", 5)))
 	require.ErrorContains(t, queue.For("amounts").Insert(ctx, sdk.String("amount", "much")), "type_mismatch")
 	require.NoError(t, client.Shutdown(t.Context()), "nothing was lost, nothing refused")
-	trace, _ := span.ID()
+	trace, _ = span.ID()
+	return trace
+}
 
+// A trace leads to the records that were sent in it, a record to its trace, by
+// REST and on the command line, and no tenant to another's.
+func requireTracesAndRecords(t *testing.T, m *mesh.Mesh) {
+	t.Helper()
+	trace := sendJoined(t, m)
 	var got recordv1.ListRecordsResponse
 	records := func(m *mesh.Mesh, args ...string) []string {
 		t.Helper()
