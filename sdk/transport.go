@@ -133,6 +133,25 @@ func WithTransport(t Transport) Option {
 	return func(c *config) { c.carrier = t }
 }
 
+// NewTransport opens the transport that New would use for an address and options,
+// for who sends batches of its own, or stands between a client and its transport
+// (see WithTransport). It does not wait for the mesh.
+func NewTransport(address string, options ...Option) (Transport, error) {
+	cfg := defaults()
+	cfg.address = address
+	for _, o := range options {
+		o(&cfg)
+	}
+	err := cfg.check()
+	if err == nil {
+		var t Transport
+		if t, _, err = cfg.open(cfg.address); err == nil {
+			return t, nil
+		}
+	}
+	return nil, fmt.Errorf("make driftmesh transport: %w", err)
+}
+
 // WithAddress says where to send: "host:port", "grpc://…" or "grpcs://…" for gRPC,
 // "http://…" or "https://…" for HTTP, or a broker's address, such as "nats://…",
 // where its package of sdk/broker is imported. It is what New takes as its argument.

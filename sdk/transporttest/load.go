@@ -48,6 +48,9 @@ func random16() (id [16]byte) {
 // Prefix begins the name of each item: trace and span id, or a record's id.
 func (r *Series) Prefix() string { return hex.EncodeToString(r.id[:]) }
 
+// Trace is the trace in which all records of the series were made.
+func (r *Series) Trace() string { return r.Prefix() + "00000000000000ff" }
+
 // Batch makes a batch of so many items, each of about so many bytes, and names them.
 func (r *Series) Batch(kind sdk.Type, items, size int) (sdk.Batch, []string) {
 	n := r.n.Add(1)
@@ -114,7 +117,7 @@ func (r *Series) records(n uint64, items int) (*ingestv1.PublishRecordsRequest, 
 	for i := range items {
 		id := fmt.Sprintf("%s-%d-%d", r.Prefix(), n, i)
 		req.Records = append(req.Records, &ingestv1.Record{
-			Id: id, Profile: r.profile, EventTime: timestamppb.Now(),
+			Id: id, Profile: r.profile, EventTime: timestamppb.Now(), Traceparent: "00-" + r.Trace() + "-0102030000000000-01",
 			Body: &ingestv1.Record_Features{Features: &ingestv1.Features{Values: []*ingestv1.Feature{
 				{Name: "alcohol", Value: &ingestv1.Feature_Float{Float: 9 + float64(i)/10}},
 			}}},

@@ -35,7 +35,8 @@ func TestFiveServicesOnEveryBroker(t *testing.T) {
 	for i, name := range mesh.Brokers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := mesh.StartFiveOn(t, mesh.On{Broker: name, Proxied: true})
+			f := mesh.StartFiveOn(t, mesh.On{Broker: name, Proxied: true}, "DRIFTMESH_AUTH_BOOTSTRAP_PASSWORD="+mesh.AdminPassword)
+			t.Run("transports", func(t *testing.T) { requireTransports(t, f, name) })
 			t.Run("poison", func(t *testing.T) { requireRedrive(t, f, name) })
 			t.Run("faults under load", func(t *testing.T) { surviveFaults(t, f, uint64(10+i)) }) //nolint:gosec // small and positive
 			f.Stop()
