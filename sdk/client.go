@@ -74,7 +74,7 @@ func newClient(cfg config) (*Client, error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	c.stop = cancel
 	c.courier = courier{transport: c.transport, timeout: cfg.callTimeout}
-	c.records = newRecordQueue(&c.cfg, c.newPace(), c.transport.MaxBytes())
+	c.records = newRecordQueue(&c.cfg, c.newPace(), c.transport.MaxBytes)
 	c.records.carry = func(ctx context.Context, f *flight) {
 		body, _ := f.load.([]byte)
 		c.deliver(ctx, c.records.lane, Batch{ID: c.batchID(), Type: TypeRecords, Body: body, Items: f.items})
@@ -259,7 +259,7 @@ func (c *Client) Publish(ctx context.Context, records ...Record) error {
 func (c *Client) fitting(list []*ingestv1.Record) int {
 	bytes := 0
 	for i, m := range list {
-		if bytes += proto.Size(m) + frame; i > 0 && (bytes > c.records.batchMax || i == c.cfg.batchRecords) {
+		if bytes += proto.Size(m) + frame; i > 0 && (bytes > c.records.batchMax() || i == c.cfg.batchRecords) {
 			return i
 		}
 	}

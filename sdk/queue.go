@@ -21,8 +21,8 @@ const recordsField = 1<<3 | 2
 type recordQueue struct {
 	*lane
 	cfg      *config
-	batchMax int // bytes of a batch of several
-	most     int // bytes of any
+	batchMax func() int // bytes of a batch of several; the transport may find out that it carries less
+	most     func() int // bytes of any
 
 	// Guarded by the lane's mu.
 	full  []parcel // whole batches
@@ -37,8 +37,8 @@ type parcel struct {
 	items int
 }
 
-func newRecordQueue(cfg *config, p *pace, maxBytes int) *recordQueue {
-	q := &recordQueue{cfg: cfg, batchMax: min(cfg.batchBytes, maxBytes), most: maxBytes}
+func newRecordQueue(cfg *config, p *pace, maxBytes func() int) *recordQueue {
+	q := &recordQueue{cfg: cfg, batchMax: func() int { return min(cfg.batchBytes, maxBytes()) }, most: maxBytes}
 	q.lane = newLane(laneConfig{linger: cfg.linger, inFlight: cfg.inFlight}, q, p)
 	q.tally.signal = "records"
 	return q
@@ -81,8 +81,8 @@ func (q *recordQueue) put(ctx context.Context, m *ingestv1.Record, wait bool) er
 // putEncoded takes in a record that is encoded as an element of a request. The
 // bytes are copied.
 func (q *recordQueue) putEncoded(ctx context.Context, encoded []byte, wait bool) error {
-	if len(encoded) > q.most {
-		return fmt.Errorf("a record of %d bytes is larger than what can be sent, %d bytes", len(encoded), q.most)
+	if most := q.most(); len(encoded) > most {
+		return fmt.Errorf("a record of %d bytes is larger than what can be sent, %d bytes", len(encoded), most)
 	}
 	for {
 		changed, err := q.tryPut(encoded)
@@ -121,7 +121,7 @@ func (q *recordQueue) tryPut(encoded []byte) (changed <-chan struct{}, err error
 		q.nudge()
 		return q.changed, ErrFull
 	}
-	if q.open.items > 0 && len(q.open.body)+len(encoded) > q.batchMax {
+	if q.open.items > 0 && len(q.open.body)+len(encoded) > q.batchMax() {
 		q.cut()
 	}
 	q.open.body = append(q.open.body, encoded...)

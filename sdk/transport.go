@@ -63,7 +63,7 @@ type Transport interface {
 	// MaxBytes is the largest Body that it carries. The client cuts what is larger
 	// before, and gives up an item that alone is larger.
 	MaxBytes() int
-	// Close ends it. No call of Send comes after it.
+	// Close ends it, and may be called twice. No call of Send comes after it.
 	Close(ctx context.Context) error
 }
 

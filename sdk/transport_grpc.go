@@ -22,10 +22,10 @@ import (
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 )
 
-// maxBody is the largest batch that goes by gRPC or HTTP: half of what the mesh
-// takes by default, so that a smaller limit of somebody in between is as rarely met
-// as a mesh's own.
-const maxBody = 32 << 20
+// maxBody is the largest batch that goes by gRPC or HTTP: half of what the mesh's own
+// port takes by default, so that a smaller limit of somebody in between is as rarely
+// met as a mesh's own.
+const maxBody = 8 << 20
 
 // exportMethod takes spans, on the mesh's own port as on OTLP's.
 const exportMethod = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -74,7 +74,7 @@ func (t *grpcTransport) MaxBytes() int { return maxBody }
 
 // Close implements Transport.
 func (t *grpcTransport) Close(context.Context) error {
-	if err := t.conn.Close(); err != nil {
+	if err := t.conn.Close(); err != nil && status.Code(err) != codes.Canceled { // which says that it was closed before
 		return fmt.Errorf("close connection: %w", err)
 	}
 	return nil

@@ -128,7 +128,7 @@ func (s *side) take(ds []broker.Delivery) {
 }
 
 // stored counts the items of a run.
-func (s *side) stored(t *testing.T, run *transporttest.Series) map[string]int {
+func (s *side) stored(t *testing.T, run *transporttest.Series, _ []string) map[string]int {
 	t.Helper()
 	s.read(t)
 	s.mu.Lock()
