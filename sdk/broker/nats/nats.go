@@ -246,6 +246,8 @@ func (p *publisher) failed(err error) error {
 		return inbox.Full(fmt.Errorf("the stream of %s is full: %w", p.subject, err))
 	case isAPI && api.APIError().ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum, errors.Is(err, natsgo.ErrMaxPayload):
 		return &sdk.TransportError{Permanent: true, Cause: fmt.Errorf("the batch is larger than max_payload or the stream's limit: make batches smaller, or raise it: %w", err)}
+	case errors.Is(err, natsgo.ErrNoServers):
+		return fmt.Errorf("no server accepts a connection: %w", err)
 	case errors.Is(err, jetstream.ErrAsyncPublishTimeout), errors.Is(err, natsgo.ErrDisconnected):
 		return inbox.Unknown(err)
 	}

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -83,9 +83,34 @@ func (d *dialer) user() string {
 
 // peer is one connection.
 type peer struct {
-	conn    *amqp.Connection
-	raw     net.Conn
-	blocked atomic.Bool // an alarm is on
+	conn *amqp.Connection
+	raw  net.Conn
+
+	mu      sync.Mutex
+	blocked chan struct{} // closed while an alarm is on
+}
+
+// alarmed is closed while the broker takes no messages.
+func (p *peer) alarmed() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.blocked
+}
+
+// watch follows what the broker says of its alarms until the connection ends.
+func (p *peer) watch(blocks <-chan amqp.Blocking) {
+	on := false
+	for b := range blocks {
+		p.mu.Lock()
+		switch {
+		case b.Active && !on:
+			close(p.blocked)
+		case !b.Active && on:
+			p.blocked = make(chan struct{})
+		}
+		on = b.Active
+		p.mu.Unlock()
+	}
 }
 
 func (d *dialer) connect(addr string) (*peer, error) {
@@ -134,13 +159,8 @@ func (d *dialer) handshake(ctx context.Context, raw net.Conn, addr string) (*pee
 		}
 		return nil, err
 	}
-	p := &peer{conn: c, raw: raw}
-	blocks := c.NotifyBlocked(make(chan amqp.Blocking, 16))
-	go func() { // until the connection ends
-		for b := range blocks {
-			p.blocked.Store(b.Active)
-		}
-	}()
+	p := &peer{conn: c, raw: raw, blocked: make(chan struct{})}
+	go p.watch(c.NotifyBlocked(make(chan amqp.Blocking, 16)))
 	return p, nil
 }
 

@@ -138,8 +138,11 @@ func (p *publisher) Publish(ctx context.Context, m *inbox.Message) error {
 	if err != nil {
 		return p.failed(err)
 	}
-	if s.peer.blocked.Load() {
+	blocked := s.peer.alarmed()
+	select {
+	case <-blocked:
 		return errBlocked
+	default:
 	}
 	headers := amqp.Table{}
 	for name, value := range m.Headers {
@@ -157,6 +160,8 @@ func (p *publisher) Publish(ctx context.Context, m *inbox.Message) error {
 	}
 	select {
 	case <-sent.confirm.Done():
+	case <-blocked: // the broker says so once something was sent, and reads it when the alarm is over
+		return errBlocked
 	case <-ctx.Done():
 		s.peer.abort() // a queue that was made anew never confirms what the old one got
 		return ctx.Err()

@@ -276,7 +276,7 @@ func (p *publisher) failed(err error) error {
 	case reply, unsent, errors.Is(err, goredis.ErrPoolTimeout), errors.Is(err, context.DeadlineExceeded):
 		return err
 	}
-	return inbox.Unknown(fmt.Errorf("%w (if this goes on: does the server want TLS?)", err))
+	return inbox.Unknown(fmt.Errorf("%w; if that goes on: is it Redis, and does it want TLS?", err))
 }
 
 // MaxBytes implements inbox.Publisher.

@@ -114,7 +114,7 @@ func (t *Transport) late(err error) error {
 	case t.life.Err() != nil && errors.Is(err, context.Canceled):
 		return fmt.Errorf("%w: the transport was closed", errUnknown)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: no answer within %v", errUnknown, t.timeout)
+		return fmt.Errorf("%w: no answer within %v; if that goes on: is it the right server, and does it want TLS?", errUnknown, t.timeout)
 	}
 	return err
 }
