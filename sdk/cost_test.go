@@ -123,7 +123,7 @@ func BenchmarkInsert(b *testing.B) {
 			b.Fatal(err)
 		}
 		cfg := defaults()
-		client := &Client{cfg: cfg, records: newRecordQueue(&cfg, &pace{}, 1<<20)}
+		client := &Client{cfg: cfg, records: newRecordQueue(&cfg, &pace{}, func() int { return 1 << 20 })}
 		q, err := newQueue(client, map[string]*profile.Profile{"p": p}, nil)
 		if err != nil {
 			b.Fatal(err)
@@ -161,7 +161,7 @@ func BenchmarkInsert(b *testing.B) {
 // BenchmarkTyped is BenchmarkInsert of a struct of three features.
 func BenchmarkTyped(b *testing.B) {
 	cfg := defaults()
-	client := &Client{cfg: cfg, records: newRecordQueue(&cfg, &pace{}, 1<<20)}
+	client := &Client{cfg: cfg, records: newRecordQueue(&cfg, &pace{}, func() int { return 1 << 20 })}
 	q, err := newQueue(client, map[string]*profile.Profile{"wine": cellar(b)}, nil)
 	if err != nil {
 		b.Fatal(err)

@@ -42,7 +42,7 @@ func requireTransports(t *testing.T, f *mesh.Five, broker string) {
 	t.Helper()
 	addresses := map[string]string{broker: producerURL(t, f.Broker.URL())}
 	if broker == "nats" {
-		addresses["grpc"] = "grpc://" + f.GRPC
+		addresses["grpc"], addresses["http"] = "grpc://"+f.GRPC, "http://"+f.HTTP
 	}
 	for name, address := range addresses {
 		t.Run(name, func(t *testing.T) {
