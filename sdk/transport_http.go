@@ -43,6 +43,9 @@ type httpTransport struct {
 	client *http.Client
 	access access
 	gzip   bool
+
+	life context.Context //nolint:containedctx // ends with Close, and every call with it
+	end  context.CancelFunc
 }
 
 var (
@@ -65,7 +68,9 @@ func newHTTPTransport(cfg *config, address string) (*httpTransport, error) {
 	t := base.Clone()
 	t.TLSClientConfig = cfg.tls.Clone()
 	t.MaxIdleConnsPerHost = 2 * cfg.inFlight
+	life, end := context.WithCancel(context.Background())
 	return &httpTransport{
+		life: life, end: end,
 		base: strings.TrimSuffix(u.String(), "/"), access: cfg.access, gzip: cfg.gzip,
 		// Nobody is followed with credentials in hand.
 		client: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
@@ -77,6 +82,7 @@ func (t *httpTransport) MaxBytes() int { return maxBody }
 
 // Close implements Transport.
 func (t *httpTransport) Close(context.Context) error {
+	t.end()
 	t.client.CloseIdleConnections()
 	return nil
 }
@@ -121,7 +127,13 @@ func (t *httpTransport) do(ctx context.Context, req *http.Request) ([]byte, erro
 		req.Header.Set(name, value)
 	}
 	req.Header.Set("Accept", typeProto)
-	resp, err := t.client.Do(req)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(t.life, cancel)()
+	if t.life.Err() != nil {
+		return nil, errors.New("send: the transport is closed")
+	}
+	resp, err := t.client.Do(req.WithContext(ctx))
 	if err != nil {
 		return nil, fmt.Errorf("send: %w", err)
 	}
