@@ -129,7 +129,7 @@ func (t *httpTransport) do(ctx context.Context, req *http.Request) ([]byte, erro
 	req.Header.Set("Accept", typeProto)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(t.life, cancel)()
+	defer context.AfterFunc(t.life, cancel)() //nolint:contextcheck // of all calls
 	if t.life.Err() != nil {
 		return nil, errors.New("send: the transport is closed")
 	}
