@@ -169,7 +169,7 @@ func wines() map[string]*profile.Profile {
 		{Name: "colour", Type: profile.String, Texts: []string{"red", "white", "red"}},
 	}, profile.Options{Space: "cellar", Name: "wine"})
 	if err != nil {
-		panic(err)
+		panic(err) //nolint:forbidigo // an example's
 	}
 	return map[string]*profile.Profile{"wine": p}
 }
