@@ -10,6 +10,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/driftmesh/driftmesh/internal/sqlstate/sqltest"
+	"github.com/driftmesh/driftmesh/test/server/nats"
 )
 
 // project is what Docker Compose makes of the file, for one choice of what runs.
@@ -105,7 +108,8 @@ func load(t *testing.T, shell []string, profiles ...string) project {
 }
 
 func TestMain(m *testing.M) {
-	code := m.Run()
+	nats.Child()
+	code := sqltest.Main(m)
 	if loader.program != "" {
 		_ = os.RemoveAll(filepath.Dir(loader.program))
 	}

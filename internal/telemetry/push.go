@@ -42,7 +42,7 @@ func NewMetricsPush(ctx context.Context, vars map[string]string, gatherer promet
 	}
 	return &MetricsPush{sdkmetric.NewMeterProvider(sdkmetric.WithResource(named), sdkmetric.WithReader(
 		// The reader knows the interval, and its variable, by itself.
-		sdkmetric.NewPeriodicReader(exporter, sdkmetric.WithProducer(bridge.NewMetricProducer(bridge.WithGatherer(gatherer))))))}, nil
+		sdkmetric.NewPeriodicReader(exporter, sdkmetric.WithProducer(mended{bridge.NewMetricProducer(bridge.WithGatherer(gatherer))}))))}, nil
 }
 
 func metricsExporter(ctx context.Context, vars map[string]string) (sdkmetric.Exporter, error) {

@@ -17,7 +17,8 @@ key() {
     echo "$name has a key"
     return
   fi
-  driftmesh key create "$name" --tenant default "$@" >"$keys/$name/key.new"
+  made=$(driftmesh key create "$name" --tenant default "$@")
+  printf %s "$made" >"$keys/$name/key.new" # without an end of line, which no header may have
   mv "$keys/$name/key.new" "$keys/$name/key"
   echo "$name has a new key"
 }

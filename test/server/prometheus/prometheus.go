@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -37,17 +38,37 @@ func Start(t server.T, config string) *Server {
 	if err != nil {
 		server.Missing(t, suite, "prometheus is not there; scripts/setup.sh installs it")
 	}
+	return start(t, program, config, "--enable-feature=exemplar-storage", "--log.level=warn")
+}
+
+// StartOTLP runs a Prometheus of today, with a receiver for OTLP at ReceiverURL, and
+// waits until it is ready. scripts/setup.sh builds it.
+func StartOTLP(t server.T, config string) *Server {
+	t.Helper()
+	_, file, _, _ := runtime.Caller(0)
+	program := filepath.Join(filepath.Dir(file), "..", "..", "..", ".bin", "prometheus")
+	if _, err := os.Stat(program); err != nil {
+		server.Missing(t, suite+"-otlp", "a Prometheus with an OTLP receiver is not there; scripts/setup.sh builds it")
+	}
+	return start(t, program, config, "--web.enable-otlp-receiver", "--log.level=warn")
+}
+
+func start(t server.T, program, config string, flags ...string) *Server {
+	t.Helper()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "prometheus.yml")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		t.Fatalf("write %s: %v", path, err)
 	}
 	s := &Server{t: t, address: server.FreeAddress(t)}
-	p := server.Start(t, "prometheus", exec.Command(program, "--config.file", path, "--storage.tsdb.path", filepath.Join(dir, "data"),
-		"--web.listen-address", s.address, "--enable-feature=exemplar-storage", "--log.level=warn"))
+	flags = append(flags, "--config.file", path, "--storage.tsdb.path", filepath.Join(dir, "data"), "--web.listen-address", s.address)
+	p := server.Start(t, "prometheus", exec.Command(program, flags...)) //nolint:gosec // found above
 	p.Await(starting, server.Answers("http://"+s.address+"/-/ready"))
 	return s
 }
+
+// ReceiverURL is the base of the OTLP receiver; the path of a signal follows it.
+func (s *Server) ReceiverURL() string { return "http://" + s.address + "/api/v1/otlp" }
 
 // Sample is one series of an answer, at the time of the question.
 type Sample struct {
