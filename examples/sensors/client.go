@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/driftmesh/driftmesh/examples/sensors/sensorpb"
+	"github.com/driftmesh/driftmesh/sdk"
 )
 
 // Caller makes calls of one kind, again and again, at random intervals.
@@ -20,8 +21,6 @@ type Caller struct {
 	House *House
 	// Every is the mean pause between two readings.
 	Every time.Duration
-	// Begin starts the span of a call; its end is told the call's error.
-	Begin func(ctx context.Context, name string) (context.Context, func(error))
 	// Tell says what the server answered.
 	Tell func(string)
 }
@@ -50,11 +49,14 @@ func (c *Caller) Run(ctx context.Context, kind string) error {
 	return nil
 }
 
-// once makes one call, within a span of its own.
+// once makes one call, within a span of its own, which has the error of one that fails.
 func (c *Caller) once(ctx context.Context, kind string) error {
-	ctx, end := c.Begin(ctx, "read "+kind)
+	ctx, span := sdk.Start(ctx, "read "+kind)
+	defer span.End()
 	err := kinds[kind].call(c, ctx)
-	end(err)
+	if err != nil {
+		span.Fail(err)
+	}
 	return err
 }
 

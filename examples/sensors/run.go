@@ -10,7 +10,6 @@ import (
 	"os"
 	"time"
 
-	"go.opentelemetry.io/otel/codes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
@@ -99,19 +98,8 @@ func call(ctx context.Context, kind string, o options) (err error) {
 	if o.after >= 0 {
 		fault.From = time.Now().Add(o.after)
 	}
-	tracer := w.mesh.TracerProvider().Tracer("github.com/driftmesh/driftmesh/examples/sensors")
 	caller := &Caller{
 		API: sensorpb.NewSensorServiceClient(conn), House: NewHouse(o.seed, fault), Every: o.every,
-		Begin: func(ctx context.Context, name string) (context.Context, func(error)) {
-			ctx, span := tracer.Start(ctx, name)
-			return ctx, func(err error) {
-				if err != nil {
-					span.RecordError(err)
-					span.SetStatus(codes.Error, err.Error())
-				}
-				span.End()
-			}
-		},
 		Tell: func(s string) { fmt.Println(s) },
 	}
 	return caller.Run(ctx, kind)

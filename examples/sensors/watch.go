@@ -7,12 +7,10 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
 	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
@@ -23,6 +21,7 @@ import (
 	"google.golang.org/grpc/stats/opentelemetry"
 
 	"github.com/driftmesh/driftmesh/sdk"
+	"github.com/driftmesh/driftmesh/sdk/grpctracing"
 )
 
 // stopping bounds how long is waited for what is still to be sent.
@@ -41,15 +40,7 @@ type watched struct {
 // we are to it, stands in DRIFTMESH_ADDR and DRIFTMESH_API_KEY; a key may be in a
 // file, file:PATH.
 func watch(ctx context.Context, service, metrics string) (*watched, error) {
-	sdkOptions := []sdk.Option{sdk.WithServiceName(service)}
-	if path, ok := strings.CutPrefix(os.Getenv("DRIFTMESH_API_KEY"), "file:"); ok {
-		key, err := os.ReadFile(path) //nolint:gosec // the user's own
-		if err != nil {
-			return nil, fmt.Errorf("DRIFTMESH_API_KEY: %w", err)
-		}
-		sdkOptions = append(sdkOptions, sdk.WithAPIKey(strings.TrimSpace(string(key))))
-	}
-	mesh, err := sdk.Init(ctx, sdkOptions...)
+	mesh, err := sdk.Init(ctx, sdk.WithServiceName(service))
 	if err != nil {
 		return nil, err
 	}
@@ -112,16 +103,12 @@ func (w *watched) calls() opentelemetry.Options {
 
 // server observes the calls that arrive.
 func (w *watched) server() []grpc.ServerOption {
-	return []grpc.ServerOption{
-		grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithTracerProvider(w.mesh.TracerProvider()))), opentelemetry.ServerOption(w.calls()),
-	}
+	return append(grpctracing.ServerOptions(), opentelemetry.ServerOption(w.calls()))
 }
 
 // dial observes the calls that are made.
 func (w *watched) dial() []grpc.DialOption {
-	return []grpc.DialOption{
-		grpc.WithStatsHandler(otelgrpc.NewClientHandler(otelgrpc.WithTracerProvider(w.mesh.TracerProvider()))), opentelemetry.DialOption(w.calls()),
-	}
+	return append(grpctracing.DialOptions(), opentelemetry.DialOption(w.calls()))
 }
 
 // count measures what is in a history, and counts readings: the function that it
