@@ -31,7 +31,7 @@ import (
 	"github.com/driftmesh/driftmesh/test/server"
 )
 
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 // The whole stack but Grafana and Jaeger, whose programs are not to be had here: each
 // program runs with the arguments, the environment and the files of the compose file.
@@ -250,13 +250,20 @@ func (s *running) throughTheCollector(t *testing.T) {
 		}
 		return err
 	})
+	// That of the Collector is there, and the sensors send theirs by themselves.
 	mesh.Await(t, patience, func() error {
+		seen := map[string]bool{}
 		for _, of := range s.jaeger.Spans().GetResourceSpans() {
-			if raw := of.GetScopeSpans()[0].GetSpans()[0].GetTraceId(); fmt.Sprintf("%x", raw) == id {
-				return nil
+			for _, a := range of.GetResource().GetAttributes() {
+				seen[a.GetKey()+"="+a.GetValue().GetStringValue()] = true
 			}
 		}
-		return errors.New("Jaeger has not got the trace")
+		for _, service := range []string{"by-collector", "sensor-server", "sensor-single", "sensor-stream", "sensor-get", "sensor-chat"} {
+			if !seen["service.name="+service] {
+				return fmt.Errorf("Jaeger has no trace of %s", service)
+			}
+		}
+		return nil
 	})
 }
 
