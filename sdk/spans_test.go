@@ -25,7 +25,7 @@ import (
 func TestAFullQueueOfSpansDropsAndCounts(t *testing.T) {
 	t.Parallel()
 	gateway := sdktest.New(t)
-	client := gateway.Client(sdk.WithSpanBatch(100, 10, time.Millisecond), sdk.WithInFlight(2))
+	client := gateway.Client(sdk.WithSpanBatch(100, 10, time.Hour), sdk.WithInFlight(2))
 	release := gateway.Hold()
 	roots(client, 20) // two batches on their way
 	require.Eventually(t, func() bool { return len(gateway.Calls()) == 2 }, 5*time.Second, time.Millisecond)
@@ -172,17 +172,18 @@ func TestRegisteredTransportsAreFoundByTheirScheme(t *testing.T) {
 	t.Parallel()
 	var got sdk.TransportConfig
 	var address string
-	sdk.RegisterTransport("carrier", func(a string, cfg sdk.TransportConfig) (sdk.Transport, error) {
+	scheme := fmt.Sprintf("carrier%d", time.Now().UnixNano()) // of every run of the test another
+	sdk.RegisterTransport(scheme, func(a string, cfg sdk.TransportConfig) (sdk.Transport, error) {
 		address, got = a, cfg
 		return &narrow{most: 1 << 20}, nil
 	})
-	require.Panics(t, func() { sdk.RegisterTransport("carrier", nil) })
+	require.Panics(t, func() { sdk.RegisterTransport(scheme, nil) })
 	require.Panics(t, func() {
 		sdk.RegisterTransport("https", func(string, sdk.TransportConfig) (sdk.Transport, error) { return nil, nil })
 	})
-	client, err := sdk.New("carrier://pigeon", sdk.WithAPIKey("k"))
+	client, err := sdk.New(scheme+"://pigeon", sdk.WithAPIKey("k"))
 	require.NoError(t, err)
-	require.Equal(t, "carrier://pigeon", address)
+	require.Equal(t, scheme+"://pigeon", address)
 	headers, err := got.Authorization(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, map[string]string{"x-api-key": "k"}, headers)
