@@ -23,6 +23,7 @@ const (
 	ReasonTooManyProfiles = "too_many_profiles"
 	ReasonEmpty           = "empty_record"
 	ReasonUnknownFeature  = "unknown_feature"
+	ReasonUnknownBin      = "unknown_bin"
 	ReasonDuplicate       = "duplicate_name"
 	ReasonType            = "type_mismatch"
 	ReasonNotFinite       = "not_finite"
@@ -118,13 +119,15 @@ func (c checker) body(r *ingestv1.Record, p *Profile) *refusal {
 		return c.metrics(b.Metrics)
 	case *ingestv1.Record_Context:
 		return c.context(b.Context)
+	case *ingestv1.Record_Counted:
+		return counted(b.Counted, p)
 	case *ingestv1.Record_Labels:
 		if r.GetId() == "" {
 			return refuse("id", ReasonID, "is required: it names the record that the labels are of")
 		}
 		return c.features("labels", b.Labels, p)
 	}
-	return refuse("", ReasonEmpty, "has neither features nor metrics nor context nor labels")
+	return refuse("", ReasonEmpty, "has neither features nor metrics nor context nor counts nor labels")
 }
 
 // features is the list of a record's values: what labels say in its stead must be of
@@ -207,6 +210,25 @@ func (c checker) metrics(m *ingestv1.Metrics) *refusal {
 			return refuse(at("metrics", i, "name"), ReasonDuplicate, "the metric %q stands twice", v.GetName())
 		}
 		c.names[v.GetName()] = struct{}{}
+	}
+	return nil
+}
+
+// MaxCount is the most values that one record may have counted: sums of many stay
+// whole numbers that everything can hold.
+const MaxCount = 1 << 40
+
+// counted checks how many values fell into a bin.
+func counted(x *ingestv1.Counted, p *Profile) *refusal {
+	_, known := p.Features[x.GetFeature()]
+	switch {
+	case !known:
+		return refuse("counted.feature", ReasonUnknownFeature, "the profile has no feature %q", clip(x.GetFeature()))
+	case x.GetCount() > MaxCount:
+		return refuse("counted.count", ReasonTooLarge, "is %d, at most %d are allowed", x.GetCount(), uint64(MaxCount))
+	}
+	if _, ok := p.Bins[x.GetFeature()].Position(x.GetBin()); !ok {
+		return refuse("counted.bin", ReasonUnknownBin, "the profile's feature %q has no bin %d", clip(x.GetFeature()), x.GetBin())
 	}
 	return nil
 }

@@ -53,6 +53,12 @@ func (t *Tally) RefuseTooLarge(i int, r *ingestv1.Record) {
 	t.add(i, r, refuse("", ReasonTooLarge, "the broker does not take a message with it"))
 }
 
+// Refuse refuses what never became a record, such as one of another dialect that is
+// not understood; i is its position in the batch, and reason one of this package.
+func (t *Tally) Refuse(i int, reason, message string) {
+	t.add(i, nil, refuse("", reason, "%s", message))
+}
+
 func (t *Tally) add(i int, r *ingestv1.Record, no *refusal) {
 	t.Count++
 	if t.ByReason == nil {

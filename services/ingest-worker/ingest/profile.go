@@ -10,6 +10,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/profiles"
+	"github.com/driftmesh/driftmesh/internal/record"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	"github.com/driftmesh/driftmesh/sdk/profile/wire"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/normalize"
@@ -44,7 +45,7 @@ func loadFrom(drift driftv1.DriftServiceClient) profiles.Load[*normalize.Profile
 func profileOf(uid uuid.UUID, p *driftv1.Profile) (*normalize.Profile, error) {
 	features := make([]normalize.Feature, len(p.GetFeatures()))
 	for i, f := range p.GetFeatures() {
-		features[i] = normalize.Feature{Name: f.GetName(), Type: f.GetType(), Tolerant: wire.Tolerates(p, f.GetName())}
+		features[i] = normalize.Feature{Name: f.GetName(), Type: f.GetType(), Tolerant: wire.Tolerates(p, f.GetName()), Bins: record.BinsOf(f)}
 		switch f.GetKind() {
 		case driftv1.FeatureKind_FEATURE_KIND_NUMERIC:
 			features[i].Kind = normalize.Numeric

@@ -103,6 +103,7 @@ type Record struct {
 	//	*Record_Features
 	//	*Record_Metrics
 	//	*Record_Context
+	//	*Record_Counted
 	//	*Record_Labels
 	Body          isRecord_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
@@ -208,6 +209,15 @@ func (x *Record) GetContext() *Context {
 	return nil
 }
 
+func (x *Record) GetCounted() *Counted {
+	if x != nil {
+		if x, ok := x.Body.(*Record_Counted); ok {
+			return x.Counted
+		}
+	}
+	return nil
+}
+
 func (x *Record) GetLabels() *Features {
 	if x != nil {
 		if x, ok := x.Body.(*Record_Labels); ok {
@@ -236,6 +246,11 @@ type Record_Context struct {
 	Context *Context `protobuf:"bytes,12,opt,name=context,proto3,oneof"`
 }
 
+type Record_Counted struct {
+	// How many values of a feature fell into one bin, counted by whoever saw them.
+	Counted *Counted `protobuf:"bytes,14,opt,name=counted,proto3,oneof"`
+}
+
 type Record_Labels struct {
 	// What became known later of the features record with this id, such as
 	// whether the prediction was right. See Record.id: it is required here.
@@ -247,6 +262,8 @@ func (*Record_Features) isRecord_Body() {}
 func (*Record_Metrics) isRecord_Body() {}
 
 func (*Record_Context) isRecord_Body() {}
+
+func (*Record_Counted) isRecord_Body() {}
 
 func (*Record_Labels) isRecord_Body() {}
 
@@ -444,6 +461,72 @@ func (*Feature_Bool) isFeature_Value() {}
 
 func (*Feature_Missing) isFeature_Value() {}
 
+// Counted is how many values of a feature fell into a bin of its profile. Nothing
+// else is known of them: no mean, no trace.
+type Counted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As the profile spells it.
+	Feature string `protobuf:"bytes,1,opt,name=feature,proto3" json:"feature,omitempty"`
+	// Of a numeric feature the number of the bin, from 1; of a category of whole
+	// numbers the category.
+	Bin int64 `protobuf:"zigzag64,2,opt,name=bin,proto3" json:"bin,omitempty"`
+	// How many; may be 0.
+	Count         uint64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Counted) Reset() {
+	*x = Counted{}
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Counted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Counted) ProtoMessage() {}
+
+func (x *Counted) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Counted.ProtoReflect.Descriptor instead.
+func (*Counted) Descriptor() ([]byte, []int) {
+	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Counted) GetFeature() string {
+	if x != nil {
+		return x.Feature
+	}
+	return ""
+}
+
+func (x *Counted) GetBin() int64 {
+	if x != nil {
+		return x.Bin
+	}
+	return 0
+}
+
+func (x *Counted) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 // Missing says that there is no value.
 type Missing struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -453,7 +536,7 @@ type Missing struct {
 
 func (x *Missing) Reset() {
 	*x = Missing{}
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[3]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -465,7 +548,7 @@ func (x *Missing) String() string {
 func (*Missing) ProtoMessage() {}
 
 func (x *Missing) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[3]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -478,7 +561,7 @@ func (x *Missing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Missing.ProtoReflect.Descriptor instead.
 func (*Missing) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{3}
+	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{4}
 }
 
 // Metrics are numbers measured about a model.
@@ -492,7 +575,7 @@ type Metrics struct {
 
 func (x *Metrics) Reset() {
 	*x = Metrics{}
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[4]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -504,7 +587,7 @@ func (x *Metrics) String() string {
 func (*Metrics) ProtoMessage() {}
 
 func (x *Metrics) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[4]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -517,7 +600,7 @@ func (x *Metrics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metrics.ProtoReflect.Descriptor instead.
 func (*Metrics) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{4}
+	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Metrics) GetValues() []*Metric {
@@ -540,7 +623,7 @@ type Metric struct {
 
 func (x *Metric) Reset() {
 	*x = Metric{}
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[5]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -552,7 +635,7 @@ func (x *Metric) String() string {
 func (*Metric) ProtoMessage() {}
 
 func (x *Metric) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[5]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -565,7 +648,7 @@ func (x *Metric) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metric.ProtoReflect.Descriptor instead.
 func (*Metric) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{5}
+	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Metric) GetName() string {
@@ -593,7 +676,7 @@ type Context struct {
 
 func (x *Context) Reset() {
 	*x = Context{}
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[6]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -605,7 +688,7 @@ func (x *Context) String() string {
 func (*Context) ProtoMessage() {}
 
 func (x *Context) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[6]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -618,7 +701,7 @@ func (x *Context) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Context.ProtoReflect.Descriptor instead.
 func (*Context) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{6}
+	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Context) GetJson() string {
@@ -639,7 +722,7 @@ type PublishRecordsRequest struct {
 
 func (x *PublishRecordsRequest) Reset() {
 	*x = PublishRecordsRequest{}
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[7]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -651,7 +734,7 @@ func (x *PublishRecordsRequest) String() string {
 func (*PublishRecordsRequest) ProtoMessage() {}
 
 func (x *PublishRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[7]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -664,7 +747,7 @@ func (x *PublishRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishRecordsRequest.ProtoReflect.Descriptor instead.
 func (*PublishRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{7}
+	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PublishRecordsRequest) GetRecords() []*Record {
@@ -689,7 +772,7 @@ type PublishRecordsResponse struct {
 
 func (x *PublishRecordsResponse) Reset() {
 	*x = PublishRecordsResponse{}
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[8]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -701,7 +784,7 @@ func (x *PublishRecordsResponse) String() string {
 func (*PublishRecordsResponse) ProtoMessage() {}
 
 func (x *PublishRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[8]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -714,7 +797,7 @@ func (x *PublishRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishRecordsResponse.ProtoReflect.Descriptor instead.
 func (*PublishRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{8}
+	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PublishRecordsResponse) GetAccepted() uint64 {
@@ -757,7 +840,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[9]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -769,7 +852,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[9]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -782,7 +865,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{9}
+	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Rejection) GetIndex() uint32 {
@@ -831,7 +914,7 @@ type StreamRecordsRequest struct {
 
 func (x *StreamRecordsRequest) Reset() {
 	*x = StreamRecordsRequest{}
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[10]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +926,7 @@ func (x *StreamRecordsRequest) String() string {
 func (*StreamRecordsRequest) ProtoMessage() {}
 
 func (x *StreamRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[10]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +939,7 @@ func (x *StreamRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamRecordsRequest.ProtoReflect.Descriptor instead.
 func (*StreamRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{10}
+	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StreamRecordsRequest) GetRecords() []*Record {
@@ -883,7 +966,7 @@ type StreamRecordsResponse struct {
 
 func (x *StreamRecordsResponse) Reset() {
 	*x = StreamRecordsResponse{}
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[11]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -895,7 +978,7 @@ func (x *StreamRecordsResponse) String() string {
 func (*StreamRecordsResponse) ProtoMessage() {}
 
 func (x *StreamRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[11]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -908,7 +991,7 @@ func (x *StreamRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamRecordsResponse.ProtoReflect.Descriptor instead.
 func (*StreamRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{11}
+	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StreamRecordsResponse) GetBatches() uint64 {
@@ -952,7 +1035,7 @@ type ExchangeRecordsRequest struct {
 
 func (x *ExchangeRecordsRequest) Reset() {
 	*x = ExchangeRecordsRequest{}
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[12]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -964,7 +1047,7 @@ func (x *ExchangeRecordsRequest) String() string {
 func (*ExchangeRecordsRequest) ProtoMessage() {}
 
 func (x *ExchangeRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[12]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -977,7 +1060,7 @@ func (x *ExchangeRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExchangeRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ExchangeRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{12}
+	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ExchangeRecordsRequest) GetBatchId() uint64 {
@@ -1014,7 +1097,7 @@ type ExchangeRecordsResponse struct {
 
 func (x *ExchangeRecordsResponse) Reset() {
 	*x = ExchangeRecordsResponse{}
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[13]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1026,7 +1109,7 @@ func (x *ExchangeRecordsResponse) String() string {
 func (*ExchangeRecordsResponse) ProtoMessage() {}
 
 func (x *ExchangeRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[13]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1039,7 +1122,7 @@ func (x *ExchangeRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExchangeRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ExchangeRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{13}
+	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ExchangeRecordsResponse) GetBatchId() uint64 {
@@ -1098,7 +1181,7 @@ type TailRequest struct {
 
 func (x *TailRequest) Reset() {
 	*x = TailRequest{}
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[14]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1110,7 +1193,7 @@ func (x *TailRequest) String() string {
 func (*TailRequest) ProtoMessage() {}
 
 func (x *TailRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[14]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1123,7 +1206,7 @@ func (x *TailRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailRequest.ProtoReflect.Descriptor instead.
 func (*TailRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{14}
+	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TailRequest) GetSignal() Signal {
@@ -1186,7 +1269,7 @@ type TailResponse struct {
 
 func (x *TailResponse) Reset() {
 	*x = TailResponse{}
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[15]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1198,7 +1281,7 @@ func (x *TailResponse) String() string {
 func (*TailResponse) ProtoMessage() {}
 
 func (x *TailResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[15]
+	mi := &file_driftmesh_ingest_v1_ingest_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1211,7 +1294,7 @@ func (x *TailResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailResponse.ProtoReflect.Descriptor instead.
 func (*TailResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{15}
+	return file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TailResponse) GetItem() isTailResponse_Item {
@@ -1268,7 +1351,7 @@ var File_driftmesh_ingest_v1_ingest_proto protoreflect.FileDescriptor
 
 const file_driftmesh_ingest_v1_ingest_proto_rawDesc = "" +
 	"\n" +
-	" driftmesh/ingest/v1/ingest.proto\x12\x13driftmesh.ingest.v1\x1a driftmesh/policy/v1/policy.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x03\n" +
+	" driftmesh/ingest/v1/ingest.proto\x12\x13driftmesh.ingest.v1\x1a driftmesh/policy/v1/policy.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x03\n" +
 	"\x06Record\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
 	"\n" +
@@ -1281,7 +1364,8 @@ const file_driftmesh_ingest_v1_ingest_proto_rawDesc = "" +
 	"\bfeatures\x18\n" +
 	" \x01(\v2\x1d.driftmesh.ingest.v1.FeaturesH\x00R\bfeatures\x128\n" +
 	"\ametrics\x18\v \x01(\v2\x1c.driftmesh.ingest.v1.MetricsH\x00R\ametrics\x128\n" +
-	"\acontext\x18\f \x01(\v2\x1c.driftmesh.ingest.v1.ContextH\x00R\acontext\x127\n" +
+	"\acontext\x18\f \x01(\v2\x1c.driftmesh.ingest.v1.ContextH\x00R\acontext\x128\n" +
+	"\acounted\x18\x0e \x01(\v2\x1c.driftmesh.ingest.v1.CountedH\x00R\acounted\x127\n" +
 	"\x06labels\x18\r \x01(\v2\x1d.driftmesh.ingest.v1.FeaturesH\x00R\x06labelsB\x06\n" +
 	"\x04body\"@\n" +
 	"\bFeatures\x124\n" +
@@ -1293,7 +1377,11 @@ const file_driftmesh_ingest_v1_ingest_proto_rawDesc = "" +
 	"\x06string\x18\x04 \x01(\tH\x00R\x06string\x12\x14\n" +
 	"\x04bool\x18\x05 \x01(\bH\x00R\x04bool\x128\n" +
 	"\amissing\x18\x06 \x01(\v2\x1c.driftmesh.ingest.v1.MissingH\x00R\amissingB\a\n" +
-	"\x05value\"\t\n" +
+	"\x05value\"K\n" +
+	"\aCounted\x12\x18\n" +
+	"\afeature\x18\x01 \x01(\tR\afeature\x12\x10\n" +
+	"\x03bin\x18\x02 \x01(\x12R\x03bin\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x04R\x05count\"\t\n" +
 	"\aMissing\">\n" +
 	"\aMetrics\x123\n" +
 	"\x06values\x18\x01 \x03(\v2\x1b.driftmesh.ingest.v1.MetricR\x06values\"2\n" +
@@ -1377,59 +1465,61 @@ func file_driftmesh_ingest_v1_ingest_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_ingest_v1_ingest_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_driftmesh_ingest_v1_ingest_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_driftmesh_ingest_v1_ingest_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_driftmesh_ingest_v1_ingest_proto_goTypes = []any{
 	(Signal)(0),                     // 0: driftmesh.ingest.v1.Signal
 	(*Record)(nil),                  // 1: driftmesh.ingest.v1.Record
 	(*Features)(nil),                // 2: driftmesh.ingest.v1.Features
 	(*Feature)(nil),                 // 3: driftmesh.ingest.v1.Feature
-	(*Missing)(nil),                 // 4: driftmesh.ingest.v1.Missing
-	(*Metrics)(nil),                 // 5: driftmesh.ingest.v1.Metrics
-	(*Metric)(nil),                  // 6: driftmesh.ingest.v1.Metric
-	(*Context)(nil),                 // 7: driftmesh.ingest.v1.Context
-	(*PublishRecordsRequest)(nil),   // 8: driftmesh.ingest.v1.PublishRecordsRequest
-	(*PublishRecordsResponse)(nil),  // 9: driftmesh.ingest.v1.PublishRecordsResponse
-	(*Rejection)(nil),               // 10: driftmesh.ingest.v1.Rejection
-	(*StreamRecordsRequest)(nil),    // 11: driftmesh.ingest.v1.StreamRecordsRequest
-	(*StreamRecordsResponse)(nil),   // 12: driftmesh.ingest.v1.StreamRecordsResponse
-	(*ExchangeRecordsRequest)(nil),  // 13: driftmesh.ingest.v1.ExchangeRecordsRequest
-	(*ExchangeRecordsResponse)(nil), // 14: driftmesh.ingest.v1.ExchangeRecordsResponse
-	(*TailRequest)(nil),             // 15: driftmesh.ingest.v1.TailRequest
-	(*TailResponse)(nil),            // 16: driftmesh.ingest.v1.TailResponse
-	nil,                             // 17: driftmesh.ingest.v1.TailRequest.AttributesEntry
-	(*timestamppb.Timestamp)(nil),   // 18: google.protobuf.Timestamp
+	(*Counted)(nil),                 // 4: driftmesh.ingest.v1.Counted
+	(*Missing)(nil),                 // 5: driftmesh.ingest.v1.Missing
+	(*Metrics)(nil),                 // 6: driftmesh.ingest.v1.Metrics
+	(*Metric)(nil),                  // 7: driftmesh.ingest.v1.Metric
+	(*Context)(nil),                 // 8: driftmesh.ingest.v1.Context
+	(*PublishRecordsRequest)(nil),   // 9: driftmesh.ingest.v1.PublishRecordsRequest
+	(*PublishRecordsResponse)(nil),  // 10: driftmesh.ingest.v1.PublishRecordsResponse
+	(*Rejection)(nil),               // 11: driftmesh.ingest.v1.Rejection
+	(*StreamRecordsRequest)(nil),    // 12: driftmesh.ingest.v1.StreamRecordsRequest
+	(*StreamRecordsResponse)(nil),   // 13: driftmesh.ingest.v1.StreamRecordsResponse
+	(*ExchangeRecordsRequest)(nil),  // 14: driftmesh.ingest.v1.ExchangeRecordsRequest
+	(*ExchangeRecordsResponse)(nil), // 15: driftmesh.ingest.v1.ExchangeRecordsResponse
+	(*TailRequest)(nil),             // 16: driftmesh.ingest.v1.TailRequest
+	(*TailResponse)(nil),            // 17: driftmesh.ingest.v1.TailResponse
+	nil,                             // 18: driftmesh.ingest.v1.TailRequest.AttributesEntry
+	(*timestamppb.Timestamp)(nil),   // 19: google.protobuf.Timestamp
 }
 var file_driftmesh_ingest_v1_ingest_proto_depIdxs = []int32{
-	18, // 0: driftmesh.ingest.v1.Record.event_time:type_name -> google.protobuf.Timestamp
+	19, // 0: driftmesh.ingest.v1.Record.event_time:type_name -> google.protobuf.Timestamp
 	2,  // 1: driftmesh.ingest.v1.Record.features:type_name -> driftmesh.ingest.v1.Features
-	5,  // 2: driftmesh.ingest.v1.Record.metrics:type_name -> driftmesh.ingest.v1.Metrics
-	7,  // 3: driftmesh.ingest.v1.Record.context:type_name -> driftmesh.ingest.v1.Context
-	2,  // 4: driftmesh.ingest.v1.Record.labels:type_name -> driftmesh.ingest.v1.Features
-	3,  // 5: driftmesh.ingest.v1.Features.values:type_name -> driftmesh.ingest.v1.Feature
-	4,  // 6: driftmesh.ingest.v1.Feature.missing:type_name -> driftmesh.ingest.v1.Missing
-	6,  // 7: driftmesh.ingest.v1.Metrics.values:type_name -> driftmesh.ingest.v1.Metric
-	1,  // 8: driftmesh.ingest.v1.PublishRecordsRequest.records:type_name -> driftmesh.ingest.v1.Record
-	10, // 9: driftmesh.ingest.v1.PublishRecordsResponse.rejections:type_name -> driftmesh.ingest.v1.Rejection
-	1,  // 10: driftmesh.ingest.v1.StreamRecordsRequest.records:type_name -> driftmesh.ingest.v1.Record
-	10, // 11: driftmesh.ingest.v1.StreamRecordsResponse.rejections:type_name -> driftmesh.ingest.v1.Rejection
-	1,  // 12: driftmesh.ingest.v1.ExchangeRecordsRequest.records:type_name -> driftmesh.ingest.v1.Record
-	10, // 13: driftmesh.ingest.v1.ExchangeRecordsResponse.rejections:type_name -> driftmesh.ingest.v1.Rejection
-	0,  // 14: driftmesh.ingest.v1.TailRequest.signal:type_name -> driftmesh.ingest.v1.Signal
-	17, // 15: driftmesh.ingest.v1.TailRequest.attributes:type_name -> driftmesh.ingest.v1.TailRequest.AttributesEntry
-	1,  // 16: driftmesh.ingest.v1.TailResponse.record:type_name -> driftmesh.ingest.v1.Record
-	8,  // 17: driftmesh.ingest.v1.IngestService.PublishRecords:input_type -> driftmesh.ingest.v1.PublishRecordsRequest
-	11, // 18: driftmesh.ingest.v1.IngestService.StreamRecords:input_type -> driftmesh.ingest.v1.StreamRecordsRequest
-	13, // 19: driftmesh.ingest.v1.IngestService.ExchangeRecords:input_type -> driftmesh.ingest.v1.ExchangeRecordsRequest
-	15, // 20: driftmesh.ingest.v1.IngestService.Tail:input_type -> driftmesh.ingest.v1.TailRequest
-	9,  // 21: driftmesh.ingest.v1.IngestService.PublishRecords:output_type -> driftmesh.ingest.v1.PublishRecordsResponse
-	12, // 22: driftmesh.ingest.v1.IngestService.StreamRecords:output_type -> driftmesh.ingest.v1.StreamRecordsResponse
-	14, // 23: driftmesh.ingest.v1.IngestService.ExchangeRecords:output_type -> driftmesh.ingest.v1.ExchangeRecordsResponse
-	16, // 24: driftmesh.ingest.v1.IngestService.Tail:output_type -> driftmesh.ingest.v1.TailResponse
-	21, // [21:25] is the sub-list for method output_type
-	17, // [17:21] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	6,  // 2: driftmesh.ingest.v1.Record.metrics:type_name -> driftmesh.ingest.v1.Metrics
+	8,  // 3: driftmesh.ingest.v1.Record.context:type_name -> driftmesh.ingest.v1.Context
+	4,  // 4: driftmesh.ingest.v1.Record.counted:type_name -> driftmesh.ingest.v1.Counted
+	2,  // 5: driftmesh.ingest.v1.Record.labels:type_name -> driftmesh.ingest.v1.Features
+	3,  // 6: driftmesh.ingest.v1.Features.values:type_name -> driftmesh.ingest.v1.Feature
+	5,  // 7: driftmesh.ingest.v1.Feature.missing:type_name -> driftmesh.ingest.v1.Missing
+	7,  // 8: driftmesh.ingest.v1.Metrics.values:type_name -> driftmesh.ingest.v1.Metric
+	1,  // 9: driftmesh.ingest.v1.PublishRecordsRequest.records:type_name -> driftmesh.ingest.v1.Record
+	11, // 10: driftmesh.ingest.v1.PublishRecordsResponse.rejections:type_name -> driftmesh.ingest.v1.Rejection
+	1,  // 11: driftmesh.ingest.v1.StreamRecordsRequest.records:type_name -> driftmesh.ingest.v1.Record
+	11, // 12: driftmesh.ingest.v1.StreamRecordsResponse.rejections:type_name -> driftmesh.ingest.v1.Rejection
+	1,  // 13: driftmesh.ingest.v1.ExchangeRecordsRequest.records:type_name -> driftmesh.ingest.v1.Record
+	11, // 14: driftmesh.ingest.v1.ExchangeRecordsResponse.rejections:type_name -> driftmesh.ingest.v1.Rejection
+	0,  // 15: driftmesh.ingest.v1.TailRequest.signal:type_name -> driftmesh.ingest.v1.Signal
+	18, // 16: driftmesh.ingest.v1.TailRequest.attributes:type_name -> driftmesh.ingest.v1.TailRequest.AttributesEntry
+	1,  // 17: driftmesh.ingest.v1.TailResponse.record:type_name -> driftmesh.ingest.v1.Record
+	9,  // 18: driftmesh.ingest.v1.IngestService.PublishRecords:input_type -> driftmesh.ingest.v1.PublishRecordsRequest
+	12, // 19: driftmesh.ingest.v1.IngestService.StreamRecords:input_type -> driftmesh.ingest.v1.StreamRecordsRequest
+	14, // 20: driftmesh.ingest.v1.IngestService.ExchangeRecords:input_type -> driftmesh.ingest.v1.ExchangeRecordsRequest
+	16, // 21: driftmesh.ingest.v1.IngestService.Tail:input_type -> driftmesh.ingest.v1.TailRequest
+	10, // 22: driftmesh.ingest.v1.IngestService.PublishRecords:output_type -> driftmesh.ingest.v1.PublishRecordsResponse
+	13, // 23: driftmesh.ingest.v1.IngestService.StreamRecords:output_type -> driftmesh.ingest.v1.StreamRecordsResponse
+	15, // 24: driftmesh.ingest.v1.IngestService.ExchangeRecords:output_type -> driftmesh.ingest.v1.ExchangeRecordsResponse
+	17, // 25: driftmesh.ingest.v1.IngestService.Tail:output_type -> driftmesh.ingest.v1.TailResponse
+	22, // [22:26] is the sub-list for method output_type
+	18, // [18:22] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_ingest_v1_ingest_proto_init() }
@@ -1441,6 +1531,7 @@ func file_driftmesh_ingest_v1_ingest_proto_init() {
 		(*Record_Features)(nil),
 		(*Record_Metrics)(nil),
 		(*Record_Context)(nil),
+		(*Record_Counted)(nil),
 		(*Record_Labels)(nil),
 	}
 	file_driftmesh_ingest_v1_ingest_proto_msgTypes[2].OneofWrappers = []any{
@@ -1450,7 +1541,7 @@ func file_driftmesh_ingest_v1_ingest_proto_init() {
 		(*Feature_Bool)(nil),
 		(*Feature_Missing)(nil),
 	}
-	file_driftmesh_ingest_v1_ingest_proto_msgTypes[15].OneofWrappers = []any{
+	file_driftmesh_ingest_v1_ingest_proto_msgTypes[16].OneofWrappers = []any{
 		(*TailResponse_Record)(nil),
 		(*TailResponse_OtlpTraces)(nil),
 	}
@@ -1460,7 +1551,7 @@ func file_driftmesh_ingest_v1_ingest_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_ingest_v1_ingest_proto_rawDesc), len(file_driftmesh_ingest_v1_ingest_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

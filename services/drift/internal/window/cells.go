@@ -114,12 +114,21 @@ func (t *Tally) Cells() (proto.Input, error) {
 	return c.input(), nil
 }
 
+// known are the keys of the cell.
+func (c *cell) known() []uint64 {
+	n := int(min(c.count, MaxExemplars)) //nolint:gosec // a few
+	for n > 0 && c.keys[n-1] == noKey {
+		n--
+	}
+	return c.keys[:n]
+}
+
 func (c *cellRows) append(p *plan, w *pane, feature int) {
 	at := p.features[feature]
 	counts, lists := make([]uint64, at.cells), make([][]uint64, at.cells)
 	for i := range lists {
 		of := &w.cells[at.first+i]
-		counts[i], lists[i] = of.count, of.keys[:min(of.count, MaxExemplars)]
+		counts[i], lists[i] = of.count, of.known()
 	}
 	c.minute.Append(time.Unix(w.minute*60, 0))
 	c.feature.Append(uint16(feature)) //nolint:gosec // a profile bounds them
@@ -144,6 +153,9 @@ func (c *cellRows) append(p *plan, w *pane, feature int) {
 	}
 	if len(p.groups) > 0 {
 		measured |= MeasuredProducts
+	}
+	if w.counted[feature] {
+		measured = 0
 	}
 	c.measured.Append(measured)
 	c.below.Append(m.below)

@@ -5,10 +5,11 @@ SELECT o.Minute, o.EventTime, o.Key, o.ContentHash, o.Lost,
     CAST(arrayMap((own, label, state) -> if(state = 0, label, own), o.Categories, arrayResize(l.Categories, length(o.Categories)),
         arrayResize(l.CategoryStates, length(o.Categories), 1)), 'Array(LowCardinality(String))') AS Categories,
     arrayMap((own, state) -> if(state = 0, 0, own), o.CategoryStates, arrayResize(l.CategoryStates, length(o.Categories), 1)) AS CategoryStates,
+    o.CountedFeature, o.CountedBin, o.Counted,
     bitShiftRight(l.Version, 32) AS Label
 FROM
 (
-    SELECT Minute, EventTime, RecordId, $key AS Key, ContentHash, Numbers, NumberStates, Categories, CategoryStates,
+    SELECT Minute, EventTime, RecordId, $key AS Key, ContentHash, Numbers, NumberStates, Categories, CategoryStates, CountedFeature, CountedBin, Counted,
         (Minute, RecordId, ContentHash) IN (SELECT Minute, RecordId, ContentHash FROM losers WHERE $window) AS Lost
     FROM observations FINAL
     WHERE $window

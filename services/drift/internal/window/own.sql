@@ -1,3 +1,3 @@
 SELECT RecordId, TraceId, SpanId, Numbers, NumberStates, Categories, CategoryStates
 FROM observations FINAL
-WHERE $range AND (Minute, RecordId, ContentHash) NOT IN (SELECT Minute, RecordId, ContentHash FROM losers WHERE $range)
+WHERE $range AND CountedFeature = 0 AND (Minute, RecordId, ContentHash) NOT IN (SELECT Minute, RecordId, ContentHash FROM losers WHERE $range)

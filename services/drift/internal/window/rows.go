@@ -15,6 +15,9 @@ type Rows struct {
 	categories     texts
 	categoryStates proto.ColArr[uint8]
 	stateOfText    proto.ColUInt8
+	countedFeature proto.ColUInt16 // position from 1; 0 for rows with values
+	countedBin     proto.ColUInt16
+	counted        proto.ColUInt64
 	label          proto.ColUInt128 // what the row's labels add to the version
 	labelled       bool             // there is that column
 }
@@ -33,6 +36,7 @@ func (r *Rows) Results() proto.Results {
 		{Name: "Minute", Data: &r.minute}, {Name: "EventTime", Data: &r.time}, {Name: "Key", Data: &r.key}, {Name: "ContentHash", Data: &r.hash},
 		{Name: "Lost", Data: &r.lost}, {Name: "Numbers", Data: &r.numbers}, {Name: "NumberStates", Data: &r.numberStates},
 		{Name: "Categories", Data: &r.categories}, {Name: "CategoryStates", Data: &r.categoryStates},
+		{Name: "CountedFeature", Data: &r.countedFeature}, {Name: "CountedBin", Data: &r.countedBin}, {Name: "Counted", Data: &r.counted},
 	}
 	if r.labelled {
 		all = append(all, proto.ResultColumn{Name: "Label", Data: &r.label})

@@ -37,10 +37,12 @@ type pane struct {
 	sequence *sequence
 	outcome  *outcome // nil without one
 	groups   []*profile.Products
+	counted  map[int]bool // features of which some values came counted
 }
 
 // cell is what is counted of one cell: how many values, and the least keys of their
-// records, ascending, of which there are as many as values, up to their number.
+// records, ascending, of which there are as many as values, up to their number; fewer
+// where values came counted, which have no records.
 type cell struct {
 	count uint64
 	keys  [MaxExemplars]uint64
@@ -109,6 +111,10 @@ func (t *Tally) Add(r *Rows) {
 		}
 		w.records++
 		w.last = max(w.last, int64(r.time.Data[row]))
+		if feature := int(r.countedFeature[row]); feature > 0 {
+			w.addCounted(p, feature-1, int(r.countedBin[row]), r.counted[row])
+			continue
+		}
 		from, to := begin(r.numbers.Offsets, row), r.numbers.Offsets[row]
 		v := values{numbers: r.numberValues[from:to], states: r.stateOfNumber[from:to]}
 		if !begun.extend(w, row, from, to-from, most) {
@@ -183,6 +189,19 @@ func (w *pane) raise(low, high uint64) {
 	var carry uint64
 	w.version[0], carry = bits.Add64(w.version[0], low, 0)
 	w.version[1], _ = bits.Add64(w.version[1], high, carry)
+}
+
+// addCounted counts what came counted. Nothing else is known of those values, so that
+// the measures of the feature are not either.
+func (w *pane) addCounted(p *plan, feature, bin int, n uint64) {
+	if feature >= len(p.features) || bin >= p.features[feature].cells-profile.Specials {
+		return // of a profile that this is not
+	}
+	w.cells[p.features[feature].first+bin].count += n
+	if w.counted == nil {
+		w.counted = map[int]bool{}
+	}
+	w.counted[feature] = true
 }
 
 // hit counts a value.

@@ -78,6 +78,9 @@ func (b *Batch) fillBody(r *record, p *Profile) Reason {
 		}
 		b.row.observeMetrics(p)
 		return ""
+	case bodyCounted:
+		b.row.Body = Counted
+		return b.row.setCounted(&values[0], r.bin, p)
 	case bodyContext:
 		b.row.Body = Context
 		if reason := b.row.setContext(r.json); reason != "" || p.of != Context {
@@ -261,6 +264,22 @@ func (r *Row) setMetrics(values []value) Reason {
 		r.Names = append(r.Names, v.name)
 		r.Values = append(r.Values, f)
 	}
+	return ""
+}
+
+func (r *Row) setCounted(v *value, bin int64, p *Profile) Reason {
+	at, ok := p.find(v.name, 0)
+	if !ok {
+		return UnknownFeature
+	}
+	if v.bits > rules.MaxCount {
+		return TooLarge
+	}
+	cell, ok := p.slots[at].bins.Position(bin)
+	if !ok {
+		return UnknownBin
+	}
+	r.CountedFeature, r.CountedBin, r.Count = at, cell, v.bits
 	return ""
 }
 

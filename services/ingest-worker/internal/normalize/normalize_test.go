@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/driftmesh/driftmesh/internal/record"
 	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/normalize"
@@ -514,4 +515,39 @@ func TestSentAgainWithoutATime(t *testing.T) {
 	require.InDelta(t, 100, greater, 50, "of other content either may win")
 	timed := features(float("acid", 1))
 	require.Equal(t, at(0, timed).Hash, at(time.Hour, timed).Hash)
+}
+
+// What comes counted has a place among the bins, or a reason.
+func TestCountedHasItsPlace(t *testing.T) {
+	t.Parallel()
+	p, err := normalize.NewProfile(normalize.Features, wine, []normalize.Feature{
+		{Name: "acid", Kind: normalize.Numeric, Type: "float", Bins: record.Bins{Number: 3}},
+		{Name: "grade", Kind: normalize.Category, Type: "int", Bins: record.Bins{Categories: map[int64]int{-1: 0, 10: 1, 2: 2}}},
+		{Name: "colour", Kind: normalize.Category, Type: "string"},
+	})
+	require.NoError(t, err)
+	counted := func(feature string, bin int64, n uint64) *ingestv1.Record {
+		return &ingestv1.Record{Id: fmt.Sprint(feature, bin, n), Profile: wine.String(), EventTime: timestamppb.New(accepted),
+			Body: &ingestv1.Record_Counted{Counted: &ingestv1.Counted{Feature: feature, Bin: bin, Count: n}}}
+	}
+	raw, err := proto.Marshal(&eventv1.RecordBatch{Records: []*ingestv1.Record{
+		counted("acid", 3, 7), counted("grade", -1, 8), counted("grade", 2, 0), counted("acid", 4, 1), counted("acid", 0, 1), counted("grade", 3, 1),
+		counted("colour", 0, 1), counted("sugar", 1, 1), counted("acid", 1, 1<<41),
+	}})
+	require.NoError(t, err)
+	var b normalize.Batch
+	require.NoError(t, b.Decode(raw))
+	s := &sink{}
+	b.Rows(0, origin, func(uuid.UUID) *normalize.Profile { return p }, s)
+	require.Len(t, s.rows, 3)
+	for i, want := range [][3]uint64{{0, 2, 7}, {1, 0, 8}, {1, 2, 0}} {
+		r := s.rows[i]
+		require.Equal(t, normalize.Counted, r.Body)
+		require.Equal(t, want, [3]uint64{uint64(r.CountedFeature), uint64(r.CountedBin), r.Count})
+		require.Empty(t, r.Numbers)
+		require.NotZero(t, r.Hash)
+	}
+	require.Equal(t, map[int]normalize.Reason{
+		3: normalize.UnknownBin, 4: normalize.UnknownBin, 5: normalize.UnknownBin, 6: normalize.UnknownBin, 7: normalize.UnknownFeature, 8: normalize.TooLarge,
+	}, s.rejected)
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+
+	rules "github.com/driftmesh/driftmesh/internal/record"
 )
 
 // Kind is how a profile bins a feature.
@@ -25,6 +27,8 @@ type Feature struct {
 	// Tolerant says that a value of another type is counted, and no reason to
 	// reject its record.
 	Tolerant bool
+	// Bins are those that values may come counted into.
+	Bins rules.Bins
 }
 
 // Profile says where each feature's value goes. It is immutable and safe for
@@ -45,6 +49,7 @@ type slot struct {
 	takes [formBool + 1]bool
 	// tolerant: others are of state WrongType.
 	tolerant bool
+	bins     rules.Bins
 }
 
 // NewProfile prepares a profile with the features in its order, which are those of
@@ -53,7 +58,7 @@ type slot struct {
 func NewProfile(of Body, uid uuid.UUID, features []Feature) (*Profile, error) {
 	p := &Profile{uid: uid, of: of, byName: make(map[string]int, len(features))}
 	for i, f := range features {
-		s := slot{name: f.Name, kind: f.Kind, tolerant: f.Tolerant}
+		s := slot{name: f.Name, kind: f.Kind, tolerant: f.Tolerant, bins: f.Bins}
 		switch f.Kind {
 		case Numeric:
 			s.at = p.numbers

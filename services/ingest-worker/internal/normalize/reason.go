@@ -15,6 +15,7 @@ const (
 	UnknownProfile      Reason = "unknown_profile"         // no such profile in the tenant
 	Empty               Reason = "empty_record"            // it says nothing
 	UnknownFeature      Reason = "unknown_feature"         // the profile has no such feature
+	UnknownBin          Reason = "unknown_bin"             // the profile's feature has no such bin
 	DuplicateName       Reason = "duplicate_name"          // one feature or metric twice
 	TypeMismatch        Reason = "type_mismatch"           // a value of another type than the profile's
 	NotFinite           Reason = "not_finite"              // a metric that is NaN or infinite
@@ -26,7 +27,7 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		Malformed, InvalidUTF8, InvalidID, EventTimeRange, InvalidTraceContext, UnknownProfile, Empty,
-		UnknownFeature, DuplicateName, TypeMismatch, NotFinite, InvalidContext, TooLarge,
+		UnknownFeature, UnknownBin, DuplicateName, TypeMismatch, NotFinite, InvalidContext, TooLarge,
 	}
 }
 

@@ -33,6 +33,7 @@ const (
 	Metrics              // Names and Values
 	Context              // JSON
 	Labels               // as Features; what is missing is not said
+	Counted              // CountedFeature, CountedBin and Count
 )
 
 // Row is one record, normalized. It and everything it points to is valid until
@@ -58,6 +59,10 @@ type Row struct {
 	Values []float64
 
 	JSON []byte
+
+	CountedFeature int // position in the profile
+	CountedBin     int // position among the bins of the feature
+	Count          uint64
 
 	// Observed says that Metrics or a Context are an observation as well, and that
 	// the fields of Features are set.
@@ -166,6 +171,10 @@ func (r *Row) canonical(b []byte, at int64) []byte {
 		}
 	case Context:
 		b = append(b, r.JSON...)
+	case Counted:
+		for _, n := range []uint64{uint64(r.CountedFeature), uint64(r.CountedBin), r.Count} { //nolint:gosec // positions
+			b = binary.LittleEndian.AppendUint64(b, n)
+		}
 	}
 	return b
 }

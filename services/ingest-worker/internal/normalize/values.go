@@ -62,6 +62,38 @@ func (b *Batch) feature(raw []byte) (out value, reason Reason) {
 	return out, ""
 }
 
+// counted reads how many values fell into a bin. A part that comes again replaces
+// what came before.
+func (b *Batch) counted(r *record, raw []byte) Reason {
+	var out value
+	if len(b.values) > r.from { // the body comes twice and is merged
+		out = b.values[r.from]
+	} else {
+		r.bin = 0
+	}
+	for len(raw) > 0 {
+		num, typ, v, rest, ok := field(raw)
+		if !ok {
+			return Malformed
+		}
+		raw = rest
+		switch {
+		case num == countedFeature && typ == protowire.BytesType:
+			out.name = v
+			if reason := checkText(v); reason != "" {
+				return reason
+			}
+		case num == countedBin && typ == protowire.VarintType:
+			n, _ := protowire.ConsumeVarint(v)
+			r.bin = protowire.DecodeZigZag(n)
+		case num == countedCount && typ == protowire.VarintType:
+			out.bits, _ = protowire.ConsumeVarint(v)
+		}
+	}
+	b.values = append(b.values[:r.from], out)
+	return ""
+}
+
 func (b *Batch) metric(raw []byte) (out value, reason Reason) {
 	out = value{form: formFloat, bits: math.Float64bits(0)}
 	for len(raw) > 0 {

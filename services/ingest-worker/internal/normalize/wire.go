@@ -21,6 +21,7 @@ const (
 	recordMetrics     = 11
 	recordContext     = 12
 	recordLabels      = 13
+	recordCounted     = 14
 
 	timeSeconds = 1
 	timeNanos   = 2
@@ -36,6 +37,10 @@ const (
 
 	metricValue = 2
 	contextJSON = 1
+
+	countedFeature = 1
+	countedBin     = 2
+	countedCount   = 3
 )
 
 // ErrDecode is returned for a message that is no list of records: it can only
@@ -51,6 +56,7 @@ const (
 	bodyMetrics
 	bodyContext
 	bodyLabels
+	bodyCounted
 )
 
 // form is how a value came.
@@ -78,6 +84,7 @@ type record struct {
 	profile     []byte
 	traceParent []byte
 	json        []byte
+	bin         int64 // of what was counted
 	seconds     int64
 	nanos       int32
 	timed       bool // an event time is set
@@ -171,6 +178,9 @@ func (b *Batch) recordField(r *record, num protowire.Number, v []byte) Reason {
 	case recordLabels:
 		b.begin(r, bodyLabels)
 		return b.list(v, b.feature)
+	case recordCounted:
+		b.begin(r, bodyCounted)
+		return b.counted(r, v)
 	default: // unknown, and allowed to be
 		return ""
 	}

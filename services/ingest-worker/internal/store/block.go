@@ -79,12 +79,14 @@ type Rows struct{ Observations, Metrics, Contexts, Labels int }
 
 // NewBlock makes an empty block that is full at about so many bytes.
 func NewBlock(limit int) *Block {
-	return &Block{
+	b := &Block{
 		limit:        limit,
 		observations: newObservations(), labels: newObservations(), metrics: newMetrics(), contexts: newContexts(), ledger: newLedger(),
 		rejected: map[string]uint32{}, total: map[normalize.Reason]int{}, touched: map[touchKey]*touch{},
 		labelled: map[touchKey][]string{},
 	}
+	b.observations.counted = &counted{}
+	return b
 }
 
 // Reset empties the block.
@@ -120,7 +122,7 @@ func (b *Block) Begin(m Message) {
 func (b *Block) Row(r *normalize.Row) {
 	b.written++
 	switch r.Body {
-	case normalize.Features:
+	case normalize.Features, normalize.Counted:
 		b.rows.Observations++
 		b.bytes += b.observations.append(b, r)
 		b.touch(r)

@@ -13,6 +13,29 @@ type observations struct {
 	numberStates   *lists[*proto.ColUInt8]
 	categories     *lists[*dict]
 	categoryStates *lists[*proto.ColUInt8]
+	counted        *counted // nil in the table labels, which has no such columns
+}
+
+// counted are the columns of what came counted.
+type counted struct {
+	feature, bin proto.ColUInt16
+	number       proto.ColUInt64
+}
+
+func (c *counted) append(r *normalize.Row) {
+	feature := 0
+	if r.Body == normalize.Counted {
+		feature = r.CountedFeature + 1
+	}
+	c.feature.Append(uint16(feature))  //nolint:gosec // a profile bounds its features
+	c.bin.Append(uint16(r.CountedBin)) //nolint:gosec // and their bins
+	c.number.Append(r.Count)
+}
+
+func (c *counted) reset() {
+	c.feature.Reset()
+	c.bin.Reset()
+	c.number.Reset()
 }
 
 func newObservations() observations {
@@ -38,6 +61,9 @@ func (c *observations) append(b *Block, r *normalize.Row) (bytes int) {
 	c.numberStates.cut()
 	c.categories.cut()
 	c.categoryStates.cut()
+	if c.counted != nil {
+		c.counted.append(r)
+	}
 	return bytes
 }
 
@@ -57,15 +83,23 @@ func (c *observations) reset() {
 	c.categories.of.reset()
 	c.categoryStates.ends.Reset()
 	c.categoryStates.of.Reset()
+	if c.counted != nil {
+		c.counted.reset()
+	}
 }
 
 func (c *observations) input() proto.Input {
-	return append(c.head.input(),
+	all := append(c.head.input(),
 		proto.InputColumn{Name: "Numbers", Data: c.numbers},
 		proto.InputColumn{Name: "NumberStates", Data: c.numberStates},
 		proto.InputColumn{Name: "Categories", Data: c.categories},
 		proto.InputColumn{Name: "CategoryStates", Data: c.categoryStates},
 	)
+	if c.counted == nil {
+		return all
+	}
+	return append(all, proto.InputColumn{Name: "CountedFeature", Data: &c.counted.feature},
+		proto.InputColumn{Name: "CountedBin", Data: &c.counted.bin}, proto.InputColumn{Name: "Counted", Data: &c.counted.number})
 }
 
 // metrics are the columns of the table metric_records.
