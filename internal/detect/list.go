@@ -6,7 +6,7 @@ var All = []*Detector{
 	psi, psiScouter, chiSquare, likelihoodRatio, jensenShannon, hellinger, totalVariation, lInfinity, proportion,
 	ks, cramerVonMises, andersonDarling, wasserstein,
 	// Of moments.
-	mean, spread, logVariance, variance,
+	mean, spread, logVariance, variance, meanLimits,
 	// Of points in their order.
 	xbarS, iMR, pChart, cChart, ewma, cusum, pageHinkley, scouterSPC,
 	// Of the quality of the data.

@@ -54,6 +54,7 @@ const (
 	needErrors
 	needTime
 	needComponents
+	needSampleMoments
 )
 
 // OfPerformance are the needs of detectors that hold predictions against what came
@@ -62,7 +63,7 @@ const OfPerformance = needConfusion | needScores | needErrors
 
 // Measured are the needs of detectors that look at more of the sample than its
 // counts and its outcomes.
-const Measured = needMoments | needDeviations | needPoints | needTime
+const Measured = needMoments | needDeviations | needPoints | needTime | needSampleMoments
 
 // OfRows reports whether the detector is of several features together.
 func (d *Detector) OfRows() bool { return d.Needs&needRows != 0 }
@@ -99,6 +100,9 @@ func (in *Input) measured(needs Need) bool {
 			needs&needTime != 0 && !(s.Seconds > 0 && s.Silence >= 0 && s.Seconds+s.Silence <= math.MaxFloat64):
 			return false
 		}
+	}
+	if needs&needSampleMoments != 0 && !ofOrder(in.Current.Moments, 2) {
+		return false
 	}
 	if needs&needRows == 0 {
 		return true

@@ -67,6 +67,10 @@ func (s *server) CreateProfile(ctx context.Context, req *driftv1.CreateProfileRe
 	if err != nil {
 		return nil, err
 	}
+	origin, err := originOf(req.GetOrigin())
+	if err != nil {
+		return nil, err
+	}
 	if err := mayKeep(ctx, p); err != nil {
 		return nil, err
 	}
@@ -80,7 +84,7 @@ func (s *server) CreateProfile(ctx context.Context, req *driftv1.CreateProfileRe
 	now := s.now()
 	registered, err := s.state.CreateProfile(ctx, store.NewProfile{
 		Tenant: tenant, Active: req.GetProfile().GetActive(), Request: req.GetRequestId(), Now: now, First: schedule.Following(now),
-		Room: s.room(tenant), Profile: p,
+		Room: s.room(tenant), Profile: p, Origin: origin,
 	})
 	if err != nil {
 		return nil, err
@@ -94,7 +98,32 @@ func (s *server) GetProfile(ctx context.Context, req *driftv1.GetProfileRequest)
 	if err != nil {
 		return nil, err
 	}
-	return &driftv1.GetProfileResponse{Profile: profileMessage(p.Registered, true)}, nil
+	resp := &driftv1.GetProfileResponse{Profile: profileMessage(p.Registered, true)}
+	if !req.GetOrigin() {
+		return resp, nil
+	}
+	origin, err := s.state.Origin(ctx, p.UID)
+	if err == nil && origin != nil {
+		resp.Origin = &driftv1.Origin{Format: origin.Format, Document: origin.Document}
+	}
+	return resp, err
+}
+
+const (
+	maxOriginFormat   = 64
+	maxOriginDocument = 4 << 20
+)
+
+// originOf is what a profile was made from, nil for nothing.
+func originOf(o *driftv1.Origin) (*store.Origin, error) {
+	switch {
+	case o == nil:
+		return nil, nil //nolint:nilnil // it was made from nothing
+	case o.GetFormat() == "" || len(o.GetFormat()) > maxOriginFormat || len(o.GetDocument()) > maxOriginDocument:
+		return nil, fault.Invalid.New("origin: want a format of 1 to %d bytes, and a document of at most %d", maxOriginFormat, maxOriginDocument).
+			WithReason("INVALID_ORIGIN")
+	}
+	return &store.Origin{Format: o.GetFormat(), Document: o.GetDocument()}, nil
 }
 
 func (s *server) find(ctx context.Context, ref string) (*known, error) {

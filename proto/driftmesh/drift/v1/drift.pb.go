@@ -2173,7 +2173,9 @@ type CreateProfileRequest struct {
 	// Its uid and create_time are ignored.
 	Profile *Profile `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
 	// Makes the call idempotent: the same request id again gives the same profile.
-	RequestId     string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// What it was made from, kept beside it; absent for none.
+	Origin        *Origin `protobuf:"bytes,3,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2222,6 +2224,326 @@ func (x *CreateProfileRequest) GetRequestId() string {
 	return ""
 }
 
+func (x *CreateProfileRequest) GetOrigin() *Origin {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
+// Origin is what a profile was made from: the document of another system.
+type Origin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose it is and what it is, such as "scouter/Psi"; 1 to 64 bytes.
+	Format string `protobuf:"bytes,1,opt,name=format,proto3" json:"format,omitempty"`
+	// As it came, byte for byte; at most 4 MiB.
+	Document      []byte `protobuf:"bytes,2,opt,name=document,proto3" json:"document,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Origin) Reset() {
+	*x = Origin{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Origin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Origin) ProtoMessage() {}
+
+func (x *Origin) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Origin.ProtoReflect.Descriptor instead.
+func (*Origin) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Origin) GetFormat() string {
+	if x != nil {
+		return x.Format
+	}
+	return ""
+}
+
+func (x *Origin) GetDocument() []byte {
+	if x != nil {
+		return x.Document
+	}
+	return nil
+}
+
+// SummarizeRequest asks for a range of event time, in steps.
+type SummarizeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in GetProfileRequest.
+	Profile string `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// Start, cut down to the minute. Absent means 24 hours before the end.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// End, exclusive, raised to the minute. Absent means now.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// How long a step is, at least a minute, in whole seconds; steps begin at
+	// multiples of it since 1970. Absent means the whole range is one.
+	Step          *durationpb.Duration `protobuf:"bytes,4,opt,name=step,proto3" json:"step,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SummarizeRequest) Reset() {
+	*x = SummarizeRequest{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SummarizeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SummarizeRequest) ProtoMessage() {}
+
+func (x *SummarizeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SummarizeRequest.ProtoReflect.Descriptor instead.
+func (*SummarizeRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *SummarizeRequest) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *SummarizeRequest) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *SummarizeRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *SummarizeRequest) GetStep() *durationpb.Duration {
+	if x != nil {
+		return x.Step
+	}
+	return nil
+}
+
+// SummarizeResponse has the steps in which something was counted.
+type SummarizeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of time.
+	Steps         []*StepSummary `protobuf:"bytes,1,rep,name=steps,proto3" json:"steps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SummarizeResponse) Reset() {
+	*x = SummarizeResponse{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SummarizeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SummarizeResponse) ProtoMessage() {}
+
+func (x *SummarizeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SummarizeResponse.ProtoReflect.Descriptor instead.
+func (*SummarizeResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *SummarizeResponse) GetSteps() []*StepSummary {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+// StepSummary is what was counted in one step.
+type StepSummary struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When the step begins.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Those with something, in the order of the profile.
+	Features      []*FeatureSummary `protobuf:"bytes,2,rep,name=features,proto3" json:"features,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StepSummary) Reset() {
+	*x = StepSummary{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StepSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StepSummary) ProtoMessage() {}
+
+func (x *StepSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StepSummary.ProtoReflect.Descriptor instead.
+func (*StepSummary) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *StepSummary) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *StepSummary) GetFeatures() []*FeatureSummary {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
+// FeatureSummary is what was counted of one feature.
+type FeatureSummary struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The feature.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How many values fell into each of its bins.
+	Counts []uint64 `protobuf:"varint,2,rep,packed,name=counts,proto3" json:"counts,omitempty"`
+	// Of its finite numbers: how many of them are known, which is fewer than the
+	// bins have where values came counted.
+	Number uint64 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
+	// Their mean; 0 of none.
+	Mean float64 `protobuf:"fixed64,4,opt,name=mean,proto3" json:"mean,omitempty"`
+	// Their standard deviation, of the sample; 0 of fewer than two.
+	StdDev        float64 `protobuf:"fixed64,5,opt,name=std_dev,json=stdDev,proto3" json:"std_dev,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FeatureSummary) Reset() {
+	*x = FeatureSummary{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FeatureSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FeatureSummary) ProtoMessage() {}
+
+func (x *FeatureSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FeatureSummary.ProtoReflect.Descriptor instead.
+func (*FeatureSummary) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *FeatureSummary) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FeatureSummary) GetCounts() []uint64 {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *FeatureSummary) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *FeatureSummary) GetMean() float64 {
+	if x != nil {
+		return x.Mean
+	}
+	return 0
+}
+
+func (x *FeatureSummary) GetStdDev() float64 {
+	if x != nil {
+		return x.StdDev
+	}
+	return 0
+}
+
 // CreateProfileResponse is the registered profile.
 type CreateProfileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2235,7 +2557,7 @@ type CreateProfileResponse struct {
 
 func (x *CreateProfileResponse) Reset() {
 	*x = CreateProfileResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2247,7 +2569,7 @@ func (x *CreateProfileResponse) String() string {
 func (*CreateProfileResponse) ProtoMessage() {}
 
 func (x *CreateProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2260,7 +2582,7 @@ func (x *CreateProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateProfileResponse.ProtoReflect.Descriptor instead.
 func (*CreateProfileResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{21}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CreateProfileResponse) GetProfile() *Profile {
@@ -2281,14 +2603,16 @@ func (x *CreateProfileResponse) GetWarnings() []string {
 type GetProfileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its uid, or "space/name" for the newest version, or "space/name/version".
-	Profile       string `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	Profile string `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// What it was made from is wanted too.
+	Origin        bool `protobuf:"varint,2,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetProfileRequest) Reset() {
 	*x = GetProfileRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2300,7 +2624,7 @@ func (x *GetProfileRequest) String() string {
 func (*GetProfileRequest) ProtoMessage() {}
 
 func (x *GetProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2313,7 +2637,7 @@ func (x *GetProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProfileRequest.ProtoReflect.Descriptor instead.
 func (*GetProfileRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{22}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetProfileRequest) GetProfile() string {
@@ -2323,18 +2647,27 @@ func (x *GetProfileRequest) GetProfile() string {
 	return ""
 }
 
+func (x *GetProfileRequest) GetOrigin() bool {
+	if x != nil {
+		return x.Origin
+	}
+	return false
+}
+
 // GetProfileResponse is the profile.
 type GetProfileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Whole.
-	Profile       *Profile `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	Profile *Profile `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// What it was made from, where that was asked for and there is something.
+	Origin        *Origin `protobuf:"bytes,2,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetProfileResponse) Reset() {
 	*x = GetProfileResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2346,7 +2679,7 @@ func (x *GetProfileResponse) String() string {
 func (*GetProfileResponse) ProtoMessage() {}
 
 func (x *GetProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2359,12 +2692,19 @@ func (x *GetProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProfileResponse.ProtoReflect.Descriptor instead.
 func (*GetProfileResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{23}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetProfileResponse) GetProfile() *Profile {
 	if x != nil {
 		return x.Profile
+	}
+	return nil
+}
+
+func (x *GetProfileResponse) GetOrigin() *Origin {
+	if x != nil {
+		return x.Origin
 	}
 	return nil
 }
@@ -2384,7 +2724,7 @@ type ListProfilesRequest struct {
 
 func (x *ListProfilesRequest) Reset() {
 	*x = ListProfilesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2396,7 +2736,7 @@ func (x *ListProfilesRequest) String() string {
 func (*ListProfilesRequest) ProtoMessage() {}
 
 func (x *ListProfilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2409,7 +2749,7 @@ func (x *ListProfilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProfilesRequest.ProtoReflect.Descriptor instead.
 func (*ListProfilesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{24}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListProfilesRequest) GetSpace() string {
@@ -2446,7 +2786,7 @@ type ListProfilesResponse struct {
 
 func (x *ListProfilesResponse) Reset() {
 	*x = ListProfilesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2458,7 +2798,7 @@ func (x *ListProfilesResponse) String() string {
 func (*ListProfilesResponse) ProtoMessage() {}
 
 func (x *ListProfilesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2471,7 +2811,7 @@ func (x *ListProfilesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProfilesResponse.ProtoReflect.Descriptor instead.
 func (*ListProfilesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{25}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListProfilesResponse) GetProfiles() []*Profile {
@@ -2501,7 +2841,7 @@ type SetProfileActiveRequest struct {
 
 func (x *SetProfileActiveRequest) Reset() {
 	*x = SetProfileActiveRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2513,7 +2853,7 @@ func (x *SetProfileActiveRequest) String() string {
 func (*SetProfileActiveRequest) ProtoMessage() {}
 
 func (x *SetProfileActiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2526,7 +2866,7 @@ func (x *SetProfileActiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProfileActiveRequest.ProtoReflect.Descriptor instead.
 func (*SetProfileActiveRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{26}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SetProfileActiveRequest) GetProfile() string {
@@ -2554,7 +2894,7 @@ type SetProfileActiveResponse struct {
 
 func (x *SetProfileActiveResponse) Reset() {
 	*x = SetProfileActiveResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2566,7 +2906,7 @@ func (x *SetProfileActiveResponse) String() string {
 func (*SetProfileActiveResponse) ProtoMessage() {}
 
 func (x *SetProfileActiveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2579,7 +2919,7 @@ func (x *SetProfileActiveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProfileActiveResponse.ProtoReflect.Descriptor instead.
 func (*SetProfileActiveResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{27}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SetProfileActiveResponse) GetProfile() *Profile {
@@ -2606,7 +2946,7 @@ type EvaluateRequest struct {
 
 func (x *EvaluateRequest) Reset() {
 	*x = EvaluateRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2618,7 +2958,7 @@ func (x *EvaluateRequest) String() string {
 func (*EvaluateRequest) ProtoMessage() {}
 
 func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2631,7 +2971,7 @@ func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateRequest.ProtoReflect.Descriptor instead.
 func (*EvaluateRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{28}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *EvaluateRequest) GetProfile() string {
@@ -2673,7 +3013,7 @@ type EvaluateResponse struct {
 
 func (x *EvaluateResponse) Reset() {
 	*x = EvaluateResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2685,7 +3025,7 @@ func (x *EvaluateResponse) String() string {
 func (*EvaluateResponse) ProtoMessage() {}
 
 func (x *EvaluateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2698,7 +3038,7 @@ func (x *EvaluateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateResponse.ProtoReflect.Descriptor instead.
 func (*EvaluateResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{29}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *EvaluateResponse) GetEvaluation() *Evaluation {
@@ -2728,7 +3068,7 @@ type EvaluateRangeRequest struct {
 
 func (x *EvaluateRangeRequest) Reset() {
 	*x = EvaluateRangeRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2740,7 +3080,7 @@ func (x *EvaluateRangeRequest) String() string {
 func (*EvaluateRangeRequest) ProtoMessage() {}
 
 func (x *EvaluateRangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2753,7 +3093,7 @@ func (x *EvaluateRangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateRangeRequest.ProtoReflect.Descriptor instead.
 func (*EvaluateRangeRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{30}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *EvaluateRangeRequest) GetProfile() string {
@@ -2808,7 +3148,7 @@ type EvaluateRangeResponse struct {
 
 func (x *EvaluateRangeResponse) Reset() {
 	*x = EvaluateRangeResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2820,7 +3160,7 @@ func (x *EvaluateRangeResponse) String() string {
 func (*EvaluateRangeResponse) ProtoMessage() {}
 
 func (x *EvaluateRangeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2833,7 +3173,7 @@ func (x *EvaluateRangeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateRangeResponse.ProtoReflect.Descriptor instead.
 func (*EvaluateRangeResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{31}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *EvaluateRangeResponse) GetAnswer() isEvaluateRangeResponse_Answer {
@@ -2922,7 +3262,7 @@ type BacktestRequest struct {
 
 func (x *BacktestRequest) Reset() {
 	*x = BacktestRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2934,7 +3274,7 @@ func (x *BacktestRequest) String() string {
 func (*BacktestRequest) ProtoMessage() {}
 
 func (x *BacktestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2947,7 +3287,7 @@ func (x *BacktestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BacktestRequest.ProtoReflect.Descriptor instead.
 func (*BacktestRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{32}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *BacktestRequest) GetProfile() string {
@@ -3016,7 +3356,7 @@ type BacktestResponse struct {
 
 func (x *BacktestResponse) Reset() {
 	*x = BacktestResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3028,7 +3368,7 @@ func (x *BacktestResponse) String() string {
 func (*BacktestResponse) ProtoMessage() {}
 
 func (x *BacktestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3041,7 +3381,7 @@ func (x *BacktestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BacktestResponse.ProtoReflect.Descriptor instead.
 func (*BacktestResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{33}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *BacktestResponse) GetAnswer() isBacktestResponse_Answer {
@@ -3124,7 +3464,7 @@ type BacktestChange struct {
 
 func (x *BacktestChange) Reset() {
 	*x = BacktestChange{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3136,7 +3476,7 @@ func (x *BacktestChange) String() string {
 func (*BacktestChange) ProtoMessage() {}
 
 func (x *BacktestChange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3149,7 +3489,7 @@ func (x *BacktestChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BacktestChange.ProtoReflect.Descriptor instead.
 func (*BacktestChange) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{34}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *BacktestChange) GetSlot() *timestamppb.Timestamp {
@@ -3213,7 +3553,7 @@ type BacktestSummary struct {
 
 func (x *BacktestSummary) Reset() {
 	*x = BacktestSummary{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3225,7 +3565,7 @@ func (x *BacktestSummary) String() string {
 func (*BacktestSummary) ProtoMessage() {}
 
 func (x *BacktestSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3238,7 +3578,7 @@ func (x *BacktestSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BacktestSummary.ProtoReflect.Descriptor instead.
 func (*BacktestSummary) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{35}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *BacktestSummary) GetStartTime() *timestamppb.Timestamp {
@@ -3308,7 +3648,7 @@ type BacktestMonitor struct {
 
 func (x *BacktestMonitor) Reset() {
 	*x = BacktestMonitor{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3320,7 +3660,7 @@ func (x *BacktestMonitor) String() string {
 func (*BacktestMonitor) ProtoMessage() {}
 
 func (x *BacktestMonitor) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3333,7 +3673,7 @@ func (x *BacktestMonitor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BacktestMonitor.ProtoReflect.Descriptor instead.
 func (*BacktestMonitor) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{36}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *BacktestMonitor) GetMonitor() string {
@@ -3428,7 +3768,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3440,7 +3780,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3453,7 +3793,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{37}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Progress) GetDone() uint64 {
@@ -3488,7 +3828,7 @@ type RunNowRequest struct {
 
 func (x *RunNowRequest) Reset() {
 	*x = RunNowRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3500,7 +3840,7 @@ func (x *RunNowRequest) String() string {
 func (*RunNowRequest) ProtoMessage() {}
 
 func (x *RunNowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3513,7 +3853,7 @@ func (x *RunNowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunNowRequest.ProtoReflect.Descriptor instead.
 func (*RunNowRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{38}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RunNowRequest) GetProfile() string {
@@ -3536,7 +3876,7 @@ type RunNowResponse struct {
 
 func (x *RunNowResponse) Reset() {
 	*x = RunNowResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3548,7 +3888,7 @@ func (x *RunNowResponse) String() string {
 func (*RunNowResponse) ProtoMessage() {}
 
 func (x *RunNowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3561,7 +3901,7 @@ func (x *RunNowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunNowResponse.ProtoReflect.Descriptor instead.
 func (*RunNowResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{39}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RunNowResponse) GetEvaluation() *Evaluation {
@@ -3594,7 +3934,7 @@ type Evaluation struct {
 
 func (x *Evaluation) Reset() {
 	*x = Evaluation{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[40]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3606,7 +3946,7 @@ func (x *Evaluation) String() string {
 func (*Evaluation) ProtoMessage() {}
 
 func (x *Evaluation) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[40]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3619,7 +3959,7 @@ func (x *Evaluation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evaluation.ProtoReflect.Descriptor instead.
 func (*Evaluation) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{40}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Evaluation) GetProfile() string {
@@ -3722,7 +4062,7 @@ type Score struct {
 
 func (x *Score) Reset() {
 	*x = Score{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3734,7 +4074,7 @@ func (x *Score) String() string {
 func (*Score) ProtoMessage() {}
 
 func (x *Score) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3747,7 +4087,7 @@ func (x *Score) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Score.ProtoReflect.Descriptor instead.
 func (*Score) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{41}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Score) GetFeature() string {
@@ -3897,7 +4237,7 @@ type BinScore struct {
 
 func (x *BinScore) Reset() {
 	*x = BinScore{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3909,7 +4249,7 @@ func (x *BinScore) String() string {
 func (*BinScore) ProtoMessage() {}
 
 func (x *BinScore) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3922,7 +4262,7 @@ func (x *BinScore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BinScore.ProtoReflect.Descriptor instead.
 func (*BinScore) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{42}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *BinScore) GetLabel() string {
@@ -3982,7 +4322,7 @@ type Exemplar struct {
 
 func (x *Exemplar) Reset() {
 	*x = Exemplar{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3994,7 +4334,7 @@ func (x *Exemplar) String() string {
 func (*Exemplar) ProtoMessage() {}
 
 func (x *Exemplar) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4007,7 +4347,7 @@ func (x *Exemplar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exemplar.ProtoReflect.Descriptor instead.
 func (*Exemplar) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{43}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Exemplar) GetRecordId() string {
@@ -4046,7 +4386,7 @@ type ListScoresRequest struct {
 
 func (x *ListScoresRequest) Reset() {
 	*x = ListScoresRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4058,7 +4398,7 @@ func (x *ListScoresRequest) String() string {
 func (*ListScoresRequest) ProtoMessage() {}
 
 func (x *ListScoresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4071,7 +4411,7 @@ func (x *ListScoresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScoresRequest.ProtoReflect.Descriptor instead.
 func (*ListScoresRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{44}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListScoresRequest) GetProfile() string {
@@ -4108,7 +4448,7 @@ type ListScoresResponse struct {
 
 func (x *ListScoresResponse) Reset() {
 	*x = ListScoresResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4120,7 +4460,7 @@ func (x *ListScoresResponse) String() string {
 func (*ListScoresResponse) ProtoMessage() {}
 
 func (x *ListScoresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4133,7 +4473,7 @@ func (x *ListScoresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScoresResponse.ProtoReflect.Descriptor instead.
 func (*ListScoresResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{45}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListScoresResponse) GetEvaluations() []*Evaluation {
@@ -4174,7 +4514,7 @@ type QuerySeriesRequest struct {
 
 func (x *QuerySeriesRequest) Reset() {
 	*x = QuerySeriesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4186,7 +4526,7 @@ func (x *QuerySeriesRequest) String() string {
 func (*QuerySeriesRequest) ProtoMessage() {}
 
 func (x *QuerySeriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4199,7 +4539,7 @@ func (x *QuerySeriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySeriesRequest.ProtoReflect.Descriptor instead.
 func (*QuerySeriesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{46}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *QuerySeriesRequest) GetProfile() string {
@@ -4262,7 +4602,7 @@ type QuerySeriesResponse struct {
 
 func (x *QuerySeriesResponse) Reset() {
 	*x = QuerySeriesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4274,7 +4614,7 @@ func (x *QuerySeriesResponse) String() string {
 func (*QuerySeriesResponse) ProtoMessage() {}
 
 func (x *QuerySeriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4287,7 +4627,7 @@ func (x *QuerySeriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySeriesResponse.ProtoReflect.Descriptor instead.
 func (*QuerySeriesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{47}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *QuerySeriesResponse) GetSeries() []*Series {
@@ -4314,7 +4654,7 @@ type Series struct {
 
 func (x *Series) Reset() {
 	*x = Series{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4326,7 +4666,7 @@ func (x *Series) String() string {
 func (*Series) ProtoMessage() {}
 
 func (x *Series) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4339,7 +4679,7 @@ func (x *Series) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Series.ProtoReflect.Descriptor instead.
 func (*Series) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{48}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Series) GetMonitor() string {
@@ -4403,7 +4743,7 @@ type SeriesPoint struct {
 
 func (x *SeriesPoint) Reset() {
 	*x = SeriesPoint{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4415,7 +4755,7 @@ func (x *SeriesPoint) String() string {
 func (*SeriesPoint) ProtoMessage() {}
 
 func (x *SeriesPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4428,7 +4768,7 @@ func (x *SeriesPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeriesPoint.ProtoReflect.Descriptor instead.
 func (*SeriesPoint) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{49}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *SeriesPoint) GetFirstSlot() *timestamppb.Timestamp {
@@ -4576,7 +4916,7 @@ type Alert struct {
 
 func (x *Alert) Reset() {
 	*x = Alert{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4588,7 +4928,7 @@ func (x *Alert) String() string {
 func (*Alert) ProtoMessage() {}
 
 func (x *Alert) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4601,7 +4941,7 @@ func (x *Alert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alert.ProtoReflect.Descriptor instead.
 func (*Alert) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{50}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Alert) GetId() string {
@@ -4789,7 +5129,7 @@ type ListAlertsRequest struct {
 
 func (x *ListAlertsRequest) Reset() {
 	*x = ListAlertsRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4801,7 +5141,7 @@ func (x *ListAlertsRequest) String() string {
 func (*ListAlertsRequest) ProtoMessage() {}
 
 func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4814,7 +5154,7 @@ func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsRequest.ProtoReflect.Descriptor instead.
 func (*ListAlertsRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{51}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListAlertsRequest) GetProfile() string {
@@ -4858,7 +5198,7 @@ type ListAlertsResponse struct {
 
 func (x *ListAlertsResponse) Reset() {
 	*x = ListAlertsResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4870,7 +5210,7 @@ func (x *ListAlertsResponse) String() string {
 func (*ListAlertsResponse) ProtoMessage() {}
 
 func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4883,7 +5223,7 @@ func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsResponse.ProtoReflect.Descriptor instead.
 func (*ListAlertsResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{52}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListAlertsResponse) GetAlerts() []*Alert {
@@ -4911,7 +5251,7 @@ type AcknowledgeAlertRequest struct {
 
 func (x *AcknowledgeAlertRequest) Reset() {
 	*x = AcknowledgeAlertRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4923,7 +5263,7 @@ func (x *AcknowledgeAlertRequest) String() string {
 func (*AcknowledgeAlertRequest) ProtoMessage() {}
 
 func (x *AcknowledgeAlertRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4936,7 +5276,7 @@ func (x *AcknowledgeAlertRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlertRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlertRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{53}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *AcknowledgeAlertRequest) GetId() string {
@@ -4957,7 +5297,7 @@ type AcknowledgeAlertResponse struct {
 
 func (x *AcknowledgeAlertResponse) Reset() {
 	*x = AcknowledgeAlertResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4969,7 +5309,7 @@ func (x *AcknowledgeAlertResponse) String() string {
 func (*AcknowledgeAlertResponse) ProtoMessage() {}
 
 func (x *AcknowledgeAlertResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4982,7 +5322,7 @@ func (x *AcknowledgeAlertResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlertResponse.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlertResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{54}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *AcknowledgeAlertResponse) GetAlert() *Alert {
@@ -5025,7 +5365,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5037,7 +5377,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5050,7 +5390,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{55}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Delivery) GetId() string {
@@ -5156,7 +5496,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5168,7 +5508,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5181,7 +5521,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{56}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListDeliveriesRequest) GetAlert() string {
@@ -5232,7 +5572,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5244,7 +5584,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5257,7 +5597,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{57}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -5312,7 +5652,7 @@ type Silence struct {
 
 func (x *Silence) Reset() {
 	*x = Silence{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[58]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5324,7 +5664,7 @@ func (x *Silence) String() string {
 func (*Silence) ProtoMessage() {}
 
 func (x *Silence) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[58]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5337,7 +5677,7 @@ func (x *Silence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Silence.ProtoReflect.Descriptor instead.
 func (*Silence) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{58}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Silence) GetId() string {
@@ -5442,7 +5782,7 @@ type CreateSilenceRequest struct {
 
 func (x *CreateSilenceRequest) Reset() {
 	*x = CreateSilenceRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[59]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5454,7 +5794,7 @@ func (x *CreateSilenceRequest) String() string {
 func (*CreateSilenceRequest) ProtoMessage() {}
 
 func (x *CreateSilenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[59]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5467,7 +5807,7 @@ func (x *CreateSilenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSilenceRequest.ProtoReflect.Descriptor instead.
 func (*CreateSilenceRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{59}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *CreateSilenceRequest) GetSilence() *Silence {
@@ -5488,7 +5828,7 @@ type CreateSilenceResponse struct {
 
 func (x *CreateSilenceResponse) Reset() {
 	*x = CreateSilenceResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[60]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5500,7 +5840,7 @@ func (x *CreateSilenceResponse) String() string {
 func (*CreateSilenceResponse) ProtoMessage() {}
 
 func (x *CreateSilenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[60]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5513,7 +5853,7 @@ func (x *CreateSilenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSilenceResponse.ProtoReflect.Descriptor instead.
 func (*CreateSilenceResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{60}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *CreateSilenceResponse) GetSilence() *Silence {
@@ -5538,7 +5878,7 @@ type ListSilencesRequest struct {
 
 func (x *ListSilencesRequest) Reset() {
 	*x = ListSilencesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[61]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5550,7 +5890,7 @@ func (x *ListSilencesRequest) String() string {
 func (*ListSilencesRequest) ProtoMessage() {}
 
 func (x *ListSilencesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[61]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5563,7 +5903,7 @@ func (x *ListSilencesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSilencesRequest.ProtoReflect.Descriptor instead.
 func (*ListSilencesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{61}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListSilencesRequest) GetAll() bool {
@@ -5600,7 +5940,7 @@ type ListSilencesResponse struct {
 
 func (x *ListSilencesResponse) Reset() {
 	*x = ListSilencesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[62]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5612,7 +5952,7 @@ func (x *ListSilencesResponse) String() string {
 func (*ListSilencesResponse) ProtoMessage() {}
 
 func (x *ListSilencesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[62]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5625,7 +5965,7 @@ func (x *ListSilencesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSilencesResponse.ProtoReflect.Descriptor instead.
 func (*ListSilencesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{62}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListSilencesResponse) GetSilences() []*Silence {
@@ -5653,7 +5993,7 @@ type ExpireSilenceRequest struct {
 
 func (x *ExpireSilenceRequest) Reset() {
 	*x = ExpireSilenceRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[63]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5665,7 +6005,7 @@ func (x *ExpireSilenceRequest) String() string {
 func (*ExpireSilenceRequest) ProtoMessage() {}
 
 func (x *ExpireSilenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[63]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5678,7 +6018,7 @@ func (x *ExpireSilenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireSilenceRequest.ProtoReflect.Descriptor instead.
 func (*ExpireSilenceRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{63}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ExpireSilenceRequest) GetId() string {
@@ -5699,7 +6039,7 @@ type ExpireSilenceResponse struct {
 
 func (x *ExpireSilenceResponse) Reset() {
 	*x = ExpireSilenceResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[64]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5711,7 +6051,7 @@ func (x *ExpireSilenceResponse) String() string {
 func (*ExpireSilenceResponse) ProtoMessage() {}
 
 func (x *ExpireSilenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[64]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5724,7 +6064,7 @@ func (x *ExpireSilenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireSilenceResponse.ProtoReflect.Descriptor instead.
 func (*ExpireSilenceResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{64}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ExpireSilenceResponse) GetSilence() *Silence {
@@ -5759,7 +6099,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[65]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5771,7 +6111,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[65]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5784,7 +6124,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{65}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ExplainRequest) GetProfile() string {
@@ -5879,7 +6219,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[66]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5891,7 +6231,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[66]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5904,7 +6244,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{66}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ExplainResponse) GetProfile() string {
@@ -6028,7 +6368,7 @@ type Slice struct {
 
 func (x *Slice) Reset() {
 	*x = Slice{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[67]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6040,7 +6380,7 @@ func (x *Slice) String() string {
 func (*Slice) ProtoMessage() {}
 
 func (x *Slice) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[67]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6053,7 +6393,7 @@ func (x *Slice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slice.ProtoReflect.Descriptor instead.
 func (*Slice) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{67}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Slice) GetFeature() string {
@@ -6299,18 +6639,42 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\bstd_devs\x18\x03 \x03(\x01R\astdDevs\"=\n" +
 	"\rScouterLimits\x12\x16\n" +
 	"\x06center\x18\x01 \x01(\x01R\x06center\x12\x14\n" +
-	"\x05sigma\x18\x02 \x01(\x01R\x05sigma\"l\n" +
+	"\x05sigma\x18\x02 \x01(\x01R\x05sigma\"\xa0\x01\n" +
 	"\x14CreateProfileRequest\x125\n" +
 	"\aprofile\x18\x01 \x01(\v2\x1b.driftmesh.drift.v1.ProfileR\aprofile\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x02 \x01(\tR\trequestId\"j\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x122\n" +
+	"\x06origin\x18\x03 \x01(\v2\x1a.driftmesh.drift.v1.OriginR\x06origin\"<\n" +
+	"\x06Origin\x12\x16\n" +
+	"\x06format\x18\x01 \x01(\tR\x06format\x12\x1a\n" +
+	"\bdocument\x18\x02 \x01(\fR\bdocument\"\xcd\x01\n" +
+	"\x10SummarizeRequest\x12\x18\n" +
+	"\aprofile\x18\x01 \x01(\tR\aprofile\x129\n" +
+	"\n" +
+	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12-\n" +
+	"\x04step\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04step\"J\n" +
+	"\x11SummarizeResponse\x125\n" +
+	"\x05steps\x18\x01 \x03(\v2\x1f.driftmesh.drift.v1.StepSummaryR\x05steps\"\x88\x01\n" +
+	"\vStepSummary\x129\n" +
+	"\n" +
+	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x12>\n" +
+	"\bfeatures\x18\x02 \x03(\v2\".driftmesh.drift.v1.FeatureSummaryR\bfeatures\"\x81\x01\n" +
+	"\x0eFeatureSummary\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06counts\x18\x02 \x03(\x04R\x06counts\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\x04R\x06number\x12\x12\n" +
+	"\x04mean\x18\x04 \x01(\x01R\x04mean\x12\x17\n" +
+	"\astd_dev\x18\x05 \x01(\x01R\x06stdDev\"j\n" +
 	"\x15CreateProfileResponse\x125\n" +
 	"\aprofile\x18\x01 \x01(\v2\x1b.driftmesh.drift.v1.ProfileR\aprofile\x12\x1a\n" +
-	"\bwarnings\x18\x02 \x03(\tR\bwarnings\"-\n" +
+	"\bwarnings\x18\x02 \x03(\tR\bwarnings\"E\n" +
 	"\x11GetProfileRequest\x12\x18\n" +
-	"\aprofile\x18\x01 \x01(\tR\aprofile\"K\n" +
+	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x16\n" +
+	"\x06origin\x18\x02 \x01(\bR\x06origin\"\x7f\n" +
 	"\x12GetProfileResponse\x125\n" +
-	"\aprofile\x18\x01 \x01(\v2\x1b.driftmesh.drift.v1.ProfileR\aprofile\"g\n" +
+	"\aprofile\x18\x01 \x01(\v2\x1b.driftmesh.drift.v1.ProfileR\aprofile\x122\n" +
+	"\x06origin\x18\x02 \x01(\v2\x1a.driftmesh.drift.v1.OriginR\x06origin\"g\n" +
 	"\x13ListProfilesRequest\x12\x14\n" +
 	"\x05space\x18\x01 \x01(\tR\x05space\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
@@ -6680,13 +7044,14 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x13DELIVERY_STATE_SENT\x10\x02\x12\x19\n" +
 	"\x15DELIVERY_STATE_FAILED\x10\x03\x12\x1b\n" +
 	"\x17DELIVERY_STATE_SILENCED\x10\x04\x12\x1c\n" +
-	"\x18DELIVERY_STATE_OVERTAKEN\x10\x052\xe7\r\n" +
+	"\x18DELIVERY_STATE_OVERTAKEN\x10\x052\xc7\x0e\n" +
 	"\fDriftService\x12j\n" +
 	"\rCreateProfile\x12(.driftmesh.drift.v1.CreateProfileRequest\x1a).driftmesh.drift.v1.CreateProfileResponse\"\x04\xc0\xf3\x18\n" +
 	"\x12a\n" +
 	"\n" +
 	"GetProfile\x12%.driftmesh.drift.v1.GetProfileRequest\x1a&.driftmesh.drift.v1.GetProfileResponse\"\x04\xc0\xf3\x18\t\x12g\n" +
-	"\fListProfiles\x12'.driftmesh.drift.v1.ListProfilesRequest\x1a(.driftmesh.drift.v1.ListProfilesResponse\"\x04\xc0\xf3\x18\t\x12s\n" +
+	"\fListProfiles\x12'.driftmesh.drift.v1.ListProfilesRequest\x1a(.driftmesh.drift.v1.ListProfilesResponse\"\x04\xc0\xf3\x18\t\x12^\n" +
+	"\tSummarize\x12$.driftmesh.drift.v1.SummarizeRequest\x1a%.driftmesh.drift.v1.SummarizeResponse\"\x04\xc0\xf3\x18\v\x12s\n" +
 	"\x10SetProfileActive\x12+.driftmesh.drift.v1.SetProfileActiveRequest\x1a,.driftmesh.drift.v1.SetProfileActiveResponse\"\x04\xc0\xf3\x18\n" +
 	"\x12[\n" +
 	"\bEvaluate\x12#.driftmesh.drift.v1.EvaluateRequest\x1a$.driftmesh.drift.v1.EvaluateResponse\"\x04\xc0\xf3\x18\f\x12l\n" +
@@ -6718,7 +7083,7 @@ func file_driftmesh_drift_v1_drift_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_drift_v1_drift_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
+var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
 var file_driftmesh_drift_v1_drift_proto_goTypes = []any{
 	(SourceKind)(0),                  // 0: driftmesh.drift.v1.SourceKind
 	(Correction)(0),                  // 1: driftmesh.drift.v1.Correction
@@ -6747,61 +7112,66 @@ var file_driftmesh_drift_v1_drift_proto_goTypes = []any{
 	(*Subgroups)(nil),                // 24: driftmesh.drift.v1.Subgroups
 	(*ScouterLimits)(nil),            // 25: driftmesh.drift.v1.ScouterLimits
 	(*CreateProfileRequest)(nil),     // 26: driftmesh.drift.v1.CreateProfileRequest
-	(*CreateProfileResponse)(nil),    // 27: driftmesh.drift.v1.CreateProfileResponse
-	(*GetProfileRequest)(nil),        // 28: driftmesh.drift.v1.GetProfileRequest
-	(*GetProfileResponse)(nil),       // 29: driftmesh.drift.v1.GetProfileResponse
-	(*ListProfilesRequest)(nil),      // 30: driftmesh.drift.v1.ListProfilesRequest
-	(*ListProfilesResponse)(nil),     // 31: driftmesh.drift.v1.ListProfilesResponse
-	(*SetProfileActiveRequest)(nil),  // 32: driftmesh.drift.v1.SetProfileActiveRequest
-	(*SetProfileActiveResponse)(nil), // 33: driftmesh.drift.v1.SetProfileActiveResponse
-	(*EvaluateRequest)(nil),          // 34: driftmesh.drift.v1.EvaluateRequest
-	(*EvaluateResponse)(nil),         // 35: driftmesh.drift.v1.EvaluateResponse
-	(*EvaluateRangeRequest)(nil),     // 36: driftmesh.drift.v1.EvaluateRangeRequest
-	(*EvaluateRangeResponse)(nil),    // 37: driftmesh.drift.v1.EvaluateRangeResponse
-	(*BacktestRequest)(nil),          // 38: driftmesh.drift.v1.BacktestRequest
-	(*BacktestResponse)(nil),         // 39: driftmesh.drift.v1.BacktestResponse
-	(*BacktestChange)(nil),           // 40: driftmesh.drift.v1.BacktestChange
-	(*BacktestSummary)(nil),          // 41: driftmesh.drift.v1.BacktestSummary
-	(*BacktestMonitor)(nil),          // 42: driftmesh.drift.v1.BacktestMonitor
-	(*Progress)(nil),                 // 43: driftmesh.drift.v1.Progress
-	(*RunNowRequest)(nil),            // 44: driftmesh.drift.v1.RunNowRequest
-	(*RunNowResponse)(nil),           // 45: driftmesh.drift.v1.RunNowResponse
-	(*Evaluation)(nil),               // 46: driftmesh.drift.v1.Evaluation
-	(*Score)(nil),                    // 47: driftmesh.drift.v1.Score
-	(*BinScore)(nil),                 // 48: driftmesh.drift.v1.BinScore
-	(*Exemplar)(nil),                 // 49: driftmesh.drift.v1.Exemplar
-	(*ListScoresRequest)(nil),        // 50: driftmesh.drift.v1.ListScoresRequest
-	(*ListScoresResponse)(nil),       // 51: driftmesh.drift.v1.ListScoresResponse
-	(*QuerySeriesRequest)(nil),       // 52: driftmesh.drift.v1.QuerySeriesRequest
-	(*QuerySeriesResponse)(nil),      // 53: driftmesh.drift.v1.QuerySeriesResponse
-	(*Series)(nil),                   // 54: driftmesh.drift.v1.Series
-	(*SeriesPoint)(nil),              // 55: driftmesh.drift.v1.SeriesPoint
-	(*Alert)(nil),                    // 56: driftmesh.drift.v1.Alert
-	(*ListAlertsRequest)(nil),        // 57: driftmesh.drift.v1.ListAlertsRequest
-	(*ListAlertsResponse)(nil),       // 58: driftmesh.drift.v1.ListAlertsResponse
-	(*AcknowledgeAlertRequest)(nil),  // 59: driftmesh.drift.v1.AcknowledgeAlertRequest
-	(*AcknowledgeAlertResponse)(nil), // 60: driftmesh.drift.v1.AcknowledgeAlertResponse
-	(*Delivery)(nil),                 // 61: driftmesh.drift.v1.Delivery
-	(*ListDeliveriesRequest)(nil),    // 62: driftmesh.drift.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),   // 63: driftmesh.drift.v1.ListDeliveriesResponse
-	(*Silence)(nil),                  // 64: driftmesh.drift.v1.Silence
-	(*CreateSilenceRequest)(nil),     // 65: driftmesh.drift.v1.CreateSilenceRequest
-	(*CreateSilenceResponse)(nil),    // 66: driftmesh.drift.v1.CreateSilenceResponse
-	(*ListSilencesRequest)(nil),      // 67: driftmesh.drift.v1.ListSilencesRequest
-	(*ListSilencesResponse)(nil),     // 68: driftmesh.drift.v1.ListSilencesResponse
-	(*ExpireSilenceRequest)(nil),     // 69: driftmesh.drift.v1.ExpireSilenceRequest
-	(*ExpireSilenceResponse)(nil),    // 70: driftmesh.drift.v1.ExpireSilenceResponse
-	(*ExplainRequest)(nil),           // 71: driftmesh.drift.v1.ExplainRequest
-	(*ExplainResponse)(nil),          // 72: driftmesh.drift.v1.ExplainResponse
-	(*Slice)(nil),                    // 73: driftmesh.drift.v1.Slice
-	nil,                              // 74: driftmesh.drift.v1.Source.AttributesEntry
-	nil,                              // 75: driftmesh.drift.v1.Monitor.ParametersEntry
-	nil,                              // 76: driftmesh.drift.v1.Deviations.ChunksEntry
-	(*timestamppb.Timestamp)(nil),    // 77: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 78: google.protobuf.Duration
+	(*Origin)(nil),                   // 27: driftmesh.drift.v1.Origin
+	(*SummarizeRequest)(nil),         // 28: driftmesh.drift.v1.SummarizeRequest
+	(*SummarizeResponse)(nil),        // 29: driftmesh.drift.v1.SummarizeResponse
+	(*StepSummary)(nil),              // 30: driftmesh.drift.v1.StepSummary
+	(*FeatureSummary)(nil),           // 31: driftmesh.drift.v1.FeatureSummary
+	(*CreateProfileResponse)(nil),    // 32: driftmesh.drift.v1.CreateProfileResponse
+	(*GetProfileRequest)(nil),        // 33: driftmesh.drift.v1.GetProfileRequest
+	(*GetProfileResponse)(nil),       // 34: driftmesh.drift.v1.GetProfileResponse
+	(*ListProfilesRequest)(nil),      // 35: driftmesh.drift.v1.ListProfilesRequest
+	(*ListProfilesResponse)(nil),     // 36: driftmesh.drift.v1.ListProfilesResponse
+	(*SetProfileActiveRequest)(nil),  // 37: driftmesh.drift.v1.SetProfileActiveRequest
+	(*SetProfileActiveResponse)(nil), // 38: driftmesh.drift.v1.SetProfileActiveResponse
+	(*EvaluateRequest)(nil),          // 39: driftmesh.drift.v1.EvaluateRequest
+	(*EvaluateResponse)(nil),         // 40: driftmesh.drift.v1.EvaluateResponse
+	(*EvaluateRangeRequest)(nil),     // 41: driftmesh.drift.v1.EvaluateRangeRequest
+	(*EvaluateRangeResponse)(nil),    // 42: driftmesh.drift.v1.EvaluateRangeResponse
+	(*BacktestRequest)(nil),          // 43: driftmesh.drift.v1.BacktestRequest
+	(*BacktestResponse)(nil),         // 44: driftmesh.drift.v1.BacktestResponse
+	(*BacktestChange)(nil),           // 45: driftmesh.drift.v1.BacktestChange
+	(*BacktestSummary)(nil),          // 46: driftmesh.drift.v1.BacktestSummary
+	(*BacktestMonitor)(nil),          // 47: driftmesh.drift.v1.BacktestMonitor
+	(*Progress)(nil),                 // 48: driftmesh.drift.v1.Progress
+	(*RunNowRequest)(nil),            // 49: driftmesh.drift.v1.RunNowRequest
+	(*RunNowResponse)(nil),           // 50: driftmesh.drift.v1.RunNowResponse
+	(*Evaluation)(nil),               // 51: driftmesh.drift.v1.Evaluation
+	(*Score)(nil),                    // 52: driftmesh.drift.v1.Score
+	(*BinScore)(nil),                 // 53: driftmesh.drift.v1.BinScore
+	(*Exemplar)(nil),                 // 54: driftmesh.drift.v1.Exemplar
+	(*ListScoresRequest)(nil),        // 55: driftmesh.drift.v1.ListScoresRequest
+	(*ListScoresResponse)(nil),       // 56: driftmesh.drift.v1.ListScoresResponse
+	(*QuerySeriesRequest)(nil),       // 57: driftmesh.drift.v1.QuerySeriesRequest
+	(*QuerySeriesResponse)(nil),      // 58: driftmesh.drift.v1.QuerySeriesResponse
+	(*Series)(nil),                   // 59: driftmesh.drift.v1.Series
+	(*SeriesPoint)(nil),              // 60: driftmesh.drift.v1.SeriesPoint
+	(*Alert)(nil),                    // 61: driftmesh.drift.v1.Alert
+	(*ListAlertsRequest)(nil),        // 62: driftmesh.drift.v1.ListAlertsRequest
+	(*ListAlertsResponse)(nil),       // 63: driftmesh.drift.v1.ListAlertsResponse
+	(*AcknowledgeAlertRequest)(nil),  // 64: driftmesh.drift.v1.AcknowledgeAlertRequest
+	(*AcknowledgeAlertResponse)(nil), // 65: driftmesh.drift.v1.AcknowledgeAlertResponse
+	(*Delivery)(nil),                 // 66: driftmesh.drift.v1.Delivery
+	(*ListDeliveriesRequest)(nil),    // 67: driftmesh.drift.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),   // 68: driftmesh.drift.v1.ListDeliveriesResponse
+	(*Silence)(nil),                  // 69: driftmesh.drift.v1.Silence
+	(*CreateSilenceRequest)(nil),     // 70: driftmesh.drift.v1.CreateSilenceRequest
+	(*CreateSilenceResponse)(nil),    // 71: driftmesh.drift.v1.CreateSilenceResponse
+	(*ListSilencesRequest)(nil),      // 72: driftmesh.drift.v1.ListSilencesRequest
+	(*ListSilencesResponse)(nil),     // 73: driftmesh.drift.v1.ListSilencesResponse
+	(*ExpireSilenceRequest)(nil),     // 74: driftmesh.drift.v1.ExpireSilenceRequest
+	(*ExpireSilenceResponse)(nil),    // 75: driftmesh.drift.v1.ExpireSilenceResponse
+	(*ExplainRequest)(nil),           // 76: driftmesh.drift.v1.ExplainRequest
+	(*ExplainResponse)(nil),          // 77: driftmesh.drift.v1.ExplainResponse
+	(*Slice)(nil),                    // 78: driftmesh.drift.v1.Slice
+	nil,                              // 79: driftmesh.drift.v1.Source.AttributesEntry
+	nil,                              // 80: driftmesh.drift.v1.Monitor.ParametersEntry
+	nil,                              // 81: driftmesh.drift.v1.Deviations.ChunksEntry
+	(*timestamppb.Timestamp)(nil),    // 82: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 83: google.protobuf.Duration
 }
 var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
-	77,  // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
+	82,  // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
 	22,  // 1: driftmesh.drift.v1.Profile.features:type_name -> driftmesh.drift.v1.FeatureProfile
 	14,  // 2: driftmesh.drift.v1.Profile.schedule:type_name -> driftmesh.drift.v1.Schedule
 	1,   // 3: driftmesh.drift.v1.Profile.correction:type_name -> driftmesh.drift.v1.Correction
@@ -6809,144 +7179,154 @@ var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
 	15,  // 5: driftmesh.drift.v1.Profile.binning:type_name -> driftmesh.drift.v1.Binning
 	11,  // 6: driftmesh.drift.v1.Profile.outcome:type_name -> driftmesh.drift.v1.Outcome
 	10,  // 7: driftmesh.drift.v1.Profile.source:type_name -> driftmesh.drift.v1.Source
-	78,  // 8: driftmesh.drift.v1.Profile.reference_span:type_name -> google.protobuf.Duration
+	83,  // 8: driftmesh.drift.v1.Profile.reference_span:type_name -> google.protobuf.Duration
 	7,   // 9: driftmesh.drift.v1.Profile.groups:type_name -> driftmesh.drift.v1.FeatureGroup
 	8,   // 10: driftmesh.drift.v1.FeatureGroup.components:type_name -> driftmesh.drift.v1.Component
 	9,   // 11: driftmesh.drift.v1.FeatureGroup.residual:type_name -> driftmesh.drift.v1.Residual
-	74,  // 12: driftmesh.drift.v1.Source.attributes:type_name -> driftmesh.drift.v1.Source.AttributesEntry
+	79,  // 12: driftmesh.drift.v1.Source.attributes:type_name -> driftmesh.drift.v1.Source.AttributesEntry
 	0,   // 13: driftmesh.drift.v1.Source.of:type_name -> driftmesh.drift.v1.SourceKind
 	12,  // 14: driftmesh.drift.v1.Outcome.reference:type_name -> driftmesh.drift.v1.Comparison
 	13,  // 15: driftmesh.drift.v1.Comparison.absolute:type_name -> driftmesh.drift.v1.Spread
 	13,  // 16: driftmesh.drift.v1.Comparison.squared:type_name -> driftmesh.drift.v1.Spread
-	78,  // 17: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
-	75,  // 18: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
+	83,  // 17: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
+	80,  // 18: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
 	18,  // 19: driftmesh.drift.v1.Monitor.threshold:type_name -> driftmesh.drift.v1.Threshold
 	17,  // 20: driftmesh.drift.v1.Monitor.persistence:type_name -> driftmesh.drift.v1.Persistence
 	2,   // 21: driftmesh.drift.v1.Monitor.severity:type_name -> driftmesh.drift.v1.Severity
 	19,  // 22: driftmesh.drift.v1.Threshold.budget:type_name -> driftmesh.drift.v1.Budget
 	20,  // 23: driftmesh.drift.v1.Threshold.deviations:type_name -> driftmesh.drift.v1.Deviations
-	76,  // 24: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
+	81,  // 24: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
 	3,   // 25: driftmesh.drift.v1.FeatureProfile.kind:type_name -> driftmesh.drift.v1.FeatureKind
 	23,  // 26: driftmesh.drift.v1.FeatureProfile.baseline:type_name -> driftmesh.drift.v1.Baseline
 	24,  // 27: driftmesh.drift.v1.Baseline.subgroups:type_name -> driftmesh.drift.v1.Subgroups
 	25,  // 28: driftmesh.drift.v1.Baseline.scouter_limits:type_name -> driftmesh.drift.v1.ScouterLimits
 	6,   // 29: driftmesh.drift.v1.CreateProfileRequest.profile:type_name -> driftmesh.drift.v1.Profile
-	6,   // 30: driftmesh.drift.v1.CreateProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	6,   // 31: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	6,   // 32: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
-	6,   // 33: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	77,  // 34: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
-	77,  // 35: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
-	46,  // 36: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	77,  // 37: driftmesh.drift.v1.EvaluateRangeRequest.start_time:type_name -> google.protobuf.Timestamp
-	77,  // 38: driftmesh.drift.v1.EvaluateRangeRequest.end_time:type_name -> google.protobuf.Timestamp
-	78,  // 39: driftmesh.drift.v1.EvaluateRangeRequest.wait:type_name -> google.protobuf.Duration
-	43,  // 40: driftmesh.drift.v1.EvaluateRangeResponse.progress:type_name -> driftmesh.drift.v1.Progress
-	46,  // 41: driftmesh.drift.v1.EvaluateRangeResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	6,   // 42: driftmesh.drift.v1.BacktestRequest.candidate:type_name -> driftmesh.drift.v1.Profile
-	77,  // 43: driftmesh.drift.v1.BacktestRequest.start_time:type_name -> google.protobuf.Timestamp
-	77,  // 44: driftmesh.drift.v1.BacktestRequest.end_time:type_name -> google.protobuf.Timestamp
-	77,  // 45: driftmesh.drift.v1.BacktestRequest.change_time:type_name -> google.protobuf.Timestamp
-	77,  // 46: driftmesh.drift.v1.BacktestRequest.quiet_start:type_name -> google.protobuf.Timestamp
-	77,  // 47: driftmesh.drift.v1.BacktestRequest.quiet_end:type_name -> google.protobuf.Timestamp
-	43,  // 48: driftmesh.drift.v1.BacktestResponse.progress:type_name -> driftmesh.drift.v1.Progress
-	40,  // 49: driftmesh.drift.v1.BacktestResponse.change:type_name -> driftmesh.drift.v1.BacktestChange
-	41,  // 50: driftmesh.drift.v1.BacktestResponse.summary:type_name -> driftmesh.drift.v1.BacktestSummary
-	77,  // 51: driftmesh.drift.v1.BacktestChange.slot:type_name -> google.protobuf.Timestamp
-	77,  // 52: driftmesh.drift.v1.BacktestChange.range_start:type_name -> google.protobuf.Timestamp
-	77,  // 53: driftmesh.drift.v1.BacktestChange.range_end:type_name -> google.protobuf.Timestamp
-	77,  // 54: driftmesh.drift.v1.BacktestSummary.start_time:type_name -> google.protobuf.Timestamp
-	77,  // 55: driftmesh.drift.v1.BacktestSummary.end_time:type_name -> google.protobuf.Timestamp
-	42,  // 56: driftmesh.drift.v1.BacktestSummary.monitors:type_name -> driftmesh.drift.v1.BacktestMonitor
-	78,  // 57: driftmesh.drift.v1.BacktestMonitor.delay:type_name -> google.protobuf.Duration
-	46,  // 58: driftmesh.drift.v1.RunNowResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	77,  // 59: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
-	77,  // 60: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
-	47,  // 61: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
-	77,  // 62: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
-	4,   // 63: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
-	48,  // 64: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
-	48,  // 65: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
-	49,  // 66: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
-	46,  // 67: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
-	77,  // 68: driftmesh.drift.v1.QuerySeriesRequest.start_time:type_name -> google.protobuf.Timestamp
-	77,  // 69: driftmesh.drift.v1.QuerySeriesRequest.end_time:type_name -> google.protobuf.Timestamp
-	54,  // 70: driftmesh.drift.v1.QuerySeriesResponse.series:type_name -> driftmesh.drift.v1.Series
-	55,  // 71: driftmesh.drift.v1.Series.points:type_name -> driftmesh.drift.v1.SeriesPoint
-	77,  // 72: driftmesh.drift.v1.SeriesPoint.first_slot:type_name -> google.protobuf.Timestamp
-	77,  // 73: driftmesh.drift.v1.SeriesPoint.last_slot:type_name -> google.protobuf.Timestamp
-	4,   // 74: driftmesh.drift.v1.SeriesPoint.verdict:type_name -> driftmesh.drift.v1.Verdict
-	77,  // 75: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
-	77,  // 76: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
-	77,  // 77: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
-	77,  // 78: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
-	77,  // 79: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
-	77,  // 80: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
-	2,   // 81: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
-	47,  // 82: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
-	56,  // 83: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
-	56,  // 84: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
-	5,   // 85: driftmesh.drift.v1.Delivery.state:type_name -> driftmesh.drift.v1.DeliveryState
-	77,  // 86: driftmesh.drift.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
-	77,  // 87: driftmesh.drift.v1.Delivery.due_time:type_name -> google.protobuf.Timestamp
-	77,  // 88: driftmesh.drift.v1.Delivery.settle_time:type_name -> google.protobuf.Timestamp
-	5,   // 89: driftmesh.drift.v1.ListDeliveriesRequest.state:type_name -> driftmesh.drift.v1.DeliveryState
-	61,  // 90: driftmesh.drift.v1.ListDeliveriesResponse.deliveries:type_name -> driftmesh.drift.v1.Delivery
-	77,  // 91: driftmesh.drift.v1.Silence.start_time:type_name -> google.protobuf.Timestamp
-	77,  // 92: driftmesh.drift.v1.Silence.end_time:type_name -> google.protobuf.Timestamp
-	77,  // 93: driftmesh.drift.v1.Silence.create_time:type_name -> google.protobuf.Timestamp
-	77,  // 94: driftmesh.drift.v1.Silence.expire_time:type_name -> google.protobuf.Timestamp
-	64,  // 95: driftmesh.drift.v1.CreateSilenceRequest.silence:type_name -> driftmesh.drift.v1.Silence
-	64,  // 96: driftmesh.drift.v1.CreateSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
-	64,  // 97: driftmesh.drift.v1.ListSilencesResponse.silences:type_name -> driftmesh.drift.v1.Silence
-	64,  // 98: driftmesh.drift.v1.ExpireSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
-	77,  // 99: driftmesh.drift.v1.ExplainRequest.start_time:type_name -> google.protobuf.Timestamp
-	77,  // 100: driftmesh.drift.v1.ExplainRequest.end_time:type_name -> google.protobuf.Timestamp
-	77,  // 101: driftmesh.drift.v1.ExplainResponse.start_time:type_name -> google.protobuf.Timestamp
-	77,  // 102: driftmesh.drift.v1.ExplainResponse.end_time:type_name -> google.protobuf.Timestamp
-	48,  // 103: driftmesh.drift.v1.ExplainResponse.cells:type_name -> driftmesh.drift.v1.BinScore
-	73,  // 104: driftmesh.drift.v1.ExplainResponse.slices:type_name -> driftmesh.drift.v1.Slice
-	47,  // 105: driftmesh.drift.v1.ExplainResponse.scores:type_name -> driftmesh.drift.v1.Score
-	21,  // 106: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
-	26,  // 107: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
-	28,  // 108: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
-	30,  // 109: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
-	32,  // 110: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
-	34,  // 111: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
-	36,  // 112: driftmesh.drift.v1.DriftService.EvaluateRange:input_type -> driftmesh.drift.v1.EvaluateRangeRequest
-	38,  // 113: driftmesh.drift.v1.DriftService.Backtest:input_type -> driftmesh.drift.v1.BacktestRequest
-	44,  // 114: driftmesh.drift.v1.DriftService.RunNow:input_type -> driftmesh.drift.v1.RunNowRequest
-	50,  // 115: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
-	52,  // 116: driftmesh.drift.v1.DriftService.QuerySeries:input_type -> driftmesh.drift.v1.QuerySeriesRequest
-	71,  // 117: driftmesh.drift.v1.DriftService.Explain:input_type -> driftmesh.drift.v1.ExplainRequest
-	57,  // 118: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
-	59,  // 119: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
-	62,  // 120: driftmesh.drift.v1.DriftService.ListDeliveries:input_type -> driftmesh.drift.v1.ListDeliveriesRequest
-	65,  // 121: driftmesh.drift.v1.DriftService.CreateSilence:input_type -> driftmesh.drift.v1.CreateSilenceRequest
-	67,  // 122: driftmesh.drift.v1.DriftService.ListSilences:input_type -> driftmesh.drift.v1.ListSilencesRequest
-	69,  // 123: driftmesh.drift.v1.DriftService.ExpireSilence:input_type -> driftmesh.drift.v1.ExpireSilenceRequest
-	27,  // 124: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
-	29,  // 125: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
-	31,  // 126: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
-	33,  // 127: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
-	35,  // 128: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
-	37,  // 129: driftmesh.drift.v1.DriftService.EvaluateRange:output_type -> driftmesh.drift.v1.EvaluateRangeResponse
-	39,  // 130: driftmesh.drift.v1.DriftService.Backtest:output_type -> driftmesh.drift.v1.BacktestResponse
-	45,  // 131: driftmesh.drift.v1.DriftService.RunNow:output_type -> driftmesh.drift.v1.RunNowResponse
-	51,  // 132: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
-	53,  // 133: driftmesh.drift.v1.DriftService.QuerySeries:output_type -> driftmesh.drift.v1.QuerySeriesResponse
-	72,  // 134: driftmesh.drift.v1.DriftService.Explain:output_type -> driftmesh.drift.v1.ExplainResponse
-	58,  // 135: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
-	60,  // 136: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
-	63,  // 137: driftmesh.drift.v1.DriftService.ListDeliveries:output_type -> driftmesh.drift.v1.ListDeliveriesResponse
-	66,  // 138: driftmesh.drift.v1.DriftService.CreateSilence:output_type -> driftmesh.drift.v1.CreateSilenceResponse
-	68,  // 139: driftmesh.drift.v1.DriftService.ListSilences:output_type -> driftmesh.drift.v1.ListSilencesResponse
-	70,  // 140: driftmesh.drift.v1.DriftService.ExpireSilence:output_type -> driftmesh.drift.v1.ExpireSilenceResponse
-	124, // [124:141] is the sub-list for method output_type
-	107, // [107:124] is the sub-list for method input_type
-	107, // [107:107] is the sub-list for extension type_name
-	107, // [107:107] is the sub-list for extension extendee
-	0,   // [0:107] is the sub-list for field type_name
+	27,  // 30: driftmesh.drift.v1.CreateProfileRequest.origin:type_name -> driftmesh.drift.v1.Origin
+	82,  // 31: driftmesh.drift.v1.SummarizeRequest.start_time:type_name -> google.protobuf.Timestamp
+	82,  // 32: driftmesh.drift.v1.SummarizeRequest.end_time:type_name -> google.protobuf.Timestamp
+	83,  // 33: driftmesh.drift.v1.SummarizeRequest.step:type_name -> google.protobuf.Duration
+	30,  // 34: driftmesh.drift.v1.SummarizeResponse.steps:type_name -> driftmesh.drift.v1.StepSummary
+	82,  // 35: driftmesh.drift.v1.StepSummary.start_time:type_name -> google.protobuf.Timestamp
+	31,  // 36: driftmesh.drift.v1.StepSummary.features:type_name -> driftmesh.drift.v1.FeatureSummary
+	6,   // 37: driftmesh.drift.v1.CreateProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	6,   // 38: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	27,  // 39: driftmesh.drift.v1.GetProfileResponse.origin:type_name -> driftmesh.drift.v1.Origin
+	6,   // 40: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
+	6,   // 41: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	82,  // 42: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
+	82,  // 43: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
+	51,  // 44: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	82,  // 45: driftmesh.drift.v1.EvaluateRangeRequest.start_time:type_name -> google.protobuf.Timestamp
+	82,  // 46: driftmesh.drift.v1.EvaluateRangeRequest.end_time:type_name -> google.protobuf.Timestamp
+	83,  // 47: driftmesh.drift.v1.EvaluateRangeRequest.wait:type_name -> google.protobuf.Duration
+	48,  // 48: driftmesh.drift.v1.EvaluateRangeResponse.progress:type_name -> driftmesh.drift.v1.Progress
+	51,  // 49: driftmesh.drift.v1.EvaluateRangeResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	6,   // 50: driftmesh.drift.v1.BacktestRequest.candidate:type_name -> driftmesh.drift.v1.Profile
+	82,  // 51: driftmesh.drift.v1.BacktestRequest.start_time:type_name -> google.protobuf.Timestamp
+	82,  // 52: driftmesh.drift.v1.BacktestRequest.end_time:type_name -> google.protobuf.Timestamp
+	82,  // 53: driftmesh.drift.v1.BacktestRequest.change_time:type_name -> google.protobuf.Timestamp
+	82,  // 54: driftmesh.drift.v1.BacktestRequest.quiet_start:type_name -> google.protobuf.Timestamp
+	82,  // 55: driftmesh.drift.v1.BacktestRequest.quiet_end:type_name -> google.protobuf.Timestamp
+	48,  // 56: driftmesh.drift.v1.BacktestResponse.progress:type_name -> driftmesh.drift.v1.Progress
+	45,  // 57: driftmesh.drift.v1.BacktestResponse.change:type_name -> driftmesh.drift.v1.BacktestChange
+	46,  // 58: driftmesh.drift.v1.BacktestResponse.summary:type_name -> driftmesh.drift.v1.BacktestSummary
+	82,  // 59: driftmesh.drift.v1.BacktestChange.slot:type_name -> google.protobuf.Timestamp
+	82,  // 60: driftmesh.drift.v1.BacktestChange.range_start:type_name -> google.protobuf.Timestamp
+	82,  // 61: driftmesh.drift.v1.BacktestChange.range_end:type_name -> google.protobuf.Timestamp
+	82,  // 62: driftmesh.drift.v1.BacktestSummary.start_time:type_name -> google.protobuf.Timestamp
+	82,  // 63: driftmesh.drift.v1.BacktestSummary.end_time:type_name -> google.protobuf.Timestamp
+	47,  // 64: driftmesh.drift.v1.BacktestSummary.monitors:type_name -> driftmesh.drift.v1.BacktestMonitor
+	83,  // 65: driftmesh.drift.v1.BacktestMonitor.delay:type_name -> google.protobuf.Duration
+	51,  // 66: driftmesh.drift.v1.RunNowResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	82,  // 67: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
+	82,  // 68: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
+	52,  // 69: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
+	82,  // 70: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
+	4,   // 71: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
+	53,  // 72: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
+	53,  // 73: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
+	54,  // 74: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
+	51,  // 75: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
+	82,  // 76: driftmesh.drift.v1.QuerySeriesRequest.start_time:type_name -> google.protobuf.Timestamp
+	82,  // 77: driftmesh.drift.v1.QuerySeriesRequest.end_time:type_name -> google.protobuf.Timestamp
+	59,  // 78: driftmesh.drift.v1.QuerySeriesResponse.series:type_name -> driftmesh.drift.v1.Series
+	60,  // 79: driftmesh.drift.v1.Series.points:type_name -> driftmesh.drift.v1.SeriesPoint
+	82,  // 80: driftmesh.drift.v1.SeriesPoint.first_slot:type_name -> google.protobuf.Timestamp
+	82,  // 81: driftmesh.drift.v1.SeriesPoint.last_slot:type_name -> google.protobuf.Timestamp
+	4,   // 82: driftmesh.drift.v1.SeriesPoint.verdict:type_name -> driftmesh.drift.v1.Verdict
+	82,  // 83: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
+	82,  // 84: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
+	82,  // 85: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
+	82,  // 86: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
+	82,  // 87: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
+	82,  // 88: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
+	2,   // 89: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
+	52,  // 90: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
+	61,  // 91: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
+	61,  // 92: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
+	5,   // 93: driftmesh.drift.v1.Delivery.state:type_name -> driftmesh.drift.v1.DeliveryState
+	82,  // 94: driftmesh.drift.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
+	82,  // 95: driftmesh.drift.v1.Delivery.due_time:type_name -> google.protobuf.Timestamp
+	82,  // 96: driftmesh.drift.v1.Delivery.settle_time:type_name -> google.protobuf.Timestamp
+	5,   // 97: driftmesh.drift.v1.ListDeliveriesRequest.state:type_name -> driftmesh.drift.v1.DeliveryState
+	66,  // 98: driftmesh.drift.v1.ListDeliveriesResponse.deliveries:type_name -> driftmesh.drift.v1.Delivery
+	82,  // 99: driftmesh.drift.v1.Silence.start_time:type_name -> google.protobuf.Timestamp
+	82,  // 100: driftmesh.drift.v1.Silence.end_time:type_name -> google.protobuf.Timestamp
+	82,  // 101: driftmesh.drift.v1.Silence.create_time:type_name -> google.protobuf.Timestamp
+	82,  // 102: driftmesh.drift.v1.Silence.expire_time:type_name -> google.protobuf.Timestamp
+	69,  // 103: driftmesh.drift.v1.CreateSilenceRequest.silence:type_name -> driftmesh.drift.v1.Silence
+	69,  // 104: driftmesh.drift.v1.CreateSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
+	69,  // 105: driftmesh.drift.v1.ListSilencesResponse.silences:type_name -> driftmesh.drift.v1.Silence
+	69,  // 106: driftmesh.drift.v1.ExpireSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
+	82,  // 107: driftmesh.drift.v1.ExplainRequest.start_time:type_name -> google.protobuf.Timestamp
+	82,  // 108: driftmesh.drift.v1.ExplainRequest.end_time:type_name -> google.protobuf.Timestamp
+	82,  // 109: driftmesh.drift.v1.ExplainResponse.start_time:type_name -> google.protobuf.Timestamp
+	82,  // 110: driftmesh.drift.v1.ExplainResponse.end_time:type_name -> google.protobuf.Timestamp
+	53,  // 111: driftmesh.drift.v1.ExplainResponse.cells:type_name -> driftmesh.drift.v1.BinScore
+	78,  // 112: driftmesh.drift.v1.ExplainResponse.slices:type_name -> driftmesh.drift.v1.Slice
+	52,  // 113: driftmesh.drift.v1.ExplainResponse.scores:type_name -> driftmesh.drift.v1.Score
+	21,  // 114: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
+	26,  // 115: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
+	33,  // 116: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
+	35,  // 117: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
+	28,  // 118: driftmesh.drift.v1.DriftService.Summarize:input_type -> driftmesh.drift.v1.SummarizeRequest
+	37,  // 119: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
+	39,  // 120: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
+	41,  // 121: driftmesh.drift.v1.DriftService.EvaluateRange:input_type -> driftmesh.drift.v1.EvaluateRangeRequest
+	43,  // 122: driftmesh.drift.v1.DriftService.Backtest:input_type -> driftmesh.drift.v1.BacktestRequest
+	49,  // 123: driftmesh.drift.v1.DriftService.RunNow:input_type -> driftmesh.drift.v1.RunNowRequest
+	55,  // 124: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
+	57,  // 125: driftmesh.drift.v1.DriftService.QuerySeries:input_type -> driftmesh.drift.v1.QuerySeriesRequest
+	76,  // 126: driftmesh.drift.v1.DriftService.Explain:input_type -> driftmesh.drift.v1.ExplainRequest
+	62,  // 127: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
+	64,  // 128: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
+	67,  // 129: driftmesh.drift.v1.DriftService.ListDeliveries:input_type -> driftmesh.drift.v1.ListDeliveriesRequest
+	70,  // 130: driftmesh.drift.v1.DriftService.CreateSilence:input_type -> driftmesh.drift.v1.CreateSilenceRequest
+	72,  // 131: driftmesh.drift.v1.DriftService.ListSilences:input_type -> driftmesh.drift.v1.ListSilencesRequest
+	74,  // 132: driftmesh.drift.v1.DriftService.ExpireSilence:input_type -> driftmesh.drift.v1.ExpireSilenceRequest
+	32,  // 133: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
+	34,  // 134: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
+	36,  // 135: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
+	29,  // 136: driftmesh.drift.v1.DriftService.Summarize:output_type -> driftmesh.drift.v1.SummarizeResponse
+	38,  // 137: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
+	40,  // 138: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
+	42,  // 139: driftmesh.drift.v1.DriftService.EvaluateRange:output_type -> driftmesh.drift.v1.EvaluateRangeResponse
+	44,  // 140: driftmesh.drift.v1.DriftService.Backtest:output_type -> driftmesh.drift.v1.BacktestResponse
+	50,  // 141: driftmesh.drift.v1.DriftService.RunNow:output_type -> driftmesh.drift.v1.RunNowResponse
+	56,  // 142: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
+	58,  // 143: driftmesh.drift.v1.DriftService.QuerySeries:output_type -> driftmesh.drift.v1.QuerySeriesResponse
+	77,  // 144: driftmesh.drift.v1.DriftService.Explain:output_type -> driftmesh.drift.v1.ExplainResponse
+	63,  // 145: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
+	65,  // 146: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
+	68,  // 147: driftmesh.drift.v1.DriftService.ListDeliveries:output_type -> driftmesh.drift.v1.ListDeliveriesResponse
+	71,  // 148: driftmesh.drift.v1.DriftService.CreateSilence:output_type -> driftmesh.drift.v1.CreateSilenceResponse
+	73,  // 149: driftmesh.drift.v1.DriftService.ListSilences:output_type -> driftmesh.drift.v1.ListSilencesResponse
+	75,  // 150: driftmesh.drift.v1.DriftService.ExpireSilence:output_type -> driftmesh.drift.v1.ExpireSilenceResponse
+	133, // [133:151] is the sub-list for method output_type
+	115, // [115:133] is the sub-list for method input_type
+	115, // [115:115] is the sub-list for extension type_name
+	115, // [115:115] is the sub-list for extension extendee
+	0,   // [0:115] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_drift_v1_drift_proto_init() }
@@ -6960,26 +7340,26 @@ func file_driftmesh_drift_v1_drift_proto_init() {
 		(*Threshold_Budget)(nil),
 		(*Threshold_Deviations)(nil),
 	}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[31].OneofWrappers = []any{
+	file_driftmesh_drift_v1_drift_proto_msgTypes[36].OneofWrappers = []any{
 		(*EvaluateRangeResponse_Progress)(nil),
 		(*EvaluateRangeResponse_Evaluation)(nil),
 		(*EvaluateRangeResponse_Behind)(nil),
 	}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[33].OneofWrappers = []any{
+	file_driftmesh_drift_v1_drift_proto_msgTypes[38].OneofWrappers = []any{
 		(*BacktestResponse_Progress)(nil),
 		(*BacktestResponse_Change)(nil),
 		(*BacktestResponse_Summary)(nil),
 	}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[36].OneofWrappers = []any{}
 	file_driftmesh_drift_v1_drift_proto_msgTypes[41].OneofWrappers = []any{}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[49].OneofWrappers = []any{}
+	file_driftmesh_drift_v1_drift_proto_msgTypes[46].OneofWrappers = []any{}
+	file_driftmesh_drift_v1_drift_proto_msgTypes[54].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_drift_v1_drift_proto_rawDesc), len(file_driftmesh_drift_v1_drift_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   71,
+			NumMessages:   76,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -62,6 +62,8 @@ func local_request_DriftService_CreateProfile_0(ctx context.Context, marshaler r
 	return msg, metadata, err
 }
 
+var filter_DriftService_GetProfile_0 = &utilities.DoubleArray{Encoding: map[string]int{"profile": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
+
 func request_DriftService_GetProfile_0(ctx context.Context, marshaler runtime.Marshaler, client DriftServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
 		protoReq GetProfileRequest
@@ -78,6 +80,12 @@ func request_DriftService_GetProfile_0(ctx context.Context, marshaler runtime.Ma
 	protoReq.Profile, err = runtime.String(val)
 	if err != nil {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "profile", err)
+	}
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_DriftService_GetProfile_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	msg, err := client.GetProfile(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
 	return msg, metadata, err
@@ -96,6 +104,12 @@ func local_request_DriftService_GetProfile_0(ctx context.Context, marshaler runt
 	protoReq.Profile, err = runtime.String(val)
 	if err != nil {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "profile", err)
+	}
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_DriftService_GetProfile_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	msg, err := server.GetProfile(ctx, &protoReq)
 	return msg, metadata, err

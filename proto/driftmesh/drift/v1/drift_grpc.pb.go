@@ -24,6 +24,7 @@ const (
 	DriftService_CreateProfile_FullMethodName    = "/driftmesh.drift.v1.DriftService/CreateProfile"
 	DriftService_GetProfile_FullMethodName       = "/driftmesh.drift.v1.DriftService/GetProfile"
 	DriftService_ListProfiles_FullMethodName     = "/driftmesh.drift.v1.DriftService/ListProfiles"
+	DriftService_Summarize_FullMethodName        = "/driftmesh.drift.v1.DriftService/Summarize"
 	DriftService_SetProfileActive_FullMethodName = "/driftmesh.drift.v1.DriftService/SetProfileActive"
 	DriftService_Evaluate_FullMethodName         = "/driftmesh.drift.v1.DriftService/Evaluate"
 	DriftService_EvaluateRange_FullMethodName    = "/driftmesh.drift.v1.DriftService/EvaluateRange"
@@ -53,6 +54,8 @@ type DriftServiceClient interface {
 	GetProfile(ctx context.Context, in *GetProfileRequest, opts ...grpc.CallOption) (*GetProfileResponse, error)
 	// ListProfiles lists profiles without their features.
 	ListProfiles(ctx context.Context, in *ListProfilesRequest, opts ...grpc.CallOption) (*ListProfilesResponse, error)
+	// Summarize gives what was counted of a profile's features over time.
+	Summarize(ctx context.Context, in *SummarizeRequest, opts ...grpc.CallOption) (*SummarizeResponse, error)
 	// SetProfileActive switches the schedule of a profile on or off.
 	SetProfileActive(ctx context.Context, in *SetProfileActiveRequest, opts ...grpc.CallOption) (*SetProfileActiveResponse, error)
 	// Evaluate computes the scores of a range now, and stores nothing.
@@ -120,6 +123,16 @@ func (c *driftServiceClient) ListProfiles(ctx context.Context, in *ListProfilesR
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListProfilesResponse)
 	err := c.cc.Invoke(ctx, DriftService_ListProfiles_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *driftServiceClient) Summarize(ctx context.Context, in *SummarizeRequest, opts ...grpc.CallOption) (*SummarizeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SummarizeResponse)
+	err := c.cc.Invoke(ctx, DriftService_Summarize_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -297,6 +310,8 @@ type DriftServiceServer interface {
 	GetProfile(context.Context, *GetProfileRequest) (*GetProfileResponse, error)
 	// ListProfiles lists profiles without their features.
 	ListProfiles(context.Context, *ListProfilesRequest) (*ListProfilesResponse, error)
+	// Summarize gives what was counted of a profile's features over time.
+	Summarize(context.Context, *SummarizeRequest) (*SummarizeResponse, error)
 	// SetProfileActive switches the schedule of a profile on or off.
 	SetProfileActive(context.Context, *SetProfileActiveRequest) (*SetProfileActiveResponse, error)
 	// Evaluate computes the scores of a range now, and stores nothing.
@@ -348,6 +363,9 @@ func (UnimplementedDriftServiceServer) GetProfile(context.Context, *GetProfileRe
 }
 func (UnimplementedDriftServiceServer) ListProfiles(context.Context, *ListProfilesRequest) (*ListProfilesResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method ListProfiles not implemented")
+}
+func (UnimplementedDriftServiceServer) Summarize(context.Context, *SummarizeRequest) (*SummarizeResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method Summarize not implemented")
 }
 func (UnimplementedDriftServiceServer) SetProfileActive(context.Context, *SetProfileActiveRequest) (*SetProfileActiveResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method SetProfileActive not implemented")
@@ -462,6 +480,24 @@ func _DriftService_ListProfiles_Handler(srv interface{}, ctx context.Context, de
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(DriftServiceServer).ListProfiles(ctx, req.(*ListProfilesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DriftService_Summarize_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SummarizeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DriftServiceServer).Summarize(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DriftService_Summarize_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DriftServiceServer).Summarize(ctx, req.(*SummarizeRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -722,6 +758,10 @@ var DriftService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListProfiles",
 			Handler:    _DriftService_ListProfiles_Handler,
+		},
+		{
+			MethodName: "Summarize",
+			Handler:    _DriftService_Summarize_Handler,
 		},
 		{
 			MethodName: "SetProfileActive",

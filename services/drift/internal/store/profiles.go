@@ -39,6 +39,7 @@ type NewProfile struct {
 	First   time.Time // the first slot of its schedule
 	Room    Room
 	Profile *profile.Profile
+	Origin  *Origin // what it was made from; nil for nothing
 }
 
 // Room bounds how many profiles of a tenant are active. The zero Room is no bound.
@@ -121,7 +122,10 @@ func insertProfile(ctx context.Context, tx *sqlstate.Tx, r *Registered, v versio
 		return err
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO feeds (profile, tenant, first, last, watched, gaps) VALUES (?, ?, 0, 0, ?, '{}')`, r.UID, r.Tenant, micros(n.Now))
-	return err
+	if err != nil {
+		return err
+	}
+	return insertOrigin(ctx, tx, r.UID, n.Origin)
 }
 
 func serviceOf(p *profile.Profile) string {
