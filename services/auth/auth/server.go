@@ -25,6 +25,8 @@ type server struct {
 	store    *store.Store
 	hasher   *account.Hasher
 	login    *account.Login
+	recall   *account.Recall
+	standing *token.Standing
 	ring     *token.Ring
 	devices  *token.Devices
 	used     *usage

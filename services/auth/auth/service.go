@@ -44,6 +44,8 @@ type Config struct {
 	SigningKeyLife    time.Duration   `help:"How long a key signs tokens before the next takes its place; 0 for ever." default:"720h"`
 	SigningKeyLead    time.Duration   `help:"How long a new key is published before it signs, so that nobody meets a token whose key is not known there yet. Everybody looks once a minute, and anew for a key that is not known, every 3 s." default:"2m"`
 
+	ScouterAccounts bool `help:"Let in the accounts that Scouter's clients log in as when they are told no other: guest with password guest, and admin with password admin, both as editors of tenant default. Whoever reaches the gateway knows them."`
+
 	Limits quota.Config `embed:"" prefix:"limits."`
 
 	OIDC settings.Tree[oidc.Configs] `name:"oidc" help:"OpenID providers at which users log in and whose tokens are exchanged, by name (docs/security.md)." placeholder:"YAML"`
@@ -186,10 +188,10 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	defer outside.providers.Close()
 	group, ctx := errgroup.WithContext(ctx)
-	used := newUsage(s.store)
+	used, login := newUsage(s.store), account.NewLogin(s.store, hasher)
 	authv1.RegisterAuthServiceServer(s.deps.Server, &server{
 		cfg: s.cfg, stopping: ctx, store: s.store, hasher: hasher, ring: ring, devices: devices, metrics: metrics, used: used,
-		login: account.NewLogin(s.store, hasher), outside: outside, log: s.deps.Log,
+		login: login, recall: account.NewRecall(login, s.store), standing: token.NewStanding(s.deps.Secrets), outside: outside, log: s.deps.Log,
 	})
 	s.ready.Store(true)
 	defer s.ready.Store(false)

@@ -243,6 +243,226 @@ func (x *LoginResponse) GetDevice() string {
 	return ""
 }
 
+// LoginStandingRequest is a name and a password.
+type LoginStandingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant; empty means "default".
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The user's name within the tenant.
+	Username string `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
+	// The password.
+	Password      string `protobuf:"bytes,3,opt,name=password,proto3" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoginStandingRequest) Reset() {
+	*x = LoginStandingRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoginStandingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoginStandingRequest) ProtoMessage() {}
+
+func (x *LoginStandingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoginStandingRequest.ProtoReflect.Descriptor instead.
+func (*LoginStandingRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *LoginStandingRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *LoginStandingRequest) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *LoginStandingRequest) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+// LoginStandingResponse is a token.
+type LoginStandingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// To be sent as "authorization: Bearer <token>", and to RenewToken.
+	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// When it ends.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoginStandingResponse) Reset() {
+	*x = LoginStandingResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoginStandingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoginStandingResponse) ProtoMessage() {}
+
+func (x *LoginStandingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoginStandingResponse.ProtoReflect.Descriptor instead.
+func (*LoginStandingResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *LoginStandingResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *LoginStandingResponse) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+// RenewTokenRequest is a token of a standing session.
+type RenewTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Good, or run out.
+	Token         string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewTokenRequest) Reset() {
+	*x = RenewTokenRequest{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewTokenRequest) ProtoMessage() {}
+
+func (x *RenewTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewTokenRequest.ProtoReflect.Descriptor instead.
+func (*RenewTokenRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *RenewTokenRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+// RenewTokenResponse is what takes its place.
+type RenewTokenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// To be sent as "authorization: Bearer <token>".
+	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// When it ends.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewTokenResponse) Reset() {
+	*x = RenewTokenResponse{}
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewTokenResponse) ProtoMessage() {}
+
+func (x *RenewTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewTokenResponse.ProtoReflect.Descriptor instead.
+func (*RenewTokenResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RenewTokenResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *RenewTokenResponse) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
 // ListKeysRequest asks for the public keys.
 type ListKeysRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -252,7 +472,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[2]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -264,7 +484,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[2]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -277,7 +497,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{2}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{6}
 }
 
 // ListKeysResponse is a JWKS.
@@ -291,7 +511,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[3]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -303,7 +523,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[3]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -316,7 +536,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{3}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListKeysResponse) GetJwks() string {
@@ -337,7 +557,7 @@ type CheckAPIKeyRequest struct {
 
 func (x *CheckAPIKeyRequest) Reset() {
 	*x = CheckAPIKeyRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[4]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -349,7 +569,7 @@ func (x *CheckAPIKeyRequest) String() string {
 func (*CheckAPIKeyRequest) ProtoMessage() {}
 
 func (x *CheckAPIKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[4]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -362,7 +582,7 @@ func (x *CheckAPIKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAPIKeyRequest.ProtoReflect.Descriptor instead.
 func (*CheckAPIKeyRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{4}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CheckAPIKeyRequest) GetKey() string {
@@ -395,7 +615,7 @@ type CheckAPIKeyResponse struct {
 
 func (x *CheckAPIKeyResponse) Reset() {
 	*x = CheckAPIKeyResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[5]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -407,7 +627,7 @@ func (x *CheckAPIKeyResponse) String() string {
 func (*CheckAPIKeyResponse) ProtoMessage() {}
 
 func (x *CheckAPIKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[5]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -420,7 +640,7 @@ func (x *CheckAPIKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAPIKeyResponse.ProtoReflect.Descriptor instead.
 func (*CheckAPIKeyResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{5}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CheckAPIKeyResponse) GetTenant() string {
@@ -487,7 +707,7 @@ type Tenant struct {
 
 func (x *Tenant) Reset() {
 	*x = Tenant{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[6]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -499,7 +719,7 @@ func (x *Tenant) String() string {
 func (*Tenant) ProtoMessage() {}
 
 func (x *Tenant) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[6]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -512,7 +732,7 @@ func (x *Tenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
 func (*Tenant) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{6}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Tenant) GetName() string {
@@ -547,7 +767,7 @@ type CreateTenantRequest struct {
 
 func (x *CreateTenantRequest) Reset() {
 	*x = CreateTenantRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[7]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -559,7 +779,7 @@ func (x *CreateTenantRequest) String() string {
 func (*CreateTenantRequest) ProtoMessage() {}
 
 func (x *CreateTenantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[7]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -572,7 +792,7 @@ func (x *CreateTenantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTenantRequest.ProtoReflect.Descriptor instead.
 func (*CreateTenantRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{7}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CreateTenantRequest) GetName() string {
@@ -593,7 +813,7 @@ type CreateTenantResponse struct {
 
 func (x *CreateTenantResponse) Reset() {
 	*x = CreateTenantResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[8]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -605,7 +825,7 @@ func (x *CreateTenantResponse) String() string {
 func (*CreateTenantResponse) ProtoMessage() {}
 
 func (x *CreateTenantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[8]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -618,7 +838,7 @@ func (x *CreateTenantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTenantResponse.ProtoReflect.Descriptor instead.
 func (*CreateTenantResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{8}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CreateTenantResponse) GetTenant() *Tenant {
@@ -637,7 +857,7 @@ type ListTenantsRequest struct {
 
 func (x *ListTenantsRequest) Reset() {
 	*x = ListTenantsRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[9]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -649,7 +869,7 @@ func (x *ListTenantsRequest) String() string {
 func (*ListTenantsRequest) ProtoMessage() {}
 
 func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[9]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -662,7 +882,7 @@ func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsRequest.ProtoReflect.Descriptor instead.
 func (*ListTenantsRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{9}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{13}
 }
 
 // ListTenantsResponse lists tenants.
@@ -676,7 +896,7 @@ type ListTenantsResponse struct {
 
 func (x *ListTenantsResponse) Reset() {
 	*x = ListTenantsResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[10]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -688,7 +908,7 @@ func (x *ListTenantsResponse) String() string {
 func (*ListTenantsResponse) ProtoMessage() {}
 
 func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[10]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -701,7 +921,7 @@ func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsResponse.ProtoReflect.Descriptor instead.
 func (*ListTenantsResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{10}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListTenantsResponse) GetTenants() []*Tenant {
@@ -745,7 +965,7 @@ type User struct {
 
 func (x *User) Reset() {
 	*x = User{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[11]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -757,7 +977,7 @@ func (x *User) String() string {
 func (*User) ProtoMessage() {}
 
 func (x *User) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[11]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -770,7 +990,7 @@ func (x *User) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use User.ProtoReflect.Descriptor instead.
 func (*User) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{11}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *User) GetTenant() string {
@@ -882,7 +1102,7 @@ type CreateUserRequest struct {
 
 func (x *CreateUserRequest) Reset() {
 	*x = CreateUserRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[12]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -894,7 +1114,7 @@ func (x *CreateUserRequest) String() string {
 func (*CreateUserRequest) ProtoMessage() {}
 
 func (x *CreateUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[12]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -907,7 +1127,7 @@ func (x *CreateUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUserRequest.ProtoReflect.Descriptor instead.
 func (*CreateUserRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{12}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CreateUserRequest) GetTenant() string {
@@ -970,7 +1190,7 @@ type CreateUserResponse struct {
 
 func (x *CreateUserResponse) Reset() {
 	*x = CreateUserResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[13]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +1202,7 @@ func (x *CreateUserResponse) String() string {
 func (*CreateUserResponse) ProtoMessage() {}
 
 func (x *CreateUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[13]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +1215,7 @@ func (x *CreateUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUserResponse.ProtoReflect.Descriptor instead.
 func (*CreateUserResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{13}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CreateUserResponse) GetUser() *User {
@@ -1014,7 +1234,7 @@ type ListUsersRequest struct {
 
 func (x *ListUsersRequest) Reset() {
 	*x = ListUsersRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[14]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1026,7 +1246,7 @@ func (x *ListUsersRequest) String() string {
 func (*ListUsersRequest) ProtoMessage() {}
 
 func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[14]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1039,7 +1259,7 @@ func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
 func (*ListUsersRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{14}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{18}
 }
 
 // ListUsersResponse lists users.
@@ -1053,7 +1273,7 @@ type ListUsersResponse struct {
 
 func (x *ListUsersResponse) Reset() {
 	*x = ListUsersResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[15]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1065,7 +1285,7 @@ func (x *ListUsersResponse) String() string {
 func (*ListUsersResponse) ProtoMessage() {}
 
 func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[15]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1078,7 +1298,7 @@ func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersResponse.ProtoReflect.Descriptor instead.
 func (*ListUsersResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{15}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListUsersResponse) GetUsers() []*User {
@@ -1124,7 +1344,7 @@ type APIKey struct {
 
 func (x *APIKey) Reset() {
 	*x = APIKey{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[16]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1136,7 +1356,7 @@ func (x *APIKey) String() string {
 func (*APIKey) ProtoMessage() {}
 
 func (x *APIKey) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[16]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1149,7 +1369,7 @@ func (x *APIKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use APIKey.ProtoReflect.Descriptor instead.
 func (*APIKey) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{16}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *APIKey) GetId() string {
@@ -1273,7 +1493,7 @@ type CreateAPIKeyRequest struct {
 
 func (x *CreateAPIKeyRequest) Reset() {
 	*x = CreateAPIKeyRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[17]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +1505,7 @@ func (x *CreateAPIKeyRequest) String() string {
 func (*CreateAPIKeyRequest) ProtoMessage() {}
 
 func (x *CreateAPIKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[17]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +1518,7 @@ func (x *CreateAPIKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAPIKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateAPIKeyRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{17}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CreateAPIKeyRequest) GetName() string {
@@ -1377,7 +1597,7 @@ type CreateAPIKeyResponse struct {
 
 func (x *CreateAPIKeyResponse) Reset() {
 	*x = CreateAPIKeyResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[18]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1389,7 +1609,7 @@ func (x *CreateAPIKeyResponse) String() string {
 func (*CreateAPIKeyResponse) ProtoMessage() {}
 
 func (x *CreateAPIKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[18]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1402,7 +1622,7 @@ func (x *CreateAPIKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAPIKeyResponse.ProtoReflect.Descriptor instead.
 func (*CreateAPIKeyResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{18}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreateAPIKeyResponse) GetApiKey() *APIKey {
@@ -1428,7 +1648,7 @@ type ListAPIKeysRequest struct {
 
 func (x *ListAPIKeysRequest) Reset() {
 	*x = ListAPIKeysRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[19]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1440,7 +1660,7 @@ func (x *ListAPIKeysRequest) String() string {
 func (*ListAPIKeysRequest) ProtoMessage() {}
 
 func (x *ListAPIKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[19]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1453,7 +1673,7 @@ func (x *ListAPIKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAPIKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListAPIKeysRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{19}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{23}
 }
 
 // ListAPIKeysResponse lists keys.
@@ -1467,7 +1687,7 @@ type ListAPIKeysResponse struct {
 
 func (x *ListAPIKeysResponse) Reset() {
 	*x = ListAPIKeysResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[20]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1479,7 +1699,7 @@ func (x *ListAPIKeysResponse) String() string {
 func (*ListAPIKeysResponse) ProtoMessage() {}
 
 func (x *ListAPIKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[20]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1492,7 +1712,7 @@ func (x *ListAPIKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAPIKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListAPIKeysResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{20}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListAPIKeysResponse) GetApiKeys() []*APIKey {
@@ -1513,7 +1733,7 @@ type RevokeAPIKeyRequest struct {
 
 func (x *RevokeAPIKeyRequest) Reset() {
 	*x = RevokeAPIKeyRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[21]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1525,7 +1745,7 @@ func (x *RevokeAPIKeyRequest) String() string {
 func (*RevokeAPIKeyRequest) ProtoMessage() {}
 
 func (x *RevokeAPIKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[21]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1538,7 +1758,7 @@ func (x *RevokeAPIKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeAPIKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeAPIKeyRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{21}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RevokeAPIKeyRequest) GetId() string {
@@ -1557,7 +1777,7 @@ type RevokeAPIKeyResponse struct {
 
 func (x *RevokeAPIKeyResponse) Reset() {
 	*x = RevokeAPIKeyResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[22]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1569,7 +1789,7 @@ func (x *RevokeAPIKeyResponse) String() string {
 func (*RevokeAPIKeyResponse) ProtoMessage() {}
 
 func (x *RevokeAPIKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[22]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1582,7 +1802,7 @@ func (x *RevokeAPIKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeAPIKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeAPIKeyResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{22}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{26}
 }
 
 // WhoAmIRequest asks about the caller.
@@ -1594,7 +1814,7 @@ type WhoAmIRequest struct {
 
 func (x *WhoAmIRequest) Reset() {
 	*x = WhoAmIRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[23]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1606,7 +1826,7 @@ func (x *WhoAmIRequest) String() string {
 func (*WhoAmIRequest) ProtoMessage() {}
 
 func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[23]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1619,7 +1839,7 @@ func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIRequest.ProtoReflect.Descriptor instead.
 func (*WhoAmIRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{23}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{27}
 }
 
 // WhoAmIResponse is the caller's identity.
@@ -1647,7 +1867,7 @@ type WhoAmIResponse struct {
 
 func (x *WhoAmIResponse) Reset() {
 	*x = WhoAmIResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[24]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1659,7 +1879,7 @@ func (x *WhoAmIResponse) String() string {
 func (*WhoAmIResponse) ProtoMessage() {}
 
 func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[24]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1672,7 +1892,7 @@ func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIResponse.ProtoReflect.Descriptor instead.
 func (*WhoAmIResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{24}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *WhoAmIResponse) GetTenant() string {
@@ -1735,7 +1955,7 @@ type RefreshTokenRequest struct {
 
 func (x *RefreshTokenRequest) Reset() {
 	*x = RefreshTokenRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[25]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1747,7 +1967,7 @@ func (x *RefreshTokenRequest) String() string {
 func (*RefreshTokenRequest) ProtoMessage() {}
 
 func (x *RefreshTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[25]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1760,7 +1980,7 @@ func (x *RefreshTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshTokenRequest.ProtoReflect.Descriptor instead.
 func (*RefreshTokenRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{25}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RefreshTokenRequest) GetRefreshToken() string {
@@ -1787,7 +2007,7 @@ type RefreshTokenResponse struct {
 
 func (x *RefreshTokenResponse) Reset() {
 	*x = RefreshTokenResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[26]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1799,7 +2019,7 @@ func (x *RefreshTokenResponse) String() string {
 func (*RefreshTokenResponse) ProtoMessage() {}
 
 func (x *RefreshTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[26]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1812,7 +2032,7 @@ func (x *RefreshTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshTokenResponse.ProtoReflect.Descriptor instead.
 func (*RefreshTokenResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{26}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RefreshTokenResponse) GetToken() string {
@@ -1854,7 +2074,7 @@ type LogoutRequest struct {
 
 func (x *LogoutRequest) Reset() {
 	*x = LogoutRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[27]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1866,7 +2086,7 @@ func (x *LogoutRequest) String() string {
 func (*LogoutRequest) ProtoMessage() {}
 
 func (x *LogoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[27]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1879,7 +2099,7 @@ func (x *LogoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogoutRequest.ProtoReflect.Descriptor instead.
 func (*LogoutRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{27}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LogoutRequest) GetRefreshToken() string {
@@ -1898,7 +2118,7 @@ type LogoutResponse struct {
 
 func (x *LogoutResponse) Reset() {
 	*x = LogoutResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[28]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1910,7 +2130,7 @@ func (x *LogoutResponse) String() string {
 func (*LogoutResponse) ProtoMessage() {}
 
 func (x *LogoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[28]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1923,7 +2143,7 @@ func (x *LogoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogoutResponse.ProtoReflect.Descriptor instead.
 func (*LogoutResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{28}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{32}
 }
 
 // ChangePasswordRequest is a login and the new password.
@@ -1945,7 +2165,7 @@ type ChangePasswordRequest struct {
 
 func (x *ChangePasswordRequest) Reset() {
 	*x = ChangePasswordRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[29]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1957,7 +2177,7 @@ func (x *ChangePasswordRequest) String() string {
 func (*ChangePasswordRequest) ProtoMessage() {}
 
 func (x *ChangePasswordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[29]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1970,7 +2190,7 @@ func (x *ChangePasswordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePasswordRequest.ProtoReflect.Descriptor instead.
 func (*ChangePasswordRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{29}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ChangePasswordRequest) GetTenant() string {
@@ -2019,7 +2239,7 @@ type ChangePasswordResponse struct {
 
 func (x *ChangePasswordResponse) Reset() {
 	*x = ChangePasswordResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[30]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2031,7 +2251,7 @@ func (x *ChangePasswordResponse) String() string {
 func (*ChangePasswordResponse) ProtoMessage() {}
 
 func (x *ChangePasswordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[30]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2044,7 +2264,7 @@ func (x *ChangePasswordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePasswordResponse.ProtoReflect.Descriptor instead.
 func (*ChangePasswordResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{30}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ChangePasswordResponse) GetLogin() *LoginResponse {
@@ -2067,7 +2287,7 @@ type ResetPasswordRequest struct {
 
 func (x *ResetPasswordRequest) Reset() {
 	*x = ResetPasswordRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[31]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2079,7 +2299,7 @@ func (x *ResetPasswordRequest) String() string {
 func (*ResetPasswordRequest) ProtoMessage() {}
 
 func (x *ResetPasswordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[31]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2092,7 +2312,7 @@ func (x *ResetPasswordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetPasswordRequest.ProtoReflect.Descriptor instead.
 func (*ResetPasswordRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{31}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ResetPasswordRequest) GetTenant() string {
@@ -2122,7 +2342,7 @@ type ResetPasswordResponse struct {
 
 func (x *ResetPasswordResponse) Reset() {
 	*x = ResetPasswordResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[32]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2134,7 +2354,7 @@ func (x *ResetPasswordResponse) String() string {
 func (*ResetPasswordResponse) ProtoMessage() {}
 
 func (x *ResetPasswordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[32]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2147,7 +2367,7 @@ func (x *ResetPasswordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetPasswordResponse.ProtoReflect.Descriptor instead.
 func (*ResetPasswordResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{32}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ResetPasswordResponse) GetPassword() string {
@@ -2179,7 +2399,7 @@ type SetUserDisabledRequest struct {
 
 func (x *SetUserDisabledRequest) Reset() {
 	*x = SetUserDisabledRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[33]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2191,7 +2411,7 @@ func (x *SetUserDisabledRequest) String() string {
 func (*SetUserDisabledRequest) ProtoMessage() {}
 
 func (x *SetUserDisabledRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[33]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2204,7 +2424,7 @@ func (x *SetUserDisabledRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetUserDisabledRequest.ProtoReflect.Descriptor instead.
 func (*SetUserDisabledRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{33}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SetUserDisabledRequest) GetTenant() string {
@@ -2237,7 +2457,7 @@ type SetUserDisabledResponse struct {
 
 func (x *SetUserDisabledResponse) Reset() {
 	*x = SetUserDisabledResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[34]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2249,7 +2469,7 @@ func (x *SetUserDisabledResponse) String() string {
 func (*SetUserDisabledResponse) ProtoMessage() {}
 
 func (x *SetUserDisabledResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[34]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2262,7 +2482,7 @@ func (x *SetUserDisabledResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetUserDisabledResponse.ProtoReflect.Descriptor instead.
 func (*SetUserDisabledResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{34}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{38}
 }
 
 // DeleteUserRequest names a user.
@@ -2278,7 +2498,7 @@ type DeleteUserRequest struct {
 
 func (x *DeleteUserRequest) Reset() {
 	*x = DeleteUserRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[35]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2290,7 +2510,7 @@ func (x *DeleteUserRequest) String() string {
 func (*DeleteUserRequest) ProtoMessage() {}
 
 func (x *DeleteUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[35]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2303,7 +2523,7 @@ func (x *DeleteUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteUserRequest.ProtoReflect.Descriptor instead.
 func (*DeleteUserRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{35}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DeleteUserRequest) GetTenant() string {
@@ -2329,7 +2549,7 @@ type DeleteUserResponse struct {
 
 func (x *DeleteUserResponse) Reset() {
 	*x = DeleteUserResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[36]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2341,7 +2561,7 @@ func (x *DeleteUserResponse) String() string {
 func (*DeleteUserResponse) ProtoMessage() {}
 
 func (x *DeleteUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[36]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2354,7 +2574,7 @@ func (x *DeleteUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteUserResponse.ProtoReflect.Descriptor instead.
 func (*DeleteUserResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{36}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{40}
 }
 
 // SetTenantDisabledRequest names a tenant.
@@ -2370,7 +2590,7 @@ type SetTenantDisabledRequest struct {
 
 func (x *SetTenantDisabledRequest) Reset() {
 	*x = SetTenantDisabledRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[37]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2382,7 +2602,7 @@ func (x *SetTenantDisabledRequest) String() string {
 func (*SetTenantDisabledRequest) ProtoMessage() {}
 
 func (x *SetTenantDisabledRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[37]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2395,7 +2615,7 @@ func (x *SetTenantDisabledRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTenantDisabledRequest.ProtoReflect.Descriptor instead.
 func (*SetTenantDisabledRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{37}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SetTenantDisabledRequest) GetName() string {
@@ -2421,7 +2641,7 @@ type SetTenantDisabledResponse struct {
 
 func (x *SetTenantDisabledResponse) Reset() {
 	*x = SetTenantDisabledResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[38]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2433,7 +2653,7 @@ func (x *SetTenantDisabledResponse) String() string {
 func (*SetTenantDisabledResponse) ProtoMessage() {}
 
 func (x *SetTenantDisabledResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[38]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2446,7 +2666,7 @@ func (x *SetTenantDisabledResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTenantDisabledResponse.ProtoReflect.Descriptor instead.
 func (*SetTenantDisabledResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{38}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{42}
 }
 
 // DeleteTenantRequest names a tenant.
@@ -2460,7 +2680,7 @@ type DeleteTenantRequest struct {
 
 func (x *DeleteTenantRequest) Reset() {
 	*x = DeleteTenantRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[39]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2472,7 +2692,7 @@ func (x *DeleteTenantRequest) String() string {
 func (*DeleteTenantRequest) ProtoMessage() {}
 
 func (x *DeleteTenantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[39]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2485,7 +2705,7 @@ func (x *DeleteTenantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTenantRequest.ProtoReflect.Descriptor instead.
 func (*DeleteTenantRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{39}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DeleteTenantRequest) GetName() string {
@@ -2504,7 +2724,7 @@ type DeleteTenantResponse struct {
 
 func (x *DeleteTenantResponse) Reset() {
 	*x = DeleteTenantResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[40]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2516,7 +2736,7 @@ func (x *DeleteTenantResponse) String() string {
 func (*DeleteTenantResponse) ProtoMessage() {}
 
 func (x *DeleteTenantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[40]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2529,7 +2749,7 @@ func (x *DeleteTenantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTenantResponse.ProtoReflect.Descriptor instead.
 func (*DeleteTenantResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{40}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{44}
 }
 
 // RotateAPIKeyRequest names a key.
@@ -2545,7 +2765,7 @@ type RotateAPIKeyRequest struct {
 
 func (x *RotateAPIKeyRequest) Reset() {
 	*x = RotateAPIKeyRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[41]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2557,7 +2777,7 @@ func (x *RotateAPIKeyRequest) String() string {
 func (*RotateAPIKeyRequest) ProtoMessage() {}
 
 func (x *RotateAPIKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[41]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2570,7 +2790,7 @@ func (x *RotateAPIKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateAPIKeyRequest.ProtoReflect.Descriptor instead.
 func (*RotateAPIKeyRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{41}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RotateAPIKeyRequest) GetId() string {
@@ -2602,7 +2822,7 @@ type RotateAPIKeyResponse struct {
 
 func (x *RotateAPIKeyResponse) Reset() {
 	*x = RotateAPIKeyResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[42]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2614,7 +2834,7 @@ func (x *RotateAPIKeyResponse) String() string {
 func (*RotateAPIKeyResponse) ProtoMessage() {}
 
 func (x *RotateAPIKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[42]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2627,7 +2847,7 @@ func (x *RotateAPIKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateAPIKeyResponse.ProtoReflect.Descriptor instead.
 func (*RotateAPIKeyResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{42}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RotateAPIKeyResponse) GetApiKey() *APIKey {
@@ -2660,7 +2880,7 @@ type RotateSigningKeysRequest struct {
 
 func (x *RotateSigningKeysRequest) Reset() {
 	*x = RotateSigningKeysRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[43]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2672,7 +2892,7 @@ func (x *RotateSigningKeysRequest) String() string {
 func (*RotateSigningKeysRequest) ProtoMessage() {}
 
 func (x *RotateSigningKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[43]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2685,7 +2905,7 @@ func (x *RotateSigningKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSigningKeysRequest.ProtoReflect.Descriptor instead.
 func (*RotateSigningKeysRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{43}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{47}
 }
 
 // RotateSigningKeysResponse is the key made.
@@ -2701,7 +2921,7 @@ type RotateSigningKeysResponse struct {
 
 func (x *RotateSigningKeysResponse) Reset() {
 	*x = RotateSigningKeysResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[44]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2713,7 +2933,7 @@ func (x *RotateSigningKeysResponse) String() string {
 func (*RotateSigningKeysResponse) ProtoMessage() {}
 
 func (x *RotateSigningKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[44]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2726,7 +2946,7 @@ func (x *RotateSigningKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSigningKeysResponse.ProtoReflect.Descriptor instead.
 func (*RotateSigningKeysResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{44}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RotateSigningKeysResponse) GetKeyId() string {
@@ -2761,7 +2981,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[45]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2773,7 +2993,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[45]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2786,7 +3006,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{45}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Revocation) GetNumber() int64 {
@@ -2828,7 +3048,7 @@ type WatchRevocationsRequest struct {
 
 func (x *WatchRevocationsRequest) Reset() {
 	*x = WatchRevocationsRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[46]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2840,7 +3060,7 @@ func (x *WatchRevocationsRequest) String() string {
 func (*WatchRevocationsRequest) ProtoMessage() {}
 
 func (x *WatchRevocationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[46]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2853,7 +3073,7 @@ func (x *WatchRevocationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRevocationsRequest.ProtoReflect.Descriptor instead.
 func (*WatchRevocationsRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{46}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *WatchRevocationsRequest) GetAfter() int64 {
@@ -2878,7 +3098,7 @@ type WatchRevocationsResponse struct {
 
 func (x *WatchRevocationsResponse) Reset() {
 	*x = WatchRevocationsResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[47]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2890,7 +3110,7 @@ func (x *WatchRevocationsResponse) String() string {
 func (*WatchRevocationsResponse) ProtoMessage() {}
 
 func (x *WatchRevocationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[47]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2903,7 +3123,7 @@ func (x *WatchRevocationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRevocationsResponse.ProtoReflect.Descriptor instead.
 func (*WatchRevocationsResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{47}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *WatchRevocationsResponse) GetRevocations() []*Revocation {
@@ -2962,7 +3182,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[48]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2974,7 +3194,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[48]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2987,7 +3207,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{48}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Limits) GetIngestRate() uint64 {
@@ -3092,7 +3312,7 @@ type GetLimitsRequest struct {
 
 func (x *GetLimitsRequest) Reset() {
 	*x = GetLimitsRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[49]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3104,7 +3324,7 @@ func (x *GetLimitsRequest) String() string {
 func (*GetLimitsRequest) ProtoMessage() {}
 
 func (x *GetLimitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[49]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3117,7 +3337,7 @@ func (x *GetLimitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLimitsRequest.ProtoReflect.Descriptor instead.
 func (*GetLimitsRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{49}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *GetLimitsRequest) GetTenant() string {
@@ -3142,7 +3362,7 @@ type GetLimitsResponse struct {
 
 func (x *GetLimitsResponse) Reset() {
 	*x = GetLimitsResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[50]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3154,7 +3374,7 @@ func (x *GetLimitsResponse) String() string {
 func (*GetLimitsResponse) ProtoMessage() {}
 
 func (x *GetLimitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[50]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3167,7 +3387,7 @@ func (x *GetLimitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLimitsResponse.ProtoReflect.Descriptor instead.
 func (*GetLimitsResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{50}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *GetLimitsResponse) GetTenant() string {
@@ -3206,7 +3426,7 @@ type SetLimitsRequest struct {
 
 func (x *SetLimitsRequest) Reset() {
 	*x = SetLimitsRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[51]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3218,7 +3438,7 @@ func (x *SetLimitsRequest) String() string {
 func (*SetLimitsRequest) ProtoMessage() {}
 
 func (x *SetLimitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[51]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3231,7 +3451,7 @@ func (x *SetLimitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLimitsRequest.ProtoReflect.Descriptor instead.
 func (*SetLimitsRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{51}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *SetLimitsRequest) GetTenant() string {
@@ -3268,7 +3488,7 @@ type SetLimitsResponse struct {
 
 func (x *SetLimitsResponse) Reset() {
 	*x = SetLimitsResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[52]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3280,7 +3500,7 @@ func (x *SetLimitsResponse) String() string {
 func (*SetLimitsResponse) ProtoMessage() {}
 
 func (x *SetLimitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[52]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3293,7 +3513,7 @@ func (x *SetLimitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLimitsResponse.ProtoReflect.Descriptor instead.
 func (*SetLimitsResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{52}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *SetLimitsResponse) GetLimits() *Limits {
@@ -3321,7 +3541,7 @@ type WatchLimitsRequest struct {
 
 func (x *WatchLimitsRequest) Reset() {
 	*x = WatchLimitsRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[53]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3333,7 +3553,7 @@ func (x *WatchLimitsRequest) String() string {
 func (*WatchLimitsRequest) ProtoMessage() {}
 
 func (x *WatchLimitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[53]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3346,7 +3566,7 @@ func (x *WatchLimitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchLimitsRequest.ProtoReflect.Descriptor instead.
 func (*WatchLimitsRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{53}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *WatchLimitsRequest) GetAfter() int64 {
@@ -3372,7 +3592,7 @@ type WatchLimitsResponse struct {
 
 func (x *WatchLimitsResponse) Reset() {
 	*x = WatchLimitsResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[54]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3384,7 +3604,7 @@ func (x *WatchLimitsResponse) String() string {
 func (*WatchLimitsResponse) ProtoMessage() {}
 
 func (x *WatchLimitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[54]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3397,7 +3617,7 @@ func (x *WatchLimitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchLimitsResponse.ProtoReflect.Descriptor instead.
 func (*WatchLimitsResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{54}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *WatchLimitsResponse) GetDefaults() *Limits {
@@ -3434,7 +3654,7 @@ type TenantLimits struct {
 
 func (x *TenantLimits) Reset() {
 	*x = TenantLimits{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[55]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3446,7 +3666,7 @@ func (x *TenantLimits) String() string {
 func (*TenantLimits) ProtoMessage() {}
 
 func (x *TenantLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[55]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3459,7 +3679,7 @@ func (x *TenantLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TenantLimits.ProtoReflect.Descriptor instead.
 func (*TenantLimits) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{55}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *TenantLimits) GetTenant() string {
@@ -3495,7 +3715,7 @@ type Provider struct {
 
 func (x *Provider) Reset() {
 	*x = Provider{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[56]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3507,7 +3727,7 @@ func (x *Provider) String() string {
 func (*Provider) ProtoMessage() {}
 
 func (x *Provider) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[56]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3520,7 +3740,7 @@ func (x *Provider) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Provider.ProtoReflect.Descriptor instead.
 func (*Provider) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{56}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Provider) GetName() string {
@@ -3567,7 +3787,7 @@ type ListProvidersRequest struct {
 
 func (x *ListProvidersRequest) Reset() {
 	*x = ListProvidersRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[57]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3579,7 +3799,7 @@ func (x *ListProvidersRequest) String() string {
 func (*ListProvidersRequest) ProtoMessage() {}
 
 func (x *ListProvidersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[57]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3592,7 +3812,7 @@ func (x *ListProvidersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProvidersRequest.ProtoReflect.Descriptor instead.
 func (*ListProvidersRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{57}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{61}
 }
 
 // ListProvidersResponse lists providers.
@@ -3606,7 +3826,7 @@ type ListProvidersResponse struct {
 
 func (x *ListProvidersResponse) Reset() {
 	*x = ListProvidersResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[58]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3618,7 +3838,7 @@ func (x *ListProvidersResponse) String() string {
 func (*ListProvidersResponse) ProtoMessage() {}
 
 func (x *ListProvidersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[58]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3631,7 +3851,7 @@ func (x *ListProvidersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProvidersResponse.ProtoReflect.Descriptor instead.
 func (*ListProvidersResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{58}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListProvidersResponse) GetProviders() []*Provider {
@@ -3657,7 +3877,7 @@ type StartLoginRequest struct {
 
 func (x *StartLoginRequest) Reset() {
 	*x = StartLoginRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[59]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3669,7 +3889,7 @@ func (x *StartLoginRequest) String() string {
 func (*StartLoginRequest) ProtoMessage() {}
 
 func (x *StartLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[59]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3682,7 +3902,7 @@ func (x *StartLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartLoginRequest.ProtoReflect.Descriptor instead.
 func (*StartLoginRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{59}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *StartLoginRequest) GetProvider() string {
@@ -3725,7 +3945,7 @@ type StartLoginResponse struct {
 
 func (x *StartLoginResponse) Reset() {
 	*x = StartLoginResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[60]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3737,7 +3957,7 @@ func (x *StartLoginResponse) String() string {
 func (*StartLoginResponse) ProtoMessage() {}
 
 func (x *StartLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[60]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3750,7 +3970,7 @@ func (x *StartLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartLoginResponse.ProtoReflect.Descriptor instead.
 func (*StartLoginResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{60}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *StartLoginResponse) GetUrl() string {
@@ -3807,7 +4027,7 @@ type FinishLoginRequest struct {
 
 func (x *FinishLoginRequest) Reset() {
 	*x = FinishLoginRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[61]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3819,7 +4039,7 @@ func (x *FinishLoginRequest) String() string {
 func (*FinishLoginRequest) ProtoMessage() {}
 
 func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[61]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3832,7 +4052,7 @@ func (x *FinishLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishLoginRequest.ProtoReflect.Descriptor instead.
 func (*FinishLoginRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{61}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *FinishLoginRequest) GetLogin() string {
@@ -3889,7 +4109,7 @@ type FinishLoginResponse struct {
 
 func (x *FinishLoginResponse) Reset() {
 	*x = FinishLoginResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[62]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3901,7 +4121,7 @@ func (x *FinishLoginResponse) String() string {
 func (*FinishLoginResponse) ProtoMessage() {}
 
 func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[62]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3914,7 +4134,7 @@ func (x *FinishLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishLoginResponse.ProtoReflect.Descriptor instead.
 func (*FinishLoginResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{62}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *FinishLoginResponse) GetLogin() *LoginResponse {
@@ -3963,7 +4183,7 @@ type StartDeviceLoginRequest struct {
 
 func (x *StartDeviceLoginRequest) Reset() {
 	*x = StartDeviceLoginRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[63]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3975,7 +4195,7 @@ func (x *StartDeviceLoginRequest) String() string {
 func (*StartDeviceLoginRequest) ProtoMessage() {}
 
 func (x *StartDeviceLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[63]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3988,7 +4208,7 @@ func (x *StartDeviceLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartDeviceLoginRequest.ProtoReflect.Descriptor instead.
 func (*StartDeviceLoginRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{63}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *StartDeviceLoginRequest) GetProvider() string {
@@ -4021,7 +4241,7 @@ type StartDeviceLoginResponse struct {
 
 func (x *StartDeviceLoginResponse) Reset() {
 	*x = StartDeviceLoginResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[64]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4033,7 +4253,7 @@ func (x *StartDeviceLoginResponse) String() string {
 func (*StartDeviceLoginResponse) ProtoMessage() {}
 
 func (x *StartDeviceLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[64]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4046,7 +4266,7 @@ func (x *StartDeviceLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartDeviceLoginResponse.ProtoReflect.Descriptor instead.
 func (*StartDeviceLoginResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{64}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *StartDeviceLoginResponse) GetVerificationUri() string {
@@ -4109,7 +4329,7 @@ type PollDeviceLoginRequest struct {
 
 func (x *PollDeviceLoginRequest) Reset() {
 	*x = PollDeviceLoginRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[65]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4121,7 +4341,7 @@ func (x *PollDeviceLoginRequest) String() string {
 func (*PollDeviceLoginRequest) ProtoMessage() {}
 
 func (x *PollDeviceLoginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[65]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4134,7 +4354,7 @@ func (x *PollDeviceLoginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollDeviceLoginRequest.ProtoReflect.Descriptor instead.
 func (*PollDeviceLoginRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{65}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *PollDeviceLoginRequest) GetLogin() string {
@@ -4161,7 +4381,7 @@ type PollDeviceLoginResponse struct {
 
 func (x *PollDeviceLoginResponse) Reset() {
 	*x = PollDeviceLoginResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[66]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4173,7 +4393,7 @@ func (x *PollDeviceLoginResponse) String() string {
 func (*PollDeviceLoginResponse) ProtoMessage() {}
 
 func (x *PollDeviceLoginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[66]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4186,7 +4406,7 @@ func (x *PollDeviceLoginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PollDeviceLoginResponse.ProtoReflect.Descriptor instead.
 func (*PollDeviceLoginResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{66}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *PollDeviceLoginResponse) GetLogin() *LoginResponse {
@@ -4234,7 +4454,7 @@ type ExchangeTokenRequest struct {
 
 func (x *ExchangeTokenRequest) Reset() {
 	*x = ExchangeTokenRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[67]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4246,7 +4466,7 @@ func (x *ExchangeTokenRequest) String() string {
 func (*ExchangeTokenRequest) ProtoMessage() {}
 
 func (x *ExchangeTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[67]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4259,7 +4479,7 @@ func (x *ExchangeTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExchangeTokenRequest.ProtoReflect.Descriptor instead.
 func (*ExchangeTokenRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{67}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ExchangeTokenRequest) GetGrantType() string {
@@ -4306,7 +4526,7 @@ type ExchangeTokenResponse struct {
 
 func (x *ExchangeTokenResponse) Reset() {
 	*x = ExchangeTokenResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[68]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4318,7 +4538,7 @@ func (x *ExchangeTokenResponse) String() string {
 func (*ExchangeTokenResponse) ProtoMessage() {}
 
 func (x *ExchangeTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[68]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4331,7 +4551,7 @@ func (x *ExchangeTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExchangeTokenResponse.ProtoReflect.Descriptor instead.
 func (*ExchangeTokenResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{68}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ExchangeTokenResponse) GetAccessToken() string {
@@ -4400,7 +4620,7 @@ type SetUserRoleRequest struct {
 
 func (x *SetUserRoleRequest) Reset() {
 	*x = SetUserRoleRequest{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[69]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4412,7 +4632,7 @@ func (x *SetUserRoleRequest) String() string {
 func (*SetUserRoleRequest) ProtoMessage() {}
 
 func (x *SetUserRoleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[69]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4425,7 +4645,7 @@ func (x *SetUserRoleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetUserRoleRequest.ProtoReflect.Descriptor instead.
 func (*SetUserRoleRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{69}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *SetUserRoleRequest) GetTenant() string {
@@ -4467,7 +4687,7 @@ type SetUserRoleResponse struct {
 
 func (x *SetUserRoleResponse) Reset() {
 	*x = SetUserRoleResponse{}
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[70]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4479,7 +4699,7 @@ func (x *SetUserRoleResponse) String() string {
 func (*SetUserRoleResponse) ProtoMessage() {}
 
 func (x *SetUserRoleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[70]
+	mi := &file_driftmesh_auth_v1_auth_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4492,7 +4712,7 @@ func (x *SetUserRoleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetUserRoleResponse.ProtoReflect.Descriptor instead.
 func (*SetUserRoleResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{70}
+	return file_driftmesh_auth_v1_auth_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *SetUserRoleResponse) GetUser() *User {
@@ -4518,7 +4738,21 @@ const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
 	"expireTime\x12#\n" +
 	"\rrefresh_token\x18\x03 \x01(\tR\frefreshToken\x12J\n" +
 	"\x13session_expire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x11sessionExpireTime\x12\x16\n" +
-	"\x06device\x18\x05 \x01(\tR\x06device\"\x11\n" +
+	"\x06device\x18\x05 \x01(\tR\x06device\"f\n" +
+	"\x14LoginStandingRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1a\n" +
+	"\busername\x18\x02 \x01(\tR\busername\x12\x1a\n" +
+	"\bpassword\x18\x03 \x01(\tR\bpassword\"j\n" +
+	"\x15LoginStandingResponse\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12;\n" +
+	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\")\n" +
+	"\x11RenewTokenRequest\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\"g\n" +
+	"\x12RenewTokenResponse\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12;\n" +
+	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"\x11\n" +
 	"\x0fListKeysRequest\"&\n" +
 	"\x10ListKeysResponse\x12\x12\n" +
 	"\x04jwks\x18\x01 \x01(\tR\x04jwks\"&\n" +
@@ -4822,9 +5056,12 @@ const file_driftmesh_auth_v1_auth_proto_rawDesc = "" +
 	"\x13REVOCATION_KIND_KEY\x10\x01\x12\x1b\n" +
 	"\x17REVOCATION_KIND_SESSION\x10\x02\x12\x18\n" +
 	"\x14REVOCATION_KIND_USER\x10\x03\x12\x1a\n" +
-	"\x16REVOCATION_KIND_TENANT\x10\x042\xd0\x19\n" +
+	"\x16REVOCATION_KIND_TENANT\x10\x042\xa3\x1b\n" +
 	"\vAuthService\x12P\n" +
-	"\x05Login\x12\x1f.driftmesh.auth.v1.LoginRequest\x1a .driftmesh.auth.v1.LoginResponse\"\x04\xc0\xf3\x18\x01\x12Y\n" +
+	"\x05Login\x12\x1f.driftmesh.auth.v1.LoginRequest\x1a .driftmesh.auth.v1.LoginResponse\"\x04\xc0\xf3\x18\x01\x12c\n" +
+	"\n" +
+	"RenewToken\x12$.driftmesh.auth.v1.RenewTokenRequest\x1a%.driftmesh.auth.v1.RenewTokenResponse\"\b\xc0\xf3\x18\x03\xc8\xf3\x18\x01\x12l\n" +
+	"\rLoginStanding\x12'.driftmesh.auth.v1.LoginStandingRequest\x1a(.driftmesh.auth.v1.LoginStandingResponse\"\b\xc0\xf3\x18\x03\xc8\xf3\x18\x01\x12Y\n" +
 	"\bListKeys\x12\".driftmesh.auth.v1.ListKeysRequest\x1a#.driftmesh.auth.v1.ListKeysResponse\"\x04\xc0\xf3\x18\x01\x12f\n" +
 	"\vCheckAPIKey\x12%.driftmesh.auth.v1.CheckAPIKeyRequest\x1a&.driftmesh.auth.v1.CheckAPIKeyResponse\"\b\xc0\xf3\x18\x03\xc8\xf3\x18\x01\x12e\n" +
 	"\fCreateTenant\x12&.driftmesh.auth.v1.CreateTenantRequest\x1a'.driftmesh.auth.v1.CreateTenantResponse\"\x04\xc0\xf3\x18\x19\x12b\n" +
@@ -4873,198 +5110,208 @@ func file_driftmesh_auth_v1_auth_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_auth_v1_auth_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_driftmesh_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
+var file_driftmesh_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
 var file_driftmesh_auth_v1_auth_proto_goTypes = []any{
 	(RevocationKind)(0),               // 0: driftmesh.auth.v1.RevocationKind
 	(*LoginRequest)(nil),              // 1: driftmesh.auth.v1.LoginRequest
 	(*LoginResponse)(nil),             // 2: driftmesh.auth.v1.LoginResponse
-	(*ListKeysRequest)(nil),           // 3: driftmesh.auth.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),          // 4: driftmesh.auth.v1.ListKeysResponse
-	(*CheckAPIKeyRequest)(nil),        // 5: driftmesh.auth.v1.CheckAPIKeyRequest
-	(*CheckAPIKeyResponse)(nil),       // 6: driftmesh.auth.v1.CheckAPIKeyResponse
-	(*Tenant)(nil),                    // 7: driftmesh.auth.v1.Tenant
-	(*CreateTenantRequest)(nil),       // 8: driftmesh.auth.v1.CreateTenantRequest
-	(*CreateTenantResponse)(nil),      // 9: driftmesh.auth.v1.CreateTenantResponse
-	(*ListTenantsRequest)(nil),        // 10: driftmesh.auth.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),       // 11: driftmesh.auth.v1.ListTenantsResponse
-	(*User)(nil),                      // 12: driftmesh.auth.v1.User
-	(*CreateUserRequest)(nil),         // 13: driftmesh.auth.v1.CreateUserRequest
-	(*CreateUserResponse)(nil),        // 14: driftmesh.auth.v1.CreateUserResponse
-	(*ListUsersRequest)(nil),          // 15: driftmesh.auth.v1.ListUsersRequest
-	(*ListUsersResponse)(nil),         // 16: driftmesh.auth.v1.ListUsersResponse
-	(*APIKey)(nil),                    // 17: driftmesh.auth.v1.APIKey
-	(*CreateAPIKeyRequest)(nil),       // 18: driftmesh.auth.v1.CreateAPIKeyRequest
-	(*CreateAPIKeyResponse)(nil),      // 19: driftmesh.auth.v1.CreateAPIKeyResponse
-	(*ListAPIKeysRequest)(nil),        // 20: driftmesh.auth.v1.ListAPIKeysRequest
-	(*ListAPIKeysResponse)(nil),       // 21: driftmesh.auth.v1.ListAPIKeysResponse
-	(*RevokeAPIKeyRequest)(nil),       // 22: driftmesh.auth.v1.RevokeAPIKeyRequest
-	(*RevokeAPIKeyResponse)(nil),      // 23: driftmesh.auth.v1.RevokeAPIKeyResponse
-	(*WhoAmIRequest)(nil),             // 24: driftmesh.auth.v1.WhoAmIRequest
-	(*WhoAmIResponse)(nil),            // 25: driftmesh.auth.v1.WhoAmIResponse
-	(*RefreshTokenRequest)(nil),       // 26: driftmesh.auth.v1.RefreshTokenRequest
-	(*RefreshTokenResponse)(nil),      // 27: driftmesh.auth.v1.RefreshTokenResponse
-	(*LogoutRequest)(nil),             // 28: driftmesh.auth.v1.LogoutRequest
-	(*LogoutResponse)(nil),            // 29: driftmesh.auth.v1.LogoutResponse
-	(*ChangePasswordRequest)(nil),     // 30: driftmesh.auth.v1.ChangePasswordRequest
-	(*ChangePasswordResponse)(nil),    // 31: driftmesh.auth.v1.ChangePasswordResponse
-	(*ResetPasswordRequest)(nil),      // 32: driftmesh.auth.v1.ResetPasswordRequest
-	(*ResetPasswordResponse)(nil),     // 33: driftmesh.auth.v1.ResetPasswordResponse
-	(*SetUserDisabledRequest)(nil),    // 34: driftmesh.auth.v1.SetUserDisabledRequest
-	(*SetUserDisabledResponse)(nil),   // 35: driftmesh.auth.v1.SetUserDisabledResponse
-	(*DeleteUserRequest)(nil),         // 36: driftmesh.auth.v1.DeleteUserRequest
-	(*DeleteUserResponse)(nil),        // 37: driftmesh.auth.v1.DeleteUserResponse
-	(*SetTenantDisabledRequest)(nil),  // 38: driftmesh.auth.v1.SetTenantDisabledRequest
-	(*SetTenantDisabledResponse)(nil), // 39: driftmesh.auth.v1.SetTenantDisabledResponse
-	(*DeleteTenantRequest)(nil),       // 40: driftmesh.auth.v1.DeleteTenantRequest
-	(*DeleteTenantResponse)(nil),      // 41: driftmesh.auth.v1.DeleteTenantResponse
-	(*RotateAPIKeyRequest)(nil),       // 42: driftmesh.auth.v1.RotateAPIKeyRequest
-	(*RotateAPIKeyResponse)(nil),      // 43: driftmesh.auth.v1.RotateAPIKeyResponse
-	(*RotateSigningKeysRequest)(nil),  // 44: driftmesh.auth.v1.RotateSigningKeysRequest
-	(*RotateSigningKeysResponse)(nil), // 45: driftmesh.auth.v1.RotateSigningKeysResponse
-	(*Revocation)(nil),                // 46: driftmesh.auth.v1.Revocation
-	(*WatchRevocationsRequest)(nil),   // 47: driftmesh.auth.v1.WatchRevocationsRequest
-	(*WatchRevocationsResponse)(nil),  // 48: driftmesh.auth.v1.WatchRevocationsResponse
-	(*Limits)(nil),                    // 49: driftmesh.auth.v1.Limits
-	(*GetLimitsRequest)(nil),          // 50: driftmesh.auth.v1.GetLimitsRequest
-	(*GetLimitsResponse)(nil),         // 51: driftmesh.auth.v1.GetLimitsResponse
-	(*SetLimitsRequest)(nil),          // 52: driftmesh.auth.v1.SetLimitsRequest
-	(*SetLimitsResponse)(nil),         // 53: driftmesh.auth.v1.SetLimitsResponse
-	(*WatchLimitsRequest)(nil),        // 54: driftmesh.auth.v1.WatchLimitsRequest
-	(*WatchLimitsResponse)(nil),       // 55: driftmesh.auth.v1.WatchLimitsResponse
-	(*TenantLimits)(nil),              // 56: driftmesh.auth.v1.TenantLimits
-	(*Provider)(nil),                  // 57: driftmesh.auth.v1.Provider
-	(*ListProvidersRequest)(nil),      // 58: driftmesh.auth.v1.ListProvidersRequest
-	(*ListProvidersResponse)(nil),     // 59: driftmesh.auth.v1.ListProvidersResponse
-	(*StartLoginRequest)(nil),         // 60: driftmesh.auth.v1.StartLoginRequest
-	(*StartLoginResponse)(nil),        // 61: driftmesh.auth.v1.StartLoginResponse
-	(*FinishLoginRequest)(nil),        // 62: driftmesh.auth.v1.FinishLoginRequest
-	(*FinishLoginResponse)(nil),       // 63: driftmesh.auth.v1.FinishLoginResponse
-	(*StartDeviceLoginRequest)(nil),   // 64: driftmesh.auth.v1.StartDeviceLoginRequest
-	(*StartDeviceLoginResponse)(nil),  // 65: driftmesh.auth.v1.StartDeviceLoginResponse
-	(*PollDeviceLoginRequest)(nil),    // 66: driftmesh.auth.v1.PollDeviceLoginRequest
-	(*PollDeviceLoginResponse)(nil),   // 67: driftmesh.auth.v1.PollDeviceLoginResponse
-	(*ExchangeTokenRequest)(nil),      // 68: driftmesh.auth.v1.ExchangeTokenRequest
-	(*ExchangeTokenResponse)(nil),     // 69: driftmesh.auth.v1.ExchangeTokenResponse
-	(*SetUserRoleRequest)(nil),        // 70: driftmesh.auth.v1.SetUserRoleRequest
-	(*SetUserRoleResponse)(nil),       // 71: driftmesh.auth.v1.SetUserRoleResponse
-	(*timestamppb.Timestamp)(nil),     // 72: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 73: google.protobuf.Duration
+	(*LoginStandingRequest)(nil),      // 3: driftmesh.auth.v1.LoginStandingRequest
+	(*LoginStandingResponse)(nil),     // 4: driftmesh.auth.v1.LoginStandingResponse
+	(*RenewTokenRequest)(nil),         // 5: driftmesh.auth.v1.RenewTokenRequest
+	(*RenewTokenResponse)(nil),        // 6: driftmesh.auth.v1.RenewTokenResponse
+	(*ListKeysRequest)(nil),           // 7: driftmesh.auth.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),          // 8: driftmesh.auth.v1.ListKeysResponse
+	(*CheckAPIKeyRequest)(nil),        // 9: driftmesh.auth.v1.CheckAPIKeyRequest
+	(*CheckAPIKeyResponse)(nil),       // 10: driftmesh.auth.v1.CheckAPIKeyResponse
+	(*Tenant)(nil),                    // 11: driftmesh.auth.v1.Tenant
+	(*CreateTenantRequest)(nil),       // 12: driftmesh.auth.v1.CreateTenantRequest
+	(*CreateTenantResponse)(nil),      // 13: driftmesh.auth.v1.CreateTenantResponse
+	(*ListTenantsRequest)(nil),        // 14: driftmesh.auth.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),       // 15: driftmesh.auth.v1.ListTenantsResponse
+	(*User)(nil),                      // 16: driftmesh.auth.v1.User
+	(*CreateUserRequest)(nil),         // 17: driftmesh.auth.v1.CreateUserRequest
+	(*CreateUserResponse)(nil),        // 18: driftmesh.auth.v1.CreateUserResponse
+	(*ListUsersRequest)(nil),          // 19: driftmesh.auth.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),         // 20: driftmesh.auth.v1.ListUsersResponse
+	(*APIKey)(nil),                    // 21: driftmesh.auth.v1.APIKey
+	(*CreateAPIKeyRequest)(nil),       // 22: driftmesh.auth.v1.CreateAPIKeyRequest
+	(*CreateAPIKeyResponse)(nil),      // 23: driftmesh.auth.v1.CreateAPIKeyResponse
+	(*ListAPIKeysRequest)(nil),        // 24: driftmesh.auth.v1.ListAPIKeysRequest
+	(*ListAPIKeysResponse)(nil),       // 25: driftmesh.auth.v1.ListAPIKeysResponse
+	(*RevokeAPIKeyRequest)(nil),       // 26: driftmesh.auth.v1.RevokeAPIKeyRequest
+	(*RevokeAPIKeyResponse)(nil),      // 27: driftmesh.auth.v1.RevokeAPIKeyResponse
+	(*WhoAmIRequest)(nil),             // 28: driftmesh.auth.v1.WhoAmIRequest
+	(*WhoAmIResponse)(nil),            // 29: driftmesh.auth.v1.WhoAmIResponse
+	(*RefreshTokenRequest)(nil),       // 30: driftmesh.auth.v1.RefreshTokenRequest
+	(*RefreshTokenResponse)(nil),      // 31: driftmesh.auth.v1.RefreshTokenResponse
+	(*LogoutRequest)(nil),             // 32: driftmesh.auth.v1.LogoutRequest
+	(*LogoutResponse)(nil),            // 33: driftmesh.auth.v1.LogoutResponse
+	(*ChangePasswordRequest)(nil),     // 34: driftmesh.auth.v1.ChangePasswordRequest
+	(*ChangePasswordResponse)(nil),    // 35: driftmesh.auth.v1.ChangePasswordResponse
+	(*ResetPasswordRequest)(nil),      // 36: driftmesh.auth.v1.ResetPasswordRequest
+	(*ResetPasswordResponse)(nil),     // 37: driftmesh.auth.v1.ResetPasswordResponse
+	(*SetUserDisabledRequest)(nil),    // 38: driftmesh.auth.v1.SetUserDisabledRequest
+	(*SetUserDisabledResponse)(nil),   // 39: driftmesh.auth.v1.SetUserDisabledResponse
+	(*DeleteUserRequest)(nil),         // 40: driftmesh.auth.v1.DeleteUserRequest
+	(*DeleteUserResponse)(nil),        // 41: driftmesh.auth.v1.DeleteUserResponse
+	(*SetTenantDisabledRequest)(nil),  // 42: driftmesh.auth.v1.SetTenantDisabledRequest
+	(*SetTenantDisabledResponse)(nil), // 43: driftmesh.auth.v1.SetTenantDisabledResponse
+	(*DeleteTenantRequest)(nil),       // 44: driftmesh.auth.v1.DeleteTenantRequest
+	(*DeleteTenantResponse)(nil),      // 45: driftmesh.auth.v1.DeleteTenantResponse
+	(*RotateAPIKeyRequest)(nil),       // 46: driftmesh.auth.v1.RotateAPIKeyRequest
+	(*RotateAPIKeyResponse)(nil),      // 47: driftmesh.auth.v1.RotateAPIKeyResponse
+	(*RotateSigningKeysRequest)(nil),  // 48: driftmesh.auth.v1.RotateSigningKeysRequest
+	(*RotateSigningKeysResponse)(nil), // 49: driftmesh.auth.v1.RotateSigningKeysResponse
+	(*Revocation)(nil),                // 50: driftmesh.auth.v1.Revocation
+	(*WatchRevocationsRequest)(nil),   // 51: driftmesh.auth.v1.WatchRevocationsRequest
+	(*WatchRevocationsResponse)(nil),  // 52: driftmesh.auth.v1.WatchRevocationsResponse
+	(*Limits)(nil),                    // 53: driftmesh.auth.v1.Limits
+	(*GetLimitsRequest)(nil),          // 54: driftmesh.auth.v1.GetLimitsRequest
+	(*GetLimitsResponse)(nil),         // 55: driftmesh.auth.v1.GetLimitsResponse
+	(*SetLimitsRequest)(nil),          // 56: driftmesh.auth.v1.SetLimitsRequest
+	(*SetLimitsResponse)(nil),         // 57: driftmesh.auth.v1.SetLimitsResponse
+	(*WatchLimitsRequest)(nil),        // 58: driftmesh.auth.v1.WatchLimitsRequest
+	(*WatchLimitsResponse)(nil),       // 59: driftmesh.auth.v1.WatchLimitsResponse
+	(*TenantLimits)(nil),              // 60: driftmesh.auth.v1.TenantLimits
+	(*Provider)(nil),                  // 61: driftmesh.auth.v1.Provider
+	(*ListProvidersRequest)(nil),      // 62: driftmesh.auth.v1.ListProvidersRequest
+	(*ListProvidersResponse)(nil),     // 63: driftmesh.auth.v1.ListProvidersResponse
+	(*StartLoginRequest)(nil),         // 64: driftmesh.auth.v1.StartLoginRequest
+	(*StartLoginResponse)(nil),        // 65: driftmesh.auth.v1.StartLoginResponse
+	(*FinishLoginRequest)(nil),        // 66: driftmesh.auth.v1.FinishLoginRequest
+	(*FinishLoginResponse)(nil),       // 67: driftmesh.auth.v1.FinishLoginResponse
+	(*StartDeviceLoginRequest)(nil),   // 68: driftmesh.auth.v1.StartDeviceLoginRequest
+	(*StartDeviceLoginResponse)(nil),  // 69: driftmesh.auth.v1.StartDeviceLoginResponse
+	(*PollDeviceLoginRequest)(nil),    // 70: driftmesh.auth.v1.PollDeviceLoginRequest
+	(*PollDeviceLoginResponse)(nil),   // 71: driftmesh.auth.v1.PollDeviceLoginResponse
+	(*ExchangeTokenRequest)(nil),      // 72: driftmesh.auth.v1.ExchangeTokenRequest
+	(*ExchangeTokenResponse)(nil),     // 73: driftmesh.auth.v1.ExchangeTokenResponse
+	(*SetUserRoleRequest)(nil),        // 74: driftmesh.auth.v1.SetUserRoleRequest
+	(*SetUserRoleResponse)(nil),       // 75: driftmesh.auth.v1.SetUserRoleResponse
+	(*timestamppb.Timestamp)(nil),     // 76: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 77: google.protobuf.Duration
 }
 var file_driftmesh_auth_v1_auth_proto_depIdxs = []int32{
-	72, // 0: driftmesh.auth.v1.LoginResponse.expire_time:type_name -> google.protobuf.Timestamp
-	72, // 1: driftmesh.auth.v1.LoginResponse.session_expire_time:type_name -> google.protobuf.Timestamp
-	72, // 2: driftmesh.auth.v1.CheckAPIKeyResponse.expire_time:type_name -> google.protobuf.Timestamp
-	72, // 3: driftmesh.auth.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
-	72, // 4: driftmesh.auth.v1.Tenant.disable_time:type_name -> google.protobuf.Timestamp
-	7,  // 5: driftmesh.auth.v1.CreateTenantResponse.tenant:type_name -> driftmesh.auth.v1.Tenant
-	7,  // 6: driftmesh.auth.v1.ListTenantsResponse.tenants:type_name -> driftmesh.auth.v1.Tenant
-	72, // 7: driftmesh.auth.v1.User.create_time:type_name -> google.protobuf.Timestamp
-	72, // 8: driftmesh.auth.v1.User.disable_time:type_name -> google.protobuf.Timestamp
-	72, // 9: driftmesh.auth.v1.User.last_login_time:type_name -> google.protobuf.Timestamp
-	12, // 10: driftmesh.auth.v1.CreateUserResponse.user:type_name -> driftmesh.auth.v1.User
-	12, // 11: driftmesh.auth.v1.ListUsersResponse.users:type_name -> driftmesh.auth.v1.User
-	72, // 12: driftmesh.auth.v1.APIKey.create_time:type_name -> google.protobuf.Timestamp
-	72, // 13: driftmesh.auth.v1.APIKey.expire_time:type_name -> google.protobuf.Timestamp
-	72, // 14: driftmesh.auth.v1.APIKey.last_use_time:type_name -> google.protobuf.Timestamp
-	72, // 15: driftmesh.auth.v1.CreateAPIKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
-	17, // 16: driftmesh.auth.v1.CreateAPIKeyResponse.api_key:type_name -> driftmesh.auth.v1.APIKey
-	17, // 17: driftmesh.auth.v1.ListAPIKeysResponse.api_keys:type_name -> driftmesh.auth.v1.APIKey
-	72, // 18: driftmesh.auth.v1.RefreshTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
-	72, // 19: driftmesh.auth.v1.RefreshTokenResponse.session_expire_time:type_name -> google.protobuf.Timestamp
-	2,  // 20: driftmesh.auth.v1.ChangePasswordResponse.login:type_name -> driftmesh.auth.v1.LoginResponse
-	72, // 21: driftmesh.auth.v1.ResetPasswordResponse.expire_time:type_name -> google.protobuf.Timestamp
-	73, // 22: driftmesh.auth.v1.RotateAPIKeyRequest.overlap:type_name -> google.protobuf.Duration
-	17, // 23: driftmesh.auth.v1.RotateAPIKeyResponse.api_key:type_name -> driftmesh.auth.v1.APIKey
-	72, // 24: driftmesh.auth.v1.RotateAPIKeyResponse.old_expire_time:type_name -> google.protobuf.Timestamp
-	72, // 25: driftmesh.auth.v1.RotateSigningKeysResponse.sign_time:type_name -> google.protobuf.Timestamp
-	0,  // 26: driftmesh.auth.v1.Revocation.kind:type_name -> driftmesh.auth.v1.RevocationKind
-	46, // 27: driftmesh.auth.v1.WatchRevocationsResponse.revocations:type_name -> driftmesh.auth.v1.Revocation
-	49, // 28: driftmesh.auth.v1.GetLimitsResponse.limits:type_name -> driftmesh.auth.v1.Limits
-	49, // 29: driftmesh.auth.v1.GetLimitsResponse.overrides:type_name -> driftmesh.auth.v1.Limits
-	49, // 30: driftmesh.auth.v1.SetLimitsRequest.limits:type_name -> driftmesh.auth.v1.Limits
-	49, // 31: driftmesh.auth.v1.SetLimitsResponse.limits:type_name -> driftmesh.auth.v1.Limits
-	49, // 32: driftmesh.auth.v1.SetLimitsResponse.overrides:type_name -> driftmesh.auth.v1.Limits
-	49, // 33: driftmesh.auth.v1.WatchLimitsResponse.defaults:type_name -> driftmesh.auth.v1.Limits
-	56, // 34: driftmesh.auth.v1.WatchLimitsResponse.tenants:type_name -> driftmesh.auth.v1.TenantLimits
-	49, // 35: driftmesh.auth.v1.TenantLimits.overrides:type_name -> driftmesh.auth.v1.Limits
-	57, // 36: driftmesh.auth.v1.ListProvidersResponse.providers:type_name -> driftmesh.auth.v1.Provider
-	72, // 37: driftmesh.auth.v1.StartLoginResponse.expire_time:type_name -> google.protobuf.Timestamp
-	2,  // 38: driftmesh.auth.v1.FinishLoginResponse.login:type_name -> driftmesh.auth.v1.LoginResponse
-	73, // 39: driftmesh.auth.v1.StartDeviceLoginResponse.interval:type_name -> google.protobuf.Duration
-	72, // 40: driftmesh.auth.v1.StartDeviceLoginResponse.expire_time:type_name -> google.protobuf.Timestamp
-	2,  // 41: driftmesh.auth.v1.PollDeviceLoginResponse.login:type_name -> driftmesh.auth.v1.LoginResponse
-	73, // 42: driftmesh.auth.v1.PollDeviceLoginResponse.slow_down:type_name -> google.protobuf.Duration
-	72, // 43: driftmesh.auth.v1.ExchangeTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
-	12, // 44: driftmesh.auth.v1.SetUserRoleResponse.user:type_name -> driftmesh.auth.v1.User
-	1,  // 45: driftmesh.auth.v1.AuthService.Login:input_type -> driftmesh.auth.v1.LoginRequest
-	3,  // 46: driftmesh.auth.v1.AuthService.ListKeys:input_type -> driftmesh.auth.v1.ListKeysRequest
-	5,  // 47: driftmesh.auth.v1.AuthService.CheckAPIKey:input_type -> driftmesh.auth.v1.CheckAPIKeyRequest
-	8,  // 48: driftmesh.auth.v1.AuthService.CreateTenant:input_type -> driftmesh.auth.v1.CreateTenantRequest
-	10, // 49: driftmesh.auth.v1.AuthService.ListTenants:input_type -> driftmesh.auth.v1.ListTenantsRequest
-	13, // 50: driftmesh.auth.v1.AuthService.CreateUser:input_type -> driftmesh.auth.v1.CreateUserRequest
-	15, // 51: driftmesh.auth.v1.AuthService.ListUsers:input_type -> driftmesh.auth.v1.ListUsersRequest
-	18, // 52: driftmesh.auth.v1.AuthService.CreateAPIKey:input_type -> driftmesh.auth.v1.CreateAPIKeyRequest
-	20, // 53: driftmesh.auth.v1.AuthService.ListAPIKeys:input_type -> driftmesh.auth.v1.ListAPIKeysRequest
-	22, // 54: driftmesh.auth.v1.AuthService.RevokeAPIKey:input_type -> driftmesh.auth.v1.RevokeAPIKeyRequest
-	24, // 55: driftmesh.auth.v1.AuthService.WhoAmI:input_type -> driftmesh.auth.v1.WhoAmIRequest
-	26, // 56: driftmesh.auth.v1.AuthService.RefreshToken:input_type -> driftmesh.auth.v1.RefreshTokenRequest
-	28, // 57: driftmesh.auth.v1.AuthService.Logout:input_type -> driftmesh.auth.v1.LogoutRequest
-	30, // 58: driftmesh.auth.v1.AuthService.ChangePassword:input_type -> driftmesh.auth.v1.ChangePasswordRequest
-	32, // 59: driftmesh.auth.v1.AuthService.ResetPassword:input_type -> driftmesh.auth.v1.ResetPasswordRequest
-	34, // 60: driftmesh.auth.v1.AuthService.SetUserDisabled:input_type -> driftmesh.auth.v1.SetUserDisabledRequest
-	36, // 61: driftmesh.auth.v1.AuthService.DeleteUser:input_type -> driftmesh.auth.v1.DeleteUserRequest
-	38, // 62: driftmesh.auth.v1.AuthService.SetTenantDisabled:input_type -> driftmesh.auth.v1.SetTenantDisabledRequest
-	40, // 63: driftmesh.auth.v1.AuthService.DeleteTenant:input_type -> driftmesh.auth.v1.DeleteTenantRequest
-	42, // 64: driftmesh.auth.v1.AuthService.RotateAPIKey:input_type -> driftmesh.auth.v1.RotateAPIKeyRequest
-	44, // 65: driftmesh.auth.v1.AuthService.RotateSigningKeys:input_type -> driftmesh.auth.v1.RotateSigningKeysRequest
-	50, // 66: driftmesh.auth.v1.AuthService.GetLimits:input_type -> driftmesh.auth.v1.GetLimitsRequest
-	52, // 67: driftmesh.auth.v1.AuthService.SetLimits:input_type -> driftmesh.auth.v1.SetLimitsRequest
-	54, // 68: driftmesh.auth.v1.AuthService.WatchLimits:input_type -> driftmesh.auth.v1.WatchLimitsRequest
-	58, // 69: driftmesh.auth.v1.AuthService.ListProviders:input_type -> driftmesh.auth.v1.ListProvidersRequest
-	60, // 70: driftmesh.auth.v1.AuthService.StartLogin:input_type -> driftmesh.auth.v1.StartLoginRequest
-	62, // 71: driftmesh.auth.v1.AuthService.FinishLogin:input_type -> driftmesh.auth.v1.FinishLoginRequest
-	64, // 72: driftmesh.auth.v1.AuthService.StartDeviceLogin:input_type -> driftmesh.auth.v1.StartDeviceLoginRequest
-	66, // 73: driftmesh.auth.v1.AuthService.PollDeviceLogin:input_type -> driftmesh.auth.v1.PollDeviceLoginRequest
-	68, // 74: driftmesh.auth.v1.AuthService.ExchangeToken:input_type -> driftmesh.auth.v1.ExchangeTokenRequest
-	70, // 75: driftmesh.auth.v1.AuthService.SetUserRole:input_type -> driftmesh.auth.v1.SetUserRoleRequest
-	47, // 76: driftmesh.auth.v1.AuthService.WatchRevocations:input_type -> driftmesh.auth.v1.WatchRevocationsRequest
-	2,  // 77: driftmesh.auth.v1.AuthService.Login:output_type -> driftmesh.auth.v1.LoginResponse
-	4,  // 78: driftmesh.auth.v1.AuthService.ListKeys:output_type -> driftmesh.auth.v1.ListKeysResponse
-	6,  // 79: driftmesh.auth.v1.AuthService.CheckAPIKey:output_type -> driftmesh.auth.v1.CheckAPIKeyResponse
-	9,  // 80: driftmesh.auth.v1.AuthService.CreateTenant:output_type -> driftmesh.auth.v1.CreateTenantResponse
-	11, // 81: driftmesh.auth.v1.AuthService.ListTenants:output_type -> driftmesh.auth.v1.ListTenantsResponse
-	14, // 82: driftmesh.auth.v1.AuthService.CreateUser:output_type -> driftmesh.auth.v1.CreateUserResponse
-	16, // 83: driftmesh.auth.v1.AuthService.ListUsers:output_type -> driftmesh.auth.v1.ListUsersResponse
-	19, // 84: driftmesh.auth.v1.AuthService.CreateAPIKey:output_type -> driftmesh.auth.v1.CreateAPIKeyResponse
-	21, // 85: driftmesh.auth.v1.AuthService.ListAPIKeys:output_type -> driftmesh.auth.v1.ListAPIKeysResponse
-	23, // 86: driftmesh.auth.v1.AuthService.RevokeAPIKey:output_type -> driftmesh.auth.v1.RevokeAPIKeyResponse
-	25, // 87: driftmesh.auth.v1.AuthService.WhoAmI:output_type -> driftmesh.auth.v1.WhoAmIResponse
-	27, // 88: driftmesh.auth.v1.AuthService.RefreshToken:output_type -> driftmesh.auth.v1.RefreshTokenResponse
-	29, // 89: driftmesh.auth.v1.AuthService.Logout:output_type -> driftmesh.auth.v1.LogoutResponse
-	31, // 90: driftmesh.auth.v1.AuthService.ChangePassword:output_type -> driftmesh.auth.v1.ChangePasswordResponse
-	33, // 91: driftmesh.auth.v1.AuthService.ResetPassword:output_type -> driftmesh.auth.v1.ResetPasswordResponse
-	35, // 92: driftmesh.auth.v1.AuthService.SetUserDisabled:output_type -> driftmesh.auth.v1.SetUserDisabledResponse
-	37, // 93: driftmesh.auth.v1.AuthService.DeleteUser:output_type -> driftmesh.auth.v1.DeleteUserResponse
-	39, // 94: driftmesh.auth.v1.AuthService.SetTenantDisabled:output_type -> driftmesh.auth.v1.SetTenantDisabledResponse
-	41, // 95: driftmesh.auth.v1.AuthService.DeleteTenant:output_type -> driftmesh.auth.v1.DeleteTenantResponse
-	43, // 96: driftmesh.auth.v1.AuthService.RotateAPIKey:output_type -> driftmesh.auth.v1.RotateAPIKeyResponse
-	45, // 97: driftmesh.auth.v1.AuthService.RotateSigningKeys:output_type -> driftmesh.auth.v1.RotateSigningKeysResponse
-	51, // 98: driftmesh.auth.v1.AuthService.GetLimits:output_type -> driftmesh.auth.v1.GetLimitsResponse
-	53, // 99: driftmesh.auth.v1.AuthService.SetLimits:output_type -> driftmesh.auth.v1.SetLimitsResponse
-	55, // 100: driftmesh.auth.v1.AuthService.WatchLimits:output_type -> driftmesh.auth.v1.WatchLimitsResponse
-	59, // 101: driftmesh.auth.v1.AuthService.ListProviders:output_type -> driftmesh.auth.v1.ListProvidersResponse
-	61, // 102: driftmesh.auth.v1.AuthService.StartLogin:output_type -> driftmesh.auth.v1.StartLoginResponse
-	63, // 103: driftmesh.auth.v1.AuthService.FinishLogin:output_type -> driftmesh.auth.v1.FinishLoginResponse
-	65, // 104: driftmesh.auth.v1.AuthService.StartDeviceLogin:output_type -> driftmesh.auth.v1.StartDeviceLoginResponse
-	67, // 105: driftmesh.auth.v1.AuthService.PollDeviceLogin:output_type -> driftmesh.auth.v1.PollDeviceLoginResponse
-	69, // 106: driftmesh.auth.v1.AuthService.ExchangeToken:output_type -> driftmesh.auth.v1.ExchangeTokenResponse
-	71, // 107: driftmesh.auth.v1.AuthService.SetUserRole:output_type -> driftmesh.auth.v1.SetUserRoleResponse
-	48, // 108: driftmesh.auth.v1.AuthService.WatchRevocations:output_type -> driftmesh.auth.v1.WatchRevocationsResponse
-	77, // [77:109] is the sub-list for method output_type
-	45, // [45:77] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	76, // 0: driftmesh.auth.v1.LoginResponse.expire_time:type_name -> google.protobuf.Timestamp
+	76, // 1: driftmesh.auth.v1.LoginResponse.session_expire_time:type_name -> google.protobuf.Timestamp
+	76, // 2: driftmesh.auth.v1.LoginStandingResponse.expire_time:type_name -> google.protobuf.Timestamp
+	76, // 3: driftmesh.auth.v1.RenewTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	76, // 4: driftmesh.auth.v1.CheckAPIKeyResponse.expire_time:type_name -> google.protobuf.Timestamp
+	76, // 5: driftmesh.auth.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
+	76, // 6: driftmesh.auth.v1.Tenant.disable_time:type_name -> google.protobuf.Timestamp
+	11, // 7: driftmesh.auth.v1.CreateTenantResponse.tenant:type_name -> driftmesh.auth.v1.Tenant
+	11, // 8: driftmesh.auth.v1.ListTenantsResponse.tenants:type_name -> driftmesh.auth.v1.Tenant
+	76, // 9: driftmesh.auth.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	76, // 10: driftmesh.auth.v1.User.disable_time:type_name -> google.protobuf.Timestamp
+	76, // 11: driftmesh.auth.v1.User.last_login_time:type_name -> google.protobuf.Timestamp
+	16, // 12: driftmesh.auth.v1.CreateUserResponse.user:type_name -> driftmesh.auth.v1.User
+	16, // 13: driftmesh.auth.v1.ListUsersResponse.users:type_name -> driftmesh.auth.v1.User
+	76, // 14: driftmesh.auth.v1.APIKey.create_time:type_name -> google.protobuf.Timestamp
+	76, // 15: driftmesh.auth.v1.APIKey.expire_time:type_name -> google.protobuf.Timestamp
+	76, // 16: driftmesh.auth.v1.APIKey.last_use_time:type_name -> google.protobuf.Timestamp
+	76, // 17: driftmesh.auth.v1.CreateAPIKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
+	21, // 18: driftmesh.auth.v1.CreateAPIKeyResponse.api_key:type_name -> driftmesh.auth.v1.APIKey
+	21, // 19: driftmesh.auth.v1.ListAPIKeysResponse.api_keys:type_name -> driftmesh.auth.v1.APIKey
+	76, // 20: driftmesh.auth.v1.RefreshTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	76, // 21: driftmesh.auth.v1.RefreshTokenResponse.session_expire_time:type_name -> google.protobuf.Timestamp
+	2,  // 22: driftmesh.auth.v1.ChangePasswordResponse.login:type_name -> driftmesh.auth.v1.LoginResponse
+	76, // 23: driftmesh.auth.v1.ResetPasswordResponse.expire_time:type_name -> google.protobuf.Timestamp
+	77, // 24: driftmesh.auth.v1.RotateAPIKeyRequest.overlap:type_name -> google.protobuf.Duration
+	21, // 25: driftmesh.auth.v1.RotateAPIKeyResponse.api_key:type_name -> driftmesh.auth.v1.APIKey
+	76, // 26: driftmesh.auth.v1.RotateAPIKeyResponse.old_expire_time:type_name -> google.protobuf.Timestamp
+	76, // 27: driftmesh.auth.v1.RotateSigningKeysResponse.sign_time:type_name -> google.protobuf.Timestamp
+	0,  // 28: driftmesh.auth.v1.Revocation.kind:type_name -> driftmesh.auth.v1.RevocationKind
+	50, // 29: driftmesh.auth.v1.WatchRevocationsResponse.revocations:type_name -> driftmesh.auth.v1.Revocation
+	53, // 30: driftmesh.auth.v1.GetLimitsResponse.limits:type_name -> driftmesh.auth.v1.Limits
+	53, // 31: driftmesh.auth.v1.GetLimitsResponse.overrides:type_name -> driftmesh.auth.v1.Limits
+	53, // 32: driftmesh.auth.v1.SetLimitsRequest.limits:type_name -> driftmesh.auth.v1.Limits
+	53, // 33: driftmesh.auth.v1.SetLimitsResponse.limits:type_name -> driftmesh.auth.v1.Limits
+	53, // 34: driftmesh.auth.v1.SetLimitsResponse.overrides:type_name -> driftmesh.auth.v1.Limits
+	53, // 35: driftmesh.auth.v1.WatchLimitsResponse.defaults:type_name -> driftmesh.auth.v1.Limits
+	60, // 36: driftmesh.auth.v1.WatchLimitsResponse.tenants:type_name -> driftmesh.auth.v1.TenantLimits
+	53, // 37: driftmesh.auth.v1.TenantLimits.overrides:type_name -> driftmesh.auth.v1.Limits
+	61, // 38: driftmesh.auth.v1.ListProvidersResponse.providers:type_name -> driftmesh.auth.v1.Provider
+	76, // 39: driftmesh.auth.v1.StartLoginResponse.expire_time:type_name -> google.protobuf.Timestamp
+	2,  // 40: driftmesh.auth.v1.FinishLoginResponse.login:type_name -> driftmesh.auth.v1.LoginResponse
+	77, // 41: driftmesh.auth.v1.StartDeviceLoginResponse.interval:type_name -> google.protobuf.Duration
+	76, // 42: driftmesh.auth.v1.StartDeviceLoginResponse.expire_time:type_name -> google.protobuf.Timestamp
+	2,  // 43: driftmesh.auth.v1.PollDeviceLoginResponse.login:type_name -> driftmesh.auth.v1.LoginResponse
+	77, // 44: driftmesh.auth.v1.PollDeviceLoginResponse.slow_down:type_name -> google.protobuf.Duration
+	76, // 45: driftmesh.auth.v1.ExchangeTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	16, // 46: driftmesh.auth.v1.SetUserRoleResponse.user:type_name -> driftmesh.auth.v1.User
+	1,  // 47: driftmesh.auth.v1.AuthService.Login:input_type -> driftmesh.auth.v1.LoginRequest
+	5,  // 48: driftmesh.auth.v1.AuthService.RenewToken:input_type -> driftmesh.auth.v1.RenewTokenRequest
+	3,  // 49: driftmesh.auth.v1.AuthService.LoginStanding:input_type -> driftmesh.auth.v1.LoginStandingRequest
+	7,  // 50: driftmesh.auth.v1.AuthService.ListKeys:input_type -> driftmesh.auth.v1.ListKeysRequest
+	9,  // 51: driftmesh.auth.v1.AuthService.CheckAPIKey:input_type -> driftmesh.auth.v1.CheckAPIKeyRequest
+	12, // 52: driftmesh.auth.v1.AuthService.CreateTenant:input_type -> driftmesh.auth.v1.CreateTenantRequest
+	14, // 53: driftmesh.auth.v1.AuthService.ListTenants:input_type -> driftmesh.auth.v1.ListTenantsRequest
+	17, // 54: driftmesh.auth.v1.AuthService.CreateUser:input_type -> driftmesh.auth.v1.CreateUserRequest
+	19, // 55: driftmesh.auth.v1.AuthService.ListUsers:input_type -> driftmesh.auth.v1.ListUsersRequest
+	22, // 56: driftmesh.auth.v1.AuthService.CreateAPIKey:input_type -> driftmesh.auth.v1.CreateAPIKeyRequest
+	24, // 57: driftmesh.auth.v1.AuthService.ListAPIKeys:input_type -> driftmesh.auth.v1.ListAPIKeysRequest
+	26, // 58: driftmesh.auth.v1.AuthService.RevokeAPIKey:input_type -> driftmesh.auth.v1.RevokeAPIKeyRequest
+	28, // 59: driftmesh.auth.v1.AuthService.WhoAmI:input_type -> driftmesh.auth.v1.WhoAmIRequest
+	30, // 60: driftmesh.auth.v1.AuthService.RefreshToken:input_type -> driftmesh.auth.v1.RefreshTokenRequest
+	32, // 61: driftmesh.auth.v1.AuthService.Logout:input_type -> driftmesh.auth.v1.LogoutRequest
+	34, // 62: driftmesh.auth.v1.AuthService.ChangePassword:input_type -> driftmesh.auth.v1.ChangePasswordRequest
+	36, // 63: driftmesh.auth.v1.AuthService.ResetPassword:input_type -> driftmesh.auth.v1.ResetPasswordRequest
+	38, // 64: driftmesh.auth.v1.AuthService.SetUserDisabled:input_type -> driftmesh.auth.v1.SetUserDisabledRequest
+	40, // 65: driftmesh.auth.v1.AuthService.DeleteUser:input_type -> driftmesh.auth.v1.DeleteUserRequest
+	42, // 66: driftmesh.auth.v1.AuthService.SetTenantDisabled:input_type -> driftmesh.auth.v1.SetTenantDisabledRequest
+	44, // 67: driftmesh.auth.v1.AuthService.DeleteTenant:input_type -> driftmesh.auth.v1.DeleteTenantRequest
+	46, // 68: driftmesh.auth.v1.AuthService.RotateAPIKey:input_type -> driftmesh.auth.v1.RotateAPIKeyRequest
+	48, // 69: driftmesh.auth.v1.AuthService.RotateSigningKeys:input_type -> driftmesh.auth.v1.RotateSigningKeysRequest
+	54, // 70: driftmesh.auth.v1.AuthService.GetLimits:input_type -> driftmesh.auth.v1.GetLimitsRequest
+	56, // 71: driftmesh.auth.v1.AuthService.SetLimits:input_type -> driftmesh.auth.v1.SetLimitsRequest
+	58, // 72: driftmesh.auth.v1.AuthService.WatchLimits:input_type -> driftmesh.auth.v1.WatchLimitsRequest
+	62, // 73: driftmesh.auth.v1.AuthService.ListProviders:input_type -> driftmesh.auth.v1.ListProvidersRequest
+	64, // 74: driftmesh.auth.v1.AuthService.StartLogin:input_type -> driftmesh.auth.v1.StartLoginRequest
+	66, // 75: driftmesh.auth.v1.AuthService.FinishLogin:input_type -> driftmesh.auth.v1.FinishLoginRequest
+	68, // 76: driftmesh.auth.v1.AuthService.StartDeviceLogin:input_type -> driftmesh.auth.v1.StartDeviceLoginRequest
+	70, // 77: driftmesh.auth.v1.AuthService.PollDeviceLogin:input_type -> driftmesh.auth.v1.PollDeviceLoginRequest
+	72, // 78: driftmesh.auth.v1.AuthService.ExchangeToken:input_type -> driftmesh.auth.v1.ExchangeTokenRequest
+	74, // 79: driftmesh.auth.v1.AuthService.SetUserRole:input_type -> driftmesh.auth.v1.SetUserRoleRequest
+	51, // 80: driftmesh.auth.v1.AuthService.WatchRevocations:input_type -> driftmesh.auth.v1.WatchRevocationsRequest
+	2,  // 81: driftmesh.auth.v1.AuthService.Login:output_type -> driftmesh.auth.v1.LoginResponse
+	6,  // 82: driftmesh.auth.v1.AuthService.RenewToken:output_type -> driftmesh.auth.v1.RenewTokenResponse
+	4,  // 83: driftmesh.auth.v1.AuthService.LoginStanding:output_type -> driftmesh.auth.v1.LoginStandingResponse
+	8,  // 84: driftmesh.auth.v1.AuthService.ListKeys:output_type -> driftmesh.auth.v1.ListKeysResponse
+	10, // 85: driftmesh.auth.v1.AuthService.CheckAPIKey:output_type -> driftmesh.auth.v1.CheckAPIKeyResponse
+	13, // 86: driftmesh.auth.v1.AuthService.CreateTenant:output_type -> driftmesh.auth.v1.CreateTenantResponse
+	15, // 87: driftmesh.auth.v1.AuthService.ListTenants:output_type -> driftmesh.auth.v1.ListTenantsResponse
+	18, // 88: driftmesh.auth.v1.AuthService.CreateUser:output_type -> driftmesh.auth.v1.CreateUserResponse
+	20, // 89: driftmesh.auth.v1.AuthService.ListUsers:output_type -> driftmesh.auth.v1.ListUsersResponse
+	23, // 90: driftmesh.auth.v1.AuthService.CreateAPIKey:output_type -> driftmesh.auth.v1.CreateAPIKeyResponse
+	25, // 91: driftmesh.auth.v1.AuthService.ListAPIKeys:output_type -> driftmesh.auth.v1.ListAPIKeysResponse
+	27, // 92: driftmesh.auth.v1.AuthService.RevokeAPIKey:output_type -> driftmesh.auth.v1.RevokeAPIKeyResponse
+	29, // 93: driftmesh.auth.v1.AuthService.WhoAmI:output_type -> driftmesh.auth.v1.WhoAmIResponse
+	31, // 94: driftmesh.auth.v1.AuthService.RefreshToken:output_type -> driftmesh.auth.v1.RefreshTokenResponse
+	33, // 95: driftmesh.auth.v1.AuthService.Logout:output_type -> driftmesh.auth.v1.LogoutResponse
+	35, // 96: driftmesh.auth.v1.AuthService.ChangePassword:output_type -> driftmesh.auth.v1.ChangePasswordResponse
+	37, // 97: driftmesh.auth.v1.AuthService.ResetPassword:output_type -> driftmesh.auth.v1.ResetPasswordResponse
+	39, // 98: driftmesh.auth.v1.AuthService.SetUserDisabled:output_type -> driftmesh.auth.v1.SetUserDisabledResponse
+	41, // 99: driftmesh.auth.v1.AuthService.DeleteUser:output_type -> driftmesh.auth.v1.DeleteUserResponse
+	43, // 100: driftmesh.auth.v1.AuthService.SetTenantDisabled:output_type -> driftmesh.auth.v1.SetTenantDisabledResponse
+	45, // 101: driftmesh.auth.v1.AuthService.DeleteTenant:output_type -> driftmesh.auth.v1.DeleteTenantResponse
+	47, // 102: driftmesh.auth.v1.AuthService.RotateAPIKey:output_type -> driftmesh.auth.v1.RotateAPIKeyResponse
+	49, // 103: driftmesh.auth.v1.AuthService.RotateSigningKeys:output_type -> driftmesh.auth.v1.RotateSigningKeysResponse
+	55, // 104: driftmesh.auth.v1.AuthService.GetLimits:output_type -> driftmesh.auth.v1.GetLimitsResponse
+	57, // 105: driftmesh.auth.v1.AuthService.SetLimits:output_type -> driftmesh.auth.v1.SetLimitsResponse
+	59, // 106: driftmesh.auth.v1.AuthService.WatchLimits:output_type -> driftmesh.auth.v1.WatchLimitsResponse
+	63, // 107: driftmesh.auth.v1.AuthService.ListProviders:output_type -> driftmesh.auth.v1.ListProvidersResponse
+	65, // 108: driftmesh.auth.v1.AuthService.StartLogin:output_type -> driftmesh.auth.v1.StartLoginResponse
+	67, // 109: driftmesh.auth.v1.AuthService.FinishLogin:output_type -> driftmesh.auth.v1.FinishLoginResponse
+	69, // 110: driftmesh.auth.v1.AuthService.StartDeviceLogin:output_type -> driftmesh.auth.v1.StartDeviceLoginResponse
+	71, // 111: driftmesh.auth.v1.AuthService.PollDeviceLogin:output_type -> driftmesh.auth.v1.PollDeviceLoginResponse
+	73, // 112: driftmesh.auth.v1.AuthService.ExchangeToken:output_type -> driftmesh.auth.v1.ExchangeTokenResponse
+	75, // 113: driftmesh.auth.v1.AuthService.SetUserRole:output_type -> driftmesh.auth.v1.SetUserRoleResponse
+	52, // 114: driftmesh.auth.v1.AuthService.WatchRevocations:output_type -> driftmesh.auth.v1.WatchRevocationsResponse
+	81, // [81:115] is the sub-list for method output_type
+	47, // [47:81] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_auth_v1_auth_proto_init() }
@@ -5072,15 +5319,15 @@ func file_driftmesh_auth_v1_auth_proto_init() {
 	if File_driftmesh_auth_v1_auth_proto != nil {
 		return
 	}
-	file_driftmesh_auth_v1_auth_proto_msgTypes[47].OneofWrappers = []any{}
-	file_driftmesh_auth_v1_auth_proto_msgTypes[48].OneofWrappers = []any{}
+	file_driftmesh_auth_v1_auth_proto_msgTypes[51].OneofWrappers = []any{}
+	file_driftmesh_auth_v1_auth_proto_msgTypes[52].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_auth_v1_auth_proto_rawDesc), len(file_driftmesh_auth_v1_auth_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   71,
+			NumMessages:   75,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

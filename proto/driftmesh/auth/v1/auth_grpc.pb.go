@@ -22,6 +22,8 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	AuthService_Login_FullMethodName             = "/driftmesh.auth.v1.AuthService/Login"
+	AuthService_RenewToken_FullMethodName        = "/driftmesh.auth.v1.AuthService/RenewToken"
+	AuthService_LoginStanding_FullMethodName     = "/driftmesh.auth.v1.AuthService/LoginStanding"
 	AuthService_ListKeys_FullMethodName          = "/driftmesh.auth.v1.AuthService/ListKeys"
 	AuthService_CheckAPIKey_FullMethodName       = "/driftmesh.auth.v1.AuthService/CheckAPIKey"
 	AuthService_CreateTenant_FullMethodName      = "/driftmesh.auth.v1.AuthService/CreateTenant"
@@ -64,6 +66,14 @@ const (
 type AuthServiceClient interface {
 	// Login gives a token to a user who knows the password.
 	Login(ctx context.Context, in *LoginRequest, opts ...grpc.CallOption) (*LoginResponse, error)
+	// RenewToken gives the next token of a standing session for one that may have
+	// run out. It is for the gateway, on behalf of clients that keep a token and
+	// nothing else.
+	RenewToken(ctx context.Context, in *RenewTokenRequest, opts ...grpc.CallOption) (*RenewTokenResponse, error)
+	// LoginStanding gives a token of the user's standing session, which goes on for
+	// as long as it is used. It is for the gateway, on behalf of clients that log in
+	// once and keep a token and nothing else.
+	LoginStanding(ctx context.Context, in *LoginStandingRequest, opts ...grpc.CallOption) (*LoginStandingResponse, error)
 	// ListKeys gives the public keys that tokens are signed with, as a JWKS.
 	ListKeys(ctx context.Context, in *ListKeysRequest, opts ...grpc.CallOption) (*ListKeysResponse, error)
 	// CheckAPIKey tells whom a key belongs to. It is for the gateway.
@@ -154,6 +164,26 @@ func (c *authServiceClient) Login(ctx context.Context, in *LoginRequest, opts ..
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(LoginResponse)
 	err := c.cc.Invoke(ctx, AuthService_Login_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) RenewToken(ctx context.Context, in *RenewTokenRequest, opts ...grpc.CallOption) (*RenewTokenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RenewTokenResponse)
+	err := c.cc.Invoke(ctx, AuthService_RenewToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) LoginStanding(ctx context.Context, in *LoginStandingRequest, opts ...grpc.CallOption) (*LoginStandingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LoginStandingResponse)
+	err := c.cc.Invoke(ctx, AuthService_LoginStanding_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -497,6 +527,14 @@ type AuthService_WatchRevocationsClient = grpc.ServerStreamingClient[WatchRevoca
 type AuthServiceServer interface {
 	// Login gives a token to a user who knows the password.
 	Login(context.Context, *LoginRequest) (*LoginResponse, error)
+	// RenewToken gives the next token of a standing session for one that may have
+	// run out. It is for the gateway, on behalf of clients that keep a token and
+	// nothing else.
+	RenewToken(context.Context, *RenewTokenRequest) (*RenewTokenResponse, error)
+	// LoginStanding gives a token of the user's standing session, which goes on for
+	// as long as it is used. It is for the gateway, on behalf of clients that log in
+	// once and keep a token and nothing else.
+	LoginStanding(context.Context, *LoginStandingRequest) (*LoginStandingResponse, error)
 	// ListKeys gives the public keys that tokens are signed with, as a JWKS.
 	ListKeys(context.Context, *ListKeysRequest) (*ListKeysResponse, error)
 	// CheckAPIKey tells whom a key belongs to. It is for the gateway.
@@ -585,6 +623,12 @@ type UnimplementedAuthServiceServer struct{}
 
 func (UnimplementedAuthServiceServer) Login(context.Context, *LoginRequest) (*LoginResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method Login not implemented")
+}
+func (UnimplementedAuthServiceServer) RenewToken(context.Context, *RenewTokenRequest) (*RenewTokenResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method RenewToken not implemented")
+}
+func (UnimplementedAuthServiceServer) LoginStanding(context.Context, *LoginStandingRequest) (*LoginStandingResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method LoginStanding not implemented")
 }
 func (UnimplementedAuthServiceServer) ListKeys(context.Context, *ListKeysRequest) (*ListKeysResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method ListKeys not implemented")
@@ -714,6 +758,42 @@ func _AuthService_Login_Handler(srv interface{}, ctx context.Context, dec func(i
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AuthServiceServer).Login(ctx, req.(*LoginRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_RenewToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RenewTokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).RenewToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_RenewToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).RenewToken(ctx, req.(*RenewTokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_LoginStanding_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LoginStandingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).LoginStanding(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_LoginStanding_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).LoginStanding(ctx, req.(*LoginStandingRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1272,6 +1352,14 @@ var AuthService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Login",
 			Handler:    _AuthService_Login_Handler,
+		},
+		{
+			MethodName: "RenewToken",
+			Handler:    _AuthService_RenewToken_Handler,
+		},
+		{
+			MethodName: "LoginStanding",
+			Handler:    _AuthService_LoginStanding_Handler,
 		},
 		{
 			MethodName: "ListKeys",

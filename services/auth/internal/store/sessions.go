@@ -56,7 +56,7 @@ func makeRoom(ctx context.Context, tx *sqlstate.Tx, session account.Session) err
 	if err := endSessions(ctx, tx, `ends_at < ?`, sqlstate.Micros(session.Created)); err != nil {
 		return err
 	}
-	old, err := sqlstate.All(ctx, tx, scanText, `SELECT id FROM sessions WHERE tenant = ? AND user_name = ? ORDER BY created_at DESC, id LIMIT 16 OFFSET ?`,
+	old, err := sqlstate.All(ctx, tx, scanText, `SELECT id FROM sessions WHERE tenant = ? AND user_name = ? AND standing = FALSE ORDER BY created_at DESC, id LIMIT 16 OFFSET ?`,
 		session.Tenant, session.User, sessionsPerUser-1)
 	if err != nil {
 		return err

@@ -198,6 +198,8 @@ type Grant struct {
 	// Head is the number of the last revocation before it was decided: later ones
 	// are about this token.
 	Head int64
+	// Renew is what lets the token be renewed; empty for one that cannot be.
+	Renew string
 }
 
 // Issue makes a token that ends after life.
@@ -207,14 +209,14 @@ func (r *Ring) Issue(grant Grant, life time.Duration) (token string, ends time.T
 	now := time.Now()
 	// A token knows seconds; what we tell the caller must not be later.
 	ends = now.Add(life).Truncate(time.Second)
-	t := jwt.NewWithClaims(jwt.SigningMethodEdDSA, &identity.UserClaims{
+	t := jwt.NewWithClaims(jwt.SigningMethodEdDSA, &standingClaims{Renew: grant.Renew, UserClaims: identity.UserClaims{
 		Tenant: user.Tenant, GrantClaims: identity.ClaimsOf(user.Grant), Session: grant.Session, Head: grant.Head,
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer: identity.TokenIssuer, Audience: jwt.ClaimStrings{identity.TokenAudience},
 			Subject: user.Name, ID: uuid.NewString(),
 			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(ends),
 		},
-	})
+	}})
 	t.Header["kid"] = signer.id
 	token, err = t.SignedString(signer.private)
 	if err != nil {
