@@ -1,0 +1,98 @@
+package scouter
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"strings"
+	"time"
+
+	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+)
+
+// AlertItem is an alert as Scouter's clients read it: of one feature.
+type AlertItem struct {
+	CreatedAt time.Time      `json:"created_at"`
+	Entity    string         `json:"entity_name"`
+	Alert     map[string]any `json:"alert"` // of one member, which names its kind
+	ID        int32          `json:"id"`
+	Active    bool           `json:"active"`
+}
+
+type (
+	spcAlert struct {
+		Feature string `json:"feature"`
+		Kind    string `json:"kind"`
+		Zone    string `json:"zone"`
+	}
+	psiAlert struct {
+		Feature   string  `json:"feature"`
+		Drift     float64 `json:"drift"`
+		Threshold float64 `json:"threshold"`
+	}
+	metricAlert struct {
+		Metric    string   `json:"metric_name"`
+		Baseline  float64  `json:"baseline_value"`
+		Observed  float64  `json:"observed_value"`
+		Delta     *float64 `json:"delta"`
+		Threshold string   `json:"alert_threshold"`
+	}
+)
+
+// itemBits of an id tell the items of one alert apart.
+const itemBits = 5
+
+// AlertID is the number of the items of an alert of ours: the clients know ids of 31
+// bits alone. Two alerts have the same with a chance of one in 67 million.
+func AlertID(id string, item int) int32 {
+	sum := sha256.Sum256([]byte(id))
+	return int32(binary.BigEndian.Uint32(sum[:4])>>1&^(1<<itemBits-1)) | int32(item&(1<<itemBits-1)) //nolint:gosec // 31 bits
+}
+
+// SameAlert reports whether two ids are of items of one alert.
+func SameAlert(a, b int32) bool { return a>>itemBits == b>>itemBits }
+
+// patternPrefix begins what a score says of a pattern that was found.
+const patternPrefix = "pattern "
+
+// AlertsOf are the items of an alert: one for each feature that moved, and of control
+// charts for each pattern. The document is the profile's.
+func AlertsOf(driftType string, document []byte, a *driftv1.Alert) ([]AlertItem, error) {
+	kind, err := ParseKind(driftType)
+	if err != nil {
+		return nil, err
+	}
+	var d draft
+	if err := json.Unmarshal(document, &d); err != nil {
+		return nil, errProfile("the profile is not understood: %v", err)
+	}
+	var items []AlertItem
+	add := func(alert any) {
+		items = append(items, AlertItem{
+			CreatedAt: a.GetRaiseTime().AsTime(), Entity: d.Config.Name, Alert: map[string]any{driftType: alert}, ID: AlertID(a.GetId(), len(items)),
+			Active: a.GetResolveTime() == nil && a.GetAcknowledgeTime() == nil,
+		})
+	}
+	for _, s := range a.GetMoved() {
+		switch kind {
+		case SPC:
+			for _, caveat := range s.GetCaveats() {
+				if pattern, ok := strings.CutPrefix(caveat, patternPrefix); ok {
+					zone, what, _ := strings.Cut(pattern, " ")
+					add(spcAlert{s.GetFeature(), what, zone})
+				}
+			}
+		case PSI:
+			add(psiAlert{s.GetFeature(), s.GetValue(), s.GetThreshold()})
+		case Custom:
+			if c, ok := d.Config.AlertConfig.Conditions[s.GetFeature()]; ok {
+				add(metricAlert{s.GetFeature(), c.Baseline, s.GetValue(), c.Delta, c.Threshold})
+			}
+		case Evaluation:
+			if c := d.Config.AlertConfig.Condition; c != nil {
+				add(metricAlert{"agent_workflow_metric", c.Baseline, s.GetValue(), c.Delta, c.Threshold})
+			}
+		}
+	}
+	return items, nil
+}

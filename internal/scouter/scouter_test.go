@@ -1,0 +1,301 @@
+package scouter_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/driftmesh/driftmesh/internal/record"
+	"github.com/driftmesh/driftmesh/internal/scouter"
+	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
+	"github.com/driftmesh/driftmesh/sdk/profile"
+)
+
+func sample(t testing.TB, name string) []byte {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("testdata", name))
+	require.NoError(t, err)
+	return raw
+}
+
+// report is what the application said that it sent in the run.
+type report struct {
+	Sent struct {
+		Messages, Records, Spans int
+	}
+	Profiles map[string]struct{ UID string }
+	Queue    struct {
+		SPC, Custom struct{ Values map[string][]float64 }
+		PSI         struct{ Bins map[string]map[string]uint64 }
+		Eval        struct{ UIDs []string }
+	}
+	Link struct {
+		RecordUID string `json:"record_uid"`
+	}
+}
+
+// Every message of a whole run of the client says what the application says it sent.
+func TestAWholeRunOfTheClient(t *testing.T) {
+	t.Parallel()
+	var want report
+	require.NoError(t, json.Unmarshal(sample(t, "report.json"), &want))
+	got := struct {
+		spc, custom map[string][]float64
+		psi         map[string]map[int64]uint64
+		uids        map[string]bool
+	}{map[string][]float64{}, map[string][]float64{}, map[string]map[int64]uint64{}, map[string]bool{}}
+	var messages, elements, refused, spans int
+	ids := map[string]bool{}
+	lines := bufio.NewScanner(bytes.NewReader(sample(t, "run.jsonl")))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		m, err := scouter.Decode(lines.Bytes())
+		require.NoError(t, err)
+		if m.Spans != nil {
+			var data tracepb.TracesData
+			require.NoError(t, proto.Unmarshal(m.Spans, &data))
+			for _, r := range data.GetResourceSpans() {
+				for _, s := range r.GetScopeSpans() {
+					spans += len(s.GetSpans())
+				}
+			}
+			continue
+		}
+		messages, refused, elements = messages+1, refused+len(m.Refused), elements+len(m.Records)+len(m.Refused)
+		for _, no := range m.Refused {
+			require.Equal(t, record.ReasonNotFinite, no.Reason)
+		}
+		for _, r := range m.Records {
+			require.False(t, ids[r.GetProfile()+r.GetId()], r)
+			ids[r.GetProfile()+r.GetId()] = true
+			switch b := r.GetBody().(type) {
+			case *ingestv1.Record_Features:
+				require.Equal(t, want.Profiles["spc"].UID, r.GetProfile())
+				v := b.Features.GetValues()[0]
+				got.spc[v.GetName()] = append(got.spc[v.GetName()], v.GetFloat())
+			case *ingestv1.Record_Metrics:
+				v := b.Metrics.GetValues()[0]
+				got.custom[v.GetName()] = append(got.custom[v.GetName()], v.GetValue())
+			case *ingestv1.Record_Counted:
+				if got.psi[b.Counted.GetFeature()] == nil {
+					got.psi[b.Counted.GetFeature()] = map[int64]uint64{}
+				}
+				got.psi[b.Counted.GetFeature()][b.Counted.GetBin()] += b.Counted.GetCount()
+			case *ingestv1.Record_Context:
+				require.Equal(t, want.Profiles["eval"].UID, r.GetProfile())
+				got.uids[r.GetId()] = true
+			}
+		}
+	}
+	require.Equal(t, want.Sent.Messages, messages)
+	require.Equal(t, want.Sent.Records, elements)
+	require.Equal(t, want.Sent.Spans, spans)
+	require.Equal(t, 1, refused, "the mean that was no number")
+	require.Equal(t, want.Queue.SPC.Values, got.spc)
+	got.custom["accuracy"] = got.custom["accuracy"][:3] // a fourth came beside the null
+	require.Equal(t, want.Queue.Custom.Values, got.custom)
+	require.Len(t, got.uids, len(want.Queue.Eval.UIDs)+1)
+	require.True(t, got.uids[want.Link.RecordUID])
+	for feature, bins := range want.Queue.PSI.Bins {
+		total := uint64(0)
+		for _, n := range got.psi[feature] {
+			total += n
+		}
+		require.EqualValues(t, 1011, total, "a thousand, ten and the one of a span")
+		require.Len(t, got.psi[feature], len(bins))
+	}
+}
+
+func TestRecordsSayWhenAndOfWhat(t *testing.T) {
+	t.Parallel()
+	m, err := scouter.Decode(sample(t, "message-spc.json"))
+	require.NoError(t, err)
+	require.Len(t, m.Records, 2)
+	r := m.Records[0]
+	require.Equal(t, "01a21a35-ff5b-74d2-8c1e-be88aafac17f", r.GetProfile())
+	require.Equal(t, time.Date(2026, 11, 26, 23, 34, 36, 694692282, time.UTC), r.GetEventTime().AsTime())
+	require.Len(t, r.GetId(), 32)
+
+	m, err = scouter.Decode(sample(t, "message-eval.json"))
+	require.NoError(t, err)
+	require.Len(t, m.Records, 25)
+	require.JSONEq(t, `{"record_id":"http-0","session_id":"session-http","uid":"01a21a36-0193-7051-928a-375ea156b9f4","trace_id":null,
+		"tags":[],"entity_type":"GenAI","context":{"input":"question 0","output":"hello"}}`, m.Records[0].GetContext().GetJson())
+}
+
+// Sent again it is the same record; two equal ones of one message are two; one that
+// differs in anything is another.
+func TestIDsFollowFromWhatIsSaid(t *testing.T) {
+	t.Parallel()
+	const one = `{"Custom":{"created_at":"2026-05-01T10:00:00.000000001Z","uid":"u","metric":"mae","value":0.5,"entity_id":0}}`
+	ids := func(elements string) (out []string) {
+		m, err := scouter.Decode([]byte(`{"records":[` + elements + `]}`))
+		require.NoError(t, err)
+		for _, r := range m.Records {
+			out = append(out, r.GetId())
+		}
+		return out
+	}
+	twice := ids(one + "," + one)
+	require.NotEqual(t, twice[0], twice[1])
+	require.Equal(t, twice, ids(one+","+one))
+	require.Equal(t, twice[0], ids(one)[0])
+	seen := map[string]bool{twice[0]: true, twice[1]: true}
+	for _, other := range []string{
+		`{"Custom":{"created_at":"2026-05-01T10:00:00.000000002Z","uid":"u","metric":"mae","value":0.5}}`,
+		`{"Custom":{"created_at":"2026-05-01T10:00:00.000000001Z","uid":"v","metric":"mae","value":0.5}}`,
+		`{"Custom":{"created_at":"2026-05-01T10:00:00.000000001Z","uid":"u","metric":"mse","value":0.5}}`,
+		`{"Custom":{"created_at":"2026-05-01T10:00:00.000000001Z","uid":"u","metric":"mae","value":0.25}}`,
+		`{"Spc":{"created_at":"2026-05-01T10:00:00.000000001Z","uid":"u","feature":"mae","value":0.5}}`,
+		`{"Psi":{"created_at":"2026-05-01T10:00:00.000000001Z","uid":"u","feature":"mae","bin_id":1,"bin_count":2}}`,
+		`{"Psi":{"created_at":"2026-05-01T10:00:00.000000001Z","uid":"u","feature":"mae","bin_id":2,"bin_count":2}}`,
+	} {
+		id := ids(other)
+		require.Len(t, id, 1, other)
+		require.False(t, seen[id[0]], other)
+		seen[id[0]] = true
+	}
+}
+
+// What is wrong is refused by itself, with its place and a reason.
+func TestNeighboursAreNotHurt(t *testing.T) {
+	t.Parallel()
+	m, err := scouter.Decode([]byte(`{"records":[
+		{"Custom":{"created_at":"2026-05-01T10:00:00Z","uid":"u","metric":"mae","value":null}},
+		{"Observability":{"uid":"u"}}, 7, {}, {"Spc":{"uid":"u"}}, {"Psi":{"created_at":"2026-05-01T10:00:00Z","uid":"u","feature":"a","bin_id":1,"bin_count":-1}},
+		{"Spc":{"created_at":"yesterday","uid":"u","feature":"a","value":1}}, {"GenAIEval":{"record":{}}}, {"GenAIEval":null}, null,
+		{"AgentTaskRecord":{"created_at":"2026-05-01T10:00:02Z","record_uid":"r","task_id":"greets","value":1.0,"entity_uid":"u","more":[]}},
+		{"GenAIWorkflowRecord":{"created_at":"2026-05-01T10:00:02Z","record_uid":"r","pass_rate":0.5,"entity_uid":"u"}},
+		{"Spc":{"created_at":"2026-05-01T10:00:00Z","uid":"u","feature":"a","value":1,"unheard":"of"}}]}`))
+	require.NoError(t, err)
+	require.Equal(t, []int{10, 11, 12}, m.Index)
+	require.Len(t, m.Refused, 10)
+	for i, no := range m.Refused {
+		require.Equal(t, i, no.Index)
+		require.NotEmpty(t, no.Message)
+	}
+	require.Equal(t, "task.greets", m.Records[0].GetMetrics().GetValues()[0].GetName())
+	require.Equal(t, "workflow", m.Records[1].GetMetrics().GetValues()[0].GetName())
+	for _, raw := range []string{``, `[]`, `{}`, `{"records":7}`, `{"request":{"resourceSpans":7}}`, `{"records":[`, `{"entity_type":"trace"}`, `null`} {
+		_, err := scouter.Decode([]byte(raw))
+		require.Error(t, err, raw)
+		require.Contains(t, err.Error(), "Invalid message format")
+	}
+	m, err = scouter.Decode([]byte(`{"entity_type":"trace","entity_id":"4bf9","key":"team","value":"search"}`))
+	require.NoError(t, err)
+	require.Equal(t, &scouter.Tag{EntityType: "trace", EntityID: "4bf9", Key: "team", Value: "search"}, m.Tag)
+}
+
+// document takes the profile out of a request to register it.
+func document(t *testing.T, name string) (driftType string, raw []byte) {
+	t.Helper()
+	var request struct {
+		DriftType string `json:"drift_type"`
+		Profile   string `json:"profile"`
+	}
+	require.NoError(t, json.Unmarshal(sample(t, name), &request))
+	return request.DriftType, []byte(request.Profile)
+}
+
+func TestProfiles(t *testing.T) {
+	t.Parallel()
+	read := func(name string) *profile.Profile {
+		p, err := scouter.Profile(document(t, name))
+		require.NoError(t, err)
+		require.Equal(t, "accept", p.Space)
+		return p
+	}
+	p := read("profile-spc.json")
+	require.Equal(t, "accept-http.spc", p.Name)
+	require.Equal(t, "0.1.0", p.Version)
+	l := p.Features[p.Feature("temperature")].Baseline.Scouter
+	require.Equal(t, []float64{49.5}, []float64{l.Center})
+	require.InEpsilon(t, 29.08475333676643, l.Sigma, 1e-14)
+	require.Equal(t, map[string]float64{
+		"sample_size": 1, "consecutive_1": 8, "alternating_1": 16, "consecutive_2": 4, "alternating_2": 8, "consecutive_3": 2, "alternating_3": 4,
+		"consecutive_4": 1, "alternating_4": 1, "zone_1": 1, "zone_2": 1, "zone_3": 1, "zone_4": 1,
+	}, p.Monitors[0].Parameters)
+
+	p = read("profile-psi.json")
+	region, temperature := p.Features[p.Feature("region")], p.Features[p.Feature("temperature")]
+	require.Equal(t, []string{"0", "1", "2"}, region.Categories())
+	require.Equal(t, []float64{0.334, 0.333, 0.333}, region.Proportions())
+	require.Equal(t, []float64{9.900000000000006, 19.80000000000001}, temperature.Edges()[:2])
+	require.True(t, math.IsInf(temperature.Bins[9].Upper, 1))
+	require.Len(t, p.Monitors, 2, "one for each number of bins")
+	require.EqualValues(t, 31, p.Monitors[0].MinSample)
+	require.EqualValues(t, 101, p.Monitors[1].MinSample)
+	require.Equal(t, profile.Above(0.25), p.Monitors[1].Threshold)
+	require.Equal(t, profile.Binning{Rule: profile.Quantile, Bins: 10}, p.Binning)
+
+	p = read("profile-custom.json")
+	require.Equal(t, profile.MetricRecords, p.Source.Of)
+	require.Equal(t, map[string]float64{"low": 0.85}, p.Monitors[0].Parameters)
+	require.Equal(t, []string{"mae"}, p.Monitors[1].Features)
+	require.Equal(t, map[string]float64{"high": 12.4 + 2.3}, p.Monitors[1].Parameters)
+
+	p = read("profile-genai.json")
+	require.Equal(t, "accept-http.evaluation", p.Name)
+	require.GreaterOrEqual(t, p.Feature("task.greets"), 0)
+	_, raw := document(t, "profile-genai-judge.json")
+	_, err := scouter.Profile("Agent", raw)
+	require.NoError(t, err, "by the other client's name")
+}
+
+func TestProfilesThatAreNone(t *testing.T) {
+	t.Parallel()
+	for kind, text := range map[string]string{
+		"Spc": `{"features":{"a":{"id":"a"}},"config":{"space":"s","name":"n"}}`, "Custom": `{"metrics":{"a":1},"config":{"space":"s","name":"n","alert_config":{"alert_conditions":{"b":{"alert_threshold":"Above"}}}}}`,
+		"Psi": `{"features":{"a":{"bins":[{"id":1,"lower_limit":"-inf","upper_limit":"inf","proportion":0.5}]}},"config":{"space":"s","name":"n"}}`, "GenAI": `[]`, "Other": `{}`,
+	} {
+		_, err := scouter.Profile(kind, []byte(text))
+		require.Error(t, err, kind)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, name := range []string{"message-spc.json", "message-psi.json", "message-custom-null.json", "message-eval.json", "message-spans-edge.json"} {
+		f.Add(sample(f, name))
+	}
+	f.Add([]byte(`{"entity_type":"trace","entity_id":"4bf9","key":"team","value":"search"}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		m, err := scouter.Decode(raw)
+		if err != nil {
+			return
+		}
+		require.Len(t, m.Index, len(m.Records))
+		again, err := scouter.Decode(raw)
+		require.NoError(t, err)
+		for i, r := range m.Records {
+			require.True(t, proto.Equal(r, again.Records[i]))
+			_, err := proto.Marshal(r)
+			require.NoError(t, err)
+		}
+	})
+}
+
+func FuzzProfile(f *testing.F) {
+	for _, kind := range []string{"spc", "psi", "custom", "genai", "genai-judge"} {
+		var request struct {
+			DriftType, Profile string
+		}
+		raw := sample(f, "profile-"+kind+".json")
+		raw = bytes.Replace(raw, []byte(`"drift_type"`), []byte(`"DriftType"`), 1)
+		require.NoError(f, json.Unmarshal(raw, &request))
+		f.Add(request.DriftType, []byte(request.Profile))
+	}
+	f.Fuzz(func(t *testing.T, kind string, raw []byte) {
+		if p, err := scouter.Profile(kind, raw); err == nil {
+			require.NoError(t, p.Validate())
+		}
+	})
+}
