@@ -38,6 +38,12 @@ if have python3; then
     python3 -m venv .bin/venv
     .bin/venv/bin/pip install --quiet --disable-pip-version-check -r test/interop/python/requirements.txt
   fi
+  # Apart from the other: what it needs is large and its own.
+  if ! .bin/scouter/bin/python -c 'import scouter, polars' >/dev/null 2>&1; then
+    say "installing Scouter's client"
+    python3 -m venv .bin/scouter
+    .bin/scouter/bin/pip install --quiet --disable-pip-version-check -r test/scouter/requirements.txt
+  fi
 else
   say "python3 is not there"
 fi

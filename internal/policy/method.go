@@ -31,6 +31,12 @@ var foreign = map[string]Permission{
 	"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo":      PublicCall,
 	"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": PublicCall,
 
+	// Scouter's clients call no other; spans ask for spans.write besides.
+	"/scouter.grpc.v1.AuthService/Login":            PublicCall,
+	"/scouter.grpc.v1.AuthService/RefreshToken":     PublicCall,
+	"/scouter.grpc.v1.AuthService/ValidateToken":    PublicCall,
+	"/scouter.grpc.v1.MessageService/InsertMessage": RecordsWrite,
+
 	"/opentelemetry.proto.collector.trace.v1.TraceService/Export": SpansWrite,
 	// These are taken and let go of: it must not be strangers who are told so.
 	"/opentelemetry.proto.collector.metrics.v1.MetricsService/Export": SpansWrite,

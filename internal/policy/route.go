@@ -25,7 +25,7 @@ const (
 // Route is what an HTTP route asks of its callers.
 type Route struct {
 	Door       Door
-	Verb       string // GET, POST, DELETE
+	Verb       string // GET, POST, PUT, DELETE
 	Path       string // with {…} where anything stands
 	RPC        string // the method that a JSON route stands for; empty for others
 	Permission Permission
@@ -77,6 +77,43 @@ var plainRoutes = []Route{
 	{Door: OTLPHTTP, Verb: "POST", Path: "/v1/logs", Permission: SpansWrite},
 }
 
+// scouterRoutes are those of Scouter's API, below /scouter.
+var scouterRoutes = map[string]Permission{
+	"GET /auth/login":    PublicCall,
+	"GET /auth/refresh":  PublicCall,
+	"GET /auth/validate": PublicCall,
+	"GET /healthcheck":   PublicCall,
+
+	"POST /message": RecordsWrite, // spans ask for spans.write besides
+	"POST /drift":   RecordsWrite,
+
+	"POST /profile":       ProfilesWrite,
+	"GET /profile":        ProfilesRead,
+	"POST /profiles":      ProfilesRead,
+	"PUT /profile/status": ProfilesWrite,
+
+	"GET /drift/spc":            ScoresRead,
+	"GET /drift/psi":            ScoresRead,
+	"GET /drift/custom":         ScoresRead,
+	"GET /drift/genai/task":     ScoresRead,
+	"GET /drift/genai/workflow": ScoresRead,
+	"GET /drift/agent/task":     ScoresRead,
+	"GET /drift/agent/workflow": ScoresRead,
+
+	"POST /alerts": AlertsRead,
+	"PUT /alerts":  AlertsAcknowledge,
+
+	"GET /tags":                 TracesRead,
+	"GET /trace/spans":          TracesRead,
+	"GET /trace/baggage":        TracesRead,
+	"POST /trace/paginated":     TracesRead,
+	"POST /trace/spans/filters": TracesRead,
+	"POST /trace/metrics":       TracesRead,
+}
+
+// ScouterPath is what Scouter's API is below.
+const ScouterPath = "/scouter"
+
 // routes is every route, made once.
 var routes = sync.OnceValues(func() ([]Route, error) {
 	all := slices.Clone(plainRoutes)
@@ -85,6 +122,10 @@ var routes = sync.OnceValues(func() ([]Route, error) {
 		all = append(all,
 			Route{Door: HTTP, Verb: verb, Path: "/jaeger" + path, Permission: TracesRead},
 			Route{Door: Jaeger, Verb: verb, Path: path, Permission: TracesRead})
+	}
+	for pattern, p := range scouterRoutes {
+		verb, path, _ := strings.Cut(pattern, " ")
+		all = append(all, Route{Door: HTTP, Verb: verb, Path: ScouterPath + path, Permission: p})
 	}
 	rest, err := readREST(proto.REST)
 	if err != nil {

@@ -27,6 +27,7 @@ func TestTenantsOfOneMesh(t *testing.T) {
 		"drift-of-telemetry":                      requireDriftOfTelemetry,
 		"who-sent-what":                           requireSenders,
 		"traces-and-records":                      requireTracesAndRecords,
+		"scouter-speaks":                          requireScouter,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -45,6 +45,8 @@ type Config struct {
 
 	Proxies []string `help:"Networks of the proxies in front of the gateway: who calls is whom they name in X-Forwarded-For. Wrong passwords are counted by it." placeholder:"NETWORK"`
 
+	Scouter bool `help:"Speak Scouter's dialect: its HTTP API below /scouter and its gRPC services beside ours." default:"true" negatable:""`
+
 	OTLP    otlpdoor.Config `embed:"" prefix:"otlp."`
 	Records records.Limits  `embed:"" prefix:"records."`
 }

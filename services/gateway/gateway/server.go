@@ -17,6 +17,7 @@ import (
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/proxy"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/records"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/scouterdoor"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/tail"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/wire"
 )
@@ -81,6 +82,9 @@ func (s *Service) newServer() (*rpc.Server, error) {
 	}))
 	topicv1.RegisterTopicServiceServer(server, s.topics)
 	server.RegisterApart(otlpdoor.Service(), s.otlp) // spans too, so that one address is enough
+	if s.scouter != nil {
+		s.scouter.Register(server, s.proxies.Of)
+	}
 	for _, r := range []struct {
 		route proxy.Route
 		conn  grpc.ClientConnInterface
@@ -130,6 +134,9 @@ func (s *Service) identify(ctx context.Context, method string,
 	}
 	if authorization == "" && apiKey == "" && policy.MethodOf(method).Permission == policy.PublicCall {
 		return proxy.WithSource(ctx, s.proxies.Of(ctx)), nil
+	}
+	if s.scouter != nil && scouterdoor.Is(method) {
+		authorization = s.scouter.RenewCall(ctx, authorization)
 	}
 	known, id, err := by(ctx, authorization, apiKey)
 	if err != nil {

@@ -37,6 +37,7 @@ import (
 	"github.com/driftmesh/driftmesh/services/gateway/internal/page"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/records"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/rest"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/scouterdoor"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/source"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/tail"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/topics"
@@ -89,6 +90,7 @@ type Service struct {
 	intakes  intakes
 	account  *audit.Recorder // of who did what
 	auditor  *audited.Auditor
+	scouter  *scouterdoor.Door // nil when it is switched off
 }
 
 // insideBuffer is that of the pipe between the HTTP side and the gRPC server.
@@ -137,6 +139,12 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}); err != nil {
 		return nil, err
 	}
+	if err := s.openLoop(); err != nil {
+		return nil, err
+	}
+	if cfg.Scouter {
+		s.scouter = s.newScouter()
+	}
 	if s.grpc, err = s.newServer(); err != nil {
 		return nil, err
 	}
@@ -167,9 +175,8 @@ func (s *Service) refusedAt(ctx context.Context, r *http.Request, action string,
 	s.auditor.Refused(ctx, action, source, err)
 }
 
-// newWeb makes the HTTP side, which calls the gRPC server inside the process.
-func (s *Service) newWeb() error {
-	var err error
+// openLoop makes the connection to the gateway's own gRPC server, inside the process.
+func (s *Service) openLoop() (err error) {
 	maxAnswer := grpc.MaxCallRecvMsgSize(64 << 20) // the same as between services
 	s.loop, err = grpc.NewClient("passthrough:///gateway", append(append(s.deps.Calls.DialOptions(), rpc.NameOnward()...),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return s.inside.DialContext(ctx) }),
@@ -177,6 +184,11 @@ func (s *Service) newWeb() error {
 	if err != nil {
 		return fmt.Errorf("dial own gRPC server: %w", err)
 	}
+	return nil
+}
+
+// newWeb makes the HTTP side, which calls the gRPC server inside the process.
+func (s *Service) newWeb() error {
 	pages, err := origin.New(s.cfg.pages(nil))
 	if err != nil {
 		return err
@@ -188,6 +200,9 @@ func (s *Service) newWeb() error {
 		Refused: func(r *http.Request, route string, err error) { s.refusedAt(r.Context(), r, route, err) },
 		Spans:   s.otlp.Traces(),
 		Jaeger:  jaeger.New(jaeger.Config{}, traces, s.deps.Log), Page: page.New(traces),
+	}
+	if s.scouter != nil {
+		deps.More = s.scouterRoutes()
 	}
 	if s.jaeger, err = rest.NewJaeger(cfg, deps); err != nil {
 		return err

@@ -93,7 +93,7 @@ func startWith(t *testing.T, log *slog.Logger, options ...option) *world {
 	for _, topic := range []string{event.Spans, event.Records, event.SpanReceipts, event.RecordReceipts} {
 		require.NoError(t, w.admin.Admin().EnsureTopic(t.Context(), broker.TopicSpec{Name: topic}))
 	}
-	cfg := gateway.Config{}
+	cfg := gateway.Config{Scouter: true}
 	for _, o := range options {
 		o(&cfg)
 	}

@@ -49,6 +49,7 @@ var permissions = policy.Of(policy.ProfilesWrite, policy.ProfilesRun, policy.Ale
 // sessions are calls of people about themselves.
 var sessions = map[string]bool{
 	authv1.AuthService_Login_FullMethodName:          true,
+	authv1.AuthService_LoginStanding_FullMethodName:  true,
 	authv1.AuthService_Logout_FullMethodName:         true,
 	authv1.AuthService_ChangePassword_FullMethodName: true,
 }

@@ -70,24 +70,44 @@ type result struct {
 	rejected record.Tally
 }
 
+// Foreign is a batch in another dialect, translated.
+type Foreign struct {
+	Records []*ingestv1.Record
+	// Bytes is how large it came.
+	Bytes int
+	// Refuse refuses what of it was not understood.
+	Refuse func(*record.Tally)
+}
+
+// Take takes a foreign batch and answers when it is durable.
+func (s *Service) Take(ctx context.Context, f Foreign) (accepted int, rejected record.Tally, err error) {
+	r, err := s.taken(ctx, f.Bytes, f.Records, f.Refuse)
+	return r.accepted, r.rejected, err
+}
+
 // take does everything to one batch: check, publish, account. With an error
 // nothing was refused and the batch may be sent again.
 func (s *Service) take(ctx context.Context, size int, batch []*ingestv1.Record) (result, error) {
+	if len(batch) == 0 {
+		_, err := identity.Tenant(ctx)
+		return result{}, err
+	}
+	return s.taken(ctx, size, batch, nil)
+}
+
+func (s *Service) taken(ctx context.Context, size int, batch []*ingestv1.Record, refuse func(*record.Tally)) (result, error) {
 	if _, err := identity.Tenant(ctx); err != nil {
 		return result{}, err
 	}
 	caller, _ := identity.From(ctx)
-	if len(batch) == 0 {
-		return result{}, nil
-	}
 	whose := from{caller, s.intake.Owner(caller.Tenant), size}
-	r, err := s.kept(ctx, whose, batch)
+	r, err := s.kept(ctx, whose, batch, refuse)
 	s.intake.Refused(whose.owner, err)
 	return r, err
 }
 
 // kept is take of a batch of which it is known whose it is.
-func (s *Service) kept(ctx context.Context, whose from, batch []*ingestv1.Record) (result, error) {
+func (s *Service) kept(ctx context.Context, whose from, batch []*ingestv1.Record, refuse func(*record.Tally)) (result, error) {
 	now := s.now()
 	if err := s.intake.Enter(whose.owner, now); err != nil {
 		return result{}, err
@@ -103,6 +123,9 @@ func (s *Service) kept(ctx context.Context, whose from, batch []*ingestv1.Record
 	})
 	if err != nil {
 		return result{}, err
+	}
+	if refuse != nil {
+		refuse(&v.Rejected)
 	}
 	accepted, err := s.publishTraced(ctx, whose, v)
 	if err != nil {

@@ -76,6 +76,44 @@ func (e *entrance) handle(pattern string, maxBody int64, next Failer) {
 	e.mux.Handle(pattern, e.allowed(pattern, p, e.desk.whole(maxBody, next)))
 }
 
+// more serves the routes of other dialects, and says of all others below the same
+// path that they are not served, to whoever is known.
+func (e *entrance) more(routes []Route) {
+	below := map[string]Route{}
+	for _, r := range routes {
+		verb, path, _ := strings.Cut(r.Pattern, " ")
+		pattern := verb + " " + r.Below + path
+		p := policy.RouteOf(e.door, pattern)
+		if p == 0 {
+			e.err = errors.Join(e.err, fmt.Errorf("the policy does not know the route %s", pattern))
+			continue
+		}
+		most := e.cfg.MaxBody
+		if r.MaxBody > 0 {
+			most = r.MaxBody
+		}
+		below[r.Below] = r
+		e.mux.Handle(pattern, r.first(e.allowed(pattern, p, jsonOnly(e.desk.whole(most, r)))))
+	}
+	for path, r := range below {
+		e.mux.Handle(path+"/", r.first(e.allowed(path+"/", policy.KnownCall, failer{r, func(w http.ResponseWriter, req *http.Request) {
+			hangUp(w, req)
+			r.Fail(w, req, fault.Unsupported.New("%.100s is not served here; docs/scouter.md says what is", req.URL.Path).WithReason("NOT_SERVED"))
+		}})))
+	}
+}
+
+// first does what has to be done before it is asked who calls.
+func (r Route) first(next http.Handler) http.Handler {
+	if r.Before == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		r.Before(w, req)
+		next.ServeHTTP(w, req)
+	})
+}
+
 // allowed lets those in who may, and says who may not.
 func (e *entrance) allowed(route string, p policy.Permission, next Failer) Failer {
 	return allowed(e.deps.identify(p), p, told{next, func(r *http.Request, err error) { e.deps.Refused(r, route, err) }})

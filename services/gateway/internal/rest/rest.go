@@ -81,7 +81,20 @@ type Deps struct {
 	// Refused is told of requests that end because of who calls, by their route. The
 	// context of the request has the caller, if that is known.
 	Refused func(r *http.Request, route string, err error)
-	Log     *slog.Logger
+	// More are routes of other dialects. Optional.
+	More []Route
+	Log  *slog.Logger
+}
+
+// Route is a route of another dialect, which passes the same entrance as the others.
+type Route struct {
+	Pattern string // as http.ServeMux has it, without what it is below
+	Below   string // such as /scouter
+	MaxBody int64  // 0 for the usual
+	// Before is done before it is asked who calls; it may change the request's
+	// credentials. Optional.
+	Before func(w http.ResponseWriter, r *http.Request)
+	Failer
 }
 
 // identify is Authenticate, and Enter for those who may do what asks for a
@@ -122,6 +135,7 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 	}
 	e.handle("GET /{$}", 0, apiRoutes{http.HandlerFunc(index)})
 	e.mux.Handle("/v1/traces", deps.Spans)
+	e.more(deps.More)
 	e.mux.HandleFunc("/", nothingHere)
 	return guard(cfg, e.mux), e.err
 }

@@ -1,0 +1,90 @@
+package gateway
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/internal/rpc"
+	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
+	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/audited"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/rest"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/scouterdoor"
+)
+
+// newScouter makes the door for Scouter's clients. What it asks goes through the
+// gateway's own public API, as if the caller had asked there.
+func (s *Service) newScouter() *scouterdoor.Door {
+	own := faults{s.loop}
+	return scouterdoor.New(scouterdoor.Deps{
+		Records: s.records.Take, Spans: s.otlp.Take, Login: s.loginStanding, Renew: s.renewToken,
+		Identify: func(ctx context.Context, authorization string) (identity.Identity, error) {
+			return s.deps.Identify(ctx, authorization, "")
+		},
+		Drift: driftv1.NewDriftServiceClient(own), Traces: tracev1.NewTraceServiceClient(own), Log: s.deps.Log,
+	})
+}
+
+// faults is a connection whose statuses arrive as faults.
+type faults struct{ *grpc.ClientConn }
+
+// Invoke implements grpc.ClientConnInterface.
+func (f faults) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	return rpc.Fault(f.ClientConn.Invoke(ctx, method, args, reply, opts...))
+}
+
+// NewStream implements grpc.ClientConnInterface.
+func (f faults) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	stream, err := f.ClientConn.NewStream(ctx, desc, method, opts...)
+	if err != nil {
+		return nil, rpc.Fault(err)
+	}
+	return faultStream{stream}, nil
+}
+
+type faultStream struct{ grpc.ClientStream }
+
+func (s faultStream) RecvMsg(m any) error { return rpc.Fault(s.ClientStream.RecvMsg(m)) }
+
+// scouterRoutes are the routes of its HTTP API.
+func (s *Service) scouterRoutes() []rest.Route {
+	var all []rest.Route
+	for pattern, route := range s.scouter.Routes(s.proxies.OfRequest) {
+		all = append(all, rest.Route{Pattern: pattern, Below: policy.ScouterPath, MaxBody: route.MaxBody, Before: s.scouter.Before, Failer: route})
+	}
+	return all
+}
+
+// asGateway is the context of a call in the gateway's own name, about somebody who
+// calls from an address.
+func asGateway(ctx context.Context, source string) context.Context {
+	ctx = identity.With(ctx, identity.ForService(name, identity.MeshTenant))
+	return metadata.AppendToOutgoingContext(ctx, identity.HeaderSource, source)
+}
+
+// loginStanding lets somebody in who logs in once. Like every login it is recorded
+// before it is answered.
+func (s *Service) loginStanding(ctx context.Context, who scouterdoor.Login) (string, error) {
+	req := &authv1.LoginStandingRequest{Tenant: who.Tenant, Username: who.Username, Password: who.Password}
+	if err := s.auditor.Begin(ctx); err != nil {
+		return "", err
+	}
+	resp, err := authv1.NewAuthServiceClient(s.deps.Auth).LoginStanding(asGateway(ctx, who.Source), req)
+	raw, encodeErr := proto.Marshal(req)
+	if encodeErr != nil {
+		return "", encodeErr
+	}
+	s.auditor.Done(ctx, audited.Call{Method: authv1.AuthService_LoginStanding_FullMethodName, Input: req.ProtoReflect().Type(), Request: raw}, err)
+	return resp.GetToken(), err
+}
+
+func (s *Service) renewToken(ctx context.Context, token string) (string, error) {
+	resp, err := authv1.NewAuthServiceClient(s.deps.Auth).RenewToken(asGateway(ctx, ""), &authv1.RenewTokenRequest{Token: token})
+	return resp.GetToken(), err
+}

@@ -1,0 +1,165 @@
+package scouterdoor
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/scouter"
+	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+)
+
+const (
+	usualAlerts = 50
+	// alertPage alerts are read at a time, and alertPages pages at most: older alerts
+	// are not found.
+	alertPage  = 200
+	alertPages = 10
+)
+
+// eachAlert calls do with alerts of a profile, or of all, the newest first, until it
+// says that it is enough.
+func (d *Door) eachAlert(ctx context.Context, uid string, do func(*driftv1.Alert) (enough bool)) error {
+	token := ""
+	for range alertPages {
+		page, err := d.Drift.ListAlerts(ctx, &driftv1.ListAlertsRequest{Profile: uid, PageSize: alertPage, PageToken: token})
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(page.GetAlerts(), do) {
+			return nil
+		}
+		if token = page.GetNextPageToken(); token == "" {
+			return nil
+		}
+	}
+	return nil
+}
+
+type alertRequest struct {
+	UID         string     `json:"uid"`
+	Active      *bool      `json:"active"`
+	Limit       *int       `json:"limit"`
+	CursorStart *time.Time `json:"cursor_created_at"`
+	CursorID    *int32     `json:"cursor_id"`
+	Direction   *string    `json:"direction"`
+	Start       *time.Time `json:"start_datetime"`
+	End         *time.Time `json:"end_datetime"`
+}
+
+func (a *alertRequest) wants(i *scouter.AlertItem) bool {
+	return (a.Active == nil || i.Active == *a.Active) && (a.Start == nil || !i.CreatedAt.Before(*a.Start)) && (a.End == nil || !i.CreatedAt.After(*a.End))
+}
+
+// page is the part of all items that is asked for, from first to before last.
+func (a *alertRequest) page(all []scouter.AlertItem) (first, last int) {
+	limit := usualAlerts
+	if a.Limit != nil && *a.Limit > 0 {
+		limit = *a.Limit
+	}
+	at := -1
+	if a.CursorID != nil {
+		at = slices.IndexFunc(all, func(i scouter.AlertItem) bool { return i.ID == *a.CursorID })
+	}
+	if a.Direction != nil && *a.Direction == "previous" {
+		return max(at-limit, 0), max(at, 0)
+	}
+	return at + 1, min(at+1+limit, len(all))
+}
+
+// alerts lists those of a profile.
+func (d *Door) alerts(w http.ResponseWriter, r *http.Request) {
+	req, err := asked[alertRequest](r)
+	if err == nil && req.UID == "" {
+		err = fault.Invalid.New("uid is required").WithReason("FIELD_INVALID")
+	}
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	ctx := asCaller(r.Context(), r)
+	found, err := d.Drift.GetProfile(ctx, &driftv1.GetProfileRequest{Profile: req.UID, Origin: true})
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	all := []scouter.AlertItem{}
+	driftType, _ := strings.CutPrefix(found.GetOrigin().GetFormat(), scouter.FormatPrefix)
+	var broken error
+	err = d.eachAlert(ctx, req.UID, func(a *driftv1.Alert) bool {
+		items, err := scouter.AlertsOf(driftType, found.GetOrigin().GetDocument(), a)
+		broken = err
+		for i := range items {
+			if req.wants(&items[i]) {
+				all = append(all, items[i])
+			}
+		}
+		return err != nil
+	})
+	if err != nil || broken != nil {
+		fail(w, firstOf(err, broken))
+		return
+	}
+	first, last := req.page(all)
+	items := all[first:last]
+	var next, previous *alertCursor
+	if len(items) > 0 && last < len(all) {
+		next = &alertCursor{items[len(items)-1].CreatedAt, items[len(items)-1].ID}
+	}
+	if len(items) > 0 && first > 0 {
+		previous = &alertCursor{items[0].CreatedAt, items[0].ID}
+	}
+	write(w, http.StatusOK, map[string]any{
+		"items": items, "has_next": next != nil, "next_cursor": next, "has_previous": previous != nil, "previous_cursor": previous,
+	})
+}
+
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type alertCursor struct {
+	CreatedAt time.Time `json:"created_at"`
+	ID        int32     `json:"id"`
+}
+
+// acknowledge takes an alert on. Of the items of one alert each stands for all.
+func (d *Door) acknowledge(w http.ResponseWriter, r *http.Request) {
+	req, err := asked[struct {
+		ID     int32 `json:"id"`
+		Active bool  `json:"active"`
+	}](r)
+	if err == nil && req.Active {
+		err = fault.Unsupported.New("an alert that was acknowledged stays so").WithReason("NOT_SERVED")
+	}
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	ctx, id := asCaller(r.Context(), r), ""
+	err = d.eachAlert(ctx, "", func(a *driftv1.Alert) bool {
+		if scouter.SameAlert(scouter.AlertID(a.GetId(), 0), req.ID) {
+			id = a.GetId()
+		}
+		return id != ""
+	})
+	if err == nil && id == "" {
+		err = fault.Invalid.New("there is no alert %d", req.ID).WithReason("ALERT_NOT_FOUND")
+	}
+	if err == nil {
+		_, err = d.Drift.AcknowledgeAlert(ctx, &driftv1.AcknowledgeAlertRequest{Id: id})
+	}
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	write(w, http.StatusOK, map[string]bool{"updated": true})
+}

@@ -1,0 +1,170 @@
+package scouterdoor
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+)
+
+// Route is a route of Scouter's API, which answers errors in its shape.
+type Route struct {
+	http.HandlerFunc
+	MaxBody int64 // 0 for the usual
+}
+
+// Fail answers a request with an error.
+func (Route) Fail(w http.ResponseWriter, _ *http.Request, err error) { fail(w, err) }
+
+// fail answers an error as Scouter does, of which its clients read the status alone.
+func fail(w http.ResponseWriter, err error) {
+	f := fault.Of(err)
+	if f.RetryAfter() > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(max(int(f.RetryAfter().Round(time.Second).Seconds()), 1)))
+	}
+	status := f.Kind().HTTP()
+	if f.Reason() == "REQUEST_TOO_LARGE" {
+		status = http.StatusRequestEntityTooLarge
+	}
+	write(w, status, map[string]string{"error": f.Message(), "message": f.Message(), "code": f.Reason()})
+}
+
+// write answers in one piece: the clients use a connection again only when the whole
+// answer came at once.
+func write(w http.ResponseWriter, status int, answer any) {
+	body, err := json.Marshal(answer)
+	if err != nil {
+		status, body = http.StatusInternalServerError, []byte(`{"error":"internal error","message":"internal error"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the caller went away: nobody is left to tell
+}
+
+// done is what Scouter says where there is nothing to say.
+func done(w http.ResponseWriter, message string) {
+	write(w, http.StatusOK, map[string]string{"status": success, "message": message})
+}
+
+// maxLogin is the most bytes of a request that nobody answers for.
+const maxLogin = 16 << 10
+
+// Routes are the routes by pattern, below a path. source tells where a request comes
+// from.
+func (d *Door) Routes(source func(r *http.Request) string) map[string]Route {
+	all := map[string]Route{
+		"GET /auth/login": {HandlerFunc: d.login(source), MaxBody: maxLogin}, "GET /auth/refresh": {HandlerFunc: d.refresh, MaxBody: maxLogin},
+		"GET /auth/validate": {HandlerFunc: d.valid, MaxBody: maxLogin}, "GET /healthcheck": {HandlerFunc: health, MaxBody: maxLogin},
+		"POST /message": {HandlerFunc: d.message}, "POST /drift": {HandlerFunc: d.message},
+		"POST /profile": {HandlerFunc: d.register}, "GET /profile": {HandlerFunc: d.download},
+		"POST /profiles": {HandlerFunc: d.versions}, "PUT /profile/status": {HandlerFunc: d.status},
+		"POST /alerts": {HandlerFunc: d.alerts}, "PUT /alerts": {HandlerFunc: d.acknowledge},
+		"GET /tags": {HandlerFunc: d.tags}, "GET /trace/spans": {HandlerFunc: d.traceSpans}, "GET /trace/baggage": {HandlerFunc: d.baggage},
+		"POST /trace/paginated": {HandlerFunc: d.tracePage}, "POST /trace/spans/filters": {HandlerFunc: d.filteredSpans}, "POST /trace/metrics": {HandlerFunc: d.traceMetrics},
+	}
+	for path, kind := range driftRoutes {
+		all["GET /drift/"+path] = Route{HandlerFunc: d.drift(kind)}
+	}
+	return all
+}
+
+// Before is what is done with a request of the API before it is asked who calls: a
+// token that has run out is renewed, and the answer says so.
+func (d *Door) Before(w http.ResponseWriter, r *http.Request) {
+	if authorization := r.Header.Get("Authorization"); authorization != "" && len(r.Header["Authorization"]) == 1 {
+		onward, token := d.Renewed(r.Context(), authorization)
+		if token != "" {
+			r.Header.Set("Authorization", onward)
+			w.Header().Set("Authorization", onward)
+		}
+	}
+}
+
+func (d *Door) login(source func(r *http.Request) string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		username, password := r.Header.Get("Username"), r.Header.Get("Password")
+		if username == "" || password == "" {
+			fail(w, fault.Invalid.New("the headers Username and Password are required").WithReason("FIELD_INVALID"))
+			return
+		}
+		tenant, name := named(username)
+		token, err := d.Login(r.Context(), Login{Tenant: tenant, Username: name, Password: password, Source: source(r)})
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		write(w, http.StatusOK, map[string]string{"token": token})
+	}
+}
+
+func bearer(r *http.Request) string {
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return token
+}
+
+func (d *Door) refresh(w http.ResponseWriter, r *http.Request) {
+	token, err := d.Renew(r.Context(), bearer(r))
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	write(w, http.StatusOK, map[string]string{"token": token})
+}
+
+func (d *Door) valid(w http.ResponseWriter, r *http.Request) {
+	if err := d.validate(r.Context(), bearer(r)); err != nil {
+		fail(w, err)
+		return
+	}
+	write(w, http.StatusOK, map[string]bool{"is_authenticated": true})
+}
+
+// Version is the one of Scouter's API that is spoken.
+const Version = "0.25.0"
+
+func health(w http.ResponseWriter, _ *http.Request) {
+	write(w, http.StatusOK, map[string]any{"alive": true, "version": Version})
+}
+
+func (d *Door) message(w http.ResponseWriter, r *http.Request) {
+	raw, err := io.ReadAll(r.Body) // it is in memory already, and bounded
+	if err != nil {
+		fail(w, fault.Invalid.Wrap(err, "the body cannot be read"))
+		return
+	}
+	said, err := d.take(r.Context(), raw)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	done(w, said)
+}
+
+// asked reads a request's body.
+func asked[T any](r *http.Request) (*T, error) {
+	v := new(T)
+	if err := json.NewDecoder(r.Body).Decode(v); err != nil {
+		return nil, fault.Invalid.New("the request is not understood: %v", err).WithReason("FIELD_INVALID")
+	}
+	return v, nil
+}
+
+// asCaller is the context of a call of the gateway's own API with the caller's
+// credentials.
+func asCaller(ctx context.Context, r *http.Request) context.Context {
+	md := metadata.MD{}
+	for _, name := range []string{"Authorization", "X-Api-Key"} {
+		if values := r.Header.Values(name); len(values) > 0 {
+			md.Append(strings.ToLower(name), values...)
+		}
+	}
+	return metadata.NewOutgoingContext(ctx, md)
+}

@@ -1,0 +1,229 @@
+package scouterdoor
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/scouter"
+	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+	"github.com/driftmesh/driftmesh/sdk/profile/wire"
+)
+
+type versionRequest struct {
+	Version string `json:"version"`
+	Type    string `json:"version_type"`
+	Pre     string `json:"pre_tag"`
+	Build   string `json:"build_tag"`
+}
+
+// register keeps a profile: what it comes to, and the document beside it.
+func (d *Door) register(w http.ResponseWriter, r *http.Request) {
+	req, err := asked[struct {
+		DriftType        string          `json:"drift_type"`
+		Profile          string          `json:"profile"`
+		Version          *versionRequest `json:"version_request"`
+		Active           bool            `json:"active"`
+		DeactivateOthers bool            `json:"deactivate_others"`
+	}](r)
+	if err == nil && (req.Version == nil || req.Version.Pre != "" || req.Version.Build != "" || strings.ContainsAny(req.Version.Version, "-+")) {
+		err = fault.Invalid.New("version_request is required, and a version has the form X.Y.Z").WithReason("SCOUTER_PROFILE")
+	}
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	p, err := scouter.Profile(req.DriftType, []byte(req.Profile))
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	ctx := asCaller(r.Context(), r)
+	want := *req.Version
+	if p.Version, err = d.version(ctx, p.Space, p.Name, want); err != nil {
+		fail(w, err)
+		return
+	}
+	message := wire.Message(p)
+	message.Active = req.Active
+	made, err := d.Drift.CreateProfile(ctx, &driftv1.CreateProfileRequest{
+		Profile: message, Origin: &driftv1.Origin{Format: scouter.FormatPrefix + req.DriftType, Document: []byte(req.Profile)},
+	})
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	got := made.GetProfile()
+	if req.DeactivateOthers {
+		if err := d.deactivateOthers(ctx, got); err != nil {
+			fail(w, err)
+			return
+		}
+	}
+	kind, _ := scouter.ParseKind(req.DriftType) // Profile has seen it
+	write(w, http.StatusOK, map[string]any{
+		"space": got.GetSpace(), "name": kind.Trim(got.GetName()), "version": got.GetVersion(), "uid": got.GetUid(), "status": success, "active": got.GetActive(),
+	})
+}
+
+// deactivateOthers switches off all other versions of a profile.
+func (d *Door) deactivateOthers(ctx context.Context, but *driftv1.Profile) error {
+	for token := ""; ; {
+		page, err := d.Drift.ListProfiles(ctx, &driftv1.ListProfilesRequest{Space: but.GetSpace(), PageSize: 1000, PageToken: token})
+		if err != nil {
+			return err
+		}
+		for _, p := range page.GetProfiles() {
+			if p.GetName() != but.GetName() || p.GetUid() == but.GetUid() || !p.GetActive() {
+				continue
+			}
+			if _, err := d.Drift.SetProfileActive(ctx, &driftv1.SetProfileActiveRequest{Profile: p.GetUid()}); err != nil {
+				return err
+			}
+		}
+		if token = page.GetNextPageToken(); token == "" {
+			return nil
+		}
+	}
+}
+
+// tagged is a profile under the name of its kind.
+type tagged map[string]json.RawMessage
+
+// document is what a profile was made from, with what the registration gave it.
+func document(p *driftv1.Profile, origin *driftv1.Origin) (tagged, error) {
+	driftType, ok := strings.CutPrefix(origin.GetFormat(), scouter.FormatPrefix)
+	if !ok {
+		return nil, fault.NotFound.New("profile %s was not registered by a client of Scouter's", p.GetUid()).WithReason("SCOUTER_PROFILE")
+	}
+	var whole struct {
+		Config map[string]json.RawMessage `json:"config"`
+	}
+	var members map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal(origin.GetDocument(), &members), json.Unmarshal(origin.GetDocument(), &whole)); err != nil {
+		return nil, fault.Internal.Wrap(err, "a profile's document cannot be read")
+	}
+	for name, value := range map[string]string{"uid": p.GetUid(), "version": p.GetVersion()} {
+		raw, err := json.Marshal(value)
+		if err != nil {
+			return nil, fault.Internal.Wrap(err, "a profile's document cannot be written")
+		}
+		whole.Config[name] = raw
+	}
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(whole.Config); err != nil {
+		return nil, fault.Internal.Wrap(err, "a profile's document cannot be written")
+	}
+	members["config"] = out.Bytes()
+	raw, err := json.Marshal(members)
+	return tagged{driftType: raw}, err
+}
+
+func (d *Door) download(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	kind, err := scouter.ParseKind(q.Get("drift_type"))
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	found, err := d.Drift.GetProfile(asCaller(r.Context(), r), &driftv1.GetProfileRequest{
+		Profile: q.Get("space") + "/" + kind.Name(q.Get("name")) + "/" + q.Get("version"), Origin: true,
+	})
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	answer, err := document(found.GetProfile(), found.GetOrigin())
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	write(w, http.StatusOK, answer)
+}
+
+// versions are the profiles of all kinds of one version.
+func (d *Door) versions(w http.ResponseWriter, r *http.Request) {
+	req, err := asked[struct{ Space, Name, Version string }](r)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	type listed struct {
+		Profile tagged `json:"profile"`
+		Active  bool   `json:"active"`
+	}
+	var all []listed
+	for _, kind := range scouter.Kinds() {
+		found, err := d.Drift.GetProfile(asCaller(r.Context(), r), &driftv1.GetProfileRequest{Profile: req.Space + "/" + kind.Name(req.Name) + "/" + req.Version, Origin: true})
+		if errors.Is(err, fault.NotFound) {
+			continue
+		}
+		var one tagged
+		if err == nil {
+			one, err = document(found.GetProfile(), found.GetOrigin())
+		}
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		all = append(all, listed{one, found.GetProfile().GetActive()})
+	}
+	if all == nil {
+		fail(w, fault.NotFound.New("there is no such profile").WithReason("PROFILE_NOT_FOUND"))
+		return
+	}
+	write(w, http.StatusOK, all)
+}
+
+// status switches a profile on or off; without a kind, those of all kinds.
+func (d *Door) status(w http.ResponseWriter, r *http.Request) {
+	req, err := asked[struct {
+		Space            string  `json:"space"`
+		Name             string  `json:"name"`
+		Version          string  `json:"version"`
+		Active           bool    `json:"active"`
+		DriftType        *string `json:"drift_type"`
+		DeactivateOthers bool    `json:"deactivate_others"`
+	}](r)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	kinds := scouter.Kinds()
+	if req.DriftType != nil {
+		kind, err := scouter.ParseKind(*req.DriftType)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		kinds = []scouter.Kind{kind}
+	}
+	ctx, switched := asCaller(r.Context(), r), 0
+	for _, kind := range kinds {
+		changed, err := d.Drift.SetProfileActive(ctx, &driftv1.SetProfileActiveRequest{
+			Profile: req.Space + "/" + kind.Name(req.Name) + "/" + req.Version, Active: req.Active,
+		})
+		if errors.Is(err, fault.NotFound) {
+			continue
+		}
+		if err == nil && req.DeactivateOthers {
+			err = d.deactivateOthers(ctx, changed.GetProfile())
+		}
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		switched++
+	}
+	if switched == 0 {
+		fail(w, fault.NotFound.New("there is no such profile").WithReason("PROFILE_NOT_FOUND"))
+		return
+	}
+	done(w, "Profile status updated")
+}
