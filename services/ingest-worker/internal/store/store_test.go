@@ -336,5 +336,5 @@ func TestMigrateTwiceAndTogether(t *testing.T) {
 	for range 3 {
 		require.NoError(t, <-errs)
 	}
-	require.Equal(t, uint64(11), count(t, db, "SELECT count() FROM migrations FINAL WHERE Service = 'ingest-worker'"))
+	require.Equal(t, uint64(12), count(t, db, "SELECT count() FROM migrations FINAL WHERE Service = 'ingest-worker'"))
 }
