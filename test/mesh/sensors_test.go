@@ -1,6 +1,7 @@
 package mesh_test
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -19,8 +20,10 @@ func TestTheSensorsShowADriftAndTheCallsBehindIt(t *testing.T) {
 	out, err := exec.Command(driftmesh, "certs", "make", "sensors", "--dir", certs).CombinedOutput()
 	require.NoError(t, err, string(out))
 	show := func(args ...string) (string, error) {
-		out, err := exec.Command(sensors, append([]string{"show", "-driftmesh", driftmesh, "-cert", filepath.Join(certs, "sensors.pem"),
-			"-key", filepath.Join(certs, "sensors.key"), "-ca", filepath.Join(certs, "ca.pem"), "-at-once", "-after", "0s"}, args...)...).CombinedOutput()
+		cmd := exec.Command(sensors, append([]string{"show", "-driftmesh", driftmesh, "-cert", filepath.Join(certs, "sensors.pem"),
+			"-key", filepath.Join(certs, "sensors.key"), "-ca", filepath.Join(certs, "ca.pem"), "-at-once", "-after", "0s"}, args...)...)
+		cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir()) // where logs stay when it fails
+		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
 	said, err := show()
