@@ -208,8 +208,8 @@ func requireScouterDrift(t *testing.T, c *scouterClient, uids map[string]string)
 	c.drift("psi", uids["psi"], &psi)
 	// 1010 rows and the one of the span: temperature 20, requests 5, region eu.
 	require.Equal(t, map[string]float64{"0": 505. / 1011, "1": 506. / 1011, "2": 0}, psi.Features["region"].Bins)
-	require.Equal(t, 211./1011, psi.Features["requests"].Bins["1"])
-	require.Equal(t, 201./1011, psi.Features["temperature"].Bins["3"])
+	require.InEpsilon(t, 211./1011, psi.Features["requests"].Bins["1"], 1e-12)
+	require.InEpsilon(t, 201./1011, psi.Features["temperature"].Bins["3"], 1e-12)
 	var eval struct{ Metrics map[string]any }
 	c.drift("genai/workflow", uids["eval"], &eval)
 	require.Empty(t, eval.Metrics, "nothing was evaluated")
