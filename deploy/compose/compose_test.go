@@ -1,5 +1,5 @@
 // Package compose_test holds the compose file against what Docker Compose makes of
-// it and what the programs accept. Package test/stack runs them.
+// it and what the programs accept, and runs the stack outside of containers.
 package compose_test
 
 import (
@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/driftmesh/driftmesh/test/mesh"
 )
 
 var (
@@ -171,9 +173,7 @@ func TestTheProgramsAcceptTheirSettings(t *testing.T) {
 	for _, name := range meshServices {
 		s := p.Services[name]
 		t.Run(name, func(t *testing.T) {
-			program := filepath.Join(dir, "program-"+name)
-			built, err := exec.Command("go", "build", "-o", program, "../../"+s.Build.Args["PACKAGE"]).CombinedOutput()
-			require.NoError(t, err, string(built))
+			program := mesh.Binary(t, "./"+s.Build.Args["PACKAGE"])
 			help, err := exec.Command(program, "--help").CombinedOutput()
 			require.NoError(t, err, string(help))
 			var known []string

@@ -107,7 +107,7 @@ disk_free_limit.absolute = 2GB
 log.console = true
 CONF
 
-# The rights of the user are those of docs/brokers.md.
+# The users and their rights are those of docs/brokers.md, and why the default one has any.
 write redis.conf <<CONF
 bind * -::*
 protected-mode no
@@ -117,6 +117,6 @@ appendfsync always
 save ""
 maxmemory 3gb
 maxmemory-policy noeviction
-user default off
+user default off ~* &* +@all
 user mesh on >$(cat redis) ~driftmesh:* -@all +hello +auth +ping +select +client|setname +xadd +xreadgroup +xread +xrange +xrevrange +xlen +xack +xclaim +xpending +xtrim +xsetid +xgroup +xinfo +info +memory|usage +time +exists +hset +hsetnx +hget +hgetall +hdel +eval +evalsha +script|load +config|get
 CONF

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -94,6 +95,17 @@ func TestTheBrokerKnowsItsUsers(t *testing.T) {
 
 // None of them may slip into a commit or into the context that docker sends to its
 // daemon, and with "COPY . ." into an image.
+// The users of Redis are those whose rights docs/brokers.md has tested, the default one
+// among them: with others a server forgets groups at its restart.
+func TestUsersOfRedisAreThoseOfTheDocument(t *testing.T) {
+	user := regexp.MustCompile(`(?m)^user (default|mesh) .*$`)
+	password := regexp.MustCompile(`>\w+`)
+	users := func(text string) []string { return user.FindAllString(password.ReplaceAllString(text, ">"), -1) }
+	want := users(read(t, "../../docs/brokers.md"))
+	require.Len(t, want, 2)
+	require.Equal(t, want, users(read(t, makeSecrets(t), "redis.conf")))
+}
+
 func TestSecretsAreIgnored(t *testing.T) {
 	ignored := read(t, "..", "..", ".dockerignore")
 	for _, file := range []string{"secrets/mesh", "secrets/admin", "secrets/postgres.url", "x.secret", "x.password"} {
