@@ -255,6 +255,22 @@ func TestDevicesAreOfOneUser(t *testing.T) {
 	})
 }
 
+// A device has one text, so that nobody is many devices by capital letters, or by ends
+// of lines, which decoding passes over.
+func TestADeviceHasOneText(t *testing.T) {
+	t.Parallel()
+	devices := token.NewDevices(secret)
+	text := devices.New("acme", "ann")
+	require.NotEmpty(t, devices.Check(text, "acme", "ann"))
+	id, tag, _ := strings.Cut(strings.TrimPrefix(text, "dmd_"), "_")
+	for _, other := range []string{"dmd_" + strings.ToUpper(id) + "_" + tag, text + "\n", "dmd_" + id + "_" + tag[:20] + "\r" + tag[20:]} {
+		if other == text {
+			continue // an id without letters
+		}
+		require.Empty(t, devices.Check(other, "acme", "ann"), "%q", other)
+	}
+}
+
 func FuzzTokens(f *testing.F) {
 	devices := token.NewDevices(secret)
 	text, _ := token.NewRefresh(token.NewSession())
