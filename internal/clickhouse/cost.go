@@ -7,6 +7,7 @@ import (
 	"time"
 
 	clickhousego "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
 // Cost bounds what one statement may cost ClickHouse. Zero fields are no bound.
@@ -25,7 +26,7 @@ type Cost struct {
 type costKey struct{}
 
 // WithCost returns a context whose statements are bounded, where those who make them
-// ask CostOf.
+// use QueryWithin or ask CostOf.
 func WithCost(ctx context.Context, c Cost) context.Context {
 	return context.WithValue(ctx, costKey{}, c)
 }
@@ -69,6 +70,26 @@ func (c Cost) Explain(err error) error {
 	}
 	return err
 }
+
+// QueryWithin is Query with settings, for no more than the context says that it may cost.
+func (db *DB) QueryWithin(ctx context.Context, settings clickhousego.Settings, query string, args ...any) (driver.Rows, error) {
+	cost := CostOf(ctx)
+	cost.Bound(settings)
+	rows, err := db.Query(clickhousego.Context(ctx, clickhousego.WithSettings(settings)), query, args...)
+	if err != nil {
+		return nil, cost.Explain(err)
+	}
+	return boundedRows{rows, cost}, nil
+}
+
+// boundedRows are rows of a statement that may cost only so much.
+type boundedRows struct {
+	driver.Rows
+	cost Cost
+}
+
+// Err implements driver.Rows.
+func (b boundedRows) Err() error { return b.cost.Explain(b.Rows.Err()) }
 
 // codeTooManyBytes is that of a statement that would read too much.
 const codeTooManyBytes = 307

@@ -25,12 +25,10 @@ const sendersTimeout = 25 * time.Second
 // it was accepted, and may use the parameter tenant beside its own. It costs no more than
 // the context allows (clickhouse.WithCost).
 func (b *Book) Senders(ctx context.Context, tenant, items string, args ...any) (*ledgerv1.ListSendersResponse, error) {
-	settings, cost := clickhousego.Settings{"max_execution_time": sendersTimeout.Seconds()}, clickhouse.CostOf(ctx)
-	cost.Bound(settings)
-	rows, err := b.db.Query(clickhousego.Context(ctx, clickhousego.WithSettings(settings)),
+	rows, err := b.db.QueryWithin(ctx, clickhousego.Settings{"max_execution_time": sendersTimeout.Seconds()},
 		strings.Replace(sendersSQL, "{{items}}", items, 1), append(args, clickhouse.Named("tenant", tenant))...)
 	if err != nil {
-		return nil, fmt.Errorf("look for senders: %w", cost.Explain(err))
+		return nil, fmt.Errorf("look for senders: %w", err)
 	}
 	defer rows.Close()
 	resp := &ledgerv1.ListSendersResponse{}
@@ -44,7 +42,7 @@ func (b *Book) Senders(ctx context.Context, tenant, items string, args ...any) (
 		resp.Sent = append(resp.Sent, sent)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("look for senders: %w", cost.Explain(err))
+		return nil, fmt.Errorf("look for senders: %w", err)
 	}
 	return resp, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/quota"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+	recordv1 "github.com/driftmesh/driftmesh/proto/driftmesh/record/v1"
 )
 
 // A producer on the topic inbox that is over its tenant's rate waits beside the
@@ -41,24 +42,38 @@ func TestInboxOverItsRateWaitsAndIsNotLost(t *testing.T) {
 	require.Empty(t, m.dead())
 }
 
-// Who asks for the senders of records pays as for any query: no more than its tenant may,
-// and the answer names the limit.
-func TestSendersCostNoMoreThanTheyMay(t *testing.T) {
+// Who asks for records, or for their senders, pays as for any query: no more than its
+// tenant may, and the answer names the limit.
+func TestQuestionsCostNoMoreThanTheyMay(t *testing.T) {
 	m := newMesh(t)
 	m.tenants = quota.NewBook(quota.Limits{})
 	r := m.run()
-	m.publish(m.message("acme", record("a", 0, 1)))
+	m.publish(m.message("acme", in(trace1, span1, record("a", 0, 1))))
 	m.await()
-	ask := func() error {
-		ctx := metadata.AppendToOutgoingContext(t.Context(), "tenant", "acme")
-		_, err := ledgerv1.NewLedgerServiceClient(r.conn).ListSenders(ctx, &ledgerv1.ListSendersRequest{
-			Data: &ledgerv1.ListSendersRequest_Records{Records: &ledgerv1.RecordsSent{Profile: wine, RecordId: "a"}},
-		})
-		return err
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "tenant", "acme")
+	list := func(req *recordv1.ListRecordsRequest) func() error {
+		return func() error {
+			_, err := recordv1.NewRecordServiceClient(r.conn).ListRecords(ctx, req)
+			return err
+		}
 	}
-	require.NoError(t, ask())
+	questions := map[string]func() error{
+		"senders": func() error {
+			_, err := ledgerv1.NewLedgerServiceClient(r.conn).ListSenders(ctx, &ledgerv1.ListSendersRequest{
+				Data: &ledgerv1.ListSendersRequest_Records{Records: &ledgerv1.RecordsSent{Profile: wine, RecordId: "a"}},
+			})
+			return err
+		},
+		"records of a trace": list(&recordv1.ListRecordsRequest{TraceId: trace1}),
+		"a record":           list(&recordv1.ListRecordsRequest{Profile: wine, RecordId: "a"}),
+	}
+	for what, ask := range questions {
+		require.NoError(t, ask(), what)
+	}
 	m.tenants.Hear(quota.Change{Own: map[string]quota.Own{"acme": {quota.QueryRead: 1}}})
-	err := ask()
-	require.ErrorIs(t, err, fault.Exhausted)
-	require.Contains(t, fault.Of(err).Message(), "the limit query-read of tenant acme is 1B: the query would read more")
+	for what, ask := range questions {
+		err := ask()
+		require.ErrorIs(t, err, fault.Exhausted, what)
+		require.Contains(t, fault.Of(err).Message(), "the limit query-read of tenant acme is 1B: the query would read more", what)
+	}
 }

@@ -6,10 +6,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/big"
-	"strconv"
 	"strings"
 	"time"
 
+	clickhousego "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/google/uuid"
 
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
@@ -83,7 +83,7 @@ func (s *Store) ProfilesOf(ctx context.Context, tenant, trace string, limit int)
 	for _, table := range tables {
 		parts = append(parts, "SELECT Profile FROM "+table+" WHERE Tenant = {tenant:String} AND TraceId = toFixedString(unhex({trace:String}), 16)")
 	}
-	rows, err := s.db.Query(ctx, "SELECT DISTINCT toString(Profile) FROM ("+strings.Join(parts, " UNION ALL ")+") LIMIT {limit:UInt32}",
+	rows, err := s.db.QueryWithin(ctx, clickhousego.Settings{}, "SELECT DISTINCT toString(Profile) FROM ("+strings.Join(parts, " UNION ALL ")+") LIMIT {limit:UInt32}",
 		clickhouse.Named("tenant", tenant), clickhouse.Named("trace", trace), clickhouse.Named("limit", limit))
 	if err != nil {
 		return nil, fmt.Errorf("find profiles of a trace: %w", err)
@@ -162,12 +162,12 @@ func (s *Store) Find(ctx context.Context, q Search, after *Name, limit int) ([]N
 		features = strings.Replace(features, "FROM observations", "FROM observation_ids", 1)
 	}
 	text := strings.NewReplacer("$features", features, "$labels", q.candidates(KindLabels), "$metrics", q.candidates(KindMetrics),
-		"$contexts", q.candidates(KindContext), "$match", match, "$memory", strconv.Itoa(findMemory)).Replace(foundSQL)
+		"$contexts", q.candidates(KindContext), "$match", match).Replace(foundSQL)
 	first := after == nil
 	if first {
 		after = &Name{}
 	}
-	rows, err := s.db.Query(ctx, text, clickhouse.Named("tenant", q.Tenant), clickhouse.Named("trace", q.Trace), clickhouse.Named("span", q.Span),
+	rows, err := s.db.QueryWithin(ctx, clickhousego.Settings{"max_memory_usage": findMemory}, text, clickhouse.Named("tenant", q.Tenant), clickhouse.Named("trace", q.Trace), clickhouse.Named("span", q.Span),
 		clickhouse.Named("id", q.ID), clickhouse.Named("first", first), clickhouse.Named("at", after.At), clickhouse.Named("kind", string(after.Kind)),
 		clickhouse.Named("profile", after.Profile), clickhouse.Named("record", after.ID), clickhouse.Named("limit", limit))
 	if err != nil {
@@ -212,7 +212,7 @@ func (s *Store) Load(ctx context.Context, tenant string, names []Name) ([]Stored
 		if body == "" {
 			body = "Numbers, NumberStates, CAST(Categories, 'Array(String)'), CategoryStates"
 		}
-		rows, err := s.db.Query(ctx, "SELECT "+headColumns+", "+body+" FROM "+tables[kind]+" WHERE Tenant = {tenant:String} AND "+which,
+		rows, err := s.db.QueryWithin(ctx, clickhousego.Settings{}, "SELECT "+headColumns+", "+body+" FROM "+tables[kind]+" WHERE Tenant = {tenant:String} AND "+which,
 			clickhouse.Named("tenant", tenant))
 		if err != nil {
 			return nil, fmt.Errorf("load records: %w", err)

@@ -34,4 +34,3 @@ FROM
 WHERE $match AND ({first:Bool} OR At < {at:Int64} OR At = {at:Int64} AND (Kind, toString(Profile), RecordId) > ({kind:String}, {profile:String}, {record:String}))
 ORDER BY At DESC, Kind, toString(Profile), RecordId
 LIMIT {limit:UInt32}
-SETTINGS max_memory_usage = $memory

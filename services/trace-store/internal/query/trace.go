@@ -165,23 +165,8 @@ func (q *Reader) queryWith(ctx context.Context, settings clickhousego.Settings, 
 		return nil, fault.Invalid.New("names and values of %d bytes are asked for, at most %d can be", n, maxText)
 	}
 	settings["max_execution_time"] = math.Ceil(q.limits.Timeout.Seconds())
-	cost := clickhouse.CostOf(ctx)
-	cost.Bound(settings)
-	rows, err := q.db.Query(clickhousego.Context(ctx, clickhousego.WithSettings(settings)), sql, args...)
-	if err != nil {
-		return nil, cost.Explain(err)
-	}
-	return bounded{rows, cost}, nil
+	return q.db.QueryWithin(ctx, settings, sql, args...)
 }
-
-// bounded are rows of a statement that may cost only so much.
-type bounded struct {
-	driver.Rows
-	cost clickhouse.Cost
-}
-
-// Err implements driver.Rows.
-func (b bounded) Err() error { return b.cost.Explain(b.Rows.Err()) }
 
 // maxText is how many bytes the texts of a statement may have. ClickHouse takes
 // them as a URL of at most 1 MiB, in which a byte takes up to three.
