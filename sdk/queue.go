@@ -13,9 +13,6 @@ import (
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 )
 
-// recordsField is the tag of PublishRecordsRequest.records.
-const recordsField = 1<<3 | 2
-
 // recordQueue holds every record that is not durable yet, as the bytes in which it
 // travels, in the order in which they came. It is safe for concurrent use.
 type recordQueue struct {

@@ -14,8 +14,10 @@ import (
 	"github.com/driftmesh/driftmesh/sdk/profile"
 )
 
-// Tags of driftmesh.ingest.v1, as encoder.go has those of OTLP.
+// Tags of driftmesh.ingest.v1.
 const (
+	recordsField = 1<<3 | length // of PublishRecordsRequest
+
 	recordTagID          = 1<<3 | length
 	recordTagTime        = 2<<3 | length
 	recordTagProfile     = 3<<3 | length
