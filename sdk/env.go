@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,14 +29,7 @@ type variable struct {
 
 // variables is everything that Init reads. docs/sdk-environment.md is made of it.
 func variables() []variable {
-	return slicesOf(destinations(), spansVariables(), recordsVariables(), openTelemetrys())
-}
-
-func slicesOf(lists ...[]variable) (all []variable) {
-	for _, l := range lists {
-		all = append(all, l...)
-	}
-	return all
+	return slices.Concat(destinations(), spansVariables(), recordsVariables(), openTelemetrys())
 }
 
 func destinations() []variable {

@@ -321,8 +321,7 @@ type courier struct {
 }
 
 // deliver sends a batch until it has an answer, is refused for good, or ctx ends.
-// Then the error
-// says why, and how the last attempt failed.
+// Then the error says why, and how the last attempt failed.
 func (c courier) deliver(ctx context.Context, p *pace, b Batch) (Answer, error) {
 	var last error
 	for attempt := 0; ; attempt++ {
