@@ -1,8 +1,6 @@
 package sdk
 
-import (
-	"context"
-)
+import "context"
 
 // Do does f in a span of its own: what it returns is captured as the output, or an
 // error makes the span one that failed, a panic is recorded and goes on with the
@@ -52,22 +50,13 @@ func leave(span Span, value any) {
 }
 
 // Run is Do for what returns nothing but an error.
-func Run(ctx context.Context, name string, f func(context.Context) error, options ...SpanOption) (err error) {
+func Run(ctx context.Context, name string, f func(context.Context) error, options ...SpanOption) error {
 	ctx, span := Start(ctx, name, options...)
 	if !span.capture.on {
 		return f(ctx)
 	}
-	returned := false
-	defer func() {
-		if !returned {
-			leave(span, recover())
-			return
-		}
-		span.finish(ctx, err)
-		span.End()
-	}()
-	err = f(ctx)
-	returned = true
+	span.capture.limit = 0 // nothing comes out
+	_, err := record(ctx, span, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) })
 	return err
 }
 
