@@ -121,43 +121,36 @@ func (o OTLP) open(ctx context.Context) (sdktrace.SpanExporter, error) {
 }
 
 func (o OTLP) grpc(ctx context.Context) (sdktrace.SpanExporter, error) {
-	var options []otlptracegrpc.Option
-	if o.Endpoint != "" {
-		options = append(options, otlptracegrpc.WithEndpointURL(o.Endpoint))
-	}
-	if len(o.Headers) > 0 {
-		options = append(options, otlptracegrpc.WithHeaders(o.Headers))
-	}
-	if o.TLS != nil {
-		options = append(options, otlptracegrpc.WithTLSCredentials(credentials.NewTLS(o.TLS)))
-	}
-	if o.Gzip {
-		options = append(options, otlptracegrpc.WithCompressor("gzip"))
-	}
-	if o.Timeout > 0 {
-		options = append(options, otlptracegrpc.WithTimeout(o.Timeout))
-	}
-	return otlptracegrpc.New(ctx, options...)
+	return otlptracegrpc.New(ctx, exporterOptions(o, otlptracegrpc.WithCompressor("gzip"),
+		otlptracegrpc.WithEndpointURL, otlptracegrpc.WithHeaders, otlptracegrpc.WithTimeout,
+		func(cfg *tls.Config) otlptracegrpc.Option {
+			return otlptracegrpc.WithTLSCredentials(credentials.NewTLS(cfg))
+		})...)
 }
 
 func (o OTLP) http(ctx context.Context) (sdktrace.SpanExporter, error) {
-	var options []otlptracehttp.Option
+	return otlptracehttp.New(ctx, exporterOptions(o, otlptracehttp.WithCompression(otlptracehttp.GzipCompression),
+		otlptracehttp.WithEndpointURL, otlptracehttp.WithHeaders, otlptracehttp.WithTimeout, otlptracehttp.WithTLSClientConfig)...)
+}
+
+// exporterOptions is what is set, in the words of an exporter of OpenTelemetry.
+func exporterOptions[O any](o OTLP, gzip O, endpoint func(string) O, headers func(map[string]string) O, timeout func(time.Duration) O, secure func(*tls.Config) O) (list []O) {
 	if o.Endpoint != "" {
-		options = append(options, otlptracehttp.WithEndpointURL(o.Endpoint))
+		list = append(list, endpoint(o.Endpoint))
 	}
 	if len(o.Headers) > 0 {
-		options = append(options, otlptracehttp.WithHeaders(o.Headers))
+		list = append(list, headers(o.Headers))
 	}
 	if o.TLS != nil {
-		options = append(options, otlptracehttp.WithTLSClientConfig(o.TLS))
+		list = append(list, secure(o.TLS))
 	}
 	if o.Gzip {
-		options = append(options, otlptracehttp.WithCompression(otlptracehttp.GzipCompression))
+		list = append(list, gzip)
 	}
 	if o.Timeout > 0 {
-		options = append(options, otlptracehttp.WithTimeout(o.Timeout))
+		list = append(list, timeout(o.Timeout))
 	}
-	return otlptracehttp.New(ctx, options...)
+	return list
 }
 
 // fromOpenTelemetry adds the exporters that OpenTelemetry's variables ask for, which
