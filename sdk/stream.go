@@ -16,20 +16,17 @@ import (
 // CaptureJoined say what else is kept of them. The first item is an event.
 func TracedSeq[V any](ctx context.Context, name string, seq iter.Seq[V], options ...SpanOption) iter.Seq[V] {
 	return func(yield func(V) bool) {
-		ctx, span := Start(ctx, name, options...)
-		if !span.IsRecording() {
+		s := startStream(ctx, name, options)
+		if s == nil {
 			seq(yield)
 			return
 		}
-		s := newStream(ctx, span, options)
-		s.run(func() (whole bool) {
-			whole = true
+		s.run(func(whole *bool) {
 			seq(func(v V) bool {
 				s.item(v, nil)
-				whole = yield(v)
-				return whole
+				*whole = yield(v)
+				return *whole
 			})
-			return whole
 		})
 	}
 }
@@ -39,20 +36,17 @@ func TracedSeq[V any](ctx context.Context, name string, seq iter.Seq[V], options
 func TracedSeq2[K, V any](ctx context.Context, name string, seq iter.Seq2[K, V], options ...SpanOption) iter.Seq2[K, V] {
 	fails := reflect.TypeFor[V]() == errType
 	return func(yield func(K, V) bool) {
-		ctx, span := Start(ctx, name, options...)
-		if !span.IsRecording() {
+		s := startStream(ctx, name, options)
+		if s == nil {
 			seq(yield)
 			return
 		}
-		s := newStream(ctx, span, options)
-		s.run(func() (whole bool) {
-			whole = true
+		s.run(func(whole *bool) {
 			seq(func(k K, v V) bool {
 				s.pair(k, v, fails)
-				whole = yield(k, v)
-				return whole
+				*whole = yield(k, v)
+				return *whole
 			})
-			return whole
 		})
 	}
 }
@@ -61,11 +55,10 @@ func TracedSeq2[K, V any](ctx context.Context, name string, seq iter.Seq2[K, V],
 // that is closed. When ctx ends before, the span says so, and the new channel is
 // closed, as whoever sends would do. One who stops reading must end ctx.
 func TracedChan[V any](ctx context.Context, name string, from <-chan V, options ...SpanOption) <-chan V {
-	ctx, span := Start(ctx, name, options...)
-	if !span.IsRecording() {
+	s := startStream(ctx, name, options)
+	if s == nil {
 		return from
 	}
-	s := newStream(ctx, span, options)
 	to := make(chan V)
 	go func() {
 		defer close(to)
@@ -74,19 +67,19 @@ func TracedChan[V any](ctx context.Context, name string, from <-chan V, options 
 			var ok bool
 			select {
 			case v, ok = <-from:
-			case <-ctx.Done():
-				s.end(false, nil)
+			case <-s.ctx.Done():
+				s.end(false)
 				return
 			}
 			if !ok {
-				s.end(true, nil)
+				s.end(true)
 				return
 			}
 			s.item(v, nil)
 			select {
 			case to <- v:
-			case <-ctx.Done():
-				s.end(false, nil)
+			case <-s.ctx.Done():
+				s.end(false)
 				return
 			}
 		}
@@ -108,6 +101,15 @@ type streamSpan struct {
 	err   error
 }
 
+// startStream begins a span of a stream; nil where it is not recorded.
+func startStream(ctx context.Context, name string, options []SpanOption) *streamSpan {
+	ctx, span := Start(ctx, name, options...)
+	if !span.IsRecording() {
+		return nil
+	}
+	return newStream(ctx, span, options)
+}
+
 func newStream(ctx context.Context, span Span, options []SpanOption) *streamSpan {
 	s := &streamSpan{Span: span, ctx: ctx}
 	for i := range options {
@@ -121,17 +123,17 @@ func newStream(ctx context.Context, span Span, options []SpanOption) *streamSpan
 }
 
 // run iterates, and ends the span, also when that panics.
-func (s *streamSpan) run(iterate func() (whole bool)) {
-	returned := false
+func (s *streamSpan) run(iterate func(whole *bool)) {
+	returned, whole := false, true
 	defer func() {
 		if !returned {
 			s.keep()
 			leave(s.Span, recover())
 		}
 	}()
-	whole := iterate()
+	iterate(&whole)
 	returned = true
-	s.end(whole, nil)
+	s.end(whole)
 }
 
 // item notes an item, and an error that came with it.
@@ -190,18 +192,18 @@ func (s *streamSpan) keep() {
 }
 
 // end ends the span, once.
-func (s *streamSpan) end(whole bool, err error) {
+func (s *streamSpan) end(whole bool) {
 	if s.ended.Swap(true) {
 		return
 	}
 	s.keep()
 	s.SetAttributes(attribute.Bool(AttrComplete, whole))
-	if err == nil && s.err != nil {
+	if s.err != nil {
 		// Recorded when it came: here it only says how the stream ended.
 		text, _ := cutText(errorText(s.err), statusLimit)
 		s.failed(text, errorType(s.err))
 	}
-	s.finish(s.ctx, err)
+	s.finish(s.ctx, nil)
 	s.End()
 }
 
@@ -230,7 +232,8 @@ func streamOf(t reflect.Type) streamKind {
 	return noStream
 }
 
-// firstTime gives the span of a call to the first iteration.
+// firstTime gives the span of a call to the first iteration, and another to each
+// that follows.
 type firstTime struct {
 	mu     sync.Mutex
 	stream *streamSpan
@@ -249,9 +252,12 @@ func (f *firstTime) take(again func() *streamSpan) *streamSpan {
 
 // iterate is one iteration of a sequence whose types only reflection knows.
 func iterate(s *streamSpan, seq, yield reflect.Value) {
+	if s == nil {
+		seq.Call([]reflect.Value{yield})
+		return
+	}
 	fails := yield.Type().NumIn() == 2 && yield.Type().In(1) == errType
-	s.run(func() (whole bool) {
-		whole = true
+	s.run(func(whole *bool) {
 		seen := reflect.MakeFunc(yield.Type(), func(item []reflect.Value) []reflect.Value {
 			if len(item) == 1 {
 				s.item(item[0].Interface(), nil)
@@ -259,11 +265,10 @@ func iterate(s *streamSpan, seq, yield reflect.Value) {
 				s.pair(item[0].Interface(), item[1].Interface(), fails)
 			}
 			out := yield.Call(item)
-			whole = out[0].Bool()
+			*whole = out[0].Bool()
 			return out
 		})
 		seq.Call([]reflect.Value{seen})
-		return whole
 	})
 }
 
@@ -276,12 +281,12 @@ func forward(ctx context.Context, s *streamSpan, from reflect.Value) reflect.Val
 		for {
 			chosen, item, ok := reflect.Select([]reflect.SelectCase{{Dir: reflect.SelectRecv, Chan: from}, done})
 			if chosen == 1 || !ok {
-				s.end(chosen == 0, nil)
+				s.end(chosen == 0)
 				return
 			}
 			s.item(item.Interface(), nil)
 			if chosen, _, _ := reflect.Select([]reflect.SelectCase{{Dir: reflect.SelectSend, Chan: to, Send: item}, done}); chosen == 1 {
-				s.end(false, nil)
+				s.end(false)
 				return
 			}
 		}

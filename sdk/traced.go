@@ -167,14 +167,11 @@ func gathered(values []reflect.Value, withoutFirst, withoutLast bool) any {
 // follow gives a stream that ends the span when it ends itself, or is forgotten.
 func follow(ctx context.Context, span Span, name string, options []SpanOption, stream reflect.Value) reflect.Value {
 	begun := newStream(ctx, span, options)
-	again := func() *streamSpan { // what is iterated a second time has a span of its own
-		ctx, span := Start(ctx, name, options...)
-		return newStream(ctx, span, options)
-	}
+	again := func() *streamSpan { return startStream(ctx, name, options) }
 	switch streamOf(stream.Type()) {
 	case seqStream:
 		first := &firstTime{stream: begun}
-		runtime.AddCleanup(first, func(s *streamSpan) { s.end(false, nil) }, begun)
+		runtime.AddCleanup(first, func(s *streamSpan) { s.end(false) }, begun)
 		return reflect.MakeFunc(stream.Type(), func(args []reflect.Value) []reflect.Value {
 			iterate(first.take(again), stream, args[0])
 			return nil
