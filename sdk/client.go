@@ -257,9 +257,9 @@ func (c *Client) Publish(ctx context.Context, records ...Record) error {
 
 // fitting is how many records make the next batch.
 func (c *Client) fitting(list []*ingestv1.Record) int {
-	bytes := 0
+	bytes, most := 0, min(c.cfg.batchBytes, c.transport.MaxBytes())
 	for i, m := range list {
-		if bytes += proto.Size(m) + frame; i > 0 && (bytes > c.records.batchMax() || i == c.cfg.batchRecords) {
+		if bytes += proto.Size(m) + frame; i > 0 && (bytes > most || i == c.cfg.batchRecords) {
 			return i
 		}
 	}

@@ -17,9 +17,8 @@ import (
 // travels, in the order in which they came. It is safe for concurrent use.
 type recordQueue struct {
 	*lane
-	cfg      *config
-	batchMax func() int // bytes of a batch of several; the transport may find out that it carries less
-	most     func() int // bytes of any
+	cfg  *config
+	most func() int // bytes of a batch; the transport may find out that it carries less
 
 	// Guarded by the lane's mu.
 	full  []parcel // whole batches
@@ -35,7 +34,7 @@ type parcel struct {
 }
 
 func newRecordQueue(cfg *config, p *pace, maxBytes func() int) *recordQueue {
-	q := &recordQueue{cfg: cfg, batchMax: func() int { return min(cfg.batchBytes, maxBytes()) }, most: maxBytes}
+	q := &recordQueue{cfg: cfg, most: maxBytes}
 	q.lane = newLane(laneConfig{linger: cfg.linger, inFlight: cfg.inFlight}, q, p)
 	q.tally.signal = "records"
 	return q
@@ -78,11 +77,12 @@ func (q *recordQueue) put(ctx context.Context, m *ingestv1.Record, wait bool) er
 // putEncoded takes in a record that is encoded as an element of a request. The
 // bytes are copied.
 func (q *recordQueue) putEncoded(ctx context.Context, encoded []byte, wait bool) error {
-	if most := q.most(); len(encoded) > most {
-		return fmt.Errorf("a record of %d bytes is larger than what can be sent, %d bytes", len(encoded), most)
-	}
 	for {
-		changed, err := q.tryPut(encoded)
+		most := q.most()
+		if len(encoded) > most {
+			return fmt.Errorf("a record of %d bytes is larger than what can be sent, %d bytes", len(encoded), most)
+		}
+		changed, err := q.tryPut(encoded, most)
 		if !wait || !errors.Is(err, ErrFull) {
 			return err
 		}
@@ -106,7 +106,8 @@ func appendRecord(to []byte, m *ingestv1.Record) ([]byte, error) {
 	return to, nil
 }
 
-func (q *recordQueue) tryPut(encoded []byte) (changed <-chan struct{}, err error) {
+// tryPut takes a record in if there is room, where a batch has at most so many bytes.
+func (q *recordQueue) tryPut(encoded []byte, most int) (changed <-chan struct{}, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
@@ -118,7 +119,7 @@ func (q *recordQueue) tryPut(encoded []byte) (changed <-chan struct{}, err error
 		q.nudge()
 		return q.changed, ErrFull
 	}
-	if q.open.items > 0 && len(q.open.body)+len(encoded) > q.batchMax() {
+	if q.open.items > 0 && len(q.open.body)+len(encoded) > min(most, q.cfg.batchBytes) {
 		q.cut()
 	}
 	q.open.body = append(q.open.body, encoded...)
