@@ -278,7 +278,7 @@ func (c *Client) Stats() Stats {
 		if s.Exporters == nil {
 			s.Exporters = map[string]Counts{}
 		}
-		s.Exporters[o.place] = o.snapshot()
+		s.Exporters[o.tally.place] = o.snapshot()
 	}
 	return s
 }
@@ -303,11 +303,10 @@ func (c *Client) end(ctx context.Context) error {
 	c.stop(context.Cause(ctx))
 	c.lanes.Wait()
 	var losses []Loss
-	places := c.places()
-	for i, l := range lanes {
+	for _, l := range lanes {
 		l.abandon(context.Cause(ctx))
 		l.count(func(t *tally) {
-			if loss := t.loss(places[i]); loss != nil {
+			if loss := t.loss(); loss != nil {
 				losses = append(losses, *loss)
 			}
 		})
@@ -329,18 +328,6 @@ const closeTimeout = 5 * time.Second
 
 // placeMesh is where most goes.
 const placeMesh = "mesh"
-
-// places names where the lanes go.
-func (c *Client) places() []string {
-	places := []string{placeMesh}
-	if c.spans != nil {
-		places = append(places, c.spans.place)
-	}
-	for _, o := range c.others {
-		places = append(places, o.place)
-	}
-	return places
-}
 
 func (c *Client) closeAll(ctx context.Context) error {
 	var errs []error

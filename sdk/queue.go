@@ -36,7 +36,7 @@ type parcel struct {
 func newRecordQueue(cfg *config, p *pace, maxBytes func() int) *recordQueue {
 	q := &recordQueue{cfg: cfg, most: maxBytes}
 	q.lane = newLane(laneConfig{linger: cfg.linger, inFlight: cfg.inFlight}, q, p)
-	q.tally.signal = "records"
+	q.tally.signal, q.tally.place = "records", placeMesh
 	return q
 }
 

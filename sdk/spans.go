@@ -15,10 +15,8 @@ import (
 // concurrent use.
 type spanQueue struct {
 	*lane
-	place string
 	batch int
 	keep  *keeper // which of the sampled spans go there; nil for all
-	close func(context.Context) error
 
 	// A ring, guarded by the lane's mu.
 	ring []sdktrace.ReadOnlySpan
@@ -29,9 +27,9 @@ type spanQueue struct {
 var _ sdktrace.SpanProcessor = (*spanQueue)(nil)
 
 func newSpanQueue(place string, b spanBatch, inFlight int, p *pace) *spanQueue {
-	q := &spanQueue{place: place, batch: b.spans, ring: make([]sdktrace.ReadOnlySpan, b.queue), close: func(context.Context) error { return nil }}
+	q := &spanQueue{batch: b.spans, ring: make([]sdktrace.ReadOnlySpan, b.queue)}
 	q.lane = newLane(laneConfig{linger: b.delay, inFlight: inFlight}, q, p)
-	q.tally.signal = "spans"
+	q.tally.signal, q.tally.place = "spans", place
 	return q
 }
 

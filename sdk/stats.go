@@ -54,6 +54,7 @@ func (c Counts) Lost() uint64 {
 // tally keeps the account of a lane. The lane guards it.
 type tally struct {
 	signal   string
+	place    string
 	accepted uint64
 	rejected uint64
 	dropped  map[string]uint64
@@ -107,8 +108,8 @@ func (t *tally) counts() Counts {
 }
 
 // loss is all that was lost; nil for nothing.
-func (t *tally) loss(place string) *Loss {
-	l := Loss{Signal: t.signal, Place: place, By: maps.Clone(t.dropped), Cause: t.cause}
+func (t *tally) loss() *Loss {
+	l := Loss{Signal: t.signal, Place: t.place, By: maps.Clone(t.dropped), Cause: t.cause}
 	if t.rejected > 0 {
 		if l.By == nil {
 			l.By = map[string]uint64{}
