@@ -25,7 +25,6 @@ import (
 type Client struct {
 	cfg       config
 	transport Transport
-	courier   courier
 	mesh      grpc.ClientConnInterface // to ask
 	closes    []func(context.Context) error
 
@@ -73,7 +72,6 @@ func newClient(cfg config) (*Client, error) {
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	c.stop = cancel
-	c.courier = courier{transport: c.transport, timeout: cfg.callTimeout}
 	c.records = newRecordQueue(&c.cfg, c.newPace(), c.transport.MaxBytes)
 	c.records.carry = func(ctx context.Context, f *flight) {
 		body, _ := f.load.([]byte)
@@ -123,11 +121,14 @@ func (c *Client) batchID() string {
 	return c.name + "-" + strconv.FormatUint(c.batches.Add(1), 36)
 }
 
+// courier delivers over the client's transport, with a lane's account of attempts.
+func (c *Client) courier(l *lane) courier {
+	return courier{send: c.transport.Send, timeout: c.cfg.callTimeout, retried: func() { l.count(func(t *tally) { t.retries++ }) }}
+}
+
 // deliver sends a batch of a lane and keeps account of it.
 func (c *Client) deliver(ctx context.Context, l *lane, b Batch) {
-	by := c.courier
-	by.retried = func() { l.count(func(t *tally) { t.retries++ }) }
-	answer, err := by.deliver(ctx, l.pace, b)
+	answer, err := c.courier(l).deliver(ctx, l.pace, b)
 	if err == nil {
 		l.count(func(t *tally) { t.take(b.Items, answer) })
 		if b.Type == TypeRecords {
@@ -231,8 +232,7 @@ func (c *Client) Publish(ctx context.Context, records ...Record) error {
 	}
 	rejected := RejectedError{Signal: "records"}
 	p := c.newPace()
-	by := c.courier
-	by.retried = func() { c.records.count(func(t *tally) { t.retries++ }) }
+	by := c.courier(c.records.lane)
 	for len(list) > 0 {
 		n := c.fitting(list)
 		body, err := proto.Marshal(&ingestv1.PublishRecordsRequest{Records: list[:n]})

@@ -33,10 +33,7 @@ type jsonClient struct {
 	client   *http.Client
 }
 
-var (
-	_ otlptrace.Client = (*jsonClient)(nil)
-	_ Transport        = (*jsonClient)(nil)
-)
+var _ otlptrace.Client = (*jsonClient)(nil)
 
 // maxElapsed is how long a batch is tried, as OpenTelemetry's exporters do.
 const maxElapsed = time.Minute
@@ -100,7 +97,10 @@ func (o OTLP) filled() (OTLP, error) {
 func (*jsonClient) Start(context.Context) error { return nil }
 
 // Stop implements otlptrace.Client.
-func (c *jsonClient) Stop(ctx context.Context) error { return c.Close(ctx) }
+func (c *jsonClient) Stop(context.Context) error {
+	c.client.CloseIdleConnections()
+	return nil
+}
 
 // UploadTraces implements otlptrace.Client.
 func (c *jsonClient) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
@@ -115,7 +115,7 @@ func (c *jsonClient) UploadTraces(ctx context.Context, spans []*tracepb.Resource
 	}
 	limited, cancel := context.WithTimeout(ctx, maxElapsed)
 	defer cancel()
-	by := courier{transport: c, timeout: c.timeout, retried: func() {}}
+	by := courier{send: c.post, timeout: c.timeout, retried: func() {}}
 	_, err = by.deliver(limited, &pace{shortest: 5 * time.Second, longest: 30 * time.Second}, Batch{Type: TypeSpans, Body: body})
 	return err
 }
@@ -148,8 +148,8 @@ func asHex(id []byte) []byte {
 	return out
 }
 
-// Send implements Transport for UploadTraces.
-func (c *jsonClient) Send(ctx context.Context, b Batch) (Answer, error) {
+// post makes one attempt to send a batch.
+func (c *jsonClient) post(ctx context.Context, b Batch) (Answer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint, bytes.NewReader(b.Body))
 	if err != nil {
 		return Answer{}, &TransportError{Permanent: true, Cause: err}
@@ -178,13 +178,4 @@ func (c *jsonClient) Send(ctx context.Context, b Batch) (Answer, error) {
 		otel.Handle(fmt.Errorf("%s refused %d spans: %s", c.endpoint, p.GetRejectedSpans(), p.GetErrorMessage()))
 	}
 	return Answer{}, nil
-}
-
-// MaxBytes implements Transport.
-func (*jsonClient) MaxBytes() int { return maxBody }
-
-// Close implements Transport.
-func (c *jsonClient) Close(context.Context) error {
-	c.client.CloseIdleConnections()
-	return nil
 }

@@ -313,11 +313,11 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// courier delivers batches over a transport, each until it has an answer.
+// courier delivers batches, each until it has an answer.
 type courier struct {
-	transport Transport
-	timeout   time.Duration // of one attempt
-	retried   func()        // is told of every attempt that is made again
+	send    func(context.Context, Batch) (Answer, error) // as Transport.Send
+	timeout time.Duration                                // of one attempt
+	retried func()                                       // is told of every attempt that is made again
 }
 
 // deliver sends a batch until it has an answer, is refused for good, or ctx ends.
@@ -330,7 +330,7 @@ func (c courier) deliver(ctx context.Context, p *pace, b Batch) (Answer, error) 
 		}
 		began := time.Now()
 		limited, cancel := context.WithTimeout(ctx, c.timeout)
-		answer, err := c.transport.Send(limited, b)
+		answer, err := c.send(limited, b)
 		cancel()
 		if err == nil {
 			p.passed()
