@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"bytes"
 	"cmp"
 	"encoding"
 	"encoding/base64"
@@ -32,13 +33,11 @@ func encodeJSON(v any, limit int, keys map[string]struct{}) (text string, cut bo
 	defer jsonEncoders.Put(e)
 	*e = jsonEncoder{buf: e.buf[:0], limit: limit, keys: keys}
 	e.value(reflect.ValueOf(v), 0)
-	if len(e.buf) > maxJSONKept {
-		defer func() { e.buf = nil }()
+	text = string(e.buf)
+	if cap(e.buf) > maxJSONKept {
+		e.buf = nil
 	}
-	if len(e.buf) <= limit {
-		return string(e.buf), false
-	}
-	return cutText(string(e.buf), limit)
+	return cutText(text, limit)
 }
 
 // maxJSONKept is the largest buffer that is used again.
@@ -190,7 +189,7 @@ func (e *jsonEncoder) marshal(v any) (err error) {
 func (e *jsonEncoder) raw(raw []byte) error {
 	if len(e.keys) > 0 {
 		var tree any
-		d := json.NewDecoder(strings.NewReader(string(raw)))
+		d := json.NewDecoder(bytes.NewReader(raw))
 		d.UseNumber()
 		if err := d.Decode(&tree); err != nil {
 			return err

@@ -201,8 +201,8 @@ func WithoutTraces() Option {
 	return func(c *config) { c.noSpans = true }
 }
 
-// WithPropagator carries contexts across services in this way. Init registers W3C's
-// trace context and baggage without it.
+// WithPropagator carries contexts across services in this way. Init registers what
+// [Propagator] gives without it.
 func WithPropagator(p propagation.TextMapPropagator) Option {
 	return func(c *config) { c.propagate = p }
 }

@@ -91,8 +91,8 @@ func errorValue(err error) any {
 	fields := fieldsOf(v.Type())
 	plain := make(map[string]any, len(fields))
 	for _, f := range fields {
-		value, err := v.FieldByIndexErr(f.index)
-		if err != nil || !value.CanInterface() {
+		value, ok := fieldOf(v, f.index)
+		if !ok {
 			continue
 		}
 		if _, is := value.Interface().(error); is {
@@ -141,11 +141,11 @@ func errorAttributes(err error) []attribute.KeyValue {
 	out := append(make([]attribute.KeyValue, 0, 4), attribute.String("exception.type", errorType(err)), attribute.String("exception.message", text))
 	left := maxErrors
 	if tree := errorTree(err, 0, &left); len(tree.Errors) > 0 || tree.Value != nil {
-		limit, keys := DefaultCaptureLimit, map[string]struct{}(nil)
+		var keys map[string]struct{}
 		if client := Default(); client != nil {
 			keys = client.cfg.capture.keys
 		}
-		whole, _ := encodeJSON(tree, limit*2, keys)
+		whole, _ := encodeJSON(tree, 2*DefaultCaptureLimit, keys)
 		out = append(out, attribute.String(AttrErrors, whole))
 	}
 	return out
