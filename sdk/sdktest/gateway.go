@@ -95,20 +95,20 @@ func (g *Gateway) Client(options ...sdk.Option) *sdk.Client {
 func (g *Gateway) Records() []*ingestv1.Record {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	out := make([]*ingestv1.Record, len(g.records))
-	for i, r := range g.records {
-		out[i] = proto.CloneOf(r)
-	}
-	return out
+	return copies(g.records)
 }
 
 // Spans is what was taken of spans, request by request, in order.
 func (g *Gateway) Spans() []*tracepb.ResourceSpans {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	out := make([]*tracepb.ResourceSpans, len(g.spans))
-	for i, s := range g.spans {
-		out[i] = proto.CloneOf(s)
+	return copies(g.spans)
+}
+
+func copies[M proto.Message](list []M) []M {
+	out := make([]M, len(list))
+	for i, m := range list {
+		out[i] = proto.CloneOf(m)
 	}
 	return out
 }
