@@ -23,19 +23,13 @@ type Flow struct {
 	Counts
 }
 
-// Reasons are all for which something can be lost, sorted: those of Counts.Dropped
+// Losses is how many were lost, by reason, with zeros: the reasons of Counts.Dropped
 // and "rejected", for what the mesh refused one by one.
-func Reasons() []string {
-	return []string{DroppedFailed, DroppedFull, DroppedRefused, lossRejected, DroppedShutdown, DroppedTooLarge}
-}
-
-// Losses is how many were lost, by reason, with zeros.
 func (c Counts) Losses() map[string]uint64 {
-	out := map[string]uint64{}
-	for _, r := range Reasons() {
+	out := map[string]uint64{lossRejected: c.Rejected}
+	for _, r := range []string{DroppedFailed, DroppedFull, DroppedRefused, DroppedShutdown, DroppedTooLarge} {
 		out[r] = c.Dropped[r]
 	}
-	out[lossRejected] = c.Rejected
 	return out
 }
 
@@ -53,7 +47,7 @@ func (c *Client) openMetrics() error {
 	if c.cfg.meters == nil {
 		return nil
 	}
-	m := c.cfg.meters.Meter("github.com/driftmesh/driftmesh/sdk")
+	m := c.cfg.meters.Meter(scope)
 	queued, err1 := m.Int64ObservableUpDownCounter("driftmesh.sdk.queued", metric.WithUnit("{item}"), metric.WithDescription("What waits, or is on its way without an answer."))
 	sent, err2 := m.Int64ObservableCounter("driftmesh.sdk.sent", metric.WithUnit("{item}"), metric.WithDescription("What is durable."))
 	lost, err3 := m.Int64ObservableCounter("driftmesh.sdk.lost", metric.WithUnit("{item}"), metric.WithDescription("What did not arrive, by reason."))
