@@ -168,6 +168,20 @@ func (f *failing) Send(_ context.Context, b sdk.Batch) (sdk.Answer, error) {
 	return sdk.Answer{}, nil
 }
 
+// A mesh is asked for profiles where WithMesh says; spans and records go the other way.
+func TestTheMeshIsAskedBesideTheTransport(t *testing.T) {
+	t.Parallel()
+	gateway, at := sdktest.New(t), &narrow{most: 1 << 20}
+	client := gateway.Client(sdk.WithTransport(at), sdk.WithMesh("passthrough:///gateway"))
+	_, err := client.Profile(t.Context(), "cellar/wine")
+	require.Equal(t, codes.NotFound, status.Code(err))
+	require.Len(t, gateway.Calls(), 1)
+	require.NoError(t, client.Send(t.Context(), numbered(0)))
+	require.NoError(t, client.Flush(t.Context()))
+	require.Len(t, at.bodies, 1)
+	require.Len(t, gateway.Calls(), 1)
+}
+
 func TestRegisteredTransportsAreFoundByTheirScheme(t *testing.T) {
 	t.Parallel()
 	var got sdk.TransportConfig
