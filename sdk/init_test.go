@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -74,6 +75,32 @@ func TestWithoutTracesRecordsGoOn(t *testing.T) {
 	require.NoError(t, client.Send(t.Context(), Metrics("a/b", map[string]float64{"m": 1})))
 	require.NoError(t, client.Shutdown(t.Context()))
 	require.Equal(t, uint64(1), client.Stats().Records.Accepted)
+}
+
+// Everything that is captured passes the client's redactions, then the span's, also
+// where the work knows the span from its context alone; spans below have none of it.
+func TestTheClientsRedactionsComeFirst(t *testing.T) {
+	clean(t)
+	memory := tracetest.NewInMemoryExporter()
+	add := func(word string) Redaction { return func(c Capture) any { return fmt.Sprint(c.Value, word) } }
+	client, err := Init(t.Context(), WithTransport(nothing{}), WithExporter("memory", 1, memory), WithRedaction(add(" a")), WithRedaction(add(" b")))
+	require.NoError(t, err)
+	out, err := Do(t.Context(), "work", func(ctx context.Context) (string, error) {
+		Current(ctx).Event("e", "payload")
+		below, span := Start(ctx, "below")
+		defer span.End()
+		Current(below).SetInput("in")
+		return "out", nil
+	}, Input("in"), Redact(add(" c")))
+	require.NoError(t, err)
+	require.Equal(t, "out", out)
+	require.NoError(t, client.Flush(t.Context()))
+	got := memory.GetSpans()
+	require.Len(t, got, 2)
+	require.Equal(t, []attribute.KeyValue{attribute.String(AttrInput, `"in a b"`)}, got[0].Attributes)
+	require.ElementsMatch(t, []attribute.KeyValue{attribute.String(AttrInput, `"in a b c"`), attribute.String(AttrOutput, `"out a b c"`)}, got[1].Attributes)
+	require.Equal(t, []attribute.KeyValue{attribute.String(AttrPayload, `"payload a b c"`)}, got[1].Events[0].Attributes)
+	require.NoError(t, client.Shutdown(t.Context()))
 }
 
 // nothing is a transport that loses nothing and keeps nothing.

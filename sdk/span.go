@@ -129,6 +129,9 @@ func start(ctx context.Context, by choice, name string, options []SpanOption, sa
 		}
 		span.capture = capturingOf(options)
 		span.capture.span = name
+		if said.has(isLimit) || said.has(isRedaction) {
+			ctx = context.WithValue(ctx, strict{}, span)
+		}
 		if captures {
 			span.SetInput(input)
 		}
@@ -175,12 +178,20 @@ func withBaggage(ctx context.Context, options []SpanOption, said said) context.C
 	return ctx
 }
 
-// Current is the current span of ctx, which records nothing when there is none.
+// strict is where a context has the last span that captures in a way of its own.
+type strict struct{}
+
+// Current is the current span of ctx, which records nothing when there is none. It
+// captures as the span was told to.
 func Current(ctx context.Context) Span {
 	span := Span{Span: trace.SpanFromContext(ctx)}
-	if span.IsRecording() {
-		span.capture = capturingOf(nil)
+	if !span.IsRecording() {
+		return span
 	}
+	if own, is := ctx.Value(strict{}).(Span); is && own.SpanContext().SpanID() == span.SpanContext().SpanID() {
+		return own
+	}
+	span.capture = capturingOf(nil)
 	return span
 }
 
