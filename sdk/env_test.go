@@ -190,6 +190,34 @@ Times are ` + "`2s`, `100ms`" + ` or numbers: of milliseconds for spans and time
 	require.Equal(t, b.String(), string(got))
 }
 
+// Credentials that the program gives take the place of those of the environment,
+// whatever kind either is of.
+func TestCredentialsOfOptionsBeatThoseOfTheEnvironment(t *testing.T) {
+	clean(t)
+	t.Setenv("DRIFTMESH_USERNAME", "ann")
+	t.Setenv("DRIFTMESH_PASSWORD", "secret")
+	for _, tt := range []struct {
+		option Option
+		want   map[string]string
+	}{
+		{WithToken("mine"), map[string]string{"authorization": "Bearer mine"}},
+		{WithAPIKey("mine"), map[string]string{"x-api-key": "mine"}},
+	} {
+		client, err := Init(t.Context(), WithTransport(nothing{}), tt.option)
+		require.NoError(t, err)
+		got, err := client.cfg.access.GetRequestMetadata(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, tt.want, got)
+		require.NoError(t, client.Shutdown(t.Context()))
+	}
+	t.Setenv("DRIFTMESH_API_KEY", "theirs")
+	client, err := Init(t.Context(), WithTransport(nothing{}), WithLogin("", "bob", "secret"))
+	require.NoError(t, err)
+	require.Empty(t, client.cfg.access.apiKey)
+	require.Equal(t, "bob", client.cfg.login.username)
+	require.NoError(t, client.Shutdown(t.Context()))
+}
+
 // TestEveryOptionHasAVariable reads the options from the source; what is no plain
 // value cannot stand in the environment.
 func TestEveryOptionHasAVariable(t *testing.T) {

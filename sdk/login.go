@@ -9,9 +9,12 @@ import (
 )
 
 // WithLogin logs in with a password, and again before the token ends. An empty
-// tenant is the mesh's default. Programs are better off with an API key.
+// tenant is the mesh's default. It takes the place of a token and an API key.
+// Programs are better off with an API key.
 func WithLogin(tenant, username, password string) Option {
-	return func(c *config) { c.login = &login{tenant: tenant, username: username, password: password} }
+	return func(c *config) {
+		c.access, c.login = access{}, &login{tenant: tenant, username: username, password: password}
+	}
 }
 
 // login gets tokens for a password.

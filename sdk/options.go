@@ -122,14 +122,15 @@ func WithToken(token string) Option {
 }
 
 // WithTokenSource asks for a token for every call; the source should keep it
-// until it expires. An error fails the call, which is made again later.
+// until it expires. An error fails the call, which is made again later. It takes the
+// place of a login, as an API key does.
 func WithTokenSource(source func(context.Context) (string, error)) Option {
-	return func(c *config) { c.access.token = source }
+	return func(c *config) { c.access.token, c.login = source, nil }
 }
 
 // WithAPIKey sends an API key with every call.
 func WithAPIKey(key string) Option {
-	return func(c *config) { c.access.apiKey = key }
+	return func(c *config) { c.access.apiKey, c.login = key, nil }
 }
 
 // WithBatch limits batches of records: so many records, so many bytes, and so long
