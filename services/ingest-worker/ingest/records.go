@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/driftmesh/driftmesh/internal/desk"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/profiles"
@@ -41,11 +42,11 @@ type recordServer struct {
 	store    *store.Store
 	drift    driftv1.DriftServiceClient
 	profiles *profiles.Cache[*driftv1.Profile] // by uid
-	*desk
+	*desk.Desk
 }
 
-func newRecordServer(s *store.Store, drift driftv1.DriftServiceClient, size int, d *desk) *recordServer {
-	r := &recordServer{store: s, drift: drift, desk: d}
+func newRecordServer(s *store.Store, drift driftv1.DriftServiceClient, size int, d *desk.Desk) *recordServer {
+	r := &recordServer{store: s, drift: drift, Desk: d}
 	r.profiles = profiles.New(profiles.Config{Size: size, Absent: absentFor}, r.ask)
 	return r
 }
@@ -59,7 +60,7 @@ func (s *recordServer) ask(ctx context.Context, tenant, ref string) (*driftv1.Pr
 
 // ListRecords gives a page of the records of a trace, or of one id.
 func (s *recordServer) ListRecords(ctx context.Context, req *recordv1.ListRecordsRequest) (*recordv1.ListRecordsResponse, error) {
-	ctx, tenant, leave, err := s.enter(ctx)
+	ctx, tenant, leave, err := s.Enter(ctx)
 	if err != nil {
 		return nil, err
 	}

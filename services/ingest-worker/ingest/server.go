@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/desk"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
@@ -26,13 +27,13 @@ type server struct {
 	lag   receipt.Lag
 	drift driftv1.DriftServiceClient
 
-	*desk
+	*desk.Desk
 }
 
 // GetSettled gives what became of the tenant's records here. It is
 // fault.Unavailable while the broker cannot say how many messages are pending.
 func (s *server) GetSettled(ctx context.Context, _ *ledgerv1.GetSettledRequest) (*ledgerv1.GetSettledResponse, error) {
-	ctx, tenant, leave, err := s.enter(ctx)
+	ctx, tenant, leave, err := s.Enter(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +50,7 @@ func (s *server) GetSettled(ctx context.Context, _ *ledgerv1.GetSettledRequest) 
 // GetAdmitted gives what came in for the tenant by the topic inbox. It is
 // fault.Unavailable while the broker cannot say how many messages are there.
 func (s *server) GetAdmitted(ctx context.Context, req *ledgerv1.GetAdmittedRequest) (*ledgerv1.GetAdmittedResponse, error) {
-	ctx, tenant, leave, err := s.enter(ctx)
+	ctx, tenant, leave, err := s.Enter(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +76,7 @@ func (s *server) GetAdmitted(ctx context.Context, req *ledgerv1.GetAdmittedReque
 
 // ListSenders tells who sent records of a profile.
 func (s *server) ListSenders(ctx context.Context, req *ledgerv1.ListSendersRequest) (*ledgerv1.ListSendersResponse, error) {
-	ctx, tenant, leave, err := s.enter(ctx)
+	ctx, tenant, leave, err := s.Enter(ctx)
 	if err != nil {
 		return nil, err
 	}

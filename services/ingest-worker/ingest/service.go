@@ -16,6 +16,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
+	"github.com/driftmesh/driftmesh/internal/desk"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
@@ -90,6 +91,10 @@ type Deps struct {
 	Stats      prometheus.Registerer
 }
 
+// queries is how many questions are answered at a time, and turn how long each has its
+// place.
+const queries, turn = 4, 30 * time.Second
+
 // Service is ingest-worker. Run it once.
 type Service struct {
 	cfg     Config
@@ -97,7 +102,7 @@ type Service struct {
 	store   *store.Store
 	letters *deadletter.Service
 	metrics *metrics
-	turns   *quota.Turns
+	desk    *desk.Desk
 	ready   atomic.Bool
 }
 
@@ -126,7 +131,10 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Service{cfg: cfg, deps: deps, store: store.New(deps.ClickHouse), letters: letters, metrics: metrics, turns: turns}, nil
+	return &Service{
+		cfg: cfg, deps: deps, store: store.New(deps.ClickHouse), letters: letters, metrics: metrics,
+		desk: &desk.Desk{Tenants: deps.Tenants, Turns: turns, Turn: turn},
+	}, nil
 }
 
 // Run opens what cfg and env name, serves until ctx ends, drains, and closes
@@ -224,11 +232,10 @@ func (s *Service) Run(ctx context.Context) error {
 		Signal: event.SignalRecords, Topic: event.Records, Retry: event.Retry(event.Records), Group: event.GroupIngest,
 		Source: event.RecordReceipts, Receipts: store.ReceiptsTable, Settled: store.LedgerTable, Written: store.LedgerWritten,
 	}, s.deps.ClickHouse, s.deps.Broker.Admin().Lag)
-	asking := &desk{s.deps.Tenants, s.turns}
 	ledgerv1.RegisterLedgerServiceServer(s.deps.Server, &server{
-		store: s.store, book: book, lag: s.deps.Broker.Admin().Lag, drift: s.deps.Drift, desk: asking,
+		store: s.store, book: book, lag: s.deps.Broker.Admin().Lag, drift: s.deps.Drift, Desk: s.desk,
 	})
-	recordv1.RegisterRecordServiceServer(s.deps.Server, newRecordServer(s.store, s.deps.Drift, s.cfg.Profiles, asking))
+	recordv1.RegisterRecordServiceServer(s.deps.Server, newRecordServer(s.store, s.deps.Drift, s.cfg.Profiles, s.desk))
 	s.letters.Register(s.deps.Server)
 	s.ready.Store(true)
 	defer s.ready.Store(false)

@@ -13,7 +13,7 @@ import (
 
 // MeasureServices gives calls, errors and durations of services over time.
 func (t *traces) MeasureServices(ctx context.Context, req *tracev1.MeasureServicesRequest) (*tracev1.MeasureServicesResponse, error) {
-	ctx, tenant, leave, err := t.enter(ctx)
+	ctx, tenant, leave, err := t.Enter(ctx)
 	if err != nil {
 		return nil, err
 	}

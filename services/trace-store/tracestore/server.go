@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/driftmesh/driftmesh/internal/desk"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/receipt"
 	"github.com/driftmesh/driftmesh/internal/spantree"
@@ -23,12 +24,12 @@ type traces struct {
 	reader  *query.Reader
 	sql     *sql.Runner
 	metrics *metrics
-	*desk
+	*desk.Desk
 }
 
 // GetTrace sends one trace in parts.
 func (t *traces) GetTrace(req *tracev1.GetTraceRequest, stream grpc.ServerStreamingServer[tracev1.GetTraceResponse]) error {
-	ctx, tenant, leave, err := t.enter(stream.Context())
+	ctx, tenant, leave, err := t.Enter(stream.Context())
 	if err != nil {
 		return err
 	}
@@ -63,7 +64,7 @@ func warnings(list []query.Warning) []*tracev1.SpanWarning {
 
 // FindTraces sends whole traces, the newest first.
 func (t *traces) FindTraces(req *tracev1.FindTracesRequest, stream grpc.ServerStreamingServer[tracev1.FindTracesResponse]) error {
-	ctx, tenant, leave, err := t.enter(stream.Context())
+	ctx, tenant, leave, err := t.Enter(stream.Context())
 	if err != nil {
 		return err
 	}
@@ -90,7 +91,7 @@ func (t *traces) count(p query.Part) {
 
 // SearchTraces gives a page of summaries.
 func (t *traces) SearchTraces(ctx context.Context, req *tracev1.SearchTracesRequest) (*tracev1.SearchTracesResponse, error) {
-	ctx, tenant, leave, err := t.enter(ctx)
+	ctx, tenant, leave, err := t.Enter(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +126,7 @@ func summary(s *query.Summary) *tracev1.TraceSummary {
 
 // ListServices gives the tenant's services.
 func (t *traces) ListServices(ctx context.Context, _ *tracev1.ListServicesRequest) (*tracev1.ListServicesResponse, error) {
-	ctx, tenant, leave, err := t.enter(ctx)
+	ctx, tenant, leave, err := t.Enter(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +140,7 @@ func (t *traces) ListServices(ctx context.Context, _ *tracev1.ListServicesReques
 
 // ListOperations gives the span names of a service.
 func (t *traces) ListOperations(ctx context.Context, req *tracev1.ListOperationsRequest) (*tracev1.ListOperationsResponse, error) {
-	ctx, tenant, leave, err := t.enter(ctx)
+	ctx, tenant, leave, err := t.Enter(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +161,7 @@ const dependencyRange = 24 * time.Hour
 
 // ListDependencies counts the calls from service to service.
 func (t *traces) ListDependencies(ctx context.Context, req *tracev1.ListDependenciesRequest) (*tracev1.ListDependenciesResponse, error) {
-	ctx, tenant, leave, err := t.enter(ctx)
+	ctx, tenant, leave, err := t.Enter(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -238,13 +239,13 @@ type ledger struct {
 	ledgerv1.UnimplementedLedgerServiceServer
 	reader *query.Reader
 	book   *receipt.Book
-	*desk
+	*desk.Desk
 }
 
 // GetSettled gives what became of the tenant's spans here. It is
 // fault.Unavailable while the broker cannot say how many messages are pending.
 func (l *ledger) GetSettled(ctx context.Context, _ *ledgerv1.GetSettledRequest) (*ledgerv1.GetSettledResponse, error) {
-	ctx, tenant, leave, err := l.enter(ctx)
+	ctx, tenant, leave, err := l.Enter(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -260,7 +261,7 @@ func (l *ledger) GetSettled(ctx context.Context, _ *ledgerv1.GetSettledRequest) 
 
 // ListSenders tells who sent the spans of a trace.
 func (l *ledger) ListSenders(ctx context.Context, req *ledgerv1.ListSendersRequest) (*ledgerv1.ListSendersResponse, error) {
-	ctx, tenant, leave, err := l.enter(ctx)
+	ctx, tenant, leave, err := l.Enter(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
+	"github.com/driftmesh/driftmesh/internal/desk"
 	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/migration"
@@ -198,13 +199,13 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	if err := s.deps.Tenants.Register(s.deps.Stats, "trace_store", turns.Uses); err != nil {
 		return err
 	}
-	asking := &desk{tenants: s.deps.Tenants, turns: turns, turn: turnsOf * max(s.cfg.QueryTimeout, s.cfg.SQLTimeout)}
-	tracev1.RegisterTraceServiceServer(s.deps.Server, &traces{reader: reader, sql: statements, metrics: s.metrics, desk: asking})
+	asking := &desk.Desk{Tenants: s.deps.Tenants, Turns: turns, Turn: turnsOf * max(s.cfg.QueryTimeout, s.cfg.SQLTimeout)}
+	tracev1.RegisterTraceServiceServer(s.deps.Server, &traces{reader: reader, sql: statements, metrics: s.metrics, Desk: asking})
 	book := receipt.New(receipt.Config{
 		Signal: event.SignalSpans, Topic: event.Spans, Group: event.GroupTraceStore,
 		Source: event.SpanReceipts, Receipts: store.ReceiptsTable, Settled: store.LedgerTable, Written: store.LedgerWritten, Retention: s.cfg.Retention,
 	}, s.deps.ClickHouse, s.deps.Broker.Admin().Lag)
-	ledgerv1.RegisterLedgerServiceServer(s.deps.Server, &ledger{reader: reader, book: book, desk: asking})
+	ledgerv1.RegisterLedgerServiceServer(s.deps.Server, &ledger{reader: reader, book: book, Desk: asking})
 	s.ready.Store(true)
 	defer s.ready.Store(false)
 	group, ctx := errgroup.WithContext(ctx)

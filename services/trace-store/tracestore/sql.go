@@ -12,7 +12,7 @@ const sqlPart = 256 << 10
 
 // QuerySQL runs a statement of the caller's.
 func (t *traces) QuerySQL(req *tracev1.QuerySQLRequest, stream grpc.ServerStreamingServer[tracev1.QuerySQLResponse]) error {
-	ctx, tenant, leave, err := t.enter(stream.Context())
+	ctx, tenant, leave, err := t.Enter(stream.Context())
 	if err != nil {
 		return err
 	}
