@@ -3,7 +3,6 @@ package scouter
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
 	"strings"
 	"time"
 
@@ -55,18 +54,22 @@ func SameAlert(a, b int32) bool { return a>>itemBits == b>>itemBits }
 // patternPrefix begins what a score says of a pattern that was found.
 const patternPrefix = "pattern "
 
-// AlertsOf are the items of an alert: one for each feature that moved, and of control
-// charts for each pattern. The document is the profile's.
-func AlertsOf(driftType string, document []byte, a *driftv1.Alert) ([]AlertItem, error) {
-	kind, err := ParseKind(driftType)
+// AlertsOf are the items of alerts of a profile, whose document this is.
+func AlertsOf(driftType string, document []byte, alerts []*driftv1.Alert) ([]AlertItem, error) {
+	kind, d, err := readDraft(driftType, document)
 	if err != nil {
 		return nil, err
 	}
-	var d draft
-	if err := json.Unmarshal(document, &d); err != nil {
-		return nil, errProfile("the profile is not understood: %v", err)
+	all := []AlertItem{}
+	for _, a := range alerts {
+		all = append(all, d.itemsOf(kind, driftType, a)...)
 	}
-	var items []AlertItem
+	return all, nil
+}
+
+// itemsOf are the items of an alert: one for each feature that moved, and of control
+// charts for each pattern.
+func (d *draft) itemsOf(kind Kind, driftType string, a *driftv1.Alert) (items []AlertItem) {
 	add := func(alert any) {
 		items = append(items, AlertItem{
 			CreatedAt: a.GetRaiseTime().AsTime(), Entity: d.Config.Name, Alert: map[string]any{driftType: alert}, ID: AlertID(a.GetId(), len(items)),
@@ -94,5 +97,5 @@ func AlertsOf(driftType string, document []byte, a *driftv1.Alert) ([]AlertItem,
 			}
 		}
 	}
-	return items, nil
+	return items
 }

@@ -62,13 +62,9 @@ const FormatPrefix = "scouter/"
 // Profile is what a profile's JSON comes to. Its version is empty where none was
 // chosen.
 func Profile(driftType string, document []byte) (*profile.Profile, error) {
-	kind, err := ParseKind(driftType)
+	kind, d, err := readDraft(driftType, document)
 	if err != nil {
 		return nil, err
-	}
-	var d draft
-	if err := json.Unmarshal(document, &d); err != nil {
-		return nil, errProfile("the profile is not understood: %v", err)
 	}
 	p := &profile.Profile{
 		Space: d.Config.Space, Name: kind.Name(d.Config.Name), Version: d.version(), Correction: profile.Uncorrected,
@@ -134,6 +130,16 @@ type draft struct {
 	} `json:"config"`
 	Metrics map[string]float64 `json:"metrics"`
 	TaskIDs []string           `json:"task_ids"`
+}
+
+func readDraft(driftType string, document []byte) (kind Kind, d draft, err error) {
+	if kind, err = ParseKind(driftType); err != nil {
+		return "", d, err
+	}
+	if err := json.Unmarshal(document, &d); err != nil {
+		return "", d, errProfile("the profile is not understood: %v", err)
+	}
+	return kind, d, nil
 }
 
 type bin struct {

@@ -86,23 +86,21 @@ func (d *Door) alerts(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	all := []scouter.AlertItem{}
-	driftType, _ := strings.CutPrefix(found.GetOrigin().GetFormat(), scouter.FormatPrefix)
-	var broken error
+	var alerts []*driftv1.Alert
 	err = d.eachAlert(ctx, req.UID, func(a *driftv1.Alert) bool {
-		items, err := scouter.AlertsOf(driftType, found.GetOrigin().GetDocument(), a)
-		broken = err
-		for i := range items {
-			if req.wants(&items[i]) {
-				all = append(all, items[i])
-			}
-		}
-		return err != nil
+		alerts = append(alerts, a)
+		return false
 	})
-	if err != nil || broken != nil {
-		fail(w, firstOf(err, broken))
+	all := []scouter.AlertItem{}
+	if err == nil && len(alerts) > 0 {
+		driftType, _ := strings.CutPrefix(found.GetOrigin().GetFormat(), scouter.FormatPrefix)
+		all, err = scouter.AlertsOf(driftType, found.GetOrigin().GetDocument(), alerts)
+	}
+	if err != nil {
+		fail(w, err)
 		return
 	}
+	all = slices.DeleteFunc(all, func(i scouter.AlertItem) bool { return !req.wants(&i) })
 	first, last := req.page(all)
 	items := all[first:last]
 	var next, previous *alertCursor
@@ -115,15 +113,6 @@ func (d *Door) alerts(w http.ResponseWriter, r *http.Request) {
 	write(w, http.StatusOK, map[string]any{
 		"items": items, "has_next": next != nil, "next_cursor": next, "has_previous": previous != nil, "previous_cursor": previous,
 	})
-}
-
-func firstOf(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 type alertCursor struct {
