@@ -96,3 +96,22 @@ func clientStream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientCon
 type faultStream struct{ grpc.ClientStream }
 
 func (s faultStream) RecvMsg(m any) error { return Fault(s.ClientStream.RecvMsg(m)) }
+
+// Faults is a connection whose statuses arrive as faults, as those of Dial do.
+func Faults(conn grpc.ClientConnInterface) grpc.ClientConnInterface { return faults{conn} }
+
+type faults struct{ grpc.ClientConnInterface }
+
+// Invoke implements grpc.ClientConnInterface.
+func (f faults) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	return Fault(f.ClientConnInterface.Invoke(ctx, method, args, reply, opts...))
+}
+
+// NewStream implements grpc.ClientConnInterface.
+func (f faults) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	stream, err := f.ClientConnInterface.NewStream(ctx, desc, method, opts...)
+	if err != nil {
+		return nil, Fault(err)
+	}
+	return faultStream{stream}, nil
+}

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
@@ -21,7 +20,7 @@ import (
 // newScouter makes the door for Scouter's clients. What it asks goes through the
 // gateway's own public API, as if the caller had asked there.
 func (s *Service) newScouter() *scouterdoor.Door {
-	own := faults{s.loop}
+	own := rpc.Faults(s.loop)
 	return scouterdoor.New(scouterdoor.Deps{
 		Records: s.records.Take, Spans: s.otlp.Take, Login: s.loginStanding, Renew: s.renewToken,
 		Identify: func(ctx context.Context, authorization string) (identity.Identity, error) {
@@ -30,27 +29,6 @@ func (s *Service) newScouter() *scouterdoor.Door {
 		Drift: driftv1.NewDriftServiceClient(own), Traces: tracev1.NewTraceServiceClient(own), Log: s.deps.Log,
 	})
 }
-
-// faults is a connection whose statuses arrive as faults.
-type faults struct{ *grpc.ClientConn }
-
-// Invoke implements grpc.ClientConnInterface.
-func (f faults) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	return rpc.Fault(f.ClientConn.Invoke(ctx, method, args, reply, opts...))
-}
-
-// NewStream implements grpc.ClientConnInterface.
-func (f faults) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	stream, err := f.ClientConn.NewStream(ctx, desc, method, opts...)
-	if err != nil {
-		return nil, rpc.Fault(err)
-	}
-	return faultStream{stream}, nil
-}
-
-type faultStream struct{ grpc.ClientStream }
-
-func (s faultStream) RecvMsg(m any) error { return rpc.Fault(s.ClientStream.RecvMsg(m)) }
 
 // scouterRoutes are the routes of its HTTP API.
 func (s *Service) scouterRoutes() []rest.Route {
