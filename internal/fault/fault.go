@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -153,6 +154,12 @@ func (f *Fault) Reason() string { return f.reason }
 
 // RetryAfter is how long the caller should wait before it tries again, or 0.
 func (f *Fault) RetryAfter() time.Duration { return f.retryAfter }
+
+// RetryHeader is a wait as HTTP's Retry-After says it: in whole seconds, and never
+// too short.
+func RetryHeader(wait time.Duration) string {
+	return strconv.FormatInt(int64(max((wait+time.Second-1)/time.Second, 1)), 10)
+}
 
 // WithReason returns a copy with a machine-readable reason.
 func (f *Fault) WithReason(reason string) *Fault {

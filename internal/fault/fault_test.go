@@ -68,3 +68,12 @@ func TestOfRevealsNothingOfUnknownErrors(t *testing.T) {
 	require.Equal(t, fault.Canceled, fault.KindOf(fmt.Errorf("read: %w", context.Canceled)))
 	require.Equal(t, fault.Denied, fault.KindOf(fmt.Errorf("read: %w", fault.Denied)))
 }
+
+func TestNobodyIsToldToComeBackTooSoon(t *testing.T) {
+	t.Parallel()
+	for wait, want := range map[time.Duration]string{
+		0: "1", time.Millisecond: "1", time.Second: "1", 1400 * time.Millisecond: "2", time.Minute: "60",
+	} {
+		require.Equal(t, want, fault.RetryHeader(wait), wait)
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -217,7 +216,7 @@ func fail(w http.ResponseWriter, err error) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	if wait := f.RetryAfter(); wait > 0 {
-		w.Header().Set("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
+		w.Header().Set("Retry-After", fault.RetryHeader(wait))
 	}
 	w.WriteHeader(f.Kind().HTTP())
 	_, _ = w.Write(page.Bytes()) // the browser went away: nobody is left to tell

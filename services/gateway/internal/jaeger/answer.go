@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -33,8 +32,7 @@ func (h *Handler) explain(w http.ResponseWriter, r *http.Request, err error) (in
 		h.log.ErrorContext(r.Context(), "jaeger request failed", slog.String("path", r.URL.Path), slog.Any("err", err))
 	}
 	if f.RetryAfter() > 0 {
-		seconds := int64((f.RetryAfter() + time.Second - 1) / time.Second)
-		w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
+		w.Header().Set("Retry-After", fault.RetryHeader(f.RetryAfter()))
 	}
 	status := f.Kind().HTTP()
 	if f.Kind() == fault.Canceled {

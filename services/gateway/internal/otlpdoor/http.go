@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"mime"
 	"net/http"
 	"runtime/debug"
@@ -268,8 +267,7 @@ func (d *Door) answerStatus(w http.ResponseWriter, req *http.Request, code int, 
 	st = rpc.WithRequest(st, requestid.From(req.Context()))
 	for _, detail := range st.Details() {
 		if retry, ok := detail.(*errdetails.RetryInfo); ok {
-			seconds := math.Ceil(retry.GetRetryDelay().AsDuration().Seconds())
-			w.Header().Set("Retry-After", strconv.Itoa(max(int(seconds), 1)))
+			w.Header().Set("Retry-After", fault.RetryHeader(retry.GetRetryDelay().AsDuration()))
 		}
 	}
 	// In JSON unless protobuf was sent: whoever sent neither can read it.

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strconv"
-	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/genproto/googleapis/rpc/code"
@@ -91,8 +89,7 @@ func hint(head http.Header, st *status.Status) {
 	}
 	for _, d := range st.Details() {
 		if info, ok := d.(*errdetails.RetryInfo); ok {
-			seconds := (info.GetRetryDelay().AsDuration() + time.Second - 1) / time.Second
-			head.Set("Retry-After", strconv.FormatInt(int64(max(seconds, 1)), 10))
+			head.Set("Retry-After", fault.RetryHeader(info.GetRetryDelay().AsDuration()))
 		}
 	}
 }

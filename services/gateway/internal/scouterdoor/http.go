@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc/metadata"
 
@@ -27,7 +26,7 @@ func (Route) Fail(w http.ResponseWriter, _ *http.Request, err error) { fail(w, e
 func fail(w http.ResponseWriter, err error) {
 	f := fault.Of(err)
 	if f.RetryAfter() > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(max(int(f.RetryAfter().Round(time.Second).Seconds()), 1)))
+		w.Header().Set("Retry-After", fault.RetryHeader(f.RetryAfter()))
 	}
 	status := f.Kind().HTTP()
 	if f.Reason() == "REQUEST_TOO_LARGE" {
