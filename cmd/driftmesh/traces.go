@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -153,13 +151,11 @@ func traceOf(ctx context.Context, conn *grpc.ClientConn, profile, record string)
 		return "", err
 	}
 	found := resp.GetRecords()
-	slices.SortStableFunc(found, func(a, b *recordv1.StoredRecord) int { // labels come later, from elsewhere
-		late := func(r *recordv1.StoredRecord) bool { return r.GetRecord().GetLabels() != nil }
-		return cmp.Compare(map[bool]int{true: 1}[late(a)], map[bool]int{true: 1}[late(b)])
-	})
-	for _, r := range found {
-		if r.GetTraceId() != "" {
-			return r.GetTraceId(), nil
+	for _, labels := range []bool{false, true} { // these come later, from elsewhere
+		for _, r := range found {
+			if r.GetTraceId() != "" && (r.GetRecord().GetLabels() != nil) == labels {
+				return r.GetTraceId(), nil
+			}
 		}
 	}
 	if len(found) > 0 {
