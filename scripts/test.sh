@@ -43,7 +43,7 @@ trap 'rm -f "$log"' EXIT
   "${flags[@]}" ${TEST_FLAGS:-} "${first[@]}" "${packages[@]}"
 status=$?
 
-skipped=$(grep -oE 'suite [a-z]+ skipped: [^"\\]*' "$log" | sort | uniq -c)
+skipped=$(grep -oE 'suite [a-z-]+ skipped: [^"\\]*' "$log" | sort | uniq -c)
 if [ -n "$skipped" ]; then
   printf '\n%s\n%s\n' "Skipped, because this machine lacks something (scripts/setup.sh installs it):" "$skipped"
 fi
