@@ -1,9 +1,6 @@
 package monitoring
 
-import (
-	"encoding/json"
-	"fmt"
-)
+import "encoding/json"
 
 // The data sources of the dashboards, by the uid that the provisioning of the
 // compose file gives them. Whoever imports a file elsewhere chooses his own: each
@@ -62,7 +59,7 @@ type Query struct {
 	Quiet bool
 }
 
-// Source is where a query goes.
+// source is where a query goes.
 func (q Query) source() string {
 	if q.Source == "" {
 		return Prometheus
@@ -213,15 +210,8 @@ func Dashboards() []Dashboard { return []Dashboard{health(), calls(), drift(), s
 // rate by le and these labels is in rate.
 func quantiles(legend, rate string) []Query {
 	var queries []Query
-	for _, q := range []string{"0.5", "0.95", "0.99"} {
-		queries = append(queries, Query{Expr: fmt.Sprintf("histogram_quantile(%s, %s)", q, rate), Legend: "p" + q[2:] + pad(q) + " " + legend})
+	for _, q := range []struct{ name, of string }{{"p50", "0.5"}, {"p95", "0.95"}, {"p99", "0.99"}} {
+		queries = append(queries, Query{Expr: "histogram_quantile(" + q.of + ", " + rate + ")", Legend: q.name + " " + legend})
 	}
 	return queries
-}
-
-func pad(q string) string {
-	if len(q) == 3 {
-		return "0"
-	}
-	return ""
 }
