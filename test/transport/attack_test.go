@@ -7,12 +7,14 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	kafkago "github.com/segmentio/kafka-go"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/driftmesh/driftmesh/sdk"
@@ -379,5 +381,35 @@ func TestClientOverBrokers(t *testing.T) {
 				require.Equal(t, 1, n, item)
 			}
 		})
+	}
+}
+
+// A server that does not read stops the library in the middle of a write, under its
+// lock: callers leave all the same when they want to.
+func TestNATSDoesNotRead(t *testing.T) {
+	t.Parallel()
+	node := nats.Start(t, nats.Options{})
+	s := newSide(t, node, node.URL(), node.URL(), transportnats.New)
+	tr := closing(t, s.open, s.producer)
+	run := transporttest.NewSeries("default/wine")
+	first, _ := run.Batch(sdk.TypeSpans, 1, 100)
+	require.NoError(t, send(t, tr, first))
+	size := tr.MaxBytes()
+	node.Freeze()
+	defer node.Thaw()
+	for range 2 { // the first fill what the network holds
+		var callers sync.WaitGroup
+		for range 20 {
+			callers.Go(func() {
+				b, _ := run.Sized(size)
+				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+				defer cancel()
+				begin := time.Now()
+				_, err := tr.Send(ctx, b)
+				assert.Error(t, err)
+				assert.Less(t, time.Since(begin), 2*time.Second)
+			})
+		}
+		callers.Wait()
 	}
 }

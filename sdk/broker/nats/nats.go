@@ -19,6 +19,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -60,6 +61,7 @@ func New(address string, cfg sdk.TransportConfig) (sdk.Transport, error) {
 		servers: "nats://" + strings.Join(a.Hosts, ",nats://"), subject: a.Prefix + ".inbox", timeout: a.Timeout,
 		refused: make(chan struct{}), end: make(chan struct{}),
 	}
+	p.payload.Store(maxPayload)
 	secure, err := a.TLS(cfg.TLS, a.Scheme == "nats+tls")
 	if err == nil {
 		p.options, err = p.logins(a, secure)
@@ -81,6 +83,7 @@ type publisher struct {
 
 	dialing singleflight.Group
 	end     chan struct{} // closed by Close
+	payload atomic.Int64  // max_payload, as of the last Publish: the library tells it under the lock that it writes under
 
 	mu      sync.Mutex
 	conn    *natsgo.Conn // nil until the first connection; then it comes back by itself
@@ -195,6 +198,9 @@ func (p *publisher) Publish(ctx context.Context, m *inbox.Message) error {
 		}
 		conn, js, refused, denied = p.state()
 	}
+	if limit := conn.MaxPayload(); limit > 0 {
+		p.payload.Store(limit)
+	}
 	if !conn.IsConnected() {
 		if denied != nil {
 			return p.failed(denied)
@@ -256,10 +262,7 @@ func (p *publisher) failed(err error) error {
 
 // MaxBytes implements inbox.Publisher.
 func (p *publisher) MaxBytes() int {
-	limit := int64(maxPayload)
-	if conn, _, _, _ := p.state(); conn != nil && conn.MaxPayload() > 0 {
-		limit = conn.MaxPayload()
-	}
+	limit := p.payload.Load()
 	return int(max(limit-headRoom, limit/2))
 }
 

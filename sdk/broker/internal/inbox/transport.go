@@ -21,7 +21,7 @@ type Publisher interface {
 	// behind m may be read until Publish has returned. An error that is no
 	// *sdk.TransportError may pass.
 	Publish(ctx context.Context, m *Message) error
-	// MaxBytes is the largest Message.Body.
+	// MaxBytes is the largest Message.Body. It waits for nobody: who sends asks it first.
 	MaxBytes() int
 	// Close is called once, and ends what is still in Publish.
 	Close() error
