@@ -176,11 +176,11 @@ func until(ctx context.Context, tr sdk.Transport, b sdk.Batch, limit time.Durati
 	}
 }
 
-// Load sends batches at an even rate, some of them twice and some with a caller who
+// load sends batches at an even rate, some of them twice and some with a caller who
 // leaves, each until it is acknowledged.
-type Load struct {
-	stop chan struct{}
-	all  sync.WaitGroup
+type load struct {
+	ended chan struct{}
+	all   sync.WaitGroup
 
 	mu       sync.Mutex
 	items    []string
@@ -194,15 +194,15 @@ const (
 	pace     = 20 * time.Millisecond // of each sender
 )
 
-// Steady begins a load. What is refused for good fails the test.
-func Steady(t *testing.T, tr sdk.Transport, run *Series) *Load {
+// steady begins a load. What is refused for good fails the test.
+func steady(t *testing.T, tr sdk.Transport, run *Series) *load {
 	t.Helper()
-	l := &Load{stop: make(chan struct{}), failures: map[string]int{}}
+	l := &load{ended: make(chan struct{}), failures: map[string]int{}}
 	for sender := range senders {
 		l.all.Go(func() {
 			for n := sender; ; n++ {
 				select {
-				case <-l.stop:
+				case <-l.ended:
 					return
 				case <-time.After(pace):
 				}
@@ -218,12 +218,12 @@ func Steady(t *testing.T, tr sdk.Transport, run *Series) *Load {
 			}
 		})
 	}
-	t.Cleanup(func() { l.Stop() })
+	t.Cleanup(func() { l.stop() })
 	return l
 }
 
 // send sends a batch until it is acknowledged, in one of several ways.
-func (l *Load) send(tr sdk.Transport, b sdk.Batch, n int) error {
+func (l *load) send(tr sdk.Transport, b sdk.Batch, n int) error {
 	ctx := context.Background()
 	if n%5 == 0 { // its caller leaves
 		wait, err := rand.Int(rand.Reader, big.NewInt(int64(5*time.Millisecond)))
@@ -244,7 +244,7 @@ func (l *Load) send(tr sdk.Transport, b sdk.Batch, n int) error {
 // watched counts failures by what was said.
 type watched struct {
 	sdk.Transport
-	l *Load
+	l *load
 }
 
 func (w watched) Send(ctx context.Context, b sdk.Batch) (sdk.Answer, error) {
@@ -260,8 +260,8 @@ func (w watched) Send(ctx context.Context, b sdk.Batch) (sdk.Answer, error) {
 	return answer, err
 }
 
-// Await waits until so many more batches are acknowledged.
-func (l *Load) Await(t *testing.T, more int, limit time.Duration) {
+// await waits until so many more batches are acknowledged.
+func (l *load) await(t *testing.T, more int, limit time.Duration) {
 	t.Helper()
 	count := func() int {
 		l.mu.Lock()
@@ -272,13 +272,13 @@ func (l *Load) Await(t *testing.T, more int, limit time.Duration) {
 	require.Eventually(t, func() bool { return count() >= want }, limit, 10*time.Millisecond, "nobody gets through: %s", l)
 }
 
-// Stop ends the load and names the items that were acknowledged.
-func (l *Load) Stop() []string {
+// stop ends the load and names the items that were acknowledged.
+func (l *load) stop() []string {
 	l.mu.Lock()
 	select {
-	case <-l.stop:
+	case <-l.ended:
 	default:
-		close(l.stop)
+		close(l.ended)
 	}
 	l.mu.Unlock()
 	l.all.Wait()
@@ -286,7 +286,7 @@ func (l *Load) Stop() []string {
 }
 
 // String says how the load went.
-func (l *Load) String() string {
+func (l *load) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return fmt.Sprintf("%d batches, failures: %v", l.batches, l.failures)

@@ -38,8 +38,8 @@ type Harness struct {
 	// Kill ends the server with SIGKILL, and Restart starts it again on what it has
 	// made durable. Freeze stops its execution, and Thaw goes on.
 	Kill, Restart, Freeze, Thaw func()
-	// Fills says that the server refuses when FullAt bytes wait, until Stored is
-	// called.
+	// FullAt is how many bytes wait, until Stored is called, when the server refuses
+	// more.
 	FullAt int
 	// Faults are done one after the other under load.
 	Faults []Fault
@@ -61,10 +61,12 @@ const (
 	recoverWithin = 40 * time.Second // from the moment that it is back
 )
 
-var cases = []struct {
+type testCase struct {
 	name string
 	run  func(t *testing.T, h Harness)
-}{
+}
+
+var cases = []testCase{
 	{"Arrives", arrives},
 	{"CountsOnce", countsOnce},
 	{"Cancelled", cancelled},
@@ -78,20 +80,12 @@ var cases = []struct {
 	{"UnderFaults", underFaults},
 }
 
-// Cases names the cases of Run.
-func Cases() []string {
-	var names []string
-	for _, c := range cases {
-		names = append(names, c.name)
-	}
-	return names
-}
-
 // Run runs the suite; the zero Except is all of it.
 func Run(t *testing.T, h Harness, except Except) {
 	t.Helper()
 	for name := range except {
-		require.Contains(t, Cases(), name, "an exception from a case that is not there")
+		known := slices.ContainsFunc(cases, func(c testCase) bool { return c.name == name })
+		require.True(t, known, "an exception from the case %s, which is not there", name)
 	}
 	if h.Profile == "" {
 		h.Profile = "default/transport"
@@ -437,8 +431,8 @@ func used() uint64 {
 // itself, whether it was ever there or not. What it acknowledged is there, once.
 func killed(t *testing.T, h Harness) {
 	known, run := h.open(t), NewSeries(h.Profile)
-	load := Steady(t, known, run)
-	load.Await(t, 20, arriveWithin)
+	load := steady(t, known, run)
+	load.await(t, 20, arriveWithin)
 	h.Kill()
 	up := false
 	defer func() {
@@ -462,9 +456,9 @@ func killed(t *testing.T, h Harness) {
 	h.Restart()
 	back := time.Now()
 	require.NoError(t, until(t.Context(), fresh, b, recoverWithin))
-	load.Await(t, 20, recoverWithin)
+	load.await(t, 20, recoverWithin)
 	t.Logf("both get through %v after it was back", time.Since(back).Round(time.Millisecond))
-	items = append(load.Stop(), items...)
+	items = append(load.stop(), items...)
 	h.requireStored(t, run, items)
 	t.Logf("%d items in %s", len(items), load)
 }
@@ -473,16 +467,16 @@ func killed(t *testing.T, h Harness) {
 // goes wrong; and callers get through again by themselves.
 func underFaults(t *testing.T, h Harness) {
 	tr, run := h.open(t), NewSeries(h.Profile)
-	load := Steady(t, tr, run)
+	load := steady(t, tr, run)
 	for _, f := range h.Faults {
-		load.Await(t, 20, arriveWithin)
+		load.await(t, 20, arriveWithin)
 		begin := time.Now()
 		f.Do(t)
-		load.Await(t, 5, recoverWithin)
+		load.await(t, 5, recoverWithin)
 		t.Logf("%s: %v until it went well again", f.Name, time.Since(begin).Round(10*time.Millisecond))
 	}
-	load.Await(t, 20, arriveWithin)
-	items := load.Stop()
+	load.await(t, 20, arriveWithin)
+	items := load.stop()
 	h.requireStored(t, run, items)
 	t.Logf("%d items in %s", len(items), load)
 	if len(h.Faults) == 0 {
