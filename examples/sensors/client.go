@@ -77,6 +77,15 @@ func (c *Caller) reading() *sensorpb.SensorReading {
 	return &sensorpb.SensorReading{SensorId: id, Temperature: r.Temperature, Timestamp: timestamppb.New(r.At)}
 }
 
+// bring sends the readings of a stream. When it cannot, who receives is told why.
+func (c *Caller) bring(ctx context.Context, send func(*sensorpb.SensorReading) error) {
+	for range c.House.Some(shortest, longest) {
+		if !c.wait(ctx) || send(c.reading()) != nil {
+			return
+		}
+	}
+}
+
 func (c *Caller) single(ctx context.Context) error {
 	ack, err := c.API.SendSingleReading(ctx, c.reading())
 	if err == nil {
@@ -90,14 +99,7 @@ func (c *Caller) stream(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for range c.House.Some(shortest, longest) {
-		if !c.wait(ctx) {
-			break
-		}
-		if err := stream.Send(c.reading()); err != nil {
-			break // CloseAndRecv has the reason
-		}
-	}
+	c.bring(ctx, stream.Send)
 	ack, err := stream.CloseAndRecv()
 	if err == nil {
 		c.Tell(ack.GetMessage())
@@ -148,13 +150,6 @@ func (c *Caller) chat(ctx context.Context) error {
 			c.Tell(m.GetMessage())
 		}
 	}()
-	for range c.House.Some(shortest, longest) {
-		if !c.wait(ctx) {
-			break
-		}
-		if err := stream.Send(c.reading()); err != nil {
-			break // what is heard has the reason
-		}
-	}
+	c.bring(ctx, stream.Send)
 	return errors.Join(stream.CloseSend(), <-heard)
 }
