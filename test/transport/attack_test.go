@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +16,7 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -52,8 +56,7 @@ func send(t *testing.T, tr sdk.Transport, b sdk.Batch) error {
 // arrives sends until it arrives.
 func arrives(t *testing.T, tr sdk.Transport, b sdk.Batch) {
 	t.Helper()
-	var err error
-	require.Eventually(t, func() bool { err = send(t, tr, b); return err == nil }, 30*time.Second, 100*time.Millisecond, "%v", err)
+	require.EventuallyWithT(t, func(c *assert.CollectT) { require.NoError(c, send(t, tr, b)) }, 30*time.Second, 100*time.Millisecond)
 }
 
 // told is the error of a transport that knows what it means.
@@ -320,7 +323,7 @@ func TestTLS(t *testing.T) {
 		},
 		"kafka": func(t *testing.T) *side {
 			s := kafka.Start(t, kafka.Options{TLS: cert, Mechanism: kafka.ScramSHA256, Users: map[string]string{"producer": password}})
-			return newSide(t, s, s.URL(), as(t, s.URLAs("producer", password), "producer", password), transportkafka.New)
+			return newSide(t, s, s.URL(), as(t, s.URLAs("producer", password), "producer", password)+"&compression=zstd", transportkafka.New)
 		},
 		"rabbitmq": func(t *testing.T) *side {
 			s := rabbitmq.Start(t, rabbitmq.Options{TLS: cert})
@@ -413,5 +416,43 @@ func TestNATSDoesNotRead(t *testing.T) {
 			})
 		}
 		callers.Wait()
+	}
+}
+
+// NATS's ways to log in beside user and password, and answers on subjects of one's own.
+func TestNATSLogins(t *testing.T) {
+	t.Parallel()
+	pair, err := nkeys.CreateUser()
+	require.NoError(t, err)
+	public, err := pair.PublicKey()
+	require.NoError(t, err)
+	seed, err := pair.Seed()
+	require.NoError(t, err)
+	nkey := filepath.Join(t.TempDir(), "nkey")
+	require.NoError(t, os.WriteFile(nkey, seed, 0o600))
+	token := secretFile(t)
+	for name, c := range map[string]struct{ users, mesh, login string }{
+		"nkey": {
+			`users: [{user: mesh, password: mesh}, {nkey: ` + public + `, permissions: {publish: driftmesh.inbox, subscribe: "_INBOX_own.>"}}]`,
+			"mesh:mesh@", "?inbox-prefix=_INBOX_own&nkey=" + nkey,
+		},
+		"token": {"token: " + strconv.Quote(password), "", "?token-file=" + token},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "nats.conf")
+			require.NoError(t, os.WriteFile(file, []byte("authorization {"+c.users+"}"), 0o600))
+			node := nats.Start(t, nats.Options{ConfigFile: file})
+			mesh := "nats://" + c.mesh + node.Addr()
+			if c.mesh == "" {
+				mesh += c.login
+			}
+			s := newSide(t, node, mesh, "nats://"+node.Addr()+c.login, transportnats.New)
+			run := transporttest.NewSeries("default/wine")
+			b, items := run.Batch(sdk.TypeSpans, 1, 100)
+			arrives(t, closing(t, s.open, s.producer), b)
+			require.Equal(t, map[string]int{items[0]: 1}, s.stored(t, run, items))
+			require.True(t, told(t, send(t, closing(t, s.open, "nats://"+node.Addr()), b)).Permanent, "nobody")
+		})
 	}
 }

@@ -186,6 +186,7 @@ func configured(o *natsd.Options, file string) error {
 		return err
 	}
 	o.Accounts, o.Users, o.NoAuthUser, o.SystemAccount = said.Accounts, said.Users, said.NoAuthUser, said.SystemAccount
+	o.Nkeys, o.Authorization = said.Nkeys, said.Authorization
 	o.TLS, o.TLSConfig, o.TLSVerify, o.TLSTimeout = said.TLS, said.TLSConfig, said.TLSVerify, said.TLSTimeout
 	o.MaxPayload = said.MaxPayload
 	return nil
