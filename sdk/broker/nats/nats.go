@@ -238,7 +238,10 @@ func isDenied(err error) bool {
 
 // failed says what an error means for the message.
 func (p *publisher) failed(err error) error {
-	api, isAPI := errors.AsType[jetstream.JetStreamError](err)
+	var code jetstream.ErrorCode
+	if of, ok := errors.AsType[jetstream.JetStreamError](err); ok && of.APIError() != nil { // the library's own have none
+		code = of.APIError().ErrorCode
+	}
 	switch {
 	case err == nil: // the server let us in meanwhile
 		return inbox.Unknown(errors.New("the connection began anew"))
@@ -248,9 +251,9 @@ func (p *publisher) failed(err error) error {
 		return inbox.Refused(fmt.Errorf("check user, password, creds and certificates of the URL: %w", err))
 	case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, natsgo.ErrNoResponders):
 		return fmt.Errorf("no stream takes %s: is the mesh there, and is its prefix the one of this URL? %w", p.subject, err)
-	case isAPI && full[api.APIError().ErrorCode]:
+	case full[code]:
 		return inbox.Full(fmt.Errorf("the stream of %s is full: %w", p.subject, err))
-	case isAPI && api.APIError().ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum, errors.Is(err, natsgo.ErrMaxPayload):
+	case code == jetstream.JSErrCodeStreamMessageExceedsMaximum, errors.Is(err, natsgo.ErrMaxPayload):
 		return &sdk.TransportError{Permanent: true, Cause: fmt.Errorf("the batch is larger than max_payload or the stream's limit: make batches smaller, or raise it: %w", err)}
 	case errors.Is(err, natsgo.ErrNoServers):
 		return fmt.Errorf("no server accepts a connection: %w", err)
