@@ -411,8 +411,10 @@ func TestNATSDoesNotRead(t *testing.T) {
 				defer cancel()
 				begin := time.Now()
 				_, err := tr.Send(ctx, b)
-				assert.Error(t, err)
 				assert.Less(t, time.Since(begin), 2*time.Second)
+				if err == nil {
+					t.Error("acknowledged by nobody")
+				}
 			})
 		}
 		callers.Wait()
