@@ -58,7 +58,7 @@ func TestWhatRuns(t *testing.T) {
 			for _, name := range meshServices {
 				s := p.Services[name]
 				require.Equal(t, "file:/run/secrets/broker.url", s.Environment["DRIFTMESH_BROKER_URL"])
-				at := slices.IndexFunc(s.Secrets, func(m mounted) bool { return m.Target == "broker.url" || m.Target == "/run/secrets/broker.url" })
+				at := slices.IndexFunc(s.Secrets, func(m mounted) bool { return m.secret() == "/run/secrets/broker.url" })
 				require.GreaterOrEqual(t, at, 0, name)
 				require.Equal(t, c.broker+"-"+name+".url", filepath.Base(p.Secrets[s.Secrets[at].Source].File))
 			}
@@ -203,9 +203,9 @@ func here(t *testing.T, p project, s service, secrets, value string) string {
 	if rest, ok := strings.CutPrefix(value, "file:"); ok {
 		file, prefix = rest, "file:"
 	}
-	if name, ok := strings.CutPrefix(file, "/run/secrets/"); ok {
+	if strings.HasPrefix(file, "/run/secrets/") {
 		for _, m := range s.Secrets {
-			if m.Target == name || m.Target == file || m.Source == name {
+			if m.secret() == file {
 				return prefix + filepath.Join(secrets, filepath.Base(p.Secrets[m.Source].File))
 			}
 		}

@@ -1,6 +1,7 @@
 package compose_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -70,6 +71,15 @@ type service struct {
 
 // mounted is a secret or a configuration in a container.
 type mounted struct{ Source, Target string }
+
+// secret is where a container has a secret.
+func (m mounted) secret() string {
+	target := cmp.Or(m.Target, m.Source)
+	if strings.HasPrefix(target, "/") {
+		return target
+	}
+	return "/run/secrets/" + target
+}
 
 var loader struct {
 	once    sync.Once

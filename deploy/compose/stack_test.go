@@ -29,6 +29,7 @@ import (
 	"github.com/driftmesh/driftmesh/test/interop"
 	"github.com/driftmesh/driftmesh/test/mesh"
 	"github.com/driftmesh/driftmesh/test/server"
+	"github.com/driftmesh/driftmesh/test/server/prometheus"
 )
 
 const patience = 3 * time.Minute
@@ -37,10 +38,7 @@ const patience = 3 * time.Minute
 // program runs with the arguments, the environment and the files of the compose file.
 // Then whatever a dashboard or a rule asks is asked, and has an answer.
 func TestTheStackRuns(t *testing.T) {
-	prometheus := filepath.Join(mesh.Root(t), ".bin/prometheus")
-	if _, err := os.Stat(prometheus); err != nil {
-		server.Missing(t, "prometheus-otlp", "a Prometheus with an OTLP receiver is not there; scripts/setup.sh builds it")
-	}
+	program := prometheus.WithOTLP(t)
 	otelcol := filepath.Join(mesh.Root(t), ".bin/otelcol")
 	if _, err := os.Stat(otelcol); err != nil {
 		server.Missing(t, "collector", ".bin/otelcol is not there; scripts/setup.sh builds it")
@@ -69,7 +67,7 @@ func TestTheStackRuns(t *testing.T) {
 	}
 	s.start("alertmanager", alertmanager).Await(patience, server.Answers("http://"+w.at["alertmanager:9093"]+"/-/ready"))
 	w.edits["prometheus"] = scrapeHere(w)
-	s.start("prometheus", prometheus).Await(patience, server.Answers("http://"+w.at["prometheus:9090"]+"/-/ready"))
+	s.start("prometheus", program).Await(patience, server.Answers("http://"+w.at["prometheus:9090"]+"/-/ready"))
 	w.edits["otelcol"] = func(text string) string {
 		host, port, _ := strings.Cut(w.at["otelcol:8888"], ":")
 		return strings.ReplaceAll(text, "host: 0.0.0.0, port: 8888", "host: "+host+", port: "+port)
@@ -104,9 +102,7 @@ func scrapeHere(w *world) func(string) string {
 		for _, name := range meshServices {
 			targets += fmt.Sprintf("      - {targets: [%q], labels: {__meta_dns_name: %s}}\n", w.at[name+":9464"], name)
 		}
-		for _, replica := range []string{"legacy"} {
-			targets += fmt.Sprintf("      - {targets: [%q], labels: {__meta_dns_name: gateway}}\n", w.at[replica+":9464"])
-		}
+		targets += fmt.Sprintf("      - {targets: [%q], labels: {__meta_dns_name: gateway}}\n", w.at["legacy:9464"])
 		text = regexp.MustCompile(`dns_sd_configs:\n.*\n`).ReplaceAllString(text, targets)
 		return strings.NewReplacer("scrape_interval: 10s", "scrape_interval: 2s", "evaluation_interval: 10s", "evaluation_interval: 2s").Replace(text)
 	}
@@ -308,16 +304,25 @@ func (s *running) get(address, key string, into any) error {
 		}
 		req.Header.Set("X-Api-Key", strings.TrimSpace(string(raw)))
 	}
-	resp, err := http.DefaultClient.Do(req)
+	raw, err := answer(req)
 	if err != nil {
 		return err
+	}
+	return json.Unmarshal(raw, into)
+}
+
+// answer is the body of one that is content.
+func answer(req *http.Request) ([]byte, error) {
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s: %s: %w", address, resp.Status, raw, err)
+		return nil, fmt.Errorf("%s: %s: %s: %w", req.URL.Path, resp.Status, raw, err)
 	}
-	return json.Unmarshal(raw, into)
+	return raw, nil
 }
 
 // count asks Prometheus how many series an expression has.
@@ -409,14 +414,9 @@ func (s *running) sql(statement string) (int, error) {
 		return 0, err
 	}
 	req.SetBasicAuth(u.User.Username(), password)
-	resp, err := http.DefaultClient.Do(req)
+	raw, err := answer(req)
 	if err != nil {
 		return 0, err
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		return 0, fmt.Errorf("%s: %s: %w", resp.Status, raw, err)
 	}
 	return bytes.Count(raw, []byte("\n")), nil
 }

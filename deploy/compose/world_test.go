@@ -3,13 +3,13 @@ package compose_test
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"sort"
 	"strings"
 	"testing"
 	"time"
@@ -68,12 +68,8 @@ func (w *world) port(service, port string) { w.at[service+":"+port] = server.Fre
 
 // rewrite puts the world into what stands in a file or a value of a service.
 func (w *world) rewrite(service, text string) string {
-	names := make([]string, 0, len(w.at))
-	for name := range w.at {
-		names = append(names, name)
-	}
-	sort.Slice(names, func(i, k int) bool { return len(names[i]) > len(names[k]) }) // trace-store:… before store:…
-	for _, name := range names {
+	longest := slices.SortedFunc(maps.Keys(w.at), func(a, b string) int { return len(b) - len(a) }) // trace-store:… before store:…
+	for _, name := range longest {
 		text = regexp.MustCompile(`\b`+regexp.QuoteMeta(name)+`\b`).ReplaceAllString(text, w.at[name])
 		if of, port, _ := strings.Cut(name, ":"); of == service {
 			text = regexp.MustCompile(`\b(0\.0\.0\.0|127\.0\.0\.1):`+port+`\b`).ReplaceAllString(text, w.at[name])
@@ -107,14 +103,7 @@ func (w *world) mounts(service string) (all []mount) {
 		all = append(all, mount{m.Target, filepath.Join(dir, m.Target)})
 	}
 	for _, m := range s.Secrets {
-		target := m.Target
-		if target == "" {
-			target = m.Source
-		}
-		if !strings.HasPrefix(target, "/") {
-			target = "/run/secrets/" + target
-		}
-		all = append(all, mount{target, filepath.Join(dir, target)})
+		all = append(all, mount{m.secret(), filepath.Join(dir, m.secret())})
 	}
 	for _, v := range s.Volumes {
 		source := v.Source
@@ -141,14 +130,7 @@ func (w *world) prepare(service string) {
 		}
 	}
 	for _, m := range s.Secrets {
-		target := m.Target
-		if target == "" {
-			target = m.Source
-		}
-		if !strings.HasPrefix(target, "/") {
-			target = "/run/secrets/" + target
-		}
-		files[target] = filepath.Join(w.secrets, filepath.Base(w.p.Secrets[m.Source].File))
+		files[m.secret()] = filepath.Join(w.secrets, filepath.Base(w.p.Secrets[m.Source].File))
 	}
 	for target, from := range files {
 		raw, err := os.ReadFile(from)

@@ -45,12 +45,18 @@ func Start(t server.T, config string) *Server {
 // waits until it is ready. scripts/setup.sh builds it.
 func StartOTLP(t server.T, config string) *Server {
 	t.Helper()
+	return start(t, WithOTLP(t), config, "--web.enable-otlp-receiver", "--log.level=warn")
+}
+
+// WithOTLP is the program of StartOTLP.
+func WithOTLP(t server.T) (path string) {
+	t.Helper()
 	_, file, _, _ := runtime.Caller(0)
-	program := filepath.Join(filepath.Dir(file), "..", "..", "..", ".bin", "prometheus")
-	if _, err := os.Stat(program); err != nil {
+	path = filepath.Join(filepath.Dir(file), "..", "..", "..", ".bin", "prometheus")
+	if _, err := os.Stat(path); err != nil {
 		server.Missing(t, suite+"-otlp", "a Prometheus with an OTLP receiver is not there; scripts/setup.sh builds it")
 	}
-	return start(t, program, config, "--web.enable-otlp-receiver", "--log.level=warn")
+	return path
 }
 
 func start(t server.T, program, config string, flags ...string) *Server {
