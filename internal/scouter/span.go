@@ -2,7 +2,6 @@ package scouter
 
 import (
 	"cmp"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
+	"github.com/driftmesh/driftmesh/internal/plain"
 	"github.com/driftmesh/driftmesh/internal/spantree"
 )
 
@@ -34,18 +34,30 @@ type Attribute struct {
 	Value any    `json:"value"`
 }
 
+// Course is when something ran, and how it ended.
+type Course struct {
+	Start      time.Time `json:"start_time"`
+	End        time.Time `json:"end_time"`
+	DurationMS int64     `json:"duration_ms"`
+	Status     int32     `json:"status_code"`
+	StatusText string    `json:"status_message"`
+}
+
+// courseOf is that of what ran in nanoseconds since 1970, in whole milliseconds; one
+// that ends before it starts took none.
+func courseOf(start, end uint64, status *tracepb.Status) Course {
+	took := max(end, start) - start
+	return Course{nanos(start), nanos(end), int64(took / uint64(time.Millisecond)), int32(status.GetCode()), status.GetMessage()} //nolint:gosec // of 64 bits, divided
+}
+
 // Span is a span as Scouter's clients read it. Its keys are all required.
 type Span struct {
-	TraceID    string      `json:"trace_id"`
-	SpanID     string      `json:"span_id"`
-	Parent     *string     `json:"parent_span_id"`
-	Name       string      `json:"span_name"`
-	Kind       string      `json:"span_kind"`
-	Start      time.Time   `json:"start_time"`
-	End        time.Time   `json:"end_time"`
-	DurationMS int64       `json:"duration_ms"`
-	Status     int32       `json:"status_code"`
-	StatusText string      `json:"status_message"`
+	TraceID string  `json:"trace_id"`
+	SpanID  string  `json:"span_id"`
+	Parent  *string `json:"parent_span_id"`
+	Name    string  `json:"span_name"`
+	Kind    string  `json:"span_kind"`
+	Course
 	Attributes []Attribute `json:"attributes"`
 	Events     []SpanEvent `json:"events"`
 	Links      []SpanLink  `json:"links"`
@@ -94,22 +106,18 @@ type Trace struct {
 
 // TraceLine is a trace in one line. Its keys are all required.
 type TraceLine struct {
-	TraceID    string      `json:"trace_id"`
-	Service    string      `json:"service_name"`
-	Scope      string      `json:"scope_name"`
-	Version    string      `json:"scope_version"`
-	Operation  string      `json:"root_operation"`
-	Start      time.Time   `json:"start_time"`
-	End        time.Time   `json:"end_time"`
-	DurationMS int64       `json:"duration_ms"`
-	Status     int32       `json:"status_code"`
-	StatusText string      `json:"status_message"`
-	Spans      int         `json:"span_count"`
-	HasErrors  bool        `json:"has_errors"`
-	Errors     int         `json:"error_count"`
-	Resource   []Attribute `json:"resource_attributes"`
-	Entities   []string    `json:"entity_ids"`
-	Queues     []string    `json:"queue_ids"`
+	TraceID   string `json:"trace_id"`
+	Service   string `json:"service_name"`
+	Scope     string `json:"scope_name"`
+	Version   string `json:"scope_version"`
+	Operation string `json:"root_operation"`
+	Course
+	Spans     int         `json:"span_count"`
+	HasErrors bool        `json:"has_errors"`
+	Errors    int         `json:"error_count"`
+	Resource  []Attribute `json:"resource_attributes"`
+	Entities  []string    `json:"entity_ids"`
+	Queues    []string    `json:"queue_ids"`
 }
 
 // unknown stands for names that are empty.
@@ -159,14 +167,6 @@ var kindNames = []string{"UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCE
 
 func nanos(n uint64) time.Time { return time.Unix(0, int64(n)).UTC() } //nolint:gosec // as it was stored
 
-// millis is a duration in whole milliseconds, 0 for one that ends before it starts.
-func millis(start, end uint64) int64 {
-	if end < start {
-		return 0
-	}
-	return int64((end - start) / uint64(time.Millisecond)) //nolint:gosec // of 64 bits, divided
-}
-
 func orUnknown(name string) string { return cmp.Or(name, unknown) }
 
 // span translates one, and takes its tags and baggage out of its attributes.
@@ -174,8 +174,7 @@ func (t *Trace) span(o one) Span {
 	s := o.span
 	out := Span{
 		TraceID: hex.EncodeToString(s.GetTraceId()), SpanID: hex.EncodeToString(s.GetSpanId()), Name: s.GetName(), Kind: kindNames[0],
-		Start: nanos(s.GetStartTimeUnixNano()), End: nanos(s.GetEndTimeUnixNano()), DurationMS: millis(s.GetStartTimeUnixNano(), s.GetEndTimeUnixNano()),
-		Status: int32(s.GetStatus().GetCode()), StatusText: s.GetStatus().GetMessage(), Service: orUnknown(spantree.ServiceName(o.resource.GetResource().GetAttributes())),
+		Course: courseOf(s.GetStartTimeUnixNano(), s.GetEndTimeUnixNano(), s.GetStatus()), Service: orUnknown(spantree.ServiceName(o.resource.GetResource().GetAttributes())),
 		Attributes: []Attribute{}, Events: []SpanEvent{}, Links: []SpanLink{},
 	}
 	if k := int(s.GetKind()); k >= 0 && k < len(kindNames) {
@@ -199,16 +198,16 @@ func (t *Trace) span(o one) Span {
 }
 
 func (t *Trace) attribute(s *Span, scope string, kv *commonpb.KeyValue) {
-	key, v := kv.GetKey(), valueOf(kv.GetValue())
+	key, v := kv.GetKey(), plain.Value(kv.GetValue())
 	bag, carried := strings.CutPrefix(key, baggagePrefix)
 	if carried {
-		t.Baggage = append(t.Baggage, Baggage{s.Start, s.TraceID, scope, bag, textOf(v)})
+		t.Baggage = append(t.Baggage, Baggage{s.Start, s.TraceID, scope, bag, plain.Text(kv.GetValue())})
 		key = bag
 	}
 	name, tagged := strings.CutPrefix(key, tagPrefix)
 	switch {
 	case tagged:
-		t.Tags = append(t.Tags, Tag{"trace", s.TraceID, name, textOf(v)})
+		t.Tags = append(t.Tags, Tag{"trace", s.TraceID, name, plain.Text(kv.GetValue())})
 		key = name
 	case carried:
 		return // it is baggage alone
@@ -223,50 +222,9 @@ func (t *Trace) attribute(s *Span, scope string, kv *commonpb.KeyValue) {
 func attributes(all []*commonpb.KeyValue) []Attribute {
 	out := make([]Attribute, 0, len(all))
 	for _, kv := range all {
-		out = append(out, Attribute{kv.GetKey(), valueOf(kv.GetValue())})
+		out = append(out, Attribute{kv.GetKey(), plain.Value(kv.GetValue())})
 	}
 	return out
-}
-
-// valueOf is a value as JSON has it.
-func valueOf(v *commonpb.AnyValue) any {
-	switch x := v.GetValue().(type) {
-	case *commonpb.AnyValue_StringValue:
-		return x.StringValue
-	case *commonpb.AnyValue_BoolValue:
-		return x.BoolValue
-	case *commonpb.AnyValue_IntValue:
-		return x.IntValue
-	case *commonpb.AnyValue_DoubleValue:
-		if x.DoubleValue-x.DoubleValue != 0 {
-			return nil // JSON has no number for it
-		}
-		return x.DoubleValue
-	case *commonpb.AnyValue_BytesValue:
-		return base64.StdEncoding.EncodeToString(x.BytesValue)
-	case *commonpb.AnyValue_ArrayValue:
-		out := []any{}
-		for _, one := range x.ArrayValue.GetValues() {
-			out = append(out, valueOf(one))
-		}
-		return out
-	case *commonpb.AnyValue_KvlistValue:
-		out := map[string]any{}
-		for _, kv := range x.KvlistValue.GetValues() {
-			out[kv.GetKey()] = valueOf(kv.GetValue())
-		}
-		return out
-	}
-	return nil
-}
-
-// textOf is a value as text: a text as it is, anything else as JSON.
-func textOf(v any) string {
-	if text, ok := v.(string); ok {
-		return text
-	}
-	raw, _ := json.Marshal(v) // it came from JSON's own types
-	return string(raw)
 }
 
 // parsed is a text that holds JSON as that, and any other as it is.
@@ -281,14 +239,13 @@ func parsed(v any) any {
 func (t *Trace) line(all []one, root one) {
 	start, end := root.span.GetStartTimeUnixNano(), root.span.GetEndTimeUnixNano()
 	entities, queues := map[string]bool{}, map[string]bool{}
-	l := &t.Line
-	l.Status, l.StatusText = int32(root.span.GetStatus().GetCode()), root.span.GetStatus().GetMessage()
+	l, status := &t.Line, root.span.GetStatus()
 	for _, o := range all {
 		s := o.span
 		start, end = min(start, s.GetStartTimeUnixNano()), max(end, s.GetEndTimeUnixNano())
 		if s.GetStatus().GetCode() == tracepb.Status_STATUS_CODE_ERROR {
-			if l.Errors++; l.Status != int32(tracepb.Status_STATUS_CODE_ERROR) {
-				l.Status, l.StatusText = int32(s.GetStatus().GetCode()), s.GetStatus().GetMessage()
+			if l.Errors++; status.GetCode() != tracepb.Status_STATUS_CODE_ERROR {
+				status = s.GetStatus()
 			}
 		}
 		collect(s.GetAttributes(), entities, queues)
@@ -299,7 +256,7 @@ func (t *Trace) line(all []one, root one) {
 	l.TraceID, l.Operation = hex.EncodeToString(root.span.GetTraceId()), root.span.GetName()
 	l.Service = orUnknown(spantree.ServiceName(root.resource.GetResource().GetAttributes()))
 	l.Scope, l.Version = orUnknown(root.scope.GetScope().GetName()), root.scope.GetScope().GetVersion()
-	l.Start, l.End, l.DurationMS = nanos(start), nanos(end), millis(start, end)
+	l.Course = courseOf(start, end, status)
 	l.Spans, l.HasErrors = len(all), l.Errors > 0
 	l.Resource = attributes(root.resource.GetResource().GetAttributes())
 	l.Entities, l.Queues = sorted(entities), sorted(queues)

@@ -2,10 +2,7 @@ package drift
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -13,6 +10,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/pagetoken"
 	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/quota"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
@@ -324,7 +322,7 @@ func (s *server) ListScores(ctx context.Context, req *driftv1.ListScoresRequest)
 	}
 	if len(found) == limit {
 		last := found[limit-1]
-		resp.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(last.Slot.UnixMicro(), 10) + " " + last.Trigger))
+		resp.NextPageToken = pagetoken.Of(last.Slot.UnixMicro(), last.Trigger)
 	}
 	return resp, nil
 }
@@ -333,13 +331,11 @@ func parseAfter(token string) (after store.After, err error) {
 	if token == "" {
 		return after, nil
 	}
-	text, err := base64.RawURLEncoding.DecodeString(token)
-	micros, trigger, ok := strings.Cut(string(text), " ")
-	n, bad := strconv.ParseInt(micros, 10, 64)
-	if err != nil || bad != nil || !ok {
-		return after, fault.Invalid.New("page_token is none of ours").WithReason("INVALID_PAGE_TOKEN")
+	micros, trigger, err := pagetoken.Parse(token, 1)
+	if err != nil {
+		return after, err
 	}
-	return store.After{Slot: time.UnixMicro(n), Trigger: trigger}, nil
+	return store.After{Slot: time.UnixMicro(micros), Trigger: trigger[0]}, nil
 }
 
 // ListAlerts lists alerts.

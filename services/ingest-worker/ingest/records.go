@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/desk"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/pagetoken"
 	"github.com/driftmesh/driftmesh/internal/profiles"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
@@ -196,7 +196,7 @@ func fitting(names []store.Name, limit int) int {
 
 // token says where a page ended.
 func token(n store.Name) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(n.At, 10) + "/" + string(n.Kind) + "/" + n.Profile + "/" + n.ID))
+	return pagetoken.Of(n.At, string(n.Kind), n.Profile, n.ID)
 }
 
 // parseAfter reads what token writes.
@@ -204,18 +204,11 @@ func parseAfter(token string) (*store.Name, error) {
 	if token == "" {
 		return nil, nil //nolint:nilnil // before the first there is none
 	}
-	bad := fault.Invalid.New("page_token: not one that was given out").WithReason("PAGE_TOKEN_INVALID")
-	raw, err := base64.RawURLEncoding.DecodeString(token)
-	const parts = 4
-	part := strings.SplitN(string(raw), "/", parts)
-	if err != nil || len(part) != parts {
-		return nil, bad
-	}
-	at, err := strconv.ParseInt(part[0], 10, 64)
+	at, part, err := pagetoken.Parse(token, 3)
 	if err != nil {
-		return nil, bad
+		return nil, err
 	}
-	return &store.Name{At: at, Kind: store.Kind(part[1]), Profile: part[2], ID: part[3]}, nil
+	return &store.Name{At: at, Kind: store.Kind(part[0]), Profile: part[1], ID: part[2]}, nil
 }
 
 // recordOf is a stored record as callers see it.

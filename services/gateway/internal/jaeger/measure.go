@@ -16,8 +16,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/plain"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
-	"github.com/driftmesh/driftmesh/services/gateway/internal/plain"
 )
 
 // Jaeger's defaults.

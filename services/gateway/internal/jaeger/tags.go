@@ -5,7 +5,7 @@ import (
 
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 
-	"github.com/driftmesh/driftmesh/services/gateway/internal/plain"
+	"github.com/driftmesh/driftmesh/internal/plain"
 )
 
 // Whole numbers beyond these lose digits in JavaScript; Jaeger sends them as

@@ -12,8 +12,8 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
 	"github.com/driftmesh/driftmesh/internal/otlp"
+	"github.com/driftmesh/driftmesh/internal/plain"
 	"github.com/driftmesh/driftmesh/internal/spantree"
-	"github.com/driftmesh/driftmesh/services/gateway/internal/plain"
 )
 
 const (

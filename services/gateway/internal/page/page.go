@@ -18,9 +18,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/plain"
 	"github.com/driftmesh/driftmesh/internal/spantree"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
-	"github.com/driftmesh/driftmesh/services/gateway/internal/plain"
 )
 
 //go:embed trace.html

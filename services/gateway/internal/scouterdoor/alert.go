@@ -71,20 +71,18 @@ func (a *alertRequest) page(all []scouter.AlertItem) (first, last int) {
 }
 
 // alerts lists those of a profile.
-func (d *Door) alerts(w http.ResponseWriter, r *http.Request) {
+func (d *Door) alerts(r *http.Request) (any, error) {
 	req, err := asked[alertRequest](r)
 	if err == nil && req.UID == "" {
 		err = fault.Invalid.New("uid is required").WithReason("FIELD_INVALID")
 	}
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	ctx := asCaller(r.Context(), r)
 	found, err := d.Drift.GetProfile(ctx, &driftv1.GetProfileRequest{Profile: req.UID, Origin: true})
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	var alerts []*driftv1.Alert
 	err = d.eachAlert(ctx, req.UID, func(a *driftv1.Alert) bool {
@@ -97,8 +95,7 @@ func (d *Door) alerts(w http.ResponseWriter, r *http.Request) {
 		all, err = scouter.AlertsOf(driftType, found.GetOrigin().GetDocument(), alerts)
 	}
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	all = slices.DeleteFunc(all, func(i scouter.AlertItem) bool { return !req.wants(&i) })
 	first, last := req.page(all)
@@ -110,9 +107,9 @@ func (d *Door) alerts(w http.ResponseWriter, r *http.Request) {
 	if len(items) > 0 && first > 0 {
 		previous = &alertCursor{items[0].CreatedAt, items[0].ID}
 	}
-	write(w, http.StatusOK, map[string]any{
+	return map[string]any{
 		"items": items, "has_next": next != nil, "next_cursor": next, "has_previous": previous != nil, "previous_cursor": previous,
-	})
+	}, nil
 }
 
 type alertCursor struct {
@@ -121,7 +118,7 @@ type alertCursor struct {
 }
 
 // acknowledge takes an alert on. Of the items of one alert each stands for all.
-func (d *Door) acknowledge(w http.ResponseWriter, r *http.Request) {
+func (d *Door) acknowledge(r *http.Request) (any, error) {
 	req, err := asked[struct {
 		ID     int32 `json:"id"`
 		Active bool  `json:"active"`
@@ -130,8 +127,7 @@ func (d *Door) acknowledge(w http.ResponseWriter, r *http.Request) {
 		err = fault.Unsupported.New("an alert that was acknowledged stays so").WithReason("NOT_SERVED")
 	}
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	ctx, id := asCaller(r.Context(), r), ""
 	err = d.eachAlert(ctx, "", func(a *driftv1.Alert) bool {
@@ -147,8 +143,7 @@ func (d *Door) acknowledge(w http.ResponseWriter, r *http.Request) {
 		_, err = d.Drift.AcknowledgeAlert(ctx, &driftv1.AcknowledgeAlertRequest{Id: id})
 	}
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
-	write(w, http.StatusOK, map[string]bool{"updated": true})
+	return map[string]bool{"updated": true}, nil
 }

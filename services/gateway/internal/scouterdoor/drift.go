@@ -31,32 +31,28 @@ func metrics(name func(string) (string, bool)) func(*driftv1.Profile, []*driftv1
 // maxUID is as long as Scouter lets a uid be.
 const maxUID = 200
 
-func (d *Door) drift(answer func(*driftv1.Profile, []*driftv1.StepSummary) any) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
+func (d *Door) drift(answer func(*driftv1.Profile, []*driftv1.StepSummary) any) handler {
+	return func(r *http.Request) (any, error) {
 		req, uid, err := driftRequest(r)
 		if err != nil {
-			fail(w, err)
-			return
+			return nil, err
 		}
 		start, end, step, err := req.Window(d.Now())
 		if err != nil {
-			fail(w, err)
-			return
+			return nil, err
 		}
 		ctx := asCaller(r.Context(), r)
 		found, err := d.Drift.GetProfile(ctx, &driftv1.GetProfileRequest{Profile: uid})
 		if err != nil {
-			fail(w, err)
-			return
+			return nil, err
 		}
 		counted, err := d.Drift.Summarize(ctx, &driftv1.SummarizeRequest{
 			Profile: uid, StartTime: timestamppb.New(start), EndTime: timestamppb.New(end), Step: durationpb.New(step),
 		})
 		if err != nil {
-			fail(w, err)
-			return
+			return nil, err
 		}
-		write(w, http.StatusOK, answer(found.GetProfile(), counted.GetSteps()))
+		return answer(found.GetProfile(), counted.GetSteps()), nil
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 
 // Route is a route of Scouter's API, which answers errors in its shape.
 type Route struct {
-	http.HandlerFunc
+	http.Handler
 	MaxBody int64 // 0 for the usual
 }
 
@@ -48,9 +48,22 @@ func write(w http.ResponseWriter, status int, answer any) {
 	_, _ = w.Write(body) // the caller went away: nobody is left to tell
 }
 
+// handler answers a request with what is written as JSON, or with an error.
+type handler func(r *http.Request) (any, error)
+
+// ServeHTTP implements http.Handler.
+func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	answer, err := h(r)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	write(w, http.StatusOK, answer)
+}
+
 // done is what Scouter says where there is nothing to say.
-func done(w http.ResponseWriter, message string) {
-	write(w, http.StatusOK, map[string]string{"status": success, "message": message})
+func done(message string) map[string]string {
+	return map[string]string{"status": success, "message": message}
 }
 
 // maxLogin is the most bytes of a request that nobody answers for.
@@ -59,18 +72,23 @@ const maxLogin = 16 << 10
 // Routes are the routes by pattern, below a path. source tells where a request comes
 // from.
 func (d *Door) Routes(source func(r *http.Request) string) map[string]Route {
-	all := map[string]Route{
-		"GET /auth/login": {HandlerFunc: d.login(source), MaxBody: maxLogin}, "GET /auth/refresh": {HandlerFunc: d.refresh, MaxBody: maxLogin},
-		"GET /auth/validate": {HandlerFunc: d.valid, MaxBody: maxLogin}, "GET /healthcheck": {HandlerFunc: health, MaxBody: maxLogin},
-		"POST /message": {HandlerFunc: d.message}, "POST /drift": {HandlerFunc: d.message},
-		"POST /profile": {HandlerFunc: d.register}, "GET /profile": {HandlerFunc: d.download},
-		"POST /profiles": {HandlerFunc: d.versions}, "PUT /profile/status": {HandlerFunc: d.status},
-		"POST /alerts": {HandlerFunc: d.alerts}, "PUT /alerts": {HandlerFunc: d.acknowledge},
-		"GET /tags": {HandlerFunc: d.tags}, "GET /trace/spans": {HandlerFunc: d.traceSpans}, "GET /trace/baggage": {HandlerFunc: d.baggage},
-		"POST /trace/paginated": {HandlerFunc: d.tracePage}, "POST /trace/spans/filters": {HandlerFunc: d.filteredSpans}, "POST /trace/metrics": {HandlerFunc: d.traceMetrics},
+	all := map[string]Route{}
+	for pattern, h := range map[string]handler{
+		"GET /auth/login": d.login(source), "GET /auth/refresh": d.refresh, "GET /auth/validate": d.valid, "GET /healthcheck": health,
+	} {
+		all[pattern] = Route{h, maxLogin}
+	}
+	for pattern, h := range map[string]handler{
+		"POST /message": d.message, "POST /drift": d.message,
+		"POST /profile": d.register, "GET /profile": d.download, "POST /profiles": d.versions, "PUT /profile/status": d.status,
+		"POST /alerts": d.alerts, "PUT /alerts": d.acknowledge,
+		"GET /tags": d.tags, "GET /trace/spans": d.traceSpans, "GET /trace/baggage": d.baggage,
+		"POST /trace/paginated": d.tracePage, "POST /trace/spans/filters": d.filteredSpans, "POST /trace/metrics": d.traceMetrics,
+	} {
+		all[pattern] = Route{h, 0}
 	}
 	for path, kind := range driftRoutes {
-		all["GET /drift/"+path] = Route{HandlerFunc: d.drift(kind)}
+		all["GET /drift/"+path] = Route{d.drift(kind), 0}
 	}
 	return all
 }
@@ -87,20 +105,18 @@ func (d *Door) Before(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (d *Door) login(source func(r *http.Request) string) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
+func (d *Door) login(source func(r *http.Request) string) handler {
+	return func(r *http.Request) (any, error) {
 		username, password := r.Header.Get("Username"), r.Header.Get("Password")
 		if username == "" || password == "" {
-			fail(w, fault.Invalid.New("the headers Username and Password are required").WithReason("FIELD_INVALID"))
-			return
+			return nil, fault.Invalid.New("the headers Username and Password are required").WithReason("FIELD_INVALID")
 		}
 		tenant, name := named(username)
 		token, err := d.Login(r.Context(), Login{Tenant: tenant, Username: name, Password: password, Source: source(r)})
 		if err != nil {
-			fail(w, err)
-			return
+			return nil, err
 		}
-		write(w, http.StatusOK, map[string]string{"token": token})
+		return map[string]string{"token": token}, nil
 	}
 }
 
@@ -109,42 +125,38 @@ func bearer(r *http.Request) string {
 	return token
 }
 
-func (d *Door) refresh(w http.ResponseWriter, r *http.Request) {
+func (d *Door) refresh(r *http.Request) (any, error) {
 	token, err := d.Renew(r.Context(), bearer(r))
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
-	write(w, http.StatusOK, map[string]string{"token": token})
+	return map[string]string{"token": token}, nil
 }
 
-func (d *Door) valid(w http.ResponseWriter, r *http.Request) {
+func (d *Door) valid(r *http.Request) (any, error) {
 	if err := d.validate(r.Context(), bearer(r)); err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
-	write(w, http.StatusOK, map[string]bool{"is_authenticated": true})
+	return map[string]bool{"is_authenticated": true}, nil
 }
 
 // Version is the one of Scouter's API that is spoken.
 const Version = "0.25.0"
 
-func health(w http.ResponseWriter, _ *http.Request) {
-	write(w, http.StatusOK, map[string]any{"alive": true, "version": Version})
+func health(*http.Request) (any, error) {
+	return map[string]any{"alive": true, "version": Version}, nil
 }
 
-func (d *Door) message(w http.ResponseWriter, r *http.Request) {
+func (d *Door) message(r *http.Request) (any, error) {
 	raw, err := io.ReadAll(r.Body) // it is in memory already, and bounded
 	if err != nil {
-		fail(w, fault.Invalid.Wrap(err, "the body cannot be read"))
-		return
+		return nil, fault.Invalid.Wrap(err, "the body cannot be read")
 	}
 	said, err := d.take(r.Context(), raw)
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
-	done(w, said)
+	return done(said), nil
 }
 
 // asked reads a request's body.

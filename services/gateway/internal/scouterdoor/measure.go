@@ -17,7 +17,7 @@ const mostMeasured = 60_000
 
 // traceMetrics sums up the traces of a range; those of a service are those that begin
 // there.
-func (d *Door) traceMetrics(w http.ResponseWriter, r *http.Request) {
+func (d *Door) traceMetrics(r *http.Request) (any, error) {
 	req, err := asked[struct {
 		Service    string    `json:"service_name"`
 		Start      time.Time `json:"start_time"`
@@ -27,24 +27,20 @@ func (d *Door) traceMetrics(w http.ResponseWriter, r *http.Request) {
 		EntityUID  string    `json:"entity_uid"`
 	}](r)
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	width, err := scouter.BucketWidth(req.Interval)
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	f := filters{Service: req.Service, Start: &req.Start, End: &req.End, Attributes: req.Attributes, EntityUID: req.EntityUID}
 	q, err := f.query()
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	all, err := d.summaries(asCaller(r.Context(), r), q)
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	var measured []scouter.TraceMeasure
 	for _, s := range all {
@@ -52,7 +48,7 @@ func (d *Door) traceMetrics(w http.ResponseWriter, r *http.Request) {
 			measured = append(measured, scouter.TraceMeasure{Start: start, Duration: s.GetDuration().AsDuration(), Failed: s.GetErrors() > 0})
 		}
 	}
-	write(w, http.StatusOK, map[string]any{"metrics": scouter.BucketsOf(measured, width)})
+	return map[string]any{"metrics": scouter.BucketsOf(measured, width)}, nil
 }
 
 // summaries reads all pages of a search.

@@ -22,7 +22,7 @@ type versionRequest struct {
 }
 
 // register keeps a profile: what it comes to, and the document beside it.
-func (d *Door) register(w http.ResponseWriter, r *http.Request) {
+func (d *Door) register(r *http.Request) (any, error) {
 	req, err := asked[struct {
 		DriftType        string          `json:"drift_type"`
 		Profile          string          `json:"profile"`
@@ -34,19 +34,16 @@ func (d *Door) register(w http.ResponseWriter, r *http.Request) {
 		err = fault.Invalid.New("version_request is required, and a version has the form X.Y.Z").WithReason("SCOUTER_PROFILE")
 	}
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	p, err := scouter.Profile(req.DriftType, []byte(req.Profile))
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	ctx := asCaller(r.Context(), r)
 	want := *req.Version
 	if p.Version, err = d.version(ctx, p.Space, p.Name, want); err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	message := wire.Message(p)
 	message.Active = req.Active
@@ -54,20 +51,18 @@ func (d *Door) register(w http.ResponseWriter, r *http.Request) {
 		Profile: message, Origin: &driftv1.Origin{Format: scouter.FormatPrefix + req.DriftType, Document: []byte(req.Profile)},
 	})
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	got := made.GetProfile()
 	if req.DeactivateOthers {
 		if err := d.deactivateOthers(ctx, got); err != nil {
-			fail(w, err)
-			return
+			return nil, err
 		}
 	}
 	kind, _ := scouter.ParseKind(req.DriftType) // Profile has seen it
-	write(w, http.StatusOK, map[string]any{
+	return map[string]any{
 		"space": got.GetSpace(), "name": kind.Trim(got.GetName()), "version": got.GetVersion(), "uid": got.GetUid(), "status": success, "active": got.GetActive(),
-	})
+	}, nil
 }
 
 // deactivateOthers switches off all other versions of a profile.
@@ -125,34 +120,30 @@ func document(p *driftv1.Profile, origin *driftv1.Origin) (tagged, error) {
 	return tagged{driftType: raw}, err
 }
 
-func (d *Door) download(w http.ResponseWriter, r *http.Request) {
+func (d *Door) download(r *http.Request) (any, error) {
 	q := r.URL.Query()
 	kind, err := scouter.ParseKind(q.Get("drift_type"))
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	found, err := d.Drift.GetProfile(asCaller(r.Context(), r), &driftv1.GetProfileRequest{
 		Profile: q.Get("space") + "/" + kind.Name(q.Get("name")) + "/" + q.Get("version"), Origin: true,
 	})
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	answer, err := document(found.GetProfile(), found.GetOrigin())
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
-	write(w, http.StatusOK, answer)
+	return answer, nil
 }
 
 // versions are the profiles of all kinds of one version.
-func (d *Door) versions(w http.ResponseWriter, r *http.Request) {
+func (d *Door) versions(r *http.Request) (any, error) {
 	req, err := asked[struct{ Space, Name, Version string }](r)
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	type listed struct {
 		Profile tagged `json:"profile"`
@@ -169,20 +160,18 @@ func (d *Door) versions(w http.ResponseWriter, r *http.Request) {
 			one, err = document(found.GetProfile(), found.GetOrigin())
 		}
 		if err != nil {
-			fail(w, err)
-			return
+			return nil, err
 		}
 		all = append(all, listed{one, found.GetProfile().GetActive()})
 	}
 	if all == nil {
-		fail(w, fault.NotFound.New("there is no such profile").WithReason("PROFILE_NOT_FOUND"))
-		return
+		return nil, fault.NotFound.New("there is no such profile").WithReason("PROFILE_NOT_FOUND")
 	}
-	write(w, http.StatusOK, all)
+	return all, nil
 }
 
 // status switches a profile on or off; without a kind, those of all kinds.
-func (d *Door) status(w http.ResponseWriter, r *http.Request) {
+func (d *Door) status(r *http.Request) (any, error) {
 	req, err := asked[struct {
 		Space            string  `json:"space"`
 		Name             string  `json:"name"`
@@ -192,15 +181,13 @@ func (d *Door) status(w http.ResponseWriter, r *http.Request) {
 		DeactivateOthers bool    `json:"deactivate_others"`
 	}](r)
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	kinds := scouter.Kinds()
 	if req.DriftType != nil {
 		kind, err := scouter.ParseKind(*req.DriftType)
 		if err != nil {
-			fail(w, err)
-			return
+			return nil, err
 		}
 		kinds = []scouter.Kind{kind}
 	}
@@ -216,14 +203,12 @@ func (d *Door) status(w http.ResponseWriter, r *http.Request) {
 			err = d.deactivateOthers(ctx, changed.GetProfile())
 		}
 		if err != nil {
-			fail(w, err)
-			return
+			return nil, err
 		}
 		switched++
 	}
 	if switched == 0 {
-		fail(w, fault.NotFound.New("there is no such profile").WithReason("PROFILE_NOT_FOUND"))
-		return
+		return nil, fault.NotFound.New("there is no such profile").WithReason("PROFILE_NOT_FOUND")
 	}
-	done(w, "Profile status updated")
+	return done("Profile status updated"), nil
 }

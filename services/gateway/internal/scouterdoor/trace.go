@@ -35,35 +35,25 @@ func (d *Door) trace(ctx context.Context, id string) (scouter.Trace, error) {
 	return scouter.Trace{}, err
 }
 
-// asksTrace answers with something of the trace that the request names.
-func (d *Door) asksTrace(ctx context.Context, w http.ResponseWriter, id string, answer func(t scouter.Trace) any) {
-	t, err := d.trace(ctx, id)
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	write(w, http.StatusOK, answer(t))
+func (d *Door) traceSpans(r *http.Request) (any, error) {
+	q := r.URL.Query()
+	t, err := d.trace(asCaller(r.Context(), r), q.Get("trace_id"))
+	service := q.Get("service_name")
+	return map[string]any{"spans": slices.DeleteFunc(t.Spans, func(s scouter.Span) bool { return service != "" && s.Service != service })}, err
 }
 
-func (d *Door) traceSpans(w http.ResponseWriter, r *http.Request) {
-	service := r.URL.Query().Get("service_name")
-	d.asksTrace(asCaller(r.Context(), r), w, r.URL.Query().Get("trace_id"), func(t scouter.Trace) any {
-		spans := slices.DeleteFunc(t.Spans, func(s scouter.Span) bool { return service != "" && s.Service != service })
-		return map[string]any{"spans": spans}
-	})
-}
-
-func (d *Door) baggage(w http.ResponseWriter, r *http.Request) {
-	d.asksTrace(asCaller(r.Context(), r), w, r.URL.Query().Get("trace_id"), func(t scouter.Trace) any { return map[string]any{"baggage": t.Baggage} })
+func (d *Door) baggage(r *http.Request) (any, error) {
+	t, err := d.trace(asCaller(r.Context(), r), r.URL.Query().Get("trace_id"))
+	return map[string]any{"baggage": t.Baggage}, err
 }
 
 // tags are those of a trace; nothing else has any.
-func (d *Door) tags(w http.ResponseWriter, r *http.Request) {
+func (d *Door) tags(r *http.Request) (any, error) {
 	if r.URL.Query().Get("entity_type") != "trace" {
-		write(w, http.StatusOK, map[string]any{"tags": []scouter.Tag{}})
-		return
+		return map[string]any{"tags": []scouter.Tag{}}, nil
 	}
-	d.asksTrace(asCaller(r.Context(), r), w, r.URL.Query().Get("entity_id"), func(t scouter.Trace) any { return map[string]any{"tags": t.Tags} })
+	t, err := d.trace(asCaller(r.Context(), r), r.URL.Query().Get("entity_id"))
+	return map[string]any{"tags": t.Tags}, err
 }
 
 // filters say which traces are wanted.
@@ -192,16 +182,14 @@ type traceCursor struct {
 	TraceID string    `json:"trace_id"`
 }
 
-func (d *Door) tracePage(w http.ResponseWriter, r *http.Request) {
+func (d *Door) tracePage(r *http.Request) (any, error) {
 	f, err := asked[filters](r)
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	found, more, err := d.find(asCaller(r.Context(), r), f)
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	items := make([]scouter.TraceLine, len(found))
 	for i := range found {
@@ -212,23 +200,21 @@ func (d *Door) tracePage(w http.ResponseWriter, r *http.Request) {
 		last := items[len(items)-1]
 		next = &traceCursor{last.Start, last.TraceID}
 	}
-	write(w, http.StatusOK, map[string]any{"items": items, "has_next": more, "next_cursor": next, "has_previous": false, "previous_cursor": nil})
+	return map[string]any{"items": items, "has_next": more, "next_cursor": next, "has_previous": false, "previous_cursor": nil}, nil
 }
 
-func (d *Door) filteredSpans(w http.ResponseWriter, r *http.Request) {
+func (d *Door) filteredSpans(r *http.Request) (any, error) {
 	f, err := asked[filters](r)
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	found, _, err := d.find(asCaller(r.Context(), r), f)
 	if err != nil {
-		fail(w, err)
-		return
+		return nil, err
 	}
 	spans := []scouter.Span{}
 	for _, t := range found {
 		spans = append(spans, t.Spans...)
 	}
-	write(w, http.StatusOK, map[string]any{"spans": spans})
+	return map[string]any{"spans": spans}, nil
 }

@@ -2,8 +2,6 @@ package deadletter
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,7 +13,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/event"
-	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/pagetoken"
 )
 
 // Filter says which letters of a tenant. Fields that are zero match all.
@@ -39,8 +37,7 @@ func (p Place) Token() string {
 	if p == (Place{}) {
 		return ""
 	}
-	raw := binary.BigEndian.AppendUint64(nil, uint64(p.DeadAt.UnixNano()))
-	return base64.RawURLEncoding.EncodeToString(append(raw, p.ID[:]...))
+	return pagetoken.Of(p.DeadAt.UnixNano(), p.ID.String())
 }
 
 // ParsePlace reads what Token writes. The error is fault.Invalid.
@@ -48,14 +45,12 @@ func ParsePlace(token string) (Place, error) {
 	if token == "" {
 		return Place{}, nil
 	}
-	const stamp = 8
-	raw, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || len(raw) != stamp+len(ID{}) {
-		return Place{}, fault.Invalid.New("page_token: not one that was given out").WithReason("PAGE_TOKEN_INVALID")
+	at, parts, err := pagetoken.Parse(token, 1)
+	if err != nil {
+		return Place{}, err
 	}
-	return Place{
-		DeadAt: time.Unix(0, int64(binary.BigEndian.Uint64(raw))).UTC(), ID: ID(raw[stamp:]),
-	}, nil
+	id, err := ParseID(parts[0])
+	return Place{time.Unix(0, at).UTC(), id}, err
 }
 
 // Order is how a list is sorted.

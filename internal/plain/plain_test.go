@@ -8,7 +8,7 @@ import (
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
-	"github.com/driftmesh/driftmesh/services/gateway/internal/plain"
+	"github.com/driftmesh/driftmesh/internal/plain"
 )
 
 func TestKind(t *testing.T) {

@@ -1,6 +1,5 @@
 // Package plain writes what is in a span for people and for JSON: kinds by their
-// names, values of attributes as text. It is the one home of these words in the
-// gateway.
+// names, values of attributes as text. It is the one home of these words.
 package plain
 
 import (
