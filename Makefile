@@ -104,6 +104,10 @@ bench-drift: ## Measure what drift costs: from the request to cells, a verdict, 
 bench-sdk: ## Measure what the SDK costs beside OpenTelemetry's own: a span written, a span from start to bytes, a record sent
 	$(GO) test -run '^$$' -bench 'Encode|Pipeline|Records' -benchmem -benchtime 2s ./sdk | grep -E '^(Benchmark|FAIL|---)'
 
+.PHONY: bench-scouter
+bench-scouter: ## Measure how long Scouter's clients wait for an acknowledgement, over HTTP and gRPC
+	$(GO) run ./bench/scouter $(BENCH_FLAGS)
+
 .PHONY: calibrate
 calibrate: ## Measure the false-alarm rates of the drift detectors, and print a table
 	CALIBRATE=$(or $(CALIBRATE_WINDOWS),10000) $(GO) test ./internal/detect -run TestFalseAlarms -v -timeout 5h | grep --line-buffered -E '/.*;|outside|^(ok|FAIL)'
