@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -79,10 +80,14 @@ func (s *server) CreateProfile(ctx context.Context, req *driftv1.CreateProfileRe
 	if err := s.mayRun(tenant, schedule); err != nil {
 		return nil, err
 	}
+	uid, err := keptUID(req.GetUid())
+	if err != nil {
+		return nil, err
+	}
 	now := s.now()
 	registered, err := s.state.CreateProfile(ctx, store.NewProfile{
 		Tenant: tenant, Active: req.GetProfile().GetActive(), Request: req.GetRequestId(), Now: now, First: schedule.Following(now),
-		Room: s.room(tenant), Profile: p, Origin: origin,
+		Room: s.room(tenant), Profile: p, Origin: origin, UID: uid,
 	})
 	if err != nil {
 		return nil, err
@@ -111,6 +116,18 @@ const (
 	maxOriginFormat   = 64
 	maxOriginDocument = 4 << 20
 )
+
+// keptUID is the uid that a profile brings, as all write it; "" for none.
+func keptUID(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	uid, err := uuid.Parse(text)
+	if err != nil || uid == uuid.Nil {
+		return "", fault.Invalid.New("uid: %.80q is not a UUID", text).WithReason("FIELD_INVALID")
+	}
+	return uid.String(), nil
+}
 
 // originOf is what a profile was made from, nil for nothing.
 func originOf(o *driftv1.Origin) (*store.Origin, error) {

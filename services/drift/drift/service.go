@@ -177,6 +177,7 @@ func (s *Service) Run(ctx context.Context) error {
 	driftv1.RegisterDriftServiceServer(s.deps.Server, &server{
 		engine: s.sched.engine, routes: s.routes, sched: s.sched, tenants: s.deps.Tenants, turns: s.turns, topics: s.deps.Broker.Admin(),
 	})
+	driftv1.RegisterTagServiceServer(s.deps.Server, &tags{state: s.sched.state, now: s.deps.Now})
 	s.ready.Store(true)
 	defer s.ready.Store(false)
 	err = s.work(ctx, windows, alerts, &publisher{state: s.sched.state, to: publish})
@@ -277,7 +278,7 @@ func (s *Service) forget(ctx context.Context) error {
 		s.deps.Log.Error("news were given up", slog.String("route", route), slog.Int("deliveries", n), slog.Duration("after", s.cfg.Keep))
 	}
 	return errors.Join(err, s.sched.state.ForgetDeliveries(ctx, now.Add(-rememberFor)), s.sched.state.ForgetSilences(ctx, now.Add(-rememberFor)),
-		s.sched.state.ForgetVerdicts(ctx, now.Add(-s.cfg.Late), s.cfg.Insufficient))
+		s.sched.state.ForgetVerdicts(ctx, now.Add(-s.cfg.Late), s.cfg.Insufficient), s.sched.state.ForgetTags(ctx, "trace", now.Add(-traceTags)))
 }
 
 func (s *Service) runner(topic, groupName string, handler runner.Handler) (*runner.Runner, error) {

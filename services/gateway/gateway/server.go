@@ -89,7 +89,7 @@ func (s *Service) newServer() (*rpc.Server, error) {
 		route proxy.Route
 		conn  grpc.ClientConnInterface
 	}{
-		{proxy.Auth, s.deps.Auth}, {proxy.Audit, s.deps.Auth}, {proxy.Drift, s.deps.Drift}, {proxy.Trace, s.deps.TraceStore},
+		{proxy.Auth, s.deps.Auth}, {proxy.Audit, s.deps.Auth}, {proxy.Drift, s.deps.Drift}, {proxy.Tags, s.deps.Drift}, {proxy.Trace, s.deps.TraceStore},
 		{proxy.DeadLetters, s.deps.IngestWorker}, {proxy.Records, s.deps.IngestWorker},
 	} {
 		if err := proxy.Register(server, r.route, r.conn, s.auditor); err != nil {

@@ -109,7 +109,10 @@ func startWith(t *testing.T, log *slog.Logger, options ...option) *world {
 			authv1.RegisterAuthServiceServer(s, w.auth)
 			auditv1.RegisterAuditServiceServer(s, w.audit)
 		}),
-		Drift: w.backend(func(s *rpc.Server) { driftv1.RegisterDriftServiceServer(s, w.drift) }),
+		Drift: w.backend(func(s *rpc.Server) {
+			driftv1.RegisterDriftServiceServer(s, w.drift)
+			driftv1.RegisterTagServiceServer(s, driftv1.UnimplementedTagServiceServer{})
+		}),
 		TraceStore: w.backend(func(s *rpc.Server) {
 			tracev1.RegisterTraceServiceServer(s, w.traces)
 			ledgerv1.RegisterLedgerServiceServer(s, &fakeLedger{signal: "spans"})

@@ -69,18 +69,40 @@ func (t *traces) FindTraces(req *tracev1.FindTracesRequest, stream grpc.ServerSt
 		return err
 	}
 	defer leave()
-	search, err := searchOf(req.GetQuery(), req.GetLimit(), "")
+	after, err := placeOf(req.GetAfter())
 	if err != nil {
 		return err
 	}
+	search, err := searchOf(req.GetQuery(), req.GetLimit(), after)
+	if err != nil {
+		return err
+	}
+	search.OldestFirst = req.GetOldestFirst()
 	more, err := t.reader.Find(ctx, tenant, search, func(p query.Part) error {
 		t.count(p)
-		return stream.Send(&tracev1.FindTracesResponse{TraceId: p.TraceID.String(), OtlpTraces: p.Traces, Truncated: p.Truncated})
+		return stream.Send(&tracev1.FindTracesResponse{TraceId: p.TraceID.String(), OtlpTraces: p.Traces, Truncated: p.Truncated, Place: &tracev1.TracePlace{
+			MatchTime: timestamppb.New(p.Place.At), TraceId: p.Place.ID.String(),
+		}})
 	})
 	if err != nil || !more {
 		return err
 	}
 	return stream.Send(&tracev1.FindTracesResponse{More: true})
+}
+
+// placeOf is a place as query.Search has it, "" for none.
+func placeOf(p *tracev1.TracePlace) (string, error) {
+	if p == nil {
+		return "", nil
+	}
+	id, err := query.ParseTraceID(p.GetTraceId())
+	if err != nil {
+		return "", err
+	}
+	if err := p.GetMatchTime().CheckValid(); err != nil {
+		return "", fault.Invalid.Wrap(err, "match_time is not a valid time")
+	}
+	return query.Place{At: p.GetMatchTime().AsTime(), ID: id}.Token(), nil
 }
 
 func (t *traces) count(p query.Part) {
@@ -200,7 +222,20 @@ func searchOf(q *tracev1.TraceQuery, limit uint32, after string) (query.Search, 
 	if err != nil {
 		return query.Search{}, err
 	}
+	var ids []query.TraceID
+	for _, text := range q.GetTraceIds() {
+		id, err := query.ParseTraceID(text)
+		if err != nil {
+			return query.Search{}, err
+		}
+		ids = append(ids, id)
+	}
+	var either []query.Attribute
+	for _, a := range q.GetAnyAttribute() {
+		either = append(either, query.Attribute{Key: a.GetKey(), Text: a.GetValue()})
+	}
 	return query.Search{
+		Any: either, Traces: ids,
 		Service: q.GetService(), Operation: q.GetOperation(), Attributes: q.GetAttributes(), Range: within,
 		MinDuration: shortest, MaxDuration: longest, Limit: int(limit), After: after,
 	}, nil

@@ -2175,7 +2175,10 @@ type CreateProfileRequest struct {
 	// Makes the call idempotent: the same request id again gives the same profile.
 	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// What it was made from, kept beside it; absent for none.
-	Origin        *Origin `protobuf:"bytes,3,opt,name=origin,proto3" json:"origin,omitempty"`
+	Origin *Origin `protobuf:"bytes,3,opt,name=origin,proto3" json:"origin,omitempty"`
+	// The uid of a profile that moves here from elsewhere, as whoever sends its records
+	// knows it: a UUID. Empty for a new one.
+	Uid           string `protobuf:"bytes,4,opt,name=uid,proto3" json:"uid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2229,6 +2232,13 @@ func (x *CreateProfileRequest) GetOrigin() *Origin {
 		return x.Origin
 	}
 	return nil
+}
+
+func (x *CreateProfileRequest) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
 }
 
 // Origin is what a profile was made from: the document of another system.
@@ -6639,12 +6649,13 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\bstd_devs\x18\x03 \x03(\x01R\astdDevs\"=\n" +
 	"\rScouterLimits\x12\x16\n" +
 	"\x06center\x18\x01 \x01(\x01R\x06center\x12\x14\n" +
-	"\x05sigma\x18\x02 \x01(\x01R\x05sigma\"\xa0\x01\n" +
+	"\x05sigma\x18\x02 \x01(\x01R\x05sigma\"\xb2\x01\n" +
 	"\x14CreateProfileRequest\x125\n" +
 	"\aprofile\x18\x01 \x01(\v2\x1b.driftmesh.drift.v1.ProfileR\aprofile\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x122\n" +
-	"\x06origin\x18\x03 \x01(\v2\x1a.driftmesh.drift.v1.OriginR\x06origin\"<\n" +
+	"\x06origin\x18\x03 \x01(\v2\x1a.driftmesh.drift.v1.OriginR\x06origin\x12\x10\n" +
+	"\x03uid\x18\x04 \x01(\tR\x03uid\"<\n" +
 	"\x06Origin\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\tR\x06format\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\fR\bdocument\"\xcd\x01\n" +

@@ -327,7 +327,11 @@ type TraceQuery struct {
 	// Spans at least this long.
 	MinDuration *durationpb.Duration `protobuf:"bytes,6,opt,name=min_duration,json=minDuration,proto3" json:"min_duration,omitempty"`
 	// Spans at most this long.
-	MaxDuration   *durationpb.Duration `protobuf:"bytes,7,opt,name=max_duration,json=maxDuration,proto3" json:"max_duration,omitempty"`
+	MaxDuration *durationpb.Duration `protobuf:"bytes,7,opt,name=max_duration,json=maxDuration,proto3" json:"max_duration,omitempty"`
+	// Spans of one of these traces; empty for all.
+	TraceIds []string `protobuf:"bytes,8,rep,name=trace_ids,json=traceIds,proto3" json:"trace_ids,omitempty"`
+	// Spans with one of these attributes at least, as in attributes; empty for all.
+	AnyAttribute  []*AttributeFilter `protobuf:"bytes,9,rep,name=any_attribute,json=anyAttribute,proto3" json:"any_attribute,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -411,20 +415,149 @@ func (x *TraceQuery) GetMaxDuration() *durationpb.Duration {
 	return nil
 }
 
+func (x *TraceQuery) GetTraceIds() []string {
+	if x != nil {
+		return x.TraceIds
+	}
+	return nil
+}
+
+func (x *TraceQuery) GetAnyAttribute() []*AttributeFilter {
+	if x != nil {
+		return x.AnyAttribute
+	}
+	return nil
+}
+
+// AttributeFilter is an attribute that is looked for.
+type AttributeFilter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its key.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Its value as text.
+	Value         string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttributeFilter) Reset() {
+	*x = AttributeFilter{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttributeFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttributeFilter) ProtoMessage() {}
+
+func (x *AttributeFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttributeFilter.ProtoReflect.Descriptor instead.
+func (*AttributeFilter) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *AttributeFilter) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *AttributeFilter) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+// TracePlace is where a trace stands among those that a query finds: by the start of
+// its newest matching span, then by its id.
+type TracePlace struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When its newest matching span starts.
+	MatchTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=match_time,json=matchTime,proto3" json:"match_time,omitempty"`
+	// 32 hex digits.
+	TraceId       string `protobuf:"bytes,2,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TracePlace) Reset() {
+	*x = TracePlace{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TracePlace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TracePlace) ProtoMessage() {}
+
+func (x *TracePlace) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TracePlace.ProtoReflect.Descriptor instead.
+func (*TracePlace) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *TracePlace) GetMatchTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.MatchTime
+	}
+	return nil
+}
+
+func (x *TracePlace) GetTraceId() string {
+	if x != nil {
+		return x.TraceId
+	}
+	return ""
+}
+
 // FindTracesRequest asks for whole traces.
 type FindTracesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Which spans match.
 	Query *TraceQuery `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
 	// How many traces; 0 means 20, at most 1500.
-	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Only traces behind this place; absent begins.
+	After *TracePlace `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	// The oldest first: behind a place are then the newer ones.
+	OldestFirst   bool `protobuf:"varint,4,opt,name=oldest_first,json=oldestFirst,proto3" json:"oldest_first,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FindTracesRequest) Reset() {
 	*x = FindTracesRequest{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[4]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -436,7 +569,7 @@ func (x *FindTracesRequest) String() string {
 func (*FindTracesRequest) ProtoMessage() {}
 
 func (x *FindTracesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[4]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -449,7 +582,7 @@ func (x *FindTracesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindTracesRequest.ProtoReflect.Descriptor instead.
 func (*FindTracesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{4}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *FindTracesRequest) GetQuery() *TraceQuery {
@@ -466,6 +599,20 @@ func (x *FindTracesRequest) GetLimit() uint32 {
 	return 0
 }
 
+func (x *FindTracesRequest) GetAfter() *TracePlace {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *FindTracesRequest) GetOldestFirst() bool {
+	if x != nil {
+		return x.OldestFirst
+	}
+	return false
+}
+
 // FindTracesResponse is a trace or a part of one.
 type FindTracesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -477,14 +624,16 @@ type FindTracesResponse struct {
 	Truncated bool `protobuf:"varint,3,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	// In the last message, which has nothing else: more traces match than were
 	// asked for, or than the store will send.
-	More          bool `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
+	More bool `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
+	// Where the trace stands; absent in the last message.
+	Place         *TracePlace `protobuf:"bytes,5,opt,name=place,proto3" json:"place,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FindTracesResponse) Reset() {
 	*x = FindTracesResponse{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[5]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -496,7 +645,7 @@ func (x *FindTracesResponse) String() string {
 func (*FindTracesResponse) ProtoMessage() {}
 
 func (x *FindTracesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[5]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -509,7 +658,7 @@ func (x *FindTracesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindTracesResponse.ProtoReflect.Descriptor instead.
 func (*FindTracesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{5}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *FindTracesResponse) GetTraceId() string {
@@ -540,6 +689,13 @@ func (x *FindTracesResponse) GetMore() bool {
 	return false
 }
 
+func (x *FindTracesResponse) GetPlace() *TracePlace {
+	if x != nil {
+		return x.Place
+	}
+	return nil
+}
+
 // SearchTracesRequest asks for summaries.
 type SearchTracesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -555,7 +711,7 @@ type SearchTracesRequest struct {
 
 func (x *SearchTracesRequest) Reset() {
 	*x = SearchTracesRequest{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[6]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -567,7 +723,7 @@ func (x *SearchTracesRequest) String() string {
 func (*SearchTracesRequest) ProtoMessage() {}
 
 func (x *SearchTracesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[6]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -580,7 +736,7 @@ func (x *SearchTracesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchTracesRequest.ProtoReflect.Descriptor instead.
 func (*SearchTracesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{6}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SearchTracesRequest) GetQuery() *TraceQuery {
@@ -617,7 +773,7 @@ type SearchTracesResponse struct {
 
 func (x *SearchTracesResponse) Reset() {
 	*x = SearchTracesResponse{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[7]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -629,7 +785,7 @@ func (x *SearchTracesResponse) String() string {
 func (*SearchTracesResponse) ProtoMessage() {}
 
 func (x *SearchTracesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[7]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -642,7 +798,7 @@ func (x *SearchTracesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchTracesResponse.ProtoReflect.Descriptor instead.
 func (*SearchTracesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{7}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SearchTracesResponse) GetTraces() []*TraceSummary {
@@ -689,7 +845,7 @@ type TraceSummary struct {
 
 func (x *TraceSummary) Reset() {
 	*x = TraceSummary{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[8]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -701,7 +857,7 @@ func (x *TraceSummary) String() string {
 func (*TraceSummary) ProtoMessage() {}
 
 func (x *TraceSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[8]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -714,7 +870,7 @@ func (x *TraceSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceSummary.ProtoReflect.Descriptor instead.
 func (*TraceSummary) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{8}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TraceSummary) GetTraceId() string {
@@ -802,7 +958,7 @@ type ServiceCount struct {
 
 func (x *ServiceCount) Reset() {
 	*x = ServiceCount{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[9]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -814,7 +970,7 @@ func (x *ServiceCount) String() string {
 func (*ServiceCount) ProtoMessage() {}
 
 func (x *ServiceCount) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[9]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -827,7 +983,7 @@ func (x *ServiceCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceCount.ProtoReflect.Descriptor instead.
 func (*ServiceCount) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{9}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ServiceCount) GetService() string {
@@ -860,7 +1016,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[10]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -872,7 +1028,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[10]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -885,7 +1041,7 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{10}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{12}
 }
 
 // ListServicesResponse lists services.
@@ -901,7 +1057,7 @@ type ListServicesResponse struct {
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[11]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -913,7 +1069,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[11]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -926,7 +1082,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{11}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListServicesResponse) GetServices() []string {
@@ -956,7 +1112,7 @@ type ListOperationsRequest struct {
 
 func (x *ListOperationsRequest) Reset() {
 	*x = ListOperationsRequest{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[12]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -968,7 +1124,7 @@ func (x *ListOperationsRequest) String() string {
 func (*ListOperationsRequest) ProtoMessage() {}
 
 func (x *ListOperationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[12]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -981,7 +1137,7 @@ func (x *ListOperationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOperationsRequest.ProtoReflect.Descriptor instead.
 func (*ListOperationsRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{12}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListOperationsRequest) GetService() string {
@@ -1011,7 +1167,7 @@ type ListOperationsResponse struct {
 
 func (x *ListOperationsResponse) Reset() {
 	*x = ListOperationsResponse{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[13]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1179,7 @@ func (x *ListOperationsResponse) String() string {
 func (*ListOperationsResponse) ProtoMessage() {}
 
 func (x *ListOperationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[13]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1192,7 @@ func (x *ListOperationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOperationsResponse.ProtoReflect.Descriptor instead.
 func (*ListOperationsResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{13}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListOperationsResponse) GetOperations() []*Operation {
@@ -1066,7 +1222,7 @@ type Operation struct {
 
 func (x *Operation) Reset() {
 	*x = Operation{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[14]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1078,7 +1234,7 @@ func (x *Operation) String() string {
 func (*Operation) ProtoMessage() {}
 
 func (x *Operation) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[14]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1091,7 +1247,7 @@ func (x *Operation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Operation.ProtoReflect.Descriptor instead.
 func (*Operation) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{14}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Operation) GetName() string {
@@ -1122,7 +1278,7 @@ type ListDependenciesRequest struct {
 
 func (x *ListDependenciesRequest) Reset() {
 	*x = ListDependenciesRequest{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[15]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1134,7 +1290,7 @@ func (x *ListDependenciesRequest) String() string {
 func (*ListDependenciesRequest) ProtoMessage() {}
 
 func (x *ListDependenciesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[15]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1147,7 +1303,7 @@ func (x *ListDependenciesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDependenciesRequest.ProtoReflect.Descriptor instead.
 func (*ListDependenciesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{15}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListDependenciesRequest) GetStartTime() *timestamppb.Timestamp {
@@ -1177,7 +1333,7 @@ type ListDependenciesResponse struct {
 
 func (x *ListDependenciesResponse) Reset() {
 	*x = ListDependenciesResponse{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[16]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1189,7 +1345,7 @@ func (x *ListDependenciesResponse) String() string {
 func (*ListDependenciesResponse) ProtoMessage() {}
 
 func (x *ListDependenciesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[16]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1202,7 +1358,7 @@ func (x *ListDependenciesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDependenciesResponse.ProtoReflect.Descriptor instead.
 func (*ListDependenciesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{16}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListDependenciesResponse) GetDependencies() []*Dependency {
@@ -1235,7 +1391,7 @@ type Dependency struct {
 
 func (x *Dependency) Reset() {
 	*x = Dependency{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[17]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1247,7 +1403,7 @@ func (x *Dependency) String() string {
 func (*Dependency) ProtoMessage() {}
 
 func (x *Dependency) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[17]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1260,7 +1416,7 @@ func (x *Dependency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dependency.ProtoReflect.Descriptor instead.
 func (*Dependency) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{17}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Dependency) GetParent() string {
@@ -1312,7 +1468,7 @@ type MeasureServicesRequest struct {
 
 func (x *MeasureServicesRequest) Reset() {
 	*x = MeasureServicesRequest{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[18]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1324,7 +1480,7 @@ func (x *MeasureServicesRequest) String() string {
 func (*MeasureServicesRequest) ProtoMessage() {}
 
 func (x *MeasureServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[18]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1337,7 +1493,7 @@ func (x *MeasureServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeasureServicesRequest.ProtoReflect.Descriptor instead.
 func (*MeasureServicesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{18}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *MeasureServicesRequest) GetServices() []string {
@@ -1407,7 +1563,7 @@ type MeasureServicesResponse struct {
 
 func (x *MeasureServicesResponse) Reset() {
 	*x = MeasureServicesResponse{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[19]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1419,7 +1575,7 @@ func (x *MeasureServicesResponse) String() string {
 func (*MeasureServicesResponse) ProtoMessage() {}
 
 func (x *MeasureServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[19]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1432,7 +1588,7 @@ func (x *MeasureServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeasureServicesResponse.ProtoReflect.Descriptor instead.
 func (*MeasureServicesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{19}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *MeasureServicesResponse) GetSeries() []*ServiceSeries {
@@ -1463,7 +1619,7 @@ type ServiceSeries struct {
 
 func (x *ServiceSeries) Reset() {
 	*x = ServiceSeries{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[20]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1475,7 +1631,7 @@ func (x *ServiceSeries) String() string {
 func (*ServiceSeries) ProtoMessage() {}
 
 func (x *ServiceSeries) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[20]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1488,7 +1644,7 @@ func (x *ServiceSeries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceSeries.ProtoReflect.Descriptor instead.
 func (*ServiceSeries) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{20}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ServiceSeries) GetService() string {
@@ -1537,7 +1693,7 @@ type QuerySQLRequest struct {
 
 func (x *QuerySQLRequest) Reset() {
 	*x = QuerySQLRequest{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[21]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1549,7 +1705,7 @@ func (x *QuerySQLRequest) String() string {
 func (*QuerySQLRequest) ProtoMessage() {}
 
 func (x *QuerySQLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[21]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1562,7 +1718,7 @@ func (x *QuerySQLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySQLRequest.ProtoReflect.Descriptor instead.
 func (*QuerySQLRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{21}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *QuerySQLRequest) GetQuery() string {
@@ -1587,7 +1743,7 @@ type QuerySQLResponse struct {
 
 func (x *QuerySQLResponse) Reset() {
 	*x = QuerySQLResponse{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[22]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +1755,7 @@ func (x *QuerySQLResponse) String() string {
 func (*QuerySQLResponse) ProtoMessage() {}
 
 func (x *QuerySQLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[22]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +1768,7 @@ func (x *QuerySQLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySQLResponse.ProtoReflect.Descriptor instead.
 func (*QuerySQLResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{22}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *QuerySQLResponse) GetColumns() []*SQLColumn {
@@ -1649,7 +1805,7 @@ type SQLColumn struct {
 
 func (x *SQLColumn) Reset() {
 	*x = SQLColumn{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[23]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1661,7 +1817,7 @@ func (x *SQLColumn) String() string {
 func (*SQLColumn) ProtoMessage() {}
 
 func (x *SQLColumn) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[23]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1674,7 +1830,7 @@ func (x *SQLColumn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SQLColumn.ProtoReflect.Descriptor instead.
 func (*SQLColumn) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{23}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SQLColumn) GetName() string {
@@ -1711,7 +1867,7 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x1b\n" +
 	"\tspan_kind\x18\x03 \x01(\tR\bspanKind\x122\n" +
 	"\x06oddity\x18\x04 \x01(\x0e2\x1a.driftmesh.trace.v1.OddityR\x06oddity\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\"\xc1\x03\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"\xa8\x04\n" +
 	"\n" +
 	"TraceQuery\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1c\n" +
@@ -1723,19 +1879,32 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"start_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
 	"\bend_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12<\n" +
 	"\fmin_duration\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\vminDuration\x12<\n" +
-	"\fmax_duration\x18\a \x01(\v2\x19.google.protobuf.DurationR\vmaxDuration\x1a=\n" +
+	"\fmax_duration\x18\a \x01(\v2\x19.google.protobuf.DurationR\vmaxDuration\x12\x1b\n" +
+	"\ttrace_ids\x18\b \x03(\tR\btraceIds\x12H\n" +
+	"\rany_attribute\x18\t \x03(\v2#.driftmesh.trace.v1.AttributeFilterR\fanyAttribute\x1a=\n" +
 	"\x0fAttributesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"_\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"9\n" +
+	"\x0fAttributeFilter\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"b\n" +
+	"\n" +
+	"TracePlace\x129\n" +
+	"\n" +
+	"match_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tmatchTime\x12\x19\n" +
+	"\btrace_id\x18\x02 \x01(\tR\atraceId\"\xb8\x01\n" +
 	"\x11FindTracesRequest\x124\n" +
 	"\x05query\x18\x01 \x01(\v2\x1e.driftmesh.trace.v1.TraceQueryR\x05query\x12\x14\n" +
-	"\x05limit\x18\x02 \x01(\rR\x05limit\"\x82\x01\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\x124\n" +
+	"\x05after\x18\x03 \x01(\v2\x1e.driftmesh.trace.v1.TracePlaceR\x05after\x12!\n" +
+	"\foldest_first\x18\x04 \x01(\bR\voldestFirst\"\xb8\x01\n" +
 	"\x12FindTracesResponse\x12\x19\n" +
 	"\btrace_id\x18\x01 \x01(\tR\atraceId\x12\x1f\n" +
 	"\votlp_traces\x18\x02 \x01(\fR\n" +
 	"otlpTraces\x12\x1c\n" +
 	"\ttruncated\x18\x03 \x01(\bR\ttruncated\x12\x12\n" +
-	"\x04more\x18\x04 \x01(\bR\x04more\"\x87\x01\n" +
+	"\x04more\x18\x04 \x01(\bR\x04more\x124\n" +
+	"\x05place\x18\x05 \x01(\v2\x1e.driftmesh.trace.v1.TracePlaceR\x05place\"\x87\x01\n" +
 	"\x13SearchTracesRequest\x124\n" +
 	"\x05query\x18\x01 \x01(\v2\x1e.driftmesh.trace.v1.TraceQueryR\x05query\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
@@ -1848,84 +2017,90 @@ func file_driftmesh_trace_v1_trace_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_trace_v1_trace_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_driftmesh_trace_v1_trace_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_driftmesh_trace_v1_trace_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_driftmesh_trace_v1_trace_proto_goTypes = []any{
 	(Oddity)(0),                      // 0: driftmesh.trace.v1.Oddity
 	(*GetTraceRequest)(nil),          // 1: driftmesh.trace.v1.GetTraceRequest
 	(*GetTraceResponse)(nil),         // 2: driftmesh.trace.v1.GetTraceResponse
 	(*SpanWarning)(nil),              // 3: driftmesh.trace.v1.SpanWarning
 	(*TraceQuery)(nil),               // 4: driftmesh.trace.v1.TraceQuery
-	(*FindTracesRequest)(nil),        // 5: driftmesh.trace.v1.FindTracesRequest
-	(*FindTracesResponse)(nil),       // 6: driftmesh.trace.v1.FindTracesResponse
-	(*SearchTracesRequest)(nil),      // 7: driftmesh.trace.v1.SearchTracesRequest
-	(*SearchTracesResponse)(nil),     // 8: driftmesh.trace.v1.SearchTracesResponse
-	(*TraceSummary)(nil),             // 9: driftmesh.trace.v1.TraceSummary
-	(*ServiceCount)(nil),             // 10: driftmesh.trace.v1.ServiceCount
-	(*ListServicesRequest)(nil),      // 11: driftmesh.trace.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),     // 12: driftmesh.trace.v1.ListServicesResponse
-	(*ListOperationsRequest)(nil),    // 13: driftmesh.trace.v1.ListOperationsRequest
-	(*ListOperationsResponse)(nil),   // 14: driftmesh.trace.v1.ListOperationsResponse
-	(*Operation)(nil),                // 15: driftmesh.trace.v1.Operation
-	(*ListDependenciesRequest)(nil),  // 16: driftmesh.trace.v1.ListDependenciesRequest
-	(*ListDependenciesResponse)(nil), // 17: driftmesh.trace.v1.ListDependenciesResponse
-	(*Dependency)(nil),               // 18: driftmesh.trace.v1.Dependency
-	(*MeasureServicesRequest)(nil),   // 19: driftmesh.trace.v1.MeasureServicesRequest
-	(*MeasureServicesResponse)(nil),  // 20: driftmesh.trace.v1.MeasureServicesResponse
-	(*ServiceSeries)(nil),            // 21: driftmesh.trace.v1.ServiceSeries
-	(*QuerySQLRequest)(nil),          // 22: driftmesh.trace.v1.QuerySQLRequest
-	(*QuerySQLResponse)(nil),         // 23: driftmesh.trace.v1.QuerySQLResponse
-	(*SQLColumn)(nil),                // 24: driftmesh.trace.v1.SQLColumn
-	nil,                              // 25: driftmesh.trace.v1.TraceQuery.AttributesEntry
-	(*timestamppb.Timestamp)(nil),    // 26: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 27: google.protobuf.Duration
+	(*AttributeFilter)(nil),          // 5: driftmesh.trace.v1.AttributeFilter
+	(*TracePlace)(nil),               // 6: driftmesh.trace.v1.TracePlace
+	(*FindTracesRequest)(nil),        // 7: driftmesh.trace.v1.FindTracesRequest
+	(*FindTracesResponse)(nil),       // 8: driftmesh.trace.v1.FindTracesResponse
+	(*SearchTracesRequest)(nil),      // 9: driftmesh.trace.v1.SearchTracesRequest
+	(*SearchTracesResponse)(nil),     // 10: driftmesh.trace.v1.SearchTracesResponse
+	(*TraceSummary)(nil),             // 11: driftmesh.trace.v1.TraceSummary
+	(*ServiceCount)(nil),             // 12: driftmesh.trace.v1.ServiceCount
+	(*ListServicesRequest)(nil),      // 13: driftmesh.trace.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),     // 14: driftmesh.trace.v1.ListServicesResponse
+	(*ListOperationsRequest)(nil),    // 15: driftmesh.trace.v1.ListOperationsRequest
+	(*ListOperationsResponse)(nil),   // 16: driftmesh.trace.v1.ListOperationsResponse
+	(*Operation)(nil),                // 17: driftmesh.trace.v1.Operation
+	(*ListDependenciesRequest)(nil),  // 18: driftmesh.trace.v1.ListDependenciesRequest
+	(*ListDependenciesResponse)(nil), // 19: driftmesh.trace.v1.ListDependenciesResponse
+	(*Dependency)(nil),               // 20: driftmesh.trace.v1.Dependency
+	(*MeasureServicesRequest)(nil),   // 21: driftmesh.trace.v1.MeasureServicesRequest
+	(*MeasureServicesResponse)(nil),  // 22: driftmesh.trace.v1.MeasureServicesResponse
+	(*ServiceSeries)(nil),            // 23: driftmesh.trace.v1.ServiceSeries
+	(*QuerySQLRequest)(nil),          // 24: driftmesh.trace.v1.QuerySQLRequest
+	(*QuerySQLResponse)(nil),         // 25: driftmesh.trace.v1.QuerySQLResponse
+	(*SQLColumn)(nil),                // 26: driftmesh.trace.v1.SQLColumn
+	nil,                              // 27: driftmesh.trace.v1.TraceQuery.AttributesEntry
+	(*timestamppb.Timestamp)(nil),    // 28: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 29: google.protobuf.Duration
 }
 var file_driftmesh_trace_v1_trace_proto_depIdxs = []int32{
-	26, // 0: driftmesh.trace.v1.GetTraceRequest.start_time:type_name -> google.protobuf.Timestamp
-	26, // 1: driftmesh.trace.v1.GetTraceRequest.end_time:type_name -> google.protobuf.Timestamp
+	28, // 0: driftmesh.trace.v1.GetTraceRequest.start_time:type_name -> google.protobuf.Timestamp
+	28, // 1: driftmesh.trace.v1.GetTraceRequest.end_time:type_name -> google.protobuf.Timestamp
 	3,  // 2: driftmesh.trace.v1.GetTraceResponse.warnings:type_name -> driftmesh.trace.v1.SpanWarning
 	0,  // 3: driftmesh.trace.v1.SpanWarning.oddity:type_name -> driftmesh.trace.v1.Oddity
-	25, // 4: driftmesh.trace.v1.TraceQuery.attributes:type_name -> driftmesh.trace.v1.TraceQuery.AttributesEntry
-	26, // 5: driftmesh.trace.v1.TraceQuery.start_time:type_name -> google.protobuf.Timestamp
-	26, // 6: driftmesh.trace.v1.TraceQuery.end_time:type_name -> google.protobuf.Timestamp
-	27, // 7: driftmesh.trace.v1.TraceQuery.min_duration:type_name -> google.protobuf.Duration
-	27, // 8: driftmesh.trace.v1.TraceQuery.max_duration:type_name -> google.protobuf.Duration
-	4,  // 9: driftmesh.trace.v1.FindTracesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
-	4,  // 10: driftmesh.trace.v1.SearchTracesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
-	9,  // 11: driftmesh.trace.v1.SearchTracesResponse.traces:type_name -> driftmesh.trace.v1.TraceSummary
-	26, // 12: driftmesh.trace.v1.TraceSummary.start_time:type_name -> google.protobuf.Timestamp
-	27, // 13: driftmesh.trace.v1.TraceSummary.duration:type_name -> google.protobuf.Duration
-	10, // 14: driftmesh.trace.v1.TraceSummary.service_counts:type_name -> driftmesh.trace.v1.ServiceCount
-	15, // 15: driftmesh.trace.v1.ListOperationsResponse.operations:type_name -> driftmesh.trace.v1.Operation
-	26, // 16: driftmesh.trace.v1.ListDependenciesRequest.start_time:type_name -> google.protobuf.Timestamp
-	26, // 17: driftmesh.trace.v1.ListDependenciesRequest.end_time:type_name -> google.protobuf.Timestamp
-	18, // 18: driftmesh.trace.v1.ListDependenciesResponse.dependencies:type_name -> driftmesh.trace.v1.Dependency
-	26, // 19: driftmesh.trace.v1.MeasureServicesRequest.start_time:type_name -> google.protobuf.Timestamp
-	26, // 20: driftmesh.trace.v1.MeasureServicesRequest.end_time:type_name -> google.protobuf.Timestamp
-	27, // 21: driftmesh.trace.v1.MeasureServicesRequest.step:type_name -> google.protobuf.Duration
-	27, // 22: driftmesh.trace.v1.MeasureServicesRequest.window:type_name -> google.protobuf.Duration
-	21, // 23: driftmesh.trace.v1.MeasureServicesResponse.series:type_name -> driftmesh.trace.v1.ServiceSeries
-	24, // 24: driftmesh.trace.v1.QuerySQLResponse.columns:type_name -> driftmesh.trace.v1.SQLColumn
-	1,  // 25: driftmesh.trace.v1.TraceService.GetTrace:input_type -> driftmesh.trace.v1.GetTraceRequest
-	5,  // 26: driftmesh.trace.v1.TraceService.FindTraces:input_type -> driftmesh.trace.v1.FindTracesRequest
-	7,  // 27: driftmesh.trace.v1.TraceService.SearchTraces:input_type -> driftmesh.trace.v1.SearchTracesRequest
-	11, // 28: driftmesh.trace.v1.TraceService.ListServices:input_type -> driftmesh.trace.v1.ListServicesRequest
-	13, // 29: driftmesh.trace.v1.TraceService.ListOperations:input_type -> driftmesh.trace.v1.ListOperationsRequest
-	16, // 30: driftmesh.trace.v1.TraceService.ListDependencies:input_type -> driftmesh.trace.v1.ListDependenciesRequest
-	19, // 31: driftmesh.trace.v1.TraceService.MeasureServices:input_type -> driftmesh.trace.v1.MeasureServicesRequest
-	22, // 32: driftmesh.trace.v1.TraceService.QuerySQL:input_type -> driftmesh.trace.v1.QuerySQLRequest
-	2,  // 33: driftmesh.trace.v1.TraceService.GetTrace:output_type -> driftmesh.trace.v1.GetTraceResponse
-	6,  // 34: driftmesh.trace.v1.TraceService.FindTraces:output_type -> driftmesh.trace.v1.FindTracesResponse
-	8,  // 35: driftmesh.trace.v1.TraceService.SearchTraces:output_type -> driftmesh.trace.v1.SearchTracesResponse
-	12, // 36: driftmesh.trace.v1.TraceService.ListServices:output_type -> driftmesh.trace.v1.ListServicesResponse
-	14, // 37: driftmesh.trace.v1.TraceService.ListOperations:output_type -> driftmesh.trace.v1.ListOperationsResponse
-	17, // 38: driftmesh.trace.v1.TraceService.ListDependencies:output_type -> driftmesh.trace.v1.ListDependenciesResponse
-	20, // 39: driftmesh.trace.v1.TraceService.MeasureServices:output_type -> driftmesh.trace.v1.MeasureServicesResponse
-	23, // 40: driftmesh.trace.v1.TraceService.QuerySQL:output_type -> driftmesh.trace.v1.QuerySQLResponse
-	33, // [33:41] is the sub-list for method output_type
-	25, // [25:33] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	27, // 4: driftmesh.trace.v1.TraceQuery.attributes:type_name -> driftmesh.trace.v1.TraceQuery.AttributesEntry
+	28, // 5: driftmesh.trace.v1.TraceQuery.start_time:type_name -> google.protobuf.Timestamp
+	28, // 6: driftmesh.trace.v1.TraceQuery.end_time:type_name -> google.protobuf.Timestamp
+	29, // 7: driftmesh.trace.v1.TraceQuery.min_duration:type_name -> google.protobuf.Duration
+	29, // 8: driftmesh.trace.v1.TraceQuery.max_duration:type_name -> google.protobuf.Duration
+	5,  // 9: driftmesh.trace.v1.TraceQuery.any_attribute:type_name -> driftmesh.trace.v1.AttributeFilter
+	28, // 10: driftmesh.trace.v1.TracePlace.match_time:type_name -> google.protobuf.Timestamp
+	4,  // 11: driftmesh.trace.v1.FindTracesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
+	6,  // 12: driftmesh.trace.v1.FindTracesRequest.after:type_name -> driftmesh.trace.v1.TracePlace
+	6,  // 13: driftmesh.trace.v1.FindTracesResponse.place:type_name -> driftmesh.trace.v1.TracePlace
+	4,  // 14: driftmesh.trace.v1.SearchTracesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
+	11, // 15: driftmesh.trace.v1.SearchTracesResponse.traces:type_name -> driftmesh.trace.v1.TraceSummary
+	28, // 16: driftmesh.trace.v1.TraceSummary.start_time:type_name -> google.protobuf.Timestamp
+	29, // 17: driftmesh.trace.v1.TraceSummary.duration:type_name -> google.protobuf.Duration
+	12, // 18: driftmesh.trace.v1.TraceSummary.service_counts:type_name -> driftmesh.trace.v1.ServiceCount
+	17, // 19: driftmesh.trace.v1.ListOperationsResponse.operations:type_name -> driftmesh.trace.v1.Operation
+	28, // 20: driftmesh.trace.v1.ListDependenciesRequest.start_time:type_name -> google.protobuf.Timestamp
+	28, // 21: driftmesh.trace.v1.ListDependenciesRequest.end_time:type_name -> google.protobuf.Timestamp
+	20, // 22: driftmesh.trace.v1.ListDependenciesResponse.dependencies:type_name -> driftmesh.trace.v1.Dependency
+	28, // 23: driftmesh.trace.v1.MeasureServicesRequest.start_time:type_name -> google.protobuf.Timestamp
+	28, // 24: driftmesh.trace.v1.MeasureServicesRequest.end_time:type_name -> google.protobuf.Timestamp
+	29, // 25: driftmesh.trace.v1.MeasureServicesRequest.step:type_name -> google.protobuf.Duration
+	29, // 26: driftmesh.trace.v1.MeasureServicesRequest.window:type_name -> google.protobuf.Duration
+	23, // 27: driftmesh.trace.v1.MeasureServicesResponse.series:type_name -> driftmesh.trace.v1.ServiceSeries
+	26, // 28: driftmesh.trace.v1.QuerySQLResponse.columns:type_name -> driftmesh.trace.v1.SQLColumn
+	1,  // 29: driftmesh.trace.v1.TraceService.GetTrace:input_type -> driftmesh.trace.v1.GetTraceRequest
+	7,  // 30: driftmesh.trace.v1.TraceService.FindTraces:input_type -> driftmesh.trace.v1.FindTracesRequest
+	9,  // 31: driftmesh.trace.v1.TraceService.SearchTraces:input_type -> driftmesh.trace.v1.SearchTracesRequest
+	13, // 32: driftmesh.trace.v1.TraceService.ListServices:input_type -> driftmesh.trace.v1.ListServicesRequest
+	15, // 33: driftmesh.trace.v1.TraceService.ListOperations:input_type -> driftmesh.trace.v1.ListOperationsRequest
+	18, // 34: driftmesh.trace.v1.TraceService.ListDependencies:input_type -> driftmesh.trace.v1.ListDependenciesRequest
+	21, // 35: driftmesh.trace.v1.TraceService.MeasureServices:input_type -> driftmesh.trace.v1.MeasureServicesRequest
+	24, // 36: driftmesh.trace.v1.TraceService.QuerySQL:input_type -> driftmesh.trace.v1.QuerySQLRequest
+	2,  // 37: driftmesh.trace.v1.TraceService.GetTrace:output_type -> driftmesh.trace.v1.GetTraceResponse
+	8,  // 38: driftmesh.trace.v1.TraceService.FindTraces:output_type -> driftmesh.trace.v1.FindTracesResponse
+	10, // 39: driftmesh.trace.v1.TraceService.SearchTraces:output_type -> driftmesh.trace.v1.SearchTracesResponse
+	14, // 40: driftmesh.trace.v1.TraceService.ListServices:output_type -> driftmesh.trace.v1.ListServicesResponse
+	16, // 41: driftmesh.trace.v1.TraceService.ListOperations:output_type -> driftmesh.trace.v1.ListOperationsResponse
+	19, // 42: driftmesh.trace.v1.TraceService.ListDependencies:output_type -> driftmesh.trace.v1.ListDependenciesResponse
+	22, // 43: driftmesh.trace.v1.TraceService.MeasureServices:output_type -> driftmesh.trace.v1.MeasureServicesResponse
+	25, // 44: driftmesh.trace.v1.TraceService.QuerySQL:output_type -> driftmesh.trace.v1.QuerySQLResponse
+	37, // [37:45] is the sub-list for method output_type
+	29, // [29:37] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_trace_v1_trace_proto_init() }
@@ -1933,14 +2108,14 @@ func file_driftmesh_trace_v1_trace_proto_init() {
 	if File_driftmesh_trace_v1_trace_proto != nil {
 		return
 	}
-	file_driftmesh_trace_v1_trace_proto_msgTypes[18].OneofWrappers = []any{}
+	file_driftmesh_trace_v1_trace_proto_msgTypes[20].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_trace_v1_trace_proto_rawDesc), len(file_driftmesh_trace_v1_trace_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   25,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -46,7 +46,7 @@ type TraceServiceClient interface {
 	// span of it is stored.
 	GetTrace(ctx context.Context, in *GetTraceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetTraceResponse], error)
 	// FindTraces sends the whole traces that have a matching span, the newest
-	// first, one part per trace or more.
+	// first unless told, one part per trace or more.
 	FindTraces(ctx context.Context, in *FindTracesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FindTracesResponse], error)
 	// SearchTraces gives summaries of the traces that have a matching span, the
 	// newest first.
@@ -195,7 +195,7 @@ type TraceServiceServer interface {
 	// span of it is stored.
 	GetTrace(*GetTraceRequest, grpc.ServerStreamingServer[GetTraceResponse]) error
 	// FindTraces sends the whole traces that have a matching span, the newest
-	// first, one part per trace or more.
+	// first unless told, one part per trace or more.
 	FindTraces(*FindTracesRequest, grpc.ServerStreamingServer[FindTracesResponse]) error
 	// SearchTraces gives summaries of the traces that have a matching span, the
 	// newest first.

@@ -40,6 +40,7 @@ type NewProfile struct {
 	Room    Room
 	Profile *profile.Profile
 	Origin  *Origin // what it was made from; nil for nothing
+	UID     string  // to keep of a profile from elsewhere; "" for a fresh one
 }
 
 // Room bounds how many profiles of a tenant are active. The zero Room is no bound.
@@ -63,20 +64,22 @@ func (r Room) check(ctx context.Context, tx *sqlstate.Tx, tenant string) error {
 	return nil
 }
 
-// CreateProfile registers a valid profile, with a fresh UUIDv7 and, when it has
+// CreateProfile registers a valid profile, with a fresh UUIDv7 unless it brings a uid and, when it has
 // none, the next minor version: 0.1.0 at first. A tenant's request that was done
-// before gives the profile made then. Errors: fault.Exists when the version is
-// there, fault.Invalid when it is no X.Y.Z. An active one takes the place of all
+// before gives the profile made then. Errors: fault.Exists when the version or
+// the uid is there, fault.Invalid when it is no X.Y.Z. An active one takes the place of all
 // lower versions.
 func (s *State) CreateProfile(ctx context.Context, n NewProfile) (*Registered, error) {
 	made := *n.Profile
-	uid, err := uuid.NewV7()
-	if err != nil {
-		return nil, fmt.Errorf("make uid: %w", err)
+	if made.UID = n.UID; made.UID == "" {
+		uid, err := uuid.NewV7()
+		if err != nil {
+			return nil, fmt.Errorf("make uid: %w", err)
+		}
+		made.UID = uid.String()
 	}
-	made.UID = uid.String()
 	registered := &Registered{Tenant: n.Tenant, Active: n.Active, Created: n.Now.Truncate(time.Microsecond).UTC(), Profile: &made}
-	err = s.db.InTx(ctx, func(tx *sqlstate.Tx) error {
+	err := s.db.InTx(ctx, func(tx *sqlstate.Tx) error {
 		if n.Request != "" {
 			before, err := one(ctx, tx, `tenant = ? AND request = ?`, n.Tenant, n.Request)
 			if !errors.Is(err, fault.NotFound) {
@@ -98,7 +101,7 @@ func (s *State) CreateProfile(ctx context.Context, n NewProfile) (*Registered, e
 		return n.Room.check(ctx, tx, n.Tenant)
 	})
 	if errors.Is(err, fault.Exists) {
-		return nil, fault.Exists.Wrap(err, "profile %s exists already", registered.Title()).WithReason("PROFILE_EXISTS")
+		return nil, fault.Exists.Wrap(err, "profile %s, or one of its uid, exists already", registered.Title()).WithReason("PROFILE_EXISTS")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("create profile: %w", err)

@@ -48,6 +48,7 @@ var (
 	Auth        = Route{"auth", &authv1.AuthService_ServiceDesc}
 	Audit       = Route{"auth", &auditv1.AuditService_ServiceDesc}
 	Drift       = Route{"drift", &driftv1.DriftService_ServiceDesc}
+	Tags        = Route{"drift", &driftv1.TagService_ServiceDesc}
 	Trace       = Route{"trace-store", &tracev1.TraceService_ServiceDesc}
 	DeadLetters = Route{"ingest-worker", &deadletterv1.DeadLetterService_ServiceDesc}
 	Records     = Route{"ingest-worker", &recordv1.RecordService_ServiceDesc}

@@ -193,6 +193,9 @@ func newAPI(ctx context.Context, conn *grpc.ClientConn, e *entrance) (http.Handl
 		"drift": func() error {
 			return driftv1.RegisterDriftServiceHandlerClient(ctx, mux, driftv1.NewDriftServiceClient(conn))
 		},
+		"tags": func() error {
+			return driftv1.RegisterTagServiceHandlerClient(ctx, mux, driftv1.NewTagServiceClient(conn))
+		},
 		"trace": func() error {
 			return tracev1.RegisterTraceServiceHandlerClient(ctx, mux, tracev1.NewTraceServiceClient(conn))
 		},

@@ -52,53 +52,63 @@ func name(key string) string {
 
 // indexAttributes adds what the rows of span_index must have that could be of
 // spans with the attributes.
-func (s *Search) indexAttributes(w *where) {
+func (s *Search) indexAttributes(w *where) { s.attributes(w, indexCondition) }
+
+// spanAttributes adds what a row of spans must have to have the attributes.
+func (s *Search) spanAttributes(w *where) { s.attributes(w, spanCondition) }
+
+// attributes adds the condition of every attribute, and that of one of Any at least.
+func (s *Search) attributes(w *where, condition func(w *where, i int, a Attribute) string) {
 	for i, key := range slices.Sorted(maps.Keys(s.Attributes)) {
-		text := s.Attributes[key]
-		if noError(key, text) {
-			w.add("StatusCode != 2")
-			continue
-		}
-		var either []string
-		if c := columnCondition(name(key), text); c != "" {
-			either = append(either, c)
-		}
-		for n, k := range slices.Compact([]string{key, name(key)}) {
-			p := fmt.Sprintf("token%d_%d", i, n)
-			either = append(either, "has(Tags, {"+p+":UInt32})")
-			w.arg(p, store.Token(k, text))
-		}
+		w.add(condition(w, i, Attribute{key, s.Attributes[key]}))
+	}
+	var either []string
+	for i, a := range s.Any {
+		either = append(either, condition(w, len(s.Attributes)+i, a))
+	}
+	if len(either) > 0 {
 		w.add("(" + strings.Join(either, " OR ") + ")")
 	}
 }
 
-// spanAttributes adds what a row of spans must have to have the attributes.
-func (s *Search) spanAttributes(w *where) {
-	for i, key := range slices.Sorted(maps.Keys(s.Attributes)) {
-		text := s.Attributes[key]
-		k, v := "key"+strconv.Itoa(i), "text"+strconv.Itoa(i)
-		w.arg(k, key)
-		if noError(key, text) {
-			w.arg(v, "true")
-			w.add("NOT (StatusCode = 2 OR " + attributeCondition(k, v) + ")")
-			continue
-		}
-		w.arg(v, text)
-		// The cheap ones first: the others are then not computed.
-		var either []string
-		if c := columnCondition(name(key), text); c != "" {
-			either = append(either, c)
-		}
-		switch name(key) {
-		case store.ScopeName:
-			either = append(either, "ScopeName = {"+v+":String}")
-		case store.ScopeVersion:
-			either = append(either, "ScopeVersion = {"+v+":String}")
-		case store.EventName:
-			either = append(either, "has(`Events.Name`, {"+v+":String})")
-		}
-		w.add("(" + strings.Join(append(either, attributeCondition(k, v)), " OR ") + ")")
+func indexCondition(w *where, i int, a Attribute) string {
+	if noError(a.Key, a.Text) {
+		return "StatusCode != 2"
 	}
+	var either []string
+	if c := columnCondition(name(a.Key), a.Text); c != "" {
+		either = append(either, c)
+	}
+	for n, k := range slices.Compact([]string{a.Key, name(a.Key)}) {
+		p := fmt.Sprintf("token%d_%d", i, n)
+		either = append(either, "has(Tags, {"+p+":UInt32})")
+		w.arg(p, store.Token(k, a.Text))
+	}
+	return "(" + strings.Join(either, " OR ") + ")"
+}
+
+func spanCondition(w *where, i int, a Attribute) string {
+	k, v := "key"+strconv.Itoa(i), "text"+strconv.Itoa(i)
+	w.arg(k, a.Key)
+	if noError(a.Key, a.Text) {
+		w.arg(v, "true")
+		return "NOT (StatusCode = 2 OR " + attributeCondition(k, v) + ")"
+	}
+	w.arg(v, a.Text)
+	// The cheap ones first: the others are then not computed.
+	var either []string
+	if c := columnCondition(name(a.Key), a.Text); c != "" {
+		either = append(either, c)
+	}
+	switch name(a.Key) {
+	case store.ScopeName:
+		either = append(either, "ScopeName = {"+v+":String}")
+	case store.ScopeVersion:
+		either = append(either, "ScopeVersion = {"+v+":String}")
+	case store.EventName:
+		either = append(either, "has(`Events.Name`, {"+v+":String})")
+	}
+	return "(" + strings.Join(append(either, attributeCondition(k, v)), " OR ") + ")"
 }
 
 // attributeCondition is true of a row of spans that has the attribute, given as

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -45,7 +46,7 @@ func idsOf(hits []hit) []TraceID {
 }
 
 // Summaries gives the matching traces in one line each, those with the newest
-// matching span first, and what Search.After has to be for the next page: ""
+// matching span first unless told, and what Search.After has to be for the next page: ""
 // if this is the last.
 //
 // Traces are found in span_index, whose tokens can collide and whose rows can
@@ -73,6 +74,7 @@ func (q *Reader) Summaries(ctx context.Context, tenant string, s Search) (found 
 		}
 		for _, h := range page {
 			if sum, ok := matching[h.id]; ok {
+				sum.Place = Place{time.Unix(0, h.at), h.id}
 				found = append(found, *sum)
 			}
 		}
@@ -85,11 +87,17 @@ func (q *Reader) Summaries(ctx context.Context, tenant string, s Search) (found 
 	}
 }
 
-// candidates are the first n traces after a token, the newest first.
+// candidates are the first n traces after a token, in the order of the search.
 func (q *Reader) candidates(ctx context.Context, tenant string, s *Search, after string, n int) ([]hit, error) {
 	w := newWhere(tenant)
 	s.filters(w)
 	s.indexAttributes(w)
+	if len(s.Traces) > 0 {
+		w.traceIDs(s.Traces)
+	}
+	if s.OldestFirst {
+		return q.oldest(ctx, w, after, n)
+	}
 	if err := w.after(after); err != nil {
 		return nil, err
 	}
@@ -105,6 +113,42 @@ func (q *Reader) candidates(ctx context.Context, tenant string, s *Search, after
 
 // spansPerTrace is how many matching spans of one trace candidates expects.
 const spansPerTrace = 32
+
+// oldest gives the first n traces whose newest matching span starts after the
+// token's, by that. The newest of those after it is the newest of all.
+func (q *Reader) oldest(ctx context.Context, w *where, after string, n int) (hits []hit, err error) {
+	if after != "" {
+		h, err := parseToken(after)
+		if err != nil {
+			return nil, err
+		}
+		w.place(h)
+		w.add("(Timestamp > " + placeTime + " OR Timestamp = " + placeTime + " AND TraceId > " + placeID + ")")
+	}
+	rows, err := q.query(ctx, `SELECT TraceId, toUnixTimestamp64Nano(max(Timestamp)) AS Newest
+FROM span_index
+`+w.any()+`
+GROUP BY TraceId
+ORDER BY Newest, TraceId
+LIMIT {n:UInt64}`, append(slices.Clone(w.args), clickhouse.Named("n", uint64(n)))) //nolint:gosec // not negative
+	if err != nil {
+		return nil, fmt.Errorf("search: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		var h hit
+		if err := rows.Scan(&id, &h.at); err != nil {
+			return nil, fmt.Errorf("read hit: %w", err)
+		}
+		copy(h.id[:], id)
+		hits = append(hits, h)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("search: %w", err)
+	}
+	return hits, nil
+}
 
 // newest reads the newest limit matching spans and gives their traces; all
 // says that there are no more.

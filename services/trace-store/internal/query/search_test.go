@@ -71,6 +71,7 @@ func TestSearch(t *testing.T) {
 	user := attribute(all[17].ScopeSpans[0].Spans[0].Attributes, "enduser.id")
 	at := func(seconds float64) time.Time { return time.Unix(0, scaleBase+int64(seconds*1e9)) }
 	everything := func(*resourcev1.Resource, *tracev1.Span) bool { return true }
+	first, second := query.TraceID(all[3].ScopeSpans[0].Spans[0].TraceId), query.TraceID(all[len(all)-1].ScopeSpans[0].Spans[0].TraceId)
 	tests := map[string]struct {
 		search query.Search
 		match  func(*resourcev1.Resource, *tracev1.Span) bool
@@ -97,9 +98,16 @@ func TestSearch(t *testing.T) {
 		"a resource's attribute and a span's": {query.Search{Attributes: map[string]string{"service.name": "service-1", "thread.name": "worker-7"}}, func(r *resourcev1.Resource, s *tracev1.Span) bool {
 			return service(r) == "service-1" && attribute(s.Attributes, "thread.name") == "worker-7"
 		}},
-		"errors":         {query.Search{Attributes: map[string]string{"error": "true"}}, func(_ *resourcev1.Resource, s *tracev1.Span) bool { return isError(s) }},
-		"a status":       {query.Search{Attributes: map[string]string{"otel.status_code": "ERROR"}}, func(_ *resourcev1.Resource, s *tracev1.Span) bool { return isError(s) }},
-		"a kind":         {query.Search{Attributes: map[string]string{"span.kind": "producer"}}, func(_ *resourcev1.Resource, s *tracev1.Span) bool { return s.Kind == tracev1.Span_SPAN_KIND_PRODUCER }},
+		"errors":   {query.Search{Attributes: map[string]string{"error": "true"}}, func(_ *resourcev1.Resource, s *tracev1.Span) bool { return isError(s) }},
+		"a status": {query.Search{Attributes: map[string]string{"otel.status_code": "ERROR"}}, func(_ *resourcev1.Resource, s *tracev1.Span) bool { return isError(s) }},
+		"a kind":   {query.Search{Attributes: map[string]string{"span.kind": "producer"}}, func(_ *resourcev1.Resource, s *tracev1.Span) bool { return s.Kind == tracev1.Span_SPAN_KIND_PRODUCER }},
+		"one of two attributes, with a third": {query.Search{Any: []query.Attribute{{Key: "enduser.id", Text: user}, {Key: "error", Text: "true"}}, Attributes: map[string]string{"service.name": "service-1"}},
+			func(r *resourcev1.Resource, s *tracev1.Span) bool {
+				return service(r) == "service-1" && (attribute(s.Attributes, "enduser.id") == user || isError(s))
+			}},
+		"two traces": {query.Search{Traces: []query.TraceID{first, second}}, func(_ *resourcev1.Resource, s *tracev1.Span) bool {
+			return query.TraceID(s.TraceId) == first || query.TraceID(s.TraceId) == second
+		}},
 		"nothing":        {query.Search{Attributes: map[string]string{"enduser.id": "nobody"}}, func(*resourcev1.Resource, *tracev1.Span) bool { return false }},
 		"quotes and SQL": {query.Search{Operation: `'; DROP TABLE spans; --`, Attributes: map[string]string{`k' OR 1=1 --`: "\\' \n\t\x00{x:String}"}}, func(*resourcev1.Resource, *tracev1.Span) bool { return false }},
 	}
@@ -112,21 +120,26 @@ func TestSearch(t *testing.T) {
 			require.Empty(t, next)
 			require.Equal(t, want, summaryIDs(got))
 
-			// Page by page it is the same.
+			// Page by page it is the same, and from the end to the beginning too.
 			tt.search.Limit = 1 + len(want)/3
-			var paged []query.TraceID
-			for {
-				page, next, err := f.reader.Summaries(t.Context(), "acme", tt.search)
-				require.NoError(t, err)
-				paged = append(paged, summaryIDs(page)...)
-				if next == "" {
-					break
+			for _, tt.search.OldestFirst = range []bool{false, true} {
+				paged, search := []query.TraceID{}, tt.search
+				for {
+					page, next, err := f.reader.Summaries(t.Context(), "acme", search)
+					require.NoError(t, err)
+					paged = append(paged, summaryIDs(page)...)
+					if next == "" {
+						break
+					}
+					require.Len(t, page, search.Limit)
+					require.Equal(t, next, page[len(page)-1].Place.Token())
+					search.After = next
 				}
-				require.Len(t, page, tt.search.Limit)
-				tt.search.After = next
+				if search.OldestFirst {
+					slices.Reverse(paged)
+				}
+				require.Equal(t, want, paged)
 			}
-			require.Len(t, paged, len(want))
-			require.Equal(t, want, append([]query.TraceID{}, paged...))
 		})
 	}
 	t.Run("whole traces", func(t *testing.T) {

@@ -27,6 +27,8 @@ type Summary struct {
 	Spans, Errors int
 	// Services are those that take part, sorted by name.
 	Services []ServiceCount
+	// Place is where it stands in the search.
+	Place Place
 }
 
 // ServiceCount is the share of a service in a trace.

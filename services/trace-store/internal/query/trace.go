@@ -97,6 +97,8 @@ type Part struct {
 	// Truncated is true on the last part of a trace that has more spans than
 	// Limits.MaxSpans.
 	Truncated bool
+	// Place is where the trace stands in a search; zero where none was made.
+	Place Place
 	// Warnings, on the last part of a trace, say what is odd about its spans as
 	// far as they were given.
 	Warnings []Warning

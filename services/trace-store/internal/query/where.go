@@ -109,6 +109,14 @@ func nanos(t time.Time) int64 {
 	return t.UnixNano()
 }
 
+// The place of a trace, as place gives it.
+const placeTime, placeID = "fromUnixTimestamp64Nano({at:Int64})", "toFixedString(unhex({last:String}), 16)"
+
+func (w *where) place(h hit) {
+	w.arg("at", h.at)
+	w.arg("last", h.id.String())
+}
+
 // after leaves out what earlier pages gave: traces whose newest match comes
 // before the token's.
 func (w *where) after(token string) error {
@@ -119,9 +127,8 @@ func (w *where) after(token string) error {
 	if err != nil {
 		return err
 	}
-	w.arg("at", h.at)
-	w.arg("last", h.id.String())
-	const at, last = "fromUnixTimestamp64Nano({at:Int64})", "toFixedString(unhex({last:String}), 16)"
+	w.place(h)
+	const at, last = placeTime, placeID
 	earlier := "SELECT TraceId FROM span_index " + w.any() +
 		" AND (Timestamp > " + at + " OR Timestamp = " + at + " AND TraceId >= " + last + ")"
 	w.add("(Timestamp < " + at + " OR Timestamp = " + at + " AND TraceId < " + last + ")")
