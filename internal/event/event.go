@@ -6,7 +6,8 @@
 //	records          driftmesh.event.v1.RecordBatch             gateway                   ingest-worker
 //	windows          driftmesh.event.v1.WindowsTouched          ingest-worker             drift
 //	alerts           driftmesh.event.v1.AlertEvent              drift                     drift-notifier
-//	inbox            records, OTLP protobuf or OTLP/JSON        producers, bypassing      ingest-worker
+//	inbox            records, OTLP protobuf or OTLP/JSON        producers, bypassing,     ingest-worker
+//	                 or records in the words of Scouter         ingest-worker, gateway
 //	span-receipts    driftmesh.event.v1.Receipt                 gateway                   trace-store
 //	record-receipts  driftmesh.event.v1.Receipt                 gateway                   ingest-worker
 //	X.retry          as X, of records and inbox                 whoever reads X           as X
@@ -91,6 +92,7 @@ const (
 	TypeTraces     = "otlp.traces.v1"
 	TypeTracesJSON = "otlp.traces.json.v1" // on the topic inbox only
 	TypeRecords    = "records.v1"
+	TypeScouter    = "scouter.records.v1" // on the topic inbox only
 	TypeWindows    = "windows.v1"
 	TypeSpanTimes  = "span-times.v1"
 	TypeAlert      = "alert.v1"

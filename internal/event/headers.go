@@ -54,7 +54,7 @@ func redrivenHeaders() []Header {
 }
 
 func inboxHeaders() []Header {
-	types := []string{TypeTraces, TypeTracesJSON, TypeRecords}
+	types := []string{TypeTraces, TypeTracesJSON, TypeRecords, TypeScouter}
 	return append([]Header{
 		{
 			Name: HeaderType, Meaning: "What the value is. Without it the content-type decides: application/json is " + TypeTracesJSON + ", anything else " +
@@ -75,7 +75,7 @@ func inboxHeaders() []Header {
 
 func sealHeader() Header {
 	return Header{
-		Name: HeaderSeal, Meaning: "On a message that was parked, or has to wait: the tenant it was found to belong to, sealed with the mesh secret together with the value. It stands for the credentials, which are not kept.",
+		Name: HeaderSeal, Meaning: "On a message that was parked, or has to wait, or that the mesh itself took from elsewhere: the tenant it was found to belong to, sealed with the mesh secret together with the value. It stands for the credentials, which are not kept.",
 		SetBy: ByMesh,
 	}
 }

@@ -6,6 +6,8 @@ const (
 	otlpProto  = "https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/collector/trace/v1/trace_service.proto"
 	otlpJSON   = "https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding"
 	protobuf   = "application/x-protobuf"
+
+	scouterDocs = "https://github.com/driftmesh/driftmesh/blob/main/docs/scouter.md"
 )
 
 func tracesValue() Value {
@@ -87,8 +89,12 @@ func inboxTopic() Topic {
 		Values: []Value{traces, {
 			Type: TypeTracesJSON, Name: "OTLPTracesJSON", Carries: "Spans as OTLP/JSON.",
 			ContentType: "application/json", Schema: otlpJSON,
-		}, records},
-		Headers: inboxHeaders(), Groups: []string{GroupIngest}, Writers: "anybody whom the broker lets publish",
+		}, records, {
+			Type: TypeScouter, Name: "ScouterRecords", Carries: "Records as Scouter's clients write them. Where the profile of one is not registered, the message is parked, to be redriven when it is.",
+			ContentType: "application/json", Schema: scouterDocs,
+		}},
+		Headers: inboxHeaders(), Groups: []string{GroupIngest},
+		Writers: "anybody whom the broker lets publish; ingest-worker, of what it finds on brokers of Scouter's clients; gateway, of what they send there for profiles that are not known",
 		Limits: []string{
 			"At most the broker's largest message, and 64 MiB.",
 			"A batch holds at most 100,000 records and names at most 256 profiles; a record's context is at most 1 MiB of JSON.",

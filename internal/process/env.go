@@ -19,6 +19,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/driver"
+	"github.com/driftmesh/driftmesh/internal/broker/source"
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/envelope"
 	"github.com/driftmesh/driftmesh/internal/event"
@@ -222,6 +223,20 @@ func (e Env) dialBroker(ctx context.Context) (broker.Broker, error) {
 		return nil, fmt.Errorf("open broker (setting broker.url): %w", err)
 	}
 	return b, nil
+}
+
+// OpenSource opens a queue of somebody else's, at the URL that a setting has, and adds
+// it to the readiness under the setting's name: what is switched on and does not work
+// is to be seen. It does not wait for it. The caller closes the source.
+func (e Env) OpenSource(ctx context.Context, setting string, url settings.Secret, how source.Config) (source.Source, broker.Broker, error) {
+	s, b, err := driver.OpenSource(ctx, driver.Config{
+		URL: url.Reveal(), Name: "driftmesh", Log: e.Log, Stats: e.Stats, Tracer: e.Traces,
+	}, how)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w (setting %s)", err, setting)
+	}
+	e.Ready(setting, s.Ping)
+	return s, b, nil
 }
 
 // OpenClickHouse makes a client of the ClickHouse that the settings name and

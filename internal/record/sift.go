@@ -29,6 +29,9 @@ type Batch struct {
 	Now time.Time
 	// MaxRecord is the largest record in bytes: see MaxRecord.
 	MaxRecord int
+	// Apart keeps records of profiles that are not known apart instead of refusing
+	// them: see Verdict.Unknown.
+	Apart bool
 	// NewID names a record that has no id, by its position. Nil is a UUIDv7.
 	NewID func(i int) string
 }
@@ -38,6 +41,7 @@ type Verdict struct {
 	Good     []*ingestv1.Record
 	Index    []int // of Good, in the batch
 	Rejected Tally
+	Unknown  []int // in the batch: records of profiles that are not known, if Batch.Apart
 }
 
 // Tally counts refused records and describes the first of them.
@@ -121,7 +125,12 @@ func (s *Sieve) Sift(ctx context.Context, b Batch) (*Verdict, error) {
 			}
 			no = c.whole(i, r, p, seen)
 		}
-		if no != nil {
+		switch {
+		case no == nil:
+		case b.Apart && no.reason == ReasonProfile:
+			v.Unknown = append(v.Unknown, i)
+			continue
+		default:
 			v.Rejected.add(i, r, no)
 			continue
 		}

@@ -43,17 +43,28 @@ func errMessage(format string, args ...any) error {
 	return fault.Invalid.New("Invalid message format: "+format, args...).WithReason("SCOUTER_MESSAGE")
 }
 
+// top are the members that tell the kinds of messages apart.
+type top struct {
+	Records json.RawMessage `json:"records"`
+	Request json.RawMessage `json:"request"`
+	Tag
+}
+
+func readTop(raw []byte) (*top, error) {
+	t := &top{}
+	if err := json.Unmarshal(raw, t); err != nil {
+		return nil, errMessage("want a JSON object with records, request, or entity_type, entity_id, key and value")
+	}
+	return t, nil
+}
+
 // Decode reads a message: JSON of one of three kinds, which their members tell
 // apart. An element of the records that is not understood is refused by itself, and
 // hurts no other. It gives fault.Invalid for what is no message at all.
 func Decode(raw []byte) (*Message, error) {
-	var top struct {
-		Records json.RawMessage `json:"records"`
-		Request json.RawMessage `json:"request"`
-		Tag
-	}
-	if err := json.Unmarshal(raw, &top); err != nil {
-		return nil, errMessage("want a JSON object with records, request, or entity_type, entity_id, key and value")
+	top, err := readTop(raw)
+	if err != nil {
+		return nil, err
 	}
 	switch {
 	case present(top.Records):

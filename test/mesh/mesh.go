@@ -74,7 +74,7 @@ func (m *Mesh) Boot() {
 // refuses them there.
 func hidden(args []string) (rest, env []string) {
 	rest = args
-	for _, name := range []string{"auth.bootstrap-password", "broker.url", "nats.producer-password"} {
+	for _, name := range []string{"auth.bootstrap-password", "broker.url", "nats.producer-password", "ingest-worker.scouter-kafka", "ingest-worker.scouter-rabbitmq", "ingest-worker.scouter-redis"} {
 		var value string
 		if rest, value = without(rest, "--"+name); value != "" {
 			env = append(env, "DRIFTMESH_"+strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(name))+"="+value)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
@@ -21,6 +22,7 @@ import (
 const (
 	reasonUnauthenticated runner.Reason = "unauthenticated"  // its sender does not prove to be anybody
 	reasonUnsupported     runner.Reason = "unsupported_type" // the topic does not take such values
+	reasonProfile         runner.Reason = "unknown_profile"  // it waits for a profile to be registered
 )
 
 // inbox handles batches of the topic inbox: it admits each message, enters it
@@ -132,6 +134,8 @@ func verdictOn(err error) runner.Verdict {
 		return runner.Dead(reasonUnauthenticated, err)
 	case fault.Unsupported:
 		return runner.Dead(reasonUnsupported, err)
+	case fault.NotFound:
+		return runner.Dead(reasonProfile, err)
 	case fault.Invalid:
 		if errors.Is(err, broker.ErrTooLarge) {
 			return runner.Dead(runner.ReasonTooLarge, err)
@@ -233,11 +237,15 @@ func (x *inbox) mark(ctx context.Context, d *broker.Delivery) []broker.Header {
 	if err != nil {
 		return nil
 	}
-	return append(x.sealer.Seal(sender, &d.Message), broker.Header{Key: event.HeaderOrigin, Value: []byte(origin)})
+	marks := append(x.sealer.Seal(sender, &d.Message), broker.Header{Key: event.HeaderOrigin, Value: []byte(origin)})
+	if valueType, err := admit.TypeOf(&d.Message); err == nil && valueType == event.TypeScouter { // for people to see
+		marks = append(marks, broker.Header{Key: event.HeaderCount, Value: strconv.AppendInt(nil, int64(admit.Items(valueType, d.Value)), 10)})
+	}
+	return marks
 }
 
 // parked implements runner.Config.OnPark: the ledger learns of a message
-// in the dead letters before it is acknowledged. What it held is not known, so
+// in the dead letters before it is acknowledged. Where it is not known what it held,
 // it counts as one; one of an unknown sender is on nobody's account.
 func (x *inbox) parked(ctx context.Context, d *broker.Delivery, p runner.Park) error {
 	x.metrics.inboxParked.WithLabelValues(string(p.Reason)).Inc()
@@ -252,9 +260,10 @@ func (x *inbox) parked(ctx context.Context, d *broker.Delivery, p runner.Park) e
 	case err != nil:
 		return nil //nolint:nilerr // nobody proves to have sent it
 	}
+	items := admit.Items(valueType, d.Value)
 	err = clickhouse.Blameless(x.store.Admit(ctx, []store.Admission{{
-		Tenant: tenant, ID: id, Signal: admit.SignalOf(valueType), Accepted: 1,
-		DeadLettered: map[string]int{string(p.Reason): 1}, Received: d.Time,
+		Tenant: tenant, ID: id, Signal: admit.SignalOf(valueType), Accepted: items,
+		DeadLettered: map[string]int{string(p.Reason): items}, Received: d.Time,
 	}}))
 	if err != nil {
 		return fmt.Errorf("enter the parked message into the ledger: %w", err)

@@ -1,7 +1,9 @@
 package ingest
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -78,4 +80,55 @@ func (m *metrics) admitted(signal string, accepted int, rejected map[string]int)
 		accepted -= n
 	}
 	m.inboxItems.WithLabelValues(signal, "forwarded").Add(float64(accepted))
+}
+
+// sourceMetrics are the collectors of sources. What is received, its dwell and its lag
+// are among those of the broker layer, under the name of the queue; what becomes of it
+// is among those of the inbox.
+type sourceMetrics struct {
+	messages *prometheus.CounterVec
+	parts    *prometheus.CounterVec
+	gaps     *prometheus.CounterVec
+	deaf     *prometheus.CounterVec
+}
+
+// newSourceMetrics makes them, or gives those that there are.
+func newSourceMetrics(stats prometheus.Registerer) (*sourceMetrics, error) {
+	m := &sourceMetrics{
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "driftmesh_ingest_source_messages_total", Help: "Messages of Scouter's clients taken from a broker of theirs, repeats included.",
+		}, []string{"source"}),
+		parts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "driftmesh_ingest_source_parts_total", Help: "What they became, one part for each profile: forwarded to the topic inbox, or too_large for it and parked.",
+		}, []string{"source", "outcome"}),
+		gaps: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "driftmesh_ingest_source_gaps_total", Help: "How often this process did not listen for a while to a source that keeps nothing; what was published meanwhile is lost, unless another listened.",
+		}, []string{"source"}),
+		deaf: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "driftmesh_ingest_source_gap_seconds_total", Help: "How long these gaps were.",
+		}, []string{"source"}),
+	}
+	for _, c := range []**prometheus.CounterVec{&m.messages, &m.parts, &m.gaps, &m.deaf} {
+		err := stats.Register(*c)
+		if are, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
+			if have, ok := are.ExistingCollector.(*prometheus.CounterVec); ok {
+				*c, err = have, nil
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func (m *sourceMetrics) gap(system string, deaf time.Duration) {
+	m.gaps.WithLabelValues(system).Inc()
+	m.deaf.WithLabelValues(system).Add(deaf.Seconds())
+}
+
+func (m *sourceMetrics) took(system string, messages, forwarded, huge int) {
+	m.messages.WithLabelValues(system).Add(float64(messages))
+	m.parts.WithLabelValues(system, "forwarded").Add(float64(forwarded))
+	m.parts.WithLabelValues(system, "too_large").Add(float64(huge))
 }

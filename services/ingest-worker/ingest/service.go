@@ -50,6 +50,7 @@ type Config struct {
 	Profiles int           `help:"Profiles kept in memory." default:"1000"`
 
 	Inbox       InboxConfig       `embed:"" prefix:"inbox-"`
+	Scouter     ScouterConfig     `embed:"" prefix:"scouter-"`
 	DeadLetters deadletter.Config `embed:"" prefix:"dead-letters."`
 }
 
@@ -71,6 +72,9 @@ func (c Config) Validate() error {
 	if err := c.Inbox.check(); err != nil {
 		errs = append(errs, fmt.Errorf("%s: %w", name, err))
 	}
+	if err := c.Scouter.check(); err != nil {
+		errs = append(errs, fmt.Errorf("%s.%w", name, err))
+	}
 	if err := c.DeadLetters.Check(); err != nil {
 		errs = append(errs, fmt.Errorf("%s.dead-letters.%w", name, err))
 	}
@@ -87,6 +91,7 @@ type Deps struct {
 	Tenants    *quota.Book                // limits of tenants, which somebody keeps up to date; nil for none
 	Server     *rpc.Server                // answers services; the service registers itself on it
 	Listener   net.Listener
+	Sources    []Source // where Scouter's clients publish; may be none
 	Log        *slog.Logger
 	Stats      prometheus.Registerer
 }
@@ -180,10 +185,19 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 		return fmt.Errorf("%w (setting %s.listen)", err, name)
 	}
 	defer listener.Close() //nolint:errcheck // the server has closed it, or never got to
+	stats, err := newSourceMetrics(env.Stats)
+	if err != nil {
+		return err
+	}
+	sources, err := openSources(ctx, cfg, env, stats)
+	defer process.Closing(ctx, &err, func(ctx context.Context) error { return closeSources(ctx, sources) })
+	if err != nil {
+		return err
+	}
 	service, err := New(cfg, Deps{
 		Broker: b, ClickHouse: db, Drift: driftv1.NewDriftServiceClient(drift),
 		Identify: checker.Authenticate, Secrets: secrets, Tenants: quota.NewBook(quota.Defaults()),
-		Server: server, Listener: listener, Log: env.Log, Stats: env.Stats,
+		Server: server, Listener: listener, Sources: sources, Log: env.Log, Stats: env.Stats,
 	})
 	if err != nil {
 		return err
@@ -228,6 +242,10 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	sources, err := s.sourceRunners(publisher)
+	if err != nil {
+		return err
+	}
 	book := receipt.New(receipt.Config{
 		Signal: event.SignalRecords, Topic: event.Records, Retry: event.Retry(event.Records), Group: event.GroupIngest,
 		Source: event.RecordReceipts, Receipts: store.ReceiptsTable, Settled: store.LedgerTable, Written: store.LedgerWritten,
@@ -241,7 +259,7 @@ func (s *Service) Run(ctx context.Context) error {
 	defer s.ready.Store(false)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.deps.Server.Serve(ctx, s.deps.Listener) })
-	for _, r := range slices.Concat(runners, inbox) {
+	for _, r := range slices.Concat(runners, inbox, sources) {
 		group.Go(func() error { return r.Run(ctx) })
 	}
 	group.Go(func() error {

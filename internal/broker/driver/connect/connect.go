@@ -87,6 +87,27 @@ func Params(query string, set func(name, value string) error) error {
 	return nil
 }
 
+// Cut takes parameters of these names out of a URL's query. Its errors do not show the
+// URL.
+func Cut(raw string, names ...string) (rest string, values map[string]string, err error) {
+	front, query, _ := strings.Cut(raw, "?")
+	all, err := url.ParseQuery(query)
+	if err != nil {
+		return "", nil, errors.New("broker URL has bad parameters; percent-encode special characters") // they may hold a secret
+	}
+	values = map[string]string{}
+	for _, name := range names {
+		if all.Has(name) {
+			values[name] = all.Get(name)
+			all.Del(name)
+		}
+	}
+	if len(all) > 0 {
+		front += "?" + all.Encode()
+	}
+	return front, values, nil
+}
+
 // Number reads a parameter that is a whole number from low to high.
 func Number(value string, low, high int) (int, error) {
 	n, err := strconv.Atoi(value)

@@ -41,6 +41,8 @@ type target struct {
 	maxMessage  int           // max.message.bytes of topics we make
 	compression kafkago.Compression
 	files       connect.Files
+
+	gid string // of a source: the Kafka group; "" is ours
 }
 
 // parse reads kafka://[user:password@]host[:port][,host…][?param=value…].
@@ -144,4 +146,9 @@ func (t *target) name(topic string) string {
 
 // group is the Kafka group of a group. Kafka's groups belong to no topic, ours
 // do.
-func (t *target) group(topic, group string) string { return t.name(topic) + "." + group }
+func (t *target) group(topic, group string) string {
+	if t.gid != "" {
+		return t.gid
+	}
+	return t.name(topic) + "." + group
+}

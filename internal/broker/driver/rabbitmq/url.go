@@ -29,6 +29,8 @@ type target struct {
 	beat     time.Duration // of heartbeats
 	limit    int           // the broker's max_message_size
 	manage   *url.URL      // of the management API; nil is none
+
+	queue string // of a source: its queue; "" is ours
 }
 
 // The broker's limit from RabbitMQ 4.0 on; before it was 128 MiB.

@@ -52,6 +52,15 @@ func Open(ctx context.Context, cfg Config) (broker.Broker, error) {
 	if err != nil {
 		return nil, err
 	}
+	c, err := connectTo(ctx, cfg, t)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// connectTo connects to a target.
+func connectTo(ctx context.Context, cfg Config, t target) (*conn, error) {
 	cfg = cfg.WithDefaults()
 	c := &conn{cfg: cfg, target: t, durability: "unknown until the server is reached"}
 	config, err := t.tls(cfg.TLS)

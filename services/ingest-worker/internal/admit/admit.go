@@ -11,6 +11,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/otlp"
 	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/internal/salvage"
+	"github.com/driftmesh/driftmesh/internal/scouter"
 	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 )
@@ -60,7 +61,8 @@ type Admission struct {
 
 // Admit takes in one message. The error is fault.Unauthenticated when nobody
 // proves to have sent it, fault.Unsupported or fault.Invalid when its value is
-// nothing that can be taken, and fault.Unavailable when a neighbour who must be
+// nothing that can be taken, fault.NotFound when it waits for a profile to be
+// registered, and fault.Unavailable when a neighbour who must be
 // asked is away.
 func (a *Admitter) Admit(ctx context.Context, d *broker.Delivery) (*Admission, error) {
 	sender, err := a.cfg.Caller(ctx, &d.Message)
@@ -78,8 +80,11 @@ func (a *Admitter) Admit(ctx context.Context, d *broker.Delivery) (*Admission, e
 		Tenant: sender.Tenant, Sender: sender.Principal, ID: messageID(sender.Tenant, origin(d), d.Value), Signal: SignalOf(valueType),
 		Received: d.Time, Rejected: map[string]int{},
 	}
-	if valueType == event.TypeRecords {
+	switch valueType {
+	case event.TypeRecords:
 		return out, a.records(ctx, out, d)
+	case event.TypeScouter:
+		return out, a.scouter(ctx, out, d)
 	}
 	body := d.Value
 	if valueType == event.TypeTracesJSON {
@@ -131,7 +136,7 @@ func (a *Admitter) spans(out *Admission, d *broker.Delivery, body []byte) error 
 	if rep.Accepted() == 0 {
 		return nil
 	}
-	trace := traceOf(d.Headers)
+	trace := TraceOf(d.Headers)
 	if rep.Intact() && (lim.MaxMessage == 0 || len(body) <= lim.MaxMessage) {
 		out.forward(part{event.Spans, event.TypeTraces, rep.Accepted(), body, nil}, trace)
 		return nil
@@ -148,14 +153,46 @@ func (a *Admitter) records(ctx context.Context, out *Admission, d *broker.Delive
 	if bad, is := salvage.Badness(&batch); is {
 		return bad.Fault()
 	}
+	return a.sift(ctx, out, d, said{records: batch.GetRecords()})
+}
+
+// scouter takes records in the words of Scouter. Their senders know profiles by what
+// a mesh answered when they were registered, and never send again: where one is not
+// known here, all of the message waits for it among the dead letters.
+func (a *Admitter) scouter(ctx context.Context, out *Admission, d *broker.Delivery) error {
+	m, err := scouter.Decode(d.Value)
+	switch {
+	case err != nil:
+		return err
+	case m.Spans != nil || m.Tag != nil:
+		return fault.Unsupported.New("a message of type %s holds records", event.TypeScouter)
+	}
+	return a.sift(ctx, out, d, said{records: m.Records, refused: m.Refused, apart: true})
+}
+
+// said is what a message says.
+type said struct {
+	records []*ingestv1.Record
+	refused []scouter.Refusal // beside them
+	apart   bool              // as record.Batch
+}
+
+func (a *Admitter) sift(ctx context.Context, out *Admission, d *broker.Delivery, s said) error {
 	v, err := a.sieve.Sift(ctx, record.Batch{
-		Tenant: out.Tenant, Records: batch.GetRecords(), Now: out.Received, MaxRecord: record.MaxRecord(a.cfg.MaxMessage()),
-		NewID: func(i int) string { return partID(out.ID, "record", []int{i}) },
+		Tenant: out.Tenant, Records: s.records, Now: out.Received, MaxRecord: record.MaxRecord(a.cfg.MaxMessage()),
+		Apart: s.apart, NewID: func(i int) string { return partID(out.ID, "record", []int{i}) },
 	})
 	if err != nil {
 		return err
 	}
-	out.Accepted = len(batch.GetRecords())
+	if len(v.Unknown) > 0 {
+		return fault.NotFound.New("there is no profile %.100q, for %d of %d records", s.records[v.Unknown[0]].GetProfile(), len(v.Unknown), len(s.records)+len(s.refused)).
+			WithReason("PROFILE_NOT_FOUND")
+	}
+	out.Accepted = len(s.records) + len(s.refused)
+	for _, no := range s.refused {
+		v.Rejected.Refuse(no.Index, no.Reason, no.Message)
+	}
 	for reason, n := range v.Rejected.ByReason {
 		out.Rejected[reason] = int(n)
 	}
@@ -167,7 +204,7 @@ func (a *Admitter) records(ctx context.Context, out *Admission, d *broker.Delive
 	if err != nil {
 		return err
 	}
-	trace := traceOf(d.Headers)
+	trace := TraceOf(d.Headers)
 	for _, c := range chunks {
 		own := trace
 		if own == nil { // as at the door: a record's trace goes on where the call has none
@@ -196,9 +233,9 @@ func (out *Admission) forward(p part, trace []broker.Header) {
 	out.Forwards = append(out.Forwards, m)
 }
 
-// traceOf is the trace context of the producer, nil when there is none that is
+// TraceOf is the trace context of the producer, nil when there is none that is
 // recorded. It is copied: the delivery's memory is the driver's.
-func traceOf(headers []broker.Header) []broker.Header {
+func TraceOf(headers []broker.Header) []broker.Header {
 	var parent, state string
 	for _, h := range headers {
 		switch h.Key {

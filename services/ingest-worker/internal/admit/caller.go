@@ -2,11 +2,8 @@ package admit
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
@@ -14,15 +11,12 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/internal/seal"
 	"github.com/driftmesh/driftmesh/services/ingest-worker/internal/away"
 )
 
 // Sender is whose a message is, and who sent it.
-type Sender struct {
-	Tenant string
-	// Principal is that of identity.Identity, or "broker:" and the broker's user.
-	Principal string
-}
+type Sender = seal.Sender
 
 // Caller tells who sent a message. The error is fault.Unauthenticated when its
 // sender does not prove to be anybody, fault.Denied when its sender may not send
@@ -53,7 +47,7 @@ func ByCredentials(identify Identify) Caller {
 		if err != nil {
 			return Sender{}, err
 		}
-		return Sender{id.Tenant, id.Principal()}, nil
+		return Sender{Tenant: id.Tenant, Principal: id.Principal()}, nil
 	}
 }
 
@@ -64,7 +58,7 @@ func maySend(id identity.Identity, m *broker.Message) error {
 		return fault.Denied.New("who is for certain spaces only sends through the gateway").WithReason(identity.ReasonDenied)
 	}
 	p := policy.SpansWrite
-	if t, err := TypeOf(m); err == nil && t == event.TypeRecords {
+	if t, err := TypeOf(m); err == nil && SignalOf(t) == event.SignalRecords {
 		p = policy.RecordsWrite
 	}
 	return id.Authorize(p)
@@ -83,7 +77,7 @@ func ByBroker(tenants map[string]string) Caller {
 		if !ok {
 			return Sender{}, fault.Unauthenticated.New("the broker's user %.100q belongs to no tenant", user).WithReason("BROKER_USER_UNKNOWN")
 		}
-		return Sender{tenant, "broker:" + user}, nil
+		return Sender{Tenant: tenant, Principal: "broker:" + user}, nil
 	}
 }
 
@@ -107,55 +101,18 @@ func ParseUsers(list []string) (map[string]string, error) {
 	return tenants, nil
 }
 
-// sealPurpose separates this use of the mesh secret from all others.
-const sealPurpose = "inbox seal v1"
-
-// Sealer vouches for who sent a message after its credentials were taken out:
-// on a message that is parked, and perhaps published again. A seal is good for
-// this value of this type alone, so whoever reads one can do no more with it
-// than send the same data to the same tenant again.
-type Sealer struct{ keys *identity.Keys }
+// Sealer takes messages in that were here before: see package seal.
+type Sealer struct{ *seal.Sealer }
 
 // NewSealer makes a sealer from the mesh secret.
-func NewSealer(secrets *identity.Secrets) *Sealer { return &Sealer{keys: secrets.Keys(sealPurpose)} }
-
-// Seal is the headers that stand for the credentials of a sender's message.
-func (s *Sealer) Seal(of Sender, m *broker.Message) []broker.Header {
-	seal := of.Tenant + ":" + sum(s.keys.All()[0], of, m)
-	return []broker.Header{
-		{Key: event.HeaderTenant, Value: []byte(of.Tenant)},
-		{Key: event.HeaderSender, Value: []byte(of.Principal)},
-		{Key: event.HeaderSeal, Value: []byte(seal)},
-	}
-}
+func NewSealer(secrets *identity.Secrets) *Sealer { return &Sealer{seal.New(secrets)} }
 
 // Caller believes a good seal, and else asks next.
 func (s *Sealer) Caller(next Caller) Caller {
 	return func(ctx context.Context, m *broker.Message) (Sender, error) {
-		if of, ok := s.sealed(m); ok {
+		if of, ok := s.Sender(m); ok {
 			return of, nil
 		}
 		return next(ctx, m)
 	}
-}
-
-// sealed gives the sender for whom a message has a good seal.
-func (s *Sealer) sealed(m *broker.Message) (of Sender, ok bool) {
-	seal := m.Header(event.HeaderSeal)
-	if seal == "" {
-		return Sender{}, false
-	}
-	tenant, text, _ := strings.Cut(seal, ":")
-	of = Sender{tenant, m.Header(event.HeaderSender)}
-	return of, slices.ContainsFunc(s.keys.All(), func(key []byte) bool { return hmac.Equal([]byte(text), []byte(sum(key, of, m))) })
-}
-
-// sum is the text of a MAC of what a seal speaks for.
-func sum(key []byte, of Sender, m *broker.Message) string {
-	h := hmac.New(sha256.New, key)
-	writeParts(h, []byte(of.Tenant), []byte(m.Header(event.HeaderType)), []byte(m.Header(event.HeaderContentType)), m.Value)
-	if of.Principal != "" { // what was sealed before there were senders has none
-		writeParts(h, []byte(of.Principal))
-	}
-	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }

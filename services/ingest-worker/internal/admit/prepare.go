@@ -37,7 +37,7 @@ func (s *Sealer) Prepare(now time.Time, d *broker.Delivery) {
 	if !slices.ContainsFunc(d.Headers, foreign) {
 		return
 	}
-	_, ours := s.sealed(&d.Message)
+	_, ours := s.Sender(&d.Message)
 	ours = ours || event.IsRetry(d.Topic)
 	kept := make([]broker.Header, 0, len(d.Headers))
 	for _, h := range d.Headers {

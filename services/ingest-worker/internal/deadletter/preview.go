@@ -35,7 +35,7 @@ func preview(kind, topic string, value []byte) (text, note string) {
 			return "", undecodable(kind, err)
 		}
 		return string(raw), ""
-	case event.TypeTracesJSON:
+	case event.TypeTracesJSON, event.TypeScouter:
 		switch {
 		case len(value) > maxPreview:
 			return "", tooLarge(value)
