@@ -8,7 +8,7 @@ time=${1:-1m}
 shift || true
 packages=("$@")
 if [ ${#packages[@]} = 0 ]; then
-  packages=(./internal/identity ./internal/envelope ./services/auth/internal/{token,oidc,account} ./services/gateway/internal/source ./services/ingest-worker/internal/admit)
+  packages=(./internal/identity ./internal/envelope ./internal/scouter ./services/auth/internal/{token,oidc,account} ./services/gateway/internal/source ./services/ingest-worker/internal/admit)
 fi
 for package in "${packages[@]}"; do
   for target in $(grep -hoE '^func Fuzz[A-Za-z0-9]+' "$package"/*_test.go | cut -d' ' -f2); do

@@ -53,7 +53,10 @@ type top struct {
 func readTop(raw []byte) (*top, error) {
 	t := &top{}
 	if err := json.Unmarshal(raw, t); err != nil {
-		return nil, errMessage("want a JSON object with records, request, or entity_type, entity_id, key and value")
+		return nil, errMessage("want a JSON object with records, request, or entity_type, entity_id, key and value: %s", why(err))
+	}
+	if no := checkMembers(raw); no != nil {
+		return nil, errMessage("the message %s", no.Message)
 	}
 	return t, nil
 }
@@ -85,23 +88,17 @@ func present(raw json.RawMessage) bool { return len(raw) > 0 && !bytes.Equal(raw
 
 // decodeRecords reads the elements one by one.
 func decodeRecords(raw json.RawMessage) (*Message, error) {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	if open, err := d.Token(); err != nil || open != json.Delim('[') {
-		return nil, errMessage("records is not a list")
+	list, err := elements(raw)
+	if err != nil {
+		return nil, err
 	}
 	m, names := &Message{}, newNames()
-	for i := 0; d.More(); i++ {
-		var element map[string]json.RawMessage
-		if err := d.Decode(&element); err != nil { // it is JSON, as was seen before
-			m.refuse(i, malformed("is not an object"))
-			continue
-		}
-		r, no := decodeElement(element, names)
-		if no != nil {
+	for i, element := range list {
+		if r, no := decodeElement(element, names); no == nil {
+			m.Records, m.Index = append(m.Records, r), append(m.Index, i)
+		} else {
 			m.refuse(i, no)
-			continue
 		}
-		m.Records, m.Index = append(m.Records, r), append(m.Index, i)
 	}
 	return m, nil
 }

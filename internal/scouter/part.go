@@ -65,12 +65,24 @@ func ByProfile(raw []byte, index []int, size int) ([]Part, error) {
 	return Parts(envelope(some), size), nil
 }
 
-// elements are those of a list.
+// mostElements is how many records a message may have: as many as a batch of ours.
+const mostElements = 100_000
+
+// elements are those of the list of records, as they stand.
 func elements(raw json.RawMessage) (list []json.RawMessage, err error) {
 	if !present(raw) {
 		return nil, nil
 	}
-	return list, json.Unmarshal(raw, &list)
+	if raw[0] != '[' {
+		return nil, errMessage("records is not a list")
+	}
+	for element := range members(raw) {
+		if len(list) == mostElements {
+			return nil, errMessage("records has more than %d elements: send fewer at a time", mostElements)
+		}
+		list = append(list, element)
+	}
+	return list, nil
 }
 
 // byProfile sorts elements into those of each profile, in the order in which they
@@ -134,11 +146,7 @@ func fitting(group []json.RawMessage, size int) (lists [][]json.RawMessage) {
 
 // identity is the same for elements that say the same; "" for what makes no record.
 func identity(raw json.RawMessage) string {
-	var element map[string]json.RawMessage
-	if json.Unmarshal(raw, &element) != nil {
-		return ""
-	}
-	r, _ := decodeElement(element, newNames())
+	r, _ := decodeElement(raw, newNames())
 	return r.GetId()
 }
 

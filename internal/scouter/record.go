@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -35,7 +35,20 @@ var kinds = map[string]func(raw json.RawMessage, names *names) (*ingestv1.Record
 }
 
 // decodeElement reads one element: an object of one member, which names its kind.
-func decodeElement(element map[string]json.RawMessage, names *names) (*ingestv1.Record, *Refusal) {
+func decodeElement(raw []byte, names *names) (*ingestv1.Record, *Refusal) {
+	switch {
+	case !utf8.Valid(raw):
+		return nil, malformed("is not UTF-8")
+	case !isObject(raw):
+		return nil, malformed("is not an object")
+	}
+	if no := checkMembers(raw); no != nil {
+		return nil, no
+	}
+	var element map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &element); err != nil {
+		return nil, malformed("%s", why(err))
+	}
 	if len(element) != 1 {
 		return nil, malformed("has %d members, want one that names its kind", len(element))
 	}
@@ -48,24 +61,16 @@ func decodeElement(element map[string]json.RawMessage, names *names) (*ingestv1.
 	return nil, nil
 }
 
-// stamp is a time as Scouter's clients write it.
-type stamp struct{ time.Time }
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (s *stamp) UnmarshalJSON(raw []byte) (err error) {
-	var text string
-	if err = json.Unmarshal(raw, &text); err != nil {
-		return err
-	}
-	s.Time, err = time.Parse(time.RFC3339Nano, text)
-	return err
-}
-
-// read decodes an element and names what is wrong with it.
+// read decodes what an element says and names what is wrong with it.
 func read[T any](raw json.RawMessage) (*T, *Refusal) {
 	v := new(T)
+	if isObject(raw) {
+		if no := checkMembers(raw); no != nil {
+			return nil, no
+		}
+	}
 	if err := json.Unmarshal(raw, v); err != nil {
-		return nil, malformed("%v", err)
+		return nil, malformed("%s", why(err))
 	}
 	return v, nil
 }
@@ -82,9 +87,10 @@ type measured struct {
 }
 
 func (m *measured) record(kind, name string, value uint64, names *names) (*ingestv1.Record, *Refusal) {
+	if no := m.CreatedAt.check(); no != nil {
+		return nil, no
+	}
 	switch {
-	case m.CreatedAt.IsZero():
-		return nil, malformed("created_at is missing")
 	case m.UID == "":
 		return nil, malformed("uid is missing")
 	case name == "":
@@ -170,34 +176,44 @@ type evaluated struct {
 // evaluation keeps the record as a context: what was asked and answered is its
 // member context, beside it the ids.
 func evaluation(raw json.RawMessage, names *names) (*ingestv1.Record, *Refusal) {
-	e, no := read[struct {
-		Record struct {
-			evaluated
-			CreatedAt stamp  `json:"created_at"`
-			EntityUID string `json:"entity_uid"`
-		} `json:"record"`
+	outer, no := read[struct {
+		Record json.RawMessage `json:"record"`
 	}](raw)
+	if no != nil {
+		return nil, no
+	}
+	if !present(outer.Record) {
+		return nil, malformed("record is missing")
+	}
+	e, no := read[struct {
+		evaluated
+		CreatedAt stamp  `json:"created_at"`
+		EntityUID string `json:"entity_uid"`
+	}](outer.Record)
+	if no == nil {
+		no = e.CreatedAt.check()
+	}
 	switch {
 	case no != nil:
 		return nil, no
-	case e.Record.CreatedAt.IsZero() || e.Record.EntityUID == "":
-		return nil, malformed("created_at or entity_uid is missing")
+	case e.EntityUID == "":
+		return nil, malformed("entity_uid is missing")
 	}
-	id := e.Record.UID
+	id := e.UID
 	if id == "" {
-		id = names.of("Eval", e.Record.EntityUID, e.Record.RecordID, strconv.FormatInt(e.Record.CreatedAt.UnixNano(), 10), string(e.Record.Context))
+		id = names.of("Eval", e.EntityUID, e.RecordID, strconv.FormatInt(e.CreatedAt.UnixNano(), 10), string(e.Context))
 	}
-	if !present(e.Record.Context) {
-		e.Record.Context = json.RawMessage("null")
+	if !present(e.Context) {
+		e.Context = json.RawMessage("null")
 	}
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false) // what came is to be found as it came
-	if err := encoder.Encode(e.Record.evaluated); err != nil {
+	if err := encoder.Encode(e.evaluated); err != nil {
 		return nil, malformed("%v", err)
 	}
 	return &ingestv1.Record{
-		Id: id, Profile: e.Record.EntityUID, EventTime: timestamppb.New(e.Record.CreatedAt.Time),
+		Id: id, Profile: e.EntityUID, EventTime: timestamppb.New(e.CreatedAt.Time),
 		Body: &ingestv1.Record_Context{Context: &ingestv1.Context{Json: string(bytes.TrimRight(out.Bytes(), "\n"))}},
 	}, nil
 }
@@ -213,9 +229,12 @@ type result struct {
 }
 
 func (r *result) record(name string, value *float64, names *names) (*ingestv1.Record, *Refusal) {
+	if no := r.CreatedAt.check(); no != nil {
+		return nil, no
+	}
 	switch {
-	case r.CreatedAt.IsZero() || r.EntityUID == "" || r.RecordUID == "":
-		return nil, malformed("created_at, entity_uid or record_uid is missing")
+	case r.EntityUID == "" || r.RecordUID == "":
+		return nil, malformed("entity_uid or record_uid is missing")
 	case value == nil:
 		return nil, errNull()
 	}

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/internal/scouter"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
@@ -297,5 +300,93 @@ func FuzzProfile(f *testing.F) {
 		if p, err := scouter.Profile(kind, raw); err == nil {
 			require.NoError(t, p.Validate())
 		}
+	})
+}
+
+// What is wrong with an element is said by the name of the field and what it should be,
+// in a few words however long it is, and hurts no neighbour.
+func TestWhatIsWrongIsSaid(t *testing.T) {
+	t.Parallel()
+	const good = `{"Custom":{"created_at":"2026-05-01T10:00:00Z","uid":"u","metric":"mae","value":0.5}}`
+	custom := func(fields string) string {
+		return `{"Custom":{"created_at":"2026-05-01T10:00:00Z","uid":"u","metric":"mae"` + fields + `}}`
+	}
+	at := func(created string) string {
+		return `{"Custom":{"created_at":` + created + `,"uid":"u","metric":"mae","value":1}}`
+	}
+	counted := func(bin, count string) string {
+		return `{"Psi":{"created_at":"2026-05-01T10:00:00Z","uid":"u","feature":"age","bin_id":` + bin + `,"bin_count":` + count + `}}`
+	}
+	deep := strings.Repeat("[", 5000) + strings.Repeat("]", 5000)
+	for element, want := range map[string]string{
+		`5`: "is not an object", `null`: "is not an object", `[]`: "is not an object", `{}`: "has 0 members", `{"Spc":5}`: "want an object, not number", `{"Spc":null}`: "value is null",
+		`{"custom":{}}`: `"custom" is no kind`, `{"A":1,"B":2}`: "has 2 members", strings.Replace(good, "}}", `},"Custom":{}}`, 1): `has "Custom" twice`,
+		custom(`,"value":"NaN"`): "value: want a number that a double can hold, not string", custom(`,"value":1e400`): "value: want a number that a double can hold, not number 1e400",
+		custom(`,"value":` + strings.Repeat("9", 1<<20)): "value: want a number that a double can hold, not number 999", custom(`,"value":` + deep): "not array",
+		custom(`,"value":1,"value":2`): `has "value" twice`, custom(`,"value":1,"VALUE":2`): `has "VALUE" twice`, custom(`,"value":1,"\u0076alue":2`): `has "value" twice`,
+		custom(`,"value":null`): "null", custom(`,"value":1,"x":"` + "\xff" + `"`): "is not UTF-8", custom(manyMembers(100)): "has more than 64 members",
+		at(`"2026-05-01"`): `created_at: want a time as in RFC 3339, with its zone, not "2026-05-01"`, at(`"2026-05-01T10:00:00"`): "created_at: want", at(`1795000000`): "not 1795000000",
+		at(`"10000-01-01T00:00:00Z"`): "created_at: want", at(`null`): "created_at is missing", at(`"` + strings.Repeat("x", 1<<20) + `"`): "created_at: want", at(`{}`): "not {}",
+		counted("1", "-5"): "bin_count: want a whole number of 64 bits that is not negative, not number -5", counted("1", "1.5"): "not number 1.5", counted("1", "18446744073709551616"): "bin_count: want",
+		counted("1.5", "1"): "bin_id: want a whole number of 64 bits, not number 1.5", counted(`"1"`, "1"): "not string", counted("null", "1"): "bin_id or bin_count is missing",
+		`{"GenAIEval":{}}`: "record is missing", `{"GenAIEval":{"record":5}}`: "want an object, not number", `{"GenAIEval":{"record":{"created_at":"2026-05-01T10:00:00Z"}}}`: "entity_uid is missing",
+		`{"GenAIEval":{"record":{"created_at":"2026-05-01T10:00:00Z","entity_uid":"u","uid":"a","uid":"b"}}}`: `has "uid" twice`,
+		`{"AgentTaskRecord":{"created_at":"x"}}`: "task_id is missing", `{"AgentTaskRecord":{"task_id":"t","created_at":"x"}}`: "created_at: want",
+	} {
+		m, err := scouter.Decode([]byte(`{"records":[` + good + `,` + element + `, ` + good + ` ]}`))
+		require.NoError(t, err, clipped(element))
+		require.Equal(t, []int{0, 2}, m.Index, clipped(element))
+		require.Len(t, m.Refused, 1, clipped(element))
+		require.Equal(t, 1, m.Refused[0].Index)
+		require.Contains(t, m.Refused[0].Message, want, clipped(element))
+		require.Less(t, len(m.Refused[0].Message), 200)
+	}
+	// The first moment that there is stays a time, for whoever bounds them.
+	m, err := scouter.Decode([]byte(`{"records":[` + at(`"0001-01-01T00:00:00Z"`) + `]}`))
+	require.NoError(t, err)
+	require.Len(t, m.Records, 1)
+}
+
+func manyMembers(n int) string {
+	var out strings.Builder
+	for i := range n {
+		fmt.Fprintf(&out, `,"x%d":1`, i)
+	}
+	return out.String()
+}
+
+func clipped(text string) string { return text[:min(len(text), 200)] }
+
+// What is no message at all is refused whole, in a few words.
+func TestMessagesThatAreNone(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{
+		``: "no JSON at byte 0", `   `: "no JSON", `[]`: "want", `{"records":[{"Custom":{"value":NaN}}]}`: "no JSON at byte 32: invalid character 'N'", `{"records":[{"Custom":{"value":-Infinity}}]}`: "invalid character 'I'",
+		`{"records":[]}x`: "invalid character 'x'", "\xef\xbb\xbf{}": "no JSON", strings.Repeat("[", 1<<20): "want", strings.Repeat(`{"a":`, 1<<18): "want",
+		`{"records":{}}`: "records is not a list", `{"records":"x"}`: "records is not a list", `{"records":null}`: "neither records", `{"records":[],"records":[]}`: `has "records" twice`,
+		`{"records":[],"request":{},"Records":[]}`: `has "Records" twice`, `{"request":5}`: "request", `{"entity_type":5}`: "entity_type: want a text",
+		`{"records":[` + strings.Repeat("1,", 100_000) + `1]}`: "more than 100000 elements",
+	} {
+		_, err := scouter.Decode([]byte(raw))
+		require.ErrorIs(t, err, fault.Invalid, clipped(raw))
+		require.Contains(t, err.Error(), want, clipped(raw))
+		require.Less(t, len(err.Error()), 400)
+	}
+}
+
+// Whatever is stored of a trace can be told to a client.
+func FuzzTrace(f *testing.F) {
+	for _, name := range []string{"message-spans.json", "message-spans-link.json", "message-spans-edge.json"} {
+		m, err := scouter.Decode(sample(f, name))
+		require.NoError(f, err)
+		f.Add(m.Spans)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var data tracepb.TracesData
+		if proto.Unmarshal(raw, &data) != nil {
+			return
+		}
+		_, err := json.Marshal(scouter.TraceOf(&data))
+		require.NoError(t, err)
 	})
 }
