@@ -31,7 +31,7 @@ var foreign = map[string]Permission{
 	"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo":      PublicCall,
 	"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": PublicCall,
 
-	// Scouter's clients call no other; spans ask for spans.write besides.
+	// Scouter's clients call no other; spans and tags ask for spans.write besides.
 	"/scouter.grpc.v1.AuthService/Login":            PublicCall,
 	"/scouter.grpc.v1.AuthService/RefreshToken":     PublicCall,
 	"/scouter.grpc.v1.AuthService/ValidateToken":    PublicCall,

@@ -72,6 +72,10 @@ var plainRoutes = []Route{
 	{Door: HTTP, Verb: "POST", Path: "/login/refresh", Permission: PublicCall},
 	{Door: HTTP, Verb: "POST", Path: "/login/logout", Permission: PublicCall},
 	{Door: HTTP, Verb: "POST", Path: "/v1/traces", Permission: SpansWrite},
+	{Door: HTTP, Verb: "POST", Path: "/{$}", Permission: SpansWrite},
+	{Door: HTTP, Verb: "POST", Path: "/scouter/v1/traces", Permission: SpansWrite},
+	{Door: OTLPHTTP, Verb: "POST", Path: "/{$}", Permission: SpansWrite},
+	{Door: OTLPHTTP, Verb: "POST", Path: "/scouter/v1/traces", Permission: SpansWrite},
 	{Door: OTLPHTTP, Verb: "POST", Path: "/v1/traces", Permission: SpansWrite},
 	{Door: OTLPHTTP, Verb: "POST", Path: "/v1/metrics", Permission: SpansWrite},
 	{Door: OTLPHTTP, Verb: "POST", Path: "/v1/logs", Permission: SpansWrite},
@@ -84,10 +88,13 @@ var scouterRoutes = map[string]Permission{
 	"GET /auth/validate": PublicCall,
 	"GET /healthcheck":   PublicCall,
 
-	"POST /message": RecordsWrite, // spans ask for spans.write besides
+	"GET /api/v1/capabilities": PublicCall,
+
+	"POST /message": RecordsWrite, // spans and tags ask for spans.write besides
 	"POST /drift":   RecordsWrite,
 
 	"POST /profile":       ProfilesWrite,
+	"PUT /profile":        ProfilesWrite,
 	"GET /profile":        ProfilesRead,
 	"POST /profiles":      ProfilesRead,
 	"PUT /profile/status": ProfilesWrite,
@@ -103,7 +110,18 @@ var scouterRoutes = map[string]Permission{
 	"POST /alerts": AlertsRead,
 	"PUT /alerts":  AlertsAcknowledge,
 
+	"GET /user":               UsersRead,
+	"POST /user":              UsersWrite,
+	"GET /user/{username}":    KnownCall, // others than oneself ask for users.read
+	"PUT /user/{username}":    KnownCall, // and each change for its own
+	"DELETE /user/{username}": UsersWrite,
+
 	"GET /tags":                 TracesRead,
+	"POST /tags":                SpansWrite,
+	"POST /tags/entity":         TracesRead,
+	"POST /trace/spans/tags":    TracesRead,
+	"GET /trace/debug/recent":   TracesRead,
+	"GET /v1/traces/{id}/spans": TracesRead,
 	"GET /trace/spans":          TracesRead,
 	"GET /trace/baggage":        TracesRead,
 	"POST /trace/paginated":     TracesRead,

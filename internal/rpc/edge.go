@@ -39,6 +39,7 @@ type edge struct {
 	streams      map[string]*Method // of all streaming methods; not written to once calls come
 	unknown      *Method            // stands for all others, whose names are the callers' to choose
 	refused      func(ctx context.Context, method string, err error)
+	elsewhere    func(method string) error // about methods that are not there; may be nil
 }
 
 // unary stands around decoding too (see Server.around).
@@ -68,7 +69,13 @@ func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	ctx := Named(ss.Context())
 	method, known := e.streams[info.FullMethod]
 	if !known {
-		err := WithRequest(status.Convert(unimplemented(srv, ss)), requestid.From(ctx)).Err()
+		err := unimplemented(srv, ss)
+		if e.elsewhere != nil {
+			if said := e.elsewhere(info.FullMethod); said != nil {
+				err = Status(said).Err()
+			}
+		}
+		err = WithRequest(status.Convert(err), requestid.From(ctx)).Err()
 		e.unknown.Begin().End(status.Code(err), trace.SpanContext{})
 		return err
 	}

@@ -58,6 +58,9 @@ type ServerDeps struct {
 	// it is nil. The context has the caller, if that is known.
 	Refused   func(ctx context.Context, method string, err error)
 	Allowance *telemetry.Allowance // of traces that callers ask for; nil is no bound
+	// Unknown is what a method that is not there is answered with; what it has nothing
+	// to say of is unknown. Optional.
+	Unknown func(method string) error
 }
 
 // Server is a gRPC server with health and, if asked for, reflection.
@@ -84,7 +87,7 @@ func NewServer(cfg ServerConfig, deps ServerDeps) (*Server, error) {
 		streams: map[string]*Method{}, unknown: deps.Calls.Method(BidiStream, ""),
 		tracer: deps.Traces.Tracer("github.com/driftmesh/driftmesh/internal/rpc"), allowance: deps.Allowance,
 	}
-	edge.refused = deps.Refused
+	edge.refused, edge.elsewhere = deps.Refused, deps.Unknown
 	if edge.ofStream = deps.AuthenticateStream; edge.ofStream == nil {
 		edge.ofStream = edge.authenticate
 	}

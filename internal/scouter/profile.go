@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,6 +55,26 @@ func (k Kind) Name(name string) string { return name + "." + string(k) }
 
 // Trim is the other way.
 func (k Kind) Trim(name string) string { return strings.TrimSuffix(name, "."+string(k)) }
+
+// Named reports whether a profile of the mesh is one that Scouter calls by name.
+func Named(profile, name string) bool {
+	return slices.ContainsFunc(Kinds(), func(k Kind) bool { return profile == k.Name(name) })
+}
+
+// SameDocument reports whether two profiles say the same, whatever their uids are and
+// however they are written.
+func SameDocument(a, b []byte) bool {
+	var read [2]map[string]any
+	for i, raw := range [][]byte{a, b} {
+		if json.Unmarshal(raw, &read[i]) != nil {
+			return false
+		}
+		if config, ok := read[i]["config"].(map[string]any); ok {
+			delete(config, "uid")
+		}
+	}
+	return reflect.DeepEqual(read[0], read[1])
+}
 
 // FormatPrefix begins the formats of profiles that came from Scouter's clients;
 // the drift type, as the client spelled it, follows.

@@ -28,6 +28,13 @@ const (
 	EntityAttribute = entityPrefix
 )
 
+// TagNames are the names of the attributes that a tag of a span may come as.
+func TagNames(key string) []string { return []string{tagPrefix + key, baggagePrefix + tagPrefix + key} }
+
+// AttributeNames are the names by which a span may have what its clients read as an
+// attribute of this name.
+func AttributeNames(key string) []string { return append(TagNames(key)[:1], key, baggagePrefix+key) }
+
 // Attribute is a key and any JSON.
 type Attribute struct {
 	Key   string `json:"key"`
@@ -102,6 +109,20 @@ type Trace struct {
 	Spans   []Span
 	Tags    []Tag
 	Baggage []Baggage
+}
+
+// Has reports whether a span of it has an attribute, whose value is compared as text.
+func (t *Trace) Has(want Attribute) bool {
+	same := func(a Attribute) bool { return a.Key == want.Key && textOf(a.Value) == textOf(want.Value) }
+	return slices.ContainsFunc(t.Spans, func(s Span) bool { return slices.ContainsFunc(s.Attributes, same) }) || slices.ContainsFunc(t.Line.Resource, same)
+}
+
+func textOf(v any) string {
+	if text, ok := v.(string); ok {
+		return text
+	}
+	raw, _ := json.Marshal(v) // it came from JSON's own types
+	return string(raw)
 }
 
 // TraceLine is a trace in one line. Its keys are all required.

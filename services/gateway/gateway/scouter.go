@@ -26,7 +26,8 @@ func (s *Service) newScouter() *scouterdoor.Door {
 		Identify: func(ctx context.Context, authorization string) (identity.Identity, error) {
 			return s.deps.Identify(ctx, authorization, "")
 		},
-		Drift: driftv1.NewDriftServiceClient(own), Traces: tracev1.NewTraceServiceClient(own), Log: s.deps.Log,
+		Drift: driftv1.NewDriftServiceClient(own), Traces: tracev1.NewTraceServiceClient(own), Auth: authv1.NewAuthServiceClient(own),
+		Tags: driftv1.NewTagServiceClient(rpc.Faults(s.deps.Drift)), Log: s.deps.Log,
 	})
 }
 
@@ -34,7 +35,7 @@ func (s *Service) newScouter() *scouterdoor.Door {
 func (s *Service) scouterRoutes() []rest.Route {
 	var all []rest.Route
 	for pattern, route := range s.scouter.Routes(s.proxies.OfRequest) {
-		all = append(all, rest.Route{Pattern: pattern, Below: policy.ScouterPath, MaxBody: route.MaxBody, Before: s.scouter.Before, Failer: route})
+		all = append(all, rest.Route{Pattern: pattern, Below: policy.ScouterPath, MaxBody: route.MaxBody, Before: s.scouter.Before, Elsewhere: scouterdoor.Elsewhere, Failer: route})
 	}
 	return all
 }

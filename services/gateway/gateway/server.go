@@ -72,7 +72,7 @@ func (s *Service) newServer() (*rpc.Server, error) {
 	server, err := rpc.NewServer(rpc.ServerConfig{
 		Listen: s.cfg.GRPC, MaxRequest: int(s.cfg.MaxRequest), MaxStreams: s.cfg.MaxStreams,
 		MaxIdle: s.cfg.MaxIdle, BodyTimeout: s.cfg.OTLP.ReadTimeout, DrainTimeout: s.cfg.Drain, Reflection: s.cfg.Reflection, ServerOptions: options,
-	}, rpc.ServerDeps{Log: s.deps.Log, Calls: s.deps.Calls, Traces: s.deps.Traces, Authenticate: s.authenticate, AuthenticateStream: s.authenticateStream, Refused: s.refused, Allowance: s.traced})
+	}, rpc.ServerDeps{Log: s.deps.Log, Calls: s.deps.Calls, Traces: s.deps.Traces, Authenticate: s.authenticate, AuthenticateStream: s.authenticateStream, Refused: s.refused, Allowance: s.traced, Unknown: scouterdoor.UnservedCall})
 	if err != nil {
 		return nil, err
 	}

@@ -431,7 +431,7 @@ const file_driftmesh_drift_v1_tag_proto_rawDesc = "" +
 	"\ttruncated\x18\x02 \x01(\bR\ttruncated2\xa6\x02\n" +
 	"\n" +
 	"TagService\x12X\n" +
-	"\aSetTags\x12\".driftmesh.drift.v1.SetTagsRequest\x1a#.driftmesh.drift.v1.SetTagsResponse\"\x04\xc0\xf3\x18\x05\x12[\n" +
+	"\aSetTags\x12\".driftmesh.drift.v1.SetTagsRequest\x1a#.driftmesh.drift.v1.SetTagsResponse\"\x04\xc0\xf3\x18\x04\x12[\n" +
 	"\bListTags\x12#.driftmesh.drift.v1.ListTagsRequest\x1a$.driftmesh.drift.v1.ListTagsResponse\"\x04\xc0\xf3\x18\x06\x12a\n" +
 	"\n" +
 	"FindTagged\x12%.driftmesh.drift.v1.FindTaggedRequest\x1a&.driftmesh.drift.v1.FindTaggedResponse\"\x04\xc0\xf3\x18\x06BAZ?github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1;driftv1b\x06proto3"

@@ -34,7 +34,9 @@ const (
 // httpServer makes the OTLP/HTTP server, HTTP/1.1 and HTTP/2, also without TLS.
 func (d *Door) httpServer() *http.Server {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/v1/traces", d.traces)
+	for _, pattern := range []string{"/v1/traces", "POST /{$}", "POST /scouter/v1/traces"} { // OTLP's own, and where exporters of Scouter's send unless told
+		mux.HandleFunc(pattern, d.traces)
+	}
 	for _, u := range d.metrics.unkept {
 		mux.HandleFunc("/v1/"+u.name, d.letGo(u))
 	}

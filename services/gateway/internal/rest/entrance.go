@@ -98,7 +98,7 @@ func (e *entrance) more(routes []Route) {
 	for path, r := range below {
 		e.mux.Handle(path+"/", r.first(e.allowed(path+"/", policy.KnownCall, failer{r, func(w http.ResponseWriter, req *http.Request) {
 			hangUp(w, req)
-			r.Fail(w, req, fault.Unsupported.New("%.100s is not served here; docs/scouter.md says what is", req.URL.Path).WithReason("NOT_SERVED"))
+			r.Fail(w, req, r.Elsewhere(strings.TrimPrefix(req.URL.Path, path)))
 		}})))
 	}
 }

@@ -94,6 +94,8 @@ type Route struct {
 	// Before is done before it is asked who calls; it may change the request's
 	// credentials. Optional.
 	Before func(w http.ResponseWriter, r *http.Request)
+	// Elsewhere is the error about a path below the same that has no route.
+	Elsewhere func(path string) error
 	Failer
 }
 
@@ -134,7 +136,9 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 		e.handle(pattern, 0, handler)
 	}
 	e.handle("GET /{$}", 0, apiRoutes{http.HandlerFunc(index)})
-	e.mux.Handle("/v1/traces", deps.Spans)
+	for _, pattern := range []string{"/v1/traces", "POST /{$}", "POST /scouter/v1/traces"} { // OTLP's own, and where exporters of Scouter's send unless told
+		e.mux.Handle(pattern, deps.Spans)
+	}
 	e.more(deps.More)
 	e.mux.HandleFunc("/", nothingHere)
 	return guard(cfg, e.mux), e.err

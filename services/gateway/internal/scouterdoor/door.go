@@ -15,6 +15,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/internal/scouter"
+	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/records"
@@ -35,8 +36,11 @@ type Deps struct {
 	// Drift and Traces are clients of the gateway's own public API.
 	Drift  driftv1.DriftServiceClient
 	Traces tracev1.TraceServiceClient
-	Log    *slog.Logger
-	Now    func() time.Time // nil for the real clock
+	Auth   authv1.AuthServiceClient
+	// Tags keeps tags of whoever is in the context.
+	Tags driftv1.TagServiceClient
+	Log  *slog.Logger
+	Now  func() time.Time // nil for the real clock
 }
 
 // Login is somebody who wants to come in.
@@ -98,7 +102,10 @@ func (d *Door) take(ctx context.Context, raw []byte) (string, error) {
 	case m.Spans != nil:
 		return d.spans(ctx, m.Spans)
 	case m.Tag != nil:
-		return "", fault.Unsupported.New("tags that come by themselves are not kept: give them to a span").WithReason("SCOUTER_TAG")
+		if err := identity.Authorize(ctx, policy.SpansWrite); err != nil {
+			return "", err
+		}
+		return "the tag is durable", d.setTags(ctx, []scouter.Tag{*m.Tag})
 	}
 	accepted, rejected, err := d.Records(ctx, records.Foreign{Records: m.Records, Bytes: len(raw), Refuse: func(t *record.Tally) {
 		for _, no := range m.Refused {

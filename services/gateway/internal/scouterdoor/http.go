@@ -43,6 +43,7 @@ func write(w http.ResponseWriter, status int, answer any) {
 		status, body = http.StatusInternalServerError, []byte(`{"error":"internal error","message":"internal error"}`)
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Scouter-Api-Version", apiVersion)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the caller went away: nobody is left to tell
@@ -74,15 +75,18 @@ const maxLogin = 16 << 10
 func (d *Door) Routes(source func(r *http.Request) string) map[string]Route {
 	all := map[string]Route{}
 	for pattern, h := range map[string]handler{
-		"GET /auth/login": d.login(source), "GET /auth/refresh": d.refresh, "GET /auth/validate": d.valid, "GET /healthcheck": health,
+		"GET /auth/login": d.login(source), "GET /auth/refresh": d.refresh, "GET /auth/validate": d.valid,
+		"GET /healthcheck": health, "GET /api/v1/capabilities": capabilities,
 	} {
 		all[pattern] = Route{h, maxLogin}
 	}
 	for pattern, h := range map[string]handler{
 		"POST /message": d.message, "POST /drift": d.message,
-		"POST /profile": d.register, "GET /profile": d.download, "POST /profiles": d.versions, "PUT /profile/status": d.status,
+		"POST /profile": d.register, "PUT /profile": d.update, "GET /profile": d.download, "POST /profiles": d.versions, "PUT /profile/status": d.status,
 		"POST /alerts": d.alerts, "PUT /alerts": d.acknowledge,
-		"GET /tags": d.tags, "GET /trace/spans": d.traceSpans, "GET /trace/baggage": d.baggage,
+		"GET /user": d.users, "POST /user": d.createUser, "GET /user/{username}": d.user, "PUT /user/{username}": d.changeUser, "DELETE /user/{username}": d.deleteUser,
+		"GET /tags": d.tags, "POST /tags": d.addTags, "POST /tags/entity": d.entities, "POST /trace/spans/tags": d.taggedSpans,
+		"GET /trace/debug/recent": d.recentTraces, "GET /v1/traces/{id}/spans": d.traceSpans, "GET /trace/spans": d.traceSpans, "GET /trace/baggage": d.baggage,
 		"POST /trace/paginated": d.tracePage, "POST /trace/spans/filters": d.filteredSpans, "POST /trace/metrics": d.traceMetrics,
 	} {
 		all[pattern] = Route{h, 0}
@@ -138,13 +142,6 @@ func (d *Door) valid(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return map[string]bool{"is_authenticated": true}, nil
-}
-
-// Version is the one of Scouter's API that is spoken.
-const Version = "0.25.0"
-
-func health(*http.Request) (any, error) {
-	return map[string]any{"alive": true, "version": Version}, nil
 }
 
 func (d *Door) message(r *http.Request) (any, error) {

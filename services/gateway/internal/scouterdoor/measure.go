@@ -33,11 +33,18 @@ func (d *Door) traceMetrics(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := filters{Service: req.Service, Start: &req.Start, End: &req.End, Attributes: req.Attributes, EntityUID: req.EntityUID}
+	// The service is that of the root, which need not be the one of the span with the
+	// rest.
+	f := filters{Start: &req.Start, End: &req.End, Attributes: req.Attributes, EntityUID: req.EntityUID}
 	q, err := f.query()
 	if err != nil {
 		return nil, err
 	}
+	if len(q.GetAttributes())+len(q.GetAnyAttribute()) == 0 {
+		q.Service = req.Service
+	}
+	either, _ := f.attributes() // query has read them
+	q.AnyAttribute = namesOf(either)
 	all, err := d.summaries(asCaller(r.Context(), r), q)
 	if err != nil {
 		return nil, err

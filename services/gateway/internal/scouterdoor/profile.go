@@ -65,18 +65,55 @@ func (d *Door) register(r *http.Request) (any, error) {
 	}, nil
 }
 
+// update is asked to change a profile. It does not change here; what is the same is as
+// it is to be.
+func (d *Door) update(r *http.Request) (any, error) {
+	req, err := asked[struct {
+		DriftType string `json:"drift_type"`
+		Profile   string `json:"profile"`
+	}](r)
+	if err != nil {
+		return nil, err
+	}
+	p, err := scouter.Profile(req.DriftType, []byte(req.Profile))
+	if err != nil {
+		return nil, err
+	}
+	found, err := d.Drift.GetProfile(asCaller(r.Context(), r), &driftv1.GetProfileRequest{Profile: title(p.Space, p.Name, p.Version), Origin: true})
+	if err != nil {
+		return nil, err
+	}
+	if !scouter.SameDocument(found.GetOrigin().GetDocument(), []byte(req.Profile)) {
+		return nil, fault.Unsupported.New("a profile does not change here, since what was judged by it stays true: register it with POST /scouter/profile, as its next version").WithReason("NOT_SERVED")
+	}
+	return done("the profile is as it is to be"), nil
+}
+
+// title names a profile; without a version it is the highest.
+func title(space, name, version string) string {
+	return strings.TrimSuffix(space+"/"+name+"/"+version, "/")
+}
+
 // deactivateOthers switches off all other versions of a profile.
 func (d *Door) deactivateOthers(ctx context.Context, but *driftv1.Profile) error {
+	return d.eachProfile(ctx, but.GetSpace(), func(p *driftv1.Profile) error {
+		if p.GetName() != but.GetName() || p.GetUid() == but.GetUid() || !p.GetActive() {
+			return nil
+		}
+		_, err := d.Drift.SetProfileActive(ctx, &driftv1.SetProfileActiveRequest{Profile: p.GetUid()})
+		return err
+	})
+}
+
+// eachProfile calls do with the profiles of a space, or of all.
+func (d *Door) eachProfile(ctx context.Context, space string, do func(p *driftv1.Profile) error) error {
 	for token := ""; ; {
-		page, err := d.Drift.ListProfiles(ctx, &driftv1.ListProfilesRequest{Space: but.GetSpace(), PageSize: 1000, PageToken: token})
+		page, err := d.Drift.ListProfiles(ctx, &driftv1.ListProfilesRequest{Space: space, PageSize: 1000, PageToken: token})
 		if err != nil {
 			return err
 		}
 		for _, p := range page.GetProfiles() {
-			if p.GetName() != but.GetName() || p.GetUid() == but.GetUid() || !p.GetActive() {
-				continue
-			}
-			if _, err := d.Drift.SetProfileActive(ctx, &driftv1.SetProfileActiveRequest{Profile: p.GetUid()}); err != nil {
+			if err := do(p); err != nil {
 				return err
 			}
 		}
@@ -127,7 +164,7 @@ func (d *Door) download(r *http.Request) (any, error) {
 		return nil, err
 	}
 	found, err := d.Drift.GetProfile(asCaller(r.Context(), r), &driftv1.GetProfileRequest{
-		Profile: q.Get("space") + "/" + kind.Name(q.Get("name")) + "/" + q.Get("version"), Origin: true,
+		Profile: title(q.Get("space"), kind.Name(q.Get("name")), q.Get("version")), Origin: true,
 	})
 	if err != nil {
 		return nil, err
@@ -139,32 +176,47 @@ func (d *Door) download(r *http.Request) (any, error) {
 	return answer, nil
 }
 
-// versions are the profiles of all kinds of one version.
+// listed is a profile in a list.
+type listed struct {
+	Profile tagged `json:"profile"`
+	Active  bool   `json:"active"`
+}
+
+// versions are the profiles of all kinds of one version. Scouter asks for space, name
+// and version; what is left out here is any.
 func (d *Door) versions(r *http.Request) (any, error) {
 	req, err := asked[struct{ Space, Name, Version string }](r)
 	if err != nil {
 		return nil, err
 	}
-	type listed struct {
-		Profile tagged `json:"profile"`
-		Active  bool   `json:"active"`
+	ctx, all := asCaller(r.Context(), r), []listed{}
+	add := func(profile string) error {
+		found, err := d.Drift.GetProfile(ctx, &driftv1.GetProfileRequest{Profile: profile, Origin: true})
+		if err != nil || !strings.HasPrefix(found.GetOrigin().GetFormat(), scouter.FormatPrefix) {
+			return err
+		}
+		one, err := document(found.GetProfile(), found.GetOrigin())
+		all = append(all, listed{one, found.GetProfile().GetActive()})
+		return err
 	}
-	var all []listed
-	for _, kind := range scouter.Kinds() {
-		found, err := d.Drift.GetProfile(asCaller(r.Context(), r), &driftv1.GetProfileRequest{Profile: req.Space + "/" + kind.Name(req.Name) + "/" + req.Version, Origin: true})
-		if errors.Is(err, fault.NotFound) {
-			continue
+	if req.Space != "" && req.Name != "" && req.Version != "" {
+		for _, kind := range scouter.Kinds() {
+			if err := add(title(req.Space, kind.Name(req.Name), req.Version)); err != nil && !errors.Is(err, fault.NotFound) {
+				return nil, err
+			}
 		}
-		var one tagged
-		if err == nil {
-			one, err = document(found.GetProfile(), found.GetOrigin())
-		}
+	} else {
+		err := d.eachProfile(ctx, req.Space, func(p *driftv1.Profile) error {
+			if req.Name != "" && !scouter.Named(p.GetName(), req.Name) || req.Version != "" && p.GetVersion() != req.Version {
+				return nil
+			}
+			return add(p.GetUid())
+		})
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, listed{one, found.GetProfile().GetActive()})
 	}
-	if all == nil {
+	if len(all) == 0 {
 		return nil, fault.NotFound.New("there is no such profile").WithReason("PROFILE_NOT_FOUND")
 	}
 	return all, nil

@@ -7,12 +7,10 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/scouter"
@@ -37,7 +35,7 @@ func (d *Door) trace(ctx context.Context, id string) (scouter.Trace, error) {
 
 func (d *Door) traceSpans(r *http.Request) (any, error) {
 	q := r.URL.Query()
-	t, err := d.trace(asCaller(r.Context(), r), q.Get("trace_id"))
+	t, err := d.trace(asCaller(r.Context(), r), cmp.Or(r.PathValue("id"), q.Get("trace_id")))
 	service := q.Get("service_name")
 	return map[string]any{"spans": slices.DeleteFunc(t.Spans, func(s scouter.Span) bool { return service != "" && s.Service != service })}, err
 }
@@ -47,134 +45,83 @@ func (d *Door) baggage(r *http.Request) (any, error) {
 	return map[string]any{"baggage": t.Baggage}, err
 }
 
-// tags are those of a trace; nothing else has any.
-func (d *Door) tags(r *http.Request) (any, error) {
-	if r.URL.Query().Get("entity_type") != "trace" {
-		return map[string]any{"tags": []scouter.Tag{}}, nil
-	}
-	t, err := d.trace(asCaller(r.Context(), r), r.URL.Query().Get("entity_id"))
-	return map[string]any{"tags": t.Tags}, err
+// tracePageOf is what was found, and whether there is more that way.
+type tracePageOf struct {
+	traces      []scouter.Trace
+	first, last *tracev1.TracePlace // of the page in the order of the store, nil for none
+	more        bool
 }
 
-// filters say which traces are wanted.
-type filters struct {
-	Service     string     `json:"service_name"`
-	HasErrors   *bool      `json:"has_errors"`
-	Status      *int32     `json:"status_code"`
-	Start       *time.Time `json:"start_time"`
-	End         *time.Time `json:"end_time"`
-	Limit       int        `json:"limit"`
-	CursorStart *time.Time `json:"cursor_start_time"`
-	CursorID    string     `json:"cursor_trace_id"`
-	Direction   string     `json:"direction"`
-	Attributes  []string   `json:"attribute_filters"`
-	TraceIDs    []string   `json:"trace_ids"`
-	EntityUID   string     `json:"entity_uid"`
-	QueueUID    string     `json:"queue_uid"`
-}
+// maxRounds is how often the store is asked for one page, when it finds what is not
+// wanted.
+const maxRounds = 20
 
-const (
-	usualTraces = 50
-	// mostTraces are found at a time.
-	mostTraces = 1500
-)
-
-// query is what is asked of the store. What it cannot say is looked at behind.
-func (f *filters) query() (*tracev1.TraceQuery, error) {
-	q := &tracev1.TraceQuery{Service: f.Service, Attributes: map[string]string{}}
-	if f.Start != nil {
-		q.StartTime = timestamppb.New(*f.Start)
-	}
-	if f.End != nil {
-		q.EndTime = timestamppb.New(*f.End)
-	}
-	if f.CursorStart != nil && (f.End == nil || f.CursorStart.Before(*f.End)) {
-		q.EndTime = timestamppb.New(f.CursorStart.Add(time.Nanosecond)) // with those of the same moment
-	}
-	if f.HasErrors != nil && *f.HasErrors {
-		q.Attributes["error"] = "true"
-	}
-	if f.EntityUID != "" {
-		q.Attributes[scouter.EntityAttribute] = f.EntityUID
-	}
-	if f.QueueUID != "" {
-		q.Attributes[scouter.QueueAttribute] = f.QueueUID
-	}
-	for _, one := range f.Attributes {
-		key, value, ok := strings.Cut(one, ":")
-		if !ok || len(f.Attributes) > 1 {
-			return nil, fault.Unsupported.New("attribute_filters: one key:value is supported").WithReason("NOT_SERVED")
-		}
-		q.Attributes[key] = value
-	}
-	if f.Direction == "previous" {
-		return nil, fault.Unsupported.New("direction previous is not supported: keep the pages that were read").WithReason("NOT_SERVED")
-	}
-	return q, nil
-}
-
-// wants looks at what the store was not asked.
-func (f *filters) wants(l *scouter.TraceLine) bool {
-	switch {
-	case f.HasErrors != nil && l.HasErrors != *f.HasErrors, f.Status != nil && l.Status != *f.Status:
-		return false
-	case f.CursorStart == nil:
-		return true
-	}
-	c := cmp.Or(l.Start.Compare(*f.CursorStart), strings.Compare(l.TraceID, f.CursorID))
-	return c < 0
-}
-
-// find gives the traces that are wanted, the newest first, and whether there are more.
-func (d *Door) find(ctx context.Context, f *filters) (found []scouter.Trace, more bool, err error) {
-	if f.Limit <= 0 {
-		f.Limit = usualTraces
-	}
-	f.Limit = min(f.Limit, mostTraces/2)
+// find gives a page of the traces that are wanted, the newest first.
+func (d *Door) find(ctx context.Context, f *filters) (page tracePageOf, err error) {
 	q, err := f.query()
 	if err != nil {
-		return nil, false, err
+		return page, err
 	}
-	all, err := d.read(ctx, q, f)
-	if err != nil {
-		return nil, false, err
-	}
-	for _, data := range all {
-		if t := scouter.TraceOf(data); len(t.Spans) > 0 && f.wants(&t.Line) {
-			found = append(found, t)
+	limit := f.limit()
+	req := &tracev1.FindTracesRequest{Query: q, After: f.after(), OldestFirst: f.back()}
+	for range maxRounds {
+		req.Limit = uint32(min(limit-len(page.traces)+1, mostTraces)) //nolint:gosec // bounded
+		var some []placed
+		if some, page.more, err = d.read(ctx, req); err != nil {
+			return page, err
 		}
+		for _, one := range some {
+			if len(page.traces) == limit {
+				page.more = true
+				break
+			}
+			if page.last = one.place; page.first == nil {
+				page.first = one.place
+			}
+			if t := scouter.TraceOf(one.data); len(t.Spans) > 0 && f.wants(&t) {
+				page.traces = append(page.traces, t)
+			}
+		}
+		if len(page.traces) == limit || !page.more {
+			break
+		}
+		req.After = page.last
 	}
-	slices.SortFunc(found, func(a, b scouter.Trace) int {
-		return cmp.Or(b.Line.Start.Compare(a.Line.Start), strings.Compare(b.Line.TraceID, a.Line.TraceID))
-	})
-	more = len(found) > f.Limit
-	return found[:min(len(found), f.Limit)], more, nil
+	slices.SortStableFunc(page.traces, func(a, b scouter.Trace) int { return b.Line.Start.Compare(a.Line.Start) })
+	return page, nil
 }
 
-// read gives the spans of the traces that the store finds, by trace.
-func (d *Door) read(ctx context.Context, q *tracev1.TraceQuery, f *filters) (map[string]*tracepb.TracesData, error) {
-	all := map[string]*tracepb.TracesData{}
-	if len(f.TraceIDs) > 0 {
-		return all, fault.Unsupported.New("trace_ids are not supported: ask for each").WithReason("NOT_SERVED")
-	}
-	// More than are wanted, since some are not, and one more tells that there are more.
-	stream, err := d.Traces.FindTraces(ctx, &tracev1.FindTracesRequest{Query: q, Limit: uint32(min(2*f.Limit+1, mostTraces))}) //nolint:gosec // bounded
+// placed is a trace and where it stands among those that the store finds.
+type placed struct {
+	place *tracev1.TracePlace
+	data  *tracepb.TracesData
+}
+
+// read gives traces in the order of the store.
+func (d *Door) read(ctx context.Context, req *tracev1.FindTracesRequest) (all []placed, more bool, err error) {
+	stream, err := d.Traces.FindTraces(ctx, req)
 	for err == nil {
 		var part *tracev1.FindTracesResponse
-		if part, err = stream.Recv(); err != nil || part.GetTraceId() == "" {
+		if part, err = stream.Recv(); err != nil {
+			break
+		}
+		more = more || part.GetMore()
+		if part.GetTraceId() == "" {
 			continue
 		}
-		data := all[part.GetTraceId()]
-		if data == nil {
-			data = &tracepb.TracesData{}
-			all[part.GetTraceId()] = data
+		if n := len(all); n == 0 || all[n-1].place.GetTraceId() != part.GetTraceId() {
+			place := part.GetPlace()
+			if place == nil { // a store from before there were places
+				place = &tracev1.TracePlace{TraceId: part.GetTraceId()}
+			}
+			all = append(all, placed{place, &tracepb.TracesData{}})
 		}
-		err = proto.UnmarshalOptions{Merge: true}.Unmarshal(part.GetOtlpTraces(), data)
+		err = proto.UnmarshalOptions{Merge: true}.Unmarshal(part.GetOtlpTraces(), all[len(all)-1].data)
 	}
 	if !errors.Is(err, io.EOF) {
-		return nil, err
+		return nil, false, err
 	}
-	return all, nil
+	return all, more, nil
 }
 
 type traceCursor struct {
@@ -182,25 +129,48 @@ type traceCursor struct {
 	TraceID string    `json:"trace_id"`
 }
 
+func cursorOf(p *tracev1.TracePlace) *traceCursor {
+	return &traceCursor{p.GetMatchTime().AsTime(), p.GetTraceId()}
+}
+
 func (d *Door) tracePage(r *http.Request) (any, error) {
 	f, err := asked[filters](r)
 	if err != nil {
 		return nil, err
 	}
-	found, more, err := d.find(asCaller(r.Context(), r), f)
+	return d.pageOf(asCaller(r.Context(), r), f)
+}
+
+func (d *Door) recentTraces(r *http.Request) (any, error) {
+	return d.pageOf(asCaller(r.Context(), r), &filters{})
+}
+
+// pageOf is a page, whose cursors lead to both sides. There is a page before the one
+// that a cursor led to, and one behind the one that a cursor led back to.
+func (d *Door) pageOf(ctx context.Context, f *filters) (any, error) {
+	found, err := d.find(ctx, f)
 	if err != nil {
 		return nil, err
 	}
-	items := make([]scouter.TraceLine, len(found))
-	for i := range found {
-		items[i] = found[i].Line
+	items := make([]scouter.TraceLine, len(found.traces))
+	for i := range found.traces {
+		items[i] = found.traces[i].Line
 	}
-	var next *traceCursor
-	if more {
-		last := items[len(items)-1]
-		next = &traceCursor{last.Start, last.TraceID}
+	var next, previous *traceCursor
+	if found.last != nil {
+		behind, before := found.last, found.first
+		hasNext, hasPrevious := found.more, f.after() != nil
+		if f.back() {
+			behind, before, hasNext, hasPrevious = before, behind, hasPrevious, hasNext
+		}
+		if hasNext {
+			next = cursorOf(behind)
+		}
+		if hasPrevious {
+			previous = cursorOf(before)
+		}
 	}
-	return map[string]any{"items": items, "has_next": more, "next_cursor": next, "has_previous": false, "previous_cursor": nil}, nil
+	return map[string]any{"items": items, "has_next": next != nil, "next_cursor": next, "has_previous": previous != nil, "previous_cursor": previous}, nil
 }
 
 func (d *Door) filteredSpans(r *http.Request) (any, error) {
@@ -208,13 +178,18 @@ func (d *Door) filteredSpans(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, _, err := d.find(asCaller(r.Context(), r), f)
-	if err != nil {
-		return nil, err
-	}
+	return d.spansOf(asCaller(r.Context(), r), f)
+}
+
+func (d *Door) spansOf(ctx context.Context, f *filters) (any, error) {
+	found, err := d.find(ctx, f)
 	spans := []scouter.Span{}
-	for _, t := range found {
-		spans = append(spans, t.Spans...)
+	for _, t := range found.traces {
+		for _, s := range t.Spans {
+			if f.onlyOf == "" || s.Service == f.onlyOf {
+				spans = append(spans, s)
+			}
+		}
 	}
-	return map[string]any{"spans": spans}, nil
+	return map[string]any{"spans": spans}, err
 }
