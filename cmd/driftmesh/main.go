@@ -50,6 +50,7 @@ type cli struct {
 	Audit   auditCmd    `cmd:"" help:"Show who did what, and prove that the account of it is whole."`
 	Policy  policyCmd   `cmd:"" help:"Print what each method and route asks for, and which roles may."`
 	Certs   certsCmd    `cmd:"" help:"Make, renew and show the certificates of a mesh."`
+	Scouter scouterCmd  `cmd:"" help:"Move from Scouter."`
 	Secret  secretCmd   `cmd:"" help:"Change the mesh secret."`
 	Config  configCmd   `cmd:"" help:"Check settings, or print them."`
 	Version versionCmd  `cmd:"" help:"Print the version."`

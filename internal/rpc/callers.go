@@ -29,6 +29,7 @@ var callers = map[string][]string{
 
 	driftv1.DriftService_GetProfile_FullMethodName: {gateway, "ingest-worker"},
 	driftv1.DriftService_ServiceDesc.ServiceName:   {gateway},
+	driftv1.TagService_ServiceDesc.ServiceName:     {gateway},
 
 	tracev1.TraceService_ServiceDesc.ServiceName:           {gateway},
 	ledgerv1.LedgerService_ServiceDesc.ServiceName:         {gateway},

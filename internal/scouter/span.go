@@ -33,7 +33,7 @@ func TagNames(key string) []string { return []string{tagPrefix + key, baggagePre
 
 // AttributeNames are the names by which a span may have what its clients read as an
 // attribute of this name.
-func AttributeNames(key string) []string { return append(TagNames(key)[:1], key, baggagePrefix+key) }
+func AttributeNames(key string) []string { return append(TagNames(key), key, baggagePrefix+key) }
 
 // Attribute is a key and any JSON.
 type Attribute struct {

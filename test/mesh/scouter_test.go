@@ -28,6 +28,7 @@ type scouterClient struct {
 	t     *testing.T
 	m     *mesh.Mesh
 	token string
+	said  string // in the last answer
 }
 
 // call makes a request and decodes what is answered with 200.
@@ -44,6 +45,7 @@ func (c *scouterClient) call(verb, path string, body []byte, answer any) int {
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
 	require.NoError(c.t, err)
+	c.said = string(raw)
 	if resp.StatusCode == http.StatusOK && answer != nil {
 		require.NoError(c.t, json.Unmarshal(raw, answer), string(raw))
 	}

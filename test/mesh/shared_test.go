@@ -28,6 +28,8 @@ func TestTenantsOfOneMesh(t *testing.T) {
 		"who-sent-what":                           requireSenders,
 		"traces-and-records":                      requireTracesAndRecords,
 		"scouter-speaks":                          requireScouter,
+		"scouter-answers":                         requireScouterAnswers,
+		"scouter-moves-in":                        requireScouterMovesIn,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,6 +1,7 @@
 package scouterdoor
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -54,20 +55,31 @@ func (a *alertRequest) wants(i *scouter.AlertItem) bool {
 	return (a.Active == nil || i.Active == *a.Active) && (a.Start == nil || !i.CreatedAt.Before(*a.Start)) && (a.End == nil || !i.CreatedAt.After(*a.End))
 }
 
-// page is the part of all items that is asked for, from first to before last.
+// order is that of alerts: the newest first, and by id those of one moment.
+func order(a, b alertCursor) int {
+	return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.ID, a.ID))
+}
+
+// page is the part of all items that is asked for, from first to before last. What the
+// cursor names need not be there any more.
 func (a *alertRequest) page(all []scouter.AlertItem) (first, last int) {
 	limit := usualAlerts
 	if a.Limit != nil && *a.Limit > 0 {
-		limit = *a.Limit
+		limit = min(*a.Limit, alertPage*alertPages)
 	}
-	at := -1
-	if a.CursorID != nil {
-		at = slices.IndexFunc(all, func(i scouter.AlertItem) bool { return i.ID == *a.CursorID })
+	if a.CursorStart == nil || a.CursorID == nil {
+		return 0, min(limit, len(all))
 	}
+	at, there := slices.BinarySearchFunc(all, alertCursor{*a.CursorStart, *a.CursorID}, func(i scouter.AlertItem, c alertCursor) int {
+		return order(alertCursor{i.CreatedAt, i.ID}, c)
+	})
 	if a.Direction != nil && *a.Direction == "previous" {
-		return max(at-limit, 0), max(at, 0)
+		return max(at-limit, 0), at
 	}
-	return at + 1, min(at+1+limit, len(all))
+	if there {
+		at++
+	}
+	return at, min(at+limit, len(all))
 }
 
 // alerts lists those of a profile.
@@ -97,6 +109,9 @@ func (d *Door) alerts(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	slices.SortFunc(all, func(a, b scouter.AlertItem) int {
+		return order(alertCursor{a.CreatedAt, a.ID}, alertCursor{b.CreatedAt, b.ID})
+	})
 	all = slices.DeleteFunc(all, func(i scouter.AlertItem) bool { return !req.wants(&i) })
 	first, last := req.page(all)
 	items := all[first:last]

@@ -36,8 +36,8 @@ const (
 	usualTraces = 50
 	// mostTraces are found at a time.
 	mostTraces = 1500
-	// mostAttributes are asked for at a time: each stands for three.
-	mostAttributes = 10
+	// mostAttributes are asked for at a time: each stands for four.
+	mostAttributes = 8
 )
 
 func (f *filters) limit() int {

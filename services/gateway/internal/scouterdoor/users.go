@@ -170,7 +170,7 @@ func (d *Door) changeUser(r *http.Request) (any, error) {
 		return nil, err
 	}
 	if req.Password != nil {
-		return nil, fault.Unsupported.New("a password is changed by whoever knows the old one, with driftmesh login; or " + resetHint).WithReason("NOT_SERVED")
+		return nil, fault.Unsupported.New("a password is changed by whoever knows the old one, with driftmesh passwd; or " + resetHint).WithReason("NOT_SERVED")
 	}
 	ctx := asCaller(r.Context(), r)
 	if req.May != nil || req.Groups != nil || req.Role != nil {
