@@ -50,7 +50,7 @@ var (
 
 	local = operator | Of(TopicsRead)
 	// service is what services ask each other on nobody's behalf.
-	service = known | Of(ProfilesRead)
+	service = known | Of(ProfilesRead, TracesRead)
 
 	// spaced is what is about data that has a space.
 	spaced = known | Of(RecordsWrite, RecordsRead, TailRead, ProfilesRead, ProfilesWrite, ScoresRead, ScoresCompute, ProfilesRun,

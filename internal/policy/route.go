@@ -107,6 +107,13 @@ var scouterRoutes = map[string]Permission{
 	"GET /drift/agent/task":     ScoresRead,
 	"GET /drift/agent/workflow": ScoresRead,
 
+	"GET /genai/task":           RecordsRead,
+	"POST /genai/page/record":   RecordsRead,
+	"POST /genai/page/workflow": RecordsRead,
+	"GET /agent/task":           RecordsRead,
+	"POST /agent/page/record":   RecordsRead,
+	"POST /agent/page/workflow": RecordsRead,
+
 	"POST /alerts": AlertsRead,
 	"PUT /alerts":  AlertsAcknowledge,
 

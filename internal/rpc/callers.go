@@ -31,6 +31,8 @@ var callers = map[string][]string{
 	driftv1.DriftService_ServiceDesc.ServiceName:   {gateway},
 	driftv1.TagService_ServiceDesc.ServiceName:     {gateway},
 
+	tracev1.TraceService_GetTrace_FullMethodName:           {gateway, "drift"},
+	tracev1.TraceService_LinkTraces_FullMethodName:         {gateway, "drift"},
 	tracev1.TraceService_ServiceDesc.ServiceName:           {gateway},
 	ledgerv1.LedgerService_ServiceDesc.ServiceName:         {gateway},
 	deadletterv1.DeadLetterService_ServiceDesc.ServiceName: {gateway},

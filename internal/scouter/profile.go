@@ -151,6 +151,7 @@ type draft struct {
 	} `json:"config"`
 	Metrics map[string]float64 `json:"metrics"`
 	TaskIDs []string           `json:"task_ids"`
+	Tasks   taskDrafts         `json:"tasks"`
 }
 
 func readDraft(driftType string, document []byte) (kind Kind, d draft, err error) {
@@ -421,14 +422,25 @@ func (c condition) monitor(metric string) (profile.Monitor, error) {
 	return m, nil
 }
 
-// evaluation is a profile of what workflows and tasks come to.
+// evaluation is a profile of what workflows and tasks come to. Tasks are checks of
+// every record.
 func (d *draft) evaluation(p *profile.Profile) error {
 	p.Source = &profile.Source{Of: profile.MetricRecords}
 	p.Features = []profile.Feature{single(WorkflowMetric)}
-	for _, id := range d.TaskIDs {
+	ids := slices.Clone(d.TaskIDs)
+	d.Tasks.byKind(func(_ profile.CheckOf, all []taskDraft) {
+		for i := range all {
+			ids = append(ids, all[i].ID)
+		}
+	})
+	for _, id := range ids {
 		if name := TaskMetric + id; p.Feature(name) < 0 {
 			p.Features = append(p.Features, single(name))
 		}
+	}
+	var err error
+	if p.Checks, err = d.Tasks.checks(); err != nil {
+		return err
 	}
 	if c := d.Config.AlertConfig.Condition; c != nil {
 		m, err := c.monitor(WorkflowMetric)

@@ -33,6 +33,7 @@ type (
 		Outcome    *Outcome     `json:"outcome,omitempty"`
 		Source     *Source      `json:"source,omitempty"`
 		Groups     []Group      `json:"groups,omitempty"`
+		Checks     *Checks      `json:"checks,omitempty"`
 	}
 	featureJSON struct {
 		ID       string    `json:"id"`
@@ -174,7 +175,7 @@ func decode(data []byte, to any, strict bool) error {
 func (p Profile) MarshalJSON() ([]byte, error) {
 	w := profileJSON{
 		Format: Format, Space: p.Space, Name: p.Name, Version: p.Version, UID: p.UID, Features: p.Features,
-		Binning: p.Binning.wire(), Correction: p.Correction, Monitors: p.Monitors, Outcome: p.Outcome, Source: p.Source, Groups: p.Groups,
+		Binning: p.Binning.wire(), Correction: p.Correction, Monitors: p.Monitors, Outcome: p.Outcome, Source: p.Source, Groups: p.Groups, Checks: p.Checks,
 		Schedule: scheduleJSON{Cron: p.Schedule.Cron, Zone: p.Schedule.Zone, OnClose: p.Schedule.OnClose},
 	}
 	if p.Schedule.Lookback != 0 {
@@ -221,7 +222,7 @@ func (p *Profile) read(data []byte, strict bool) error {
 
 func (w *profileJSON) profile() (*Profile, error) {
 	p := &Profile{
-		Space: w.Space, Name: w.Name, Version: w.Version, UID: w.UID, Features: w.Features, Correction: w.Correction, Monitors: w.Monitors, Outcome: w.Outcome, Source: w.Source, Groups: w.Groups,
+		Space: w.Space, Name: w.Name, Version: w.Version, UID: w.UID, Features: w.Features, Correction: w.Correction, Monitors: w.Monitors, Outcome: w.Outcome, Source: w.Source, Groups: w.Groups, Checks: w.Checks,
 		Schedule: Schedule{Cron: w.Schedule.Cron, Zone: w.Schedule.Zone, OnClose: w.Schedule.OnClose},
 	}
 	var err error

@@ -57,6 +57,8 @@ type Profile struct {
 	// Groups are what the reference holds of the features that monitors judge
 	// together.
 	Groups []Group
+	// Checks are run on every record with a context; nil for none.
+	Checks *Checks
 }
 
 // FillDefaults gives what is not set its default. Profiles made by [New], read
@@ -119,6 +121,7 @@ func (p *Profile) Validate() error {
 	problems = append(problems, p.checkOutcome()...)
 	problems = append(problems, p.checkSource()...)
 	problems = append(problems, p.checkGroups()...)
+	problems = append(problems, p.checkChecks()...)
 	return errors.Join(problems...)
 }
 

@@ -31,7 +31,7 @@ func TestThePublishedClient(t *testing.T) {
 			t.Run(transport, func(t *testing.T) {
 				t.Parallel()
 				drive := exec.CommandContext(t.Context(), python, "drive.py", "--transport", transport, "--run", transport, "--http", "http://"+m.HTTP, "--grpc", m.GRPC,
-					"--otlp-http", "http://"+m.OTLPHTTP, "--otlp-grpc", "http://"+m.OTLPGRPC, "--verify", "--unevaluated")
+					"--otlp-http", "http://"+m.OTLPHTTP, "--otlp-grpc", "http://"+m.OTLPGRPC, "--verify")
 				var report, said bytes.Buffer
 				drive.Stdout, drive.Stderr = &report, &said
 				require.NoError(t, drive.Run(), said.String())

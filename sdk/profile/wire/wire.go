@@ -61,6 +61,7 @@ func Message(p *profile.Profile) *driftv1.Profile {
 	for i := range p.Features {
 		m.Features[i] = featureMessage(&p.Features[i])
 	}
+	m.Checks = checksMessage(p.Checks)
 	for i := range p.Groups {
 		m.Groups = append(m.Groups, groupMessage(&p.Groups[i]))
 	}
@@ -183,6 +184,7 @@ func Profile(m *driftv1.Profile) (*profile.Profile, error) {
 			p.Source.Attributes = maps.Clone(s.GetAttributes())
 		}
 	}
+	p.Checks = checksOf(m.GetChecks())
 	for _, g := range m.GetGroups() {
 		p.Groups = append(p.Groups, groupOf(g))
 	}

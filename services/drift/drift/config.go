@@ -23,6 +23,7 @@ type Config struct {
 	Silence      time.Duration `help:"How long no data must come for a profile, whose data had been coming, to raise an alert; longer where they pause for longer: twice the longest pause of four weeks. 0 is never." default:"1h"`
 	Unfed        time.Duration `help:"How long an active profile may have no data at all, before there is an alert; 0 is for ever." default:"24h"`
 	Insufficient int           `help:"How many scheduled evaluations in a row with too little to judge by raise an alert; 0 is never." default:"24"`
+	TraceWait    time.Duration `help:"How long the checks of a record wait for its trace to come, and to be whole." default:"2m"`
 	Poll         time.Duration `help:"How often to look for work that is due." default:"500ms"`
 	Lease        time.Duration `help:"How long a worker may take for one evaluation before another may try." default:"1m"`
 	Repeat       time.Duration `help:"How often people hear of an alert that stays; 0 is once." default:"24h"`
@@ -65,6 +66,7 @@ func (c Config) Validate() error {
 		{c.Silence >= 0, "silence: must not be negative"},
 		{c.Unfed >= 0, "unfed: must not be negative"},
 		{c.Insufficient >= 0 && c.Insufficient <= 10_000, "insufficient: must be from 0 to 10000"},
+		{c.TraceWait >= 0, "trace-wait: must not be negative"},
 		{c.Poll > 0, "poll: must be positive"},
 		{c.Lease >= time.Second, "lease: must be at least 1s"},
 		{c.Repeat >= 0, "repeat: must not be negative"},

@@ -4,8 +4,9 @@
 //	consumes  topic windows (group drift): which minutes of which profiles have new rows
 //	          topic alerts (group drift-notifier): what people must hear
 //	produces  topic alerts
-//	calls     auth: WatchLimits
-//	owns      profiles, schedules, alert state (SQL schema drift); tables cells, monitor_scores; reads observations
+//	calls     auth: WatchLimits; trace-store: LinkTraces, GetTrace
+//	owns      profiles, schedules, alert state (SQL schema drift); tables cells, monitor_scores, check_results;
+//	          reads observations, contexts and spans
 //
 // The way from rows to people:
 //

@@ -3,11 +3,13 @@ package drift
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"slices"
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/sdk/profile"
 	"github.com/driftmesh/driftmesh/services/drift/internal/score"
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
@@ -24,6 +26,9 @@ type engine struct {
 	profiles *profileCache
 	sources  *sources
 	metrics  *metrics
+	traces   tracev1.TraceServiceClient
+	away     *seldom // says that traces cannot be read
+	log      *slog.Logger
 	now      func() time.Time
 }
 
@@ -31,19 +36,25 @@ func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
 
 func timeOf(minute int64) time.Time { return time.Unix(minute*60, 0).UTC() }
 
-// recompute computes the cells of windows of one profile.
-func (e *engine) recompute(ctx context.Context, p *known, windows []store.Waiting) error {
+// recompute computes the cells of windows of one profile, once the checks of their
+// records were run. What of the windows is to be done again later is not done.
+func (e *engine) recompute(ctx context.Context, p *known, windows []store.Waiting) (done []store.Waiting, later *postponed, err error) {
 	start := e.now()
 	minutes := make([]int64, len(windows))
 	for i, w := range windows {
 		minutes[i] = w.Minute
 	}
+	left, err := e.check(ctx, p, minutes)
+	if err != nil {
+		return nil, nil, err
+	}
 	if err := e.cells.Recompute(ctx, p.statements, minutes); err != nil {
-		return err
+		return nil, nil, err
 	}
 	e.metrics.recomputed.Add(float64(len(windows)))
 	e.metrics.recomputeTime.Observe(e.now().Sub(start).Seconds())
-	return e.spansCame(ctx, p, minutes)
+	done, later = left.split(windows)
+	return done, later, e.spansCame(ctx, p, minutes)
 }
 
 // spansCame remembers when spans came of which observations were made. What is told
@@ -95,7 +106,8 @@ func (e *engine) catchUp(ctx context.Context, p *known, start, end int64, w work
 			return err
 		}
 		done += len(part)
-		if err := e.recompute(ctx, p, part); err != nil {
+		part, _, err := e.recompute(ctx, p, part)
+		if err != nil {
 			return err
 		}
 		// A profile that is evaluated as windows close needs them to wait on.

@@ -37,6 +37,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/sqlstate/sqltest"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
+	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/sdk/profile"
 	"github.com/driftmesh/driftmesh/sdk/profile/wire"
 	"github.com/driftmesh/driftmesh/services/drift/drift"
@@ -91,6 +92,7 @@ type mesh struct {
 	log    *slog.Logger
 
 	tenants *quota.Book // nil is no limits
+	traces  tracev1.TraceServiceClient
 }
 
 func newMesh(t testing.TB) *mesh {
@@ -151,7 +153,7 @@ func (m *mesh) runWith(cfg drift.Config) *running {
 	require.NoError(m.t, err)
 	service, err := drift.New(cfg, drift.Deps{
 		State: r.state, ClickHouse: m.db, Broker: broker.NewTelemetry(nil, nil).Instrument(r.broker),
-		Tenants: m.tenants, Server: server, Listener: listener, Log: m.log, Stats: stats, Now: m.clock.Now,
+		Tenants: m.tenants, Traces: m.traces, Server: server, Listener: listener, Log: m.log, Stats: stats, Now: m.clock.Now,
 	})
 	require.NoError(m.t, err)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -25,6 +25,8 @@ type metrics struct {
 	undelivered   *prometheus.GaugeVec
 	undeliveredBy *prometheus.GaugeVec
 	open          *prometheus.GaugeVec
+	checked       *prometheus.CounterVec
+	checkTime     prometheus.Histogram
 }
 
 var _ notify.Metrics = (*metrics)(nil)
@@ -75,10 +77,16 @@ func newMetrics(stats prometheus.Registerer) (*metrics, error) {
 		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "driftmesh_drift_alerts_open", Help: "Alerts that are open, of all tenants, over all workers: waiting for somebody, or acknowledged.",
 		}, []string{"state"}),
+		checked: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "driftmesh_drift_records_checked_total", Help: "Records with a context whose checks were run (done), and that were put off until their trace is whole (waiting).",
+		}, []string{"outcome"}),
+		checkTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "driftmesh_drift_check_seconds", Help: "Time to check some records of a profile, with reading their traces.", Buckets: seconds,
+		}),
 	}
 	for _, c := range []prometheus.Collector{
 		m.recomputed, m.recomputeTime, m.evaluations, m.evaluateTime, m.notifications, m.waiting, m.waitingAge, m.slotLag,
-		m.deliveries, m.undelivered, m.undeliveredBy, m.open,
+		m.deliveries, m.undelivered, m.undeliveredBy, m.open, m.checked, m.checkTime,
 	} {
 		if err := stats.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
@@ -90,6 +98,9 @@ func newMetrics(stats prometheus.Registerer) (*metrics, error) {
 	}
 	for _, change := range []alert.Change{alert.Raised, alert.Grew, alert.Repeated, alert.Resolved, alert.Acknowledged} {
 		m.notifications.WithLabelValues(string(change))
+	}
+	for _, outcome := range []string{"done", "waiting"} {
+		m.checked.WithLabelValues(outcome)
 	}
 	return m, nil
 }

@@ -24,6 +24,7 @@ type derived struct {
 	wants      []score.Want
 	schedule   cron.Schedule
 	perDay     float64 // evaluations
+	checks     *checks // nil when nothing is checked
 }
 
 // minutesPerDay is how often windows close.
@@ -40,6 +41,9 @@ func derive(r *store.Registered) (*derived, error) {
 		extras[i] = window.Extra{Deviations: w.Deviations, Sample: w.Sample}
 	}
 	d := &derived{statements: window.New(r.Tenant, r.UID, r.Profile, extras), wants: wants, schedule: schedule, perDay: schedule.PerDay()}
+	if d.checks, err = newChecks(r.Profile); err != nil {
+		return nil, fmt.Errorf("profile %s: %w", r.UID, err)
+	}
 	if r.Schedule.OnClose {
 		d.perDay += minutesPerDay
 	}

@@ -159,11 +159,17 @@ func (s *scheduler) runWindows(ctx context.Context, windows []store.Waiting) err
 		return err
 	}
 	for _, part := range parts {
-		if err := s.recompute(ctx, p, part); err != nil {
+		done, later, err := s.recompute(ctx, p, part)
+		if err != nil {
 			return err
 		}
-		if err := s.settle(ctx, p, part); err != nil {
+		if err := s.settle(ctx, p, done); err != nil {
 			return err
+		}
+		if later != nil {
+			if err := s.state.PostponeWindows(ctx, later.windows, later.until); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package drift
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -71,6 +72,9 @@ func (s *server) CreateProfile(ctx context.Context, req *driftv1.CreateProfileRe
 		return nil, err
 	}
 	if err := mayKeep(ctx, p); err != nil {
+		return nil, err
+	}
+	if _, err := newChecks(p); err != nil {
 		return nil, err
 	}
 	schedule, err := cron.Parse(p.Schedule.Cron, p.Schedule.Zone)
@@ -154,13 +158,14 @@ func (s *server) find(ctx context.Context, ref string) (*known, error) {
 }
 
 // mayKeep tells whether the caller may register, or try, such a profile: one of a
-// space of its own, and of spans only when it may read those.
+// space of its own, and of spans, or with checks of traces, only when it may read those.
 func mayKeep(ctx context.Context, p *profile.Profile) error {
 	id, _ := identity.From(ctx)
 	if !id.Spaces.Has(p.Space) {
 		return fault.Denied.New("the space %.100q is none of yours", p.Space).WithReason(identity.ReasonDenied)
 	}
-	if s := p.Source; s != nil && (s.Of == "" || s.Of == profile.Spans) {
+	ofTraces := p.Checks != nil && slices.ContainsFunc(p.Checks.All, func(c profile.Check) bool { return c.Of == profile.OfTrace })
+	if s := p.Source; s != nil && (s.Of == "" || s.Of == profile.Spans) || ofTraces {
 		return identity.Authorize(ctx, policy.TracesRead)
 	}
 	return nil

@@ -25,6 +25,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/sqlstate"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/services/drift/internal/notify"
 	"github.com/driftmesh/driftmesh/services/drift/internal/route"
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
@@ -37,7 +38,8 @@ type Deps struct {
 	Broker     broker.Broker  // with topics and groups provisioned
 	Server     *rpc.Server    // answers services; the service registers itself on it
 	Listener   net.Listener
-	Tenants    *quota.Book // limits of tenants, which somebody keeps up to date; nil for none
+	Traces     tracev1.TraceServiceClient // calls carry the identity in their context
+	Tenants    *quota.Book                // limits of tenants, which somebody keeps up to date; nil for none
 	Log        *slog.Logger
 	Stats      prometheus.Registerer
 	Now        func() time.Time // nil means time.Now; tests turn the clock
@@ -81,7 +83,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	state := store.NewState(deps.State)
 	engine := &engine{
 		cfg: cfg, state: state, cells: store.NewCells(deps.ClickHouse), profiles: newProfileCache(state, cfg.Profiles, deps.Now),
-		sources: &sources{state: state, now: deps.Now},
+		sources: &sources{state: state, now: deps.Now}, traces: deps.Traces, away: &seldom{}, log: deps.Log,
 		metrics: metrics, now: deps.Now,
 	}
 	return &Service{cfg: cfg, deps: deps, owner: uuid.NewString(), routes: routes, turns: turns, sched: &scheduler{engine: engine, log: deps.Log}}, nil
@@ -117,14 +119,20 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 		return fmt.Errorf("mesh.auth: %w", err)
 	}
 	defer process.Closing(ctx, &err, func(context.Context) error { return auth.Close() })
+	traces, err := env.Neighbour(name, "trace-store") // for the traces of records; those wait for it
+	if err != nil {
+		return fmt.Errorf("mesh.trace-store: %w", err)
+	}
+	defer process.Closing(ctx, &err, func(context.Context) error { return traces.Close() })
 	listener, err := server.Listen(ctx)
 	if err != nil {
 		return fmt.Errorf("%w (setting %s.listen)", err, name)
 	}
 	defer listener.Close() //nolint:errcheck // the server has closed it, or never got to
 	service, err := New(cfg, Deps{
-		State: state, ClickHouse: db, Broker: b, Server: server, Listener: listener, Tenants: quota.NewBook(quota.Defaults()),
-		Log: env.Log, Stats: env.Stats,
+		State: state, ClickHouse: db, Broker: b, Server: server, Listener: listener, Traces: tracev1.NewTraceServiceClient(traces),
+		Tenants: quota.NewBook(quota.Defaults()),
+		Log:     env.Log, Stats: env.Stats,
 	})
 	if err != nil {
 		return err

@@ -62,5 +62,9 @@ func profileOf(uid uuid.UUID, p *driftv1.Profile) (*normalize.Profile, error) {
 		of = normalize.Context
 	default: // spans are drift's to read
 	}
-	return normalize.NewProfile(of, uid, features)
+	out, err := normalize.NewProfile(of, uid, features)
+	if err == nil && len(p.GetChecks().GetAll()) > 0 {
+		out = out.Checked()
+	}
+	return out, err
 }

@@ -2,6 +2,8 @@ package tracestore
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -129,6 +131,28 @@ func (t *traces) SearchTraces(ctx context.Context, req *tracev1.SearchTracesRequ
 	resp := &tracev1.SearchTracesResponse{NextPageToken: next}
 	for _, s := range found {
 		resp.Traces = append(resp.Traces, summary(&s))
+	}
+	return resp, nil
+}
+
+// LinkTraces finds traces by values of an attribute.
+func (t *traces) LinkTraces(ctx context.Context, req *tracev1.LinkTracesRequest) (*tracev1.LinkTracesResponse, error) {
+	ctx, tenant, leave, err := t.Enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	during, err := timeRange(req.GetStartTime(), req.GetEndTime())
+	if err != nil {
+		return nil, err
+	}
+	found, err := t.reader.Links(ctx, tenant, query.Values{Attribute: req.GetAttribute(), Texts: req.GetValues(), Range: during})
+	if err != nil {
+		return nil, err
+	}
+	resp := &tracev1.LinkTracesResponse{}
+	for _, text := range slices.Sorted(maps.Keys(found)) {
+		resp.Links = append(resp.Links, &tracev1.TraceLink{Value: text, TraceId: found[text].String()})
 	}
 	return resp, nil
 }

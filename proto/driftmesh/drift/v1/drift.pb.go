@@ -26,6 +26,67 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// CheckOf is what a check looks at.
+type CheckOf int32
+
+const (
+	// Not said: refused.
+	CheckOf_CHECK_OF_UNSPECIFIED CheckOf = 0
+	// A member of the context.
+	CheckOf_CHECK_OF_CONTEXT CheckOf = 1
+	// Something of the record's trace.
+	CheckOf_CHECK_OF_TRACE CheckOf = 2
+	// Something of an answer of a language model in the context.
+	CheckOf_CHECK_OF_RESPONSE CheckOf = 3
+	// What a language model says; it is not run.
+	CheckOf_CHECK_OF_JUDGE CheckOf = 4
+)
+
+// Enum value maps for CheckOf.
+var (
+	CheckOf_name = map[int32]string{
+		0: "CHECK_OF_UNSPECIFIED",
+		1: "CHECK_OF_CONTEXT",
+		2: "CHECK_OF_TRACE",
+		3: "CHECK_OF_RESPONSE",
+		4: "CHECK_OF_JUDGE",
+	}
+	CheckOf_value = map[string]int32{
+		"CHECK_OF_UNSPECIFIED": 0,
+		"CHECK_OF_CONTEXT":     1,
+		"CHECK_OF_TRACE":       2,
+		"CHECK_OF_RESPONSE":    3,
+		"CHECK_OF_JUDGE":       4,
+	}
+)
+
+func (x CheckOf) Enum() *CheckOf {
+	p := new(CheckOf)
+	*p = x
+	return p
+}
+
+func (x CheckOf) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CheckOf) Descriptor() protoreflect.EnumDescriptor {
+	return file_driftmesh_drift_v1_drift_proto_enumTypes[0].Descriptor()
+}
+
+func (CheckOf) Type() protoreflect.EnumType {
+	return &file_driftmesh_drift_v1_drift_proto_enumTypes[0]
+}
+
+func (x CheckOf) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CheckOf.Descriptor instead.
+func (CheckOf) EnumDescriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{0}
+}
+
 // SourceKind is what observations are made of.
 type SourceKind int32
 
@@ -67,11 +128,11 @@ func (x SourceKind) String() string {
 }
 
 func (SourceKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_driftmesh_drift_v1_drift_proto_enumTypes[0].Descriptor()
+	return file_driftmesh_drift_v1_drift_proto_enumTypes[1].Descriptor()
 }
 
 func (SourceKind) Type() protoreflect.EnumType {
-	return &file_driftmesh_drift_v1_drift_proto_enumTypes[0]
+	return &file_driftmesh_drift_v1_drift_proto_enumTypes[1]
 }
 
 func (x SourceKind) Number() protoreflect.EnumNumber {
@@ -80,7 +141,7 @@ func (x SourceKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SourceKind.Descriptor instead.
 func (SourceKind) EnumDescriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{0}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{1}
 }
 
 // Correction says how significance is kept over many judgements.
@@ -128,11 +189,11 @@ func (x Correction) String() string {
 }
 
 func (Correction) Descriptor() protoreflect.EnumDescriptor {
-	return file_driftmesh_drift_v1_drift_proto_enumTypes[1].Descriptor()
+	return file_driftmesh_drift_v1_drift_proto_enumTypes[2].Descriptor()
 }
 
 func (Correction) Type() protoreflect.EnumType {
-	return &file_driftmesh_drift_v1_drift_proto_enumTypes[1]
+	return &file_driftmesh_drift_v1_drift_proto_enumTypes[2]
 }
 
 func (x Correction) Number() protoreflect.EnumNumber {
@@ -141,7 +202,7 @@ func (x Correction) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Correction.Descriptor instead.
 func (Correction) EnumDescriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{1}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{2}
 }
 
 // Severity says how much an alert matters.
@@ -185,11 +246,11 @@ func (x Severity) String() string {
 }
 
 func (Severity) Descriptor() protoreflect.EnumDescriptor {
-	return file_driftmesh_drift_v1_drift_proto_enumTypes[2].Descriptor()
+	return file_driftmesh_drift_v1_drift_proto_enumTypes[3].Descriptor()
 }
 
 func (Severity) Type() protoreflect.EnumType {
-	return &file_driftmesh_drift_v1_drift_proto_enumTypes[2]
+	return &file_driftmesh_drift_v1_drift_proto_enumTypes[3]
 }
 
 func (x Severity) Number() protoreflect.EnumNumber {
@@ -198,7 +259,7 @@ func (x Severity) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Severity.Descriptor instead.
 func (Severity) EnumDescriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{2}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{3}
 }
 
 // FeatureKind is how a feature is binned.
@@ -238,11 +299,11 @@ func (x FeatureKind) String() string {
 }
 
 func (FeatureKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_driftmesh_drift_v1_drift_proto_enumTypes[3].Descriptor()
+	return file_driftmesh_drift_v1_drift_proto_enumTypes[4].Descriptor()
 }
 
 func (FeatureKind) Type() protoreflect.EnumType {
-	return &file_driftmesh_drift_v1_drift_proto_enumTypes[3]
+	return &file_driftmesh_drift_v1_drift_proto_enumTypes[4]
 }
 
 func (x FeatureKind) Number() protoreflect.EnumNumber {
@@ -251,7 +312,7 @@ func (x FeatureKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use FeatureKind.Descriptor instead.
 func (FeatureKind) EnumDescriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{3}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{4}
 }
 
 // Verdict is what a detector concludes.
@@ -295,11 +356,11 @@ func (x Verdict) String() string {
 }
 
 func (Verdict) Descriptor() protoreflect.EnumDescriptor {
-	return file_driftmesh_drift_v1_drift_proto_enumTypes[4].Descriptor()
+	return file_driftmesh_drift_v1_drift_proto_enumTypes[5].Descriptor()
 }
 
 func (Verdict) Type() protoreflect.EnumType {
-	return &file_driftmesh_drift_v1_drift_proto_enumTypes[4]
+	return &file_driftmesh_drift_v1_drift_proto_enumTypes[5]
 }
 
 func (x Verdict) Number() protoreflect.EnumNumber {
@@ -308,7 +369,7 @@ func (x Verdict) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Verdict.Descriptor instead.
 func (Verdict) EnumDescriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{4}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{5}
 }
 
 // DeliveryState is how far news have come on their way to a route.
@@ -360,11 +421,11 @@ func (x DeliveryState) String() string {
 }
 
 func (DeliveryState) Descriptor() protoreflect.EnumDescriptor {
-	return file_driftmesh_drift_v1_drift_proto_enumTypes[5].Descriptor()
+	return file_driftmesh_drift_v1_drift_proto_enumTypes[6].Descriptor()
 }
 
 func (DeliveryState) Type() protoreflect.EnumType {
-	return &file_driftmesh_drift_v1_drift_proto_enumTypes[5]
+	return &file_driftmesh_drift_v1_drift_proto_enumTypes[6]
 }
 
 func (x DeliveryState) Number() protoreflect.EnumNumber {
@@ -373,7 +434,121 @@ func (x DeliveryState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DeliveryState.Descriptor instead.
 func (DeliveryState) EnumDescriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{5}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{6}
+}
+
+// CheckState says how far a record with a context is.
+type CheckState int32
+
+const (
+	// Not said: all.
+	CheckState_CHECK_STATE_UNSPECIFIED CheckState = 0
+	// Its checks are to be run.
+	CheckState_CHECK_STATE_PENDING CheckState = 1
+	// They were run.
+	CheckState_CHECK_STATE_DONE CheckState = 2
+)
+
+// Enum value maps for CheckState.
+var (
+	CheckState_name = map[int32]string{
+		0: "CHECK_STATE_UNSPECIFIED",
+		1: "CHECK_STATE_PENDING",
+		2: "CHECK_STATE_DONE",
+	}
+	CheckState_value = map[string]int32{
+		"CHECK_STATE_UNSPECIFIED": 0,
+		"CHECK_STATE_PENDING":     1,
+		"CHECK_STATE_DONE":        2,
+	}
+)
+
+func (x CheckState) Enum() *CheckState {
+	p := new(CheckState)
+	*p = x
+	return p
+}
+
+func (x CheckState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CheckState) Descriptor() protoreflect.EnumDescriptor {
+	return file_driftmesh_drift_v1_drift_proto_enumTypes[7].Descriptor()
+}
+
+func (CheckState) Type() protoreflect.EnumType {
+	return &file_driftmesh_drift_v1_drift_proto_enumTypes[7]
+}
+
+func (x CheckState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CheckState.Descriptor instead.
+func (CheckState) EnumDescriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{7}
+}
+
+// CheckOutcome is what became of a check.
+type CheckOutcome int32
+
+const (
+	// Not said.
+	CheckOutcome_CHECK_OUTCOME_UNSPECIFIED CheckOutcome = 0
+	// It holds.
+	CheckOutcome_CHECK_OUTCOME_PASSED CheckOutcome = 1
+	// It does not.
+	CheckOutcome_CHECK_OUTCOME_FAILED CheckOutcome = 2
+	// A gate before it was not passed.
+	CheckOutcome_CHECK_OUTCOME_SKIPPED CheckOutcome = 3
+	// There was nothing to run it on, such as a trace, or with, such as a language model.
+	CheckOutcome_CHECK_OUTCOME_NOT_RUN CheckOutcome = 4
+)
+
+// Enum value maps for CheckOutcome.
+var (
+	CheckOutcome_name = map[int32]string{
+		0: "CHECK_OUTCOME_UNSPECIFIED",
+		1: "CHECK_OUTCOME_PASSED",
+		2: "CHECK_OUTCOME_FAILED",
+		3: "CHECK_OUTCOME_SKIPPED",
+		4: "CHECK_OUTCOME_NOT_RUN",
+	}
+	CheckOutcome_value = map[string]int32{
+		"CHECK_OUTCOME_UNSPECIFIED": 0,
+		"CHECK_OUTCOME_PASSED":      1,
+		"CHECK_OUTCOME_FAILED":      2,
+		"CHECK_OUTCOME_SKIPPED":     3,
+		"CHECK_OUTCOME_NOT_RUN":     4,
+	}
+)
+
+func (x CheckOutcome) Enum() *CheckOutcome {
+	p := new(CheckOutcome)
+	*p = x
+	return p
+}
+
+func (x CheckOutcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CheckOutcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_driftmesh_drift_v1_drift_proto_enumTypes[8].Descriptor()
+}
+
+func (CheckOutcome) Type() protoreflect.EnumType {
+	return &file_driftmesh_drift_v1_drift_proto_enumTypes[8]
+}
+
+func (x CheckOutcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CheckOutcome.Descriptor instead.
+func (CheckOutcome) EnumDescriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{8}
 }
 
 // Profile fixes, from reference data, what later data is compared with.
@@ -413,7 +588,10 @@ type Profile struct {
 	// of rates need it.
 	ReferenceSpan *durationpb.Duration `protobuf:"bytes,20,opt,name=reference_span,json=referenceSpan,proto3" json:"reference_span,omitempty"`
 	// What the reference holds of the features that monitors judge together.
-	Groups        []*FeatureGroup `protobuf:"bytes,21,rep,name=groups,proto3" json:"groups,omitempty"`
+	Groups []*FeatureGroup `protobuf:"bytes,21,rep,name=groups,proto3" json:"groups,omitempty"`
+	// What is checked of every record with a context; absent for nothing. The source
+	// is then of metrics.
+	Checks        *Checks `protobuf:"bytes,22,opt,name=checks,proto3" json:"checks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -560,6 +738,235 @@ func (x *Profile) GetGroups() []*FeatureGroup {
 	return nil
 }
 
+func (x *Profile) GetChecks() *Checks {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+// Checks say what is checked of every record with a context. Each record is an
+// observation, with a value of 1 or 0 for each check and the share that was passed.
+type Checks struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The member of the context that is checked; empty for all of it.
+	Member string `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	// The feature that gets the share of checks that were passed; empty for none.
+	Rate string `protobuf:"bytes,2,opt,name=rate,proto3" json:"rate,omitempty"`
+	// A member of the context with the id of the record's trace, in hex; empty for
+	// none. A traceparent of the record comes first.
+	TraceMember string `protobuf:"bytes,3,opt,name=trace_member,json=traceMember,proto3" json:"trace_member,omitempty"`
+	// An attribute of a span, or of an event of it, that has the record's id; empty for
+	// none.
+	TraceAttribute string `protobuf:"bytes,4,opt,name=trace_attribute,json=traceAttribute,proto3" json:"trace_attribute,omitempty"`
+	// At most 200.
+	All           []*Check `protobuf:"bytes,5,rep,name=all,proto3" json:"all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Checks) Reset() {
+	*x = Checks{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Checks) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Checks) ProtoMessage() {}
+
+func (x *Checks) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Checks.ProtoReflect.Descriptor instead.
+func (*Checks) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Checks) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *Checks) GetRate() string {
+	if x != nil {
+		return x.Rate
+	}
+	return ""
+}
+
+func (x *Checks) GetTraceMember() string {
+	if x != nil {
+		return x.TraceMember
+	}
+	return ""
+}
+
+func (x *Checks) GetTraceAttribute() string {
+	if x != nil {
+		return x.TraceAttribute
+	}
+	return ""
+}
+
+func (x *Checks) GetAll() []*Check {
+	if x != nil {
+		return x.All
+	}
+	return nil
+}
+
+// Check is a value, an operator, and what is expected.
+type Check struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unique within the profile.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The feature that gets 1 when it is passed, and 0 when it is failed.
+	Feature string `protobuf:"bytes,2,opt,name=feature,proto3" json:"feature,omitempty"`
+	// What it looks at.
+	Of CheckOf `protobuf:"varint,3,opt,name=of,proto3,enum=driftmesh.drift.v1.CheckOf" json:"of,omitempty"`
+	// Of a trace or an answer, what of it: a JSON object of one member, such as
+	// {"trace_duration": {}}.
+	ValueJson string `protobuf:"bytes,4,opt,name=value_json,json=valueJson,proto3" json:"value_json,omitempty"`
+	// Where it is in the context, such as "usage.calls[0].name"; empty for all of it.
+	Path string `protobuf:"bytes,5,opt,name=path,proto3" json:"path,omitempty"`
+	// What of each item of a list is compared; empty for all of it.
+	ItemPath string `protobuf:"bytes,6,opt,name=item_path,json=itemPath,proto3" json:"item_path,omitempty"`
+	// Whose language model answers; empty for whoever's it looks like.
+	Provider string `protobuf:"bytes,7,opt,name=provider,proto3" json:"provider,omitempty"`
+	// How they are compared, such as "contains".
+	Operator string `protobuf:"bytes,8,opt,name=operator,proto3" json:"operator,omitempty"`
+	// What it is compared with, as JSON; "${path}" stands for what is there.
+	ExpectedJson string `protobuf:"bytes,9,opt,name=expected_json,json=expectedJson,proto3" json:"expected_json,omitempty"`
+	// Checks that are done before, and whose values the context has under their names.
+	DependsOn []string `protobuf:"bytes,10,rep,name=depends_on,json=dependsOn,proto3" json:"depends_on,omitempty"`
+	// When it is not passed, what depends on it is skipped. It does not count.
+	Gate          bool `protobuf:"varint,11,opt,name=gate,proto3" json:"gate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Check) Reset() {
+	*x = Check{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Check) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Check) ProtoMessage() {}
+
+func (x *Check) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Check.ProtoReflect.Descriptor instead.
+func (*Check) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Check) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Check) GetFeature() string {
+	if x != nil {
+		return x.Feature
+	}
+	return ""
+}
+
+func (x *Check) GetOf() CheckOf {
+	if x != nil {
+		return x.Of
+	}
+	return CheckOf_CHECK_OF_UNSPECIFIED
+}
+
+func (x *Check) GetValueJson() string {
+	if x != nil {
+		return x.ValueJson
+	}
+	return ""
+}
+
+func (x *Check) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Check) GetItemPath() string {
+	if x != nil {
+		return x.ItemPath
+	}
+	return ""
+}
+
+func (x *Check) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *Check) GetOperator() string {
+	if x != nil {
+		return x.Operator
+	}
+	return ""
+}
+
+func (x *Check) GetExpectedJson() string {
+	if x != nil {
+		return x.ExpectedJson
+	}
+	return ""
+}
+
+func (x *Check) GetDependsOn() []string {
+	if x != nil {
+		return x.DependsOn
+	}
+	return nil
+}
+
+func (x *Check) GetGate() bool {
+	if x != nil {
+		return x.Gate
+	}
+	return false
+}
+
 // FeatureGroup is several numeric features that monitors judge together: complete
 // rows of the reference, standardised by each feature's mean and standard deviation.
 type FeatureGroup struct {
@@ -586,7 +993,7 @@ type FeatureGroup struct {
 
 func (x *FeatureGroup) Reset() {
 	*x = FeatureGroup{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[1]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -598,7 +1005,7 @@ func (x *FeatureGroup) String() string {
 func (*FeatureGroup) ProtoMessage() {}
 
 func (x *FeatureGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[1]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -611,7 +1018,7 @@ func (x *FeatureGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureGroup.ProtoReflect.Descriptor instead.
 func (*FeatureGroup) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{1}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *FeatureGroup) GetFeatures() []string {
@@ -681,7 +1088,7 @@ type Component struct {
 
 func (x *Component) Reset() {
 	*x = Component{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[2]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -693,7 +1100,7 @@ func (x *Component) String() string {
 func (*Component) ProtoMessage() {}
 
 func (x *Component) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[2]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -706,7 +1113,7 @@ func (x *Component) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Component.ProtoReflect.Descriptor instead.
 func (*Component) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{2}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Component) GetWeights() []float64 {
@@ -733,7 +1140,7 @@ type Residual struct {
 
 func (x *Residual) Reset() {
 	*x = Residual{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[3]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -745,7 +1152,7 @@ func (x *Residual) String() string {
 func (*Residual) ProtoMessage() {}
 
 func (x *Residual) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[3]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -758,7 +1165,7 @@ func (x *Residual) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Residual.ProtoReflect.Descriptor instead.
 func (*Residual) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{3}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Residual) GetNumber() uint64 {
@@ -810,7 +1217,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[4]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -822,7 +1229,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[4]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -835,7 +1242,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{4}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Source) GetService() string {
@@ -895,7 +1302,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[5]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -907,7 +1314,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[5]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -920,7 +1327,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{5}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Outcome) GetTarget() string {
@@ -992,7 +1399,7 @@ type Comparison struct {
 
 func (x *Comparison) Reset() {
 	*x = Comparison{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[6]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1004,7 +1411,7 @@ func (x *Comparison) String() string {
 func (*Comparison) ProtoMessage() {}
 
 func (x *Comparison) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[6]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1017,7 +1424,7 @@ func (x *Comparison) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Comparison.ProtoReflect.Descriptor instead.
 func (*Comparison) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{6}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Comparison) GetRight() uint64 {
@@ -1119,7 +1526,7 @@ type Spread struct {
 
 func (x *Spread) Reset() {
 	*x = Spread{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[7]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1131,7 +1538,7 @@ func (x *Spread) String() string {
 func (*Spread) ProtoMessage() {}
 
 func (x *Spread) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[7]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1144,7 +1551,7 @@ func (x *Spread) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spread.ProtoReflect.Descriptor instead.
 func (*Spread) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{7}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Spread) GetNumber() uint64 {
@@ -1187,7 +1594,7 @@ type Schedule struct {
 
 func (x *Schedule) Reset() {
 	*x = Schedule{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[8]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1199,7 +1606,7 @@ func (x *Schedule) String() string {
 func (*Schedule) ProtoMessage() {}
 
 func (x *Schedule) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[8]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1212,7 +1619,7 @@ func (x *Schedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schedule.ProtoReflect.Descriptor instead.
 func (*Schedule) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{8}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Schedule) GetCron() string {
@@ -1256,7 +1663,7 @@ type Binning struct {
 
 func (x *Binning) Reset() {
 	*x = Binning{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[9]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1268,7 +1675,7 @@ func (x *Binning) String() string {
 func (*Binning) ProtoMessage() {}
 
 func (x *Binning) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[9]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1281,7 +1688,7 @@ func (x *Binning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Binning.ProtoReflect.Descriptor instead.
 func (*Binning) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{9}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Binning) GetRule() string {
@@ -1327,7 +1734,7 @@ type Monitor struct {
 
 func (x *Monitor) Reset() {
 	*x = Monitor{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[10]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1339,7 +1746,7 @@ func (x *Monitor) String() string {
 func (*Monitor) ProtoMessage() {}
 
 func (x *Monitor) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[10]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1352,7 +1759,7 @@ func (x *Monitor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Monitor.ProtoReflect.Descriptor instead.
 func (*Monitor) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{10}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Monitor) GetName() string {
@@ -1432,7 +1839,7 @@ type Persistence struct {
 
 func (x *Persistence) Reset() {
 	*x = Persistence{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[11]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1444,7 +1851,7 @@ func (x *Persistence) String() string {
 func (*Persistence) ProtoMessage() {}
 
 func (x *Persistence) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[11]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1457,7 +1864,7 @@ func (x *Persistence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Persistence.ProtoReflect.Descriptor instead.
 func (*Persistence) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{11}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Persistence) GetK() uint32 {
@@ -1492,7 +1899,7 @@ type Threshold struct {
 
 func (x *Threshold) Reset() {
 	*x = Threshold{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[12]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1504,7 +1911,7 @@ func (x *Threshold) String() string {
 func (*Threshold) ProtoMessage() {}
 
 func (x *Threshold) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[12]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1517,7 +1924,7 @@ func (x *Threshold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Threshold.ProtoReflect.Descriptor instead.
 func (*Threshold) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{12}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Threshold) GetKind() isThreshold_Kind {
@@ -1609,7 +2016,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[13]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1621,7 +2028,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[13]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1634,7 +2041,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{13}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Budget) GetPages() float64 {
@@ -1665,7 +2072,7 @@ type Deviations struct {
 
 func (x *Deviations) Reset() {
 	*x = Deviations{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[14]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1677,7 +2084,7 @@ func (x *Deviations) String() string {
 func (*Deviations) ProtoMessage() {}
 
 func (x *Deviations) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[14]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1690,7 +2097,7 @@ func (x *Deviations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deviations.ProtoReflect.Descriptor instead.
 func (*Deviations) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{14}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Deviations) GetSigmas() float64 {
@@ -1722,7 +2129,7 @@ type Chunks struct {
 
 func (x *Chunks) Reset() {
 	*x = Chunks{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[15]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1734,7 +2141,7 @@ func (x *Chunks) String() string {
 func (*Chunks) ProtoMessage() {}
 
 func (x *Chunks) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[15]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1747,7 +2154,7 @@ func (x *Chunks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunks.ProtoReflect.Descriptor instead.
 func (*Chunks) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{15}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Chunks) GetMean() float64 {
@@ -1799,7 +2206,7 @@ type FeatureProfile struct {
 
 func (x *FeatureProfile) Reset() {
 	*x = FeatureProfile{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[16]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1811,7 +2218,7 @@ func (x *FeatureProfile) String() string {
 func (*FeatureProfile) ProtoMessage() {}
 
 func (x *FeatureProfile) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[16]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +2231,7 @@ func (x *FeatureProfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureProfile.ProtoReflect.Descriptor instead.
 func (*FeatureProfile) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{16}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FeatureProfile) GetName() string {
@@ -1922,7 +2329,7 @@ type Baseline struct {
 
 func (x *Baseline) Reset() {
 	*x = Baseline{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[17]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1934,7 +2341,7 @@ func (x *Baseline) String() string {
 func (*Baseline) ProtoMessage() {}
 
 func (x *Baseline) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[17]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1947,7 +2354,7 @@ func (x *Baseline) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Baseline.ProtoReflect.Descriptor instead.
 func (*Baseline) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{17}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Baseline) GetRows() uint64 {
@@ -2063,7 +2470,7 @@ type Subgroups struct {
 
 func (x *Subgroups) Reset() {
 	*x = Subgroups{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[18]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2075,7 +2482,7 @@ func (x *Subgroups) String() string {
 func (*Subgroups) ProtoMessage() {}
 
 func (x *Subgroups) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[18]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2088,7 +2495,7 @@ func (x *Subgroups) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subgroups.ProtoReflect.Descriptor instead.
 func (*Subgroups) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{18}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Subgroups) GetSize() uint32 {
@@ -2125,7 +2532,7 @@ type ScouterLimits struct {
 
 func (x *ScouterLimits) Reset() {
 	*x = ScouterLimits{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[19]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2137,7 +2544,7 @@ func (x *ScouterLimits) String() string {
 func (*ScouterLimits) ProtoMessage() {}
 
 func (x *ScouterLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[19]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2150,7 +2557,7 @@ func (x *ScouterLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScouterLimits.ProtoReflect.Descriptor instead.
 func (*ScouterLimits) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{19}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ScouterLimits) GetCenter() float64 {
@@ -2185,7 +2592,7 @@ type CreateProfileRequest struct {
 
 func (x *CreateProfileRequest) Reset() {
 	*x = CreateProfileRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[20]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2197,7 +2604,7 @@ func (x *CreateProfileRequest) String() string {
 func (*CreateProfileRequest) ProtoMessage() {}
 
 func (x *CreateProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[20]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2210,7 +2617,7 @@ func (x *CreateProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateProfileRequest.ProtoReflect.Descriptor instead.
 func (*CreateProfileRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{20}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreateProfileRequest) GetProfile() *Profile {
@@ -2254,7 +2661,7 @@ type Origin struct {
 
 func (x *Origin) Reset() {
 	*x = Origin{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2266,7 +2673,7 @@ func (x *Origin) String() string {
 func (*Origin) ProtoMessage() {}
 
 func (x *Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[21]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2279,7 +2686,7 @@ func (x *Origin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Origin.ProtoReflect.Descriptor instead.
 func (*Origin) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{21}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Origin) GetFormat() string {
@@ -2314,7 +2721,7 @@ type SummarizeRequest struct {
 
 func (x *SummarizeRequest) Reset() {
 	*x = SummarizeRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2326,7 +2733,7 @@ func (x *SummarizeRequest) String() string {
 func (*SummarizeRequest) ProtoMessage() {}
 
 func (x *SummarizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[22]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2339,7 +2746,7 @@ func (x *SummarizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SummarizeRequest.ProtoReflect.Descriptor instead.
 func (*SummarizeRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{22}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SummarizeRequest) GetProfile() string {
@@ -2381,7 +2788,7 @@ type SummarizeResponse struct {
 
 func (x *SummarizeResponse) Reset() {
 	*x = SummarizeResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2393,7 +2800,7 @@ func (x *SummarizeResponse) String() string {
 func (*SummarizeResponse) ProtoMessage() {}
 
 func (x *SummarizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[23]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2406,7 +2813,7 @@ func (x *SummarizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SummarizeResponse.ProtoReflect.Descriptor instead.
 func (*SummarizeResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{23}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SummarizeResponse) GetSteps() []*StepSummary {
@@ -2429,7 +2836,7 @@ type StepSummary struct {
 
 func (x *StepSummary) Reset() {
 	*x = StepSummary{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2441,7 +2848,7 @@ func (x *StepSummary) String() string {
 func (*StepSummary) ProtoMessage() {}
 
 func (x *StepSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[24]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2454,7 +2861,7 @@ func (x *StepSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepSummary.ProtoReflect.Descriptor instead.
 func (*StepSummary) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{24}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StepSummary) GetStartTime() *timestamppb.Timestamp {
@@ -2491,7 +2898,7 @@ type FeatureSummary struct {
 
 func (x *FeatureSummary) Reset() {
 	*x = FeatureSummary{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2503,7 +2910,7 @@ func (x *FeatureSummary) String() string {
 func (*FeatureSummary) ProtoMessage() {}
 
 func (x *FeatureSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[25]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2516,7 +2923,7 @@ func (x *FeatureSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureSummary.ProtoReflect.Descriptor instead.
 func (*FeatureSummary) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{25}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *FeatureSummary) GetName() string {
@@ -2567,7 +2974,7 @@ type CreateProfileResponse struct {
 
 func (x *CreateProfileResponse) Reset() {
 	*x = CreateProfileResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2579,7 +2986,7 @@ func (x *CreateProfileResponse) String() string {
 func (*CreateProfileResponse) ProtoMessage() {}
 
 func (x *CreateProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[26]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2592,7 +2999,7 @@ func (x *CreateProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateProfileResponse.ProtoReflect.Descriptor instead.
 func (*CreateProfileResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{26}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CreateProfileResponse) GetProfile() *Profile {
@@ -2622,7 +3029,7 @@ type GetProfileRequest struct {
 
 func (x *GetProfileRequest) Reset() {
 	*x = GetProfileRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2634,7 +3041,7 @@ func (x *GetProfileRequest) String() string {
 func (*GetProfileRequest) ProtoMessage() {}
 
 func (x *GetProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[27]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2647,7 +3054,7 @@ func (x *GetProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProfileRequest.ProtoReflect.Descriptor instead.
 func (*GetProfileRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{27}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetProfileRequest) GetProfile() string {
@@ -2677,7 +3084,7 @@ type GetProfileResponse struct {
 
 func (x *GetProfileResponse) Reset() {
 	*x = GetProfileResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2689,7 +3096,7 @@ func (x *GetProfileResponse) String() string {
 func (*GetProfileResponse) ProtoMessage() {}
 
 func (x *GetProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[28]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2702,7 +3109,7 @@ func (x *GetProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProfileResponse.ProtoReflect.Descriptor instead.
 func (*GetProfileResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{28}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetProfileResponse) GetProfile() *Profile {
@@ -2734,7 +3141,7 @@ type ListProfilesRequest struct {
 
 func (x *ListProfilesRequest) Reset() {
 	*x = ListProfilesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2746,7 +3153,7 @@ func (x *ListProfilesRequest) String() string {
 func (*ListProfilesRequest) ProtoMessage() {}
 
 func (x *ListProfilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[29]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2759,7 +3166,7 @@ func (x *ListProfilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProfilesRequest.ProtoReflect.Descriptor instead.
 func (*ListProfilesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{29}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListProfilesRequest) GetSpace() string {
@@ -2796,7 +3203,7 @@ type ListProfilesResponse struct {
 
 func (x *ListProfilesResponse) Reset() {
 	*x = ListProfilesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2808,7 +3215,7 @@ func (x *ListProfilesResponse) String() string {
 func (*ListProfilesResponse) ProtoMessage() {}
 
 func (x *ListProfilesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[30]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2821,7 +3228,7 @@ func (x *ListProfilesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProfilesResponse.ProtoReflect.Descriptor instead.
 func (*ListProfilesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{30}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListProfilesResponse) GetProfiles() []*Profile {
@@ -2851,7 +3258,7 @@ type SetProfileActiveRequest struct {
 
 func (x *SetProfileActiveRequest) Reset() {
 	*x = SetProfileActiveRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2863,7 +3270,7 @@ func (x *SetProfileActiveRequest) String() string {
 func (*SetProfileActiveRequest) ProtoMessage() {}
 
 func (x *SetProfileActiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[31]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2876,7 +3283,7 @@ func (x *SetProfileActiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProfileActiveRequest.ProtoReflect.Descriptor instead.
 func (*SetProfileActiveRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{31}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SetProfileActiveRequest) GetProfile() string {
@@ -2904,7 +3311,7 @@ type SetProfileActiveResponse struct {
 
 func (x *SetProfileActiveResponse) Reset() {
 	*x = SetProfileActiveResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2916,7 +3323,7 @@ func (x *SetProfileActiveResponse) String() string {
 func (*SetProfileActiveResponse) ProtoMessage() {}
 
 func (x *SetProfileActiveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[32]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2929,7 +3336,7 @@ func (x *SetProfileActiveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetProfileActiveResponse.ProtoReflect.Descriptor instead.
 func (*SetProfileActiveResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{32}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SetProfileActiveResponse) GetProfile() *Profile {
@@ -2956,7 +3363,7 @@ type EvaluateRequest struct {
 
 func (x *EvaluateRequest) Reset() {
 	*x = EvaluateRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2968,7 +3375,7 @@ func (x *EvaluateRequest) String() string {
 func (*EvaluateRequest) ProtoMessage() {}
 
 func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[33]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2981,7 +3388,7 @@ func (x *EvaluateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateRequest.ProtoReflect.Descriptor instead.
 func (*EvaluateRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{33}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *EvaluateRequest) GetProfile() string {
@@ -3023,7 +3430,7 @@ type EvaluateResponse struct {
 
 func (x *EvaluateResponse) Reset() {
 	*x = EvaluateResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3035,7 +3442,7 @@ func (x *EvaluateResponse) String() string {
 func (*EvaluateResponse) ProtoMessage() {}
 
 func (x *EvaluateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[34]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3048,7 +3455,7 @@ func (x *EvaluateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateResponse.ProtoReflect.Descriptor instead.
 func (*EvaluateResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{34}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *EvaluateResponse) GetEvaluation() *Evaluation {
@@ -3078,7 +3485,7 @@ type EvaluateRangeRequest struct {
 
 func (x *EvaluateRangeRequest) Reset() {
 	*x = EvaluateRangeRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3090,7 +3497,7 @@ func (x *EvaluateRangeRequest) String() string {
 func (*EvaluateRangeRequest) ProtoMessage() {}
 
 func (x *EvaluateRangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[35]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3103,7 +3510,7 @@ func (x *EvaluateRangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateRangeRequest.ProtoReflect.Descriptor instead.
 func (*EvaluateRangeRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{35}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *EvaluateRangeRequest) GetProfile() string {
@@ -3158,7 +3565,7 @@ type EvaluateRangeResponse struct {
 
 func (x *EvaluateRangeResponse) Reset() {
 	*x = EvaluateRangeResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3170,7 +3577,7 @@ func (x *EvaluateRangeResponse) String() string {
 func (*EvaluateRangeResponse) ProtoMessage() {}
 
 func (x *EvaluateRangeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[36]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3183,7 +3590,7 @@ func (x *EvaluateRangeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvaluateRangeResponse.ProtoReflect.Descriptor instead.
 func (*EvaluateRangeResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{36}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *EvaluateRangeResponse) GetAnswer() isEvaluateRangeResponse_Answer {
@@ -3272,7 +3679,7 @@ type BacktestRequest struct {
 
 func (x *BacktestRequest) Reset() {
 	*x = BacktestRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3284,7 +3691,7 @@ func (x *BacktestRequest) String() string {
 func (*BacktestRequest) ProtoMessage() {}
 
 func (x *BacktestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[37]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3297,7 +3704,7 @@ func (x *BacktestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BacktestRequest.ProtoReflect.Descriptor instead.
 func (*BacktestRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{37}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *BacktestRequest) GetProfile() string {
@@ -3366,7 +3773,7 @@ type BacktestResponse struct {
 
 func (x *BacktestResponse) Reset() {
 	*x = BacktestResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3378,7 +3785,7 @@ func (x *BacktestResponse) String() string {
 func (*BacktestResponse) ProtoMessage() {}
 
 func (x *BacktestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[38]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3391,7 +3798,7 @@ func (x *BacktestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BacktestResponse.ProtoReflect.Descriptor instead.
 func (*BacktestResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{38}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *BacktestResponse) GetAnswer() isBacktestResponse_Answer {
@@ -3474,7 +3881,7 @@ type BacktestChange struct {
 
 func (x *BacktestChange) Reset() {
 	*x = BacktestChange{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3486,7 +3893,7 @@ func (x *BacktestChange) String() string {
 func (*BacktestChange) ProtoMessage() {}
 
 func (x *BacktestChange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[39]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3499,7 +3906,7 @@ func (x *BacktestChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BacktestChange.ProtoReflect.Descriptor instead.
 func (*BacktestChange) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{39}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *BacktestChange) GetSlot() *timestamppb.Timestamp {
@@ -3563,7 +3970,7 @@ type BacktestSummary struct {
 
 func (x *BacktestSummary) Reset() {
 	*x = BacktestSummary{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[40]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3575,7 +3982,7 @@ func (x *BacktestSummary) String() string {
 func (*BacktestSummary) ProtoMessage() {}
 
 func (x *BacktestSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[40]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3588,7 +3995,7 @@ func (x *BacktestSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BacktestSummary.ProtoReflect.Descriptor instead.
 func (*BacktestSummary) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{40}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *BacktestSummary) GetStartTime() *timestamppb.Timestamp {
@@ -3658,7 +4065,7 @@ type BacktestMonitor struct {
 
 func (x *BacktestMonitor) Reset() {
 	*x = BacktestMonitor{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3670,7 +4077,7 @@ func (x *BacktestMonitor) String() string {
 func (*BacktestMonitor) ProtoMessage() {}
 
 func (x *BacktestMonitor) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3683,7 +4090,7 @@ func (x *BacktestMonitor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BacktestMonitor.ProtoReflect.Descriptor instead.
 func (*BacktestMonitor) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{41}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *BacktestMonitor) GetMonitor() string {
@@ -3778,7 +4185,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3790,7 +4197,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3803,7 +4210,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{42}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Progress) GetDone() uint64 {
@@ -3838,7 +4245,7 @@ type RunNowRequest struct {
 
 func (x *RunNowRequest) Reset() {
 	*x = RunNowRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3850,7 +4257,7 @@ func (x *RunNowRequest) String() string {
 func (*RunNowRequest) ProtoMessage() {}
 
 func (x *RunNowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3863,7 +4270,7 @@ func (x *RunNowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunNowRequest.ProtoReflect.Descriptor instead.
 func (*RunNowRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{43}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RunNowRequest) GetProfile() string {
@@ -3886,7 +4293,7 @@ type RunNowResponse struct {
 
 func (x *RunNowResponse) Reset() {
 	*x = RunNowResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3898,7 +4305,7 @@ func (x *RunNowResponse) String() string {
 func (*RunNowResponse) ProtoMessage() {}
 
 func (x *RunNowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3911,7 +4318,7 @@ func (x *RunNowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunNowResponse.ProtoReflect.Descriptor instead.
 func (*RunNowResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{44}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RunNowResponse) GetEvaluation() *Evaluation {
@@ -3944,7 +4351,7 @@ type Evaluation struct {
 
 func (x *Evaluation) Reset() {
 	*x = Evaluation{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3956,7 +4363,7 @@ func (x *Evaluation) String() string {
 func (*Evaluation) ProtoMessage() {}
 
 func (x *Evaluation) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3969,7 +4376,7 @@ func (x *Evaluation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evaluation.ProtoReflect.Descriptor instead.
 func (*Evaluation) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{45}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Evaluation) GetProfile() string {
@@ -4072,7 +4479,7 @@ type Score struct {
 
 func (x *Score) Reset() {
 	*x = Score{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4084,7 +4491,7 @@ func (x *Score) String() string {
 func (*Score) ProtoMessage() {}
 
 func (x *Score) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4097,7 +4504,7 @@ func (x *Score) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Score.ProtoReflect.Descriptor instead.
 func (*Score) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{46}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Score) GetFeature() string {
@@ -4247,7 +4654,7 @@ type BinScore struct {
 
 func (x *BinScore) Reset() {
 	*x = BinScore{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4259,7 +4666,7 @@ func (x *BinScore) String() string {
 func (*BinScore) ProtoMessage() {}
 
 func (x *BinScore) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4272,7 +4679,7 @@ func (x *BinScore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BinScore.ProtoReflect.Descriptor instead.
 func (*BinScore) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{47}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *BinScore) GetLabel() string {
@@ -4332,7 +4739,7 @@ type Exemplar struct {
 
 func (x *Exemplar) Reset() {
 	*x = Exemplar{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4344,7 +4751,7 @@ func (x *Exemplar) String() string {
 func (*Exemplar) ProtoMessage() {}
 
 func (x *Exemplar) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4357,7 +4764,7 @@ func (x *Exemplar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exemplar.ProtoReflect.Descriptor instead.
 func (*Exemplar) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{48}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Exemplar) GetRecordId() string {
@@ -4396,7 +4803,7 @@ type ListScoresRequest struct {
 
 func (x *ListScoresRequest) Reset() {
 	*x = ListScoresRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4408,7 +4815,7 @@ func (x *ListScoresRequest) String() string {
 func (*ListScoresRequest) ProtoMessage() {}
 
 func (x *ListScoresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4421,7 +4828,7 @@ func (x *ListScoresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScoresRequest.ProtoReflect.Descriptor instead.
 func (*ListScoresRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{49}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListScoresRequest) GetProfile() string {
@@ -4458,7 +4865,7 @@ type ListScoresResponse struct {
 
 func (x *ListScoresResponse) Reset() {
 	*x = ListScoresResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4470,7 +4877,7 @@ func (x *ListScoresResponse) String() string {
 func (*ListScoresResponse) ProtoMessage() {}
 
 func (x *ListScoresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4483,7 +4890,7 @@ func (x *ListScoresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScoresResponse.ProtoReflect.Descriptor instead.
 func (*ListScoresResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{50}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListScoresResponse) GetEvaluations() []*Evaluation {
@@ -4524,7 +4931,7 @@ type QuerySeriesRequest struct {
 
 func (x *QuerySeriesRequest) Reset() {
 	*x = QuerySeriesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4536,7 +4943,7 @@ func (x *QuerySeriesRequest) String() string {
 func (*QuerySeriesRequest) ProtoMessage() {}
 
 func (x *QuerySeriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4549,7 +4956,7 @@ func (x *QuerySeriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySeriesRequest.ProtoReflect.Descriptor instead.
 func (*QuerySeriesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{51}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *QuerySeriesRequest) GetProfile() string {
@@ -4612,7 +5019,7 @@ type QuerySeriesResponse struct {
 
 func (x *QuerySeriesResponse) Reset() {
 	*x = QuerySeriesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4624,7 +5031,7 @@ func (x *QuerySeriesResponse) String() string {
 func (*QuerySeriesResponse) ProtoMessage() {}
 
 func (x *QuerySeriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4637,7 +5044,7 @@ func (x *QuerySeriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySeriesResponse.ProtoReflect.Descriptor instead.
 func (*QuerySeriesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{52}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *QuerySeriesResponse) GetSeries() []*Series {
@@ -4664,7 +5071,7 @@ type Series struct {
 
 func (x *Series) Reset() {
 	*x = Series{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4676,7 +5083,7 @@ func (x *Series) String() string {
 func (*Series) ProtoMessage() {}
 
 func (x *Series) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4689,7 +5096,7 @@ func (x *Series) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Series.ProtoReflect.Descriptor instead.
 func (*Series) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{53}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Series) GetMonitor() string {
@@ -4753,7 +5160,7 @@ type SeriesPoint struct {
 
 func (x *SeriesPoint) Reset() {
 	*x = SeriesPoint{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4765,7 +5172,7 @@ func (x *SeriesPoint) String() string {
 func (*SeriesPoint) ProtoMessage() {}
 
 func (x *SeriesPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4778,7 +5185,7 @@ func (x *SeriesPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeriesPoint.ProtoReflect.Descriptor instead.
 func (*SeriesPoint) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{54}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *SeriesPoint) GetFirstSlot() *timestamppb.Timestamp {
@@ -4926,7 +5333,7 @@ type Alert struct {
 
 func (x *Alert) Reset() {
 	*x = Alert{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4938,7 +5345,7 @@ func (x *Alert) String() string {
 func (*Alert) ProtoMessage() {}
 
 func (x *Alert) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4951,7 +5358,7 @@ func (x *Alert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alert.ProtoReflect.Descriptor instead.
 func (*Alert) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{55}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Alert) GetId() string {
@@ -5139,7 +5546,7 @@ type ListAlertsRequest struct {
 
 func (x *ListAlertsRequest) Reset() {
 	*x = ListAlertsRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5151,7 +5558,7 @@ func (x *ListAlertsRequest) String() string {
 func (*ListAlertsRequest) ProtoMessage() {}
 
 func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5164,7 +5571,7 @@ func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsRequest.ProtoReflect.Descriptor instead.
 func (*ListAlertsRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{56}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListAlertsRequest) GetProfile() string {
@@ -5208,7 +5615,7 @@ type ListAlertsResponse struct {
 
 func (x *ListAlertsResponse) Reset() {
 	*x = ListAlertsResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5220,7 +5627,7 @@ func (x *ListAlertsResponse) String() string {
 func (*ListAlertsResponse) ProtoMessage() {}
 
 func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5233,7 +5640,7 @@ func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsResponse.ProtoReflect.Descriptor instead.
 func (*ListAlertsResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{57}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListAlertsResponse) GetAlerts() []*Alert {
@@ -5261,7 +5668,7 @@ type AcknowledgeAlertRequest struct {
 
 func (x *AcknowledgeAlertRequest) Reset() {
 	*x = AcknowledgeAlertRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[58]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5273,7 +5680,7 @@ func (x *AcknowledgeAlertRequest) String() string {
 func (*AcknowledgeAlertRequest) ProtoMessage() {}
 
 func (x *AcknowledgeAlertRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[58]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5286,7 +5693,7 @@ func (x *AcknowledgeAlertRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlertRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlertRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{58}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *AcknowledgeAlertRequest) GetId() string {
@@ -5307,7 +5714,7 @@ type AcknowledgeAlertResponse struct {
 
 func (x *AcknowledgeAlertResponse) Reset() {
 	*x = AcknowledgeAlertResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[59]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5319,7 +5726,7 @@ func (x *AcknowledgeAlertResponse) String() string {
 func (*AcknowledgeAlertResponse) ProtoMessage() {}
 
 func (x *AcknowledgeAlertResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[59]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5332,7 +5739,7 @@ func (x *AcknowledgeAlertResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlertResponse.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlertResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{59}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *AcknowledgeAlertResponse) GetAlert() *Alert {
@@ -5375,7 +5782,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[60]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5387,7 +5794,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[60]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5400,7 +5807,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{60}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Delivery) GetId() string {
@@ -5506,7 +5913,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[61]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5518,7 +5925,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[61]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5531,7 +5938,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{61}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListDeliveriesRequest) GetAlert() string {
@@ -5582,7 +5989,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[62]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5594,7 +6001,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[62]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5607,7 +6014,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{62}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -5662,7 +6069,7 @@ type Silence struct {
 
 func (x *Silence) Reset() {
 	*x = Silence{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[63]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5674,7 +6081,7 @@ func (x *Silence) String() string {
 func (*Silence) ProtoMessage() {}
 
 func (x *Silence) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[63]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5687,7 +6094,7 @@ func (x *Silence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Silence.ProtoReflect.Descriptor instead.
 func (*Silence) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{63}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Silence) GetId() string {
@@ -5792,7 +6199,7 @@ type CreateSilenceRequest struct {
 
 func (x *CreateSilenceRequest) Reset() {
 	*x = CreateSilenceRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[64]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5804,7 +6211,7 @@ func (x *CreateSilenceRequest) String() string {
 func (*CreateSilenceRequest) ProtoMessage() {}
 
 func (x *CreateSilenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[64]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5817,7 +6224,7 @@ func (x *CreateSilenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSilenceRequest.ProtoReflect.Descriptor instead.
 func (*CreateSilenceRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{64}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *CreateSilenceRequest) GetSilence() *Silence {
@@ -5838,7 +6245,7 @@ type CreateSilenceResponse struct {
 
 func (x *CreateSilenceResponse) Reset() {
 	*x = CreateSilenceResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[65]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5850,7 +6257,7 @@ func (x *CreateSilenceResponse) String() string {
 func (*CreateSilenceResponse) ProtoMessage() {}
 
 func (x *CreateSilenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[65]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5863,7 +6270,7 @@ func (x *CreateSilenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSilenceResponse.ProtoReflect.Descriptor instead.
 func (*CreateSilenceResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{65}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *CreateSilenceResponse) GetSilence() *Silence {
@@ -5888,7 +6295,7 @@ type ListSilencesRequest struct {
 
 func (x *ListSilencesRequest) Reset() {
 	*x = ListSilencesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[66]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5900,7 +6307,7 @@ func (x *ListSilencesRequest) String() string {
 func (*ListSilencesRequest) ProtoMessage() {}
 
 func (x *ListSilencesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[66]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5913,7 +6320,7 @@ func (x *ListSilencesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSilencesRequest.ProtoReflect.Descriptor instead.
 func (*ListSilencesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{66}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListSilencesRequest) GetAll() bool {
@@ -5950,7 +6357,7 @@ type ListSilencesResponse struct {
 
 func (x *ListSilencesResponse) Reset() {
 	*x = ListSilencesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[67]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5962,7 +6369,7 @@ func (x *ListSilencesResponse) String() string {
 func (*ListSilencesResponse) ProtoMessage() {}
 
 func (x *ListSilencesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[67]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5975,7 +6382,7 @@ func (x *ListSilencesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSilencesResponse.ProtoReflect.Descriptor instead.
 func (*ListSilencesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{67}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListSilencesResponse) GetSilences() []*Silence {
@@ -6003,7 +6410,7 @@ type ExpireSilenceRequest struct {
 
 func (x *ExpireSilenceRequest) Reset() {
 	*x = ExpireSilenceRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[68]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6015,7 +6422,7 @@ func (x *ExpireSilenceRequest) String() string {
 func (*ExpireSilenceRequest) ProtoMessage() {}
 
 func (x *ExpireSilenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[68]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6028,7 +6435,7 @@ func (x *ExpireSilenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireSilenceRequest.ProtoReflect.Descriptor instead.
 func (*ExpireSilenceRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{68}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ExpireSilenceRequest) GetId() string {
@@ -6049,7 +6456,7 @@ type ExpireSilenceResponse struct {
 
 func (x *ExpireSilenceResponse) Reset() {
 	*x = ExpireSilenceResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[69]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6061,7 +6468,7 @@ func (x *ExpireSilenceResponse) String() string {
 func (*ExpireSilenceResponse) ProtoMessage() {}
 
 func (x *ExpireSilenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[69]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6074,7 +6481,7 @@ func (x *ExpireSilenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireSilenceResponse.ProtoReflect.Descriptor instead.
 func (*ExpireSilenceResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{69}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ExpireSilenceResponse) GetSilence() *Silence {
@@ -6109,7 +6516,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[70]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6121,7 +6528,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[70]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6134,7 +6541,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{70}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ExplainRequest) GetProfile() string {
@@ -6229,7 +6636,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[71]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6241,7 +6648,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[71]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6254,7 +6661,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{71}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ExplainResponse) GetProfile() string {
@@ -6378,7 +6785,7 @@ type Slice struct {
 
 func (x *Slice) Reset() {
 	*x = Slice{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[72]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6390,7 +6797,7 @@ func (x *Slice) String() string {
 func (*Slice) ProtoMessage() {}
 
 func (x *Slice) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[72]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6403,7 +6810,7 @@ func (x *Slice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slice.ProtoReflect.Descriptor instead.
 func (*Slice) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{72}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *Slice) GetFeature() string {
@@ -6476,11 +6883,413 @@ func (x *Slice) GetUnseen() bool {
 	return false
 }
 
+// ListCheckedRecordsRequest asks for records with a context of a profile that has
+// checks.
+type ListCheckedRecordsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Uid, "space/name" or "space/name/version". May be left out where a record is named.
+	Profile string `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// One record by its id; empty for all.
+	RecordId string `protobuf:"bytes,2,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"`
+	// Which of them.
+	State CheckState `protobuf:"varint,3,opt,name=state,proto3,enum=driftmesh.drift.v1.CheckState" json:"state,omitempty"`
+	// Those that happened from then on; absent for all.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Those that happened before; absent for all.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Whether the contexts are wanted too.
+	Contexts bool `protobuf:"varint,6,opt,name=contexts,proto3" json:"contexts,omitempty"`
+	// At most 1000; 0 means 50. With contexts there may be fewer.
+	PageSize uint32 `protobuf:"varint,7,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Where the page before ended: the event time of its last record, in nanoseconds
+	// since 1970, a dot, and its number.
+	PageToken     string `protobuf:"bytes,8,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCheckedRecordsRequest) Reset() {
+	*x = ListCheckedRecordsRequest{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCheckedRecordsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCheckedRecordsRequest) ProtoMessage() {}
+
+func (x *ListCheckedRecordsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCheckedRecordsRequest.ProtoReflect.Descriptor instead.
+func (*ListCheckedRecordsRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *ListCheckedRecordsRequest) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *ListCheckedRecordsRequest) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
+func (x *ListCheckedRecordsRequest) GetState() CheckState {
+	if x != nil {
+		return x.State
+	}
+	return CheckState_CHECK_STATE_UNSPECIFIED
+}
+
+func (x *ListCheckedRecordsRequest) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *ListCheckedRecordsRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *ListCheckedRecordsRequest) GetContexts() bool {
+	if x != nil {
+		return x.Contexts
+	}
+	return false
+}
+
+func (x *ListCheckedRecordsRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListCheckedRecordsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListCheckedRecordsResponse is a page of them.
+type ListCheckedRecordsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The newest first.
+	Records []*CheckedRecord `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	// Empty at the end.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCheckedRecordsResponse) Reset() {
+	*x = ListCheckedRecordsResponse{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCheckedRecordsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCheckedRecordsResponse) ProtoMessage() {}
+
+func (x *ListCheckedRecordsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCheckedRecordsResponse.ProtoReflect.Descriptor instead.
+func (*ListCheckedRecordsResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *ListCheckedRecordsResponse) GetRecords() []*CheckedRecord {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+func (x *ListCheckedRecordsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// CheckedRecord is a record with a context, and what its checks came to.
+type CheckedRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The profile's uid.
+	Profile string `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// The record's.
+	RecordId string `protobuf:"bytes,2,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"`
+	// When it happened.
+	EventTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=event_time,json=eventTime,proto3" json:"event_time,omitempty"`
+	// When the door took it.
+	ReceivedTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=received_time,json=receivedTime,proto3" json:"received_time,omitempty"`
+	// Hex; empty when there is no trace.
+	TraceId string `protobuf:"bytes,5,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	// Its context, where that was asked for.
+	ContextJson string `protobuf:"bytes,6,opt,name=context_json,json=contextJson,proto3" json:"context_json,omitempty"`
+	// Pending or done.
+	State CheckState `protobuf:"varint,7,opt,name=state,proto3,enum=driftmesh.drift.v1.CheckState" json:"state,omitempty"`
+	// When the checks were run; absent while they were not.
+	CheckTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=check_time,json=checkTime,proto3" json:"check_time,omitempty"`
+	// How long that took.
+	Duration *durationpb.Duration `protobuf:"bytes,9,opt,name=duration,proto3" json:"duration,omitempty"`
+	// How many were passed, without gates.
+	Passed uint32 `protobuf:"varint,10,opt,name=passed,proto3" json:"passed,omitempty"`
+	// How many were failed, without gates.
+	Failed uint32 `protobuf:"varint,11,opt,name=failed,proto3" json:"failed,omitempty"`
+	// Each of them, in the order of the profile.
+	Results []*CheckResult `protobuf:"bytes,12,rep,name=results,proto3" json:"results,omitempty"`
+	// Tells records of the same moment apart; less than 2^53.
+	Number        uint64 `protobuf:"varint,13,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckedRecord) Reset() {
+	*x = CheckedRecord{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckedRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckedRecord) ProtoMessage() {}
+
+func (x *CheckedRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckedRecord.ProtoReflect.Descriptor instead.
+func (*CheckedRecord) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *CheckedRecord) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *CheckedRecord) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
+func (x *CheckedRecord) GetEventTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EventTime
+	}
+	return nil
+}
+
+func (x *CheckedRecord) GetReceivedTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReceivedTime
+	}
+	return nil
+}
+
+func (x *CheckedRecord) GetTraceId() string {
+	if x != nil {
+		return x.TraceId
+	}
+	return ""
+}
+
+func (x *CheckedRecord) GetContextJson() string {
+	if x != nil {
+		return x.ContextJson
+	}
+	return ""
+}
+
+func (x *CheckedRecord) GetState() CheckState {
+	if x != nil {
+		return x.State
+	}
+	return CheckState_CHECK_STATE_UNSPECIFIED
+}
+
+func (x *CheckedRecord) GetCheckTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CheckTime
+	}
+	return nil
+}
+
+func (x *CheckedRecord) GetDuration() *durationpb.Duration {
+	if x != nil {
+		return x.Duration
+	}
+	return nil
+}
+
+func (x *CheckedRecord) GetPassed() uint32 {
+	if x != nil {
+		return x.Passed
+	}
+	return 0
+}
+
+func (x *CheckedRecord) GetFailed() uint32 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *CheckedRecord) GetResults() []*CheckResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+func (x *CheckedRecord) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// CheckResult is what one check came to.
+type CheckResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The check's.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What became of it.
+	Outcome CheckOutcome `protobuf:"varint,2,opt,name=outcome,proto3,enum=driftmesh.drift.v1.CheckOutcome" json:"outcome,omitempty"`
+	// What was compared, as JSON; cut where it was long, and then a text.
+	ActualJson string `protobuf:"bytes,3,opt,name=actual_json,json=actualJson,proto3" json:"actual_json,omitempty"`
+	// Why, where it was not passed.
+	Message string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	// Its place in the order of what depends on what, from 0.
+	Stage         uint32 `protobuf:"varint,5,opt,name=stage,proto3" json:"stage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckResult) Reset() {
+	*x = CheckResult{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckResult) ProtoMessage() {}
+
+func (x *CheckResult) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckResult.ProtoReflect.Descriptor instead.
+func (*CheckResult) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *CheckResult) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CheckResult) GetOutcome() CheckOutcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return CheckOutcome_CHECK_OUTCOME_UNSPECIFIED
+}
+
+func (x *CheckResult) GetActualJson() string {
+	if x != nil {
+		return x.ActualJson
+	}
+	return ""
+}
+
+func (x *CheckResult) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *CheckResult) GetStage() uint32 {
+	if x != nil {
+		return x.Stage
+	}
+	return 0
+}
+
 var File_driftmesh_drift_v1_drift_proto protoreflect.FileDescriptor
 
 const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\n" +
-	"\x1edriftmesh/drift/v1/drift.proto\x12\x12driftmesh.drift.v1\x1a driftmesh/policy/v1/policy.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\x06\n" +
+	"\x1edriftmesh/drift/v1/drift.proto\x12\x12driftmesh.drift.v1\x1a driftmesh/policy/v1/policy.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x06\n" +
 	"\aProfile\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x14\n" +
 	"\x05space\x18\x02 \x01(\tR\x05space\x12\x12\n" +
@@ -6500,10 +7309,32 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\aoutcome\x18\x12 \x01(\v2\x1b.driftmesh.drift.v1.OutcomeR\aoutcome\x122\n" +
 	"\x06source\x18\x13 \x01(\v2\x1a.driftmesh.drift.v1.SourceR\x06source\x12@\n" +
 	"\x0ereference_span\x18\x14 \x01(\v2\x19.google.protobuf.DurationR\rreferenceSpan\x128\n" +
-	"\x06groups\x18\x15 \x03(\v2 .driftmesh.drift.v1.FeatureGroupR\x06groupsJ\x04\b\a\x10\bJ\x04\b\b\x10\tJ\x04\b\t\x10\n" +
+	"\x06groups\x18\x15 \x03(\v2 .driftmesh.drift.v1.FeatureGroupR\x06groups\x122\n" +
+	"\x06checks\x18\x16 \x01(\v2\x1a.driftmesh.drift.v1.ChecksR\x06checksJ\x04\b\a\x10\bJ\x04\b\b\x10\tJ\x04\b\t\x10\n" +
 	"J\x04\b\n" +
 	"\x10\vJ\x04\b\r\x10\x0eR\x0fon_window_closeR\tthresholdR\n" +
-	"min_sampleR\blookback\"\xab\x02\n" +
+	"min_sampleR\blookback\"\xad\x01\n" +
+	"\x06Checks\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12\x12\n" +
+	"\x04rate\x18\x02 \x01(\tR\x04rate\x12!\n" +
+	"\ftrace_member\x18\x03 \x01(\tR\vtraceMember\x12'\n" +
+	"\x0ftrace_attribute\x18\x04 \x01(\tR\x0etraceAttribute\x12+\n" +
+	"\x03all\x18\x05 \x03(\v2\x19.driftmesh.drift.v1.CheckR\x03all\"\xc2\x02\n" +
+	"\x05Check\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\afeature\x18\x02 \x01(\tR\afeature\x12+\n" +
+	"\x02of\x18\x03 \x01(\x0e2\x1b.driftmesh.drift.v1.CheckOfR\x02of\x12\x1d\n" +
+	"\n" +
+	"value_json\x18\x04 \x01(\tR\tvalueJson\x12\x12\n" +
+	"\x04path\x18\x05 \x01(\tR\x04path\x12\x1b\n" +
+	"\titem_path\x18\x06 \x01(\tR\bitemPath\x12\x1a\n" +
+	"\bprovider\x18\a \x01(\tR\bprovider\x12\x1a\n" +
+	"\boperator\x18\b \x01(\tR\boperator\x12#\n" +
+	"\rexpected_json\x18\t \x01(\tR\fexpectedJson\x12\x1d\n" +
+	"\n" +
+	"depends_on\x18\n" +
+	" \x03(\tR\tdependsOn\x12\x12\n" +
+	"\x04gate\x18\v \x01(\bR\x04gate\"\xab\x02\n" +
 	"\fFeatureGroup\x12\x1a\n" +
 	"\bfeatures\x18\x01 \x03(\tR\bfeatures\x12\x12\n" +
 	"\x04rows\x18\x02 \x01(\x04R\x04rows\x12\x1e\n" +
@@ -7020,7 +7851,51 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\ap_value\x18\b \x01(\x01R\x06pValue\x12(\n" +
 	"\x10adjusted_p_value\x18\t \x01(\x01R\x0eadjustedPValue\x12\x16\n" +
 	"\x06unseen\x18\n" +
-	" \x01(\bR\x06unseen*s\n" +
+	" \x01(\bR\x06unseen\"\xd2\x02\n" +
+	"\x19ListCheckedRecordsRequest\x12\x18\n" +
+	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x1b\n" +
+	"\trecord_id\x18\x02 \x01(\tR\brecordId\x124\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x1e.driftmesh.drift.v1.CheckStateR\x05state\x129\n" +
+	"\n" +
+	"start_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x1a\n" +
+	"\bcontexts\x18\x06 \x01(\bR\bcontexts\x12\x1b\n" +
+	"\tpage_size\x18\a \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\b \x01(\tR\tpageToken\"\x81\x01\n" +
+	"\x1aListCheckedRecordsResponse\x12;\n" +
+	"\arecords\x18\x01 \x03(\v2!.driftmesh.drift.v1.CheckedRecordR\arecords\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xab\x04\n" +
+	"\rCheckedRecord\x12\x18\n" +
+	"\aprofile\x18\x01 \x01(\tR\aprofile\x12\x1b\n" +
+	"\trecord_id\x18\x02 \x01(\tR\brecordId\x129\n" +
+	"\n" +
+	"event_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\teventTime\x12?\n" +
+	"\rreceived_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\freceivedTime\x12\x19\n" +
+	"\btrace_id\x18\x05 \x01(\tR\atraceId\x12!\n" +
+	"\fcontext_json\x18\x06 \x01(\tR\vcontextJson\x124\n" +
+	"\x05state\x18\a \x01(\x0e2\x1e.driftmesh.drift.v1.CheckStateR\x05state\x129\n" +
+	"\n" +
+	"check_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tcheckTime\x125\n" +
+	"\bduration\x18\t \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x16\n" +
+	"\x06passed\x18\n" +
+	" \x01(\rR\x06passed\x12\x16\n" +
+	"\x06failed\x18\v \x01(\rR\x06failed\x129\n" +
+	"\aresults\x18\f \x03(\v2\x1f.driftmesh.drift.v1.CheckResultR\aresults\x12\x16\n" +
+	"\x06number\x18\r \x01(\x04R\x06number\"\xae\x01\n" +
+	"\vCheckResult\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12:\n" +
+	"\aoutcome\x18\x02 \x01(\x0e2 .driftmesh.drift.v1.CheckOutcomeR\aoutcome\x12\x1f\n" +
+	"\vactual_json\x18\x03 \x01(\tR\n" +
+	"actualJson\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\x12\x14\n" +
+	"\x05stage\x18\x05 \x01(\rR\x05stage*x\n" +
+	"\aCheckOf\x12\x18\n" +
+	"\x14CHECK_OF_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10CHECK_OF_CONTEXT\x10\x01\x12\x12\n" +
+	"\x0eCHECK_OF_TRACE\x10\x02\x12\x15\n" +
+	"\x11CHECK_OF_RESPONSE\x10\x03\x12\x12\n" +
+	"\x0eCHECK_OF_JUDGE\x10\x04*s\n" +
 	"\n" +
 	"SourceKind\x12\x1b\n" +
 	"\x17SOURCE_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
@@ -7055,14 +7930,26 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x13DELIVERY_STATE_SENT\x10\x02\x12\x19\n" +
 	"\x15DELIVERY_STATE_FAILED\x10\x03\x12\x1b\n" +
 	"\x17DELIVERY_STATE_SILENCED\x10\x04\x12\x1c\n" +
-	"\x18DELIVERY_STATE_OVERTAKEN\x10\x052\xc7\x0e\n" +
+	"\x18DELIVERY_STATE_OVERTAKEN\x10\x05*X\n" +
+	"\n" +
+	"CheckState\x12\x1b\n" +
+	"\x17CHECK_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13CHECK_STATE_PENDING\x10\x01\x12\x14\n" +
+	"\x10CHECK_STATE_DONE\x10\x02*\x97\x01\n" +
+	"\fCheckOutcome\x12\x1d\n" +
+	"\x19CHECK_OUTCOME_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14CHECK_OUTCOME_PASSED\x10\x01\x12\x18\n" +
+	"\x14CHECK_OUTCOME_FAILED\x10\x02\x12\x19\n" +
+	"\x15CHECK_OUTCOME_SKIPPED\x10\x03\x12\x19\n" +
+	"\x15CHECK_OUTCOME_NOT_RUN\x10\x042\xc2\x0f\n" +
 	"\fDriftService\x12j\n" +
 	"\rCreateProfile\x12(.driftmesh.drift.v1.CreateProfileRequest\x1a).driftmesh.drift.v1.CreateProfileResponse\"\x04\xc0\xf3\x18\n" +
 	"\x12a\n" +
 	"\n" +
 	"GetProfile\x12%.driftmesh.drift.v1.GetProfileRequest\x1a&.driftmesh.drift.v1.GetProfileResponse\"\x04\xc0\xf3\x18\t\x12g\n" +
 	"\fListProfiles\x12'.driftmesh.drift.v1.ListProfilesRequest\x1a(.driftmesh.drift.v1.ListProfilesResponse\"\x04\xc0\xf3\x18\t\x12^\n" +
-	"\tSummarize\x12$.driftmesh.drift.v1.SummarizeRequest\x1a%.driftmesh.drift.v1.SummarizeResponse\"\x04\xc0\xf3\x18\v\x12s\n" +
+	"\tSummarize\x12$.driftmesh.drift.v1.SummarizeRequest\x1a%.driftmesh.drift.v1.SummarizeResponse\"\x04\xc0\xf3\x18\v\x12y\n" +
+	"\x12ListCheckedRecords\x12-.driftmesh.drift.v1.ListCheckedRecordsRequest\x1a..driftmesh.drift.v1.ListCheckedRecordsResponse\"\x04\xc0\xf3\x18\x1f\x12s\n" +
 	"\x10SetProfileActive\x12+.driftmesh.drift.v1.SetProfileActiveRequest\x1a,.driftmesh.drift.v1.SetProfileActiveResponse\"\x04\xc0\xf3\x18\n" +
 	"\x12[\n" +
 	"\bEvaluate\x12#.driftmesh.drift.v1.EvaluateRequest\x1a$.driftmesh.drift.v1.EvaluateResponse\"\x04\xc0\xf3\x18\f\x12l\n" +
@@ -7093,251 +7980,276 @@ func file_driftmesh_drift_v1_drift_proto_rawDescGZIP() []byte {
 	return file_driftmesh_drift_v1_drift_proto_rawDescData
 }
 
-var file_driftmesh_drift_v1_drift_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
+var file_driftmesh_drift_v1_drift_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 82)
 var file_driftmesh_drift_v1_drift_proto_goTypes = []any{
-	(SourceKind)(0),                  // 0: driftmesh.drift.v1.SourceKind
-	(Correction)(0),                  // 1: driftmesh.drift.v1.Correction
-	(Severity)(0),                    // 2: driftmesh.drift.v1.Severity
-	(FeatureKind)(0),                 // 3: driftmesh.drift.v1.FeatureKind
-	(Verdict)(0),                     // 4: driftmesh.drift.v1.Verdict
-	(DeliveryState)(0),               // 5: driftmesh.drift.v1.DeliveryState
-	(*Profile)(nil),                  // 6: driftmesh.drift.v1.Profile
-	(*FeatureGroup)(nil),             // 7: driftmesh.drift.v1.FeatureGroup
-	(*Component)(nil),                // 8: driftmesh.drift.v1.Component
-	(*Residual)(nil),                 // 9: driftmesh.drift.v1.Residual
-	(*Source)(nil),                   // 10: driftmesh.drift.v1.Source
-	(*Outcome)(nil),                  // 11: driftmesh.drift.v1.Outcome
-	(*Comparison)(nil),               // 12: driftmesh.drift.v1.Comparison
-	(*Spread)(nil),                   // 13: driftmesh.drift.v1.Spread
-	(*Schedule)(nil),                 // 14: driftmesh.drift.v1.Schedule
-	(*Binning)(nil),                  // 15: driftmesh.drift.v1.Binning
-	(*Monitor)(nil),                  // 16: driftmesh.drift.v1.Monitor
-	(*Persistence)(nil),              // 17: driftmesh.drift.v1.Persistence
-	(*Threshold)(nil),                // 18: driftmesh.drift.v1.Threshold
-	(*Budget)(nil),                   // 19: driftmesh.drift.v1.Budget
-	(*Deviations)(nil),               // 20: driftmesh.drift.v1.Deviations
-	(*Chunks)(nil),                   // 21: driftmesh.drift.v1.Chunks
-	(*FeatureProfile)(nil),           // 22: driftmesh.drift.v1.FeatureProfile
-	(*Baseline)(nil),                 // 23: driftmesh.drift.v1.Baseline
-	(*Subgroups)(nil),                // 24: driftmesh.drift.v1.Subgroups
-	(*ScouterLimits)(nil),            // 25: driftmesh.drift.v1.ScouterLimits
-	(*CreateProfileRequest)(nil),     // 26: driftmesh.drift.v1.CreateProfileRequest
-	(*Origin)(nil),                   // 27: driftmesh.drift.v1.Origin
-	(*SummarizeRequest)(nil),         // 28: driftmesh.drift.v1.SummarizeRequest
-	(*SummarizeResponse)(nil),        // 29: driftmesh.drift.v1.SummarizeResponse
-	(*StepSummary)(nil),              // 30: driftmesh.drift.v1.StepSummary
-	(*FeatureSummary)(nil),           // 31: driftmesh.drift.v1.FeatureSummary
-	(*CreateProfileResponse)(nil),    // 32: driftmesh.drift.v1.CreateProfileResponse
-	(*GetProfileRequest)(nil),        // 33: driftmesh.drift.v1.GetProfileRequest
-	(*GetProfileResponse)(nil),       // 34: driftmesh.drift.v1.GetProfileResponse
-	(*ListProfilesRequest)(nil),      // 35: driftmesh.drift.v1.ListProfilesRequest
-	(*ListProfilesResponse)(nil),     // 36: driftmesh.drift.v1.ListProfilesResponse
-	(*SetProfileActiveRequest)(nil),  // 37: driftmesh.drift.v1.SetProfileActiveRequest
-	(*SetProfileActiveResponse)(nil), // 38: driftmesh.drift.v1.SetProfileActiveResponse
-	(*EvaluateRequest)(nil),          // 39: driftmesh.drift.v1.EvaluateRequest
-	(*EvaluateResponse)(nil),         // 40: driftmesh.drift.v1.EvaluateResponse
-	(*EvaluateRangeRequest)(nil),     // 41: driftmesh.drift.v1.EvaluateRangeRequest
-	(*EvaluateRangeResponse)(nil),    // 42: driftmesh.drift.v1.EvaluateRangeResponse
-	(*BacktestRequest)(nil),          // 43: driftmesh.drift.v1.BacktestRequest
-	(*BacktestResponse)(nil),         // 44: driftmesh.drift.v1.BacktestResponse
-	(*BacktestChange)(nil),           // 45: driftmesh.drift.v1.BacktestChange
-	(*BacktestSummary)(nil),          // 46: driftmesh.drift.v1.BacktestSummary
-	(*BacktestMonitor)(nil),          // 47: driftmesh.drift.v1.BacktestMonitor
-	(*Progress)(nil),                 // 48: driftmesh.drift.v1.Progress
-	(*RunNowRequest)(nil),            // 49: driftmesh.drift.v1.RunNowRequest
-	(*RunNowResponse)(nil),           // 50: driftmesh.drift.v1.RunNowResponse
-	(*Evaluation)(nil),               // 51: driftmesh.drift.v1.Evaluation
-	(*Score)(nil),                    // 52: driftmesh.drift.v1.Score
-	(*BinScore)(nil),                 // 53: driftmesh.drift.v1.BinScore
-	(*Exemplar)(nil),                 // 54: driftmesh.drift.v1.Exemplar
-	(*ListScoresRequest)(nil),        // 55: driftmesh.drift.v1.ListScoresRequest
-	(*ListScoresResponse)(nil),       // 56: driftmesh.drift.v1.ListScoresResponse
-	(*QuerySeriesRequest)(nil),       // 57: driftmesh.drift.v1.QuerySeriesRequest
-	(*QuerySeriesResponse)(nil),      // 58: driftmesh.drift.v1.QuerySeriesResponse
-	(*Series)(nil),                   // 59: driftmesh.drift.v1.Series
-	(*SeriesPoint)(nil),              // 60: driftmesh.drift.v1.SeriesPoint
-	(*Alert)(nil),                    // 61: driftmesh.drift.v1.Alert
-	(*ListAlertsRequest)(nil),        // 62: driftmesh.drift.v1.ListAlertsRequest
-	(*ListAlertsResponse)(nil),       // 63: driftmesh.drift.v1.ListAlertsResponse
-	(*AcknowledgeAlertRequest)(nil),  // 64: driftmesh.drift.v1.AcknowledgeAlertRequest
-	(*AcknowledgeAlertResponse)(nil), // 65: driftmesh.drift.v1.AcknowledgeAlertResponse
-	(*Delivery)(nil),                 // 66: driftmesh.drift.v1.Delivery
-	(*ListDeliveriesRequest)(nil),    // 67: driftmesh.drift.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),   // 68: driftmesh.drift.v1.ListDeliveriesResponse
-	(*Silence)(nil),                  // 69: driftmesh.drift.v1.Silence
-	(*CreateSilenceRequest)(nil),     // 70: driftmesh.drift.v1.CreateSilenceRequest
-	(*CreateSilenceResponse)(nil),    // 71: driftmesh.drift.v1.CreateSilenceResponse
-	(*ListSilencesRequest)(nil),      // 72: driftmesh.drift.v1.ListSilencesRequest
-	(*ListSilencesResponse)(nil),     // 73: driftmesh.drift.v1.ListSilencesResponse
-	(*ExpireSilenceRequest)(nil),     // 74: driftmesh.drift.v1.ExpireSilenceRequest
-	(*ExpireSilenceResponse)(nil),    // 75: driftmesh.drift.v1.ExpireSilenceResponse
-	(*ExplainRequest)(nil),           // 76: driftmesh.drift.v1.ExplainRequest
-	(*ExplainResponse)(nil),          // 77: driftmesh.drift.v1.ExplainResponse
-	(*Slice)(nil),                    // 78: driftmesh.drift.v1.Slice
-	nil,                              // 79: driftmesh.drift.v1.Source.AttributesEntry
-	nil,                              // 80: driftmesh.drift.v1.Monitor.ParametersEntry
-	nil,                              // 81: driftmesh.drift.v1.Deviations.ChunksEntry
-	(*timestamppb.Timestamp)(nil),    // 82: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 83: google.protobuf.Duration
+	(CheckOf)(0),                       // 0: driftmesh.drift.v1.CheckOf
+	(SourceKind)(0),                    // 1: driftmesh.drift.v1.SourceKind
+	(Correction)(0),                    // 2: driftmesh.drift.v1.Correction
+	(Severity)(0),                      // 3: driftmesh.drift.v1.Severity
+	(FeatureKind)(0),                   // 4: driftmesh.drift.v1.FeatureKind
+	(Verdict)(0),                       // 5: driftmesh.drift.v1.Verdict
+	(DeliveryState)(0),                 // 6: driftmesh.drift.v1.DeliveryState
+	(CheckState)(0),                    // 7: driftmesh.drift.v1.CheckState
+	(CheckOutcome)(0),                  // 8: driftmesh.drift.v1.CheckOutcome
+	(*Profile)(nil),                    // 9: driftmesh.drift.v1.Profile
+	(*Checks)(nil),                     // 10: driftmesh.drift.v1.Checks
+	(*Check)(nil),                      // 11: driftmesh.drift.v1.Check
+	(*FeatureGroup)(nil),               // 12: driftmesh.drift.v1.FeatureGroup
+	(*Component)(nil),                  // 13: driftmesh.drift.v1.Component
+	(*Residual)(nil),                   // 14: driftmesh.drift.v1.Residual
+	(*Source)(nil),                     // 15: driftmesh.drift.v1.Source
+	(*Outcome)(nil),                    // 16: driftmesh.drift.v1.Outcome
+	(*Comparison)(nil),                 // 17: driftmesh.drift.v1.Comparison
+	(*Spread)(nil),                     // 18: driftmesh.drift.v1.Spread
+	(*Schedule)(nil),                   // 19: driftmesh.drift.v1.Schedule
+	(*Binning)(nil),                    // 20: driftmesh.drift.v1.Binning
+	(*Monitor)(nil),                    // 21: driftmesh.drift.v1.Monitor
+	(*Persistence)(nil),                // 22: driftmesh.drift.v1.Persistence
+	(*Threshold)(nil),                  // 23: driftmesh.drift.v1.Threshold
+	(*Budget)(nil),                     // 24: driftmesh.drift.v1.Budget
+	(*Deviations)(nil),                 // 25: driftmesh.drift.v1.Deviations
+	(*Chunks)(nil),                     // 26: driftmesh.drift.v1.Chunks
+	(*FeatureProfile)(nil),             // 27: driftmesh.drift.v1.FeatureProfile
+	(*Baseline)(nil),                   // 28: driftmesh.drift.v1.Baseline
+	(*Subgroups)(nil),                  // 29: driftmesh.drift.v1.Subgroups
+	(*ScouterLimits)(nil),              // 30: driftmesh.drift.v1.ScouterLimits
+	(*CreateProfileRequest)(nil),       // 31: driftmesh.drift.v1.CreateProfileRequest
+	(*Origin)(nil),                     // 32: driftmesh.drift.v1.Origin
+	(*SummarizeRequest)(nil),           // 33: driftmesh.drift.v1.SummarizeRequest
+	(*SummarizeResponse)(nil),          // 34: driftmesh.drift.v1.SummarizeResponse
+	(*StepSummary)(nil),                // 35: driftmesh.drift.v1.StepSummary
+	(*FeatureSummary)(nil),             // 36: driftmesh.drift.v1.FeatureSummary
+	(*CreateProfileResponse)(nil),      // 37: driftmesh.drift.v1.CreateProfileResponse
+	(*GetProfileRequest)(nil),          // 38: driftmesh.drift.v1.GetProfileRequest
+	(*GetProfileResponse)(nil),         // 39: driftmesh.drift.v1.GetProfileResponse
+	(*ListProfilesRequest)(nil),        // 40: driftmesh.drift.v1.ListProfilesRequest
+	(*ListProfilesResponse)(nil),       // 41: driftmesh.drift.v1.ListProfilesResponse
+	(*SetProfileActiveRequest)(nil),    // 42: driftmesh.drift.v1.SetProfileActiveRequest
+	(*SetProfileActiveResponse)(nil),   // 43: driftmesh.drift.v1.SetProfileActiveResponse
+	(*EvaluateRequest)(nil),            // 44: driftmesh.drift.v1.EvaluateRequest
+	(*EvaluateResponse)(nil),           // 45: driftmesh.drift.v1.EvaluateResponse
+	(*EvaluateRangeRequest)(nil),       // 46: driftmesh.drift.v1.EvaluateRangeRequest
+	(*EvaluateRangeResponse)(nil),      // 47: driftmesh.drift.v1.EvaluateRangeResponse
+	(*BacktestRequest)(nil),            // 48: driftmesh.drift.v1.BacktestRequest
+	(*BacktestResponse)(nil),           // 49: driftmesh.drift.v1.BacktestResponse
+	(*BacktestChange)(nil),             // 50: driftmesh.drift.v1.BacktestChange
+	(*BacktestSummary)(nil),            // 51: driftmesh.drift.v1.BacktestSummary
+	(*BacktestMonitor)(nil),            // 52: driftmesh.drift.v1.BacktestMonitor
+	(*Progress)(nil),                   // 53: driftmesh.drift.v1.Progress
+	(*RunNowRequest)(nil),              // 54: driftmesh.drift.v1.RunNowRequest
+	(*RunNowResponse)(nil),             // 55: driftmesh.drift.v1.RunNowResponse
+	(*Evaluation)(nil),                 // 56: driftmesh.drift.v1.Evaluation
+	(*Score)(nil),                      // 57: driftmesh.drift.v1.Score
+	(*BinScore)(nil),                   // 58: driftmesh.drift.v1.BinScore
+	(*Exemplar)(nil),                   // 59: driftmesh.drift.v1.Exemplar
+	(*ListScoresRequest)(nil),          // 60: driftmesh.drift.v1.ListScoresRequest
+	(*ListScoresResponse)(nil),         // 61: driftmesh.drift.v1.ListScoresResponse
+	(*QuerySeriesRequest)(nil),         // 62: driftmesh.drift.v1.QuerySeriesRequest
+	(*QuerySeriesResponse)(nil),        // 63: driftmesh.drift.v1.QuerySeriesResponse
+	(*Series)(nil),                     // 64: driftmesh.drift.v1.Series
+	(*SeriesPoint)(nil),                // 65: driftmesh.drift.v1.SeriesPoint
+	(*Alert)(nil),                      // 66: driftmesh.drift.v1.Alert
+	(*ListAlertsRequest)(nil),          // 67: driftmesh.drift.v1.ListAlertsRequest
+	(*ListAlertsResponse)(nil),         // 68: driftmesh.drift.v1.ListAlertsResponse
+	(*AcknowledgeAlertRequest)(nil),    // 69: driftmesh.drift.v1.AcknowledgeAlertRequest
+	(*AcknowledgeAlertResponse)(nil),   // 70: driftmesh.drift.v1.AcknowledgeAlertResponse
+	(*Delivery)(nil),                   // 71: driftmesh.drift.v1.Delivery
+	(*ListDeliveriesRequest)(nil),      // 72: driftmesh.drift.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),     // 73: driftmesh.drift.v1.ListDeliveriesResponse
+	(*Silence)(nil),                    // 74: driftmesh.drift.v1.Silence
+	(*CreateSilenceRequest)(nil),       // 75: driftmesh.drift.v1.CreateSilenceRequest
+	(*CreateSilenceResponse)(nil),      // 76: driftmesh.drift.v1.CreateSilenceResponse
+	(*ListSilencesRequest)(nil),        // 77: driftmesh.drift.v1.ListSilencesRequest
+	(*ListSilencesResponse)(nil),       // 78: driftmesh.drift.v1.ListSilencesResponse
+	(*ExpireSilenceRequest)(nil),       // 79: driftmesh.drift.v1.ExpireSilenceRequest
+	(*ExpireSilenceResponse)(nil),      // 80: driftmesh.drift.v1.ExpireSilenceResponse
+	(*ExplainRequest)(nil),             // 81: driftmesh.drift.v1.ExplainRequest
+	(*ExplainResponse)(nil),            // 82: driftmesh.drift.v1.ExplainResponse
+	(*Slice)(nil),                      // 83: driftmesh.drift.v1.Slice
+	(*ListCheckedRecordsRequest)(nil),  // 84: driftmesh.drift.v1.ListCheckedRecordsRequest
+	(*ListCheckedRecordsResponse)(nil), // 85: driftmesh.drift.v1.ListCheckedRecordsResponse
+	(*CheckedRecord)(nil),              // 86: driftmesh.drift.v1.CheckedRecord
+	(*CheckResult)(nil),                // 87: driftmesh.drift.v1.CheckResult
+	nil,                                // 88: driftmesh.drift.v1.Source.AttributesEntry
+	nil,                                // 89: driftmesh.drift.v1.Monitor.ParametersEntry
+	nil,                                // 90: driftmesh.drift.v1.Deviations.ChunksEntry
+	(*timestamppb.Timestamp)(nil),      // 91: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 92: google.protobuf.Duration
 }
 var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
-	82,  // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
-	22,  // 1: driftmesh.drift.v1.Profile.features:type_name -> driftmesh.drift.v1.FeatureProfile
-	14,  // 2: driftmesh.drift.v1.Profile.schedule:type_name -> driftmesh.drift.v1.Schedule
-	1,   // 3: driftmesh.drift.v1.Profile.correction:type_name -> driftmesh.drift.v1.Correction
-	16,  // 4: driftmesh.drift.v1.Profile.monitors:type_name -> driftmesh.drift.v1.Monitor
-	15,  // 5: driftmesh.drift.v1.Profile.binning:type_name -> driftmesh.drift.v1.Binning
-	11,  // 6: driftmesh.drift.v1.Profile.outcome:type_name -> driftmesh.drift.v1.Outcome
-	10,  // 7: driftmesh.drift.v1.Profile.source:type_name -> driftmesh.drift.v1.Source
-	83,  // 8: driftmesh.drift.v1.Profile.reference_span:type_name -> google.protobuf.Duration
-	7,   // 9: driftmesh.drift.v1.Profile.groups:type_name -> driftmesh.drift.v1.FeatureGroup
-	8,   // 10: driftmesh.drift.v1.FeatureGroup.components:type_name -> driftmesh.drift.v1.Component
-	9,   // 11: driftmesh.drift.v1.FeatureGroup.residual:type_name -> driftmesh.drift.v1.Residual
-	79,  // 12: driftmesh.drift.v1.Source.attributes:type_name -> driftmesh.drift.v1.Source.AttributesEntry
-	0,   // 13: driftmesh.drift.v1.Source.of:type_name -> driftmesh.drift.v1.SourceKind
-	12,  // 14: driftmesh.drift.v1.Outcome.reference:type_name -> driftmesh.drift.v1.Comparison
-	13,  // 15: driftmesh.drift.v1.Comparison.absolute:type_name -> driftmesh.drift.v1.Spread
-	13,  // 16: driftmesh.drift.v1.Comparison.squared:type_name -> driftmesh.drift.v1.Spread
-	83,  // 17: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
-	80,  // 18: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
-	18,  // 19: driftmesh.drift.v1.Monitor.threshold:type_name -> driftmesh.drift.v1.Threshold
-	17,  // 20: driftmesh.drift.v1.Monitor.persistence:type_name -> driftmesh.drift.v1.Persistence
-	2,   // 21: driftmesh.drift.v1.Monitor.severity:type_name -> driftmesh.drift.v1.Severity
-	19,  // 22: driftmesh.drift.v1.Threshold.budget:type_name -> driftmesh.drift.v1.Budget
-	20,  // 23: driftmesh.drift.v1.Threshold.deviations:type_name -> driftmesh.drift.v1.Deviations
-	81,  // 24: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
-	3,   // 25: driftmesh.drift.v1.FeatureProfile.kind:type_name -> driftmesh.drift.v1.FeatureKind
-	23,  // 26: driftmesh.drift.v1.FeatureProfile.baseline:type_name -> driftmesh.drift.v1.Baseline
-	24,  // 27: driftmesh.drift.v1.Baseline.subgroups:type_name -> driftmesh.drift.v1.Subgroups
-	25,  // 28: driftmesh.drift.v1.Baseline.scouter_limits:type_name -> driftmesh.drift.v1.ScouterLimits
-	6,   // 29: driftmesh.drift.v1.CreateProfileRequest.profile:type_name -> driftmesh.drift.v1.Profile
-	27,  // 30: driftmesh.drift.v1.CreateProfileRequest.origin:type_name -> driftmesh.drift.v1.Origin
-	82,  // 31: driftmesh.drift.v1.SummarizeRequest.start_time:type_name -> google.protobuf.Timestamp
-	82,  // 32: driftmesh.drift.v1.SummarizeRequest.end_time:type_name -> google.protobuf.Timestamp
-	83,  // 33: driftmesh.drift.v1.SummarizeRequest.step:type_name -> google.protobuf.Duration
-	30,  // 34: driftmesh.drift.v1.SummarizeResponse.steps:type_name -> driftmesh.drift.v1.StepSummary
-	82,  // 35: driftmesh.drift.v1.StepSummary.start_time:type_name -> google.protobuf.Timestamp
-	31,  // 36: driftmesh.drift.v1.StepSummary.features:type_name -> driftmesh.drift.v1.FeatureSummary
-	6,   // 37: driftmesh.drift.v1.CreateProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	6,   // 38: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	27,  // 39: driftmesh.drift.v1.GetProfileResponse.origin:type_name -> driftmesh.drift.v1.Origin
-	6,   // 40: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
-	6,   // 41: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	82,  // 42: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
-	82,  // 43: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
-	51,  // 44: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	82,  // 45: driftmesh.drift.v1.EvaluateRangeRequest.start_time:type_name -> google.protobuf.Timestamp
-	82,  // 46: driftmesh.drift.v1.EvaluateRangeRequest.end_time:type_name -> google.protobuf.Timestamp
-	83,  // 47: driftmesh.drift.v1.EvaluateRangeRequest.wait:type_name -> google.protobuf.Duration
-	48,  // 48: driftmesh.drift.v1.EvaluateRangeResponse.progress:type_name -> driftmesh.drift.v1.Progress
-	51,  // 49: driftmesh.drift.v1.EvaluateRangeResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	6,   // 50: driftmesh.drift.v1.BacktestRequest.candidate:type_name -> driftmesh.drift.v1.Profile
-	82,  // 51: driftmesh.drift.v1.BacktestRequest.start_time:type_name -> google.protobuf.Timestamp
-	82,  // 52: driftmesh.drift.v1.BacktestRequest.end_time:type_name -> google.protobuf.Timestamp
-	82,  // 53: driftmesh.drift.v1.BacktestRequest.change_time:type_name -> google.protobuf.Timestamp
-	82,  // 54: driftmesh.drift.v1.BacktestRequest.quiet_start:type_name -> google.protobuf.Timestamp
-	82,  // 55: driftmesh.drift.v1.BacktestRequest.quiet_end:type_name -> google.protobuf.Timestamp
-	48,  // 56: driftmesh.drift.v1.BacktestResponse.progress:type_name -> driftmesh.drift.v1.Progress
-	45,  // 57: driftmesh.drift.v1.BacktestResponse.change:type_name -> driftmesh.drift.v1.BacktestChange
-	46,  // 58: driftmesh.drift.v1.BacktestResponse.summary:type_name -> driftmesh.drift.v1.BacktestSummary
-	82,  // 59: driftmesh.drift.v1.BacktestChange.slot:type_name -> google.protobuf.Timestamp
-	82,  // 60: driftmesh.drift.v1.BacktestChange.range_start:type_name -> google.protobuf.Timestamp
-	82,  // 61: driftmesh.drift.v1.BacktestChange.range_end:type_name -> google.protobuf.Timestamp
-	82,  // 62: driftmesh.drift.v1.BacktestSummary.start_time:type_name -> google.protobuf.Timestamp
-	82,  // 63: driftmesh.drift.v1.BacktestSummary.end_time:type_name -> google.protobuf.Timestamp
-	47,  // 64: driftmesh.drift.v1.BacktestSummary.monitors:type_name -> driftmesh.drift.v1.BacktestMonitor
-	83,  // 65: driftmesh.drift.v1.BacktestMonitor.delay:type_name -> google.protobuf.Duration
-	51,  // 66: driftmesh.drift.v1.RunNowResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	82,  // 67: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
-	82,  // 68: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
-	52,  // 69: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
-	82,  // 70: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
-	4,   // 71: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
-	53,  // 72: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
-	53,  // 73: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
-	54,  // 74: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
-	51,  // 75: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
-	82,  // 76: driftmesh.drift.v1.QuerySeriesRequest.start_time:type_name -> google.protobuf.Timestamp
-	82,  // 77: driftmesh.drift.v1.QuerySeriesRequest.end_time:type_name -> google.protobuf.Timestamp
-	59,  // 78: driftmesh.drift.v1.QuerySeriesResponse.series:type_name -> driftmesh.drift.v1.Series
-	60,  // 79: driftmesh.drift.v1.Series.points:type_name -> driftmesh.drift.v1.SeriesPoint
-	82,  // 80: driftmesh.drift.v1.SeriesPoint.first_slot:type_name -> google.protobuf.Timestamp
-	82,  // 81: driftmesh.drift.v1.SeriesPoint.last_slot:type_name -> google.protobuf.Timestamp
-	4,   // 82: driftmesh.drift.v1.SeriesPoint.verdict:type_name -> driftmesh.drift.v1.Verdict
-	82,  // 83: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
-	82,  // 84: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
-	82,  // 85: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
-	82,  // 86: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
-	82,  // 87: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
-	82,  // 88: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
-	2,   // 89: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
-	52,  // 90: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
-	61,  // 91: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
-	61,  // 92: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
-	5,   // 93: driftmesh.drift.v1.Delivery.state:type_name -> driftmesh.drift.v1.DeliveryState
-	82,  // 94: driftmesh.drift.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
-	82,  // 95: driftmesh.drift.v1.Delivery.due_time:type_name -> google.protobuf.Timestamp
-	82,  // 96: driftmesh.drift.v1.Delivery.settle_time:type_name -> google.protobuf.Timestamp
-	5,   // 97: driftmesh.drift.v1.ListDeliveriesRequest.state:type_name -> driftmesh.drift.v1.DeliveryState
-	66,  // 98: driftmesh.drift.v1.ListDeliveriesResponse.deliveries:type_name -> driftmesh.drift.v1.Delivery
-	82,  // 99: driftmesh.drift.v1.Silence.start_time:type_name -> google.protobuf.Timestamp
-	82,  // 100: driftmesh.drift.v1.Silence.end_time:type_name -> google.protobuf.Timestamp
-	82,  // 101: driftmesh.drift.v1.Silence.create_time:type_name -> google.protobuf.Timestamp
-	82,  // 102: driftmesh.drift.v1.Silence.expire_time:type_name -> google.protobuf.Timestamp
-	69,  // 103: driftmesh.drift.v1.CreateSilenceRequest.silence:type_name -> driftmesh.drift.v1.Silence
-	69,  // 104: driftmesh.drift.v1.CreateSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
-	69,  // 105: driftmesh.drift.v1.ListSilencesResponse.silences:type_name -> driftmesh.drift.v1.Silence
-	69,  // 106: driftmesh.drift.v1.ExpireSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
-	82,  // 107: driftmesh.drift.v1.ExplainRequest.start_time:type_name -> google.protobuf.Timestamp
-	82,  // 108: driftmesh.drift.v1.ExplainRequest.end_time:type_name -> google.protobuf.Timestamp
-	82,  // 109: driftmesh.drift.v1.ExplainResponse.start_time:type_name -> google.protobuf.Timestamp
-	82,  // 110: driftmesh.drift.v1.ExplainResponse.end_time:type_name -> google.protobuf.Timestamp
-	53,  // 111: driftmesh.drift.v1.ExplainResponse.cells:type_name -> driftmesh.drift.v1.BinScore
-	78,  // 112: driftmesh.drift.v1.ExplainResponse.slices:type_name -> driftmesh.drift.v1.Slice
-	52,  // 113: driftmesh.drift.v1.ExplainResponse.scores:type_name -> driftmesh.drift.v1.Score
-	21,  // 114: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
-	26,  // 115: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
-	33,  // 116: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
-	35,  // 117: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
-	28,  // 118: driftmesh.drift.v1.DriftService.Summarize:input_type -> driftmesh.drift.v1.SummarizeRequest
-	37,  // 119: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
-	39,  // 120: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
-	41,  // 121: driftmesh.drift.v1.DriftService.EvaluateRange:input_type -> driftmesh.drift.v1.EvaluateRangeRequest
-	43,  // 122: driftmesh.drift.v1.DriftService.Backtest:input_type -> driftmesh.drift.v1.BacktestRequest
-	49,  // 123: driftmesh.drift.v1.DriftService.RunNow:input_type -> driftmesh.drift.v1.RunNowRequest
-	55,  // 124: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
-	57,  // 125: driftmesh.drift.v1.DriftService.QuerySeries:input_type -> driftmesh.drift.v1.QuerySeriesRequest
-	76,  // 126: driftmesh.drift.v1.DriftService.Explain:input_type -> driftmesh.drift.v1.ExplainRequest
-	62,  // 127: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
-	64,  // 128: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
-	67,  // 129: driftmesh.drift.v1.DriftService.ListDeliveries:input_type -> driftmesh.drift.v1.ListDeliveriesRequest
-	70,  // 130: driftmesh.drift.v1.DriftService.CreateSilence:input_type -> driftmesh.drift.v1.CreateSilenceRequest
-	72,  // 131: driftmesh.drift.v1.DriftService.ListSilences:input_type -> driftmesh.drift.v1.ListSilencesRequest
-	74,  // 132: driftmesh.drift.v1.DriftService.ExpireSilence:input_type -> driftmesh.drift.v1.ExpireSilenceRequest
-	32,  // 133: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
-	34,  // 134: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
-	36,  // 135: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
-	29,  // 136: driftmesh.drift.v1.DriftService.Summarize:output_type -> driftmesh.drift.v1.SummarizeResponse
-	38,  // 137: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
-	40,  // 138: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
-	42,  // 139: driftmesh.drift.v1.DriftService.EvaluateRange:output_type -> driftmesh.drift.v1.EvaluateRangeResponse
-	44,  // 140: driftmesh.drift.v1.DriftService.Backtest:output_type -> driftmesh.drift.v1.BacktestResponse
-	50,  // 141: driftmesh.drift.v1.DriftService.RunNow:output_type -> driftmesh.drift.v1.RunNowResponse
-	56,  // 142: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
-	58,  // 143: driftmesh.drift.v1.DriftService.QuerySeries:output_type -> driftmesh.drift.v1.QuerySeriesResponse
-	77,  // 144: driftmesh.drift.v1.DriftService.Explain:output_type -> driftmesh.drift.v1.ExplainResponse
-	63,  // 145: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
-	65,  // 146: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
-	68,  // 147: driftmesh.drift.v1.DriftService.ListDeliveries:output_type -> driftmesh.drift.v1.ListDeliveriesResponse
-	71,  // 148: driftmesh.drift.v1.DriftService.CreateSilence:output_type -> driftmesh.drift.v1.CreateSilenceResponse
-	73,  // 149: driftmesh.drift.v1.DriftService.ListSilences:output_type -> driftmesh.drift.v1.ListSilencesResponse
-	75,  // 150: driftmesh.drift.v1.DriftService.ExpireSilence:output_type -> driftmesh.drift.v1.ExpireSilenceResponse
-	133, // [133:151] is the sub-list for method output_type
-	115, // [115:133] is the sub-list for method input_type
-	115, // [115:115] is the sub-list for extension type_name
-	115, // [115:115] is the sub-list for extension extendee
-	0,   // [0:115] is the sub-list for field type_name
+	91,  // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
+	27,  // 1: driftmesh.drift.v1.Profile.features:type_name -> driftmesh.drift.v1.FeatureProfile
+	19,  // 2: driftmesh.drift.v1.Profile.schedule:type_name -> driftmesh.drift.v1.Schedule
+	2,   // 3: driftmesh.drift.v1.Profile.correction:type_name -> driftmesh.drift.v1.Correction
+	21,  // 4: driftmesh.drift.v1.Profile.monitors:type_name -> driftmesh.drift.v1.Monitor
+	20,  // 5: driftmesh.drift.v1.Profile.binning:type_name -> driftmesh.drift.v1.Binning
+	16,  // 6: driftmesh.drift.v1.Profile.outcome:type_name -> driftmesh.drift.v1.Outcome
+	15,  // 7: driftmesh.drift.v1.Profile.source:type_name -> driftmesh.drift.v1.Source
+	92,  // 8: driftmesh.drift.v1.Profile.reference_span:type_name -> google.protobuf.Duration
+	12,  // 9: driftmesh.drift.v1.Profile.groups:type_name -> driftmesh.drift.v1.FeatureGroup
+	10,  // 10: driftmesh.drift.v1.Profile.checks:type_name -> driftmesh.drift.v1.Checks
+	11,  // 11: driftmesh.drift.v1.Checks.all:type_name -> driftmesh.drift.v1.Check
+	0,   // 12: driftmesh.drift.v1.Check.of:type_name -> driftmesh.drift.v1.CheckOf
+	13,  // 13: driftmesh.drift.v1.FeatureGroup.components:type_name -> driftmesh.drift.v1.Component
+	14,  // 14: driftmesh.drift.v1.FeatureGroup.residual:type_name -> driftmesh.drift.v1.Residual
+	88,  // 15: driftmesh.drift.v1.Source.attributes:type_name -> driftmesh.drift.v1.Source.AttributesEntry
+	1,   // 16: driftmesh.drift.v1.Source.of:type_name -> driftmesh.drift.v1.SourceKind
+	17,  // 17: driftmesh.drift.v1.Outcome.reference:type_name -> driftmesh.drift.v1.Comparison
+	18,  // 18: driftmesh.drift.v1.Comparison.absolute:type_name -> driftmesh.drift.v1.Spread
+	18,  // 19: driftmesh.drift.v1.Comparison.squared:type_name -> driftmesh.drift.v1.Spread
+	92,  // 20: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
+	89,  // 21: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
+	23,  // 22: driftmesh.drift.v1.Monitor.threshold:type_name -> driftmesh.drift.v1.Threshold
+	22,  // 23: driftmesh.drift.v1.Monitor.persistence:type_name -> driftmesh.drift.v1.Persistence
+	3,   // 24: driftmesh.drift.v1.Monitor.severity:type_name -> driftmesh.drift.v1.Severity
+	24,  // 25: driftmesh.drift.v1.Threshold.budget:type_name -> driftmesh.drift.v1.Budget
+	25,  // 26: driftmesh.drift.v1.Threshold.deviations:type_name -> driftmesh.drift.v1.Deviations
+	90,  // 27: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
+	4,   // 28: driftmesh.drift.v1.FeatureProfile.kind:type_name -> driftmesh.drift.v1.FeatureKind
+	28,  // 29: driftmesh.drift.v1.FeatureProfile.baseline:type_name -> driftmesh.drift.v1.Baseline
+	29,  // 30: driftmesh.drift.v1.Baseline.subgroups:type_name -> driftmesh.drift.v1.Subgroups
+	30,  // 31: driftmesh.drift.v1.Baseline.scouter_limits:type_name -> driftmesh.drift.v1.ScouterLimits
+	9,   // 32: driftmesh.drift.v1.CreateProfileRequest.profile:type_name -> driftmesh.drift.v1.Profile
+	32,  // 33: driftmesh.drift.v1.CreateProfileRequest.origin:type_name -> driftmesh.drift.v1.Origin
+	91,  // 34: driftmesh.drift.v1.SummarizeRequest.start_time:type_name -> google.protobuf.Timestamp
+	91,  // 35: driftmesh.drift.v1.SummarizeRequest.end_time:type_name -> google.protobuf.Timestamp
+	92,  // 36: driftmesh.drift.v1.SummarizeRequest.step:type_name -> google.protobuf.Duration
+	35,  // 37: driftmesh.drift.v1.SummarizeResponse.steps:type_name -> driftmesh.drift.v1.StepSummary
+	91,  // 38: driftmesh.drift.v1.StepSummary.start_time:type_name -> google.protobuf.Timestamp
+	36,  // 39: driftmesh.drift.v1.StepSummary.features:type_name -> driftmesh.drift.v1.FeatureSummary
+	9,   // 40: driftmesh.drift.v1.CreateProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	9,   // 41: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	32,  // 42: driftmesh.drift.v1.GetProfileResponse.origin:type_name -> driftmesh.drift.v1.Origin
+	9,   // 43: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
+	9,   // 44: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	91,  // 45: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
+	91,  // 46: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
+	56,  // 47: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	91,  // 48: driftmesh.drift.v1.EvaluateRangeRequest.start_time:type_name -> google.protobuf.Timestamp
+	91,  // 49: driftmesh.drift.v1.EvaluateRangeRequest.end_time:type_name -> google.protobuf.Timestamp
+	92,  // 50: driftmesh.drift.v1.EvaluateRangeRequest.wait:type_name -> google.protobuf.Duration
+	53,  // 51: driftmesh.drift.v1.EvaluateRangeResponse.progress:type_name -> driftmesh.drift.v1.Progress
+	56,  // 52: driftmesh.drift.v1.EvaluateRangeResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	9,   // 53: driftmesh.drift.v1.BacktestRequest.candidate:type_name -> driftmesh.drift.v1.Profile
+	91,  // 54: driftmesh.drift.v1.BacktestRequest.start_time:type_name -> google.protobuf.Timestamp
+	91,  // 55: driftmesh.drift.v1.BacktestRequest.end_time:type_name -> google.protobuf.Timestamp
+	91,  // 56: driftmesh.drift.v1.BacktestRequest.change_time:type_name -> google.protobuf.Timestamp
+	91,  // 57: driftmesh.drift.v1.BacktestRequest.quiet_start:type_name -> google.protobuf.Timestamp
+	91,  // 58: driftmesh.drift.v1.BacktestRequest.quiet_end:type_name -> google.protobuf.Timestamp
+	53,  // 59: driftmesh.drift.v1.BacktestResponse.progress:type_name -> driftmesh.drift.v1.Progress
+	50,  // 60: driftmesh.drift.v1.BacktestResponse.change:type_name -> driftmesh.drift.v1.BacktestChange
+	51,  // 61: driftmesh.drift.v1.BacktestResponse.summary:type_name -> driftmesh.drift.v1.BacktestSummary
+	91,  // 62: driftmesh.drift.v1.BacktestChange.slot:type_name -> google.protobuf.Timestamp
+	91,  // 63: driftmesh.drift.v1.BacktestChange.range_start:type_name -> google.protobuf.Timestamp
+	91,  // 64: driftmesh.drift.v1.BacktestChange.range_end:type_name -> google.protobuf.Timestamp
+	91,  // 65: driftmesh.drift.v1.BacktestSummary.start_time:type_name -> google.protobuf.Timestamp
+	91,  // 66: driftmesh.drift.v1.BacktestSummary.end_time:type_name -> google.protobuf.Timestamp
+	52,  // 67: driftmesh.drift.v1.BacktestSummary.monitors:type_name -> driftmesh.drift.v1.BacktestMonitor
+	92,  // 68: driftmesh.drift.v1.BacktestMonitor.delay:type_name -> google.protobuf.Duration
+	56,  // 69: driftmesh.drift.v1.RunNowResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	91,  // 70: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
+	91,  // 71: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
+	57,  // 72: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
+	91,  // 73: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
+	5,   // 74: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
+	58,  // 75: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
+	58,  // 76: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
+	59,  // 77: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
+	56,  // 78: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
+	91,  // 79: driftmesh.drift.v1.QuerySeriesRequest.start_time:type_name -> google.protobuf.Timestamp
+	91,  // 80: driftmesh.drift.v1.QuerySeriesRequest.end_time:type_name -> google.protobuf.Timestamp
+	64,  // 81: driftmesh.drift.v1.QuerySeriesResponse.series:type_name -> driftmesh.drift.v1.Series
+	65,  // 82: driftmesh.drift.v1.Series.points:type_name -> driftmesh.drift.v1.SeriesPoint
+	91,  // 83: driftmesh.drift.v1.SeriesPoint.first_slot:type_name -> google.protobuf.Timestamp
+	91,  // 84: driftmesh.drift.v1.SeriesPoint.last_slot:type_name -> google.protobuf.Timestamp
+	5,   // 85: driftmesh.drift.v1.SeriesPoint.verdict:type_name -> driftmesh.drift.v1.Verdict
+	91,  // 86: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
+	91,  // 87: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
+	91,  // 88: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
+	91,  // 89: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
+	91,  // 90: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
+	91,  // 91: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
+	3,   // 92: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
+	57,  // 93: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
+	66,  // 94: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
+	66,  // 95: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
+	6,   // 96: driftmesh.drift.v1.Delivery.state:type_name -> driftmesh.drift.v1.DeliveryState
+	91,  // 97: driftmesh.drift.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
+	91,  // 98: driftmesh.drift.v1.Delivery.due_time:type_name -> google.protobuf.Timestamp
+	91,  // 99: driftmesh.drift.v1.Delivery.settle_time:type_name -> google.protobuf.Timestamp
+	6,   // 100: driftmesh.drift.v1.ListDeliveriesRequest.state:type_name -> driftmesh.drift.v1.DeliveryState
+	71,  // 101: driftmesh.drift.v1.ListDeliveriesResponse.deliveries:type_name -> driftmesh.drift.v1.Delivery
+	91,  // 102: driftmesh.drift.v1.Silence.start_time:type_name -> google.protobuf.Timestamp
+	91,  // 103: driftmesh.drift.v1.Silence.end_time:type_name -> google.protobuf.Timestamp
+	91,  // 104: driftmesh.drift.v1.Silence.create_time:type_name -> google.protobuf.Timestamp
+	91,  // 105: driftmesh.drift.v1.Silence.expire_time:type_name -> google.protobuf.Timestamp
+	74,  // 106: driftmesh.drift.v1.CreateSilenceRequest.silence:type_name -> driftmesh.drift.v1.Silence
+	74,  // 107: driftmesh.drift.v1.CreateSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
+	74,  // 108: driftmesh.drift.v1.ListSilencesResponse.silences:type_name -> driftmesh.drift.v1.Silence
+	74,  // 109: driftmesh.drift.v1.ExpireSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
+	91,  // 110: driftmesh.drift.v1.ExplainRequest.start_time:type_name -> google.protobuf.Timestamp
+	91,  // 111: driftmesh.drift.v1.ExplainRequest.end_time:type_name -> google.protobuf.Timestamp
+	91,  // 112: driftmesh.drift.v1.ExplainResponse.start_time:type_name -> google.protobuf.Timestamp
+	91,  // 113: driftmesh.drift.v1.ExplainResponse.end_time:type_name -> google.protobuf.Timestamp
+	58,  // 114: driftmesh.drift.v1.ExplainResponse.cells:type_name -> driftmesh.drift.v1.BinScore
+	83,  // 115: driftmesh.drift.v1.ExplainResponse.slices:type_name -> driftmesh.drift.v1.Slice
+	57,  // 116: driftmesh.drift.v1.ExplainResponse.scores:type_name -> driftmesh.drift.v1.Score
+	7,   // 117: driftmesh.drift.v1.ListCheckedRecordsRequest.state:type_name -> driftmesh.drift.v1.CheckState
+	91,  // 118: driftmesh.drift.v1.ListCheckedRecordsRequest.start_time:type_name -> google.protobuf.Timestamp
+	91,  // 119: driftmesh.drift.v1.ListCheckedRecordsRequest.end_time:type_name -> google.protobuf.Timestamp
+	86,  // 120: driftmesh.drift.v1.ListCheckedRecordsResponse.records:type_name -> driftmesh.drift.v1.CheckedRecord
+	91,  // 121: driftmesh.drift.v1.CheckedRecord.event_time:type_name -> google.protobuf.Timestamp
+	91,  // 122: driftmesh.drift.v1.CheckedRecord.received_time:type_name -> google.protobuf.Timestamp
+	7,   // 123: driftmesh.drift.v1.CheckedRecord.state:type_name -> driftmesh.drift.v1.CheckState
+	91,  // 124: driftmesh.drift.v1.CheckedRecord.check_time:type_name -> google.protobuf.Timestamp
+	92,  // 125: driftmesh.drift.v1.CheckedRecord.duration:type_name -> google.protobuf.Duration
+	87,  // 126: driftmesh.drift.v1.CheckedRecord.results:type_name -> driftmesh.drift.v1.CheckResult
+	8,   // 127: driftmesh.drift.v1.CheckResult.outcome:type_name -> driftmesh.drift.v1.CheckOutcome
+	26,  // 128: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
+	31,  // 129: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
+	38,  // 130: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
+	40,  // 131: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
+	33,  // 132: driftmesh.drift.v1.DriftService.Summarize:input_type -> driftmesh.drift.v1.SummarizeRequest
+	84,  // 133: driftmesh.drift.v1.DriftService.ListCheckedRecords:input_type -> driftmesh.drift.v1.ListCheckedRecordsRequest
+	42,  // 134: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
+	44,  // 135: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
+	46,  // 136: driftmesh.drift.v1.DriftService.EvaluateRange:input_type -> driftmesh.drift.v1.EvaluateRangeRequest
+	48,  // 137: driftmesh.drift.v1.DriftService.Backtest:input_type -> driftmesh.drift.v1.BacktestRequest
+	54,  // 138: driftmesh.drift.v1.DriftService.RunNow:input_type -> driftmesh.drift.v1.RunNowRequest
+	60,  // 139: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
+	62,  // 140: driftmesh.drift.v1.DriftService.QuerySeries:input_type -> driftmesh.drift.v1.QuerySeriesRequest
+	81,  // 141: driftmesh.drift.v1.DriftService.Explain:input_type -> driftmesh.drift.v1.ExplainRequest
+	67,  // 142: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
+	69,  // 143: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
+	72,  // 144: driftmesh.drift.v1.DriftService.ListDeliveries:input_type -> driftmesh.drift.v1.ListDeliveriesRequest
+	75,  // 145: driftmesh.drift.v1.DriftService.CreateSilence:input_type -> driftmesh.drift.v1.CreateSilenceRequest
+	77,  // 146: driftmesh.drift.v1.DriftService.ListSilences:input_type -> driftmesh.drift.v1.ListSilencesRequest
+	79,  // 147: driftmesh.drift.v1.DriftService.ExpireSilence:input_type -> driftmesh.drift.v1.ExpireSilenceRequest
+	37,  // 148: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
+	39,  // 149: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
+	41,  // 150: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
+	34,  // 151: driftmesh.drift.v1.DriftService.Summarize:output_type -> driftmesh.drift.v1.SummarizeResponse
+	85,  // 152: driftmesh.drift.v1.DriftService.ListCheckedRecords:output_type -> driftmesh.drift.v1.ListCheckedRecordsResponse
+	43,  // 153: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
+	45,  // 154: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
+	47,  // 155: driftmesh.drift.v1.DriftService.EvaluateRange:output_type -> driftmesh.drift.v1.EvaluateRangeResponse
+	49,  // 156: driftmesh.drift.v1.DriftService.Backtest:output_type -> driftmesh.drift.v1.BacktestResponse
+	55,  // 157: driftmesh.drift.v1.DriftService.RunNow:output_type -> driftmesh.drift.v1.RunNowResponse
+	61,  // 158: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
+	63,  // 159: driftmesh.drift.v1.DriftService.QuerySeries:output_type -> driftmesh.drift.v1.QuerySeriesResponse
+	82,  // 160: driftmesh.drift.v1.DriftService.Explain:output_type -> driftmesh.drift.v1.ExplainResponse
+	68,  // 161: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
+	70,  // 162: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
+	73,  // 163: driftmesh.drift.v1.DriftService.ListDeliveries:output_type -> driftmesh.drift.v1.ListDeliveriesResponse
+	76,  // 164: driftmesh.drift.v1.DriftService.CreateSilence:output_type -> driftmesh.drift.v1.CreateSilenceResponse
+	78,  // 165: driftmesh.drift.v1.DriftService.ListSilences:output_type -> driftmesh.drift.v1.ListSilencesResponse
+	80,  // 166: driftmesh.drift.v1.DriftService.ExpireSilence:output_type -> driftmesh.drift.v1.ExpireSilenceResponse
+	148, // [148:167] is the sub-list for method output_type
+	129, // [129:148] is the sub-list for method input_type
+	129, // [129:129] is the sub-list for extension type_name
+	129, // [129:129] is the sub-list for extension extendee
+	0,   // [0:129] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_drift_v1_drift_proto_init() }
@@ -7345,32 +8257,32 @@ func file_driftmesh_drift_v1_drift_proto_init() {
 	if File_driftmesh_drift_v1_drift_proto != nil {
 		return
 	}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[12].OneofWrappers = []any{
+	file_driftmesh_drift_v1_drift_proto_msgTypes[14].OneofWrappers = []any{
 		(*Threshold_Fixed)(nil),
 		(*Threshold_Significance)(nil),
 		(*Threshold_Budget)(nil),
 		(*Threshold_Deviations)(nil),
 	}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[36].OneofWrappers = []any{
+	file_driftmesh_drift_v1_drift_proto_msgTypes[38].OneofWrappers = []any{
 		(*EvaluateRangeResponse_Progress)(nil),
 		(*EvaluateRangeResponse_Evaluation)(nil),
 		(*EvaluateRangeResponse_Behind)(nil),
 	}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[38].OneofWrappers = []any{
+	file_driftmesh_drift_v1_drift_proto_msgTypes[40].OneofWrappers = []any{
 		(*BacktestResponse_Progress)(nil),
 		(*BacktestResponse_Change)(nil),
 		(*BacktestResponse_Summary)(nil),
 	}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[41].OneofWrappers = []any{}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[46].OneofWrappers = []any{}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[54].OneofWrappers = []any{}
+	file_driftmesh_drift_v1_drift_proto_msgTypes[43].OneofWrappers = []any{}
+	file_driftmesh_drift_v1_drift_proto_msgTypes[48].OneofWrappers = []any{}
+	file_driftmesh_drift_v1_drift_proto_msgTypes[56].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_drift_v1_drift_proto_rawDesc), len(file_driftmesh_drift_v1_drift_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   76,
+			NumEnums:      9,
+			NumMessages:   82,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -150,6 +150,41 @@ func local_request_DriftService_ListProfiles_0(ctx context.Context, marshaler ru
 	return msg, metadata, err
 }
 
+var filter_DriftService_ListCheckedRecords_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
+
+func request_DriftService_ListCheckedRecords_0(ctx context.Context, marshaler runtime.Marshaler, client DriftServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq ListCheckedRecordsRequest
+		metadata runtime.ServerMetadata
+	)
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_DriftService_ListCheckedRecords_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := client.ListCheckedRecords(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_DriftService_ListCheckedRecords_0(ctx context.Context, marshaler runtime.Marshaler, server DriftServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq ListCheckedRecordsRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_DriftService_ListCheckedRecords_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.ListCheckedRecords(ctx, &protoReq)
+	return msg, metadata, err
+}
+
 func request_DriftService_SetProfileActive_0(ctx context.Context, marshaler runtime.Marshaler, client DriftServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
 		protoReq SetProfileActiveRequest
@@ -664,6 +699,26 @@ func RegisterDriftServiceHandlerServer(ctx context.Context, mux *runtime.ServeMu
 		}
 		forward_DriftService_ListProfiles_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodGet, pattern_DriftService_ListCheckedRecords_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/driftmesh.drift.v1.DriftService/ListCheckedRecords", runtime.WithHTTPPathPattern("/api/v1/checked-records"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_DriftService_ListCheckedRecords_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_DriftService_ListCheckedRecords_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodPost, pattern_DriftService_SetProfileActive_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -1009,6 +1064,23 @@ func RegisterDriftServiceHandlerClient(ctx context.Context, mux *runtime.ServeMu
 		}
 		forward_DriftService_ListProfiles_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodGet, pattern_DriftService_ListCheckedRecords_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/driftmesh.drift.v1.DriftService/ListCheckedRecords", runtime.WithHTTPPathPattern("/api/v1/checked-records"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_DriftService_ListCheckedRecords_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_DriftService_ListCheckedRecords_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodPost, pattern_DriftService_SetProfileActive_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -1251,41 +1323,43 @@ func RegisterDriftServiceHandlerClient(ctx context.Context, mux *runtime.ServeMu
 }
 
 var (
-	pattern_DriftService_CreateProfile_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "profiles"}, ""))
-	pattern_DriftService_GetProfile_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 3, 0, 4, 1, 5, 3}, []string{"api", "v1", "profiles", "profile"}, ""))
-	pattern_DriftService_ListProfiles_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "profiles"}, ""))
-	pattern_DriftService_SetProfileActive_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "profiles"}, "setActive"))
-	pattern_DriftService_Evaluate_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "evaluations"}, ""))
-	pattern_DriftService_EvaluateRange_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "evaluations"}, "stream"))
-	pattern_DriftService_Backtest_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "backtests"}, ""))
-	pattern_DriftService_RunNow_0           = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "profiles"}, "run"))
-	pattern_DriftService_ListScores_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "scores"}, ""))
-	pattern_DriftService_QuerySeries_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "series"}, ""))
-	pattern_DriftService_Explain_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "explanations"}, ""))
-	pattern_DriftService_ListAlerts_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "alerts"}, ""))
-	pattern_DriftService_AcknowledgeAlert_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "alerts", "id"}, "acknowledge"))
-	pattern_DriftService_ListDeliveries_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "deliveries"}, ""))
-	pattern_DriftService_CreateSilence_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "silences"}, ""))
-	pattern_DriftService_ListSilences_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "silences"}, ""))
-	pattern_DriftService_ExpireSilence_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "silences", "id"}, ""))
+	pattern_DriftService_CreateProfile_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "profiles"}, ""))
+	pattern_DriftService_GetProfile_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 3, 0, 4, 1, 5, 3}, []string{"api", "v1", "profiles", "profile"}, ""))
+	pattern_DriftService_ListProfiles_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "profiles"}, ""))
+	pattern_DriftService_ListCheckedRecords_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "checked-records"}, ""))
+	pattern_DriftService_SetProfileActive_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "profiles"}, "setActive"))
+	pattern_DriftService_Evaluate_0           = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "evaluations"}, ""))
+	pattern_DriftService_EvaluateRange_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "evaluations"}, "stream"))
+	pattern_DriftService_Backtest_0           = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "backtests"}, ""))
+	pattern_DriftService_RunNow_0             = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "profiles"}, "run"))
+	pattern_DriftService_ListScores_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "scores"}, ""))
+	pattern_DriftService_QuerySeries_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "series"}, ""))
+	pattern_DriftService_Explain_0            = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "explanations"}, ""))
+	pattern_DriftService_ListAlerts_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "alerts"}, ""))
+	pattern_DriftService_AcknowledgeAlert_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "alerts", "id"}, "acknowledge"))
+	pattern_DriftService_ListDeliveries_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "deliveries"}, ""))
+	pattern_DriftService_CreateSilence_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "silences"}, ""))
+	pattern_DriftService_ListSilences_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "silences"}, ""))
+	pattern_DriftService_ExpireSilence_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "silences", "id"}, ""))
 )
 
 var (
-	forward_DriftService_CreateProfile_0    = runtime.ForwardResponseMessage
-	forward_DriftService_GetProfile_0       = runtime.ForwardResponseMessage
-	forward_DriftService_ListProfiles_0     = runtime.ForwardResponseMessage
-	forward_DriftService_SetProfileActive_0 = runtime.ForwardResponseMessage
-	forward_DriftService_Evaluate_0         = runtime.ForwardResponseMessage
-	forward_DriftService_EvaluateRange_0    = runtime.ForwardResponseStream
-	forward_DriftService_Backtest_0         = runtime.ForwardResponseStream
-	forward_DriftService_RunNow_0           = runtime.ForwardResponseMessage
-	forward_DriftService_ListScores_0       = runtime.ForwardResponseMessage
-	forward_DriftService_QuerySeries_0      = runtime.ForwardResponseMessage
-	forward_DriftService_Explain_0          = runtime.ForwardResponseMessage
-	forward_DriftService_ListAlerts_0       = runtime.ForwardResponseMessage
-	forward_DriftService_AcknowledgeAlert_0 = runtime.ForwardResponseMessage
-	forward_DriftService_ListDeliveries_0   = runtime.ForwardResponseMessage
-	forward_DriftService_CreateSilence_0    = runtime.ForwardResponseMessage
-	forward_DriftService_ListSilences_0     = runtime.ForwardResponseMessage
-	forward_DriftService_ExpireSilence_0    = runtime.ForwardResponseMessage
+	forward_DriftService_CreateProfile_0      = runtime.ForwardResponseMessage
+	forward_DriftService_GetProfile_0         = runtime.ForwardResponseMessage
+	forward_DriftService_ListProfiles_0       = runtime.ForwardResponseMessage
+	forward_DriftService_ListCheckedRecords_0 = runtime.ForwardResponseMessage
+	forward_DriftService_SetProfileActive_0   = runtime.ForwardResponseMessage
+	forward_DriftService_Evaluate_0           = runtime.ForwardResponseMessage
+	forward_DriftService_EvaluateRange_0      = runtime.ForwardResponseStream
+	forward_DriftService_Backtest_0           = runtime.ForwardResponseStream
+	forward_DriftService_RunNow_0             = runtime.ForwardResponseMessage
+	forward_DriftService_ListScores_0         = runtime.ForwardResponseMessage
+	forward_DriftService_QuerySeries_0        = runtime.ForwardResponseMessage
+	forward_DriftService_Explain_0            = runtime.ForwardResponseMessage
+	forward_DriftService_ListAlerts_0         = runtime.ForwardResponseMessage
+	forward_DriftService_AcknowledgeAlert_0   = runtime.ForwardResponseMessage
+	forward_DriftService_ListDeliveries_0     = runtime.ForwardResponseMessage
+	forward_DriftService_CreateSilence_0      = runtime.ForwardResponseMessage
+	forward_DriftService_ListSilences_0       = runtime.ForwardResponseMessage
+	forward_DriftService_ExpireSilence_0      = runtime.ForwardResponseMessage
 )

@@ -21,24 +21,25 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	DriftService_CreateProfile_FullMethodName    = "/driftmesh.drift.v1.DriftService/CreateProfile"
-	DriftService_GetProfile_FullMethodName       = "/driftmesh.drift.v1.DriftService/GetProfile"
-	DriftService_ListProfiles_FullMethodName     = "/driftmesh.drift.v1.DriftService/ListProfiles"
-	DriftService_Summarize_FullMethodName        = "/driftmesh.drift.v1.DriftService/Summarize"
-	DriftService_SetProfileActive_FullMethodName = "/driftmesh.drift.v1.DriftService/SetProfileActive"
-	DriftService_Evaluate_FullMethodName         = "/driftmesh.drift.v1.DriftService/Evaluate"
-	DriftService_EvaluateRange_FullMethodName    = "/driftmesh.drift.v1.DriftService/EvaluateRange"
-	DriftService_Backtest_FullMethodName         = "/driftmesh.drift.v1.DriftService/Backtest"
-	DriftService_RunNow_FullMethodName           = "/driftmesh.drift.v1.DriftService/RunNow"
-	DriftService_ListScores_FullMethodName       = "/driftmesh.drift.v1.DriftService/ListScores"
-	DriftService_QuerySeries_FullMethodName      = "/driftmesh.drift.v1.DriftService/QuerySeries"
-	DriftService_Explain_FullMethodName          = "/driftmesh.drift.v1.DriftService/Explain"
-	DriftService_ListAlerts_FullMethodName       = "/driftmesh.drift.v1.DriftService/ListAlerts"
-	DriftService_AcknowledgeAlert_FullMethodName = "/driftmesh.drift.v1.DriftService/AcknowledgeAlert"
-	DriftService_ListDeliveries_FullMethodName   = "/driftmesh.drift.v1.DriftService/ListDeliveries"
-	DriftService_CreateSilence_FullMethodName    = "/driftmesh.drift.v1.DriftService/CreateSilence"
-	DriftService_ListSilences_FullMethodName     = "/driftmesh.drift.v1.DriftService/ListSilences"
-	DriftService_ExpireSilence_FullMethodName    = "/driftmesh.drift.v1.DriftService/ExpireSilence"
+	DriftService_CreateProfile_FullMethodName      = "/driftmesh.drift.v1.DriftService/CreateProfile"
+	DriftService_GetProfile_FullMethodName         = "/driftmesh.drift.v1.DriftService/GetProfile"
+	DriftService_ListProfiles_FullMethodName       = "/driftmesh.drift.v1.DriftService/ListProfiles"
+	DriftService_Summarize_FullMethodName          = "/driftmesh.drift.v1.DriftService/Summarize"
+	DriftService_ListCheckedRecords_FullMethodName = "/driftmesh.drift.v1.DriftService/ListCheckedRecords"
+	DriftService_SetProfileActive_FullMethodName   = "/driftmesh.drift.v1.DriftService/SetProfileActive"
+	DriftService_Evaluate_FullMethodName           = "/driftmesh.drift.v1.DriftService/Evaluate"
+	DriftService_EvaluateRange_FullMethodName      = "/driftmesh.drift.v1.DriftService/EvaluateRange"
+	DriftService_Backtest_FullMethodName           = "/driftmesh.drift.v1.DriftService/Backtest"
+	DriftService_RunNow_FullMethodName             = "/driftmesh.drift.v1.DriftService/RunNow"
+	DriftService_ListScores_FullMethodName         = "/driftmesh.drift.v1.DriftService/ListScores"
+	DriftService_QuerySeries_FullMethodName        = "/driftmesh.drift.v1.DriftService/QuerySeries"
+	DriftService_Explain_FullMethodName            = "/driftmesh.drift.v1.DriftService/Explain"
+	DriftService_ListAlerts_FullMethodName         = "/driftmesh.drift.v1.DriftService/ListAlerts"
+	DriftService_AcknowledgeAlert_FullMethodName   = "/driftmesh.drift.v1.DriftService/AcknowledgeAlert"
+	DriftService_ListDeliveries_FullMethodName     = "/driftmesh.drift.v1.DriftService/ListDeliveries"
+	DriftService_CreateSilence_FullMethodName      = "/driftmesh.drift.v1.DriftService/CreateSilence"
+	DriftService_ListSilences_FullMethodName       = "/driftmesh.drift.v1.DriftService/ListSilences"
+	DriftService_ExpireSilence_FullMethodName      = "/driftmesh.drift.v1.DriftService/ExpireSilence"
 )
 
 // DriftServiceClient is the client API for DriftService service.
@@ -56,6 +57,9 @@ type DriftServiceClient interface {
 	ListProfiles(ctx context.Context, in *ListProfilesRequest, opts ...grpc.CallOption) (*ListProfilesResponse, error)
 	// Summarize gives what was counted of a profile's features over time.
 	Summarize(ctx context.Context, in *SummarizeRequest, opts ...grpc.CallOption) (*SummarizeResponse, error)
+	// ListCheckedRecords gives what the checks of a profile came to, record by record,
+	// the newest first.
+	ListCheckedRecords(ctx context.Context, in *ListCheckedRecordsRequest, opts ...grpc.CallOption) (*ListCheckedRecordsResponse, error)
 	// SetProfileActive switches the schedule of a profile on or off.
 	SetProfileActive(ctx context.Context, in *SetProfileActiveRequest, opts ...grpc.CallOption) (*SetProfileActiveResponse, error)
 	// Evaluate computes the scores of a range now, and stores nothing.
@@ -133,6 +137,16 @@ func (c *driftServiceClient) Summarize(ctx context.Context, in *SummarizeRequest
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SummarizeResponse)
 	err := c.cc.Invoke(ctx, DriftService_Summarize_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *driftServiceClient) ListCheckedRecords(ctx context.Context, in *ListCheckedRecordsRequest, opts ...grpc.CallOption) (*ListCheckedRecordsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCheckedRecordsResponse)
+	err := c.cc.Invoke(ctx, DriftService_ListCheckedRecords_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -312,6 +326,9 @@ type DriftServiceServer interface {
 	ListProfiles(context.Context, *ListProfilesRequest) (*ListProfilesResponse, error)
 	// Summarize gives what was counted of a profile's features over time.
 	Summarize(context.Context, *SummarizeRequest) (*SummarizeResponse, error)
+	// ListCheckedRecords gives what the checks of a profile came to, record by record,
+	// the newest first.
+	ListCheckedRecords(context.Context, *ListCheckedRecordsRequest) (*ListCheckedRecordsResponse, error)
 	// SetProfileActive switches the schedule of a profile on or off.
 	SetProfileActive(context.Context, *SetProfileActiveRequest) (*SetProfileActiveResponse, error)
 	// Evaluate computes the scores of a range now, and stores nothing.
@@ -366,6 +383,9 @@ func (UnimplementedDriftServiceServer) ListProfiles(context.Context, *ListProfil
 }
 func (UnimplementedDriftServiceServer) Summarize(context.Context, *SummarizeRequest) (*SummarizeResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method Summarize not implemented")
+}
+func (UnimplementedDriftServiceServer) ListCheckedRecords(context.Context, *ListCheckedRecordsRequest) (*ListCheckedRecordsResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method ListCheckedRecords not implemented")
 }
 func (UnimplementedDriftServiceServer) SetProfileActive(context.Context, *SetProfileActiveRequest) (*SetProfileActiveResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method SetProfileActive not implemented")
@@ -498,6 +518,24 @@ func _DriftService_Summarize_Handler(srv interface{}, ctx context.Context, dec f
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(DriftServiceServer).Summarize(ctx, req.(*SummarizeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DriftService_ListCheckedRecords_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCheckedRecordsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DriftServiceServer).ListCheckedRecords(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DriftService_ListCheckedRecords_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DriftServiceServer).ListCheckedRecords(ctx, req.(*ListCheckedRecordsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -762,6 +800,10 @@ var DriftService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Summarize",
 			Handler:    _DriftService_Summarize_Handler,
+		},
+		{
+			MethodName: "ListCheckedRecords",
+			Handler:    _DriftService_ListCheckedRecords_Handler,
 		},
 		{
 			MethodName: "SetProfileActive",

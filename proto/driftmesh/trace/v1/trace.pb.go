@@ -1847,6 +1847,180 @@ func (x *SQLColumn) GetType() string {
 	return ""
 }
 
+// LinkTracesRequest asks for the traces of values of an attribute.
+type LinkTracesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The attribute's key.
+	Attribute string `protobuf:"bytes,1,opt,name=attribute,proto3" json:"attribute,omitempty"`
+	// Its values as text, 1 to 1000.
+	Values []string `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
+	// Spans that begin from then on; absent for all.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Spans that begin before; absent for all.
+	EndTime       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LinkTracesRequest) Reset() {
+	*x = LinkTracesRequest{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LinkTracesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LinkTracesRequest) ProtoMessage() {}
+
+func (x *LinkTracesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LinkTracesRequest.ProtoReflect.Descriptor instead.
+func (*LinkTracesRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *LinkTracesRequest) GetAttribute() string {
+	if x != nil {
+		return x.Attribute
+	}
+	return ""
+}
+
+func (x *LinkTracesRequest) GetValues() []string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+func (x *LinkTracesRequest) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *LinkTracesRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+// LinkTracesResponse has those that were found.
+type LinkTracesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most one for each value: the trace of the span that began first.
+	Links         []*TraceLink `protobuf:"bytes,1,rep,name=links,proto3" json:"links,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LinkTracesResponse) Reset() {
+	*x = LinkTracesResponse{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LinkTracesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LinkTracesResponse) ProtoMessage() {}
+
+func (x *LinkTracesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LinkTracesResponse.ProtoReflect.Descriptor instead.
+func (*LinkTracesResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *LinkTracesResponse) GetLinks() []*TraceLink {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
+// TraceLink is a value, and the trace that has it.
+type TraceLink struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The attribute's value.
+	Value string `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	// Hex.
+	TraceId       string `protobuf:"bytes,2,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TraceLink) Reset() {
+	*x = TraceLink{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TraceLink) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TraceLink) ProtoMessage() {}
+
+func (x *TraceLink) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TraceLink.ProtoReflect.Descriptor instead.
+func (*TraceLink) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *TraceLink) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *TraceLink) GetTraceId() string {
+	if x != nil {
+		return x.TraceId
+	}
+	return ""
+}
+
 var File_driftmesh_trace_v1_trace_proto protoreflect.FileDescriptor
 
 const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
@@ -1985,19 +2159,32 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"3\n" +
 	"\tSQLColumn\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04type\x18\x02 \x01(\tR\x04type*\x8f\x01\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\"\xbb\x01\n" +
+	"\x11LinkTracesRequest\x12\x1c\n" +
+	"\tattribute\x18\x01 \x01(\tR\tattribute\x12\x16\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\x129\n" +
+	"\n" +
+	"start_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"I\n" +
+	"\x12LinkTracesResponse\x123\n" +
+	"\x05links\x18\x01 \x03(\v2\x1d.driftmesh.trace.v1.TraceLinkR\x05links\"<\n" +
+	"\tTraceLink\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\tR\x05value\x12\x19\n" +
+	"\btrace_id\x18\x02 \x01(\tR\atraceId*\x8f\x01\n" +
 	"\x06Oddity\x12\x16\n" +
 	"\x12ODDITY_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rODDITY_ORPHAN\x10\x01\x12\x15\n" +
 	"\x11ODDITY_CLOCK_SKEW\x10\x02\x12\x1b\n" +
 	"\x17ODDITY_END_BEFORE_START\x10\x03\x12\x14\n" +
 	"\x10ODDITY_SHARED_ID\x10\x04\x12\x10\n" +
-	"\fODDITY_CYCLE\x10\x052\xd9\x06\n" +
+	"\fODDITY_CYCLE\x10\x052\xbc\a\n" +
 	"\fTraceService\x12]\n" +
 	"\bGetTrace\x12#.driftmesh.trace.v1.GetTraceRequest\x1a$.driftmesh.trace.v1.GetTraceResponse\"\x04\xc0\xf3\x18\x060\x01\x12c\n" +
 	"\n" +
 	"FindTraces\x12%.driftmesh.trace.v1.FindTracesRequest\x1a&.driftmesh.trace.v1.FindTracesResponse\"\x04\xc0\xf3\x18\x060\x01\x12g\n" +
-	"\fSearchTraces\x12'.driftmesh.trace.v1.SearchTracesRequest\x1a(.driftmesh.trace.v1.SearchTracesResponse\"\x04\xc0\xf3\x18\x06\x12g\n" +
+	"\fSearchTraces\x12'.driftmesh.trace.v1.SearchTracesRequest\x1a(.driftmesh.trace.v1.SearchTracesResponse\"\x04\xc0\xf3\x18\x06\x12a\n" +
+	"\n" +
+	"LinkTraces\x12%.driftmesh.trace.v1.LinkTracesRequest\x1a&.driftmesh.trace.v1.LinkTracesResponse\"\x04\xc0\xf3\x18\x06\x12g\n" +
 	"\fListServices\x12'.driftmesh.trace.v1.ListServicesRequest\x1a(.driftmesh.trace.v1.ListServicesResponse\"\x04\xc0\xf3\x18\x06\x12m\n" +
 	"\x0eListOperations\x12).driftmesh.trace.v1.ListOperationsRequest\x1a*.driftmesh.trace.v1.ListOperationsResponse\"\x04\xc0\xf3\x18\x06\x12s\n" +
 	"\x10ListDependencies\x12+.driftmesh.trace.v1.ListDependenciesRequest\x1a,.driftmesh.trace.v1.ListDependenciesResponse\"\x04\xc0\xf3\x18\x06\x12p\n" +
@@ -2017,7 +2204,7 @@ func file_driftmesh_trace_v1_trace_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_trace_v1_trace_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_driftmesh_trace_v1_trace_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_driftmesh_trace_v1_trace_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_driftmesh_trace_v1_trace_proto_goTypes = []any{
 	(Oddity)(0),                      // 0: driftmesh.trace.v1.Oddity
 	(*GetTraceRequest)(nil),          // 1: driftmesh.trace.v1.GetTraceRequest
@@ -2046,61 +2233,69 @@ var file_driftmesh_trace_v1_trace_proto_goTypes = []any{
 	(*QuerySQLRequest)(nil),          // 24: driftmesh.trace.v1.QuerySQLRequest
 	(*QuerySQLResponse)(nil),         // 25: driftmesh.trace.v1.QuerySQLResponse
 	(*SQLColumn)(nil),                // 26: driftmesh.trace.v1.SQLColumn
-	nil,                              // 27: driftmesh.trace.v1.TraceQuery.AttributesEntry
-	(*timestamppb.Timestamp)(nil),    // 28: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 29: google.protobuf.Duration
+	(*LinkTracesRequest)(nil),        // 27: driftmesh.trace.v1.LinkTracesRequest
+	(*LinkTracesResponse)(nil),       // 28: driftmesh.trace.v1.LinkTracesResponse
+	(*TraceLink)(nil),                // 29: driftmesh.trace.v1.TraceLink
+	nil,                              // 30: driftmesh.trace.v1.TraceQuery.AttributesEntry
+	(*timestamppb.Timestamp)(nil),    // 31: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 32: google.protobuf.Duration
 }
 var file_driftmesh_trace_v1_trace_proto_depIdxs = []int32{
-	28, // 0: driftmesh.trace.v1.GetTraceRequest.start_time:type_name -> google.protobuf.Timestamp
-	28, // 1: driftmesh.trace.v1.GetTraceRequest.end_time:type_name -> google.protobuf.Timestamp
+	31, // 0: driftmesh.trace.v1.GetTraceRequest.start_time:type_name -> google.protobuf.Timestamp
+	31, // 1: driftmesh.trace.v1.GetTraceRequest.end_time:type_name -> google.protobuf.Timestamp
 	3,  // 2: driftmesh.trace.v1.GetTraceResponse.warnings:type_name -> driftmesh.trace.v1.SpanWarning
 	0,  // 3: driftmesh.trace.v1.SpanWarning.oddity:type_name -> driftmesh.trace.v1.Oddity
-	27, // 4: driftmesh.trace.v1.TraceQuery.attributes:type_name -> driftmesh.trace.v1.TraceQuery.AttributesEntry
-	28, // 5: driftmesh.trace.v1.TraceQuery.start_time:type_name -> google.protobuf.Timestamp
-	28, // 6: driftmesh.trace.v1.TraceQuery.end_time:type_name -> google.protobuf.Timestamp
-	29, // 7: driftmesh.trace.v1.TraceQuery.min_duration:type_name -> google.protobuf.Duration
-	29, // 8: driftmesh.trace.v1.TraceQuery.max_duration:type_name -> google.protobuf.Duration
+	30, // 4: driftmesh.trace.v1.TraceQuery.attributes:type_name -> driftmesh.trace.v1.TraceQuery.AttributesEntry
+	31, // 5: driftmesh.trace.v1.TraceQuery.start_time:type_name -> google.protobuf.Timestamp
+	31, // 6: driftmesh.trace.v1.TraceQuery.end_time:type_name -> google.protobuf.Timestamp
+	32, // 7: driftmesh.trace.v1.TraceQuery.min_duration:type_name -> google.protobuf.Duration
+	32, // 8: driftmesh.trace.v1.TraceQuery.max_duration:type_name -> google.protobuf.Duration
 	5,  // 9: driftmesh.trace.v1.TraceQuery.any_attribute:type_name -> driftmesh.trace.v1.AttributeFilter
-	28, // 10: driftmesh.trace.v1.TracePlace.match_time:type_name -> google.protobuf.Timestamp
+	31, // 10: driftmesh.trace.v1.TracePlace.match_time:type_name -> google.protobuf.Timestamp
 	4,  // 11: driftmesh.trace.v1.FindTracesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
 	6,  // 12: driftmesh.trace.v1.FindTracesRequest.after:type_name -> driftmesh.trace.v1.TracePlace
 	6,  // 13: driftmesh.trace.v1.FindTracesResponse.place:type_name -> driftmesh.trace.v1.TracePlace
 	4,  // 14: driftmesh.trace.v1.SearchTracesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
 	11, // 15: driftmesh.trace.v1.SearchTracesResponse.traces:type_name -> driftmesh.trace.v1.TraceSummary
-	28, // 16: driftmesh.trace.v1.TraceSummary.start_time:type_name -> google.protobuf.Timestamp
-	29, // 17: driftmesh.trace.v1.TraceSummary.duration:type_name -> google.protobuf.Duration
+	31, // 16: driftmesh.trace.v1.TraceSummary.start_time:type_name -> google.protobuf.Timestamp
+	32, // 17: driftmesh.trace.v1.TraceSummary.duration:type_name -> google.protobuf.Duration
 	12, // 18: driftmesh.trace.v1.TraceSummary.service_counts:type_name -> driftmesh.trace.v1.ServiceCount
 	17, // 19: driftmesh.trace.v1.ListOperationsResponse.operations:type_name -> driftmesh.trace.v1.Operation
-	28, // 20: driftmesh.trace.v1.ListDependenciesRequest.start_time:type_name -> google.protobuf.Timestamp
-	28, // 21: driftmesh.trace.v1.ListDependenciesRequest.end_time:type_name -> google.protobuf.Timestamp
+	31, // 20: driftmesh.trace.v1.ListDependenciesRequest.start_time:type_name -> google.protobuf.Timestamp
+	31, // 21: driftmesh.trace.v1.ListDependenciesRequest.end_time:type_name -> google.protobuf.Timestamp
 	20, // 22: driftmesh.trace.v1.ListDependenciesResponse.dependencies:type_name -> driftmesh.trace.v1.Dependency
-	28, // 23: driftmesh.trace.v1.MeasureServicesRequest.start_time:type_name -> google.protobuf.Timestamp
-	28, // 24: driftmesh.trace.v1.MeasureServicesRequest.end_time:type_name -> google.protobuf.Timestamp
-	29, // 25: driftmesh.trace.v1.MeasureServicesRequest.step:type_name -> google.protobuf.Duration
-	29, // 26: driftmesh.trace.v1.MeasureServicesRequest.window:type_name -> google.protobuf.Duration
+	31, // 23: driftmesh.trace.v1.MeasureServicesRequest.start_time:type_name -> google.protobuf.Timestamp
+	31, // 24: driftmesh.trace.v1.MeasureServicesRequest.end_time:type_name -> google.protobuf.Timestamp
+	32, // 25: driftmesh.trace.v1.MeasureServicesRequest.step:type_name -> google.protobuf.Duration
+	32, // 26: driftmesh.trace.v1.MeasureServicesRequest.window:type_name -> google.protobuf.Duration
 	23, // 27: driftmesh.trace.v1.MeasureServicesResponse.series:type_name -> driftmesh.trace.v1.ServiceSeries
 	26, // 28: driftmesh.trace.v1.QuerySQLResponse.columns:type_name -> driftmesh.trace.v1.SQLColumn
-	1,  // 29: driftmesh.trace.v1.TraceService.GetTrace:input_type -> driftmesh.trace.v1.GetTraceRequest
-	7,  // 30: driftmesh.trace.v1.TraceService.FindTraces:input_type -> driftmesh.trace.v1.FindTracesRequest
-	9,  // 31: driftmesh.trace.v1.TraceService.SearchTraces:input_type -> driftmesh.trace.v1.SearchTracesRequest
-	13, // 32: driftmesh.trace.v1.TraceService.ListServices:input_type -> driftmesh.trace.v1.ListServicesRequest
-	15, // 33: driftmesh.trace.v1.TraceService.ListOperations:input_type -> driftmesh.trace.v1.ListOperationsRequest
-	18, // 34: driftmesh.trace.v1.TraceService.ListDependencies:input_type -> driftmesh.trace.v1.ListDependenciesRequest
-	21, // 35: driftmesh.trace.v1.TraceService.MeasureServices:input_type -> driftmesh.trace.v1.MeasureServicesRequest
-	24, // 36: driftmesh.trace.v1.TraceService.QuerySQL:input_type -> driftmesh.trace.v1.QuerySQLRequest
-	2,  // 37: driftmesh.trace.v1.TraceService.GetTrace:output_type -> driftmesh.trace.v1.GetTraceResponse
-	8,  // 38: driftmesh.trace.v1.TraceService.FindTraces:output_type -> driftmesh.trace.v1.FindTracesResponse
-	10, // 39: driftmesh.trace.v1.TraceService.SearchTraces:output_type -> driftmesh.trace.v1.SearchTracesResponse
-	14, // 40: driftmesh.trace.v1.TraceService.ListServices:output_type -> driftmesh.trace.v1.ListServicesResponse
-	16, // 41: driftmesh.trace.v1.TraceService.ListOperations:output_type -> driftmesh.trace.v1.ListOperationsResponse
-	19, // 42: driftmesh.trace.v1.TraceService.ListDependencies:output_type -> driftmesh.trace.v1.ListDependenciesResponse
-	22, // 43: driftmesh.trace.v1.TraceService.MeasureServices:output_type -> driftmesh.trace.v1.MeasureServicesResponse
-	25, // 44: driftmesh.trace.v1.TraceService.QuerySQL:output_type -> driftmesh.trace.v1.QuerySQLResponse
-	37, // [37:45] is the sub-list for method output_type
-	29, // [29:37] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	31, // 29: driftmesh.trace.v1.LinkTracesRequest.start_time:type_name -> google.protobuf.Timestamp
+	31, // 30: driftmesh.trace.v1.LinkTracesRequest.end_time:type_name -> google.protobuf.Timestamp
+	29, // 31: driftmesh.trace.v1.LinkTracesResponse.links:type_name -> driftmesh.trace.v1.TraceLink
+	1,  // 32: driftmesh.trace.v1.TraceService.GetTrace:input_type -> driftmesh.trace.v1.GetTraceRequest
+	7,  // 33: driftmesh.trace.v1.TraceService.FindTraces:input_type -> driftmesh.trace.v1.FindTracesRequest
+	9,  // 34: driftmesh.trace.v1.TraceService.SearchTraces:input_type -> driftmesh.trace.v1.SearchTracesRequest
+	27, // 35: driftmesh.trace.v1.TraceService.LinkTraces:input_type -> driftmesh.trace.v1.LinkTracesRequest
+	13, // 36: driftmesh.trace.v1.TraceService.ListServices:input_type -> driftmesh.trace.v1.ListServicesRequest
+	15, // 37: driftmesh.trace.v1.TraceService.ListOperations:input_type -> driftmesh.trace.v1.ListOperationsRequest
+	18, // 38: driftmesh.trace.v1.TraceService.ListDependencies:input_type -> driftmesh.trace.v1.ListDependenciesRequest
+	21, // 39: driftmesh.trace.v1.TraceService.MeasureServices:input_type -> driftmesh.trace.v1.MeasureServicesRequest
+	24, // 40: driftmesh.trace.v1.TraceService.QuerySQL:input_type -> driftmesh.trace.v1.QuerySQLRequest
+	2,  // 41: driftmesh.trace.v1.TraceService.GetTrace:output_type -> driftmesh.trace.v1.GetTraceResponse
+	8,  // 42: driftmesh.trace.v1.TraceService.FindTraces:output_type -> driftmesh.trace.v1.FindTracesResponse
+	10, // 43: driftmesh.trace.v1.TraceService.SearchTraces:output_type -> driftmesh.trace.v1.SearchTracesResponse
+	28, // 44: driftmesh.trace.v1.TraceService.LinkTraces:output_type -> driftmesh.trace.v1.LinkTracesResponse
+	14, // 45: driftmesh.trace.v1.TraceService.ListServices:output_type -> driftmesh.trace.v1.ListServicesResponse
+	16, // 46: driftmesh.trace.v1.TraceService.ListOperations:output_type -> driftmesh.trace.v1.ListOperationsResponse
+	19, // 47: driftmesh.trace.v1.TraceService.ListDependencies:output_type -> driftmesh.trace.v1.ListDependenciesResponse
+	22, // 48: driftmesh.trace.v1.TraceService.MeasureServices:output_type -> driftmesh.trace.v1.MeasureServicesResponse
+	25, // 49: driftmesh.trace.v1.TraceService.QuerySQL:output_type -> driftmesh.trace.v1.QuerySQLResponse
+	41, // [41:50] is the sub-list for method output_type
+	32, // [32:41] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_trace_v1_trace_proto_init() }
@@ -2115,7 +2310,7 @@ func file_driftmesh_trace_v1_trace_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_trace_v1_trace_proto_rawDesc), len(file_driftmesh_trace_v1_trace_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   27,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,7 @@ const (
 	TraceService_GetTrace_FullMethodName         = "/driftmesh.trace.v1.TraceService/GetTrace"
 	TraceService_FindTraces_FullMethodName       = "/driftmesh.trace.v1.TraceService/FindTraces"
 	TraceService_SearchTraces_FullMethodName     = "/driftmesh.trace.v1.TraceService/SearchTraces"
+	TraceService_LinkTraces_FullMethodName       = "/driftmesh.trace.v1.TraceService/LinkTraces"
 	TraceService_ListServices_FullMethodName     = "/driftmesh.trace.v1.TraceService/ListServices"
 	TraceService_ListOperations_FullMethodName   = "/driftmesh.trace.v1.TraceService/ListOperations"
 	TraceService_ListDependencies_FullMethodName = "/driftmesh.trace.v1.TraceService/ListDependencies"
@@ -51,6 +52,9 @@ type TraceServiceClient interface {
 	// SearchTraces gives summaries of the traces that have a matching span, the
 	// newest first.
 	SearchTraces(ctx context.Context, in *SearchTracesRequest, opts ...grpc.CallOption) (*SearchTracesResponse, error)
+	// LinkTraces finds the traces whose spans, or events of them, have an attribute with
+	// one of some values, such as the ids of records that were made in them.
+	LinkTraces(ctx context.Context, in *LinkTracesRequest, opts ...grpc.CallOption) (*LinkTracesResponse, error)
 	// ListServices gives the names of the services that sent spans, sorted.
 	ListServices(ctx context.Context, in *ListServicesRequest, opts ...grpc.CallOption) (*ListServicesResponse, error)
 	// ListOperations gives the span names of one service, sorted.
@@ -115,6 +119,16 @@ func (c *traceServiceClient) SearchTraces(ctx context.Context, in *SearchTracesR
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SearchTracesResponse)
 	err := c.cc.Invoke(ctx, TraceService_SearchTraces_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *traceServiceClient) LinkTraces(ctx context.Context, in *LinkTracesRequest, opts ...grpc.CallOption) (*LinkTracesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LinkTracesResponse)
+	err := c.cc.Invoke(ctx, TraceService_LinkTraces_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -200,6 +214,9 @@ type TraceServiceServer interface {
 	// SearchTraces gives summaries of the traces that have a matching span, the
 	// newest first.
 	SearchTraces(context.Context, *SearchTracesRequest) (*SearchTracesResponse, error)
+	// LinkTraces finds the traces whose spans, or events of them, have an attribute with
+	// one of some values, such as the ids of records that were made in them.
+	LinkTraces(context.Context, *LinkTracesRequest) (*LinkTracesResponse, error)
 	// ListServices gives the names of the services that sent spans, sorted.
 	ListServices(context.Context, *ListServicesRequest) (*ListServicesResponse, error)
 	// ListOperations gives the span names of one service, sorted.
@@ -230,6 +247,9 @@ func (UnimplementedTraceServiceServer) FindTraces(*FindTracesRequest, grpc.Serve
 }
 func (UnimplementedTraceServiceServer) SearchTraces(context.Context, *SearchTracesRequest) (*SearchTracesResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method SearchTraces not implemented")
+}
+func (UnimplementedTraceServiceServer) LinkTraces(context.Context, *LinkTracesRequest) (*LinkTracesResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method LinkTraces not implemented")
 }
 func (UnimplementedTraceServiceServer) ListServices(context.Context, *ListServicesRequest) (*ListServicesResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method ListServices not implemented")
@@ -303,6 +323,24 @@ func _TraceService_SearchTraces_Handler(srv interface{}, ctx context.Context, de
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(TraceServiceServer).SearchTraces(ctx, req.(*SearchTracesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TraceService_LinkTraces_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LinkTracesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TraceServiceServer).LinkTraces(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TraceService_LinkTraces_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TraceServiceServer).LinkTraces(ctx, req.(*LinkTracesRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -400,6 +438,10 @@ var TraceService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SearchTraces",
 			Handler:    _TraceService_SearchTraces_Handler,
+		},
+		{
+			MethodName: "LinkTraces",
+			Handler:    _TraceService_LinkTraces_Handler,
 		},
 		{
 			MethodName: "ListServices",

@@ -131,3 +131,39 @@ func categoryStates(r *Record) []uint8 {
 	}
 	return states
 }
+
+// Context is a record with a context.
+type Context struct {
+	ID   string
+	At   time.Time
+	JSON string
+	Hash uint64
+	// Trace is that of its traceparent; zero for none.
+	Trace [16]byte
+}
+
+// Contexts stores records with a context as ingest-worker does.
+func Contexts(ctx context.Context, db *clickhouse.DB, tenant string, profile uuid.UUID, all []Context) error {
+	tenants, ids, texts := new(proto.ColStr).LowCardinality(), new(proto.ColStr), new(proto.ColStr)
+	var profiles proto.ColUUID
+	var traces proto.ColFixedStr16
+	var spans proto.ColFixedStr8
+	var hashes proto.ColUInt64
+	at, received := nanos(), nanos()
+	for _, r := range all {
+		tenants.Append(tenant)
+		profiles.Append(profile)
+		at.Append(r.At)
+		received.Append(r.At.Add(time.Second))
+		ids.Append(r.ID)
+		traces.Append(r.Trace)
+		spans.Append([8]byte{})
+		texts.Append(r.JSON)
+		hashes.Append(r.Hash)
+	}
+	return db.Insert(ctx, "contexts", proto.Input{
+		{Name: "Tenant", Data: tenants}, {Name: "Profile", Data: &profiles}, {Name: "EventTime", Data: at}, {Name: "RecordId", Data: ids},
+		{Name: "TraceId", Data: &traces}, {Name: "SpanId", Data: &spans}, {Name: "Json", Data: texts}, {Name: "ReceivedAt", Data: received},
+		{Name: "ContentHash", Data: &hashes},
+	})
+}

@@ -114,9 +114,9 @@ func insertProfile(ctx context.Context, tx *sqlstate.Tx, r *Registered, v versio
 	if err != nil {
 		return fmt.Errorf("encode profile: %w", err)
 	}
-	if _, err := tx.Exec(ctx, `INSERT INTO profiles (uid, tenant, space, name, major, minor, patch, active, created, request, body, service)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		r.UID, r.Tenant, r.Space, r.Name, v[0], v[1], v[2], r.Active, micros(r.Created), n.Request, string(body), serviceOf(r.Profile)); err != nil {
+	if _, err := tx.Exec(ctx, `INSERT INTO profiles (uid, tenant, space, name, major, minor, patch, active, created, request, body, service, checks)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.UID, r.Tenant, r.Space, r.Name, v[0], v[1], v[2], r.Active, micros(r.Created), n.Request, string(body), serviceOf(r.Profile), r.Checks != nil); err != nil {
 		return err
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO schedules (profile, tenant, active, previous, next, attempts, not_before, owner, leased_until)

@@ -25,15 +25,16 @@ func (s *State) Sources(ctx context.Context, tenant string) ([]Source, error) {
 	return found, nil
 }
 
-// gather makes observations of the spans of minutes, for a profile that has them
-// made.
+// gather makes observations of the spans of minutes, or of what checks came to, for a
+// profile that has them made.
 func (c *Cells) gather(ctx context.Context, s *window.Statements, minutes []int64) error {
-	statement := s.Gather(minutes)
-	if statement == "" {
-		return nil
-	}
-	if err := c.db.Exec(ctx, statement); err != nil {
-		return fmt.Errorf("make observations of spans: %w", err)
+	for what, statement := range map[string]string{"spans": s.Gather(minutes), "checks": s.GatherChecked(minutes)} {
+		if statement == "" {
+			continue
+		}
+		if err := c.db.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("make observations of %s: %w", what, err)
+		}
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
-INSERT INTO observations (Tenant, Profile, RecordId, EventTime, TraceId, SpanId, Numbers, NumberStates, Categories, CategoryStates, ReceivedAt, ContentHash)
+INSERT INTO observations (Tenant, Profile, RecordId, EventTime, TraceId, SpanId, Numbers, NumberStates, Categories, CategoryStates, ReceivedAt, ContentHash, Derived)
 SELECT $tenant, toUUID($profile), RecordId, EventTime, TraceId, SpanId, Numbers, NumberStates, Categories, CategoryStates, ReceivedAt,
-    cityHash64(EventTime, Numbers, NumberStates, Categories, CategoryStates)
+    cityHash64(EventTime, Numbers, NumberStates, Categories, CategoryStates), 1
 FROM
 (
     SELECT $id AS RecordId, Timestamp AS EventTime, TraceId, SpanId, ReceivedAt,

@@ -19,6 +19,8 @@ var (
 	missingSQL string
 	//go:embed arrived.sql
 	arrivedSQL string
+	//go:embed checked.sql
+	checkedSQL string
 )
 
 // A span is the record of its two ids and of what tells twins apart.
@@ -144,6 +146,16 @@ func (s *Statements) Gather(minutes []int64) string {
 	}
 	text := strings.ReplaceAll(s.source.gather, "$during", during(slices.Min(minutes)*60, slices.Max(minutes)*60+60, true))
 	return s.fill(text, minutes, Slice{})
+}
+
+// GatherChecked returns the statement that makes observations of what the checks of
+// contexts of the minutes came to; "" when the profile has none. It may be done at any
+// time, twice, or late.
+func (s *Statements) GatherChecked(minutes []int64) string {
+	if !s.checked {
+		return ""
+	}
+	return s.fill(checkedSQL, minutes, Slice{})
 }
 
 // Arrived returns the query for when the last span came of which there is an

@@ -33,6 +33,7 @@ type Statements struct {
 	name, uid       string // the same as they are
 	plan            *plan
 	source          *source // nil when observations are sent
+	checked         bool    // contexts are
 	block           int
 }
 
@@ -42,7 +43,7 @@ type Statements struct {
 func New(tenant, uid string, p *profile.Profile, extras []Extra) *Statements {
 	plan := newPlan(p, extras)
 	return &Statements{
-		tenant: sqltext.Quote(tenant), profile: sqltext.Quote(uid), name: tenant, uid: uid, plan: plan, source: newSource(p),
+		tenant: sqltext.Quote(tenant), profile: sqltext.Quote(uid), name: tenant, uid: uid, plan: plan, source: newSource(p), checked: p.Checks != nil,
 		block: min(max(valuesPerBlock/max(len(plan.numbers), len(plan.categories)), 64), 8192),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -91,6 +92,7 @@ func (d *Door) Routes(source func(r *http.Request) string) map[string]Route {
 	} {
 		all[pattern] = Route{h, 0}
 	}
+	maps.Copy(all, d.evaluationRoutes())
 	for path, kind := range driftRoutes {
 		all["GET /drift/"+path] = Route{d.drift(kind), 0}
 	}

@@ -82,7 +82,7 @@ func (b *Batch) fillBody(r *record, p *Profile) Reason {
 		b.row.Body = Counted
 		return b.row.setCounted(&values[0], r.bin, p)
 	case bodyContext:
-		b.row.Body = Context
+		b.row.Body, b.row.Checked = Context, p.checked
 		if reason := b.row.setContext(r.json); reason != "" || p.of != Context {
 			return reason
 		}

@@ -40,6 +40,7 @@ type Profile struct {
 	numbers  int
 	category int
 	of       Body // whose values are the features
+	checked  bool // contexts are
 }
 
 type slot struct {
@@ -98,6 +99,13 @@ func (s *slot) accept(typ string) bool {
 		return false
 	}
 	return true
+}
+
+// Checked is the same profile with contexts that are checked: they touch windows.
+func (p *Profile) Checked() *Profile {
+	out := *p
+	out.checked = true
+	return &out
 }
 
 // UID is the profile's uid.

@@ -67,6 +67,8 @@ type Row struct {
 	// Observed says that Metrics or a Context are an observation as well, and that
 	// the fields of Features are set.
 	Observed bool
+	// Checked says that a Context is checked: its window changes.
+	Checked bool
 }
 
 // Minute is the row's window: its event time in minutes since 1970, cut down.

@@ -134,6 +134,9 @@ func (b *Block) Row(r *normalize.Row) {
 		b.rows.Contexts++
 		b.bytes += b.contexts.append(b, r)
 		b.observed(r)
+		if r.Checked {
+			b.touch(r)
+		}
 	case normalize.Labels:
 		b.rows.Labels++
 		b.bytes += b.labels.append(b, r) + len(r.ID)

@@ -146,6 +146,28 @@ func TestMetricsAndContexts(t *testing.T) {
 	require.Equal(t, uint64(3), settled(t, db, "a")[0].GetWritten())
 }
 
+// A context that is checked touches its window, and is found by its minute. What drift
+// makes of its checks is an observation, and no record: nobody sent it.
+func TestCheckedContexts(t *testing.T) {
+	db, s := open(t)
+	b := store.NewBlock(roomy)
+	at := start.Add(3 * time.Minute)
+	fill(b, message("a", "m1", 1),
+		normalize.Row{Body: normalize.Context, Checked: true, Profile: wine, ID: []byte("x"), EventTime: at.UnixNano(), Hash: 7, JSON: []byte(`{"a":1}`)},
+		normalize.Row{Body: normalize.Context, Checked: true, Profile: wine, ID: []byte("y"), EventTime: at.UnixNano(), Hash: 7, JSON: []byte(`{"a":2}`)},
+	)
+	require.NoError(t, s.Write(t.Context(), b))
+	require.Equal(t, []store.Touch{{Tenant: "a", Profile: wine, Minutes: []int64{at.Unix() / 60}}}, b.Touched())
+	require.Equal(t, uint64(2), count(t, db, fmt.Sprintf("SELECT count() FROM context_minutes WHERE Tenant = 'a' AND toUnixTimestamp(Minute) = %d", at.Unix())))
+	for _, id := range []string{"x", "of a span"} {
+		require.NoError(t, db.Exec(t.Context(), fmt.Sprintf(`INSERT INTO observations (Tenant, Profile, RecordId, EventTime, ReceivedAt, ContentHash, Derived)
+			SELECT 'a', toUUID('%s'), '%s', fromUnixTimestamp64Nano(%d), now64(9), 1, 1`, wine, id, at.UnixNano())))
+	}
+	stored, err := s.Stored(t.Context(), "a")
+	require.NoError(t, err)
+	require.Equal(t, uint64(2), stored)
+}
+
 func label(id string, at time.Time, value float64) normalize.Row {
 	l := row(wine, id, 0, value)
 	l.Body, l.EventTime = normalize.Labels, at.UnixNano()
@@ -336,5 +358,5 @@ func TestMigrateTwiceAndTogether(t *testing.T) {
 	for range 3 {
 		require.NoError(t, <-errs)
 	}
-	require.Equal(t, uint64(12), count(t, db, "SELECT count() FROM migrations FINAL WHERE Service = 'ingest-worker'"))
+	require.Equal(t, uint64(14), count(t, db, "SELECT count() FROM migrations FINAL WHERE Service = 'ingest-worker'"))
 }
