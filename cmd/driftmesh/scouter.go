@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -93,12 +94,11 @@ func (c scouterImportCmd) titles(in io.Reader) ([]string, error) {
 	titles := c.Profiles
 	if c.List != "" {
 		if c.List != "-" {
-			f, err := os.Open(c.List)
+			raw, err := os.ReadFile(c.List)
 			if err != nil {
 				return nil, err
 			}
-			defer f.Close()
-			in = f
+			in = bytes.NewReader(raw)
 		}
 		if in == nil {
 			in = strings.NewReader("")

@@ -179,9 +179,9 @@ func requireScouterTags(t *testing.T, c *scouterClient, uid string) {
 		return answer.IDs
 	}
 	team, stage := object{"key": "team", "value": "search"}, object{"key": "stage", "value": "live"}
-	any := []string{uid, "other"}
-	slices.Sort(any)
-	require.Equal(t, any, entities("Agent", false, team, stage))
+	both := []string{uid, "other"}
+	slices.Sort(both)
+	require.Equal(t, both, entities("Agent", false, team, stage))
 	require.Equal(t, []string{uid}, entities("Agent", true, team, stage))
 	require.Empty(t, entities("Agent", true, team, object{"key": "stage", "value": "test"}))
 

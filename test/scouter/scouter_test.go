@@ -38,6 +38,9 @@ func TestThePublishedClient(t *testing.T) {
 				var got struct{ Sent struct{ Records uint64 } }
 				require.NoError(t, json.Unmarshal(report.Bytes(), &got))
 				sent <- got.Sent.Records
+				ask := exec.CommandContext(t.Context(), python, "ask.py", "--run", transport, "--http", "http://"+m.HTTP, "--otlp-http", "http://"+m.OTLPHTTP)
+				out, err := ask.CombinedOutput()
+				require.NoError(t, err, string(out))
 			})
 		}
 	})

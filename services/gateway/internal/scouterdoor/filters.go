@@ -2,6 +2,7 @@ package scouterdoor
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -55,7 +56,27 @@ func (f *filters) after() *tracev1.TracePlace {
 	if f.CursorStart == nil {
 		return nil
 	}
-	return &tracev1.TracePlace{MatchTime: timestamppb.New(*f.CursorStart), TraceId: f.CursorID}
+	id, rest, _ := strings.Cut(f.CursorID, restMark)
+	nanos, _ := strconv.ParseUint(rest, 10, 16)                                                                  // without one it is 0
+	return &tracev1.TracePlace{MatchTime: timestamppb.New(f.CursorStart.Add(time.Duration(nanos))), TraceId: id} //nolint:gosec // of 16 bits
+}
+
+// restMark parts a trace id from the nanoseconds beyond the microsecond: Python, in
+// which cursors are carried back, knows none.
+const restMark = "+"
+
+// cursorOf is a place as the client carries it back.
+func cursorOf(p *tracev1.TracePlace) *traceCursor {
+	at, id := p.GetMatchTime().AsTime(), p.GetTraceId()
+	if rest := at.Nanosecond() % int(time.Microsecond); rest > 0 {
+		id += restMark + strconv.Itoa(rest)
+	}
+	return &traceCursor{at.Truncate(time.Microsecond), id}
+}
+
+type traceCursor struct {
+	Start   time.Time `json:"start_time"`
+	TraceID string    `json:"trace_id"`
 }
 
 // query is what is asked of the store: of one span, so that what may be true of

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"time"
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
@@ -122,15 +121,6 @@ func (d *Door) read(ctx context.Context, req *tracev1.FindTracesRequest) (all []
 		return nil, false, err
 	}
 	return all, more, nil
-}
-
-type traceCursor struct {
-	Start   time.Time `json:"start_time"`
-	TraceID string    `json:"trace_id"`
-}
-
-func cursorOf(p *tracev1.TracePlace) *traceCursor {
-	return &traceCursor{p.GetMatchTime().AsTime(), p.GetTraceId()}
 }
 
 func (d *Door) tracePage(r *http.Request) (any, error) {
