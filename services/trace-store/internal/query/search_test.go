@@ -182,7 +182,7 @@ func TestSummary(t *testing.T) {
 	id := data.ResourceSpans[0].ScopeSpans[0].Spans[0].TraceId
 	want := query.Summary{TraceID: query.TraceID(id), Start: time.Unix(0, scaleBase), HasRoot: true}
 	counts := map[string]*query.ServiceCount{}
-	var end uint64
+	var end, newest uint64
 	for _, rs := range tracetest.Canonical(data) {
 		s := rs.ScopeSpans[0].Spans[0]
 		if string(s.TraceId) != string(id) {
@@ -201,12 +201,13 @@ func TestSummary(t *testing.T) {
 		if len(s.ParentSpanId) == 0 {
 			want.RootService, want.RootOperation = service(rs.Resource), s.Name
 		}
-		end = max(end, s.EndTimeUnixNano)
+		end, newest = max(end, s.EndTimeUnixNano), max(newest, s.StartTimeUnixNano)
 	}
 	for _, name := range slices.Sorted(maps.Keys(counts)) {
 		want.Services = append(want.Services, *counts[name])
 	}
 	want.Duration = time.Duration(end - scaleBase)
+	want.Place = query.Place{At: time.Unix(0, int64(newest)), ID: want.TraceID}
 	got, _, err := f.reader.Summaries(t.Context(), "acme", query.Search{Limit: 10})
 	require.NoError(t, err)
 	i := slices.IndexFunc(got, func(s query.Summary) bool { return s.TraceID == want.TraceID })
