@@ -86,7 +86,7 @@ func isObject(raw []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(raw), []
 
 // wanted says in words what stands for a type.
 func wanted(t reflect.Type) string {
-	switch t.Kind() {
+	switch t.Kind() { //nolint:exhaustive // those of what is read
 	case reflect.Float64:
 		return "a number that a double can hold"
 	case reflect.Uint64:

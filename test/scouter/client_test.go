@@ -83,10 +83,23 @@ func login(t *testing.T, web, username, password string) *caller {
 // call makes a request with more headers, and reads what is answered with 200.
 func (c *caller) call(verb, path string, body []byte, answer any, headers ...string) int {
 	c.t.Helper()
+	status, raw := c.raw(verb, path, body, headers...)
+	if status == http.StatusOK && answer != nil {
+		require.NoError(c.t, json.Unmarshal([]byte(raw), answer), raw)
+	}
+	return status
+}
+
+// raw makes a request with more headers.
+func (c *caller) raw(verb, path string, body []byte, headers ...string) (status int, answer string) {
+	c.t.Helper()
 	req, err := http.NewRequestWithContext(c.t.Context(), verb, c.url+path, bytes.NewReader(body))
 	require.NoError(c.t, err)
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	if len(body) > 0 {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
@@ -94,10 +107,7 @@ func (c *caller) call(verb, path string, body []byte, answer any, headers ...str
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(c.t, err)
 	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
+	got, err := io.ReadAll(resp.Body)
 	require.NoError(c.t, err)
-	if resp.StatusCode == http.StatusOK && answer != nil {
-		require.NoError(c.t, json.Unmarshal(raw, answer), string(raw))
-	}
-	return resp.StatusCode
+	return resp.StatusCode, string(got)
 }

@@ -35,10 +35,10 @@ type streamed struct {
 	told drift
 }
 
-func stream(t *testing.T, way string, to mesh.Addresses) *streamed {
+func stream(t *testing.T, way string, to mesh.Addresses, more ...string) *streamed {
 	t.Helper()
 	r := newRecorder(t, to)
-	return &streamed{t: t, way: way, r: r, s: begin(t, "stream.py", "--transport", way, "--run", "stream-"+way, "--http", "http://"+r.HTTP, "--grpc", r.GRPC)}
+	return &streamed{t: t, way: way, r: r, s: begin(t, "stream.py", append([]string{"--transport", way, "--run", "stream-" + way, "--http", "http://" + r.HTTP, "--grpc", r.GRPC}, more...)...)}
 }
 
 // goesOn waits until n more messages are acknowledged, all that the client sends: none

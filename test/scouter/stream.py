@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Sends records of every kind and spans through the published client, over the transport named by --transport, until its
-standard input ends; then it shuts down as an application does, and writes what it sent into the file --out, as JSON. The arguments are drive.py's.
+standard input ends; then it shuts down as an application does, and writes what it sent into the file --out, as JSON. The other arguments are drive.py's.
 
 The servers may go away meanwhile: the client is not told, and the script does not look.
 """
+import argparse
 import json
 import pathlib
 import sys
@@ -14,10 +15,11 @@ import drive
 import scouter
 from scouter import alert, tracing
 
-PAUSE = 0.05  # seconds between two rounds
-
 
 def main():
+    own = argparse.ArgumentParser(add_help=False)
+    own.add_argument("--pause", type=float, default=0.05, help="seconds between two rounds")
+    mine, sys.argv[1:] = own.parse_known_args()
     d = drive.Drive(drive.arguments())
     d.client = scouter.ScouterClient(d.http)
     space, name, drifter = d.a.space, "stream-" + d.a.run, scouter.Drifter()
@@ -41,7 +43,7 @@ def main():
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
     F, fs = scouter.Feature, scouter.Features
     uids, spans, n = [], 0, 0
-    while not ended.wait(PAUSE):
+    while not ended.wait(mine.pause):
         n += 1
         for i in range(5):
             q["spc"].insert(fs(features=[F.float("temperature", float(n % 50 + i)), F.float("requests", float(i))]))
