@@ -38,18 +38,26 @@ type (
 	}
 )
 
-// itemBits of an id tell the items of one alert apart.
-const itemBits = 5
-
-// AlertID is the number of the items of an alert of ours: the clients know ids of 31
-// bits alone. Two alerts have the same with a chance of one in 67 million.
-func AlertID(id string, item int) int32 {
-	sum := sha256.Sum256([]byte(id))
-	return int32(binary.BigEndian.Uint32(sum[:4])>>1&^(1<<itemBits-1)) | int32(item&(1<<itemBits-1)) //nolint:gosec // 31 bits
+// alertID is the number of an item of an alert of ours: the clients know ids of 31 bits
+// alone, so that it is a hash.
+func alertID(id string, item int) int32 {
+	sum := sha256.Sum256(binary.AppendUvarint([]byte(id), uint64(item))) //nolint:gosec // from 0
+	return int32(binary.BigEndian.Uint32(sum[:4]) >> 1)                  //nolint:gosec // 31 bits
 }
 
-// SameAlert reports whether two ids are of items of one alert.
-func SameAlert(a, b int32) bool { return a>>itemBits == b>>itemBits }
+// HasItem reports whether an id is that of an item of an alert.
+func HasItem(a *driftv1.Alert, id int32) bool {
+	items := 0
+	for _, s := range a.GetMoved() {
+		items += max(1, len(s.GetCaveats())) // a pattern is one
+	}
+	for i := range items {
+		if alertID(a.GetId(), i) == id {
+			return true
+		}
+	}
+	return false
+}
 
 // patternPrefix begins what a score says of a pattern that was found.
 const patternPrefix = "pattern "
@@ -72,7 +80,7 @@ func AlertsOf(driftType string, document []byte, alerts []*driftv1.Alert) ([]Ale
 func (d *draft) itemsOf(kind Kind, driftType string, a *driftv1.Alert) (items []AlertItem) {
 	add := func(alert any) {
 		items = append(items, AlertItem{
-			CreatedAt: a.GetRaiseTime().AsTime(), Entity: d.Config.Name, Alert: map[string]any{driftType: alert}, ID: AlertID(a.GetId(), len(items)),
+			CreatedAt: a.GetRaiseTime().AsTime(), Entity: d.Config.Name, Alert: map[string]any{driftType: alert}, ID: alertID(a.GetId(), len(items)),
 			Active: a.GetResolveTime() == nil && a.GetAcknowledgeTime() == nil,
 		})
 	}

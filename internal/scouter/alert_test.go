@@ -47,10 +47,29 @@ func TestAlertsInTheClientsWords(t *testing.T) {
 			require.Equal(t, "accept-http", item.Entity)
 			require.Equal(t, first, item.Active)
 			require.Positive(t, item.ID)
-			require.Equal(t, first, scouter.SameAlert(item.ID, scouter.AlertID("one", 0)))
+			require.Equal(t, first, scouter.HasItem(&driftv1.Alert{Id: "one", Moved: moved}, item.ID))
 			require.Equal(t, i%len(want) > 0, item.ID != items[i/len(want)*len(want)].ID, "each has an id of its own")
 		}
 	}
 	_, err := scouter.AlertsOf("", nil, []*driftv1.Alert{{}})
 	require.ErrorIs(t, err, fault.Invalid, "it came from no client of Scouter's")
+}
+
+// An alert of many features has an id for each, all different, by each of which it is
+// found: two of one id would stand on a page for ever.
+func TestEveryItemOfAnAlertHasItsID(t *testing.T) {
+	t.Parallel()
+	driftType, raw := document(t, "profile-psi.json")
+	alert := &driftv1.Alert{Id: "01a22161-272e-71d4-aaa7-2096e4cff6fa", Moved: make([]*driftv1.Score, 1000)}
+	for i := range alert.GetMoved() {
+		alert.Moved[i] = &driftv1.Score{Feature: "f"}
+	}
+	items, err := scouter.AlertsOf(driftType, raw, []*driftv1.Alert{alert})
+	require.NoError(t, err)
+	ids := map[int32]bool{}
+	for _, item := range items {
+		ids[item.ID] = true
+		require.True(t, scouter.HasItem(alert, item.ID))
+	}
+	require.Len(t, ids, 1000)
 }

@@ -146,7 +146,7 @@ func (d *Door) acknowledge(r *http.Request) (any, error) {
 	}
 	ctx, id := asCaller(r.Context(), r), ""
 	err = d.eachAlert(ctx, "", func(a *driftv1.Alert) bool {
-		if scouter.SameAlert(scouter.AlertID(a.GetId(), 0), req.ID) {
+		if scouter.HasItem(a, req.ID) {
 			id = a.GetId()
 		}
 		return id != ""
