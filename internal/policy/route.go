@@ -117,6 +117,13 @@ var scouterRoutes = map[string]Permission{
 	"POST /alerts": AlertsRead,
 	"PUT /alerts":  AlertsAcknowledge,
 
+	"POST /genai/metrics/tokens":     SQLQuery,
+	"POST /genai/metrics/operations": SQLQuery,
+	"POST /genai/metrics/models":     SQLQuery,
+	"POST /genai/metrics/agents":     SQLQuery,
+	"POST /genai/metrics/tools":      SQLQuery,
+	"POST /genai/metrics/errors":     SQLQuery,
+
 	"GET /user":               UsersRead,
 	"POST /user":              UsersWrite,
 	"GET /user/{username}":    KnownCall, // others than oneself ask for users.read

@@ -30,6 +30,7 @@ func TestTenantsOfOneMesh(t *testing.T) {
 		"scouter-speaks":                          requireScouter,
 		"scouter-answers":                         requireScouterAnswers,
 		"scouter-moves-in":                        requireScouterMovesIn,
+		"scouter-genai":                           requireScouterGenAI,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

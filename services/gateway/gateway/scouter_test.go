@@ -29,11 +29,11 @@ var scouterRoutes = map[string][]string{
 		"POST /user", "GET /user", "GET /user/{username}", "PUT /user/{username}", "DELETE /user/{username}",
 		"GET /tags", "POST /tags", "POST /tags/entity", "POST /trace/paginated", "GET /trace/spans", "POST /trace/spans/filters",
 		"POST /trace/spans/tags", "GET /trace/baggage", "POST /trace/metrics", "GET /trace/debug/recent", "GET /v1/traces/{id}/spans", "POST /v1/traces",
+		"POST /genai/metrics/tokens", "POST /genai/metrics/operations", "POST /genai/metrics/models", "POST /genai/metrics/agents", "POST /genai/metrics/tools", "POST /genai/metrics/errors",
 		"GET /agent/task", "POST /agent/page/record", "POST /agent/page/workflow", "GET /genai/task", "POST /genai/page/record", "POST /genai/page/workflow",
 	},
 	"elsewhere": {
 		"GET /api/v1/docs", "GET /api/v1/docs/search", "GET /api/v1/docs/a/b", "GET /api/v1/openapi.json", "GET /api/v1/docs/ui", "GET /observability/metrics",
-		"POST /genai/metrics/tokens", "POST /genai/metrics/operations", "POST /genai/metrics/models", "POST /genai/metrics/agents", "POST /genai/metrics/tools", "POST /genai/metrics/errors",
 		"POST /genai/spans", "GET /genai/conversation/{id}", "POST /genai/agent/metrics", "POST /genai/tool/metrics",
 		"GET /eval/scenarios", "GET /service/graph",
 		"POST /datasets/register", "POST /datasets/sql", "GET /datasets", "POST /datasets/c/s/t/records", "GET /datasets/c/s/t/info", "GET /datasets/catalogs", "GET /datasets/catalogs/c/schemas",

@@ -33,7 +33,7 @@ var elsewhere = []struct{ path, sentence string }{
 	{"/trace/refresh-summary", "there is nothing to refresh: a trace is there as soon as its spans are stored"},
 	{"/observability", "Scouter's own server refuses these records; durations and errors of services are at GET /jaeger/api/metrics"},
 	{"/genai/conversation", "ask for the spans with POST /scouter/trace/spans/filters and the attribute filter gen_ai.conversation.id:ID"},
-	{"/genai", "ask with SQL at POST /api/v1/sql: the attributes gen_ai.* of spans are in the column SpanAttributes of otel_traces"},
+	{"/genai", "the metrics of tokens, operations, models, agents, tools and errors are; ask for more with SQL at POST /api/v1/sql: the attributes gen_ai.* of spans are in the column SpanAttributes of otel_traces"},
 	{"/eval/scenarios", "keep scenarios in a file with the application: Scouter's EvalOrchestrator runs them there"},
 	{"/service/graph", "who calls whom is at GET /api/v1/dependencies and GET /jaeger/api/dependencies, from the spans"},
 	{"/datasets", "tables of your own are not kept here: keep them where the application keeps its data, and ask for spans with SQL at POST /api/v1/sql"},

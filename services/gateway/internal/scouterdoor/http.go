@@ -1,6 +1,7 @@
 package scouterdoor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -23,6 +24,11 @@ type Route struct {
 // Fail answers a request with an error.
 func (Route) Fail(w http.ResponseWriter, _ *http.Request, err error) { fail(w, err) }
 
+// codes are Scouter's own, for errors without a reason.
+var codes = map[fault.Kind]string{
+	fault.Invalid: "BAD_REQUEST", fault.NotFound: "NOT_FOUND", fault.Denied: "PERMISSION_DENIED", fault.Unauthenticated: "UNAUTHORIZED", fault.Exists: "CONFLICT", fault.Conflict: "CONFLICT",
+}
+
 // fail answers an error as Scouter does, of which its clients read the status alone.
 func fail(w http.ResponseWriter, err error) {
 	f := fault.Of(err)
@@ -33,7 +39,7 @@ func fail(w http.ResponseWriter, err error) {
 	if f.Reason() == "REQUEST_TOO_LARGE" {
 		status = http.StatusRequestEntityTooLarge
 	}
-	write(w, status, map[string]string{"error": f.Message(), "message": f.Message(), "code": f.Reason()})
+	write(w, status, map[string]string{"error": f.Message(), "message": f.Message(), "code": cmp.Or(f.Reason(), codes[f.Kind()], "INTERNAL_ERROR")})
 }
 
 // write answers in one piece: the clients use a connection again only when the whole
@@ -93,6 +99,9 @@ func (d *Door) Routes(source func(r *http.Request) string) map[string]Route {
 		all[pattern] = Route{h, 0}
 	}
 	maps.Copy(all, d.evaluationRoutes())
+	for path, v := range views {
+		all["POST /genai/metrics/"+path] = Route{d.genai(v), 0}
+	}
 	for path, kind := range driftRoutes {
 		all["GET /drift/"+path] = Route{d.drift(kind), 0}
 	}
