@@ -91,7 +91,7 @@ func (t *taskDraft) check(of profile.CheckOf) (c profile.Check, err error) {
 	case profile.OfJudge:
 	}
 	if err != nil {
-		return c, errProfile("task %.80q: its assertion is not understood: %v", t.ID, err)
+		return c, errProfile("task %.80q: its assertion is not understood: %s", t.ID, Why(err))
 	}
 	return c, nil
 }

@@ -91,8 +91,12 @@ func wanted(t reflect.Type) string {
 		return "a number that a double can hold"
 	case reflect.Uint64:
 		return "a whole number of 64 bits that is not negative"
-	case reflect.Int64:
+	case reflect.Int64, reflect.Int:
 		return "a whole number of 64 bits"
+	case reflect.Int32:
+		return "a whole number of 32 bits"
+	case reflect.Bool:
+		return "true or false"
 	case reflect.String:
 		return "a text"
 	case reflect.Slice:
@@ -101,8 +105,8 @@ func wanted(t reflect.Type) string {
 	return "an object"
 }
 
-// why says in words why JSON is not what it has to be.
-func why(err error) string {
+// Why says in words why JSON is not what it has to be.
+func Why(err error) string {
 	var unlike *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
 	switch {

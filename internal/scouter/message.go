@@ -53,7 +53,7 @@ type top struct {
 func readTop(raw []byte) (*top, error) {
 	t := &top{}
 	if err := json.Unmarshal(raw, t); err != nil {
-		return nil, errMessage("want a JSON object with records, request, or entity_type, entity_id, key and value: %s", why(err))
+		return nil, errMessage("want a JSON object with records, request, or entity_type, entity_id, key and value: %s", Why(err))
 	}
 	if no := checkMembers(raw); no != nil {
 		return nil, errMessage("the message %s", no.Message)

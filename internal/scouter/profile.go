@@ -106,7 +106,7 @@ func Profile(driftType string, document []byte) (*profile.Profile, error) {
 	}
 	p.FillDefaults()
 	if err := p.Validate(); err != nil {
-		return nil, errProfile("the profile cannot be kept: %v", err)
+		return nil, errProfile("the profile cannot be kept: %.500v", err)
 	}
 	return p, nil
 }
@@ -159,7 +159,7 @@ func readDraft(driftType string, document []byte) (kind Kind, d draft, err error
 		return "", d, err
 	}
 	if err := json.Unmarshal(document, &d); err != nil {
-		return "", d, errProfile("the profile is not understood: %v", err)
+		return "", d, errProfile("the profile is not understood: %s", Why(err))
 	}
 	return kind, d, nil
 }
@@ -256,8 +256,12 @@ func (d *draft) spc(p *profile.Profile) error {
 		if f.Center == nil || f.ThreeUCL == nil {
 			return errProfile("feature %.80q lacks its limits", name)
 		}
+		sigma := (*f.ThreeUCL - *f.Center) / limitSigmas
+		if sigma < 0 || math.IsInf(sigma, 0) {
+			return errProfile("feature %.80q: three_ucl lies below center, or out of reach", name)
+		}
 		one := single(name)
-		one.Baseline.Scouter = &profile.ScouterLimits{Center: *f.Center, Sigma: (*f.ThreeUCL - *f.Center) / limitSigmas}
+		one.Baseline.Scouter = &profile.ScouterLimits{Center: *f.Center, Sigma: sigma}
 		p.Features = append(p.Features, one)
 	}
 	rule := d.Config.AlertConfig.Rule

@@ -47,7 +47,7 @@ func decodeElement(raw []byte, names *names) (*ingestv1.Record, *Refusal) {
 	}
 	var element map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &element); err != nil {
-		return nil, malformed("%s", why(err))
+		return nil, malformed("%s", Why(err))
 	}
 	if len(element) != 1 {
 		return nil, malformed("has %d members, want one that names its kind", len(element))
@@ -70,7 +70,7 @@ func read[T any](raw json.RawMessage) (*T, *Refusal) {
 		}
 	}
 	if err := json.Unmarshal(raw, v); err != nil {
-		return nil, malformed("%s", why(err))
+		return nil, malformed("%s", Why(err))
 	}
 	return v, nil
 }

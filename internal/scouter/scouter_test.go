@@ -265,6 +265,24 @@ func TestProfilesThatAreNone(t *testing.T) {
 	}
 }
 
+// What is wrong with a profile is said by its field, in a few words.
+func TestWhatIsWrongWithAProfileIsSaid(t *testing.T) {
+	t.Parallel()
+	spc := func(features string) string {
+		return `{"features":{` + features + `},"config":{"space":"s","name":"n"}}`
+	}
+	for text, want := range map[string]string{
+		`{"config":{"name":5}}`: "config.name: want a text, not number", `{"config":{"space":"s","name":"` + strings.Repeat("x", 1<<20) + `"}}`: "not 1 to 128 letters",
+		spc(`"a":{"center":1e308,"three_ucl":-1e308}`): `"a": three_ucl lies below center`, spc(`"a":{"center":-1e308,"three_ucl":1e308}`): "out of reach", spc(`"a":{"center":2,"three_ucl":1}`): "three_ucl lies below center",
+		spc(`"a":{"center":null,"three_ucl":1}`): "lacks its limits", spc(`"a":{"center":NaN}`): "no JSON at byte", spc(`"` + strings.Repeat("x", 1<<20) + `":{"center":1,"three_ucl":2}`): "cannot be kept",
+	} {
+		_, err := scouter.Profile("Spc", []byte(text))
+		require.ErrorIs(t, err, fault.Invalid, clipped(text))
+		require.Contains(t, err.Error(), want, clipped(text))
+		require.Less(t, len(err.Error()), 700, clipped(text))
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	for _, name := range []string{"message-spc.json", "message-psi.json", "message-custom-null.json", "message-eval.json", "message-spans-edge.json"} {
 		f.Add(sample(f, name))

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/scouter"
 )
 
 // Route is a route of Scouter's API, which answers errors in its shape.
@@ -171,7 +172,7 @@ func (d *Door) message(r *http.Request) (any, error) {
 func asked[T any](r *http.Request) (*T, error) {
 	v := new(T)
 	if err := json.NewDecoder(r.Body).Decode(v); err != nil {
-		return nil, fault.Invalid.New("the request is not understood: %v", err).WithReason("FIELD_INVALID")
+		return nil, fault.Invalid.New("the request is not understood: %s", scouter.Why(err)).WithReason("FIELD_INVALID")
 	}
 	return v, nil
 }
