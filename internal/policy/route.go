@@ -123,6 +123,7 @@ var scouterRoutes = map[string]Permission{
 	"POST /genai/metrics/agents":     SQLQuery,
 	"POST /genai/metrics/tools":      SQLQuery,
 	"POST /genai/metrics/errors":     SQLQuery,
+	"GET /service/graph":             SQLQuery,
 
 	"GET /user":               UsersRead,
 	"POST /user":              UsersWrite,

@@ -80,4 +80,51 @@ func requireScouterGenAI(t *testing.T, m *mesh.Mesh) {
 	require.Equal(t, object{"tools": []any{object{"tool_name": "search", "tool_type": "function", "call_count": 1., "avg_duration_ms": 50., "error_rate": 0.}}}, ask("tools"))
 	require.Equal(t, object{"errors": []any{object{"error_type": `time'out\`, "count": 1.}}}, ask("errors"))
 	require.Equal(t, http.StatusBadRequest, c.try(http.MethodPost, "genai/metrics/tokens", object{}, nil))
+	requireScouterGraph(t, c)
+}
+
+// requireScouterGraph sends calls from a service to another, and asks who called whom.
+func requireScouterGraph(t *testing.T, c *scouterClient) {
+	t.Helper()
+	begin := time.Now().Add(-time.Minute).UTC().Truncate(time.Millisecond)
+	span := func(trace, id, parent int, name string, took time.Duration, code int) object {
+		s := object{
+			"traceId": fmt.Sprintf("%032x", trace), "spanId": fmt.Sprintf("%016x", id), "parentSpanId": "", "name": name, "kind": 2, "status": object{"code": code},
+			"startTimeUnixNano": strconv.FormatInt(begin.UnixNano(), 10), "endTimeUnixNano": strconv.FormatInt(begin.Add(took).UnixNano(), 10),
+		}
+		if parent > 0 {
+			s["parentSpanId"] = fmt.Sprintf("%016x", parent)
+		}
+		return s
+	}
+	of := func(service string, spans ...object) object {
+		return object{"resource": object{"attributes": []object{{"key": "service.name", "value": object{"stringValue": service}}}}, "scopeSpans": []object{{"scope": object{"name": "s"}, "spans": spans}}}
+	}
+	c.must(http.MethodPost, "message", object{"request": object{"resourceSpans": []object{
+		of("shop", span(9000, 1, 0, "buy", time.Second, 1), span(9000, 2, 1, "inside", time.Second, 1), span(9001, 3, 0, "buy", time.Second, 1)),
+		of("pay", span(9000, 4, 2, "charge", 100*time.Millisecond, 1), span(9001, 5, 3, "charge", 300*time.Millisecond, 2)),
+	}}}, nil)
+	type edge struct {
+		From   string    `json:"source_service"`
+		To     string    `json:"destination_service"`
+		At     string    `json:"endpoint"`
+		Calls  int       `json:"total_calls"`
+		First  time.Time `json:"first_seen"`
+		Last   time.Time `json:"last_seen"`
+		Took   float64   `json:"avg_latency_ms"`
+		Errors int       `json:"error_count"`
+		Failed float64   `json:"error_rate_pct"`
+	}
+	edges := func(query string) (all []edge) {
+		var answer struct{ Edges []edge }
+		c.must(http.MethodGet, "service/graph"+query, nil, &answer)
+		return answer.Edges
+	}
+	want := []edge{{"shop", "pay", "charge", 2, begin, begin, 200, 1, 50}}
+	require.Eventually(t, func() bool { all := edges(""); return len(all) == 1 && all[0].Calls == 2 }, soon, tick)
+	require.Equal(t, want, edges(""))
+	require.Equal(t, want, edges("?service_name=pay"))
+	require.Empty(t, edges("?service_name=another"))
+	require.Empty(t, edges("?since="+begin.Add(time.Second).Format(time.RFC3339Nano)))
+	require.Equal(t, http.StatusBadRequest, c.try(http.MethodGet, "service/graph?since=yesterday", nil, nil))
 }

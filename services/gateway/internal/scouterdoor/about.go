@@ -35,7 +35,6 @@ var elsewhere = []struct{ path, sentence string }{
 	{"/genai/conversation", "ask for the spans with POST /scouter/trace/spans/filters and the attribute filter gen_ai.conversation.id:ID"},
 	{"/genai", "the metrics of tokens, operations, models, agents, tools and errors are; ask for more with SQL at POST /api/v1/sql: the attributes gen_ai.* of spans are in the column SpanAttributes of otel_traces"},
 	{"/eval/scenarios", "keep scenarios in a file with the application: Scouter's EvalOrchestrator runs them there"},
-	{"/service/graph", "who calls whom is at GET /api/v1/dependencies and GET /jaeger/api/dependencies, from the spans"},
 	{"/datasets", "tables of your own are not kept here: keep them where the application keeps its data, and ask for spans with SQL at POST /api/v1/sql"},
 	{"/api/v1/docs", "the documentation is in docs/scouter.md"},
 	{"/api/v1/openapi.json", "the document of the mesh's own API is at GET /openapi.json"},

@@ -140,14 +140,15 @@ func (d *Door) genai(v view) handler {
 			}
 		}
 		by := strings.Join(groups, ", ")
-		return d.viewed(r, v, fmt.Sprintf("SELECT %s FROM otel_traces WHERE %s GROUP BY %s ORDER BY %s LIMIT %d",
+		all, err := d.viewed(r, v.columns, fmt.Sprintf("SELECT %s FROM otel_traces WHERE %s GROUP BY %s ORDER BY %s LIMIT %d",
 			strings.Join(columns, ", "), strings.Join(where, " AND "), by, by, mostGroups))
+		return map[string]any{v.key: all}, err
 	}
 }
 
 // viewed runs a query and makes an object of each row.
-func (d *Door) viewed(r *http.Request, v view, query string) (any, error) {
-	all := []map[string]any{}
+func (d *Door) viewed(r *http.Request, columns []column, query string) (all []map[string]any, err error) {
+	all = []map[string]any{}
 	stream, err := d.Traces.QuerySQL(asCaller(r.Context(), r), &tracev1.QuerySQLRequest{Query: query})
 	for err == nil {
 		var part *tracev1.QuerySQLResponse
@@ -158,11 +159,11 @@ func (d *Door) viewed(r *http.Request, v view, query string) (any, error) {
 			var row []any
 			decoder := json.NewDecoder(bytes.NewReader([]byte(raw)))
 			decoder.UseNumber()
-			if err := decoder.Decode(&row); err != nil || len(row) != len(v.columns) {
+			if err := decoder.Decode(&row); err != nil || len(row) != len(columns) {
 				return nil, fault.Internal.New("a row of the answer is not understood")
 			}
 			one := map[string]any{}
-			for i, c := range v.columns {
+			for i, c := range columns {
 				one[c.name] = c.kind.of(row[i])
 			}
 			all = append(all, one)
@@ -171,7 +172,45 @@ func (d *Door) viewed(r *http.Request, v view, query string) (any, error) {
 	if !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	return map[string]any{v.key: all}, nil
+	return all, nil
+}
+
+// edges are the columns of the service graph: who called whom, at what.
+var edges = []column{
+	{"source_service", text, "p.ServiceName"}, {"destination_service", text, "c.ServiceName"}, {"endpoint", text, "c.SpanName"}, {"total_calls", number, "count()"},
+	{"first_seen", moment, "min(toUnixTimestamp64Nano(c.Timestamp))"}, {"last_seen", moment, "max(toUnixTimestamp64Nano(c.Timestamp))"},
+	{"avg_latency_ms", real, "avg(c.Duration) / 1e6"}, {"error_count", number, "sum(c.StatusCode = 'Error')"}, {"error_rate_pct", real, "100 * avg(c.StatusCode = 'Error')"},
+}
+
+// graphRange is how far back calls are looked for unless told.
+const graphRange = 24 * time.Hour
+
+// graph tells which services called which, by the spans whose parent is of another
+// service.
+func (d *Door) graph(r *http.Request) (any, error) {
+	q, now := r.URL.Query(), d.Now()
+	since := now.Add(-graphRange)
+	if said := q.Get("since"); said != "" {
+		var err error
+		if since, err = time.Parse(time.RFC3339Nano, said); err != nil {
+			return nil, fault.Invalid.New("since: want a time as in RFC 3339").WithReason("FIELD_INVALID")
+		}
+	}
+	const recent = "Timestamp >= fromUnixTimestamp64Nano(%d)"
+	where := "c.ServiceName != p.ServiceName"
+	if service := q.Get("service_name"); service != "" {
+		where += " AND (c.ServiceName = " + quoted(service) + " OR p.ServiceName = " + quoted(service) + ")"
+	}
+	columns := make([]string, len(edges))
+	for i, c := range edges {
+		columns[i] = c.sql + " AS c" + strconv.Itoa(i)
+	}
+	// A parent starts a while before, if at all, than what it called.
+	all, err := d.viewed(r, edges, fmt.Sprintf(`SELECT %s FROM
+		(SELECT TraceId, ParentSpanId, ServiceName, SpanName, Timestamp, Duration, StatusCode FROM otel_traces WHERE ParentSpanId != '' AND `+recent+`) AS c
+		JOIN (SELECT TraceId, SpanId, ServiceName FROM otel_traces WHERE `+recent+`) AS p ON c.TraceId = p.TraceId AND c.ParentSpanId = p.SpanId
+		WHERE %s GROUP BY c0, c1, c2 ORDER BY c0, c1, c2 LIMIT %d`, strings.Join(columns, ", "), since.UnixNano(), since.Add(-time.Hour).UnixNano(), where, mostGroups))
+	return map[string]any{"edges": all, "generated_at": now.UTC()}, err
 }
 
 // of is a value of a row, whose large integers may be texts.

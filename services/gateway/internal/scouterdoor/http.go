@@ -100,6 +100,7 @@ func (d *Door) Routes(source func(r *http.Request) string) map[string]Route {
 		all[pattern] = Route{h, 0}
 	}
 	maps.Copy(all, d.evaluationRoutes())
+	all["GET /service/graph"] = Route{handler(d.graph), 0}
 	for path, v := range views {
 		all["POST /genai/metrics/"+path] = Route{d.genai(v), 0}
 	}
