@@ -32,7 +32,7 @@ func TestAttributeFilters(t *testing.T) {
 	} {
 		got, err := (&filters{Attributes: []string{text}}).attributes()
 		require.NoError(t, err, text)
-		require.Equal(t, want, [2]string{got[0].Key, got[0].Value.(string)}, text) //nolint:forcetypeassert,revive // they are texts
+		require.Equal(t, want, [2]string{got[0].Key, got[0].Value.(string)}, text) //nolint:forcetypeassert // they are texts
 	}
 	for _, bad := range [][]string{{""}, {"a"}, {":b"}, {"http://x"}, make([]string, mostAttributes+1)} {
 		_, err := (&filters{Attributes: bad}).attributes()

@@ -22,7 +22,7 @@ type kind int
 const (
 	text   kind = iota // null when empty
 	number             // an integer
-	real
+	fraction
 	moment // nanoseconds since 1970
 )
 
@@ -55,8 +55,8 @@ var (
 	output    = column{"total_output_tokens", number, tokens("output_tokens")}
 	spanCount = column{"span_count", number, "count()"}
 	callCount = column{"call_count", number, "count()"}
-	errorRate = column{"error_rate", real, "avg(StatusCode = 'Error')"}
-	average   = column{"avg_duration_ms", real, "avg(Duration) / 1e6"}
+	errorRate = column{"error_rate", fraction, "avg(StatusCode = 'Error')"}
+	average   = column{"avg_duration_ms", fraction, "avg(Duration) / 1e6"}
 	provider  = column{"provider_name", text, attribute("gen_ai.provider.name")}
 )
 
@@ -75,7 +75,7 @@ var views = map[string]view{
 	"operations": {"operations", 2, "", []column{{"operation_name", text, attribute("gen_ai.operation.name")}, provider, spanCount, average, input, output, errorRate}},
 	"models": {"models", 2, modelOf + " != ''", []column{
 		{"model", text, modelOf}, provider, spanCount, input, output,
-		{"p50_duration_ms", real, "quantileExactInclusive(0.5)(Duration) / 1e6"}, {"p95_duration_ms", real, "quantileExactInclusive(0.95)(Duration) / 1e6"}, errorRate,
+		{"p50_duration_ms", fraction, "quantileExactInclusive(0.5)(Duration) / 1e6"}, {"p95_duration_ms", fraction, "quantileExactInclusive(0.95)(Duration) / 1e6"}, errorRate,
 	}},
 	"agents": {"agents", 3, attribute("gen_ai.agent.name") + " != ''", []column{
 		{"agent_name", text, attribute("gen_ai.agent.name")}, {"agent_id", text, attribute("gen_ai.agent.id")}, {"conversation_id", text, attribute("gen_ai.conversation.id")},
@@ -179,7 +179,7 @@ func (d *Door) viewed(r *http.Request, columns []column, query string) (all []ma
 var edges = []column{
 	{"source_service", text, "p.ServiceName"}, {"destination_service", text, "c.ServiceName"}, {"endpoint", text, "c.SpanName"}, {"total_calls", number, "count()"},
 	{"first_seen", moment, "min(toUnixTimestamp64Nano(c.Timestamp))"}, {"last_seen", moment, "max(toUnixTimestamp64Nano(c.Timestamp))"},
-	{"avg_latency_ms", real, "avg(c.Duration) / 1e6"}, {"error_count", number, "sum(c.StatusCode = 'Error')"}, {"error_rate_pct", real, "100 * avg(c.StatusCode = 'Error')"},
+	{"avg_latency_ms", fraction, "avg(c.Duration) / 1e6"}, {"error_count", number, "sum(c.StatusCode = 'Error')"}, {"error_rate_pct", fraction, "100 * avg(c.StatusCode = 'Error')"},
 }
 
 // graphRange is how far back calls are looked for unless told.
@@ -222,7 +222,7 @@ func (k kind) of(v any) any {
 		}
 		return said
 	}
-	if k == real {
+	if k == fraction {
 		f, _ := strconv.ParseFloat(said, 64) // what is no number is 0
 		return f
 	}
