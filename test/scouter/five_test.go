@@ -78,7 +78,7 @@ func requireRuns(t *testing.T, f *mesh.Five, second mesh.Addresses) {
 	scripts := map[string]*script{}
 	for _, way := range []string{"http", "grpc"} {
 		scripts[way] = begin(t, "drive.py", "--transport", way, "--run", way, "--http", "http://"+f.HTTP, "--grpc", second.GRPC,
-			"--otlp-http", "http://"+f.OTLPHTTP, "--otlp-grpc", "http://"+second.OTLPGRPC, "--verify")
+			"--otlp-http", "http://"+f.OTLPHTTP, "--otlp-grpc", "http://"+second.OTLPGRPC, "--verify", "--drain", "0.7")
 	}
 	var sent uint64
 	reports := map[string]*report{"http": {}, "grpc": {}}

@@ -76,7 +76,7 @@ func requireBursts(t *testing.T, m *mesh.Mesh, as []string) (uids []string) {
 			if attempt < 5 {
 				continue
 			}
-			require.Greater(t, load(t), 3*float64(runtime.NumCPU()), "on a machine that has time for it")
+			require.Greater(t, load(t), float64(runtime.NumCPU()), "a machine with time for it: want all in one of the runs")
 			break
 		}
 		r := newRecorder(t, m.Addresses)
