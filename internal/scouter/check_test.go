@@ -12,6 +12,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/evaluate"
 	"github.com/driftmesh/driftmesh/internal/scouter"
+	"github.com/driftmesh/driftmesh/sdk/profile"
 )
 
 // golden is what the client made of checks (testdata/checks.py).
@@ -219,4 +220,22 @@ func TestAgentAssertionsAreThoseOfTheClient(t *testing.T) {
 			agrees(t, want, &results[0], name, string(c.Tasks))
 		}
 	}
+}
+
+// A profile of judges is registered, and what comes of it says why there is nothing.
+func TestJudgesAreNotRun(t *testing.T) {
+	t.Parallel()
+	_, document := document(t, "profile-genai-judge.json")
+	p, err := scouter.Profile("GenAI", document)
+	require.NoError(t, err)
+	plan, err := evaluate.New(p.Checks.All)
+	require.NoError(t, err)
+	for _, r := range plan.Run(evaluate.Record{Context: map[string]any{}}) {
+		i := slices.IndexFunc(p.Checks.All, func(c profile.Check) bool { return c.Name == r.Name })
+		if p.Checks.All[i].Of == profile.OfJudge {
+			require.Contains(t, []evaluate.Outcome{evaluate.NotRun, evaluate.Skipped}, r.Outcome, "it depends on others")
+			require.NotEmpty(t, r.Message)
+		}
+	}
+	require.True(t, slices.ContainsFunc(p.Checks.All, func(c profile.Check) bool { return c.Of == profile.OfJudge }))
 }

@@ -163,6 +163,7 @@ func requireScouter(t *testing.T, m *mesh.Mesh) {
 	require.Equal(t, http.StatusOK, c.call(http.MethodPost, "trace/paginated", fmt.Appendf(nil, `{"queue_uid":%q}`, report.Link.RecordUID), &page))
 	require.Len(t, page.Items, 1)
 	require.Equal(t, report.Link.TraceID, page.Items[0].TraceID)
+	requireEvaluated(t, c, given["eval"], report.Link.RecordUID)
 	require.Equal(t, http.StatusOK, c.call(http.MethodPost, "alerts", fmt.Appendf(nil, `{"uid":%q}`, given["psi"]), nil))
 	require.Equal(t, http.StatusNotImplemented, c.call(http.MethodPost, "datasets/sql", []byte(`{"sql":"SELECT 1"}`), nil))
 }
@@ -212,7 +213,74 @@ func requireScouterDrift(t *testing.T, c *scouterClient, uids map[string]string)
 	require.Equal(t, map[string]float64{"0": 505. / 1011, "1": 506. / 1011, "2": 0}, psi.Features["region"].Bins)
 	require.InEpsilon(t, 211./1011, psi.Features["requests"].Bins["1"], 1e-12)
 	require.InEpsilon(t, 201./1011, psi.Features["temperature"].Bins["3"], 1e-12)
-	var eval struct{ Metrics map[string]any }
-	c.drift("genai/workflow", uids["eval"], &eval)
-	require.Empty(t, eval.Metrics, "nothing was evaluated")
+}
+
+// requireEvaluated holds what tasks came to against what was sent: of 27 records without
+// a trace 14 greet, and the one that was put in through a span has one, which was fast.
+func requireEvaluated(t *testing.T, c *scouterClient, uid, linked string) {
+	t.Helper()
+	page := func(of, status, cursor string) (page struct {
+		Items []struct {
+			UID         string `json:"uid"`
+			RecordUID   string `json:"record_uid"`
+			TraceID     string `json:"trace_id"`
+			TotalTasks  int    `json:"total_tasks"`
+			PassedTasks int    `json:"passed_tasks"`
+			Context     map[string]string
+		}
+		HasNext    bool `json:"has_next"`
+		NextCursor struct {
+			CreatedAt string      `json:"created_at"`
+			ID        json.Number `json:"id"`
+		} `json:"next_cursor"`
+	}) {
+		body := fmt.Sprintf(`{"service_info":{"space":"accept","uid":%q},"status":%q,"limit":20%s}`, uid, status, cursor)
+		require.Equal(t, http.StatusOK, c.call(http.MethodPost, "genai/page/"+of, []byte(body), &page), c.said)
+		return page
+	}
+	mesh.Await(t, time.Minute, func() error {
+		if p := page("record", "Pending", ""); len(p.Items) > 0 {
+			return fmt.Errorf("%d records are still to be evaluated", len(p.Items))
+		}
+		return nil
+	})
+	first := page("record", "Processed", "")
+	require.Len(t, first.Items, 20)
+	require.True(t, first.HasNext)
+	require.Equal(t, linked, first.Items[0].UID, "the newest first")
+	require.Equal(t, map[string]string{"input": "linked", "output": "hello"}, first.Items[0].Context)
+	next := page("workflow", "All", fmt.Sprintf(`,"cursor_created_at":%q,"cursor_id":%s`, first.NextCursor.CreatedAt, first.NextCursor.ID))
+	require.Len(t, next.Items, 8)
+	require.False(t, next.HasNext)
+	require.Equal(t, []int{1, 1}, []int{next.Items[0].TotalTasks, page("workflow", "All", "").Items[0].PassedTasks - 1}, "without a trace there is one task to run, with one there are two")
+
+	var drift struct {
+		Metrics map[string]struct{ Stats []struct{ Avg float64 } }
+	}
+	c.drift("genai/workflow", uid, &drift)
+	require.InDelta(t, 15./28, drift.Metrics["workflow"].Stats[0].Avg, 1e-12)
+	c.drift("genai/task", uid, &drift)
+	require.InDelta(t, 15./28, drift.Metrics["greets"].Stats[0].Avg, 1e-12)
+	require.InDelta(t, 1, drift.Metrics["fast"].Stats[0].Avg, 0)
+
+	var tasks struct {
+		Tasks []struct {
+			ID        string `json:"task_id"`
+			Type      string `json:"task_type"`
+			Passed    bool
+			Assertion map[string]any
+			Operator  string
+			Actual    any
+		}
+		NotRun []struct{ Reason string } `json:"not_run"`
+	}
+	require.Equal(t, http.StatusOK, c.call(http.MethodGet, "genai/task?record_uid="+linked, nil, &tasks))
+	require.Len(t, tasks.Tasks, 2)
+	require.Equal(t, []any{"greets", "Assertion", true, map[string]any{"FieldPath": "output"}, "Contains", "hello"},
+		[]any{tasks.Tasks[0].ID, tasks.Tasks[0].Type, tasks.Tasks[0].Passed, tasks.Tasks[0].Assertion, tasks.Tasks[0].Operator, tasks.Tasks[0].Actual})
+	require.Equal(t, map[string]any{"TraceAssertion": map[string]any{"TraceDuration": map[string]any{}}}, tasks.Tasks[1].Assertion)
+	require.Equal(t, http.StatusOK, c.call(http.MethodGet, "agent/task?record_uid="+next.Items[0].RecordUID, nil, &tasks))
+	require.Len(t, tasks.Tasks, 1)
+	require.Len(t, tasks.NotRun, 1)
+	require.Contains(t, tasks.NotRun[0].Reason, "no trace")
 }

@@ -9,7 +9,7 @@ import (
 // What needs no mesh of its own, only a tenant: all of it in one, side by side.
 func TestTenantsOfOneMesh(t *testing.T) {
 	t.Parallel()
-	m := mesh.Start(t, "--auth.bootstrap-password", adminPassword)
+	m := mesh.Start(t, "--auth.bootstrap-password", adminPassword, "--drift.trace-wait", "5s")
 	t.Run("every hop", func(t *testing.T) { // as nobody
 		requireEveryHop(t, m.Addresses)
 	})

@@ -48,6 +48,9 @@ func TestFiveServices(t *testing.T) {
 	for _, s := range all {
 		s.ask(f.HTTP)
 	}
+	for _, s := range all {
+		requireCheckedOnce(t, f.Conn(t), openStore(t, f.ClickHouseURL), s.sent.Profiles["eval"])
+	}
 	requireAcknowledged(t, f.ClickHouseURL, all)
 }
 

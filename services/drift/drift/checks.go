@@ -26,9 +26,8 @@ import (
 )
 
 const (
-	// checkedPage is how many records are checked at a time: a context may have a
-	// mebibyte.
-	checkedPage = 64
+	// checkedPage is how many records are checked at a time.
+	checkedPage = 512
 	// checkedAtOnce bounds the records that are checked in one turn of a profile. The
 	// others have the next.
 	checkedAtOnce = 2048
@@ -62,6 +61,19 @@ func newChecks(p *profile.Profile) (*checks, error) {
 		c.features = append(c.features, p.Feature(one.Feature))
 	}
 	return c, nil
+}
+
+// neverRun says which checks of a profile are not run.
+func neverRun(p *profile.Profile) (warnings []string) {
+	if p.Checks == nil {
+		return nil
+	}
+	for _, c := range p.Checks.All {
+		if c.Of == profile.OfJudge {
+			warnings = append(warnings, fmt.Sprintf("check %s needs a language model: it is not run, and fails nobody", c.Name))
+		}
+	}
+	return warnings
 }
 
 // unchecked are minutes whose records were not all checked, and when to look again.

@@ -193,6 +193,7 @@ func TestRecordsAreCheckedOnceEach(t *testing.T) {
 	m.run() // a second worker
 	made, err := r.CreateProfile(as(t, "acme"), &driftv1.CreateProfileRequest{Profile: checkedProfile(t)})
 	require.NoError(t, err)
+	require.Equal(t, []string{"check kind needs a language model: it is not run, and fails nobody"}, made.GetWarnings())
 	uid := made.GetProfile().GetUid()
 	require.NoError(t, drifttest.Contexts(t.Context(), m.db, "acme", uuid.MustParse(uid), contexts(at, 27)))
 	require.NoError(t, drifttest.Contexts(t.Context(), m.db, "other", uuid.New(), contexts(at, 3)))

@@ -96,7 +96,7 @@ func (s *server) CreateProfile(ctx context.Context, req *driftv1.CreateProfileRe
 	if err != nil {
 		return nil, err
 	}
-	return &driftv1.CreateProfileResponse{Profile: profileMessage(registered, true), Warnings: unknownRoutes(registered.Profile, s.routes)}, nil
+	return &driftv1.CreateProfileResponse{Profile: profileMessage(registered, true), Warnings: append(unknownRoutes(registered.Profile, s.routes), neverRun(registered.Profile)...)}, nil
 }
 
 // GetProfile gives one profile.

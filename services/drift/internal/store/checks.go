@@ -52,8 +52,12 @@ var pendingSQL = `SELECT RecordId, EventTime, ReceivedAt, ` + traceHex + `, Json
 	AND ` + strings.ReplaceAll(unchecked, "$among", "RecordId IN ("+inMinutes+")") + `
 	ORDER BY RecordId LIMIT {limit:UInt32}`
 
+// uncheckedBytes bounds the contexts of a page: each may have a mebibyte.
+const uncheckedBytes = 16 << 20
+
 // Unchecked gives a page of the records with a context in the minutes whose checks are
-// to be run, in the order of their ids, after one of them.
+// to be run, in the order of their ids, after one of them; it is shorter than the limit
+// where they are long.
 func (c *Cells) Unchecked(ctx context.Context, of Owner, minutes []int64, after string, limit int) ([]ContextRow, error) {
 	rows, err := c.db.Query(ctx, pendingSQL, clickhouse.Named("tenant", of.Tenant), clickhouse.Named("profile", of.Profile),
 		clickhouse.Named("minutes", minutes), clickhouse.Named("after", after), clickhouse.Named("limit", limit))
@@ -62,11 +66,12 @@ func (c *Cells) Unchecked(ctx context.Context, of Owner, minutes []int64, after 
 	}
 	defer rows.Close()
 	var out []ContextRow
-	for rows.Next() {
+	for bytes := 0; bytes < uncheckedBytes && rows.Next(); {
 		var r ContextRow
 		if err := rows.Scan(&r.Record, &r.Event, &r.Received, &r.Trace, &r.JSON, &r.hash); err != nil {
 			return nil, fmt.Errorf("read records to check: %w", err)
 		}
+		bytes += len(r.JSON)
 		out = append(out, r)
 	}
 	return out, rows.Err()

@@ -62,6 +62,7 @@ func (d *Door) register(r *http.Request) (any, error) {
 	kind, _ := scouter.ParseKind(req.DriftType) // Profile has seen it
 	return map[string]any{
 		"space": got.GetSpace(), "name": kind.Trim(got.GetName()), "version": got.GetVersion(), "uid": got.GetUid(), "status": success, "active": got.GetActive(),
+		"warnings": made.GetWarnings(),
 	}, nil
 }
 
