@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"hash"
 	"slices"
 	"strings"
@@ -45,6 +46,25 @@ func (s *Sealer) Seal(of Sender, m *broker.Message) []broker.Header {
 		{Key: event.HeaderSeal, Value: []byte(text)},
 	}
 }
+
+// idBytes of a hash name a message.
+const idBytes = 16
+
+// Message is a message for the topic inbox that says what its sender said elsewhere. Its
+// id follows from the value: what comes again, whichever way, is the same message. The
+// value is not copied.
+func (s *Sealer) Message(of Sender, valueType string, value []byte) broker.Message {
+	hash := sha256.Sum256(value)
+	m := broker.Message{
+		Topic: event.Inbox, Value: value, ID: "said-" + hex.EncodeToString(hash[:idBytes]),
+		Headers: []broker.Header{{Key: event.HeaderType, Value: []byte(valueType)}},
+	}
+	m.Headers = append(m.Headers, s.Seal(of, &m)...)
+	return m
+}
+
+// Room is what the headers of such a message take at most.
+const Room = 4 << 10
 
 // Sender gives the sender for whom a message has a good seal.
 func (s *Sealer) Sender(m *broker.Message) (of Sender, ok bool) {

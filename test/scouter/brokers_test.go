@@ -1,86 +1,257 @@
 package scouter_test
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/metadata"
 
+	"github.com/driftmesh/driftmesh/internal/scouter"
+	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+	scouterv1 "github.com/driftmesh/driftmesh/proto/scouter/grpc/v1"
+	"github.com/driftmesh/driftmesh/sdk/profile/wire"
 	"github.com/driftmesh/driftmesh/test/mesh"
-	"github.com/driftmesh/driftmesh/test/server/kafka"
-	"github.com/driftmesh/driftmesh/test/server/rabbitmq"
-	"github.com/driftmesh/driftmesh/test/server/redis"
 )
 
-// theirs are the brokers that the client publishes to.
-type theirs struct {
-	kafka    *kafka.Server
-	rabbitmq *rabbitmq.Server
-	redis    *redis.Server
+// onBrokers is a mesh that takes what Scouter's clients publish on brokers of theirs.
+type onBrokers struct {
+	theirs
+	*mesh.Mesh
+	t *testing.T
+
+	reports []*report // of what the store must have
+
+	// What the account of records must say.
+	accepted, stored uint64
+	rejected         map[string]uint64
+	dead             uint64
 }
 
-func startTheirs(t *testing.T) (b theirs) {
-	t.Helper()
-	asShipped := kafka.Options{Config: map[string]string{"auto.create.topics.enable": "true", "num.partitions": "3"}}
-	var all sync.WaitGroup
-	all.Go(func() { b.kafka = kafka.Start(t, asShipped) })
-	all.Go(func() { b.rabbitmq = rabbitmq.Start(t, rabbitmq.Options{}) })
-	all.Go(func() { b.redis = redis.Start(t, redis.Options{}) })
-	all.Wait()
-	return b
-}
-
-// settings let a mesh take what is published there.
-func (b theirs) settings() map[string]string {
-	return map[string]string{"kafka": "kafka://" + b.kafka.Addr(), "rabbitmq": b.rabbitmq.URL(), "redis": b.redis.URL()}
-}
-
-// flags are the settings of a mesh in one program.
-func (b theirs) flags() (list []string) {
-	for name, url := range b.settings() {
-		list = append(list, "--ingest-worker.scouter-"+name, url)
-	}
-	return list
-}
-
-// env are those of services of their own.
-func (b theirs) env() (list []string) {
-	for name, url := range b.settings() {
-		list = append(list, "DRIFTMESH_INGEST_WORKER_SCOUTER_"+strings.ToUpper(name)+"="+url)
-	}
-	return list
-}
-
-// addresses are how the client is told.
-func (b theirs) addresses() []string {
-	return []string{"--kafka", b.kafka.Addr(), "--rabbitmq", b.rabbitmq.Addr(), "--redis", strings.TrimSuffix(b.redis.URL(), "/0")}
-}
-
-// What the client publishes on its three brokers is there when it asks, as over HTTP,
-// and in the ledger and the store to the last record.
-func TestThePublishedClientOnItsBrokers(t *testing.T) {
+// What comes by the brokers of Scouter's clients is in the ledger and in the store to the
+// last record: of the published client, of a run of it as it was recorded, and of what
+// nobody understands, which stops none of them.
+func TestTheirBrokers(t *testing.T) {
 	t.Parallel()
-	python(t)
 	b := startTheirs(t)
-	m := mesh.Start(t, append(b.flags(), "--auth.scouter-accounts")...)
-	scripts, reports := map[string]*script{}, map[string]*report{"kafka": {}, "rabbitmq": {}, "redis": {}}
-	for way := range reports {
-		scripts[way] = begin(t, "drive.py", append(b.addresses(), "--transport", way, "--run", way, "--http", "http://"+m.HTTP,
-			"--otlp-http", "http://"+m.OTLPHTTP, "--otlp-grpc", "http://"+m.OTLPGRPC, "--verify")...)
+	o := &onBrokers{theirs: b, Mesh: mesh.Start(t, append(b.flags(), "--auth.scouter-accounts")...), t: t, rejected: map[string]uint64{}}
+	t.Run("recorded", o.recorded)
+	t.Run("not known", o.notKnown)
+	t.Run("anything", o.anything)
+	t.Run("published client", o.client)
+	if t.Failed() {
+		return
 	}
-	for way, r := range reports {
-		scripts[way].end(r)
-	}
-	m.Account(t, "records", func(a *ledgerv1.Account) bool {
-		return a.GetAccepted() == 3*109 && a.GetStored() == 3*108 && a.GetRejected()["not_finite"] == 3 && a.GetBalanced()
-	})
-	m.Settled(t, "spans")
-	m.Stop()
-	db := openStore(t, m.OpenStore())
-	require.Equal(t, []uint64{3 * 12, 3 * 108}, row[uint64](t, db, "SELECT [count(), sum(Written)] FROM record_ledger FINAL WHERE Tenant = 'default'"))
-	for _, r := range reports {
+	o.Settled(t, "spans")
+	o.Stop()
+	db := openStore(t, o.OpenStore())
+	for _, r := range o.reports {
 		requireRun(t, db, r)
 	}
+	for _, way := range []string{"kafka", "rabbitmq"} { // Redis has no headers
+		require.Subset(t, row[string](t, db, "SELECT groupArray(SpanName) FROM otel_traces WHERE Tenant = 'default' AND TraceId = '"+traceOf(way)+"'"),
+			[]string{"dwell scouter_monitoring", "process scouter_monitoring", "process inbox", "process records"}, way)
+	}
+}
+
+// settle waits until the account of records says what it must.
+func (o *onBrokers) settle(t *testing.T) {
+	t.Helper()
+	o.Account(t, "records", func(a *ledgerv1.Account) bool {
+		is := a.GetAccepted() == o.accepted && a.GetStored() == o.stored && a.GetDeadLettered() == o.dead && mesh.AllSettled(a) && a.GetBalanced()
+		for reason, n := range o.rejected {
+			is = is && a.GetRejected()[reason] == n
+		}
+		return is
+	})
+}
+
+// counted notes runs of the client: of each, one mean was no number.
+func (o *onBrokers) counted(runs uint64) {
+	o.accepted, o.stored, o.rejected["not_finite"] = o.accepted+109*runs, o.stored+108*runs, o.rejected["not_finite"]+runs
+}
+
+// client lets the published client speak over all three at once, and read everything back.
+func (o *onBrokers) client(t *testing.T) {
+	python(t)
+	scripts := map[string]*script{}
+	for _, way := range ways {
+		scripts[way] = o.drive(t, o.Addresses, way)
+	}
+	for _, way := range ways {
+		r := &report{}
+		scripts[way].end(r)
+		o.reports = append(o.reports, r)
+	}
+	o.counted(3)
+	o.settle(t)
+}
+
+// sample is something of what was recorded.
+func sample(t *testing.T, name string) []byte {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(mesh.Root(t), "internal/scouter/testdata", name))
+	require.NoError(t, err)
+	return raw
+}
+
+// register registers a profile as the client did, and gives its uid.
+func register(t *testing.T, c *caller, body []byte) string {
+	t.Helper()
+	var made struct{ UID string }
+	require.Equal(t, http.StatusOK, c.call(http.MethodPost, "profile", body, &made, "Content-Type", "application/json"))
+	return made.UID
+}
+
+// recorded publishes a whole run of the client on each broker as it was recorded, but for
+// the uids that the mesh gives; every message twice, which counts once.
+func (o *onBrokers) recorded(t *testing.T) {
+	c := login(t, o.HTTP, "admin", "admin")
+	for _, way := range ways {
+		r := &report{}
+		require.NoError(t, json.Unmarshal(sample(t, "report.json"), r))
+		run := string(sample(t, "run.jsonl"))
+		for kind, file := range map[string]string{"spc": "spc", "psi": "psi", "custom": "custom", "eval": "genai"} {
+			uid := register(t, c, sample(t, "profile-"+file+".json"))
+			run = strings.ReplaceAll(run, r.Profiles[kind].UID, uid)
+			r.Profiles[kind] = struct{ UID string }{uid}
+		}
+		var lines [][]byte
+		for line := range strings.Lines(run) {
+			lines = append(lines, []byte(line))
+		}
+		o.publish(t, way, "", append(lines, lines...)...)
+		o.reports = append(o.reports, r)
+	}
+	o.counted(3)
+	o.settle(t)
+}
+
+// custom is an element: a metric of a profile.
+func custom(uid string, value float64) string {
+	return fmt.Sprintf(`{"Custom":{"created_at":"2026-11-26T23:34:36.694692282Z","uid":%q,"metric":"mae","value":%v,"entity_id":0}}`, uid, value)
+}
+
+func batchOf(elements ...string) []byte {
+	return []byte(`{"records":[` + strings.Join(elements, ",") + `]}`)
+}
+
+// notKnown sends records of profiles that are not there, beside one of a profile that is,
+// by each of the five ways: they wait, and count once when the profile is there.
+func (o *onBrokers) notKnown(t *testing.T) {
+	c := login(t, o.HTTP, "admin", "admin")
+	known := register(t, c, sample(t, "profile-custom.json"))
+	messages, uids := map[string][]byte{}, map[string]string{}
+	for i, way := range append([]string{"http", "grpc"}, ways...) {
+		uids[way] = uuid.NewString()
+		messages[way] = batchOf(custom(uids[way], 1), custom(known, float64(i)), custom(uids[way], 1))
+		switch way {
+		case "http":
+			require.Equal(t, http.StatusOK, c.call(http.MethodPost, "message", messages[way], nil, "Content-Type", "application/json"))
+		case "grpc":
+			ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+c.token)
+			took, err := scouterv1.NewMessageServiceClient(o.Conn(t)).InsertMessage(ctx, &scouterv1.InsertMessageRequest{MessageRecord: messages[way]})
+			require.NoError(t, err)
+			require.Equal(t, "success", took.GetStatus())
+		default:
+			o.publish(t, way, "", messages[way])
+		}
+		o.accepted, o.stored, o.dead = o.accepted+3, o.stored+1, o.dead+2
+	}
+	o.settle(t)
+	o.requireLetters(t, uids)
+	for _, uid := range uids {
+		o.bring(t, uid)
+	}
+	o.stored, o.dead = o.stored+10, o.dead-10
+	mesh.Await(t, time.Minute, func() error { // who asked for a profile in vain does not ask again for two seconds
+		o.MustCLI(t, "dlq", "redrive", "--reason", "unknown_profile")
+		if left := o.MustCLI(t, "dlq", "list", "--reason", "unknown_profile"); strings.Contains(left, "parked") {
+			return fmt.Errorf("still parked: %s", left)
+		}
+		return nil
+	})
+	o.settle(t)
+	for _, way := range ways { // it comes again, and changes nothing
+		o.publish(t, way, "", messages[way])
+	}
+	o.settle(t)
+}
+
+// requireLetters requires that what waits can be read: the elements as they came.
+func (o *onBrokers) requireLetters(t *testing.T, uids map[string]string) {
+	t.Helper()
+	var list struct {
+		Letters []struct {
+			ID    string `json:"id"`
+			Count string `json:"count"`
+		} `json:"dead_letters"`
+	}
+	o.JSON(t, &list, "dlq", "list", "--reason", "unknown_profile")
+	require.Len(t, list.Letters, len(uids))
+	var shown []string
+	for _, l := range list.Letters {
+		require.Equal(t, "2", l.Count)
+		shown = append(shown, o.MustCLI(t, "dlq", "show", l.ID, "--value"))
+		require.Contains(t, o.MustCLI(t, "dlq", "show", l.ID), "there is no profile")
+	}
+	for _, uid := range uids {
+		require.Contains(t, shown, string(batchOf(custom(uid, 1), custom(uid, 1))))
+	}
+}
+
+// bring registers a profile under the uid that it has elsewhere.
+func (o *onBrokers) bring(t *testing.T, uid string) {
+	t.Helper()
+	var asked struct {
+		DriftType string `json:"drift_type"`
+		Profile   string
+	}
+	require.NoError(t, json.Unmarshal(sample(t, "profile-custom.json"), &asked))
+	p, err := scouter.Profile(asked.DriftType, []byte(asked.Profile))
+	require.NoError(t, err)
+	p.Name = "brought-" + uid + ".custom"
+	made := wire.Message(p)
+	made.Active = true
+	_, err = driftv1.NewDriftServiceClient(o.Conn(t)).CreateProfile(t.Context(), &driftv1.CreateProfileRequest{
+		Profile: made, Uid: uid, Origin: &driftv1.Origin{Format: scouter.FormatPrefix + asked.DriftType, Document: []byte(asked.Profile)},
+	})
+	require.NoError(t, err)
+}
+
+func traceOf(way string) string { return fmt.Sprintf("%032x", []byte("trace by " + way)[:12]) }
+
+// anything publishes what nobody understands, and behind it what is good.
+func (o *onBrokers) anything(t *testing.T) {
+	c := login(t, o.HTTP, "admin", "admin")
+	known := register(t, c, sample(t, "profile-custom.json"))
+	for i, way := range ways {
+		junk := [][]byte{
+			[]byte("no JSON, by " + way), []byte(`{"records":["` + way), {0x1f, 0x8b, 8, byte(i)}, []byte(`{"records":` + strings.Repeat("[", 20_000+i)),
+			[]byte(`{"request":{"resourceSpans":"` + way + `"}}`),
+		}
+		o.dead += uint64(len(junk) - 1) // that of spans is on their account
+		mixed := batchOf(`{"Observability":{"uid":"`+way+`"}}`, `"`+way+`"`, custom(known, 100+float64(i)), `{"Custom":{"uid":"`+known+`","metric":"f1","created_at":"2026-11-26T23:34:36Z","value":null}}`)
+		o.accepted += uint64(len(junk) - 1 + 4)
+		o.stored++
+		o.rejected["malformed"], o.rejected["not_finite"] = o.rejected["malformed"]+2, o.rejected["not_finite"]+1
+		if way != "kafka" { // which takes no more than a megabyte
+			junk = append(junk, bytes.Repeat([]byte{'a' + byte(i)}, 24<<20))
+			o.dead++
+			o.accepted++
+		}
+		o.publish(t, way, "", junk...)
+		o.publish(t, way, "00-"+traceOf(way)+"-00f067aa0ba902b7-01", mixed)
+	}
+	o.settle(t)
+	o.Account(t, "spans", func(a *ledgerv1.Account) bool { return a.GetDeadLettered() == 3 })
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/internal/quota"
+	"github.com/driftmesh/driftmesh/internal/seal"
 )
 
 // name is what the gateway calls itself to other services.
@@ -37,6 +38,11 @@ func open(ctx context.Context, cfg Config, env process.Env) (*opened, error) {
 	if o.deps.Calls, err = env.Calls(); err != nil {
 		return o, err
 	}
+	secrets, err := env.Secrets()
+	if err != nil {
+		return o, err
+	}
+	o.deps.Seal = seal.New(secrets)
 	if o.deps.TLS, err = process.OpenTLS(name, cfg.TLS, env.Log, env.Stats); err != nil {
 		return o, err
 	}

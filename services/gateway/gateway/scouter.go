@@ -2,13 +2,19 @@ package gateway
 
 import (
 	"context"
+	"math"
+	"time"
 
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
 	"github.com/driftmesh/driftmesh/internal/rpc"
+	"github.com/driftmesh/driftmesh/internal/seal"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
@@ -22,13 +28,49 @@ import (
 func (s *Service) newScouter() *scouterdoor.Door {
 	own := rpc.Faults(s.loop)
 	return scouterdoor.New(scouterdoor.Deps{
-		Records: s.records.Take, Spans: s.otlp.Take, Login: s.loginStanding, Renew: s.renewToken,
+		Records: s.records.Take, Spans: s.otlp.Take, Later: s.later, PartBytes: s.partBytes, Login: s.loginStanding, Renew: s.renewToken,
 		Identify: func(ctx context.Context, authorization string) (identity.Identity, error) {
 			return s.deps.Identify(ctx, authorization, "")
 		},
 		Drift: driftv1.NewDriftServiceClient(own), Traces: tracev1.NewTraceServiceClient(own), Auth: authv1.NewAuthServiceClient(own),
 		Tags: driftv1.NewTagServiceClient(rpc.Faults(s.deps.Drift)), Log: s.deps.Log,
 	})
+}
+
+// partBytes is how large a message for the inbox may be.
+func (s *Service) partBytes() int {
+	if most := s.maxMessage(); most > 0 {
+		return max(most-seal.Room, 1)
+	}
+	return math.MaxInt
+}
+
+// laterTimeout bounds how long a caller waits for what is kept for later.
+const laterTimeout = 10 * time.Second
+
+// later publishes messages of Scouter's on the topic inbox: whoever works that parks what
+// names no profile, where it can be seen and redriven. A caller that goes away does not
+// stop it.
+func (s *Service) later(ctx context.Context, messages [][]byte) error {
+	caller, ok := identity.From(ctx)
+	if !ok {
+		return fault.Internal.New("nobody is known to call")
+	}
+	msgs := make([]broker.Message, len(messages))
+	for i, value := range messages {
+		msgs[i] = s.deps.Seal.Message(seal.Sender{Tenant: caller.Tenant, Principal: caller.Principal()}, event.TypeScouter, value)
+		msgs[i].Time = time.Now()
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), laterTimeout)
+	defer cancel()
+	switch err := s.publisher.Publish(ctx, msgs); {
+	case err == nil:
+		return nil
+	case broker.Permanent(err):
+		return fault.Invalid.Wrap(err, "a record is larger than the broker takes").WithReason("SCOUTER_RECORDS")
+	default:
+		return fault.Unavailable.Wrap(err, "the records could not be made durable now").WithReason("BROKER_UNAVAILABLE").WithRetryAfter(time.Second)
+	}
 }
 
 // scouterRoutes are the routes of its HTTP API.

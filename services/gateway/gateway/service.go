@@ -24,6 +24,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/internal/rpc"
+	"github.com/driftmesh/driftmesh/internal/seal"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 	"github.com/driftmesh/driftmesh/internal/tlsfiles"
 	auditv1 "github.com/driftmesh/driftmesh/proto/driftmesh/audit/v1"
@@ -60,6 +61,7 @@ type Deps struct {
 	HTTP, Jaeger, GRPC, OTLPGRPC, OTLPHTTP net.Listener
 	TLS                                    *tlsfiles.Source // of all of them; nil for plain text
 	Instance                               string           // names this process
+	Seal                                   *seal.Sealer     // vouches for who sent what is kept for later
 	// Tenants have limits, which somebody keeps up to date; nil is none.
 	Tenants *quota.Book
 	// TopicBytes is how much a topic keeps, of which no tenant takes all; 0 is not
@@ -73,24 +75,26 @@ type Deps struct {
 
 // Service is the gateway. Run it once.
 type Service struct {
-	cfg      Config
-	deps     Deps
-	records  *records.Service
-	profiles record.Profiles
-	hub      *tail.Hub
-	topics   *topics.Service
-	otlp     *otlpdoor.Door
-	grpc     *rpc.Server
-	web      http.Handler
-	jaeger   http.Handler      // Jaeger's API alone, at the root
-	inside   *bufconn.Listener // of the gRPC server, for web
-	loop     *grpc.ClientConn  // to it
-	traced   *telemetry.Allowance
-	proxies  source.Proxies
-	intakes  intakes
-	account  *audit.Recorder // of who did what
-	auditor  *audited.Auditor
-	scouter  *scouterdoor.Door // nil when it is switched off
+	cfg     Config
+	deps    Deps
+	records *records.Service
+
+	publisher broker.Publisher
+	profiles  record.Profiles
+	hub       *tail.Hub
+	topics    *topics.Service
+	otlp      *otlpdoor.Door
+	grpc      *rpc.Server
+	web       http.Handler
+	jaeger    http.Handler      // Jaeger's API alone, at the root
+	inside    *bufconn.Listener // of the gRPC server, for web
+	loop      *grpc.ClientConn  // to it
+	traced    *telemetry.Allowance
+	proxies   source.Proxies
+	intakes   intakes
+	account   *audit.Recorder // of who did what
+	auditor   *audited.Auditor
+	scouter   *scouterdoor.Door // nil when it is switched off
 }
 
 // insideBuffer is that of the pipe between the HTTP side and the gRPC server.
@@ -105,7 +109,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open publisher: %w", err)
 	}
-	s := &Service{cfg: cfg, deps: deps, inside: bufconn.Listen(insideBuffer)}
+	s := &Service{cfg: cfg, deps: deps, publisher: publisher, inside: bufconn.Listen(insideBuffer)}
 	if s.proxies, err = source.Parse(cfg.Proxies); err != nil {
 		return nil, fmt.Errorf("gateway.proxies: %w", err)
 	}

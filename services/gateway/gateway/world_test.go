@@ -28,6 +28,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/internal/quota"
 	"github.com/driftmesh/driftmesh/internal/rpc"
+	"github.com/driftmesh/driftmesh/internal/seal"
 	auditv1 "github.com/driftmesh/driftmesh/proto/driftmesh/audit/v1"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	deadletterv1 "github.com/driftmesh/driftmesh/proto/driftmesh/deadletter/v1"
@@ -102,8 +103,10 @@ func startWith(t *testing.T, log *slog.Logger, options ...option) *world {
 	w.stats = prometheus.NewRegistry()
 	calls, err := rpc.NewMetrics(rpc.MetricsConfig{}, w.stats)
 	require.NoError(t, err)
+	secrets, err := identity.FixedSecrets(secret)
+	require.NoError(t, err)
 	deps := gateway.Deps{
-		Broker: b, Instance: "gw-1", Log: log,
+		Broker: b, Instance: "gw-1", Seal: seal.New(secrets), Log: log,
 		Stats: w.stats, Calls: calls, Traces: provider,
 		Auth: w.backend(func(s *rpc.Server) {
 			authv1.RegisterAuthServiceServer(s, w.auth)

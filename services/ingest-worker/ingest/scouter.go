@@ -3,8 +3,6 @@ package ingest
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -99,14 +97,11 @@ func (f *feed) handle(ctx context.Context, ds []broker.Delivery) ([]runner.Verdi
 	return nil, nil
 }
 
-// headroom is what the headers of a part take at most.
-const headroom = 4 << 10
-
 // parts are the messages that a delivery becomes.
 func (f *feed) parts(d *broker.Delivery) (msgs []broker.Message) {
 	size := math.MaxInt
 	if most := f.maxMessage(); most > 0 {
-		size = max(most-headroom, 1)
+		size = max(most-seal.Room, 1)
 	}
 	trace := admit.TraceOf(d.Headers)
 	for _, p := range scouter.Parts(d.Value, size) {
@@ -144,13 +139,8 @@ func spansOf(request []byte, size int) (values [][]byte) {
 
 // message is a part on its way. The memory of the value may be the delivery's.
 func (f *feed) message(d *broker.Delivery, valueType string, value []byte, trace []broker.Header) broker.Message {
-	sum := sha256.Sum256(value)
-	m := broker.Message{
-		Topic: event.Inbox, Value: value, Time: d.Time, ID: "scouter-" + hex.EncodeToString(sum[:16]),
-		Headers: []broker.Header{{Key: event.HeaderType, Value: []byte(valueType)}},
-	}
-	m.Headers = append(m.Headers, f.sealer.Seal(f.of, &m)...)
-	m.Headers = append(m.Headers, trace...)
+	m := f.sealer.Message(f.of, valueType, value)
+	m.Time, m.Headers = d.Time, append(m.Headers, trace...)
 	return m
 }
 

@@ -68,6 +68,7 @@ func (s *Service) Wait() { s.readers.Wait() }
 type result struct {
 	accepted int
 	rejected record.Tally
+	unknown  []int // as Taken
 }
 
 // Foreign is a batch in another dialect, translated.
@@ -77,12 +78,22 @@ type Foreign struct {
 	Bytes int
 	// Refuse refuses what of it was not understood.
 	Refuse func(*record.Tally)
+	// Apart leaves records of profiles that are not known to the caller of Take,
+	// instead of refusing them.
+	Apart bool
+}
+
+// Taken is what became of a foreign batch.
+type Taken struct {
+	Accepted int
+	Rejected record.Tally
+	Unknown  []int // indexes of records that were left, on nobody's account
 }
 
 // Take takes a foreign batch and answers when it is durable.
-func (s *Service) Take(ctx context.Context, f Foreign) (accepted int, rejected record.Tally, err error) {
-	r, err := s.taken(ctx, f.Bytes, f.Records, f.Refuse)
-	return r.accepted, r.rejected, err
+func (s *Service) Take(ctx context.Context, f Foreign) (Taken, error) {
+	r, err := s.taken(ctx, f)
+	return Taken{r.accepted, r.rejected, r.unknown}, err
 }
 
 // take does everything to one batch: check, publish, account. With an error
@@ -92,22 +103,22 @@ func (s *Service) take(ctx context.Context, size int, batch []*ingestv1.Record) 
 		_, err := identity.Tenant(ctx)
 		return result{}, err
 	}
-	return s.taken(ctx, size, batch, nil)
+	return s.taken(ctx, Foreign{Records: batch, Bytes: size})
 }
 
-func (s *Service) taken(ctx context.Context, size int, batch []*ingestv1.Record, refuse func(*record.Tally)) (result, error) {
+func (s *Service) taken(ctx context.Context, f Foreign) (result, error) {
 	if _, err := identity.Tenant(ctx); err != nil {
 		return result{}, err
 	}
 	caller, _ := identity.From(ctx)
-	whose := from{caller, s.intake.Owner(caller.Tenant), size}
-	r, err := s.kept(ctx, whose, batch, refuse)
+	whose := from{caller, s.intake.Owner(caller.Tenant), f.Bytes}
+	r, err := s.kept(ctx, whose, f)
 	s.intake.Refused(whose.owner, err)
 	return r, err
 }
 
 // kept is take of a batch of which it is known whose it is.
-func (s *Service) kept(ctx context.Context, whose from, batch []*ingestv1.Record, refuse func(*record.Tally)) (result, error) {
+func (s *Service) kept(ctx context.Context, whose from, f Foreign) (result, error) {
 	now := s.now()
 	if err := s.intake.Enter(whose.owner, now); err != nil {
 		return result{}, err
@@ -119,19 +130,21 @@ func (s *Service) kept(ctx context.Context, whose from, batch []*ingestv1.Record
 		return result{}, lease.Why(errFull())
 	}
 	v, err := s.sieve.Sift(ctx, record.Batch{
-		Tenant: whose.caller.Tenant, Spaces: whose.caller.Spaces, Records: batch, Now: now, MaxRecord: record.MaxRecord(s.maxMessage()),
+		Tenant: whose.caller.Tenant, Spaces: whose.caller.Spaces, Records: f.Records, Now: now, MaxRecord: record.MaxRecord(s.maxMessage()),
+		// Whoever is for certain spaces is not told from whoever is not, later.
+		Apart: f.Apart && whose.caller.Spaces == "",
 	})
 	if err != nil {
 		return result{}, err
 	}
-	if refuse != nil {
-		refuse(&v.Rejected)
+	if f.Refuse != nil {
+		f.Refuse(&v.Rejected)
 	}
 	accepted, err := s.publishTraced(ctx, whose, v)
 	if err != nil {
 		return result{}, err
 	}
-	return result{accepted, v.Rejected}, nil
+	return result{accepted, v.Rejected, v.Unknown}, nil
 }
 
 func errFull() error {

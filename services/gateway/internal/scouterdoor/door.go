@@ -25,8 +25,12 @@ import (
 type Deps struct {
 	// Records takes records, and Spans an OTLP request, of the caller in the context,
 	// and answer when they are durable.
-	Records func(ctx context.Context, f records.Foreign) (accepted int, rejected record.Tally, err error)
+	Records func(ctx context.Context, f records.Foreign) (records.Taken, error)
 	Spans   func(ctx context.Context, request []byte) (otlp.Report, error)
+	// Later keeps messages of the caller in the context, of about PartBytes each,
+	// whose profiles are not known, until they are; it answers when they are durable.
+	Later     func(ctx context.Context, messages [][]byte) error
+	PartBytes func() int
 	// Login gives a token to a user of a tenant, and Renew the next for one that may
 	// have run out.
 	Login func(ctx context.Context, who Login) (token string, err error)
@@ -107,23 +111,48 @@ func (d *Door) take(ctx context.Context, raw []byte) (string, error) {
 		}
 		return "the tag is durable", d.setTags(ctx, []scouter.Tag{*m.Tag})
 	}
-	accepted, rejected, err := d.Records(ctx, records.Foreign{Records: m.Records, Bytes: len(raw), Refuse: func(t *record.Tally) {
+	took, err := d.Records(ctx, records.Foreign{Records: m.Records, Bytes: len(raw), Apart: true, Refuse: func(t *record.Tally) {
 		for _, no := range m.Refused {
 			t.Refuse(no.Index, no.Reason, no.Message)
 		}
 	}})
+	if err == nil && len(took.Unknown) > 0 {
+		err = d.later(ctx, raw, m, took.Unknown)
+	}
 	if err != nil {
 		return "", err
 	}
-	if rejected.Count == 0 {
-		return fmt.Sprintf("%d records are durable", accepted), nil
+	said := fmt.Sprintf("%d records are durable", took.Accepted)
+	if n := len(took.Unknown); n > 0 {
+		said += fmt.Sprintf(", %d are kept until their profile is registered and they are redriven", n)
 	}
-	why := rejected.Described[0]
-	said := fmt.Sprintf("%d records are durable, %d were refused: %s: %s", accepted, rejected.Count, why.GetReason(), why.GetMessage())
-	if accepted == 0 {
+	if took.Rejected.Count == 0 {
+		return said, nil
+	}
+	why := took.Rejected.Described[0]
+	said += fmt.Sprintf(", %d were refused: %s: %s", took.Rejected.Count, why.GetReason(), why.GetMessage())
+	if took.Accepted+len(took.Unknown) == 0 {
 		return "", fault.Invalid.New("Invalid message format: %s", said).WithReason("SCOUTER_RECORDS")
 	}
 	return said, nil
+}
+
+// later keeps some records of a message, by their indexes, which name no profile that
+// is known.
+func (d *Door) later(ctx context.Context, raw []byte, m *scouter.Message, unknown []int) error {
+	elements := make([]int, len(unknown))
+	for k, i := range unknown {
+		elements[k] = m.Index[i]
+	}
+	parts, err := scouter.ByProfile(raw, elements, d.PartBytes())
+	if err != nil {
+		return err
+	}
+	messages := make([][]byte, len(parts))
+	for i, p := range parts {
+		messages[i] = p.Value
+	}
+	return d.Later(ctx, messages)
 }
 
 func (d *Door) spans(ctx context.Context, request []byte) (string, error) {

@@ -1,0 +1,115 @@
+package scouter_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	goredis "github.com/redis/go-redis/v9"
+	kafkago "github.com/segmentio/kafka-go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/driftmesh/driftmesh/test/mesh"
+	"github.com/driftmesh/driftmesh/test/server/kafka"
+	"github.com/driftmesh/driftmesh/test/server/rabbitmq"
+	"github.com/driftmesh/driftmesh/test/server/redis"
+)
+
+// theirs are the brokers that the client publishes to.
+type theirs struct {
+	kafka    *kafka.Server
+	rabbitmq *rabbitmq.Server
+	redis    *redis.Server
+}
+
+// ways are the names of these brokers, as drive.py has them.
+var ways = []string{"kafka", "rabbitmq", "redis"}
+
+// queue is what they publish to.
+const queue = "scouter_monitoring"
+
+// startTheirs starts the brokers; Kafka makes topics by itself, as it is shipped.
+func startTheirs(t *testing.T) (b theirs) {
+	t.Helper()
+	asShipped := kafka.Options{Config: map[string]string{"auto.create.topics.enable": "true", "num.partitions": "3"}}
+	var all sync.WaitGroup
+	all.Go(func() { b.kafka = kafka.Start(t, asShipped) })
+	all.Go(func() { b.rabbitmq = rabbitmq.Start(t, rabbitmq.Options{}) })
+	all.Go(func() { b.redis = redis.Start(t, redis.Options{}) })
+	all.Wait()
+	return b
+}
+
+func (b theirs) settings() map[string]string {
+	return map[string]string{"kafka": "kafka://" + b.kafka.Addr(), "rabbitmq": b.rabbitmq.URL(), "redis": b.redis.URL()}
+}
+
+// flags let a mesh in one program take what is published there.
+func (b theirs) flags() (list []string) {
+	for name, url := range b.settings() {
+		list = append(list, "--ingest-worker.scouter-"+name, url)
+	}
+	return list
+}
+
+// drive begins a run of the published client over one of them.
+func (b theirs) drive(t *testing.T, m mesh.Addresses, way string) *script {
+	t.Helper()
+	return begin(t, "drive.py", "--transport", way, "--run", way, "--http", "http://"+m.HTTP,
+		"--kafka", b.kafka.Addr(), "--rabbitmq", b.rabbitmq.Addr(), "--redis", strings.TrimSuffix(b.redis.URL(), "/0"),
+		"--otlp-http", "http://"+m.OTLPHTTP, "--otlp-grpc", "http://"+m.OTLPGRPC, "--verify")
+}
+
+// publish publishes messages as the client does: nothing but the value, and on Kafka in
+// batches, of which each is compressed in another way. traceparent, if any, is of all.
+func (b theirs) publish(t *testing.T, way, traceparent string, values ...[]byte) {
+	t.Helper()
+	switch way {
+	case "kafka":
+		b.toKafka(t, traceparent, values)
+	case "rabbitmq":
+		conn, err := amqp.Dial(b.rabbitmq.URL())
+		require.NoError(t, err)
+		defer conn.Close() //nolint:errcheck // its end confirms nothing
+		ch, err := conn.Channel()
+		require.NoError(t, err)
+		_, err = ch.QueueDeclare(queue, false, false, false, false, nil)
+		require.NoError(t, err)
+		require.NoError(t, ch.Confirm(false))
+		for _, v := range values {
+			out := amqp.Publishing{Body: v}
+			if traceparent != "" {
+				out.Headers = amqp.Table{"traceparent": traceparent}
+			}
+			sent, err := ch.PublishWithDeferredConfirmWithContext(t.Context(), "", queue, false, false, out)
+			require.NoError(t, err)
+			require.True(t, sent.Wait())
+		}
+	case "redis":
+		opt, err := goredis.ParseURL(b.redis.URL())
+		require.NoError(t, err)
+		c := goredis.NewClient(opt)
+		defer c.Close() //nolint:errcheck // as above
+		for _, v := range values {
+			require.NoError(t, c.Publish(t.Context(), queue, v).Err())
+		}
+	}
+}
+
+func (b theirs) toKafka(t *testing.T, traceparent string, values [][]byte) {
+	t.Helper()
+	codecs := []kafkago.Compression{0, kafkago.Gzip, kafkago.Snappy, kafkago.Lz4, kafkago.Zstd}
+	for i, v := range values {
+		w := &kafkago.Writer{
+			Addr: kafkago.TCP(b.kafka.Addr()), Topic: queue, Compression: codecs[i%len(codecs)], RequiredAcks: kafkago.RequireAll,
+			AllowAutoTopicCreation: true, Balancer: &kafkago.RoundRobin{}, BatchSize: 1, BatchBytes: 1 << 20, MaxAttempts: 50,
+		}
+		m := kafkago.Message{Value: v}
+		if traceparent != "" {
+			m.Headers = []kafkago.Header{{Key: "traceparent", Value: []byte(traceparent)}}
+		}
+		require.NoError(t, w.WriteMessages(t.Context(), m))
+		require.NoError(t, w.Close())
+	}
+}
