@@ -58,7 +58,7 @@ func TestTheirBrokers(t *testing.T) {
 		requireRun(t, db, r)
 	}
 	for _, way := range []string{"kafka", "rabbitmq"} { // Redis has no headers
-		require.Subset(t, row[string](t, db, "SELECT groupArray(SpanName) FROM otel_traces WHERE Tenant = 'default' AND TraceId = '"+traceOf(way)+"'"),
+		require.Subset(t, row[string](t, db, "SELECT groupArray(SpanName) FROM otel_traces WHERE TraceId = '"+traceOf(way)+"'"),
 			[]string{"dwell scouter_monitoring", "process scouter_monitoring", "process inbox", "process records"}, way)
 	}
 }

@@ -29,15 +29,20 @@ var ways = []string{"kafka", "rabbitmq", "redis"}
 // queue is what they publish to.
 const queue = "scouter_monitoring"
 
-// startTheirs starts the brokers; Kafka makes topics by itself, as it is shipped.
+// startTheirs starts the brokers. Kafka has the topic; the queue of RabbitMQ is declared
+// by whoever publishes first.
 func startTheirs(t *testing.T) (b theirs) {
 	t.Helper()
-	asShipped := kafka.Options{Config: map[string]string{"auto.create.topics.enable": "true", "num.partitions": "3"}}
 	var all sync.WaitGroup
-	all.Go(func() { b.kafka = kafka.Start(t, asShipped) })
+	all.Go(func() { b.kafka = kafka.Start(t, kafka.Options{}) })
 	all.Go(func() { b.rabbitmq = rabbitmq.Start(t, rabbitmq.Options{}) })
 	all.Go(func() { b.redis = redis.Start(t, redis.Options{}) })
 	all.Wait()
+	made, err := b.kafka.Client().CreateTopics(t.Context(), &kafkago.CreateTopicsRequest{
+		Topics: []kafkago.TopicConfig{{Topic: queue, NumPartitions: 3, ReplicationFactor: 1}},
+	})
+	require.NoError(t, err)
+	require.NoError(t, made.Errors[queue])
 	return b
 }
 
@@ -103,7 +108,7 @@ func (b theirs) toKafka(t *testing.T, traceparent string, values [][]byte) {
 	for i, v := range values {
 		w := &kafkago.Writer{
 			Addr: kafkago.TCP(b.kafka.Addr()), Topic: queue, Compression: codecs[i%len(codecs)], RequiredAcks: kafkago.RequireAll,
-			AllowAutoTopicCreation: true, Balancer: &kafkago.RoundRobin{}, BatchSize: 1, BatchBytes: 1 << 20, MaxAttempts: 50,
+			Balancer: &kafkago.RoundRobin{}, BatchSize: 1, BatchBytes: 1 << 20, MaxAttempts: 50,
 		}
 		m := kafkago.Message{Value: v}
 		if traceparent != "" {

@@ -8,6 +8,9 @@ import (
 
 // inspect asks the server how durable it is, where we may.
 func (c *conn) inspect(ctx context.Context) {
+	if c.target.foreign { // how its owner keeps it is not our business
+		return
+	}
 	words, warning := "acked = in the memory of the server; whether it is on disk is not known: CONFIG GET is not allowed", ""
 	set := map[string]string{}
 	var err error

@@ -64,6 +64,7 @@ func OpenSource(ctx context.Context, cfg Config, how source.Config) (source.Sour
 	if err != nil {
 		return nil, err
 	}
+	t.foreign = true
 	how.Consumer.Topic = cmp.Or(own["channel"], how.Consumer.Topic)
 	if how.Consumer.Topic == "" {
 		return nil, fmt.Errorf("%w: a source needs the name of a channel", broker.ErrInvalid)

@@ -36,6 +36,7 @@ type target struct {
 	timeout  time.Duration // of a publish
 	wait     int           // how many replicas must have a message
 	files    connect.Files
+	foreign  bool // of a source: the server is somebody else's
 
 	sentinelUser, sentinelPassword string
 }
