@@ -15,12 +15,14 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/scouter"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
 	scouterv1 "github.com/driftmesh/driftmesh/proto/scouter/grpc/v1"
 	"github.com/driftmesh/driftmesh/sdk/profile/wire"
 	"github.com/driftmesh/driftmesh/test/mesh"
+	"github.com/driftmesh/driftmesh/test/server/redis"
 )
 
 // onBrokers is a mesh that takes what Scouter's clients publish on brokers of theirs.
@@ -30,6 +32,7 @@ type onBrokers struct {
 	t *testing.T
 
 	reports []*report // of what the store must have
+	streams map[string]*streamReport
 
 	// What the account of records must say.
 	accepted, stored uint64
@@ -48,6 +51,7 @@ func TestTheirBrokers(t *testing.T) {
 	t.Run("not known", o.notKnown)
 	t.Run("anything", o.anything)
 	t.Run("published client", o.client)
+	t.Run("killed", o.killed)
 	if t.Failed() {
 		return
 	}
@@ -57,9 +61,10 @@ func TestTheirBrokers(t *testing.T) {
 	for _, r := range o.reports {
 		requireRun(t, db, r)
 	}
+	o.requireAll(t, db)
 	for _, way := range []string{"kafka", "rabbitmq"} { // Redis has no headers
 		require.Subset(t, row[string](t, db, "SELECT groupArray(SpanName) FROM otel_traces WHERE TraceId = '"+traceOf(way)+"'"),
-			[]string{"dwell scouter_monitoring", "process scouter_monitoring", "process inbox", "process records"}, way)
+			[]string{"dwell " + way + "/scouter_monitoring", "process " + way + "/scouter_monitoring", "process inbox", "process records"}, way)
 	}
 }
 
@@ -117,23 +122,30 @@ func register(t *testing.T, c *caller, body []byte) string {
 func (o *onBrokers) recorded(t *testing.T) {
 	c := login(t, o.HTTP, "admin", "admin")
 	for _, way := range ways {
-		r := &report{}
-		require.NoError(t, json.Unmarshal(sample(t, "report.json"), r))
-		run := string(sample(t, "run.jsonl"))
-		for kind, file := range map[string]string{"spc": "spc", "psi": "psi", "custom": "custom", "eval": "genai"} {
-			uid := register(t, c, sample(t, "profile-"+file+".json"))
-			run = strings.ReplaceAll(run, r.Profiles[kind].UID, uid)
-			r.Profiles[kind] = struct{ UID string }{uid}
-		}
-		var lines [][]byte
-		for line := range strings.Lines(run) {
-			lines = append(lines, []byte(line))
-		}
+		r, lines := recordedRun(t, c)
 		o.publish(t, way, "", append(lines, lines...)...)
 		o.reports = append(o.reports, r)
 	}
 	o.counted(3)
 	o.settle(t)
+}
+
+// recordedRun is a whole run of the client, message by message, of profiles that are
+// registered for it.
+func recordedRun(t *testing.T, c *caller) (r *report, lines [][]byte) {
+	t.Helper()
+	r = &report{}
+	require.NoError(t, json.Unmarshal(sample(t, "report.json"), r))
+	run := string(sample(t, "run.jsonl"))
+	for kind, file := range map[string]string{"spc": "spc", "psi": "psi", "custom": "custom", "eval": "genai"} {
+		uid := register(t, c, sample(t, "profile-"+file+".json"))
+		run = strings.ReplaceAll(run, r.Profiles[kind].UID, uid)
+		r.Profiles[kind] = struct{ UID string }{uid}
+	}
+	for line := range strings.Lines(run) {
+		lines = append(lines, []byte(line))
+	}
+	return r, lines
 }
 
 // custom is an element: a metric of a profile.
@@ -254,4 +266,79 @@ func (o *onBrokers) anything(t *testing.T) {
 	}
 	o.settle(t)
 	o.Account(t, "spans", func(a *ledgerv1.Account) bool { return a.GetDeadLettered() == 3 })
+}
+
+// streamReport is what stream.py says that it sent.
+type streamReport struct {
+	UIDs          []string
+	Rounds, Spans uint64
+	Profiles      map[string]string
+}
+
+// killed kills the mesh twice while the published client publishes on the brokers that
+// keep what it publishes: nothing is lost, and nothing counts twice.
+func (o *onBrokers) killed(t *testing.T) {
+	python(t)
+	o.streams = map[string]*streamReport{}
+	scripts := map[string]*script{}
+	for _, way := range []string{"kafka", "rabbitmq"} {
+		scripts[way] = begin(t, "stream.py", append(o.addresses(), "--transport", way, "--run", "stream-"+way, "--http", "http://"+o.HTTP)...)
+	}
+	for range 2 {
+		o.accepted += 500
+		o.Account(t, "records", func(a *ledgerv1.Account) bool { return a.GetAccepted() >= o.accepted })
+		o.Kill()
+		mesh.Await(t, time.Minute, func() error { // the client goes on
+			if kafka, rabbitmq := o.behind(t); kafka < 5 || rabbitmq < 5 {
+				return fmt.Errorf("%d and %d messages wait", kafka, rabbitmq)
+			}
+			return nil
+		})
+		o.Boot()
+	}
+	for way, s := range scripts {
+		o.streams[way] = &streamReport{}
+		s.end(o.streams[way])
+	}
+	mesh.Await(t, time.Minute, func() error {
+		if kafka, rabbitmq := o.behind(t); kafka != 0 || rabbitmq != 0 {
+			return fmt.Errorf("%d and %d messages wait", kafka, rabbitmq)
+		}
+		return nil
+	})
+	o.Settled(t, "records")
+}
+
+// requireAll requires of the store what was streamed: the records that have names, and
+// the spans, each once.
+func (o *onBrokers) requireAll(t *testing.T, db *clickhouse.DB) {
+	t.Helper()
+	for way, s := range o.streams {
+		require.Greater(t, len(s.UIDs), 500)
+		require.ElementsMatch(t, s.UIDs, row[string](t, db, "SELECT groupArray(RecordId) FROM contexts FINAL WHERE Tenant = 'default' AND Profile = '"+s.Profiles["eval"]+"'"), way)
+		require.Equal(t, []uint64{s.Spans, s.Spans}, row[uint64](t, db, `SELECT [count(), uniqExact(TraceId, SpanId)] FROM otel_traces
+			WHERE Tenant = 'default' AND ServiceName = 'drive-stream-`+way+"'"), way)
+		require.Equal(t, []uint64{100 * s.Rounds}, row[uint64](t, db, `SELECT [sum(Counted)] FROM observations FINAL
+			WHERE Tenant = 'default' AND CountedFeature = 1 AND Profile = '`+s.Profiles["psi"]+"'"), way)
+	}
+}
+
+// Two workers hear every message of Redis, and it counts once; when one is killed, the
+// other still hears everything.
+func TestTwoWorkersHearRedis(t *testing.T) {
+	t.Parallel()
+	b := theirs{redis: redis.Start(t, redis.Options{})}
+	f := mesh.StartFive(t, "DRIFTMESH_AUTH_SCOUTER_ACCOUNTS=true", "DRIFTMESH_TELEMETRY_DISABLE=true", "DRIFTMESH_INGEST_WORKER_SCOUTER_REDIS="+b.redis.URL())
+	f.Join("ingest-worker")
+	r, lines := recordedRun(t, login(t, f.HTTP, "admin", "admin"))
+	half := len(lines) / 2
+	b.publish(t, "redis", "", lines[:half]...)
+	f.Kill("ingest-worker")
+	b.publish(t, "redis", "", lines[half:]...)
+	f.Restart("ingest-worker")
+	f.Account(t, "records", func(a *ledgerv1.Account) bool {
+		return a.GetAccepted() == 109 && a.GetStored() == 108 && a.GetRejected()["not_finite"] == 1 && mesh.AllSettled(a) && a.GetBalanced()
+	})
+	f.Settled(t, "spans")
+	requireRun(t, openStore(t, f.ClickHouseURL), r)
 }

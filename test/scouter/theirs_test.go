@@ -58,12 +58,41 @@ func (b theirs) flags() (list []string) {
 	return list
 }
 
+// addresses are how the client is told.
+func (b theirs) addresses() []string {
+	return []string{"--kafka", b.kafka.Addr(), "--rabbitmq", b.rabbitmq.Addr(), "--redis", strings.TrimSuffix(b.redis.URL(), "/0")}
+}
+
+// behind is how many messages the mesh has not acknowledged on Kafka, and how many it has
+// not got on RabbitMQ.
+func (b theirs) behind(t *testing.T) (onKafka, onRabbitMQ int64) {
+	t.Helper()
+	c, ask := b.kafka.Client(), []kafkago.OffsetRequest{kafkago.LastOffsetOf(0), kafkago.LastOffsetOf(1), kafkago.LastOffsetOf(2)}
+	ends, err := c.ListOffsets(t.Context(), &kafkago.ListOffsetsRequest{Topics: map[string][]kafkago.OffsetRequest{queue: ask}})
+	require.NoError(t, err)
+	read, err := c.OffsetFetch(t.Context(), &kafkago.OffsetFetchRequest{GroupID: "driftmesh", Topics: map[string][]int{queue: {0, 1, 2}}})
+	require.NoError(t, err)
+	for _, p := range ends.Topics[queue] {
+		onKafka += p.LastOffset
+	}
+	for _, p := range read.Topics[queue] {
+		onKafka -= p.CommittedOffset
+	}
+	conn, err := amqp.Dial(b.rabbitmq.URL())
+	require.NoError(t, err)
+	defer conn.Close()
+	ch, err := conn.Channel()
+	require.NoError(t, err)
+	q, err := ch.QueueDeclarePassive(queue, false, false, false, false, nil)
+	require.NoError(t, err)
+	return onKafka, int64(q.Messages)
+}
+
 // drive begins a run of the published client over one of them.
 func (b theirs) drive(t *testing.T, m mesh.Addresses, way string) *script {
 	t.Helper()
-	return begin(t, "drive.py", "--transport", way, "--run", way, "--http", "http://"+m.HTTP,
-		"--kafka", b.kafka.Addr(), "--rabbitmq", b.rabbitmq.Addr(), "--redis", strings.TrimSuffix(b.redis.URL(), "/0"),
-		"--otlp-http", "http://"+m.OTLPHTTP, "--otlp-grpc", "http://"+m.OTLPGRPC, "--verify")
+	return begin(t, "drive.py", append(b.addresses(), "--transport", way, "--run", way, "--http", "http://"+m.HTTP,
+		"--otlp-http", "http://"+m.OTLPHTTP, "--otlp-grpc", "http://"+m.OTLPGRPC, "--verify")...)
 }
 
 // publish publishes messages as the client does: nothing but the value, and on Kafka in
@@ -76,7 +105,7 @@ func (b theirs) publish(t *testing.T, way, traceparent string, values ...[]byte)
 	case "rabbitmq":
 		conn, err := amqp.Dial(b.rabbitmq.URL())
 		require.NoError(t, err)
-		defer conn.Close() //nolint:errcheck // its end confirms nothing
+		defer conn.Close()
 		ch, err := conn.Channel()
 		require.NoError(t, err)
 		_, err = ch.QueueDeclare(queue, false, false, false, false, nil)
@@ -95,7 +124,7 @@ func (b theirs) publish(t *testing.T, way, traceparent string, values ...[]byte)
 		opt, err := goredis.ParseURL(b.redis.URL())
 		require.NoError(t, err)
 		c := goredis.NewClient(opt)
-		defer c.Close() //nolint:errcheck // as above
+		defer c.Close()
 		for _, v := range values {
 			require.NoError(t, c.Publish(t.Context(), queue, v).Err())
 		}
@@ -104,10 +133,13 @@ func (b theirs) publish(t *testing.T, way, traceparent string, values ...[]byte)
 
 func (b theirs) toKafka(t *testing.T, traceparent string, values [][]byte) {
 	t.Helper()
+	transport := &kafkago.Transport{}
+	defer transport.CloseIdleConnections()
 	codecs := []kafkago.Compression{0, kafkago.Gzip, kafkago.Snappy, kafkago.Lz4, kafkago.Zstd}
 	for i, v := range values {
 		w := &kafkago.Writer{
-			Addr: kafkago.TCP(b.kafka.Addr()), Topic: queue, Compression: codecs[i%len(codecs)], RequiredAcks: kafkago.RequireAll,
+			Transport: transport,
+			Addr:      kafkago.TCP(b.kafka.Addr()), Topic: queue, Compression: codecs[i%len(codecs)], RequiredAcks: kafkago.RequireAll,
 			Balancer: &kafkago.RoundRobin{}, BatchSize: 1, BatchBytes: 1 << 20, MaxAttempts: 50,
 		}
 		m := kafkago.Message{Value: v}

@@ -28,7 +28,11 @@ func OpenSource(ctx context.Context, cfg Config, how source.Config) (source.Sour
 		how.Gap = func(time.Duration) {}
 	}
 	tel := broker.NewTelemetry(cfg.Tracer, cfg.Stats)
-	s, err := openSource(ctx, cfg, how, tel)
+	system, _, _ := strings.Cut(cfg.URL, "://")
+	lost := func(queue, group string, n int64) {
+		tel.Lost(source.Traits{System: systems[system], Queue: queue}.Name(), group, n)
+	}
+	s, err := openSource(ctx, cfg, how, lost)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open source: %w", err)
 	}
@@ -37,15 +41,21 @@ func OpenSource(ctx context.Context, cfg Config, how source.Config) (source.Sour
 	return s, tel.Instrument(source.AsBroker(s)), nil
 }
 
-func openSource(ctx context.Context, cfg Config, how source.Config, tel *broker.Telemetry) (source.Source, error) {
+// systems are the brokers of schemes.
+var systems = map[string]string{
+	"kafka": "kafka", "kafka+tls": "kafka", "amqp": "rabbitmq", "amqps": "rabbitmq",
+	"redis": "redis", "rediss": "redis", "redis+sentinel": "redis", "rediss+sentinel": "redis", "redis+cluster": "redis", "rediss+cluster": "redis",
+}
+
+func openSource(ctx context.Context, cfg Config, how source.Config, lost func(queue, group string, n int64)) (source.Source, error) {
 	scheme, _, _ := strings.Cut(cfg.URL, "://")
-	switch scheme {
-	case "kafka", "kafka+tls":
-		return kafka.OpenSource(ctx, kafka.Config{URL: cfg.URL, TLS: cfg.TLS, Name: cfg.Name, Log: cfg.Log, Lost: tel.Lost}, how)
-	case "amqp", "amqps":
-		return rabbitmq.OpenSource(ctx, rabbitmq.Config{URL: cfg.URL, TLS: cfg.TLS, Name: cfg.Name, Log: cfg.Log, Lost: tel.Lost}, how)
-	case "redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster":
-		return redis.OpenSource(ctx, redis.Config{URL: cfg.URL, TLS: cfg.TLS, Name: cfg.Name, Log: cfg.Log, Lost: tel.Lost}, how)
+	switch systems[scheme] {
+	case "kafka":
+		return kafka.OpenSource(ctx, kafka.Config{URL: cfg.URL, TLS: cfg.TLS, Name: cfg.Name, Log: cfg.Log, Lost: lost}, how)
+	case "rabbitmq":
+		return rabbitmq.OpenSource(ctx, rabbitmq.Config{URL: cfg.URL, TLS: cfg.TLS, Name: cfg.Name, Log: cfg.Log, Lost: lost}, how)
+	case "redis":
+		return redis.OpenSource(ctx, redis.Config{URL: cfg.URL, TLS: cfg.TLS, Name: cfg.Name, Log: cfg.Log, Lost: lost}, how)
 	default:
 		return nil, fault.Invalid.New("no source is opened by the scheme %q: want kafka, amqp or redis, or one of these encrypted", scheme)
 	}

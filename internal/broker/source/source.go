@@ -38,7 +38,7 @@ type Traits struct {
 	// System is the broker's name in telemetry: kafka, rabbitmq, redis.
 	System string
 	// Queue is the name of the topic, queue or channel, and Group that of the workers
-	// who share it, as metrics and logs have them.
+	// who share it.
 	Queue, Group string
 	// Keeps: what is published while nobody listens, and what is not acknowledged, is
 	// kept. Without it that is lost, and Losses is told where somebody can know.
@@ -48,6 +48,10 @@ type Traits struct {
 	// Headers: messages may have some.
 	Headers bool
 }
+
+// Name is that of the source in metrics and traces, where topics of ours have theirs: of
+// a process's sources several may have the same queue, on brokers of several kinds.
+func (t Traits) Name() string { return t.System + "/" + t.Queue }
 
 // Config says how a source is received from.
 type Config struct {

@@ -83,7 +83,7 @@ func (m *metrics) admitted(signal string, accepted int, rejected map[string]int)
 }
 
 // sourceMetrics are the collectors of sources. What is received, its dwell and its lag
-// are among those of the broker layer, under the name of the queue; what becomes of it
+// are among those of the broker layer, under the name of the source; what becomes of it
 // is among those of the inbox.
 type sourceMetrics struct {
 	messages *prometheus.CounterVec

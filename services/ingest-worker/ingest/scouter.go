@@ -52,7 +52,7 @@ func (s *Service) sourceRunners(publisher broker.Publisher) (runners []*runner.R
 		r, err := runner.New(runner.Config{
 			Broker: from.Broker,
 			Consumer: broker.ConsumerConfig{
-				Topic: t.Queue, Group: t.Group, Member: name, MaxInFlight: s.cfg.Parallel,
+				Topic: t.Name(), Group: t.Group, Member: name, MaxInFlight: s.cfg.Parallel,
 			},
 			Handler: f.handle, MaxAttempts: math.MaxInt, MaxCrashes: -1, BackoffMax: sourceBackoff,
 			Drain: s.cfg.Drain, Log: s.deps.Log,
