@@ -134,7 +134,7 @@ func (s *streamed) ask(web string) {
 	s.t.Helper()
 	c := login(s.t, web, "guest", "guest")
 	for kind, answer := range map[string]any{"spc": &s.told.SPC, "psi": &s.told.PSI, "custom": &s.told.Custom} {
-		require.Equal(s.t, http.StatusOK, c.call(http.MethodGet, "drift/"+kind+"?space=accept&time_interval=OneHour&max_data_points=1&uid="+s.sent.Profiles[kind], nil, answer))
+		require.Equal(s.t, http.StatusOK, c.call(http.MethodGet, "drift/"+kind+"?space=accept&time_interval=SevenDays&max_data_points=1&uid="+s.sent.Profiles[kind], nil, answer))
 	}
 }
 

@@ -142,7 +142,7 @@ class Numbers:
         self.checks.append((name, lambda: self.wrong_psi(name, profile.config.uid, want)))
 
     def drift(self, uid, kind):
-        return self.client.get_binned_drift(client.DriftRequest(uid=uid, space="numbers", time_interval=client.TimeInterval.OneHour, max_data_points=1), kind)
+        return self.client.get_binned_drift(client.DriftRequest(uid=uid, space="numbers", time_interval=client.TimeInterval.SevenDays, max_data_points=1), kind)
 
     def wrong_psi(self, name, uid, want):
         got = self.drift(uid, types.DriftType.Psi).features
