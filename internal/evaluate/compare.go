@@ -65,7 +65,10 @@ func (c comparison) meant() (any, error) {
 
 // each compares every item of a list, of which all must pass.
 func (c comparison) each(items []any, path string) (verdict, error) {
-	op := operators[c.operator]
+	op, expected := operators[c.operator], c.expected
+	if op.once != nil {
+		expected = op.once(expected)
+	}
 	for i, item := range items {
 		if path != "" {
 			found, err := at(item, path)
@@ -78,7 +81,7 @@ func (c comparison) each(items []any, path string) (verdict, error) {
 		if err != nil {
 			return verdict{actual: items, message: fmt.Sprintf("item %d: %v", i, err)}, nil
 		}
-		passed, err := op.holds(subject, c.expected)
+		passed, err := op.holds(subject, expected)
 		if err != nil {
 			return verdict{actual: items}, fmt.Errorf("item %d: %w", i, err)
 		}

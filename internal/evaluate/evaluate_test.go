@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,29 @@ func TestChecksComeToTheSameInAnyOrder(t *testing.T) {
 	}
 	_, ok := evaluate.Sum{}.Rate()
 	require.False(t, ok, "there is no share of nothing")
+}
+
+// What is compared grows with a record, not with its square, and a pattern is read once:
+// long lists against long lists take no longer than reading them.
+func TestLongListsAreCompared(t *testing.T) {
+	t.Parallel()
+	long := make([]any, 100_000)
+	for i := range long {
+		long[i] = map[string]any{"n": json.Number(strconv.Itoa(i)), "text": "word"}
+	}
+	wanted, err := json.Marshal(long[90_000:91_000])
+	require.NoError(t, err)
+	plan, err := evaluate.New([]profile.Check{
+		{Name: "all", Of: profile.OfContext, Path: "list", Operator: "contains_all", Expected: wanted},
+		{Name: "none", Of: profile.OfContext, Path: "list", Operator: "contains_none", Expected: json.RawMessage(strings.ReplaceAll(string(wanted), `"word"`, `"x"`))},
+		{Name: "each", Of: profile.OfContext, Path: "list", ItemPath: "text", Operator: "matches", Expected: json.RawMessage(`"^[a-z]{1,900}$"`)},
+	})
+	require.NoError(t, err)
+	began := time.Now()
+	for _, r := range plan.Run(evaluate.Record{Context: map[string]any{"list": long}}) {
+		require.Equal(t, evaluate.Passed, r.Outcome, r.Message)
+	}
+	require.Less(t, time.Since(began), 20*time.Second, "one by one it would be minutes")
 }
 
 // A trace is whole with a root and every parent; its spans stand as their tree does.

@@ -17,6 +17,9 @@ type operator struct {
 	holds func(actual, expected any) (bool, error)
 	// by is what of a value is compared: all of it when nil.
 	by func(any) (any, error)
+	// once makes of what is expected something that is quicker to compare many items
+	// with; nil where there is nothing to be made.
+	once func(expected any) any
 	// lists: it compares whole lists; others compare each item.
 	lists bool
 	// alone: it does not look at what is expected.
@@ -56,8 +59,8 @@ var operators = map[string]operator{
 	"not_contains":  {holds: not(contains)},
 	"starts_with":   {holds: texts(strings.HasPrefix)},
 	"ends_with":     {holds: texts(strings.HasSuffix)},
-	"matches":       {holds: matches},
-	"matches_regex": {holds: matches},
+	"matches":       {holds: matches, once: compiled},
+	"matches_regex": {holds: matches, once: compiled},
 	"contains_word": {holds: texts(containsWord)},
 
 	"is_numeric": {holds: kind[json.Number], lists: true, alone: true},
@@ -210,8 +213,23 @@ func in(list []any, v any) bool {
 	return false
 }
 
+// fewPairs is up to where items are compared one by one.
+const fewPairs = 1000
+
 // countIn is how many of the wanted a list has.
 func countIn(list, wanted []any) (n int) {
+	if len(list)*len(wanted) > fewPairs {
+		keys := make(map[string]bool, len(list))
+		for _, item := range list {
+			keys[key(item)] = true
+		}
+		for _, v := range wanted {
+			if keys[key(v)] {
+				n++
+			}
+		}
+		return n
+	}
 	for _, v := range wanted {
 		if in(list, v) {
 			n++
@@ -359,12 +377,27 @@ func pattern(text string) (*regexp.Regexp, error) {
 	return re, nil
 }
 
+// read is a pattern that was compiled, or why it cannot be.
+type read struct {
+	re  *regexp.Regexp
+	err error
+}
+
+// compiled reads a pattern once for many items.
+func compiled(expected any) any {
+	e, ok := expected.(string)
+	if !ok {
+		return expected
+	}
+	re, err := pattern(e)
+	return read{re, err}
+}
+
 func matches(actual, expected any) (bool, error) {
 	a, is := actual.(string)
-	e, too := expected.(string)
+	r, too := compiled(expected).(read)
 	if !is || !too {
 		return false, errKinds
 	}
-	re, err := pattern(e)
-	return err == nil && re.MatchString(a), err
+	return r.err == nil && r.re.MatchString(a), r.err
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -132,8 +134,16 @@ func writeKey(b *strings.Builder, v any) {
 			b.WriteByte(',')
 		}
 		b.WriteByte(']')
+	case map[string]any:
+		b.WriteByte('{')
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			b.WriteString(strconv.Quote(name) + ":")
+			writeKey(b, v[name])
+			b.WriteByte(',')
+		}
+		b.WriteByte('}')
 	default:
-		raw, _ := json.Marshal(v) // members are sorted
+		raw, _ := json.Marshal(v) // a text, true, false or null
 		b.Write(raw)
 	}
 }
