@@ -46,7 +46,7 @@ type Config struct {
 	Drain    time.Duration `help:"How long inserts may run on when the service stops." default:"15s"`
 
 	Retention    time.Duration `help:"How long spans are kept; 0 is for ever." default:"720h"`
-	TraceSpans   int           `help:"Most spans of one trace in an answer." default:"20000"`
+	TraceSpans   int           `help:"Most spans of one trace in an answer." default:"50000"`
 	Queries      int           `help:"Queries answered at a time; further ones wait for the turn of their tenant." default:"8"`
 	QueryTimeout time.Duration `help:"How long one statement of a query may take." default:"20s"`
 	SQLRows      int           `name:"sql-rows" help:"Most rows of the result of a user's SQL statement." default:"100000"`

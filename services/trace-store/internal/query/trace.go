@@ -18,7 +18,7 @@ import (
 type Limits struct {
 	// MaxTraces is how many traces a search may give. Default 1500.
 	MaxTraces int
-	// MaxSpans is how many spans of one trace are given. Default 20,000.
+	// MaxSpans is how many spans of one trace are given. Default 50,000.
 	MaxSpans int
 	// PartBytes is about how large a part of a trace is. Default 1 MiB.
 	PartBytes int
@@ -34,7 +34,7 @@ func (l Limits) withDefaults() Limits {
 		l.MaxTraces = 1500
 	}
 	if l.MaxSpans <= 0 {
-		l.MaxSpans = 20_000
+		l.MaxSpans = 50_000
 	}
 	if l.PartBytes <= 0 {
 		l.PartBytes = 1 << 20
