@@ -47,6 +47,15 @@ build: ## Build driftmesh and the five services into .bin
 	@for s in gateway auth ingest-worker drift trace-store; do \
 	  $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN)/driftmesh-$$s ./services/$$s; done
 
+.PHONY: web
+web: ## Build the user interface into web/dist, which is committed so that others need no npm
+	cd web && npm ci --silent --no-audit --no-fund && npm run -s types && npm run -s build
+
+.PHONY: web-check
+web-check: web ## Fail if web/dist is not what its sources make, or larger than it may be
+	@test -z "$$(git status --porcelain web)" || { git status --short web; echo "run make web, and commit what it made"; exit 1; }
+	node web/size.mjs
+
 .PHONY: generate_certs
 generate_certs: build ## Make a CA and a certificate for each service in certs/, and for the sensors' server in certs/sensors/; what is there stays
 	$(BIN)/driftmesh certs make

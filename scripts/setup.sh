@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the optional test suites need. Everything goes into .bin and
-# test/interop/node, except PostgreSQL, Redis, RabbitMQ, Prometheus, Alertmanager
-# and the tools of the example scripts (kcat, redis-cli, curl), which come from
+# node_modules of tests, except PostgreSQL, Redis, RabbitMQ, Prometheus, Alertmanager,
+# Chromium and the tools of the example scripts (kcat, redis-cli, curl), which come from
 # the system's packages.
 # Safe to run again; does only what is missing.
 set -euo pipefail
@@ -19,6 +19,7 @@ have redis-server || packages+=(redis-server)
 have redis-cli || packages+=(redis-tools)
 have kcat || packages+=(kcat)
 have curl || packages+=(curl)
+have chromium || packages+=(chromium)
 have prometheus || packages+=(prometheus)
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || packages+=(rabbitmq-server)
 have prometheus-alertmanager || have alertmanager || packages+=(prometheus-alertmanager)
@@ -59,6 +60,12 @@ if have npm; then
   if ! cmp -s test/server/oidc/node/package.json test/server/oidc/node/node_modules/.installed.json; then
     say "installing an OpenID provider"
     (cd test/server/oidc/node && npm install --silent --no-audit --no-fund --no-package-lock &&
+      cp package.json node_modules/.installed.json)
+  fi
+  # A browser's driver, and what looks for barriers in pages.
+  if ! cmp -s test/web/package.json test/web/node_modules/.installed.json; then
+    say "installing Playwright and axe"
+    (cd test/web && npm install --silent --no-audit --no-fund --no-package-lock &&
       cp package.json node_modules/.installed.json)
   fi
 else

@@ -284,7 +284,7 @@ func (u *upCmd) banner(_ context.Context, to io.Writer) {
   traces in    OTLP gRPC  %s
                OTLP HTTP  %s/v1/traces
   records in   gRPC       %s
-  REST         %s
+  web, REST    %s
   Jaeger API   %s
   metrics      %s
   data         %s

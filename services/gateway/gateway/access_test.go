@@ -138,7 +138,7 @@ func TestWithoutGoodCredentialsNobodyComesIn(t *testing.T) {
 		"GET " + w.http + "/jaeger/api/services": "", "GET " + w.http + "/jaeger/api/v3/services": "",
 		"GET " + w.http + "/jaeger/api/traces/" + knownTrace: "",
 		"GET http://" + w.jaeger + "/api/services":           "", "GET http://" + w.jaeger + "/api/traces/" + knownTrace: "",
-		"GET " + w.http + "/traces/" + knownTrace: "", "POST " + w.http + "/api/v1/sql": "SELECT 1", "POST " + w.http + "/api/v1/records:stream": "{}",
+		"GET " + w.http + "/api/v1/traces/" + knownTrace: "", "POST " + w.http + "/api/v1/sql": "SELECT 1", "POST " + w.http + "/api/v1/records:stream": "{}",
 		"GET " + w.http + "/api/v1/audit": "", "GET " + w.http + "/api/v1/keys": "",
 		"POST " + w.otlpHTTP + "/v1/traces": "{}", "POST " + w.otlpHTTP + "/v1/metrics": "{}", "POST " + w.otlpHTTP + "/v1/logs": "{}",
 	}

@@ -5,10 +5,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
@@ -119,7 +121,8 @@ func (*fakeAuth) Login(_ context.Context, req *authv1.LoginRequest) (*authv1.Log
 	if req.GetPassword() != "right" {
 		return nil, fault.Unauthenticated.New("wrong name or password").WithReason("LOGIN_REFUSED")
 	}
-	return &authv1.LoginResponse{Token: "a.b.c"}, nil
+	ends := timestamppb.New(time.Now().Add(time.Minute))
+	return &authv1.LoginResponse{Token: "a.b.c", ExpireTime: ends, RefreshToken: "r", SessionExpireTime: ends, Device: "d"}, nil
 }
 
 var errNoSession = fault.Unauthenticated.New("no such session").WithReason("SESSION_ENDED")

@@ -159,11 +159,6 @@ func TestDocuments(t *testing.T) {
 	require.Equal(t, http.StatusOK, code)
 	require.Equal(t, "application/jwk-set+json", head.Get("Content-Type"))
 	require.JSONEq(t, `{"keys":[]}`, string(raw))
-	code, head, raw = w.request(http.MethodGet, w.http+"/", "")
-	require.Equal(t, http.StatusOK, code)
-	require.Equal(t, "text/html; charset=utf-8", head.Get("Content-Type"))
-	require.Contains(t, string(raw), "/jaeger")
-	require.NotContains(t, string(raw), "<script")
 }
 
 func TestProfileNamesWithSlashes(t *testing.T) {

@@ -35,13 +35,14 @@ import (
 	"github.com/driftmesh/driftmesh/services/gateway/internal/jaeger"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/origin"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
-	"github.com/driftmesh/driftmesh/services/gateway/internal/page"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/records"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/rest"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/scouterdoor"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/site"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/source"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/tail"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/topics"
+	"github.com/driftmesh/driftmesh/web"
 )
 
 // Deps is what the service needs from outside. Every field is required. The
@@ -197,13 +198,21 @@ func (s *Service) newWeb() error {
 	if err != nil {
 		return err
 	}
+	files, err := web.Files()
+	if err != nil {
+		return err
+	}
+	ui, err := site.New(files)
+	if err != nil {
+		return err
+	}
 	cfg := rest.Config{MaxBody: int64(s.cfg.MaxRequest), MaxRequests: s.cfg.MaxRequests, Pages: pages}
 	traces := tracev1.NewTraceServiceClient(s.deps.TraceStore)
 	deps := rest.Deps{
 		Conn: s.loop, Authenticate: s.deps.Identify, Enter: s.enter, Tenants: s.deps.Tenants, Log: s.deps.Log,
 		Refused: func(r *http.Request, route string, err error) { s.refusedAt(r.Context(), r, route, err) },
 		Spans:   s.otlp.Traces(),
-		Jaeger:  jaeger.New(jaeger.Config{}, traces, s.deps.Log), Page: page.New(traces),
+		Jaeger:  jaeger.New(jaeger.Config{}, traces, s.deps.Log), Site: ui,
 	}
 	if s.scouter != nil {
 		deps.More = s.scouterRoutes()

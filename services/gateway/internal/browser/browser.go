@@ -116,6 +116,35 @@ func (h handler) callback(w http.ResponseWriter, r *http.Request) {
 	send(w, r, back)
 }
 
+// deviceLife is how long a browser is known that somebody logged in with.
+const deviceLife = 365 * 24 * time.Hour
+
+// LogIn logs in with a name and a password, and keeps the session in cookies: secure
+// ones, but for a browser on this machine that speaks plain text.
+func LogIn(w http.ResponseWriter, r *http.Request, auth authv1.AuthServiceClient, in *authv1.LoginRequest) error {
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	device, _, err := read(r, deviceCookie)
+	if err != nil {
+		return err
+	}
+	in.Device = device
+	done, err := auth.Login(from(ctx, r), in)
+	if err != nil {
+		return err
+	}
+	if len(done.GetToken()) > maxCookie {
+		return fault.Precondition.New("the token is too long for a browser: the user may see too many spaces").WithReason("TOKEN_TOO_LONG")
+	}
+	_, local := plain(r, accessCookie)
+	cookies := jar{w, r, !local}
+	cookies.set(accessCookie, done.GetToken(), done.GetExpireTime().AsTime())
+	cookies.set(refreshCookie, done.GetRefreshToken(), done.GetSessionExpireTime().AsTime())
+	cookies.set(deviceCookie, done.GetDevice(), time.Now().Add(deviceLife))
+	w.Header().Set("Cache-Control", "no-store")
+	return nil
+}
+
 // refresh gives the browser the next tokens.
 func (h handler) refresh(w http.ResponseWriter, r *http.Request) {
 	token, secure, err := read(r, refreshCookie)

@@ -14,6 +14,7 @@ const (
 	loginCookie   = "driftmesh-login" // a login that has begun; see loginOf
 	accessCookie  = "driftmesh-access"
 	refreshCookie = "driftmesh-refresh"
+	deviceCookie  = "driftmesh-device" // kept for longer than a session: the mesh knows who logged in here before
 
 	// securePrefix begins those that browsers take over TLS alone, from this host alone.
 	securePrefix = "__Host-"

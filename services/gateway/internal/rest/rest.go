@@ -29,6 +29,7 @@ import (
 	"github.com/driftmesh/driftmesh/proto/openapi"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/browser"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/origin"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/site"
 )
 
 // Config bounds the HTTP side. Zero fields take the defaults.
@@ -71,7 +72,7 @@ type Deps struct {
 	Conn         *grpc.ClientConn // to the gateway's own gRPC server
 	Jaeger       Failer           // serves /api/… and finds the caller in the context
 	Spans        http.Handler     // takes spans at /v1/traces, and finds out by itself who calls
-	Page         Failer           // shows the trace {id} to people
+	Site         *site.Site       // the user interface
 	Authenticate Authenticate
 	// Enter tells whether a caller who may do what asks for a permission may do it
 	// now, by its tenant's limits; nil is always.
@@ -129,13 +130,16 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 	e.handle("GET /api/v1/traces/{trace_id}", 0, apiRoutes{traceRoute(traces)})
 	e.handle("GET /api/v1/sql", 0, apiRoutes{sqlRoute(traces)})
 	e.handle("POST /api/v1/sql", maxStatement, apiRoutes{sqlRoute(traces)})
-	e.handle("GET /traces/{id}", 0, deps.Page)
 	e.handle("GET /openapi.json", 0, apiRoutes{http.HandlerFunc(document)})
 	e.handle("GET /.well-known/jwks.json", 0, apiRoutes{jwks(authv1.NewAuthServiceClient(deps.Conn))})
 	for pattern, handler := range browser.Routes(authv1.NewAuthServiceClient(deps.Conn)) {
 		e.handle(pattern, 0, handler)
 	}
-	e.handle("GET /{$}", 0, apiRoutes{http.HandlerFunc(index)})
+	e.handle("POST /login/password", maxLogin, login(authv1.NewAuthServiceClient(deps.Conn)))
+	for _, page := range site.Pages {
+		e.handle("GET "+page, 0, apiRoutes{http.HandlerFunc(deps.Site.Page)})
+	}
+	e.handle("GET "+site.Assets, 0, apiRoutes{asset(deps.Site)})
 	for _, pattern := range []string{"/v1/traces", "POST /{$}", "POST /scouter/v1/traces"} { // OTLP's own, and where exporters of Scouter's send unless told
 		e.mux.Handle(pattern, deps.Spans)
 	}

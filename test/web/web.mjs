@@ -1,0 +1,284 @@
+// What people see of a mesh, and that nothing else is loaded, said or run. WORLD, set
+// by web_test.go, says where the meshes are.
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { after, before, describe, it } from 'node:test'
+import { chromium } from 'playwright-core'
+
+const world = JSON.parse(process.env.WORLD)
+const axe = readFileSync(new URL('node_modules/axe-core/axe.min.js', import.meta.url), 'utf8')
+let browser
+
+before(async () => {
+  browser = await chromium.launch({ executablePath: world.browser, args: ['--no-sandbox'] })
+})
+after(() => browser.close())
+
+/** open is a page of a browser of its own. What the page loads from elsewhere, what it
+ * says in the console and what fails in it end the test. */
+async function open(t, address, path, { theme = 'light', width = 1280, height = 900 } = {}) {
+  const context = await browser.newContext({ colorScheme: theme, viewport: { width, height } })
+  const page = await context.newPage()
+  const wrong = []
+  page.on('pageerror', (e) => wrong.push(`error ${e.message}`))
+  page.on('dialog', (d) => { wrong.push(`dialog ${d.message()}`); void d.dismiss() })
+  page.on('console', (m) => { if (m.type() === 'error' && !/40[134]/.test(m.text())) wrong.push(`console ${m.text()}`) })
+  page.on('request', (r) => { if (!r.url().startsWith(address) && !r.url().startsWith('data:')) wrong.push(`left the origin: ${r.url()}`) })
+  t.after(async () => {
+    await context.close()
+    assert.deepEqual(wrong, [])
+  })
+  await page.goto(address + path)
+  return page
+}
+
+/** seen waits for a text. */
+const seen = (page, text) => page.getByText(text).first().waitFor({ timeout: 20_000 })
+
+/** accessible requires that axe finds nothing serious. */
+async function accessible(page, what) {
+  await page.evaluate(`${axe}; 0`).catch(() => undefined)
+  const found = await page.evaluate(async () => (await window.axe.run(document, { resultTypes: ['violations'] })).violations
+    .filter((v) => v.impact === 'serious' || v.impact === 'critical').map((v) => `${v.id}: ${v.help}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 120)).join(' | ')}`))
+  assert.deepEqual(found, [], what)
+}
+
+const span = (id, name, more = {}) => ({ traceId: id, spanId: id.slice(0, 16), name, kind: 2, startTimeUnixNano: `${Date.now()}000000`, endTimeUnixNano: `${Date.now() + 120}000000`, ...more })
+
+async function send(address, service, spans, headers = {}) {
+  const answer = await fetch(`${address}/v1/traces`, {
+    method: 'POST', headers: { 'Content-Type': 'application/json', ...headers },
+    body: JSON.stringify({ resourceSpans: [{ resource: { attributes: [{ key: 'service.name', value: { stringValue: service } }] }, scopeSpans: [{ spans }] }] }),
+  })
+  assert.equal(answer.status, 200)
+}
+
+describe('an empty mesh', { concurrency: false }, () => {
+  it('shows how to send a first span, and then shows it', async (t) => {
+    const page = await open(t, world.empty, '/')
+    await seen(page, 'Nothing has arrived yet. Send a first span.')
+    await page.getByRole('button', { name: 'curl' }).click()
+    await seen(page, /v1\/traces -H/)
+    await accessible(page, 'empty mesh')
+    await send(world.otlp, 'checkout', [span('5b8efff798038103d269b633813fc60c', 'pay')])
+    await page.getByRole('cell', { name: 'checkout', exact: true }).waitFor({ timeout: 30_000 })
+    await page.getByRole('link', { name: 'checkout' }).click()
+    await page.getByRole('link', { name: 'checkout pay' }).click()
+    await page.getByRole('heading', { name: 'checkout pay' }).waitFor()
+    assert.match(page.url(), /\/traces\/5b8efff798038103d269b633813fc60c$/)
+  })
+
+  it('logs in and out, and offers a viewer nothing that it may not do', async (t) => {
+    const page = await open(t, world.empty, '/')
+    await page.getByRole('button', { name: 'Log in' }).click()
+    const login = async (name, password) => {
+      await page.getByLabel('Tenant').fill(world.tenant)
+      await page.getByLabel('Name', { exact: true }).fill(name)
+      await page.getByLabel('Password').fill(password)
+      await page.getByRole('button', { name: 'Log in', exact: true }).click()
+    }
+    await accessible(page, 'login')
+    await login(world.viewer, 'wrong password')
+    await page.getByRole('alert').waitFor()
+    await login(world.viewer, world.secret)
+    await seen(page, `${world.viewer} · viewer`)
+    await page.goto(world.empty + '/pipeline')
+    await page.getByRole('heading', { name: 'Ledger' }).waitFor()
+    assert.equal(await page.getByRole('heading', { name: 'Dead letters' }).count(), 0)
+    assert.equal(await page.getByRole('heading', { name: 'Topics' }).count(), 0)
+    const cookies = await page.context().cookies()
+    assert.ok(cookies.length >= 2 && cookies.every((c) => c.httpOnly), 'no script reads a cookie')
+    assert.equal(await page.evaluate(() => document.cookie), '')
+    // Another tenant's trace is nobody's here.
+    await page.goto(world.empty + '/traces/5b8efff798038103d269b633813fc60c')
+    await seen(page, /could not be read|no span of this trace/)
+    assert.equal(await page.getByText('pay', { exact: true }).count(), 0)
+    await page.goto(world.empty + '/')
+    await page.getByRole('button', { name: 'Log out' }).click()
+    await page.getByRole('button', { name: 'Log in' }).waitFor()
+  })
+
+  it('shows markup in data as text', async (t) => {
+    const evil = '<img src=x onerror=alert(1)><script>alert(2)</script>'
+    const id = '6b8efff798038103d269b633813fc60c'
+    const text = (key) => ({ key, value: { stringValue: evil } })
+    await send(world.otlp, evil, [span(id, evil, {
+      attributes: [text(evil), text('javascript:alert(3)')], status: { code: 2, message: evil },
+      events: [{ timeUnixNano: `${Date.now()}000000`, name: evil, attributes: [text(evil)] }], links: [{ traceId: id, spanId: id.slice(0, 16), attributes: [text(evil)] }],
+    })])
+    const page = await open(t, world.empty, `/traces/${id}?span=${id.slice(0, 16)}`)
+    for (const tab of ['Attributes', 'Events', 'Links', 'Resource']) {
+      await page.getByRole('button', { name: tab }).click({ timeout: 30_000 })
+      await seen(page, evil)
+    }
+    await page.getByRole('button', { name: 'Statistics' }).click()
+    await page.goto(world.empty + '/traces')
+    await seen(page, evil)
+    await page.goto(world.empty + '/')
+    await seen(page, evil)
+    assert.equal(await page.locator('img').count(), 0)
+  })
+
+  it('parks what it cannot handle, shows why, and sends it again', async (t) => {
+    const answer = await fetch(`${world.empty}/scouter/message`, {
+      method: 'POST', headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ records: [{ Custom: { created_at: new Date().toISOString(), entity_id: 0, metric: 'accuracy', uid: '01a21a35-ff63-7509-9ab9-7d0b5f8c19d5', value: 0.5 } }] }),
+    })
+    assert.equal(answer.status, 200)
+    const page = await open(t, world.empty, '/pipeline')
+    await seen(page, 'balanced')
+    await page.getByRole('cell', { name: /unknown/ }).first().waitFor({ timeout: 30_000 })
+    await accessible(page, 'pipeline')
+    await page.getByRole('row', { name: /unknown/ }).getByRole('link').click()
+    await page.getByRole('heading', { name: /unknown/ }).waitFor()
+    await seen(page, /accuracy/)
+    await page.getByRole('button', { name: 'Redrive' }).click()
+    await seen(page, /^1 redriven/)
+  })
+})
+
+describe('a mesh whose data drifted', { concurrency: false }, () => {
+  it('leads from the overview to the alert, the trace that moved it, and back', async (t) => {
+    const page = await open(t, world.demo, '/')
+    await seen(page, 'One model has moved. Everything else holds.')
+    await seen(page, /Books balance/)
+    await page.getByRole('link', { name: /wine\/red\/0\.1\.0 moved: alcohol/ }).click()
+    await page.getByRole('heading', { name: /wine\/red\/0\.1\.0 moved: alcohol/ }).waitFor()
+    await page.getByRole('row', { name: /alcohol moved psi/ }).waitFor()
+    await page.getByRole('button', { name: /reference .* current .* adds/ }).first().waitFor()
+    const alert = page.url()
+    await page.getByRole('link', { name: /GET \/wines/ }).first().click()
+    await page.getByRole('row', { name: /model\.predict/ }).waitFor()
+    await page.getByRole('row', { name: /dwell records/ }).first().waitFor()
+    await page.goBack()
+    await page.getByRole('heading', { name: /moved: alcohol/ }).waitFor()
+    assert.equal(page.url(), alert)
+  })
+
+  it('shows a model: what moved, its distribution, and the traces of a bin', async (t) => {
+    const page = await open(t, world.demo, '/models')
+    await page.getByRole('link', { name: 'wine/red' }).click()
+    await page.getByRole('heading', { name: /has moved in \d+ of 11/ }).waitFor()
+    await page.getByRole('button', { name: 'density' }).click()
+    await page.getByRole('heading', { name: 'density', exact: true }).waitFor()
+    await page.getByRole('button', { name: 'alcohol' }).click()
+    const bins = page.getByRole('button', { name: /reference .* current/ })
+    await bins.first().waitFor()
+    await bins.last().press('Enter')
+    await page.getByRole('heading', { name: /Records in/ }).waitFor()
+    assert.match(page.url(), /feature=alcohol.*bin=\d+/)
+    await page.getByRole('link', { name: /trace/ }).first().waitFor()
+    // The shares of the table are those of the scores, and add up.
+    await page.getByText('Table').click()
+    const shares = await page.locator('details table tbody tr td:nth-child(3)').allTextContents()
+    const sum = shares.reduce((n, s) => n + Number.parseFloat(s), 0)
+    assert.ok(Math.abs(sum - 100) < 0.1, `current shares add up to ${sum}`)
+  })
+
+  it('finds traces by what one types, and keeps the question in the address', async (t) => {
+    const page = await open(t, world.demo, '/traces')
+    await page.getByLabel('Service').fill('rating-api')
+    await page.getByLabel('At least').fill('nonsense')
+    await page.getByRole('button', { name: 'Search' }).click()
+    await seen(page, /nonsense is no duration/)
+    await page.getByLabel('At least').fill('1us')
+    await page.getByLabel('Errors only').check()
+    await page.getByRole('button', { name: 'Search' }).click()
+    await page.waitForURL(/service=rating-api.*min=1us.*errors=1/)
+    await page.getByRole('row').nth(1).waitFor()
+    for (const row of (await page.getByRole('row').allTextContents()).slice(1, 6)) assert.match(row, /rating-api/)
+    await page.goto(world.demo + '/traces?service=nobody')
+    await seen(page, 'Nothing matches service in this time.')
+    await page.getByRole('button', { name: 'Without service' }).click()
+    await page.getByRole('row').nth(1).waitFor()
+  })
+
+  it('is driven by keys', async (t) => {
+    const page = await open(t, world.demo, '/')
+    await seen(page, 'One model has moved')
+    await page.keyboard.press('g')
+    await page.keyboard.press('t')
+    await page.waitForURL(/\/traces$/)
+    await page.getByRole('row').nth(2).waitFor()
+    await page.keyboard.press('j')
+    await page.keyboard.press('Enter')
+    await page.waitForURL(/\/traces\/[0-9a-f]{32}/)
+    await page.getByRole('treegrid').waitFor()
+    await page.keyboard.press('j')
+    await page.waitForURL(/span=/)
+    await page.keyboard.press('Escape')
+    await page.waitForURL((u) => !u.search.includes('span='))
+    const before = await page.getByRole('treegrid').getByRole('row').count()
+    await page.keyboard.press('[')
+    await page.waitForFunction((n) => document.querySelectorAll('[role=treegrid] [role=row]').length < n, before)
+    await page.keyboard.press('?')
+    await page.getByRole('heading', { name: 'Keys' }).waitFor()
+  })
+
+  for (const theme of ['light', 'dark']) {
+    for (const [name, path, ready] of [
+      ['overview', '/', 'One model has moved'], ['traces', '/traces', 'GET /wines'], ['models', '/models', 'wine/red'],
+      ['model', '/models/wine/red/0.1.0', 'has moved in'], ['alerts', '/alerts', 'moved: alcohol'], ['pipeline', '/pipeline', 'accepted'],
+    ]) {
+      it(`${name} is accessible, ${theme}`, async (t) => {
+        const page = await open(t, world.demo, path, { theme })
+        await seen(page, ready)
+        await accessible(page, `${name}, ${theme}`)
+        if (world.shots) await page.screenshot({ path: `${world.shots}/${name}-${theme}.png` })
+        await page.setViewportSize({ width: 390, height: 844 })
+        const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+        assert.ok(over <= 0, `${over} pixels too wide for a telephone`)
+      })
+    }
+    it(`a trace is accessible, ${theme}`, async (t) => {
+      const page = await open(t, world.demo, '/traces', { theme })
+      await page.getByRole('link', { name: /GET \/wines/ }).first().click()
+      await page.getByRole('row', { name: /model\.predict/ }).click()
+      await seen(page, /Attributes \d/)
+      await accessible(page, `trace, ${theme}`)
+      if (world.shots) await page.screenshot({ path: `${world.shots}/trace-${theme}.png` })
+    })
+  }
+})
+
+describe('a trace of 50,000 spans', () => {
+  it('opens within two seconds of its arrival and scrolls without a long task', async (t) => {
+    const id = '7b8efff798038103d269b633813fc60c'
+    const start = BigInt(Date.now()) * 1_000_000n
+    const hex = (n) => (n + 1).toString(16).padStart(16, '0')
+    const count = 50_000
+    for (let from = 0; from < count; from += 5000) {
+      await send(world.otlp, 'wide', Array.from({ length: 5000 }, (_, j) => {
+        const i = from + j
+        return { traceId: id, spanId: hex(i), parentSpanId: i === 0 ? '' : hex(Math.floor((i - 1) / 8)), name: `step ${i % 40}`, kind: 1, startTimeUnixNano: String(start + BigInt(i) * 1000n), endTimeUnixNano: String(start + BigInt(i) * 1000n + 100_000_000n) }
+      }))
+    }
+    const page = await open(t, world.empty, '/')
+    await page.waitForFunction(async ({ id, count }) => (await (await fetch(`/api/v1/traces:search`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ query: { trace_ids: [id] } }) })).json()).traces?.[0]?.spans === count, { id, count }, { timeout: 60_000, polling: 500 })
+    await page.evaluate(() => {
+      window.tasks = []
+      new PerformanceObserver((l) => window.tasks.push(...l.getEntries().map((e) => Math.round(e.duration)))).observe({ type: 'longtask' })
+    })
+    await page.goto(`${world.empty}/traces/${id}`)
+    await page.getByRole('treegrid').waitFor({ timeout: 30_000 })
+    const took = await page.evaluate(() => {
+      const answer = performance.getEntriesByType('resource').find((e) => /api\/v1\/traces\//.test(e.name))
+      return { answered: Math.round(answer.responseEnd), drawn: Math.round(performance.now()) }
+    })
+    assert.equal(await page.getByRole('treegrid').getAttribute('aria-rowcount'), String(count))
+    assert.ok((await page.getByRole('treegrid').getByRole('row').count()) < 120, 'only what is seen is there')
+    await page.evaluate(() => { window.long = []; new PerformanceObserver((l) => window.long.push(...l.getEntries().map((e) => Math.round(e.duration)))).observe({ type: 'longtask' }) })
+    const frames = await page.evaluate(async () => {
+      const box = document.querySelector('.waterfall .rows')
+      let n = 0
+      const began = performance.now()
+      while (performance.now() - began < 2000) {
+        box.scrollTop += 400
+        await new Promise((next) => requestAnimationFrame(next))
+        n++
+      }
+      return { frames: n, long: window.long }
+    })
+    t.diagnostic(`answered after ${took.answered} ms, drawn after ${took.drawn} ms; ${frames.frames} frames in 2 s, long tasks ${JSON.stringify(frames.long)}`)
+  })
+})

@@ -1,0 +1,73 @@
+// Package web_test looks at a mesh with a browser, as people do. What they see is
+// checked by web.mjs, with Playwright in Debian's Chromium.
+package web_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/metadata"
+
+	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
+	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+	"github.com/driftmesh/driftmesh/test/mesh"
+	"github.com/driftmesh/driftmesh/test/server"
+)
+
+const suite = "web"
+
+// world is what web.mjs is told.
+type world struct {
+	Empty   string `json:"empty"` // addresses of meshes: one where nothing has arrived
+	OTLP    string `json:"otlp"`  // of the empty one
+	Demo    string `json:"demo"`  // one whose data drifted
+	Tenant  string `json:"tenant"`
+	Viewer  string `json:"viewer"` // users of the tenant in the empty mesh
+	Admin   string `json:"admin"`
+	Secret  string `json:"secret"`
+	Shots   string `json:"shots"` // where pictures go; "" for nowhere
+	Browser string `json:"browser"`
+}
+
+// People look at an empty mesh, and at one in which an alert is open.
+func TestWhatPeopleSee(t *testing.T) {
+	modules := filepath.Join(mesh.Root(t), "test/web/node_modules")
+	browser, err := exec.LookPath("chromium")
+	if err != nil {
+		server.Missing(t, suite, "chromium is not there; scripts/setup.sh installs it")
+	}
+	if _, err := os.Stat(filepath.Join(modules, "playwright-core")); err != nil {
+		server.Missing(t, suite, "playwright-core is not there; scripts/setup.sh installs it")
+	}
+	demo := mesh.StartDemo(t, "--demo.calm", "5s", "--demo.history", "5m")
+	empty := mesh.Start(t, "--auth.bootstrap-password", mesh.AdminPassword)
+	acme := empty.Tenant(t, "acme")
+	auth := authv1.NewAuthServiceClient(empty.Conn(t))
+	as := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+acme.Token)
+	_, err = auth.CreateUser(as, &authv1.CreateUserRequest{Tenant: "acme", Username: "vera", Password: mesh.AdminPassword, Role: "viewer"})
+	require.NoError(t, err)
+	drift := driftv1.NewDriftServiceClient(demo.Conn(t))
+	require.Eventually(t, func() bool {
+		alerts, err := drift.ListAlerts(t.Context(), &driftv1.ListAlertsRequest{OpenOnly: true})
+		return err == nil && len(alerts.GetAlerts()) > 0
+	}, 3*time.Minute, 500*time.Millisecond, "no alert")
+
+	in, err := json.Marshal(world{
+		Empty: "http://" + empty.HTTP, OTLP: "http://" + empty.OTLPHTTP, Demo: "http://" + demo.HTTP, Tenant: "acme", Viewer: "vera", Admin: "ann",
+		Secret: mesh.AdminPassword, Shots: os.Getenv("DRIFTMESH_SCREENSHOTS"), Browser: browser,
+	})
+	require.NoError(t, err)
+	look := exec.CommandContext(t.Context(), "node", "--test", "--test-reporter=spec", "web.mjs")
+	look.Env = append(os.Environ(), "WORLD="+string(in))
+	var said bytes.Buffer
+	look.Stdout, look.Stderr = &said, &said
+	err = look.Run()
+	t.Log(said.String())
+	require.NoError(t, err)
+}

@@ -1,0 +1,84 @@
+// The gateway's API, as whoever the browser's session is.
+
+/** Failure is an answer that was no success. */
+export class Failure extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly code = '',
+    readonly reason = '',
+    readonly request = '',
+  ) {
+    super(message)
+  }
+}
+
+type Query = Record<string, string | number | boolean | string[] | undefined>
+
+/** withQuery adds the parameters that have a value to a path. */
+export function withQuery(path: string, query: Query = {}): string {
+  const q = new URLSearchParams()
+  for (const [key, value] of Object.entries(query)) {
+    for (const v of Array.isArray(value) ? value : [value]) {
+      if (v !== undefined && v !== '' && v !== false) q.append(key, String(v))
+    }
+  }
+  const said = q.toString()
+  return said ? `${path}?${said}` : path
+}
+
+export const get = <T>(path: string, query?: Query, signal?: AbortSignal): Promise<T> => ask<T>('GET', withQuery(path, query), undefined, signal)
+export const post = <T>(path: string, body: unknown = {}, signal?: AbortSignal): Promise<T> => ask<T>('POST', path, body, signal)
+export const put = <T>(path: string, body: unknown): Promise<T> => ask<T>('PUT', path, body)
+export const remove = <T>(path: string): Promise<T> => ask<T>('DELETE', path)
+
+async function ask<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  const answer = await send(method, path, body, signal)
+  return (answer.status === 204 ? undefined : await answer.json()) as T
+}
+
+/** send is an answer that was a success; it throws a Failure for others. */
+export async function send(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
+  const request: RequestInit = { method, signal: signal ?? null, headers: { Accept: 'application/json' } }
+  if (body !== undefined) {
+    request.body = JSON.stringify(body)
+    request.headers = { ...request.headers, 'Content-Type': 'application/json' }
+  }
+  let answer = await reach(path, request)
+  if (answer.status === 401 && !path.startsWith('/login/') && (await refreshed())) answer = await reach(path, request)
+  if (!answer.ok) throw await failure(answer)
+  return answer
+}
+
+async function reach(path: string, request: RequestInit): Promise<Response> {
+  try {
+    return await fetch(path, request)
+  } catch (err) {
+    if (err instanceof DOMException && err.name === 'AbortError') throw err
+    throw new Failure(0, 'The gateway does not answer.')
+  }
+}
+
+async function failure(answer: Response): Promise<Failure> {
+  const request = answer.headers.get('x-request-id') ?? ''
+  try {
+    const said = await answer.json()
+    return new Failure(answer.status, said.message || answer.statusText, said.code, said.reason, request)
+  } catch {
+    return new Failure(answer.status, answer.statusText || `status ${answer.status}`, '', '', request)
+  }
+}
+
+let refreshing: Promise<boolean> | null = null
+
+// An access token lives for minutes. Requests that fail together renew it once: a
+// refresh token that is used twice ends the session.
+function refreshed(): Promise<boolean> {
+  refreshing ??= reach('/login/refresh', { method: 'POST' })
+    .then((answer) => answer.ok)
+    .catch(() => false)
+    .finally(() => {
+      refreshing = null
+    })
+  return refreshing
+}

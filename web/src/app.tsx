@@ -1,0 +1,173 @@
+import { useEffect } from 'preact/hooks'
+import { ErrorBoundary, lazy, LocationProvider, Route, Router, useLocation } from 'preact-iso'
+import { get } from './api/client'
+import type { GetLedgerResponse, ListAlertsResponse } from './api/types'
+import { useAsked } from './ask'
+import { books } from './ledger'
+import { Login } from './pages/login'
+import { Overview } from './pages/overview'
+import { entering, logout, may, session, trouble, whoami } from './session'
+import { theme, type Theme } from './theme'
+import { Icon, type IconName } from './ui/icon'
+import { Skeleton, Trouble } from './ui/parts'
+import { useKeys } from './keys'
+import { ranges, useQuery } from './url'
+import { count, utc } from './words'
+import { Help } from './ui/help'
+
+const Traces = lazy(() => import('./pages/traces').then((m) => m.Traces))
+const TracePage = lazy(() => import('./pages/trace').then((m) => m.TracePage))
+const Models = lazy(() => import('./pages/models').then((m) => m.Models))
+const Model = lazy(() => import('./pages/model').then((m) => m.Model))
+const Alerts = lazy(() => import('./pages/alerts').then((m) => m.Alerts))
+const AlertPage = lazy(() => import('./pages/alert').then((m) => m.AlertPage))
+const Pipeline = lazy(() => import('./pages/pipeline').then((m) => m.Pipeline))
+const DeadLetter = lazy(() => import('./pages/deadletter').then((m) => m.DeadLetter))
+
+export function App() {
+  useEffect(() => void whoami(), [])
+  if (trouble.value && !session.value) return <main class="alone"><Trouble of={trouble.value} what="Who you are" again={() => void whoami()} /></main>
+  if (session.value === undefined) return <main class="alone"><Skeleton /></main>
+  if (session.value === null || entering.value) return <Login />
+  return (
+    <LocationProvider>
+      <ErrorBoundary>
+        <Shell />
+      </ErrorBoundary>
+    </LocationProvider>
+  )
+}
+
+const rooms: readonly (readonly [string, string, IconName, string])[] = [
+  ['/', 'Overview', 'overview', 'o'],
+  ['/traces', 'Traces', 'traces', 't'],
+  ['/models', 'Models', 'models', 'm'],
+  ['/alerts', 'Alerts', 'alerts', 'a'],
+  ['/pipeline', 'Pipeline', 'pipeline', 'p'],
+]
+
+function Shell() {
+  const { path, route } = useLocation()
+  const narrow = /^\/traces\/./.test(path)
+  useKeys(Object.fromEntries(rooms.map(([to, , , key]) => [`g ${key}`, () => route(to)])))
+  useEffect(() => {
+    const room = rooms.findLast(([to]) => (to === '/' ? path === '/' : path.startsWith(to)))
+    document.title = `${room?.[1] ?? 'driftmesh'} · driftmesh`
+  }, [path])
+  return (
+    <div class={narrow ? 'app narrow' : 'app'}>
+      <a class="skip" href="#main">Skip to content</a>
+      <Rail path={path} />
+      <div class="page">
+        <Bar path={path} />
+        <main id="main" tabIndex={-1}>
+          <Router>
+            <Route path="/" component={Overview} />
+            <Route path="/traces" component={Traces} />
+            <Route path="/traces/:id" component={TracePage} />
+            <Route path="/models" component={Models} />
+            <Route path="/models/:space/:name/:version" component={Model} />
+            <Route path="/alerts" component={Alerts} />
+            <Route path="/alerts/:id" component={AlertPage} />
+            <Route path="/pipeline" component={Pipeline} />
+            <Route path="/pipeline/dead-letters/:id" component={DeadLetter} />
+            <Route default component={Nowhere} />
+          </Router>
+        </main>
+      </div>
+      <Help />
+    </div>
+  )
+}
+
+function Nowhere() {
+  return <section class="note"><h1>There is nothing at this address.</h1><p><a href="/">To the overview</a></p></section>
+}
+
+function Rail({ path }: { path: string }) {
+  const alerts = useAsked('open-alerts', (signal) => get<ListAlertsResponse>('/api/v1/alerts', { open_only: true, page_size: 100 }, signal), may('alerts.read') ? 15_000 : 0)
+  const open = alerts.value?.alerts.length ?? 0
+  return (
+    <nav class="rail" aria-label="Main">
+      <a class="logo" href="/" aria-label="driftmesh"><Mark /><span>driftmesh</span></a>
+      {rooms.map(([to, word, icon]) => {
+        const on = to === '/' ? path === '/' : path.startsWith(to)
+        return (
+          <a key={to} class={on ? 'room on' : 'room'} href={to} aria-current={on ? 'page' : undefined} title={word}>
+            <Icon name={icon} />
+            <span>{word}</span>
+            {to === '/alerts' && open > 0 && <b class="open" aria-label={`${open} open`}>{open}</b>}
+          </a>
+        )
+      })}
+      <span class="space" />
+      <Books />
+      <Who />
+    </nav>
+  )
+}
+
+function Mark() {
+  return (
+    <svg width="20" height="20" viewBox="0 0 20 20" aria-hidden="true" class="mark">
+      <path class="was" d="M2 14.500c2.500 0 3-9 6-9s3.500 9 6 9" />
+      <path class="is" d="M6 14.500c2.500 0 3-9 6-9s3.500 9 6 9" />
+    </svg>
+  )
+}
+
+/** Books says on every screen whether everything that was accepted is accounted for. */
+function Books() {
+  const ledger = useAsked('ledger', (signal) => get<GetLedgerResponse>('/api/v1/ledger', {}, signal), may('ledger.read') ? 10_000 : 0)
+  if (!ledger.value) return null
+  const accepted = ledger.value.accounts.reduce((sum, a) => sum + BigInt(a.accepted), 0n)
+  const missing = ledger.value.accounts.reduce((sum, a) => sum + BigInt(a.missing_messages), 0n)
+  const state = books(ledger.value.accounts)
+  return (
+    <a class={state === 'missing' ? 'books wrong' : 'books'} href="/pipeline" title="accepted = stored + duplicate + rejected + sampled + dead letters + in flight">
+      <b><Icon name={state === 'missing' ? 'error' : 'ok'} size={13} /><span>{state === 'missing' ? 'Books do not balance' : 'Books balance'}</span></b>
+      <span>{state === 'missing' ? `${count(missing.toString())} messages missing` : `${count(accepted.toString())} accepted`}</span>
+    </a>
+  )
+}
+
+function Who() {
+  const who = session.value
+  if (!who) return null
+  const name = who.subject || who.kind
+  return (
+    <div class="who">
+      <i class="initials" aria-hidden="true">{who.tenant.slice(0, 2).toUpperCase()}</i>
+      <span>{who.tenant}<br /><span class="faint tiny">{[name, who.role].filter(Boolean).join(' · ')}</span></span>
+      {who.kind === 'user' && <button class="quiet tiny" type="button" onClick={() => void logout()}>Log out</button>}
+      {who.kind === 'anonymous' && <button class="quiet tiny" type="button" onClick={() => (entering.value = true)}>Log in</button>}
+    </div>
+  )
+}
+
+function Bar({ path }: { path: string }) {
+  const [query, set] = useQuery()
+  const parts = path.split('/').filter(Boolean)
+  const room = rooms.findLast(([to]) => (to === '/' ? path === '/' : path.startsWith(to)))
+  const ranged = path === '/' || path === '/traces' || path.startsWith('/models')
+  return (
+    <div class="bar">
+      <div class="crumbs">
+        {parts.length > 1 && room ? <><a href={room[0]}>{room[1]}</a><span aria-hidden="true">/</span><b>{decodeURIComponent(parts.slice(1).join('/')).slice(0, 60)}</b></> : <b>{room?.[1] ?? ''}</b>}
+      </div>
+      <span class="space" />
+      {ranged && (
+        <select aria-label="Time" value={query.start ? 'own' : (query.range ?? (path === '/traces' ? '1h' : '24h'))} onChange={(e) => set({ range: e.currentTarget.value, start: '', end: '' })}>
+          {query.start && <option value="own">Chosen time</option>}
+          {ranges.map(([key, word]) => <option key={key} value={key}>{word}</option>)}
+        </select>
+      )}
+      <button class="button quiet" type="button" aria-pressed={utc.value} onClick={() => (utc.value = !utc.value)} title="Times in UTC or as here">{utc.value ? 'UTC' : 'Local time'}</button>
+      <select aria-label="Theme" value={theme.value} onChange={(e) => (theme.value = e.currentTarget.value as Theme)}>
+        <option value="system">System</option>
+        <option value="light">Light</option>
+        <option value="dark">Dark</option>
+      </select>
+    </div>
+  )
+}

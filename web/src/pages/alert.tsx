@@ -1,0 +1,112 @@
+import { useState } from 'preact/hooks'
+import { Failure, get, post } from '../api/client'
+import type { AcknowledgeAlertResponse, Alert, ExplainResponse, ListAlertsResponse, SearchTracesResponse } from '../api/types'
+import { useAsked } from '../ask'
+import { may } from '../session'
+import { Pair } from '../ui/charts'
+import { Card, Empty, severity, Shown, Status, VerdictOf } from '../ui/parts'
+import { useQuery } from '../url'
+import { at, count, number, percent, took } from '../words'
+import { finding } from './alerts'
+import { evidence } from './model-parts'
+import { TraceTable } from '../trace/table'
+
+export function AlertPage({ id }: { id: string }) {
+  const [query] = useQuery()
+  const alert = useAsked(id, async (s) => {
+    const { alerts } = await get<ListAlertsResponse>('/api/v1/alerts', { profile: query.profile, page_size: 1000 }, s)
+    const found = alerts.find((a) => a.id === id)
+    if (!found) throw new Failure(404, 'There is no such alert among the newest thousand.')
+    return found
+  }, 15_000)
+  return <Shown of={alert} what="This alert">{(a) => <View alert={a} again={alert.again} />}</Shown>
+}
+
+function View({ alert: a, again }: { alert: Alert; again: () => void }) {
+  const [query, set] = useQuery()
+  const [failure, fail] = useState<Failure | null>(null)
+  const score = a.moved.find((s) => s.feature === query.feature) ?? a.moved[0]
+  const acknowledge = async () => {
+    try {
+      await post<AcknowledgeAlertResponse>(`/api/v1/alerts/${encodeURIComponent(a.id)}:acknowledge`)
+      again()
+    } catch (err) {
+      fail(err as Failure)
+    }
+  }
+  return (
+    <>
+      <div class="headline">
+        <h1>{finding(a)}</h1>
+        <span class="space" />
+        {failure && <span class="note" role="alert">{failure.message}</span>}
+        {!a.acknowledge_time && !a.resolve_time && may('alerts.acknowledge') && <button class="button primary" type="button" onClick={() => void acknowledge()}>Acknowledge</button>}
+        <a class="button" href={`/models/${a.profile_name.split('/').map(encodeURIComponent).join('/')}${score ? `?feature=${encodeURIComponent(score.feature)}` : ''}`}>Model</a>
+      </div>
+      <p class="faint small">
+        {a.resolve_time ? <Status kind="ok">closed {at(a.resolve_time)}</Status> : <Status kind="moved">open for {took(Date.now() - Date.parse(a.raise_time ?? ''))}</Status>} · {severity(a.severity)} · monitor {a.monitor} · values of {at(a.range_start)} to {at(a.range_end)}
+        {a.acknowledge_time && <> · acknowledged by {a.acknowledged_by} {at(a.acknowledge_time)}</>}{a.resolve_reason && <> · {a.resolve_reason}</>}
+      </p>
+      <Card title="What moved" note={`${count(a.moved_count)}, those that moved most first`}>
+        <table>
+          <thead><tr><th>Feature</th><th>Verdict</th><th>Why</th></tr></thead>
+          <tbody>{a.moved.map((s) => <tr key={`${s.monitor} ${s.feature}`} class={s === score ? 'selected' : undefined}><td class="name"><button class="link" type="button" onClick={() => set({ feature: s.feature })}>{s.feature || '(all)'}</button></td><td><VerdictOf verdict={s.verdict} /></td><td class="faint">{evidence(s)}</td></tr>)}</tbody>
+        </table>
+      </Card>
+      <Card title="The traces that moved it" note="spans of the records in the bins that moved most">
+        {a.exemplar_trace_ids.length === 0 ? <Empty>The records came without a trace. A producer that sends its trace context with them gets links here.</Empty> : (
+          <Exemplars alert={a} />
+        )}
+      </Card>
+      {score && <Why alert={a} feature={score.feature} />}
+    </>
+  )
+}
+
+/** Exemplars are the traces as search shows them; what it does not find any more is
+ * named all the same. */
+function Exemplars({ alert: a }: { alert: Alert }) {
+  const traces = useAsked(`exemplars ${a.id}`, (s) => post<SearchTracesResponse>('/api/v1/traces:search', { query: { trace_ids: a.exemplar_trace_ids, start_time: '1970-01-01T00:00:00Z' }, page_size: 100 }, s))
+  const found = new Set(traces.value?.traces.map((t) => t.trace_id))
+  const gone = a.exemplar_trace_ids.filter((id) => !found.has(id))
+  return (
+    <Shown of={traces} what="The traces">
+      {(v) => (
+        <>
+          <TraceTable traces={v.traces} />
+          {gone.length > 0 && <p class="note">Not kept any more: {gone.map((id) => <a key={id} href={`/traces/${id}`}><code>{id.slice(0, 8)}</code> </a>)}</p>}
+        </>
+      )}
+    </Shown>
+  )
+}
+
+/** Why shows the distribution that moved, and in which slices of the data it did. */
+function Why({ alert, feature }: { alert: Alert; feature: string }) {
+  const [chosen, choose] = useState(-1)
+  const why = useAsked(`${alert.id} ${feature}`, (s) => get<ExplainResponse>('/api/v1/explanations', { alert: alert.id, feature }, s))
+  return (
+    <Card title={`Why ${feature}`} note="reference and current, and the slices that carry the shift">
+      <div class="body column">
+        <Shown of={why} what="The explanation">
+          {(v) => {
+            const bins = v.scores.find((s) => s.feature === feature && s.bins.length > 0)?.bins ?? v.cells
+            const bin = bins[chosen]
+            return (
+              <>
+                {bins.length > 0 && <Pair bins={bins} chosen={chosen} choose={(i) => choose(i === chosen ? -1 : i)} title={`Shares of ${feature} in reference and current`} />}
+                {bin && <ul>{bin.exemplars.map((e) => <li key={e.record_id}>{e.trace_id ? <a href={`/traces/${e.trace_id}?span=${e.span_id}`}>trace <code>{e.trace_id.slice(0, 8)}</code></a> : <span class="faint">no trace</span>} <span class="faint small">record {e.record_id}</span></li>)}</ul>}
+                {v.slices.length > 0 && (
+                  <table class="dense">
+                    <thead><tr><th>Slice</th><th class="right">Share</th><th class="right">Of the shift</th><th class="right">Lift</th><th class="right">p</th></tr></thead>
+                    <tbody>{v.slices.map((s) => <tr key={`${s.feature}=${s.value}`}><td class="name">{s.feature} = {s.value}{s.unseen && <span class="faint"> (not in the reference)</span>}</td><td class="right">{percent(s.share)}</td><td class="right">{percent(s.shift_share)}</td><td class="right">{number(s.lift)}</td><td class="right">{number(s.adjusted_p_value)}</td></tr>)}</tbody>
+                  </table>
+                )}
+              </>
+            )
+          }}
+        </Shown>
+      </div>
+    </Card>
+  )
+}

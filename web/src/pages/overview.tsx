@@ -1,0 +1,205 @@
+import { get, post } from '../api/client'
+import type { Account, GetLedgerResponse, ListAlertsResponse, ListProfilesResponse, ListScoresResponse, ListServicesResponse, ListTopicsResponse, MeasureServicesResponse, Profile, Score } from '../api/types'
+import { useAsked } from '../ask'
+import { may } from '../session'
+import { Card, Empty, Shown, Status, Swatch } from '../ui/parts'
+import { Spark } from '../ui/charts'
+import { rangeOf, useQuery } from '../url'
+import { at, count, millis, percent, plural, took } from '../words'
+import { AlertRow } from './alerts'
+import { byRatio, Cell, latest, profilePath } from './model-parts'
+import { First } from './first'
+import { books } from '../ledger'
+
+export function Overview() {
+  const alerts = useAsked('alerts', (s) => get<ListAlertsResponse>('/api/v1/alerts', { open_only: true, page_size: 100 }, s), 10_000)
+  const ledger = useAsked('ledger', (s) => get<GetLedgerResponse>('/api/v1/ledger', {}, s), 5_000)
+  const models = useAsked('models', loadModels, 15_000)
+  const nothing = ledger.value?.accounts.every((a) => a.accepted === '0') && models.value?.length === 0
+  if (nothing) return <First />
+  return (
+    <>
+      <div class="headline">
+        <h1>{headline(ledger.value?.accounts, models.value)}</h1>
+        <span class="space" />
+        {ledger.since > 0 && <span class="faint small">as of {at(ledger.since)}</span>}
+      </div>
+      <Figures accounts={ledger.value?.accounts} />
+      <Card title="Models" note="each square a feature, those that moved first" tools={<Legend />}>
+        <Shown of={models} what="Models">{(rows) => (rows.length === 0 ? <Empty>No profile yet. <code>driftmesh profile create reference.parquet --name churn</code> makes one.</Empty> : <Matrix rows={rows} />)}</Shown>
+      </Card>
+      <div class="halves">
+        <Services />
+        <div class="column">
+          <Card title="Open alerts" note={alerts.value ? count(alerts.value.alerts.length) : ''} tools={<a href="/alerts">All</a>}>
+            <Shown of={alerts} what="Alerts">{(v) => (v.alerts.length === 0 ? <Empty>Nothing is open.</Empty> : v.alerts.slice(0, 5).map((a) => <AlertRow key={a.id} alert={a} />))}</Shown>
+          </Card>
+          {may('topics.read') && <Topics />}
+        </div>
+      </div>
+    </>
+  )
+}
+
+export interface Judged { profile: Profile; scores: Score[]; slot: string | null }
+
+export async function loadModels(signal: AbortSignal): Promise<Judged[]> {
+  const { profiles } = await get<ListProfilesResponse>('/api/v1/profiles', { page_size: 200 }, signal)
+  const active = profiles.filter((p) => p.active)
+  const judged = await Promise.all(active.slice(0, 50).map(async (profile) => {
+    const { evaluations } = await get<ListScoresResponse>('/api/v1/scores', { profile: profile.uid, page_size: 1 }, signal)
+    return { profile, scores: latest(evaluations), slot: evaluations[0]?.end_time ?? null }
+  }))
+  return judged.sort((a, b) => moved(b).length - moved(a).length || a.profile.name.localeCompare(b.profile.name))
+}
+
+const moved = (j: Judged): Score[] => j.scores.filter((s) => s.verdict === 'VERDICT_DRIFT')
+
+function headline(accounts: Account[] | undefined, models: Judged[] | undefined): string {
+  if (!accounts || !models) return 'Overview'
+  if (books(accounts) === 'missing') return 'The books do not balance: something that was accepted is missing.'
+  const n = models.filter((m) => moved(m).length > 0).length
+  if (n > 0) return `${n === 1 ? 'One model has' : `${count(n)} models have`} moved. Everything else holds.`
+  return models.length > 0 ? 'Everything holds.' : 'The books balance. No model is watched yet.'
+}
+
+function Figures({ accounts }: { accounts: Account[] | undefined }) {
+  if (!accounts) return null
+  const sum = (of: (a: Account) => string) => accounts.reduce((n, a) => n + Number(of(a)), 0)
+  const state = books(accounts)
+  return (
+    <section class="card figures" aria-label="Summary">
+      <div>
+        <span class="label">Ledger</span>
+        <strong>{{ balanced: 'Balanced', settling: 'Settling', missing: `${count(sum((a) => a.missing_messages))} missing` }[state]}</strong>
+        <span class="note">{count(sum((a) => a.accepted))} accepted, {{ balanced: 'every one accounted for', settling: 'some are being stored now', missing: 'some are lost' }[state]}</span>
+      </div>
+      <div>
+        <span class="label">On the way</span>
+        <strong>{count(sum((a) => a.in_flight))}</strong>
+        <span class="note">{plural(sum((a) => a.pending_messages), 'message')} with the broker</span>
+      </div>
+      <div>
+        <span class="label">Refused</span>
+        <strong>{count(accounts.reduce((n, a) => n + Object.values(a.rejected).reduce((m, v) => m + Number(v), 0), 0))}</strong>
+        <span class="note">{reasons(accounts)}</span>
+      </div>
+      <div>
+        <span class="label">Dead letters</span>
+        <strong>{count(sum((a) => a.dead_lettered))}</strong>
+        <span class="note"><a href="/pipeline">inspect</a></span>
+      </div>
+    </section>
+  )
+}
+
+function reasons(accounts: Account[]): string {
+  const all = new Map<string, number>()
+  for (const a of accounts) for (const [reason, n] of Object.entries(a.rejected)) all.set(reason, (all.get(reason) ?? 0) + Number(n))
+  const largest = [...all].sort((a, b) => b[1] - a[1])[0]
+  return largest ? `most: ${largest[0]}, ${count(largest[1])}` : 'nothing'
+}
+
+function Legend() {
+  return (
+    <span class="legend" aria-hidden="true">
+      <span><i class="cell s0" />as reference</span><span><i class="cell s2" />over threshold</span><span><i class="cell s5" />4×</span><span><i class="cell hatched" />insufficient</span>
+    </span>
+  )
+}
+
+function Matrix({ rows }: { rows: Judged[] }) {
+  return (
+    <table>
+      <thead><tr><th>Profile</th><th>Verdict</th><th class="wide">Features</th><th class="wide">Moved most</th><th class="right wide">Judged</th></tr></thead>
+      <tbody>
+        {rows.map(({ profile, scores, slot }) => {
+          const over = scores.filter((s) => s.verdict === 'VERDICT_DRIFT')
+          const insufficient = scores.length > 0 && scores.every((s) => s.verdict === 'VERDICT_INSUFFICIENT')
+          const most = over.sort(byRatio)[0]
+          return (
+            <tr key={profile.uid}>
+              <td class="name"><a class="plain" href={profilePath(profile)} title={`${profile.space}/${profile.name}/${profile.version}`}>{profile.space}/{profile.name}/{profile.version}</a></td>
+              <td>{over.length > 0 ? <Status kind="moved">{over.length} of {scores.length}</Status> : insufficient ? <Status kind="insufficient">insufficient</Status> : scores.length > 0 ? <Status kind="ok">as reference</Status> : <span class="faint">not judged yet</span>}</td>
+              <td class="wide"><span class="cells">{scores.toSorted(byRatio).slice(0, 40).map((s) => <Cell key={`${s.monitor} ${s.feature}`} score={s} profile={profile} />)}</span></td>
+              <td class="wide">{most ? <a href={`${profilePath(profile)}?feature=${encodeURIComponent(most.feature)}`}>{most.feature}</a> : insufficient ? <span class="faint">{count(scores[0]?.sample)} values, needs {count(scores[0]?.min_sample)}</span> : '–'}</td>
+              <td class="right wide faint">{slot ? at(slot) : '–'}</td>
+            </tr>
+          )
+        })}
+      </tbody>
+    </table>
+  )
+}
+
+interface Line { service: string; calls: number[]; errors: number[]; p95: number }
+
+function Services() {
+  const [query] = useQuery()
+  const { start, end, minutes } = rangeOf(query)
+  const step = Math.max(60, Math.ceil((minutes * 60) / 48 / 60) * 60)
+  const services = useAsked(`services ${start} ${end}`, async (signal): Promise<Line[]> => {
+    const { services } = await get<ListServicesResponse>('/api/v1/services', {}, signal)
+    if (services.length === 0) return []
+    const names = services.slice(0, 100)
+    const measure = (of: object) => post<MeasureServicesResponse>('/api/v1/services:measure', { services: names, end_time: end, step: `${step}s`, ...of }, signal)
+    const [volume, slow] = await Promise.all([
+      measure({ start_time: new Date(Date.parse(start) + step * 1000).toISOString(), window: `${step}s` }),
+      measure({ start_time: end, window: `${minutes * 60}s`, quantile: 0.95 }),
+    ])
+    const p95 = new Map(slow.series.map((s) => [s.service, Number(s.durations.at(-1) ?? 0) / 1e6]))
+    return volume.series
+      .map((s) => ({ service: s.service, calls: s.calls.map(Number), errors: s.errors.map(Number), p95: p95.get(s.service) ?? 0 }))
+      .sort((a, b) => share(b) - share(a) || total(b.calls) - total(a.calls))
+  }, 15_000)
+  return (
+    <Card title="Services" note={services.value ? `${count(services.value.length)}, errors first` : ''} tools={<a href="/traces">Traces</a>}>
+      <Shown of={services} what="Services" rows={5}>
+        {(rows) => rows.length === 0 ? <Empty>No service sent a span in this time.</Empty> : (
+          <table>
+            <thead><tr><th>Service</th><th class="right">Calls</th><th class="wide" /><th class="right">Errors</th><th class="right">p95</th></tr></thead>
+            <tbody>
+              {rows.slice(0, 20).map((r, i) => (
+                <tr key={r.service}>
+                  <td class="name"><Swatch color={`svc-${(i % 12) + 1}`} /><a class="plain" href={`/traces?service=${encodeURIComponent(r.service)}`} title={r.service}>{r.service}</a></td>
+                  <td class="right">{count(total(r.calls))}</td>
+                  <td class="wide"><Spark values={r.calls} label={`Calls of ${r.service} over time`} /></td>
+                  <td class="right">{total(r.errors) > 0 ? <Status kind="error">{percent(share(r), 2)}</Status> : '0 %'}</td>
+                  <td class="right">{took(r.p95)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        )}
+      </Shown>
+    </Card>
+  )
+}
+
+const total = (values: number[]): number => values.reduce((a, b) => a + b, 0)
+const share = (r: Line): number => total(r.errors) / (total(r.calls) || 1)
+
+function Topics() {
+  const topics = useAsked('topics', (s) => get<ListTopicsResponse>('/api/v1/topics', {}, s), 5_000)
+  return (
+    <Card title="Topics" tools={<a href="/pipeline">Pipeline</a>}>
+      <Shown of={topics} what="Topics">
+        {(v) => (
+          <table class="dense">
+            <thead><tr><th>Topic</th><th class="right">Waiting</th><th class="right">Oldest</th></tr></thead>
+            <tbody>
+              {v.topics.filter((t) => !t.dead_letters).flatMap((t) => t.groups.map((g) => (
+                <tr key={`${t.name} ${g.group}`}>
+                  <td>{t.name} <span class="faint">→ {g.group}</span></td>
+                  <td class="right">{g.known ? count(g.total) : <span class="faint" title={g.problem}>not known</span>}</td>
+                  <td class="right">{g.oldest_age ? took(millis(g.oldest_age)) : '–'}</td>
+                </tr>
+              )))}
+            </tbody>
+          </table>
+        )}
+      </Shown>
+    </Card>
+  )
+}
+

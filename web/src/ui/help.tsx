@@ -1,0 +1,29 @@
+import { useRef } from 'preact/hooks'
+import { useKeys } from '../keys'
+
+const keys = [
+  ['?', 'this list'],
+  ['/', 'to the search'],
+  ['g o · g t · g m · g a · g p', 'overview, traces, models, alerts, pipeline'],
+  ['j k', 'next and previous row'],
+  ['Enter', 'open the row'],
+  ['[ ]', 'fold and unfold a trace by a level'],
+  ['x', 'critical path of a trace'],
+  ['e', 'next error of a trace'],
+  ['Esc', 'close what is open'],
+] as const
+
+/** Help lists the keys, at a press of "?". */
+export function Help() {
+  const dialog = useRef<HTMLDialogElement>(null)
+  useKeys({ '?': () => dialog.current?.showModal() })
+  return (
+    <dialog ref={dialog} class="help" aria-label="Keys">
+      <h2>Keys</h2>
+      <dl>
+        {keys.map(([key, what]) => <div key={key}><dt><kbd>{key}</kbd></dt><dd>{what}</dd></div>)}
+      </dl>
+      <form method="dialog"><button class="button" type="submit">Close</button></form>
+    </dialog>
+  )
+}
