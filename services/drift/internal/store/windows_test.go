@@ -209,6 +209,23 @@ func TestTurns(t *testing.T) {
 	})
 }
 
+// However often a window is touched again and looked at, it is recomputed within an hour.
+func TestAWindowWaitsForAnHourAtMost(t *testing.T) {
+	each(t, func(t *testing.T, s *store.State) {
+		p := register(t, s, "acme", "a")
+		w := windows{t, s, time.Second}
+		now := noon
+		for range 80 {
+			w.touch(now, "acme", p.UID, 1)
+			now = now.Add(time.Hour)
+			claimed := w.claim(now, 10)
+			require.Len(t, claimed, 1)
+			w.touch(now, "acme", p.UID, 1) // while it is looked at
+			w.done(now, claimed)
+		}
+	})
+}
+
 // What is to run now does not wait for the next try, but for who runs it.
 func TestClaimNow(t *testing.T) {
 	each(t, func(t *testing.T, s *store.State) {
