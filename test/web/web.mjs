@@ -199,7 +199,7 @@ describe('a mesh whose data drifted', { concurrency: false }, () => {
     await page.keyboard.press('g')
     await page.keyboard.press('t')
     await page.waitForURL(/\/traces$/)
-    await page.getByRole('row').nth(2).waitFor()
+    await page.getByRole('row', { name: /GET \/wines/ }).nth(2).waitFor() // the overview has rows too
     await page.keyboard.press('j')
     await page.keyboard.press('Enter')
     await page.waitForURL(/\/traces\/[0-9a-f]{32}/)
