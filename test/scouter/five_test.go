@@ -14,16 +14,17 @@ import (
 )
 
 // Five programs, with two workers each and two gateways, are to the client what one
-// program is; and each of them is killed in mid-run.
+// program is, on all five transports; and each of them is killed in mid-run.
 func TestFiveServices(t *testing.T) {
 	t.Parallel()
 	python(t)
-	f := mesh.StartFive(t, "DRIFTMESH_AUTH_SCOUTER_ACCOUNTS=true", "DRIFTMESH_TELEMETRY_DISABLE=true")
+	b := startTheirs(t)
+	f := mesh.StartFive(t, append(b.variables(), "DRIFTMESH_AUTH_SCOUTER_ACCOUNTS=true", "DRIFTMESH_TELEMETRY_DISABLE=true")...)
 	for _, name := range []string{"ingest-worker", "drift", "trace-store"} {
 		f.Join(name)
 	}
 	second, _ := f.JoinGateway()
-	requireRuns(t, f, second)
+	requireRuns(t, b, f, second)
 
 	all := []*streamed{stream(t, "http", f.Addresses), stream(t, "grpc", second)}
 	for _, name := range mesh.Services {
@@ -74,28 +75,30 @@ type report struct {
 	}
 }
 
-// requireRuns lets drive.py run over HTTP and gRPC at once, and requires that it reads
+// requireRuns lets drive.py run over all transports at once, and requires that it reads
 // back what it sent, and of the store what it does not ask.
-func requireRuns(t *testing.T, f *mesh.Five, second mesh.Addresses) {
+func requireRuns(t *testing.T, b theirs, f *mesh.Five, second mesh.Addresses) {
 	t.Helper()
-	scripts := map[string]*script{}
+	scripts, reports := map[string]*script{}, map[string]*report{"http": {}, "grpc": {}}
+	for _, way := range ways {
+		scripts[way], reports[way] = b.drive(t, f.Addresses, way), &report{}
+	}
 	for _, way := range []string{"http", "grpc"} {
 		scripts[way] = begin(t, "drive.py", "--transport", way, "--run", way, "--http", "http://"+f.HTTP, "--grpc", second.GRPC,
 			"--otlp-http", "http://"+f.OTLPHTTP, "--otlp-grpc", "http://"+second.OTLPGRPC, "--verify", "--drain", "0.7")
 	}
 	var sent uint64
-	reports := map[string]*report{"http": {}, "grpc": {}}
 	for way, r := range reports {
 		scripts[way].end(r)
 		sent += r.Sent.Records
 	}
 	f.Account(t, "records", func(a *ledgerv1.Account) bool {
-		return a.GetAccepted() == sent && a.GetRejected()["not_finite"] == 2 && mesh.AllSettled(a) && a.GetBalanced()
+		return a.GetAccepted() == sent && a.GetRejected()["not_finite"] == 5 && mesh.AllSettled(a) && a.GetBalanced()
 	})
 	f.Settled(t, "spans")
 	// Every message is one of ours.
 	db := openStore(t, f.ClickHouseURL)
-	require.Equal(t, []uint64{24, 2*109 - 2}, row[uint64](t, db, "SELECT [count(), sum(Written)] FROM record_ledger FINAL WHERE Tenant = 'default'"))
+	require.Equal(t, []uint64{5 * 12, 5*109 - 5}, row[uint64](t, db, "SELECT [count(), sum(Written)] FROM record_ledger FINAL WHERE Tenant = 'default'"))
 	for _, r := range reports {
 		requireRun(t, db, r)
 	}

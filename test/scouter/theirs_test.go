@@ -58,6 +58,14 @@ func (b theirs) flags() (list []string) {
 	return list
 }
 
+// variables let a mesh of five programs.
+func (b theirs) variables() (list []string) {
+	for name, url := range b.settings() {
+		list = append(list, "DRIFTMESH_INGEST_WORKER_SCOUTER_"+strings.ToUpper(name)+"="+url)
+	}
+	return list
+}
+
 // addresses are how the client is told.
 func (b theirs) addresses() []string {
 	return []string{"--kafka", b.kafka.Addr(), "--rabbitmq", b.rabbitmq.Addr(), "--redis", strings.TrimSuffix(b.redis.URL(), "/0")}
