@@ -73,6 +73,7 @@ var plainRoutes = []Route{
 	{Door: HTTP, Verb: "GET", Path: "/alerts/{id}", Permission: PublicCall},
 	{Door: HTTP, Verb: "GET", Path: "/pipeline", Permission: PublicCall},
 	{Door: HTTP, Verb: "GET", Path: "/pipeline/dead-letters/{id}", Permission: PublicCall},
+	{Door: HTTP, Verb: "GET", Path: "/admin", Permission: PublicCall},
 	{Door: HTTP, Verb: "GET", Path: "/assets/{file}", Permission: PublicCall}, // … to here: what it shows, it asks the API for
 	{Door: HTTP, Verb: "POST", Path: "/login/password", Permission: PublicCall},
 	{Door: HTTP, Verb: "GET", Path: "/login/start/{provider}", Permission: PublicCall},

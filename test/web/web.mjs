@@ -35,6 +35,14 @@ async function open(t, address, path, { theme = 'light', width = 1280, height = 
 /** seen waits for a text. */
 const seen = (page, text) => page.getByText(text).first().waitFor({ timeout: 20_000 })
 
+/** login fills in the form. */
+async function login(page, name, password) {
+  await page.getByLabel('Tenant').fill(world.tenant)
+  await page.getByLabel('Name', { exact: true }).fill(name)
+  await page.getByLabel('Password').fill(password)
+  await page.getByRole('button', { name: 'Log in', exact: true }).click()
+}
+
 /** accessible requires that axe finds nothing serious. */
 async function accessible(page, what) {
   await page.evaluate(`${axe}; 0`).catch(() => undefined)
@@ -71,21 +79,17 @@ describe('an empty mesh', { concurrency: false }, () => {
   it('logs in and out, and offers a viewer nothing that it may not do', async (t) => {
     const page = await open(t, world.empty, '/')
     await page.getByRole('button', { name: 'Log in' }).click()
-    const login = async (name, password) => {
-      await page.getByLabel('Tenant').fill(world.tenant)
-      await page.getByLabel('Name', { exact: true }).fill(name)
-      await page.getByLabel('Password').fill(password)
-      await page.getByRole('button', { name: 'Log in', exact: true }).click()
-    }
     await accessible(page, 'login')
-    await login(world.viewer, 'wrong password')
+    await login(page, world.viewer, 'wrong password')
     await page.getByRole('alert').waitFor()
-    await login(world.viewer, world.secret)
+    await login(page, world.viewer, world.secret)
     await seen(page, `${world.viewer} · viewer`)
     await page.goto(world.empty + '/pipeline')
     await page.getByRole('heading', { name: 'Ledger' }).waitFor()
     assert.equal(await page.getByRole('heading', { name: 'Dead letters' }).count(), 0)
     assert.equal(await page.getByRole('heading', { name: 'Topics' }).count(), 0)
+    await page.goto(world.empty + '/admin')
+    await seen(page, `are for administrators of the tenant. You are viewer.`)
     const cookies = await page.context().cookies()
     assert.ok(cookies.length >= 2 && cookies.every((c) => c.httpOnly), 'no script reads a cookie')
     assert.equal(await page.evaluate(() => document.cookie), '')
@@ -96,6 +100,34 @@ describe('an empty mesh', { concurrency: false }, () => {
     await page.goto(world.empty + '/')
     await page.getByRole('button', { name: 'Log out' }).click()
     await page.getByRole('button', { name: 'Log in' }).waitFor()
+  })
+
+  it('lets an administrator make users and keys, which are shown once, and see who did what', async (t) => {
+    const page = await open(t, world.empty, '/admin')
+    await page.getByRole('button', { name: 'Log in' }).click()
+    await login(page, world.admin, world.secret)
+    await page.getByRole('cell', { name: world.viewer, exact: true }).waitFor()
+    await accessible(page, 'users')
+    await page.getByLabel('Name').fill('otto')
+    await page.getByLabel('Password').fill('a long enough sentence')
+    await page.locator('form select[name=role]').selectOption('editor')
+    await page.getByRole('button', { name: 'Make' }).click()
+    await page.getByRole('cell', { name: 'otto', exact: true }).waitFor()
+    await page.getByRole('row', { name: /otto/ }).getByRole('button', { name: 'Disable' }).click()
+    await page.getByRole('row', { name: /otto .* disabled/ }).waitFor()
+    await page.getByRole('button', { name: 'API keys' }).click()
+    await page.getByLabel('Name').fill('collector')
+    await page.getByRole('button', { name: 'Make' }).click()
+    await seen(page, /The key, shown this once/)
+    const key = await page.getByRole('status').locator('code').first().textContent()
+    await page.reload()
+    await page.getByRole('cell', { name: 'collector', exact: true }).waitFor()
+    assert.ok(key.length > 30 && !(await page.content()).includes(key), 'a key is shown once')
+    await accessible(page, 'keys')
+    await page.getByRole('button', { name: 'Audit' }).click()
+    await page.getByRole('cell', { name: 'CreateAPIKey' }).first().waitFor()
+    await accessible(page, 'audit')
+    assert.equal(await page.getByRole('button', { name: 'Tenants' }).count(), 0, 'they are of the whole mesh')
   })
 
   it('shows markup in data as text', async (t) => {

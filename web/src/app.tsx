@@ -22,6 +22,7 @@ const Model = lazy(() => import('./pages/model').then((m) => m.Model))
 const Alerts = lazy(() => import('./pages/alerts').then((m) => m.Alerts))
 const AlertPage = lazy(() => import('./pages/alert').then((m) => m.AlertPage))
 const Pipeline = lazy(() => import('./pages/pipeline').then((m) => m.Pipeline))
+const Admin = lazy(() => import('./pages/admin').then((m) => m.Admin))
 const DeadLetter = lazy(() => import('./pages/deadletter').then((m) => m.DeadLetter))
 
 export function App() {
@@ -44,6 +45,7 @@ const rooms: readonly (readonly [string, string, IconName, string])[] = [
   ['/models', 'Models', 'models', 'm'],
   ['/alerts', 'Alerts', 'alerts', 'a'],
   ['/pipeline', 'Pipeline', 'pipeline', 'p'],
+  ['/admin', 'Admin', 'admin', 'd'],
 ]
 
 function Shell() {
@@ -71,6 +73,7 @@ function Shell() {
             <Route path="/alerts/:id" component={AlertPage} />
             <Route path="/pipeline" component={Pipeline} />
             <Route path="/pipeline/dead-letters/:id" component={DeadLetter} />
+            <Route path="/admin" component={Admin} />
             <Route default component={Nowhere} />
           </Router>
         </main>

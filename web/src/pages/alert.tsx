@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks'
 import { Failure, get, post } from '../api/client'
 import type { AcknowledgeAlertResponse, Alert, ExplainResponse, ListAlertsResponse, SearchTracesResponse } from '../api/types'
 import { useAsked } from '../ask'
+import { useDeed } from '../deed'
 import { may } from '../session'
 import { Pair } from '../ui/charts'
 import { Card, Empty, severity, Shown, Status, VerdictOf } from '../ui/parts'
@@ -24,23 +25,15 @@ export function AlertPage({ id }: { id: string }) {
 
 function View({ alert: a, again }: { alert: Alert; again: () => void }) {
   const [query, set] = useQuery()
-  const [failure, fail] = useState<Failure | null>(null)
+  const deed = useDeed()
   const score = a.moved.find((s) => s.feature === query.feature) ?? a.moved[0]
-  const acknowledge = async () => {
-    try {
-      await post<AcknowledgeAlertResponse>(`/api/v1/alerts/${encodeURIComponent(a.id)}:acknowledge`)
-      again()
-    } catch (err) {
-      fail(err as Failure)
-    }
-  }
   return (
     <>
       <div class="headline">
         <h1>{finding(a)}</h1>
         <span class="space" />
-        {failure && <span class="note" role="alert">{failure.message}</span>}
-        {!a.acknowledge_time && !a.resolve_time && may('alerts.acknowledge') && <button class="button primary" type="button" onClick={() => void acknowledge()}>Acknowledge</button>}
+        {deed.failure && <span class="note" role="alert">{deed.failure.message}</span>}
+        {!a.acknowledge_time && !a.resolve_time && may('alerts.acknowledge') && <button class="button primary" type="button" disabled={deed.busy} onClick={() => deed.run(() => post<AcknowledgeAlertResponse>(`/api/v1/alerts/${encodeURIComponent(a.id)}:acknowledge`), again)}>Acknowledge</button>}
         <a class="button" href={`/models/${a.profile_name.split('/').map(encodeURIComponent).join('/')}${score ? `?feature=${encodeURIComponent(score.feature)}` : ''}`}>Model</a>
       </div>
       <p class="faint small">

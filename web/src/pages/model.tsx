@@ -1,7 +1,7 @@
-import { useState } from 'preact/hooks'
-import { Failure, get, post } from '../api/client'
+import { get, post } from '../api/client'
 import type { BinScore, ListScoresResponse, GetProfileResponse, Profile, QuerySeriesResponse, RunNowResponse, Score } from '../api/types'
 import { useAsked } from '../ask'
+import { useDeed } from '../deed'
 import { may } from '../session'
 import { OverTime, Pair } from '../ui/charts'
 import { Card, Copy, Empty, Shown, Status, VerdictOf } from '../ui/parts'
@@ -59,25 +59,12 @@ function View({ profile, again }: { profile: Profile; again: () => void }) {
 }
 
 function Deeds({ profile, done }: { profile: Profile; done: () => void }) {
-  const [failure, fail] = useState<Failure | null>(null)
-  const [busy, work] = useState(false)
-  const doing = (deed: () => Promise<unknown>) => async () => {
-    work(true)
-    fail(null)
-    try {
-      await deed()
-      done()
-    } catch (err) {
-      fail(err as Failure)
-    } finally {
-      work(false)
-    }
-  }
+  const deed = useDeed()
   return (
     <span class="tools">
-      {failure && <span class="note" role="alert">{failure.message}</span>}
-      {may('profiles.run') && <button class="button" type="button" disabled={busy} onClick={doing(() => post<RunNowResponse>('/api/v1/profiles:run', { profile: profile.uid }))}>Run now</button>}
-      {may('profiles.write') && <button class="button" type="button" disabled={busy} onClick={doing(() => post('/api/v1/profiles:setActive', { profile: profile.uid, active: !profile.active }))}>{profile.active ? 'Put at rest' : 'Activate'}</button>}
+      {deed.failure && <span class="note" role="alert">{deed.failure.message}</span>}
+      {may('profiles.run') && <button class="button" type="button" disabled={deed.busy} onClick={() => deed.run(() => post<RunNowResponse>('/api/v1/profiles:run', { profile: profile.uid }), done)}>Run now</button>}
+      {may('profiles.write') && <button class="button" type="button" disabled={deed.busy} onClick={() => deed.run(() => post('/api/v1/profiles:setActive', { profile: profile.uid, active: !profile.active }), done)}>{profile.active ? 'Put at rest' : 'Activate'}</button>}
     </span>
   )
 }

@@ -4,7 +4,7 @@ import { useKeys } from '../keys'
 const keys = [
   ['?', 'this list'],
   ['/', 'to the search'],
-  ['g o · g t · g m · g a · g p', 'overview, traces, models, alerts, pipeline'],
+  ['g o · g t · g m · g a · g p · g d', 'overview, traces, models, alerts, pipeline, admin'],
   ['j k', 'next and previous row'],
   ['Enter', 'open the row'],
   ['[ ]', 'fold and unfold a trace by a level'],

@@ -23,7 +23,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // Pages are the addresses that the page answers to, as http.ServeMux has them.
 var Pages = []string{
 	"/{$}", "/traces", "/traces/{id}", "/models", "/models/{space}/{name}/{version}", "/alerts", "/alerts/{id}",
-	"/pipeline", "/pipeline/dead-letters/{id}",
+	"/pipeline", "/pipeline/dead-letters/{id}", "/admin",
 }
 
 // Assets are the addresses of the files.
