@@ -187,6 +187,20 @@ describe('a mesh whose data drifted', { concurrency: false }, () => {
     assert.equal(page.url(), alert)
   })
 
+  it('acknowledges and silences an alert, and ends the silence', async (t) => {
+    const page = await open(t, world.demo, '/alerts')
+    await page.getByRole('link', { name: /moved: alcohol/ }).first().click()
+    await page.getByRole('button', { name: 'Acknowledge' }).click()
+    await seen(page, /acknowledged by/)
+    await page.getByText('Silence', { exact: true }).first().click()
+    await page.getByRole('textbox', { name: 'Why' }).fill('a campaign that we know of')
+    await accessible(page, 'silence')
+    await page.getByRole('button', { name: 'Silence' }).click()
+    await page.goto(world.demo + '/alerts')
+    await page.getByRole('row', { name: /wine\/red shape a campaign that we know of/ }).getByRole('button', { name: 'End' }).click()
+    await seen(page, 'None holds.')
+  })
+
   it('shows a model: what moved, its distribution, and the traces of a bin', async (t) => {
     const page = await open(t, world.demo, '/models')
     await page.getByRole('link', { name: 'wine/red' }).click()

@@ -10,6 +10,7 @@ import { useQuery } from '../url'
 import { at, count, number, percent, took } from '../words'
 import { finding } from './alerts'
 import { evidence } from './model-parts'
+import { SilenceForm } from './silences'
 import { TraceTable } from '../trace/table'
 
 export function AlertPage({ id }: { id: string }) {
@@ -34,6 +35,7 @@ function View({ alert: a, again }: { alert: Alert; again: () => void }) {
         <span class="space" />
         {deed.failure && <span class="note" role="alert">{deed.failure.message}</span>}
         {!a.acknowledge_time && !a.resolve_time && may('alerts.acknowledge') && <button class="button primary" type="button" disabled={deed.busy} onClick={() => deed.run(() => post<AcknowledgeAlertResponse>(`/api/v1/alerts/${encodeURIComponent(a.id)}:acknowledge`), again)}>Acknowledge</button>}
+        {!a.resolve_time && may('alerts.silence') && <SilenceForm alert={a} done={again} />}
         <a class="button" href={`/models/${a.profile_name.split('/').map(encodeURIComponent).join('/')}${score ? `?feature=${encodeURIComponent(score.feature)}` : ''}`}>Model</a>
       </div>
       <p class="faint small">

@@ -5,15 +5,19 @@ import { Card, Empty, Segments, severity, Shown, Status } from '../ui/parts'
 import { useQuery } from '../url'
 import { ago, at, plural } from '../words'
 import { evidence } from './model-parts'
+import { Silences } from './silences'
 
 export function Alerts() {
   const [query, set] = useQuery()
   const past = query.show === 'all'
   const alerts = useAsked(`alerts ${past}`, (s) => get<ListAlertsResponse>('/api/v1/alerts', { open_only: !past, page_size: 200 }, s), 10_000)
   return (
-    <Card title={past ? 'Alerts' : 'Open alerts'} tools={<Segments label="Which" value={past ? 'all' : 'open'} of={[['open', 'Open'], ['all', 'Open and past']]} choose={(v) => set({ show: v === 'all' ? 'all' : '' }, true)} />}>
-      <Shown of={alerts} what="Alerts">{(v) => (v.alerts.length === 0 ? <Empty>{past ? 'No alert yet.' : 'Nothing is open.'}</Empty> : v.alerts.map((a) => <AlertRow key={a.id} alert={a} />))}</Shown>
-    </Card>
+    <>
+      <Card title={past ? 'Alerts' : 'Open alerts'} tools={<Segments label="Which" value={past ? 'all' : 'open'} of={[['open', 'Open'], ['all', 'Open and past']]} choose={(v) => set({ show: v === 'all' ? 'all' : '' }, true)} />}>
+        <Shown of={alerts} what="Alerts">{(v) => (v.alerts.length === 0 ? <Empty>{past ? 'No alert yet.' : 'Nothing is open.'}</Empty> : v.alerts.map((a) => <AlertRow key={a.id} alert={a} />))}</Shown>
+      </Card>
+      <Silences />
+    </>
   )
 }
 

@@ -1,1 +1,0 @@
-import{z as e}from"./parts-CtOre_p4.js";function t(){let[t,n]=e({busy:!1,failure:null});return{...t,run:(e,t)=>{n({busy:!0,failure:null}),e().then(e=>{n({busy:!1,failure:null}),t?.(e)},e=>n({busy:!1,failure:e}))}}}export{t};
