@@ -223,7 +223,7 @@ describe('a mesh whose data drifted', { concurrency: false }, () => {
 
   it('finds traces by what one types, and keeps the question in the address', async (t) => {
     const page = await open(t, world.demo, '/traces')
-    await page.getByLabel('Service').fill('rating-api')
+    await page.getByLabel('Service', { exact: true }).fill('rating-api')
     await page.getByLabel('At least').fill('nonsense')
     await page.getByRole('button', { name: 'Search' }).click()
     await seen(page, /nonsense is no duration/)
@@ -259,6 +259,18 @@ describe('a mesh whose data drifted', { concurrency: false }, () => {
     await page.waitForFunction((n) => document.querySelectorAll('[role=treegrid] [role=row]').length < n, before)
     await page.keyboard.press('?')
     await page.getByRole('heading', { name: 'Keys' }).waitFor()
+    await page.keyboard.press('Escape')
+    const trace = page.url().match(/[0-9a-f]{32}/)[0]
+    await page.keyboard.press('Control+k')
+    await page.getByRole('option', { name: 'model-server' }).waitFor()
+    await accessible(page, 'palette')
+    await page.keyboard.type('wine/red')
+    await page.keyboard.press('Enter')
+    await page.waitForURL(/\/models\/wine\/red\//)
+    await page.keyboard.press('Control+k')
+    await page.keyboard.type(trace)
+    await page.keyboard.press('Enter')
+    await page.waitForURL(new RegExp(`/traces/${trace}`))
   })
 
   for (const theme of ['light', 'dark']) {

@@ -14,6 +14,7 @@ import { useKeys } from './keys'
 import { ranges, useQuery } from './url'
 import { count, utc } from './words'
 import { Help } from './ui/help'
+import { Palette } from './ui/palette'
 
 const Traces = lazy(() => import('./pages/traces').then((m) => m.Traces))
 const TracePage = lazy(() => import('./pages/trace').then((m) => m.TracePage))
@@ -159,6 +160,7 @@ function Bar({ path }: { path: string }) {
         {parts.length > 1 && room ? <><a href={room[0]}>{room[1]}</a><span aria-hidden="true">/</span><b>{decodeURIComponent(parts.slice(1).join('/')).slice(0, 60)}</b></> : <b>{room?.[1] ?? ''}</b>}
       </div>
       <span class="space" />
+      <Palette rooms={rooms.map(([to, word]) => ({ word, kind: 'screen', to }))} />
       {ranged && (
         <select aria-label="Time" value={query.start ? 'own' : (query.range ?? (path === '/traces' ? '1h' : '24h'))} onChange={(e) => set({ range: e.currentTarget.value, start: '', end: '' })}>
           {query.start && <option value="own">Chosen time</option>}

@@ -3,6 +3,7 @@ import { useKeys } from '../keys'
 
 const keys = [
   ['?', 'this list'],
+  ['Ctrl K', 'go anywhere: a screen, a service, a model, a trace by its id'],
   ['/', 'to the search'],
   ['g o · g t · g m · g a · g p · g d', 'overview, traces, models, alerts, pipeline, admin'],
   ['j k', 'next and previous row'],

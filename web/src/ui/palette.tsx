@@ -1,0 +1,74 @@
+import { useEffect, useRef, useState } from 'preact/hooks'
+import { useLocation } from 'preact-iso'
+import { get } from '../api/client'
+import type { ListProfilesResponse, ListServicesResponse } from '../api/types'
+import { profilePath } from '../pages/model-parts'
+import { may } from '../session'
+
+interface Place { word: string; kind: string; to: string }
+
+/** Palette goes anywhere by what one types, at Ctrl-K: screens, services, models, and a
+ * trace by its id. */
+export function Palette({ rooms }: { rooms: Place[] }) {
+  const dialog = useRef<HTMLDialogElement>(null)
+  const { route } = useLocation()
+  const [text, type] = useState('')
+  const [at, move] = useState(0)
+  const [known, learn] = useState<Place[]>([])
+  const open = () => {
+    type('')
+    move(0)
+    dialog.current?.showModal()
+    void places().then(learn, () => learn([])) // what cannot be read is not offered
+  }
+  useEffect(() => {
+    const press = (e: KeyboardEvent) => {
+      if (e.key !== 'k' || !(e.ctrlKey || e.metaKey)) return
+      e.preventDefault()
+      open()
+    }
+    addEventListener('keydown', press)
+    return () => removeEventListener('keydown', press)
+  }, [])
+  const trace = text.trim().toLowerCase()
+  const found = /^[0-9a-f]{32}$/.test(trace)
+    ? [{ word: trace, kind: 'trace', to: `/traces/${trace}` }]
+    : [...rooms, ...known].filter((p) => p.word.toLowerCase().includes(text.trim().toLowerCase())).slice(0, 12)
+  const go = (p: Place | undefined) => {
+    if (!p) return
+    dialog.current?.close()
+    route(p.to)
+  }
+  const press = (e: KeyboardEvent) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[e.key]
+    if (step) {
+      e.preventDefault()
+      move((i) => Math.max(0, Math.min(found.length - 1, i + step)))
+    }
+  }
+  return (
+    <>
+      <button class="button quiet" type="button" onClick={open}>Go to <kbd>Ctrl K</kbd></button>
+      <dialog ref={dialog} class="help palette" aria-label="Go to">
+        <form method="dialog" onSubmit={(e) => { e.preventDefault(); go(found[at]) }}>
+          <input aria-label="A screen, a service, a model or the id of a trace" placeholder="A screen, a service, a model or the id of a trace" value={text} onInput={(e) => { type(e.currentTarget.value); move(0) }} onKeyDown={press} />
+        </form>
+        <ul role="listbox" aria-label="Places">
+          {found.map((p, i) => <li key={`${p.kind} ${p.to}`} role="option" aria-selected={i === at} class={i === at ? 'on' : undefined} onClick={() => go(p)}><span>{p.word}</span><span class="faint small">{p.kind}</span></li>)}
+        </ul>
+        {found.length === 0 && <p class="note">There is no such place.</p>}
+      </dialog>
+    </>
+  )
+}
+
+async function places(): Promise<Place[]> {
+  const [services, profiles] = await Promise.all([
+    may('traces.read') ? get<ListServicesResponse>('/api/v1/services') : { services: [] },
+    may('profiles.read') ? get<ListProfilesResponse>('/api/v1/profiles', { page_size: 1000 }) : { profiles: [] },
+  ])
+  return [
+    ...services.services.map((s) => ({ word: s, kind: 'service', to: `/traces?service=${encodeURIComponent(s)}` })),
+    ...profiles.profiles.map((p) => ({ word: `${p.space}/${p.name}/${p.version}`, kind: 'model', to: profilePath(p) })),
+  ]
+}
