@@ -1,4 +1,4 @@
-import { useMemo, useState } from 'preact/hooks'
+import { useEffect, useMemo, useState } from 'preact/hooks'
 import { get, send } from '../api/client'
 import type { ListRecordsResponse } from '../api/types'
 import { useAsked } from '../ask'
@@ -17,6 +17,11 @@ export function TracePage({ id }: { id: string }) {
     const data = (await answer.json()) as OTLPTrace
     return { data, trace: read(data), cut: answer.headers.has('driftmesh-truncated') }
   })
+  useEffect(() => { // a trace that one is sent to may be on its way still
+    if (trace.failure?.status !== 404) return
+    const timer = setTimeout(trace.again, 2000)
+    return () => clearTimeout(timer)
+  }, [trace.failure])
   return (
     <div class="trace">
       <Shown of={trace} what="This trace" rows={12}>{(v) => (v.trace.rows.length === 0 ? <Empty>There is no span of this trace.</Empty> : <View id={id} {...v} />)}</Shown>
