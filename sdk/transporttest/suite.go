@@ -404,7 +404,7 @@ func frozen(t *testing.T, h Harness) {
 	for range callers {
 		took = append(took, <-slowest)
 	}
-	require.Less(t, slices.Max(took), 8*time.Second, "they wanted to leave after three")
+	require.Less(t, slices.Max(took), 8*time.Second, "they wanted to leave after half a second")
 	require.Eventually(t, func() bool {
 		return runtime.NumGoroutine()-goroutines < callers/4 && int(used())-int(heap) < callers*size/4
 	}, 5*time.Second, 100*time.Millisecond, "%d goroutines, %d KiB are left", runtime.NumGoroutine()-goroutines, (int(used())-int(heap))>>10)
