@@ -183,9 +183,14 @@ func TestSilences(t *testing.T) {
 	require.Equal(t, "ada", s.GetCreatedBy())
 	a := raise(t, m, r)
 	require.Equal(t, s.GetId(), r.alerts("acme", true)[0].GetSilencedBy())
-	withheld := &driftv1.ListDeliveriesRequest{State: driftv1.DeliveryState_DELIVERY_STATE_SILENCED}
-	require.Eventually(t, func() bool { return len(r.deliveries("acme", withheld)) == 1 }, patience, tick)
-	require.Equal(t, "silence "+s.GetId(), r.deliveries("acme", withheld)[0].GetError())
+	// Slots that the jumping clock makes due may find that an alert grew; that is
+	// withheld too.
+	withheld := func(change string) (list []*driftv1.Delivery) {
+		all := r.deliveries("acme", &driftv1.ListDeliveriesRequest{State: driftv1.DeliveryState_DELIVERY_STATE_SILENCED})
+		return slices.DeleteFunc(all, func(d *driftv1.Delivery) bool { return d.GetChange() != change })
+	}
+	require.Eventually(t, func() bool { return len(withheld("raised")) == 1 }, patience, tick)
+	require.Equal(t, "silence "+s.GetId(), withheld("raised")[0].GetError())
 	require.Empty(t, hook.told())
 
 	_, err := r.ExpireSilence(as(t, "other"), &driftv1.ExpireSilenceRequest{Id: s.GetId()})
@@ -211,9 +216,9 @@ func TestSilences(t *testing.T) {
 	m.store("acme", a.GetProfile(), wineRecords(t, "c", at.Unix()/60-5, 5, strong))
 	_, err = r.Evaluate(as(t, "acme"), &driftv1.EvaluateRequest{Profile: a.GetProfile(), Alert: true, StartTime: timestamppb.New(at.Add(-30 * time.Minute))})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return len(r.deliveries("acme", withheld)) == 2 }, patience, tick)
+	require.Eventually(t, func() bool { return len(withheld("raised")) == 2 }, patience, tick)
 	resolve(t, m, r, a)
-	require.Eventually(t, func() bool { return len(r.deliveries("acme", withheld)) == 3 }, patience, tick)
+	require.Eventually(t, func() bool { return len(withheld("resolved")) == 1 }, patience, tick)
 	require.Len(t, hook.told(), 2)
 
 	list, err := r.ListSilences(as(t, "acme"), &driftv1.ListSilencesRequest{})
