@@ -1,9 +1,7 @@
 import { useEffect } from 'preact/hooks'
 import { ErrorBoundary, lazy, LocationProvider, Route, Router, useLocation } from 'preact-iso'
-import { get } from './api/client'
-import type { GetLedgerResponse, ListAlertsResponse } from './api/types'
-import { useAsked } from './ask'
 import { books } from './ledger'
+import { useLedger, useOpenAlerts } from './live'
 import { Login } from './pages/login'
 import { Overview } from './pages/overview'
 import { entering, logout, may, session, trouble, whoami } from './session'
@@ -89,8 +87,6 @@ function Nowhere() {
 }
 
 function Rail({ path }: { path: string }) {
-  const alerts = useAsked('open-alerts', (signal) => get<ListAlertsResponse>('/api/v1/alerts', { open_only: true, page_size: 100 }, signal), may('alerts.read') ? 15_000 : 0)
-  const open = alerts.value?.alerts.length ?? 0
   return (
     <nav class="rail" aria-label="Main">
       <a class="logo" href="/" aria-label="driftmesh"><Mark /><span>driftmesh</span></a>
@@ -100,15 +96,21 @@ function Rail({ path }: { path: string }) {
           <a key={to} class={on ? 'room on' : 'room'} href={to} aria-current={on ? 'page' : undefined} title={word}>
             <Icon name={icon} />
             <span>{word}</span>
-            {to === '/alerts' && open > 0 && <b class="open" aria-label={`${open} open`}>{open}</b>}
+            {to === '/alerts' && may('alerts.read') && <Open />}
           </a>
         )
       })}
       <span class="space" />
-      <Books />
+      {may('ledger.read') && <Books />}
       <Who />
     </nav>
   )
+}
+
+/** Open is how many alerts are. */
+function Open() {
+  const open = useOpenAlerts().value?.alerts.length ?? 0
+  return open > 0 ? <b class="open" aria-label={`${open} open`}>{open}</b> : null
 }
 
 function Mark() {
@@ -122,7 +124,7 @@ function Mark() {
 
 /** Books says on every screen whether everything that was accepted is accounted for. */
 function Books() {
-  const ledger = useAsked('ledger', (signal) => get<GetLedgerResponse>('/api/v1/ledger', {}, signal), may('ledger.read') ? 10_000 : 0)
+  const ledger = useLedger()
   if (!ledger.value) return null
   const accepted = ledger.value.accounts.reduce((sum, a) => sum + BigInt(a.accepted), 0n)
   const missing = ledger.value.accounts.reduce((sum, a) => sum + BigInt(a.missing_messages), 0n)

@@ -11,35 +11,56 @@ export interface Asked<T> {
   again: () => void
 }
 
-/** useAsked asks when key changes, and every so many milliseconds while the page is
- * seen; 0 is only once. Answers to an earlier key are dropped. */
+/** keepAsking asks now, and every so many milliseconds while the page is seen; 0 is only
+ * once. */
+export function keepAsking<T>(every: number, ask: (signal: AbortSignal) => Promise<T>, tell: (value: T) => void, fail: (failure: Failure) => void): { again: () => void; stop: () => void } {
+  let stop = new AbortController()
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const round = async () => {
+    const { signal } = stop
+    try {
+      const value = await ask(signal)
+      if (signal.aborted) return
+      tell(value)
+    } catch (err) {
+      if (signal.aborted) return
+      fail(err as Failure)
+    }
+    if (every > 0) timer = setTimeout(next, every)
+  }
+  const next = () => {
+    if (!document.hidden) return void round()
+    document.addEventListener('visibilitychange', () => { if (!stop.signal.aborted) void round() }, { once: true, signal: stop.signal })
+  }
+  const end = () => {
+    stop.abort()
+    clearTimeout(timer)
+  }
+  void round()
+  return {
+    again: () => {
+      end()
+      stop = new AbortController()
+      void round()
+    },
+    stop: end,
+  }
+}
+
+/** useAsked asks when key changes, and as keepAsking does. Answers to an earlier key are
+ * dropped. */
 export function useAsked<T>(key: string, ask: (signal: AbortSignal) => Promise<T>, every = 0): Asked<T> {
   const [state, set] = useState<{ key: string; value?: T; failure: Failure | null; since: number }>({ key, failure: null, since: 0 })
-  const [turn, again] = useState(0)
   const latest = useRef(ask)
+  const again = useRef(() => {})
   latest.current = ask
   useEffect(() => {
-    const stop = new AbortController()
-    let timer: ReturnType<typeof setTimeout> | undefined
-    const round = async () => {
-      if (!document.hidden) {
-        try {
-          const value = await latest.current(stop.signal)
-          if (stop.signal.aborted) return
-          set({ key, value, failure: null, since: Date.now() })
-        } catch (err) {
-          if (stop.signal.aborted) return
-          set((old) => ({ ...(old.key === key ? old : { key, since: 0 }), failure: err as Failure }))
-        }
-      }
-      if (every > 0) timer = setTimeout(round, every)
-    }
-    void round()
-    return () => {
-      stop.abort()
-      clearTimeout(timer)
-    }
-  }, [key, every, turn])
+    const asking = keepAsking(every, (signal) => latest.current(signal),
+      (value) => set({ key, value, failure: null, since: Date.now() }),
+      (failure) => set((old) => ({ ...(old.key === key ? old : { key, since: 0 }), failure })))
+    again.current = asking.again
+    return asking.stop
+  }, [key, every])
   const mine = state.key === key
-  return { value: mine ? state.value : undefined, failure: mine ? state.failure : null, since: mine ? state.since : 0, again: () => again((n) => n + 1) }
+  return { value: mine ? state.value : undefined, failure: mine ? state.failure : null, since: mine ? state.since : 0, again: () => again.current() }
 }

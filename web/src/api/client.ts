@@ -29,7 +29,6 @@ export function withQuery(path: string, query: Query = {}): string {
 
 export const get = <T>(path: string, query?: Query, signal?: AbortSignal): Promise<T> => ask<T>('GET', withQuery(path, query), undefined, signal)
 export const post = <T>(path: string, body: unknown = {}, signal?: AbortSignal): Promise<T> => ask<T>('POST', path, body, signal)
-export const put = <T>(path: string, body: unknown): Promise<T> => ask<T>('PUT', path, body)
 export const remove = <T>(path: string): Promise<T> => ask<T>('DELETE', path)
 
 async function ask<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {

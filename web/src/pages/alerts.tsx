@@ -22,7 +22,7 @@ export function Alerts() {
 }
 
 /** alertPath is where an alert is shown. */
-export const alertPath = (a: Alert): string => `/alerts/${encodeURIComponent(a.id)}?profile=${encodeURIComponent(a.profile)}`
+const alertPath = (a: Alert): string => `/alerts/${encodeURIComponent(a.id)}?profile=${encodeURIComponent(a.profile)}`
 
 export function finding(a: Alert): string {
   const names = a.moved.map((s) => s.feature).filter(Boolean)

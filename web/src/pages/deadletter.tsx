@@ -1,7 +1,8 @@
 import { useState } from 'preact/hooks'
-import { Failure, get, post } from '../api/client'
+import { get, post } from '../api/client'
 import type { GetDeadLetterResponse, RedriveDeadLettersResponse } from '../api/types'
 import { useAsked } from '../ask'
+import { useDeed } from '../deed'
 import { may } from '../session'
 import { Card, Empty, Shown } from '../ui/parts'
 import { at, count } from '../words'
@@ -10,14 +11,11 @@ import { outcome } from './pipeline'
 export function DeadLetter({ id }: { id: string }) {
   const [said, say] = useState('')
   const letter = useAsked(id, (s) => get<GetDeadLetterResponse>(`/api/v1/dead-letters/${encodeURIComponent(id)}`, {}, s))
-  const redrive = async () => {
-    try {
-      say(outcome((await post<RedriveDeadLettersResponse>('/api/v1/dead-letters:redrive', { ids: [id] })).results))
-      letter.again()
-    } catch (err) {
-      say((err as Failure).message)
-    }
-  }
+  const deed = useDeed()
+  const redrive = () => deed.run(() => post<RedriveDeadLettersResponse>('/api/v1/dead-letters:redrive', { ids: [id] }), ({ results }) => {
+    say(outcome(results))
+    letter.again()
+  })
   return (
     <Shown of={letter} what="This letter">
       {({ dead_letter: l, headers, preview, preview_note, value }) => l ? (
@@ -25,8 +23,8 @@ export function DeadLetter({ id }: { id: string }) {
           <div class="headline">
             <h1>{l.reason} in {l.topic}</h1>
             <span class="space" />
-            {said && <span class="note" role="status">{said}</span>}
-            {may('dead-letters.redrive') && l.state === 'DEAD_LETTER_STATE_PARKED' && <button class="button primary" type="button" onClick={() => void redrive()}>Redrive</button>}
+            {(deed.failure || said) && <span class="note" role="status">{deed.failure?.message ?? said}</span>}
+            {may('dead-letters.redrive') && l.state === 'DEAD_LETTER_STATE_PARKED' && <button class="button primary" type="button" disabled={deed.busy} onClick={redrive}>Redrive</button>}
           </div>
           <p>{l.error}</p>
           <p class="faint small">parked {at(l.dead_time)} by {l.worker} after {l.attempts} attempts · {count(l.count)} items in {count(l.value_bytes)} bytes · {l.lane} {l.position}{l.redrives > 0 && ` · redriven ${l.redrives} times, last ${at(l.redrive_time)} by ${l.redriven_by}`}</p>

@@ -10,7 +10,7 @@ export function Models() {
   return (
     <Card title="Models" note="profiles with their versions, the newest first">
       <Shown of={profiles} what="Profiles">
-        {(v) => v.profiles.length === 0 ? <Empty>No profile yet. <code>driftmesh profile create reference.parquet --name churn</code> makes one.</Empty> : (
+        {(v) => v.profiles.length === 0 ? <Empty>No profile yet. <code>driftmesh profile create --reference training.csv --space ml --name churn</code> makes one.</Empty> : (
           <table>
             <thead><tr><th>Profile</th><th>Version</th><th>State</th><th class="right">Features</th><th class="right wide">Reference</th><th class="wide">Monitors</th><th class="right wide">Made</th></tr></thead>
             <tbody>

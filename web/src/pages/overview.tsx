@@ -1,5 +1,5 @@
 import { get, post } from '../api/client'
-import type { Account, GetLedgerResponse, ListAlertsResponse, ListProfilesResponse, ListScoresResponse, ListServicesResponse, ListTopicsResponse, MeasureServicesResponse, Profile, Score } from '../api/types'
+import type { Account, ListProfilesResponse, ListScoresResponse, ListServicesResponse, MeasureServicesResponse, Profile, Score } from '../api/types'
 import { useAsked } from '../ask'
 import { may } from '../session'
 import { Card, Empty, Shown, Status, Swatch } from '../ui/parts'
@@ -10,10 +10,11 @@ import { AlertRow } from './alerts'
 import { byRatio, Cell, latest, profilePath } from './model-parts'
 import { First } from './first'
 import { books } from '../ledger'
+import { useLedger, useOpenAlerts, useTopics } from '../live'
 
 export function Overview() {
-  const alerts = useAsked('alerts', (s) => get<ListAlertsResponse>('/api/v1/alerts', { open_only: true, page_size: 100 }, s), 10_000)
-  const ledger = useAsked('ledger', (s) => get<GetLedgerResponse>('/api/v1/ledger', {}, s), 5_000)
+  const alerts = useOpenAlerts()
+  const ledger = useLedger()
   const models = useAsked('models', loadModels, 15_000)
   const nothing = ledger.value?.accounts.every((a) => a.accepted === '0') && models.value?.length === 0
   if (nothing) return <First />
@@ -26,7 +27,7 @@ export function Overview() {
       </div>
       <Figures accounts={ledger.value?.accounts} />
       <Card title="Models" note="each square a feature, those that moved first" tools={<Legend />}>
-        <Shown of={models} what="Models">{(rows) => (rows.length === 0 ? <Empty>No profile yet. <code>driftmesh profile create reference.parquet --name churn</code> makes one.</Empty> : <Matrix rows={rows} />)}</Shown>
+        <Shown of={models} what="Models">{(rows) => (rows.length === 0 ? <Empty>No profile yet. <code>driftmesh profile create --reference training.csv --space ml --name churn</code> makes one.</Empty> : <Matrix rows={rows} />)}</Shown>
       </Card>
       <div class="halves">
         <Services />
@@ -41,9 +42,9 @@ export function Overview() {
   )
 }
 
-export interface Judged { profile: Profile; scores: Score[]; slot: string | null }
+interface Judged { profile: Profile; scores: Score[]; slot: string | null }
 
-export async function loadModels(signal: AbortSignal): Promise<Judged[]> {
+async function loadModels(signal: AbortSignal): Promise<Judged[]> {
   const { profiles } = await get<ListProfilesResponse>('/api/v1/profiles', { page_size: 200 }, signal)
   const active = profiles.filter((p) => p.active)
   const judged = await Promise.all(active.slice(0, 50).map(async (profile) => {
@@ -180,7 +181,7 @@ const total = (values: number[]): number => values.reduce((a, b) => a + b, 0)
 const share = (r: Line): number => total(r.errors) / (total(r.calls) || 1)
 
 function Topics() {
-  const topics = useAsked('topics', (s) => get<ListTopicsResponse>('/api/v1/topics', {}, s), 5_000)
+  const topics = useTopics()
   return (
     <Card title="Topics" tools={<a href="/pipeline">Pipeline</a>}>
       <Shown of={topics} what="Topics">

@@ -1,8 +1,10 @@
 import { useState } from 'preact/hooks'
-import { Failure, get, post } from '../api/client'
-import type { Account, GetLedgerResponse, ListDeadLettersResponse, ListTopicsResponse, RedriveDeadLettersResponse } from '../api/types'
+import { get, post } from '../api/client'
+import type { Account, ListDeadLettersResponse, RedriveDeadLettersResponse } from '../api/types'
 import { useAsked } from '../ask'
+import { useDeed } from '../deed'
 import { books } from '../ledger'
+import { useLedger, useTopics } from '../live'
 import { may } from '../session'
 import { Card, Empty, Shown, Status } from '../ui/parts'
 import { at, count, millis, plural, took } from '../words'
@@ -18,7 +20,7 @@ export function Pipeline() {
 }
 
 function Topics() {
-  const topics = useAsked('topics', (s) => get<ListTopicsResponse>('/api/v1/topics', {}, s), 3_000)
+  const topics = useTopics()
   return (
     <Card title="Topics" note="who reads what, and how far behind">
       <Shown of={topics} what="Topics">
@@ -41,7 +43,7 @@ function Topics() {
 }
 
 function Ledger() {
-  const ledger = useAsked('ledger', (s) => get<GetLedgerResponse>('/api/v1/ledger', {}, s), 3_000)
+  const ledger = useLedger()
   return (
     <Card title="Ledger" note="what became of everything that was accepted">
       <Shown of={ledger} what="The ledger">{(v) => v.accounts.map((a) => <Equation key={a.signal} account={a} />)}</Shown>
@@ -78,21 +80,17 @@ function DeadLetters() {
   const [chosen, choose] = useState<ReadonlySet<string>>(new Set())
   const [said, say] = useState('')
   const letters = useAsked('dead letters', (s) => get<ListDeadLettersResponse>('/api/v1/dead-letters', { page_size: 200 }, s), 10_000)
-  const redrive = async (ids: string[]) => {
-    try {
-      const { results } = await post<RedriveDeadLettersResponse>('/api/v1/dead-letters:redrive', { ids })
-      say(outcome(results))
-      choose(new Set())
-      letters.again()
-    } catch (err) {
-      say((err as Failure).message)
-    }
-  }
+  const deed = useDeed()
+  const redrive = (ids: string[]) => deed.run(() => post<RedriveDeadLettersResponse>('/api/v1/dead-letters:redrive', { ids }), ({ results }) => {
+    say(outcome(results))
+    choose(new Set())
+    letters.again()
+  })
   const rows = letters.value?.dead_letters ?? []
   return (
     <Card title="Dead letters" note="what could not be handled, and why"
-      tools={may('dead-letters.redrive') && rows.length > 0 && <button class="button small" type="button" disabled={chosen.size === 0} onClick={() => void redrive([...chosen])}>Redrive {chosen.size > 0 ? count(chosen.size) : ''}</button>}>
-      {said && <p class="note" role="status">{said}</p>}
+      tools={may('dead-letters.redrive') && rows.length > 0 && <button class="button small" type="button" disabled={deed.busy || chosen.size === 0} onClick={() => redrive([...chosen])}>Redrive {chosen.size > 0 ? count(chosen.size) : ''}</button>}>
+      {(deed.failure || said) && <p class="note" role="status">{deed.failure?.message ?? said}</p>}
       <Shown of={letters} what="Dead letters">
         {() => rows.length === 0 ? <Empty>Nothing is parked.</Empty> : (
           <table>

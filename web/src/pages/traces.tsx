@@ -11,7 +11,7 @@ import { rangeOf, useQuery } from '../url'
 import { plural } from '../words'
 
 /** attributesOf reads key=value pairs, with quotes around what has blanks in it. */
-export function attributesOf(text: string): Record<string, string> {
+function attributesOf(text: string): Record<string, string> {
   const found: Record<string, string> = {}
   for (const [, key, quoted, plain] of text.matchAll(/([^\s=]+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))/g)) {
     if (key) found[key] = quoted !== undefined ? quoted.replace(/\\(.)/g, '$1') : (plain ?? '')
@@ -21,7 +21,7 @@ export function attributesOf(text: string): Record<string, string> {
 
 /** durationOf reads "200ms", "1.5s", "2m", or a bare number of milliseconds, as the API
  * has it; undefined for what is none. */
-export function durationOf(text: string): string | undefined {
+function durationOf(text: string): string | undefined {
   const [, digits, unit] = text.trim().match(/^(\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s|m)?$/) ?? []
   if (digits === undefined) return undefined
   const seconds = Number(digits) * { ns: 1e-9, us: 1e-6, µs: 1e-6, ms: 1e-3, s: 1, m: 60 }[(unit ?? 'ms') as 'ms']

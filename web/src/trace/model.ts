@@ -55,7 +55,6 @@ export interface Trace {
   services: string[]
   errors: number
   spans: number
-  depth: number
   path: { name: string; color: string; share: number }[] // the critical path by service, waits apart
 }
 
@@ -100,7 +99,7 @@ interface Node {
 
 /** colors are the classes of services, in the order in which they appear; the rest
  * share one. */
-export const colorOf = (i: number): string => (i < 12 ? `svc-${i + 1}` : 'svc-rest')
+const colorOf = (i: number): string => (i < 12 ? `svc-${i + 1}` : 'svc-rest')
 
 /** read makes a trace of what the gateway gives. */
 export function read(data: OTLPTrace): Trace {
@@ -137,13 +136,9 @@ export function read(data: OTLPTrace): Trace {
   const color = new Map(services.map((s, i) => [s, colorOf(i)]))
   for (const row of rows) row.color = color.get(row.service) ?? 'svc-rest'
   let end = 0
-  let depth = 0
-  for (const row of rows) {
-    end = Math.max(end, row.start + row.duration)
-    depth = Math.max(depth, row.depth)
-  }
+  for (const row of rows) end = Math.max(end, row.start + row.duration)
   return {
-    rows, start: Number(origin / 1_000_000n), duration: end, services, depth, spans: nodes.length,
+    rows, start: Number(origin / 1_000_000n), duration: end, services, spans: nodes.length,
     errors: rows.filter((r) => r.failed).length, path: critical(roots),
   }
 }

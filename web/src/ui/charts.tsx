@@ -1,5 +1,4 @@
 // Small charts, drawn as SVG in the colours of the tokens. Each has a title in words.
-import { useId } from 'preact/hooks'
 import type { BinScore, SeriesPoint } from '../api/types'
 import { at, count, number, percent } from '../words'
 
@@ -63,7 +62,6 @@ export function OverTime({ points, title }: { points: SeriesPoint[]; title: stri
 /** Pair draws the reference as a grey step and the current values as bars in front; a
  * bin is a button. */
 export function Pair({ bins, chosen, choose, title }: { bins: BinScore[]; chosen: number; choose: (i: number) => void; title: string }) {
-  const clip = useId()
   const h = 200
   const left = 44
   const bottom = 40
@@ -72,7 +70,6 @@ export function Pair({ bins, chosen, choose, title }: { bins: BinScore[]; chosen
   const y = (v: number) => 8 + (1 - v / top) * (h - bottom - 8)
   return (
     <svg class="chart" viewBox={`0 0 ${W} ${h}`} role="group" aria-label={title}>
-      <clipPath id={clip}><rect x="0" y="0" width={W} height={h} /></clipPath>
       {ticks(top).map((v) => <g key={v}><line class="grid" x1={left} x2={W - 8} y1={y(v)} y2={y(v)} /><text x={left - 6} y={y(v) + 4} text-anchor="end">{percent(v, 0)}</text></g>)}
       {bins.map((b, i) => {
         const x = left + i * wide

@@ -1,0 +1,30 @@
+// What several places on a screen show is asked for once for all of them, while one of
+// them is there.
+import { signal } from '@preact/signals'
+import { useEffect } from 'preact/hooks'
+import { Failure, get } from './api/client'
+import type { GetLedgerResponse, ListAlertsResponse, ListTopicsResponse } from './api/types'
+import { keepAsking, type Asked } from './ask'
+
+function live<T>(every: number, ask: (signal: AbortSignal) => Promise<T>): () => Asked<T> {
+  const state = signal<{ value?: T; failure: Failure | null; since: number }>({ failure: null, since: 0 })
+  let shown = 0
+  let asking: { again: () => void; stop: () => void } | null = null
+  return () => {
+    useEffect(() => {
+      if (shown++ === 0) {
+        asking = keepAsking(every, ask, (value) => (state.value = { value, failure: null, since: Date.now() }), (failure) => (state.value = { ...state.value, failure }))
+      }
+      return () => {
+        if (--shown > 0) return
+        asking?.stop()
+        asking = null
+      }
+    }, [])
+    return { value: state.value.value, failure: state.value.failure, since: state.value.since, again: () => asking?.again() }
+  }
+}
+
+export const useLedger = live(5_000, (s) => get<GetLedgerResponse>('/api/v1/ledger', {}, s))
+export const useOpenAlerts = live(10_000, (s) => get<ListAlertsResponse>('/api/v1/alerts', { open_only: true, page_size: 200 }, s))
+export const useTopics = live(5_000, (s) => get<ListTopicsResponse>('/api/v1/topics', {}, s))
