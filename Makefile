@@ -21,7 +21,7 @@ GOTESTSUM := gotest.tools/gotestsum@v1.13.0
 TOOLS := $(BUF) $(PROTOC_GEN_GO) $(PROTOC_GEN_GO_GRPC) $(GRPC_GATEWAY) $(OPENAPI) $(GOLANGCI) $(GOTESTSUM)
 
 .PHONY: all
-all: lint generate-check test ## What CI does
+all: lint generate-check web-check test ## What CI does
 
 .PHONY: help
 help: ## List the targets

@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 flags=(-timeout 50m -ldflags=-w -vet=off)
 packages=(./... ./proto/... ./sdk/... ./sdk/broker/...)
 # The packages that take longest begin first: others go on beside them.
-first=(./test/mesh ./test/interop ./services/drift/drift ./test/transport)
+first=(./test/mesh ./test/interop ./services/drift/drift ./test/scouter ./test/transport ./test/web)
 if [ "${1:-}" = short ]; then
   flags+=(-short)
   # Whole meshes and programs, and drivers of brokers: nothing is left of them
