@@ -57,24 +57,23 @@ var jaegerRoutes = []string{
 	"POST /api/v3/trace-summaries",
 }
 
-// plainRoutes are those that stand for no method, Jaeger's aside.
+// Pages are the paths of the user interface, which is one page at all of them.
+// Anyone may have it: what the page shows, it asks the API for.
+var Pages = []string{
+	"/{$}", "/traces", "/traces/{id}", "/models", "/models/{space}/{name}/{version}", "/alerts", "/alerts/{id}",
+	"/pipeline", "/pipeline/dead-letters/{id}", "/admin",
+}
+
+// Assets is the path of the files of the user interface.
+const Assets = "/assets/{file}"
+
+// plainRoutes are those that stand for no method, the page's, Jaeger's and Scouter's aside.
 var plainRoutes = []Route{
 	{Door: HTTP, Verb: "GET", Path: "/api/v1/traces/{trace_id}", Permission: TracesRead},
 	{Door: HTTP, Verb: "GET", Path: "/api/v1/sql", Permission: SQLQuery},
 	{Door: HTTP, Verb: "POST", Path: "/api/v1/sql", Permission: SQLQuery},
 	{Door: HTTP, Verb: "GET", Path: "/openapi.json", Permission: PublicCall},
 	{Door: HTTP, Verb: "GET", Path: "/.well-known/jwks.json", Permission: PublicCall},
-	{Door: HTTP, Verb: "GET", Path: "/{$}", Permission: PublicCall}, // the page of the user interface, from here …
-	{Door: HTTP, Verb: "GET", Path: "/traces", Permission: PublicCall},
-	{Door: HTTP, Verb: "GET", Path: "/traces/{id}", Permission: PublicCall},
-	{Door: HTTP, Verb: "GET", Path: "/models", Permission: PublicCall},
-	{Door: HTTP, Verb: "GET", Path: "/models/{space}/{name}/{version}", Permission: PublicCall},
-	{Door: HTTP, Verb: "GET", Path: "/alerts", Permission: PublicCall},
-	{Door: HTTP, Verb: "GET", Path: "/alerts/{id}", Permission: PublicCall},
-	{Door: HTTP, Verb: "GET", Path: "/pipeline", Permission: PublicCall},
-	{Door: HTTP, Verb: "GET", Path: "/pipeline/dead-letters/{id}", Permission: PublicCall},
-	{Door: HTTP, Verb: "GET", Path: "/admin", Permission: PublicCall},
-	{Door: HTTP, Verb: "GET", Path: "/assets/{file}", Permission: PublicCall}, // … to here: what it shows, it asks the API for
 	{Door: HTTP, Verb: "POST", Path: "/login/password", Permission: PublicCall},
 	{Door: HTTP, Verb: "GET", Path: "/login/start/{provider}", Permission: PublicCall},
 	{Door: HTTP, Verb: "GET", Path: "/login/callback", Permission: PublicCall},
@@ -165,6 +164,9 @@ var routes = sync.OnceValues(func() ([]Route, error) {
 		all = append(all,
 			Route{Door: HTTP, Verb: verb, Path: "/jaeger" + path, Permission: TracesRead},
 			Route{Door: Jaeger, Verb: verb, Path: path, Permission: TracesRead})
+	}
+	for _, page := range append(slices.Clone(Pages), Assets) {
+		all = append(all, Route{Door: HTTP, Verb: "GET", Path: page, Permission: PublicCall})
 	}
 	for pattern, p := range scouterRoutes {
 		verb, path, _ := strings.Cut(pattern, " ")

@@ -136,10 +136,10 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 		e.handle(pattern, 0, handler)
 	}
 	e.handle("POST /login/password", maxLogin, login(authv1.NewAuthServiceClient(deps.Conn)))
-	for _, page := range site.Pages {
+	for _, page := range policy.Pages {
 		e.handle("GET "+page, 0, apiRoutes{http.HandlerFunc(deps.Site.Page)})
 	}
-	e.handle("GET "+site.Assets, 0, apiRoutes{asset(deps.Site)})
+	e.handle("GET "+policy.Assets, 0, apiRoutes{asset(deps.Site)})
 	for _, pattern := range []string{"/v1/traces", "POST /{$}", "POST /scouter/v1/traces"} { // OTLP's own, and where exporters of Scouter's send unless told
 		e.mux.Handle(pattern, deps.Spans)
 	}

@@ -20,15 +20,6 @@ import (
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// Pages are the addresses that the page answers to, as http.ServeMux has them.
-var Pages = []string{
-	"/{$}", "/traces", "/traces/{id}", "/models", "/models/{space}/{name}/{version}", "/alerts", "/alerts/{id}",
-	"/pipeline", "/pipeline/dead-letters/{id}", "/admin",
-}
-
-// Assets are the addresses of the files.
-const Assets = "/assets/{file}"
-
 // Site serves the page and its files. It is safe for concurrent use.
 type Site struct {
 	page  file
