@@ -77,7 +77,7 @@ func (s *Service) later(ctx context.Context, messages [][]byte) error {
 func (s *Service) scouterRoutes() []rest.Route {
 	var all []rest.Route
 	for pattern, route := range s.scouter.Routes(s.proxies.OfRequest) {
-		all = append(all, rest.Route{Pattern: pattern, Below: policy.ScouterPath, MaxBody: route.MaxBody, Before: s.scouter.Before, Elsewhere: scouterdoor.Elsewhere, Failer: route})
+		all = append(all, rest.Route{Pattern: pattern, Below: policy.ScouterPath, Before: s.scouter.Before, Elsewhere: scouterdoor.Elsewhere, Failer: route})
 	}
 	return all
 }

@@ -76,6 +76,14 @@ func (e *entrance) handle(pattern string, maxBody int64, next Failer) {
 	e.mux.Handle(pattern, e.allowed(pattern, p, e.desk.whole(maxBody, next)))
 }
 
+// maxBody is the most bytes of a body of what asks for a permission.
+func (e *entrance) maxBody(p policy.Permission) int64 {
+	if p == policy.PublicCall {
+		return maxLogin
+	}
+	return e.cfg.MaxBody
+}
+
 // more serves the routes of other dialects, and says of all others below the same
 // path that they are not served, to whoever is known.
 func (e *entrance) more(routes []Route) {
@@ -88,12 +96,8 @@ func (e *entrance) more(routes []Route) {
 			e.err = errors.Join(e.err, fmt.Errorf("the policy does not know the route %s", pattern))
 			continue
 		}
-		most := e.cfg.MaxBody
-		if r.MaxBody > 0 {
-			most = r.MaxBody
-		}
 		below[r.Below] = r
-		e.mux.Handle(pattern, r.first(e.allowed(pattern, p, jsonOnly(e.desk.whole(most, r)))))
+		e.mux.Handle(pattern, r.first(e.allowed(pattern, p, jsonOnly(e.desk.whole(e.maxBody(p), r)))))
 	}
 	for path, r := range below {
 		e.mux.Handle(path+"/", r.first(e.allowed(path+"/", policy.KnownCall, failer{r, func(w http.ResponseWriter, req *http.Request) {
@@ -155,13 +159,10 @@ func (e *entrance) json(next runtime.HandlerFunc) runtime.HandlerFunc {
 		at, _ := runtime.HTTPPattern(r.Context())
 		permission := e.rules[rule{r.Method, at.String()}]
 		in := Failer(apiRoutes{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next(w, r, params) })})
-		switch {
-		case r.URL.Path == streamPath:
+		if r.URL.Path == streamPath {
 			in = e.desk.stream(in)
-		case permission == policy.PublicCall:
-			in = e.desk.whole(maxLogin, in)
-		default:
-			in = e.desk.whole(e.cfg.MaxBody, in)
+		} else {
+			in = e.desk.whole(e.maxBody(permission), in)
 		}
 		if permission == policy.RecordsWrite {
 			in = e.desk.charged(in)

@@ -91,7 +91,6 @@ type Deps struct {
 type Route struct {
 	Pattern string // as http.ServeMux has it, without what it is below
 	Below   string // such as /scouter
-	MaxBody int64  // 0 for the usual
 	// Before is done before it is asked who calls; it may change the request's
 	// credentials. Optional.
 	Before func(w http.ResponseWriter, r *http.Request)

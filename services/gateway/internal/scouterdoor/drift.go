@@ -31,7 +31,7 @@ func metrics(name func(string) (string, bool)) func(*driftv1.Profile, []*driftv1
 // maxUID is as long as Scouter lets a uid be.
 const maxUID = 200
 
-func (d *Door) drift(answer func(*driftv1.Profile, []*driftv1.StepSummary) any) handler {
+func (d *Door) drift(answer func(*driftv1.Profile, []*driftv1.StepSummary) any) Route {
 	return func(r *http.Request) (any, error) {
 		req, uid, err := driftRequest(r)
 		if err != nil {

@@ -14,18 +14,6 @@ import (
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 )
 
-// evaluationRoutes are those about what the tasks of evaluation profiles came to, by
-// both clients' names.
-func (d *Door) evaluationRoutes() map[string]Route {
-	all := map[string]Route{}
-	for _, name := range []string{"genai", "agent"} {
-		all["GET /"+name+"/task"] = Route{handler(d.taskResults), 0}
-		all["POST /"+name+"/page/record"] = Route{handler(d.recordPage), 0}
-		all["POST /"+name+"/page/workflow"] = Route{handler(d.workflowPage), 0}
-	}
-	return all
-}
-
 // taskResults are those of one record.
 func (d *Door) taskResults(r *http.Request) (any, error) {
 	uid := r.URL.Query().Get("record_uid")

@@ -94,7 +94,7 @@ func quoted(text string) string {
 }
 
 // genai answers about the spans of language models.
-func (d *Door) genai(v view) handler {
+func (d *Door) genai(v view) Route {
 	return func(r *http.Request) (any, error) {
 		req, err := asked[struct {
 			Service   string    `json:"service_name"`

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -15,15 +14,6 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/scouter"
 )
-
-// Route is a route of Scouter's API, which answers errors in its shape.
-type Route struct {
-	http.Handler
-	MaxBody int64 // 0 for the usual
-}
-
-// Fail answers a request with an error.
-func (Route) Fail(w http.ResponseWriter, _ *http.Request, err error) { fail(w, err) }
 
 // codes are Scouter's own, for errors without a reason.
 var codes = map[fault.Kind]string{
@@ -57,11 +47,11 @@ func write(w http.ResponseWriter, status int, answer any) {
 	_, _ = w.Write(body) // the caller went away: nobody is left to tell
 }
 
-// handler answers a request with what is written as JSON, or with an error.
-type handler func(r *http.Request) (any, error)
+// Route answers a request with what is written as JSON, or with an error.
+type Route func(r *http.Request) (any, error)
 
 // ServeHTTP implements http.Handler.
-func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (h Route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer, err := h(r)
 	if err != nil {
 		fail(w, err)
@@ -70,25 +60,20 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	write(w, http.StatusOK, answer)
 }
 
+// Fail answers a request with an error, as Scouter does.
+func (Route) Fail(w http.ResponseWriter, _ *http.Request, err error) { fail(w, err) }
+
 // done is what Scouter says where there is nothing to say.
 func done(message string) map[string]string {
 	return map[string]string{"status": success, "message": message}
 }
 
-// maxLogin is the most bytes of a request that nobody answers for.
-const maxLogin = 16 << 10
-
 // Routes are the routes by pattern, below a path. source tells where a request comes
 // from.
 func (d *Door) Routes(source func(r *http.Request) string) map[string]Route {
-	all := map[string]Route{}
-	for pattern, h := range map[string]handler{
+	all := map[string]Route{
 		"GET /auth/login": d.login(source), "GET /auth/refresh": d.refresh, "GET /auth/validate": d.valid,
 		"GET /healthcheck": health, "GET /api/v1/capabilities": capabilities,
-	} {
-		all[pattern] = Route{h, maxLogin}
-	}
-	for pattern, h := range map[string]handler{
 		"POST /message": d.message, "POST /drift": d.message,
 		"POST /profile": d.register, "PUT /profile": d.update, "GET /profile": d.download, "POST /profiles": d.versions, "PUT /profile/status": d.status,
 		"POST /alerts": d.alerts, "PUT /alerts": d.acknowledge,
@@ -96,16 +81,18 @@ func (d *Door) Routes(source func(r *http.Request) string) map[string]Route {
 		"GET /tags": d.tags, "POST /tags": d.addTags, "POST /tags/entity": d.entities, "POST /trace/spans/tags": d.taggedSpans,
 		"GET /trace/debug/recent": d.recentTraces, "GET /v1/traces/{id}/spans": d.traceSpans, "GET /trace/spans": d.traceSpans, "GET /trace/baggage": d.baggage,
 		"POST /trace/paginated": d.tracePage, "POST /trace/spans/filters": d.filteredSpans, "POST /trace/metrics": d.traceMetrics,
-	} {
-		all[pattern] = Route{h, 0}
+		"GET /service/graph": d.graph,
 	}
-	maps.Copy(all, d.evaluationRoutes())
-	all["GET /service/graph"] = Route{handler(d.graph), 0}
+	for _, name := range []string{"genai", "agent"} { // clients have both names
+		all["GET /"+name+"/task"] = d.taskResults
+		all["POST /"+name+"/page/record"] = d.recordPage
+		all["POST /"+name+"/page/workflow"] = d.workflowPage
+	}
 	for path, v := range views {
-		all["POST /genai/metrics/"+path] = Route{d.genai(v), 0}
+		all["POST /genai/metrics/"+path] = d.genai(v)
 	}
 	for path, kind := range driftRoutes {
-		all["GET /drift/"+path] = Route{d.drift(kind), 0}
+		all["GET /drift/"+path] = d.drift(kind)
 	}
 	return all
 }
@@ -122,7 +109,7 @@ func (d *Door) Before(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (d *Door) login(source func(r *http.Request) string) handler {
+func (d *Door) login(source func(r *http.Request) string) Route {
 	return func(r *http.Request) (any, error) {
 		username, password := r.Header.Get("Username"), r.Header.Get("Password")
 		if username == "" || password == "" {
