@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/driftmesh/driftmesh/internal/clickhouse/sqltext"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/scouter"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
@@ -37,7 +38,7 @@ type column struct {
 // attribute gen_ai.operation.name. Its first columns are what it is grouped by.
 type view struct {
 	key     string // of the list in the answer
-	groups  int
+	groups  int    // at most 3
 	where   string
 	columns []column
 }
@@ -88,9 +89,13 @@ var views = map[string]view{
 // mostGroups are told at most.
 const mostGroups = 10_000
 
-// quoted is a text as SQL has it.
-func quoted(text string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(text) + "'"
+// selected are columns as SQL, which is to call them c0, c1 and so on.
+func selected(columns []column) string {
+	all := make([]string, len(columns))
+	for i, c := range columns {
+		all[i] = c.sql + " AS c" + strconv.Itoa(i)
+	}
+	return strings.Join(all, ", ")
 }
 
 // genai answers about the spans of language models.
@@ -129,19 +134,13 @@ func (d *Door) genai(v view) Route {
 			modelOf: req.Model, attribute("gen_ai.agent.name"): r.URL.Query().Get("agent_name"),
 		} {
 			if value != "" {
-				where = append(where, expression+" = "+quoted(value))
+				where = append(where, expression+" = "+sqltext.Quote(value))
 			}
 		}
-		var columns, groups []string
-		for i, c := range v.columns {
-			columns = append(columns, strings.ReplaceAll(c.sql, bucketMark, strconv.FormatInt(int64(width), 10))+" AS c"+strconv.Itoa(i))
-			if i < v.groups {
-				groups = append(groups, "c"+strconv.Itoa(i))
-			}
-		}
-		by := strings.Join(groups, ", ")
+		columns := strings.ReplaceAll(selected(v.columns), bucketMark, strconv.FormatInt(int64(width), 10))
+		by := strings.Join([]string{"c0", "c1", "c2"}[:v.groups], ", ")
 		all, err := d.viewed(r, v.columns, fmt.Sprintf("SELECT %s FROM otel_traces WHERE %s GROUP BY %s ORDER BY %s LIMIT %d",
-			strings.Join(columns, ", "), strings.Join(where, " AND "), by, by, mostGroups))
+			columns, strings.Join(where, " AND "), by, by, mostGroups))
 		return map[string]any{v.key: all}, err
 	}
 }
@@ -199,17 +198,13 @@ func (d *Door) graph(r *http.Request) (any, error) {
 	const recent = "Timestamp >= fromUnixTimestamp64Nano(%d)"
 	where := "c.ServiceName != p.ServiceName"
 	if service := q.Get("service_name"); service != "" {
-		where += " AND (c.ServiceName = " + quoted(service) + " OR p.ServiceName = " + quoted(service) + ")"
-	}
-	columns := make([]string, len(edges))
-	for i, c := range edges {
-		columns[i] = c.sql + " AS c" + strconv.Itoa(i)
+		where += " AND (c.ServiceName = " + sqltext.Quote(service) + " OR p.ServiceName = " + sqltext.Quote(service) + ")"
 	}
 	// A parent starts a while before, if at all, than what it called.
 	all, err := d.viewed(r, edges, fmt.Sprintf(`SELECT %s FROM
 		(SELECT TraceId, ParentSpanId, ServiceName, SpanName, Timestamp, Duration, StatusCode FROM otel_traces WHERE ParentSpanId != '' AND `+recent+`) AS c
 		JOIN (SELECT TraceId, SpanId, ServiceName FROM otel_traces WHERE `+recent+`) AS p ON c.TraceId = p.TraceId AND c.ParentSpanId = p.SpanId
-		WHERE %s GROUP BY c0, c1, c2 ORDER BY c0, c1, c2 LIMIT %d`, strings.Join(columns, ", "), since.UnixNano(), since.Add(-time.Hour).UnixNano(), where, mostGroups))
+		WHERE %s GROUP BY c0, c1, c2 ORDER BY c0, c1, c2 LIMIT %d`, selected(edges), since.UnixNano(), since.Add(-time.Hour).UnixNano(), where, mostGroups))
 	return map[string]any{"edges": all, "generated_at": now.UTC()}, err
 }
 
