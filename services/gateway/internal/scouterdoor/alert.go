@@ -122,9 +122,7 @@ func (d *Door) alerts(r *http.Request) (any, error) {
 	if len(items) > 0 && first > 0 {
 		previous = &alertCursor{items[0].CreatedAt, items[0].ID}
 	}
-	return map[string]any{
-		"items": items, "has_next": next != nil, "next_cursor": next, "has_previous": previous != nil, "previous_cursor": previous,
-	}, nil
+	return paged(items, next, previous), nil
 }
 
 type alertCursor struct {

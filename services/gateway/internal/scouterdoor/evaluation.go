@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -43,9 +42,9 @@ func (d *Door) tasksOf(ctx context.Context, uid string) (*scouter.Tasks, error) 
 	if err != nil {
 		return nil, err
 	}
-	driftType, ok := strings.CutPrefix(found.GetOrigin().GetFormat(), scouter.FormatPrefix)
-	if !ok {
-		return nil, fault.NotFound.New("profile %.200q was not registered by a client of Scouter's", uid).WithReason("SCOUTER_PROFILE")
+	driftType, err := driftTypeOf(uid, found.GetOrigin())
+	if err != nil {
+		return nil, err
 	}
 	return scouter.TasksOf(driftType, found.GetOrigin().GetDocument())
 }
@@ -133,9 +132,7 @@ func (d *Door) checkedPage(ctx context.Context, q *driftv1.ListCheckedRecordsReq
 			previous = cursor(found.GetRecords()[0])
 		}
 	}
-	return map[string]any{
-		"items": items, "has_next": next != nil, "next_cursor": next, "has_previous": previous != nil, "previous_cursor": previous,
-	}, nil
+	return paged(items, next, previous), nil
 }
 
 // recordPage has evaluation records.

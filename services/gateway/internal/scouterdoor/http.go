@@ -165,6 +165,11 @@ func asked[T any](r *http.Request) (*T, error) {
 	return v, nil
 }
 
+// paged is a page of a list, and the cursors to those on both sides, nil for none.
+func paged[C any](items any, next, previous *C) map[string]any {
+	return map[string]any{"items": items, "has_next": next != nil, "next_cursor": next, "has_previous": previous != nil, "previous_cursor": previous}
+}
+
 // asCaller is the context of a call of the gateway's own API with the caller's
 // credentials.
 func asCaller(ctx context.Context, r *http.Request) context.Context {

@@ -127,11 +127,20 @@ func (d *Door) eachProfile(ctx context.Context, space string, do func(p *driftv1
 // tagged is a profile under the name of its kind.
 type tagged map[string]json.RawMessage
 
-// document is what a profile was made from, with what the registration gave it.
-func document(p *driftv1.Profile, origin *driftv1.Origin) (tagged, error) {
+// driftTypeOf is the kind of the document that a profile was made from.
+func driftTypeOf(uid string, origin *driftv1.Origin) (string, error) {
 	driftType, ok := strings.CutPrefix(origin.GetFormat(), scouter.FormatPrefix)
 	if !ok {
-		return nil, fault.NotFound.New("profile %s was not registered by a client of Scouter's", p.GetUid()).WithReason("SCOUTER_PROFILE")
+		return "", fault.NotFound.New("profile %.200q was not registered by a client of Scouter's", uid).WithReason("SCOUTER_PROFILE")
+	}
+	return driftType, nil
+}
+
+// document is what a profile was made from, with what the registration gave it.
+func document(p *driftv1.Profile, origin *driftv1.Origin) (tagged, error) {
+	driftType, err := driftTypeOf(p.GetUid(), origin)
+	if err != nil {
+		return nil, err
 	}
 	var whole struct {
 		Config map[string]json.RawMessage `json:"config"`

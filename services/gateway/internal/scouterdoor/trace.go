@@ -160,7 +160,7 @@ func (d *Door) pageOf(ctx context.Context, f *filters) (any, error) {
 			previous = cursorOf(before)
 		}
 	}
-	return map[string]any{"items": items, "has_next": next != nil, "next_cursor": next, "has_previous": previous != nil, "previous_cursor": previous}, nil
+	return paged(items, next, previous), nil
 }
 
 func (d *Door) filteredSpans(r *http.Request) (any, error) {
