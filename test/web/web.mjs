@@ -101,6 +101,14 @@ describe('an empty mesh', { concurrency: false }, () => {
     await page.goto(world.empty + '/')
     await page.getByRole('button', { name: 'Log out' }).click()
     await page.getByRole('button', { name: 'Log in' }).waitFor()
+    // A session that ended elsewhere ends here at the next question.
+    await page.getByRole('button', { name: 'Log in' }).click()
+    await login(page, world.viewer, world.secret)
+    await seen(page, `${world.viewer} · viewer`)
+    const context = page.context()
+    await context.addCookies((await context.cookies()).map((c) => ({ ...c, value: 'ended' })))
+    await page.getByRole('link', { name: 'Models' }).click()
+    await page.getByLabel('Password').waitFor()
   })
 
   it('lets an administrator make users and keys, which are shown once, and see who did what', async (t) => {

@@ -47,13 +47,14 @@ const rooms: readonly (readonly [string, string, IconName, string])[] = [
   ['/admin', 'Admin', 'admin', 'd'],
 ]
 
+const roomOf = (path: string) => rooms.find(([to]) => (to === '/' ? path === '/' : path.startsWith(to)))
+
 function Shell() {
   const { path, route } = useLocation()
   const narrow = /^\/traces\/./.test(path)
   useKeys(Object.fromEntries(rooms.map(([to, , , key]) => [`g ${key}`, () => route(to)])))
   useEffect(() => {
-    const room = rooms.findLast(([to]) => (to === '/' ? path === '/' : path.startsWith(to)))
-    document.title = `${room?.[1] ?? 'driftmesh'} · driftmesh`
+    document.title = `${roomOf(path)?.[1] ?? 'Nowhere'} · driftmesh`
   }, [path])
   return (
     <div class={narrow ? 'app narrow' : 'app'}>
@@ -91,7 +92,7 @@ function Rail({ path }: { path: string }) {
     <nav class="rail" aria-label="Main">
       <a class="logo" href="/" aria-label="driftmesh"><Mark /><span>driftmesh</span></a>
       {rooms.map(([to, word, icon]) => {
-        const on = to === '/' ? path === '/' : path.startsWith(to)
+        const on = roomOf(path)?.[0] === to
         return (
           <a key={to} class={on ? 'room on' : 'room'} href={to} aria-current={on ? 'page' : undefined} title={word}>
             <Icon name={icon} />
@@ -154,7 +155,7 @@ function Who() {
 function Bar({ path }: { path: string }) {
   const [query, set] = useQuery()
   const parts = path.split('/').filter(Boolean)
-  const room = rooms.findLast(([to]) => (to === '/' ? path === '/' : path.startsWith(to)))
+  const room = roomOf(path)
   const ranged = path === '/' || path === '/traces' || path.startsWith('/models')
   return (
     <div class="bar">

@@ -1,6 +1,6 @@
 // Who looks, and what they may.
 import { signal } from '@preact/signals'
-import { Failure, get, send } from './api/client'
+import { Failure, get, send, whenLost } from './api/client'
 import type { ListProvidersResponse, Provider, WhoAmIResponse } from './api/types'
 
 /** session is who looks: undefined while that is asked, null for nobody. */
@@ -12,6 +12,8 @@ export const entering = signal(false)
 /** trouble is why it could not be asked. */
 export const trouble = signal<Failure | null>(null)
 
+whenLost(() => (session.value = null))
+
 export const may = (permission: string): boolean => !!session.value && session.value.permissions.includes(permission)
 
 export async function whoami(): Promise<void> {
@@ -19,8 +21,7 @@ export async function whoami(): Promise<void> {
     session.value = await get<WhoAmIResponse>('/api/v1/whoami')
     trouble.value = null
   } catch (err) {
-    if (err instanceof Failure && err.status === 401) session.value = null
-    else trouble.value = err as Failure
+    if (err instanceof Failure && err.status !== 401) trouble.value = err // else nobody is known
   }
 }
 

@@ -13,6 +13,13 @@ export class Failure extends Error {
   }
 }
 
+let lost = () => {}
+
+/** whenLost is told when there is no session any more. */
+export const whenLost = (tell: () => void): void => {
+  lost = tell
+}
+
 type Query = Record<string, string | number | boolean | string[] | undefined>
 
 /** withQuery adds the parameters that have a value to a path. */
@@ -44,7 +51,10 @@ export async function send(method: string, path: string, body?: unknown, signal?
     request.headers = { ...request.headers, 'Content-Type': 'application/json' }
   }
   let answer = await reach(path, request)
-  if (answer.status === 401 && !path.startsWith('/login/') && (await refreshed())) answer = await reach(path, request)
+  if (answer.status === 401 && !path.startsWith('/login/')) {
+    if (await refreshed()) answer = await reach(path, request)
+    if (answer.status === 401) lost()
+  }
   if (!answer.ok) throw await failure(answer)
   return answer
 }
