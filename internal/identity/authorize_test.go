@@ -19,13 +19,14 @@ func TestARefusalNamesThePermission(t *testing.T) {
 		"this needs the permission traces.read, which is not among those given":                   of("acme", policy.Grant{Role: policy.Viewer, Only: policy.OnlyOf(policy.AlertsRead)}),
 		"this needs the permission traces.read, which nobody has who is for certain spaces only":  of("acme", policy.Grant{Role: policy.Viewer, Spaces: "a"}),
 		"this needs the permission traces.read: what is the mesh's own is for its administrators": of(identity.MeshTenant, policy.As(policy.Operator)),
-		"this needs the permission traces.read, which the role service does not have":             identity.ForService("drift", "acme"),
 	} {
 		err := identity.Authorize(identity.With(t.Context(), id), policy.TracesRead)
 		require.ErrorIs(t, err, fault.Denied)
 		require.Equal(t, text, fault.Of(err).Message())
 		require.Equal(t, identity.ReasonDenied, fault.Of(err).Reason())
 	}
+	err := identity.Authorize(identity.With(t.Context(), identity.ForService("drift", "acme")), policy.RecordsWrite)
+	require.Equal(t, "this needs the permission records.write, which the role service does not have", fault.Of(err).Message())
 	admin := of(identity.MeshTenant, policy.As(policy.Admin))
 	require.NoError(t, admin.Authorize(policy.TracesRead))
 	require.ErrorIs(t, admin.Authorize(0), fault.Denied, "what says nothing is for nobody")

@@ -40,6 +40,7 @@ type recorder struct {
 	messages []message
 	renewed  []string // tokens
 	refused  int      // answers that are no acknowledgement
+	left     int      // messages whose sender did not wait for the answer
 	http     *http.Server
 	grpc     *grpc.Server
 }
@@ -79,11 +80,16 @@ func (r *recorder) cut() {
 	r.grpc.Stop()
 }
 
-func (r *recorder) keep(body []byte, acknowledged bool, token string) {
+// keep keeps a message, whose sender waits while ctx lasts.
+func (r *recorder) keep(ctx context.Context, body []byte, acknowledged bool, token string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.messages = append(r.messages, message{body, acknowledged})
-	if !acknowledged {
+	switch {
+	case acknowledged:
+	case ctx.Err() != nil:
+		r.left++
+	default:
 		r.refused++
 	}
 	if token != "" {
@@ -123,7 +129,7 @@ func (r *recorder) proxy() http.Handler {
 		}
 		req.Body = io.NopCloser(bytes.NewReader(body))
 		status := &statusWriter{ResponseWriter: w}
-		defer func() { r.keep(body, status.is == http.StatusOK, status.Header().Get("Authorization")) }()
+		defer func() { r.keep(req.Context(), body, status.is == http.StatusOK, status.Header().Get("Authorization")) }()
 		proxy.ServeHTTP(status, req)
 	})
 }
@@ -150,7 +156,7 @@ func (m *recordedMessages) InsertMessage(ctx context.Context, req *scouterv1.Ins
 	var header metadata.MD
 	resp, err := m.to.InsertMessage(metadata.NewOutgoingContext(ctx, metadata.MD{"authorization": in.Get("authorization")}), req, grpc.Header(&header))
 	token := header.Get("x-refreshed-token")
-	m.r.keep(req.GetMessageRecord(), err == nil && resp.GetStatus() == "success", slices.Concat(token, []string{""})[0])
+	m.r.keep(ctx, req.GetMessageRecord(), err == nil && resp.GetStatus() == "success", slices.Concat(token, []string{""})[0])
 	if len(token) > 0 {
 		_ = grpc.SetHeader(ctx, metadata.Pairs("x-refreshed-token", token[0]))
 	}

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { availableParallelism, loadavg } from 'node:os'
 import { after, before, describe, it } from 'node:test'
 import { chromium } from 'playwright-core'
 
@@ -35,6 +36,23 @@ async function open(t, address, path, { theme = 'light', width = 1280, height = 
 
 /** seen waits for a text. */
 const seen = (page, text) => page.getByText(text).first().waitFor({ timeout: 20_000 })
+
+/** until asks until the answer is yes. */
+async function until(yes) {
+  for (const end = Date.now() + 60_000; !(await yes());) {
+    assert.ok(Date.now() < end, 'waited a minute for it')
+    await new Promise((next) => setTimeout(next, 300))
+  }
+}
+
+/** longest are the n longest tasks of the page in a trace of the browser, in ms on the
+ * processor. */
+function longest(trace, n) {
+  const { traceEvents } = JSON.parse(trace)
+  const mains = new Set(traceEvents.filter((e) => e.name === 'thread_name' && e.args.name === 'CrRendererMain').map((e) => `${e.pid} ${e.tid}`))
+  return traceEvents.filter((e) => mains.has(`${e.pid} ${e.tid}`) && /RunTask/.test(e.name) && e.tdur > 0)
+    .map((e) => Math.round(e.tdur / 1000)).sort((a, b) => b - a).slice(0, n)
+}
 
 /** login fills in the form. */
 async function login(page, name, password) {
@@ -321,31 +339,40 @@ describe('a trace of 50,000 spans', () => {
       }))
     }
     const page = await open(t, world.empty, '/')
-    await page.waitForFunction(async ({ id, count }) => (await (await fetch(`/api/v1/traces:search`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ query: { trace_ids: [id] } }) })).json()).traces?.[0]?.spans === count, { id, count }, { timeout: 60_000, polling: 500 })
-    await page.evaluate(() => {
-      window.tasks = []
-      new PerformanceObserver((l) => window.tasks.push(...l.getEntries().map((e) => Math.round(e.duration)))).observe({ type: 'longtask' })
-    })
-    await page.goto(`${world.empty}/traces/${id}`)
-    await page.getByRole('treegrid').waitFor({ timeout: 30_000 })
-    const took = await page.evaluate(() => {
-      const answer = performance.getEntriesByType('resource').find((e) => /api\/v1\/traces\//.test(e.name))
-      return { answered: Math.round(answer.responseEnd), drawn: Math.round(performance.now()) }
-    })
+    await until(async () => await page.evaluate(async (id) => (await (await fetch(`/api/v1/traces:search`, {
+      method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ query: { trace_ids: [id] } }),
+    })).json()).traces?.[0]?.spans, id) === count)
+    // What another process does on this machine at the moment is not the page's: of some
+    // openings the fastest counts, and of tasks the time on the processor.
+    const openings = []
+    let opening
+    do {
+      await browser.startTracing(page, { categories: ['toplevel'] })
+      await page.goto(`${world.empty}/traces/${id}`)
+      await page.getByRole('treegrid').waitFor({ timeout: 30_000 })
+      openings.push(await page.evaluate(() => ({
+        answered: Math.round(performance.getEntriesByType('resource').find((e) => /api\/v1\/traces\//.test(e.name)).responseEnd),
+        drawn: Math.round(performance.now()),
+      })))
+      opening = longest(await browser.stopTracing(), 5).reduce((sum, ms) => sum + ms, 0)
+    } while (openings.at(-1).drawn >= 2000 && openings.length < 6)
     assert.equal(await page.getByRole('treegrid').getAttribute('aria-rowcount'), String(count))
     assert.ok((await page.getByRole('treegrid').getByRole('row').count()) < 120, 'only what is seen is there')
-    await page.evaluate(() => { window.long = []; new PerformanceObserver((l) => window.long.push(...l.getEntries().map((e) => Math.round(e.duration)))).observe({ type: 'longtask' }) })
+    await browser.startTracing(page, { categories: ['toplevel'] })
     const frames = await page.evaluate(async () => {
       const box = document.querySelector('.waterfall .rows')
-      let n = 0
       const began = performance.now()
-      while (performance.now() - began < 2000) {
+      let n = 0
+      for (; performance.now() - began < 2000; n++) {
         box.scrollTop += 400
         await new Promise((next) => requestAnimationFrame(next))
-        n++
       }
-      return { frames: n, long: window.long }
+      return n
     })
-    t.diagnostic(`answered after ${took.answered} ms, drawn after ${took.drawn} ms; ${frames.frames} frames in 2 s, long tasks ${JSON.stringify(frames.long)}`)
+    const tasks = longest(await browser.stopTracing(), 3)
+    t.diagnostic(`opened ${JSON.stringify(openings)}, the page's five longest tasks took ${opening} ms of processor; ${frames} frames in 2 s, the longest tasks of scrolling ${tasks} ms; load ${loadavg()[0].toFixed(1)}`)
+    assert.ok(tasks[0] < 50, `scrolling has tasks of ${tasks} ms`)
+    assert.ok(opening < 1500, `to open it takes ${opening} ms of processor`)
+    if (loadavg()[0] < 2 * availableParallelism()) assert.ok(openings.at(-1).drawn < 2000, `the fastest of ${openings.length} openings took ${openings.at(-1).drawn} ms`)
   })
 })
