@@ -8,6 +8,6 @@
 // whatever the order in which checks stand in the profile.
 //
 // Operators, values and the rules for lists are those of Scouter, whose client says
-// what is right (testdata/golden.json.gz, made by testdata/golden.py). Where that gives
+// what is right (package scouter, testdata/checks.json.gz). Where that gives
 // up on a whole record, here one check is failed, and says why.
 package evaluate

@@ -129,7 +129,7 @@ func (o object) textOrNull(name string) any {
 	return nil
 }
 
-// whole is a number; 0 where there is none.
+// number is one; 0 where there is none.
 func (o object) number(name string) any {
 	if n, ok := o[name].(json.Number); ok {
 		return n
