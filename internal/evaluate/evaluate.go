@@ -2,6 +2,8 @@ package evaluate
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -31,8 +33,6 @@ type Result struct {
 	Stage int
 	// Gate: it does not count.
 	Gate bool
-	// unusable: there was no telling, as the value was not there or of no use.
-	unusable bool
 }
 
 // Sum counts results, without gates.
@@ -119,25 +119,30 @@ func newCheck(c profile.Check, at map[string]int) (one check, err error) {
 	if c.Of == profile.OfJudge {
 		return one, nil // it is not run
 	}
+	if err := one.read(); err != nil {
+		return one, errChecks("check %q: %v", c.Name, err)
+	}
+	return one, nil
+}
+
+// read reads the JSON of a check, and refuses what can never be run.
+func (c *check) read() (err error) {
 	if _, known := operators[c.Operator]; !known {
-		return one, errChecks("check %q: there is no operator %.60q", c.Name, c.Operator)
+		return fmt.Errorf("there is no operator %.60q", c.Operator)
 	}
 	if len(c.Expected) > 0 {
-		if one.expected, err = Decode(c.Expected); err != nil {
-			return one, errChecks("check %q: what it expects is no JSON", c.Name)
+		if c.expected, err = Decode(c.Expected); err != nil {
+			return errors.New("what it expects is no JSON")
 		}
 	}
 	switch c.Of {
 	case profile.OfTrace:
-		one.value, err = traceValueOf(c.Value)
+		c.value, err = traceValueOf(c.Value)
 	case profile.OfResponse:
-		one.value, err = responseValueOf(c.Value)
+		c.value, err = responseValueOf(c.Value)
 	case profile.OfContext, profile.OfJudge:
 	}
-	if err != nil {
-		return one, errChecks("check %q: %v", c.Name, err)
-	}
-	return one, nil
+	return err
 }
 
 // plan puts the checks in stages: each is in the first after those it depends on.
@@ -224,42 +229,41 @@ func (c *check) within(context any, p *Plan, results []Result) any {
 }
 
 func (c *check) run(r Record, context any, out *Result) {
-	switch c.Of {
-	case profile.OfJudge:
+	switch {
+	case c.Of == profile.OfJudge:
 		out.Outcome, out.Message = NotRun, "it needs a language model, and none is asked"
-	case profile.OfTrace:
-		if r.Trace == nil || len(r.Trace.Spans) == 0 {
-			out.Outcome, out.Message = NotRun, "there is no trace of the record"
-			return
-		}
-		v, err := c.value.of(source{trace: r.Trace})
-		c.judge(comparison{at: v}, err, out)
-	case profile.OfResponse:
-		answer, err := responseAt(context, c.Path, c.Provider)
-		var v any
-		if err == nil {
-			v, err = c.value.of(source{response: answer})
-		}
-		c.judge(comparison{at: v}, err, out)
-	default:
-		c.judge(comparison{at: context, path: c.Path, item: c.ItemPath}, nil, out)
+		return
+	case c.Of == profile.OfTrace && (r.Trace == nil || len(r.Trace.Spans) == 0):
+		out.Outcome, out.Message = NotRun, "there is no trace of the record"
+		return
 	}
-}
-
-// judge compares, and says what came of it.
-func (c *check) judge(what comparison, err error, out *Result) {
-	what.operator, what.expected = c.Operator, c.expected
-	found := verdict{}
-	if err == nil {
-		found, err = what.compare()
-	}
+	found, err := c.compare(r.Trace, context)
 	out.Actual, out.Message, out.Outcome = found.actual, found.message, Passed
 	if err != nil {
-		out.Message, out.unusable = err.Error(), true
+		out.Message = err.Error()
 	}
 	if err != nil || !found.passed {
 		out.Outcome = Failed
 	}
+}
+
+// compare compares what the check looks at. An error says that there is no telling.
+func (c *check) compare(trace *Trace, context any) (_ verdict, err error) {
+	what := comparison{at: context, path: c.Path, item: c.ItemPath, operator: c.Operator, expected: c.expected}
+	if c.value == nil {
+		return what.compare()
+	}
+	from := source{trace: trace}
+	if c.Of == profile.OfResponse {
+		if from.response, err = responseAt(context, c.Path, c.Provider); err != nil {
+			return verdict{}, err
+		}
+	}
+	what.path, what.item = "", ""
+	if what.at, err = c.value.of(from); err != nil {
+		return verdict{}, err
+	}
+	return what.compare()
 }
 
 // maxActual bounds what is kept of a value.

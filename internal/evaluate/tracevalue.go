@@ -104,7 +104,7 @@ func traceValueOf(raw json.RawMessage) (value, error) {
 	switch {
 	case v.Aggregation != "" && !slices.Contains(aggregations, v.Aggregation):
 		return nil, fmt.Errorf("there is no aggregation %.40q", v.Aggregation)
-	case kind == "attribute_filter" && (v.Mode != "any" && v.Mode != "all" || v.Task.operator == ""):
+	case kind == "attribute_filter" && (v.Mode != "any" && v.Mode != "all" || v.Task.Operator == ""):
 		return nil, errors.New("attribute_filter: want a task, and a mode any or all")
 	case !v.Filter.everywhere(kind == "span_count"):
 		return nil, errors.New("a sequence is only counted, by itself")
@@ -273,44 +273,31 @@ func (v *traceValue) ofRoot(t *Trace) (any, error) {
 	return nil, errors.New("the trace has no root")
 }
 
-// inner is a check of the value of an attribute.
-type inner struct {
-	comparison
-	value    value // of a response; nil otherwise
-	provider string
+// Inner is a check of the value of an attribute, as attribute_filter has it.
+type Inner struct {
+	Of       profile.CheckOf `json:"of"`
+	Value    json.RawMessage `json:"value,omitempty"`
+	Path     string          `json:"path,omitempty"`
+	ItemPath string          `json:"item_path,omitempty"`
+	Provider string          `json:"provider,omitempty"`
+	Operator string          `json:"operator"`
+	Expected json.RawMessage `json:"expected,omitempty"`
 }
 
-// innerJSON is how it is written.
-type innerJSON struct {
-	Of       profile.CheckOf `json:"of"`
-	Value    json.RawMessage `json:"value"`
-	Path     string          `json:"path"`
-	ItemPath string          `json:"item_path"`
-	Provider string          `json:"provider"`
-	Operator string          `json:"operator"`
-	Expected json.RawMessage `json:"expected"`
-}
+// inner is one that can be run.
+type inner struct{ check }
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (in *inner) UnmarshalJSON(raw []byte) (err error) {
-	var w innerJSON
+func (in *inner) UnmarshalJSON(raw []byte) error {
+	var w Inner
 	if err := strictly(raw, &w); err != nil {
 		return err
 	}
-	if _, known := operators[w.Operator]; !known {
-		return fmt.Errorf("there is no operator %.60q", w.Operator)
-	}
-	in.comparison = comparison{path: w.Path, item: w.ItemPath, operator: w.Operator}
-	if len(w.Expected) > 0 {
-		if in.expected, err = Decode(w.Expected); err != nil {
-			return err
-		}
-	}
+	in.Check = profile.Check{Of: profile.OfContext, Path: w.Path, ItemPath: w.ItemPath, Operator: w.Operator, Expected: w.Expected}
 	if w.Of == profile.OfResponse {
-		in.value, err = responseValueOf(w.Value)
-		in.provider = w.Provider
+		in.Of, in.Value, in.Provider = w.Of, w.Value, w.Provider
 	}
-	return err
+	return in.read()
 }
 
 // passes checks the value of an attribute; a text that is JSON is what it says.
@@ -320,19 +307,7 @@ func (in *inner) passes(attribute any) (bool, error) {
 			attribute = parsed
 		}
 	}
-	c := in.comparison
-	c.at = attribute
-	if in.value != nil {
-		answer, err := responseAt(attribute, c.path, in.provider)
-		if err != nil {
-			return false, err
-		}
-		if c.at, err = in.value.of(source{response: answer}); err != nil {
-			return false, err
-		}
-		c.path, c.item = "", ""
-	}
-	v, err := c.compare()
+	v, err := in.compare(nil, attribute)
 	return v.passed, err
 }
 

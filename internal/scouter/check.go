@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/driftmesh/driftmesh/internal/evaluate"
 	"github.com/driftmesh/driftmesh/sdk/profile"
 )
 
@@ -187,15 +188,9 @@ func ourInner(raw json.RawMessage) (json.RawMessage, error) {
 		if err != nil {
 			return nil, err
 		}
-		return json.Marshal(struct {
-			Of       profile.CheckOf `json:"of"`
-			Value    json.RawMessage `json:"value,omitempty"`
-			Path     string          `json:"path,omitempty"`
-			ItemPath string          `json:"item_path,omitempty"`
-			Provider string          `json:"provider,omitempty"`
-			Operator string          `json:"operator"`
-			Expected json.RawMessage `json:"expected,omitempty"`
-		}{c.Of, c.Value, c.Path, c.ItemPath, c.Provider, c.Operator, c.Expected})
+		return json.Marshal(evaluate.Inner{
+			Of: c.Of, Value: c.Value, Path: c.Path, ItemPath: c.ItemPath, Provider: c.Provider, Operator: c.Operator, Expected: c.Expected,
+		})
 	}
 	return nil, nil
 }
