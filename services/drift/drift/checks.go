@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -150,18 +149,21 @@ func (e *engine) checkPage(ctx context.Context, p *known, page []store.ContextRo
 		subjects[i] = p.checks.subject(&page[i])
 	}
 	if p.checks.plan.Traces() {
-		if err := e.readTraces(ctx, p, subjects); err != nil {
+		if err := e.checkTraces(ctx, p, subjects); err != nil {
 			return err
+		}
+	} else {
+		for i := range subjects {
+			subjects[i].done = p.checks.run(&subjects[i], nil, e.now)
 		}
 	}
 	var done []store.Checked
 	for i := range subjects {
-		s := &subjects[i]
-		if p.checks.plan.Traces() && e.waits(s) {
+		if s := &subjects[i]; s.done == nil {
 			left.wait(minuteOf(s.row.Event), e.nextLook(s.row))
-			continue
+		} else {
+			done = append(done, *s.done)
 		}
-		done = append(done, p.checks.run(s, e.now))
 	}
 	e.metrics.checked.WithLabelValues("waiting").Add(float64(len(page) - len(done)))
 	if len(done) == 0 {
@@ -179,9 +181,8 @@ func (e *engine) checkPage(ctx context.Context, p *known, page []store.ContextRo
 type subject struct {
 	row     *store.ContextRow
 	context any
-	id      string // of its trace in hex; empty while it is not known
-	trace   *evaluate.Trace
-	away    bool // nobody could tell of its trace
+	id      string         // of its trace in hex; empty while it is not known
+	done    *store.Checked // nil while it waits
 }
 
 func (c *checks) subject(row *store.ContextRow) subject {
@@ -207,15 +208,12 @@ func validTrace(text string) bool {
 	return err == nil && len(text) == digits && slices.ContainsFunc(raw, func(b byte) bool { return b != 0 })
 }
 
-// waits reports whether a record is to be checked later, as its trace may still come,
-// or come to be whole.
-func (e *engine) waits(s *subject) bool {
+// waits reports whether a record is to be checked later, as its trace, nil while it is
+// not there, may still come, or come to be whole.
+func (e *engine) waits(s *subject, trace *evaluate.Trace) bool {
 	now := e.now()
-	if s.away {
-		return true
-	}
 	// A little later than its last span ended, what others have of it is there too.
-	if s.trace != nil && s.trace.Whole && !now.Before(s.trace.End.Add(e.cfg.Grace)) {
+	if trace != nil && trace.Whole && !now.Before(trace.End.Add(e.cfg.Grace)) {
 		return false
 	}
 	return now.Before(s.row.Received.Add(e.cfg.TraceWait))
@@ -229,32 +227,47 @@ func (e *engine) nextLook(row *store.ContextRow) time.Time {
 	return now.Add(max(min(now.Sub(row.Received)/part, longest), e.cfg.Refresh))
 }
 
-// readTraces finds the traces of records and reads them. When the store of traces is
-// away the records wait: it is nobody's fault.
-func (e *engine) readTraces(ctx context.Context, p *known, subjects []subject) error {
+// checkTraces checks the records whose traces came, each of which is read once and is
+// not kept. When the store of traces is away all wait: it is nobody's fault.
+func (e *engine) checkTraces(ctx context.Context, p *known, subjects []subject) error {
 	asking := identity.With(ctx, identity.ForService(name, p.Tenant))
 	err := e.linkTraces(asking, p, subjects)
 	if err == nil {
+		byTrace := map[string][]*subject{}
+		for i := range subjects {
+			byTrace[subjects[i].id] = append(byTrace[subjects[i].id], &subjects[i])
+		}
 		group, asking := errgroup.WithContext(asking)
 		group.SetLimit(tracesAbreast)
-		for i := range subjects {
-			if subjects[i].id != "" {
-				group.Go(func() (err error) {
-					subjects[i].trace, err = e.readTrace(asking, subjects[i].id)
-					return err
-				})
-			}
+		for id, of := range byTrace {
+			group.Go(func() error { return e.checkTrace(asking, p, id, of) })
 		}
 		err = group.Wait()
 	}
 	if err == nil || ctx.Err() != nil {
 		return ctx.Err()
 	}
-	e.away.Do(e.now(), func() {
+	e.away.Do(func() {
 		e.log.Warn("traces of records cannot be read, which wait to be checked", slog.String("tenant", p.Tenant), slog.String("profile", p.UID), telemetry.Err(err))
 	})
 	for i := range subjects {
-		subjects[i].away, subjects[i].trace = true, nil
+		subjects[i].done = nil
+	}
+	return nil
+}
+
+// checkTrace checks the records of a trace; an empty id is none.
+func (e *engine) checkTrace(ctx context.Context, p *known, id string, of []*subject) (err error) {
+	var trace *evaluate.Trace
+	if id != "" {
+		if trace, err = e.readTrace(ctx, id); err != nil {
+			return err
+		}
+	}
+	for _, s := range of {
+		if !e.waits(s, trace) {
+			s.done = p.checks.run(s, trace, e.now)
+		}
 	}
 	return nil
 }
@@ -322,11 +335,11 @@ const (
 	missing = 1
 )
 
-// run checks a record.
-func (c *checks) run(s *subject, now func() time.Time) store.Checked {
-	out := store.Checked{ContextRow: s.row, At: now(), Numbers: make([]float64, c.numbers), States: slices.Repeat([]uint8{missing}, c.numbers)}
-	if s.trace != nil {
-		out.Spans = len(s.trace.Spans)
+// run checks a record with its trace, nil for none.
+func (c *checks) run(s *subject, trace *evaluate.Trace, now func() time.Time) *store.Checked {
+	out := &store.Checked{ContextRow: s.row, At: now(), Numbers: make([]float64, c.numbers), States: slices.Repeat([]uint8{missing}, c.numbers)}
+	if trace != nil {
+		out.Spans = len(trace.Spans)
 		_, _ = hex.Decode(out.Trace[:], []byte(s.id)) // it was looked at before
 	}
 	set := func(feature int, value float64) {
@@ -334,7 +347,7 @@ func (c *checks) run(s *subject, now func() time.Time) store.Checked {
 			out.Numbers[feature], out.States[feature] = value, present
 		}
 	}
-	for i, r := range c.plan.Run(evaluate.Record{Context: s.context, Trace: s.trace}) {
+	for i, r := range c.plan.Run(evaluate.Record{Context: s.context, Trace: trace}) {
 		out.Sum.Add(&r)
 		out.Results = append(out.Results, store.CheckResult{Name: r.Name, Outcome: r.Outcome, Actual: r.Kept(), Message: r.Message, Stage: r.Stage})
 		switch r.Outcome {
@@ -350,21 +363,4 @@ func (c *checks) run(s *subject, now func() time.Time) store.Checked {
 	}
 	out.Took = now().Sub(out.At)
 	return out
-}
-
-// seldom does something at most once in a while.
-type seldom struct {
-	mu   sync.Mutex
-	next time.Time
-}
-
-// Do does it unless it was done within the last minute.
-func (s *seldom) Do(now time.Time, do func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now.Before(s.next) {
-		return
-	}
-	s.next = now.Add(time.Minute)
-	do()
 }

@@ -36,6 +36,7 @@ type traceStore struct {
 	away  bool
 	links map[string]string // record to trace
 	spans map[string][]*tracepb.Span
+	reads int
 }
 
 func (s *traceStore) LinkTraces(_ context.Context, req *tracev1.LinkTracesRequest, _ ...grpc.CallOption) (*tracev1.LinkTracesResponse, error) {
@@ -70,6 +71,7 @@ func (s *traceStream) Recv() (*tracev1.GetTraceResponse, error) {
 func (s *traceStore) GetTrace(_ context.Context, req *tracev1.GetTraceRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[tracev1.GetTraceResponse], error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.reads++
 	spans, ok := s.spans[req.GetTraceId()]
 	switch {
 	case s.away:
@@ -304,6 +306,29 @@ func TestRecordsWaitForTheirTraces(t *testing.T) {
 		means, records := r.means("acme", uid, later)
 		return means["greets"] == 0 && records["greets"] == 1
 	}, patience, 50*tick)
+}
+
+// A trace of many records is read once for all of them.
+func TestATraceIsReadOnce(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	at, id := noon.Add(-2*time.Minute), fmt.Sprintf("%032d", 1)
+	traces := &traceStore{spans: map[string][]*tracepb.Span{id: {span(1, 0, at, time.Second)}}}
+	m.traces = traces
+	r := m.run()
+	made, err := r.CreateProfile(as(t, "acme"), &driftv1.CreateProfileRequest{Profile: checkedProfile(t)})
+	require.NoError(t, err)
+	uid, all := made.GetProfile().GetUid(), contexts(at, 20)
+	for i := range all {
+		all[i].JSON = fmt.Sprintf(`{"asked":{"output":"hello"},"trace":%q}`, id)
+	}
+	require.NoError(t, drifttest.Contexts(t.Context(), m.db, "acme", uuid.MustParse(uid), all))
+	m.clock.set(noon.Add(time.Minute))
+	m.touch("acme", uid, at.Unix()/60)
+	require.Eventually(t, func() bool { return len(r.checked("acme", uid, driftv1.CheckState_CHECK_STATE_DONE)) == 20 }, patience, 50*tick)
+	_, records := r.means("acme", uid, at)
+	require.Equal(t, uint64(20), records["fast"])
+	traces.set(func() { require.Equal(t, 1, traces.reads) })
 }
 
 // What can never be run is refused when it is registered.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/driftmesh/driftmesh/internal/fault"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 	"github.com/driftmesh/driftmesh/sdk/profile"
@@ -27,7 +29,7 @@ type engine struct {
 	sources  *sources
 	metrics  *metrics
 	traces   tracev1.TraceServiceClient
-	away     *seldom // says that traces cannot be read
+	away     *rate.Sometimes // says that traces cannot be read
 	log      *slog.Logger
 	now      func() time.Time
 }

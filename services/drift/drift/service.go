@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/runner"
@@ -83,7 +84,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	state := store.NewState(deps.State)
 	engine := &engine{
 		cfg: cfg, state: state, cells: store.NewCells(deps.ClickHouse), profiles: newProfileCache(state, cfg.Profiles, deps.Now),
-		sources: &sources{state: state, now: deps.Now}, traces: deps.Traces, away: &seldom{}, log: deps.Log,
+		sources: &sources{state: state, now: deps.Now}, traces: deps.Traces, away: &rate.Sometimes{Interval: time.Minute}, log: deps.Log,
 		metrics: metrics, now: deps.Now,
 	}
 	return &Service{cfg: cfg, deps: deps, owner: uuid.NewString(), routes: routes, turns: turns, sched: &scheduler{engine: engine, log: deps.Log}}, nil
