@@ -23,6 +23,7 @@ type taskDraft struct {
 	Assertion json.RawMessage `json:"assertion"` // of a trace, or of an answer
 	Provider  *string         `json:"provider"`
 	Type      string          `json:"task_type"`
+	of        profile.CheckOf // where results are told by it
 }
 
 // taskDrafts are those of a profile.

@@ -88,7 +88,6 @@ type (
 // Tasks are the tasks of an evaluation profile, by which results are told.
 type Tasks struct {
 	byID  map[string]taskDraft
-	kinds map[string]profile.CheckOf
 	order []string
 }
 
@@ -98,20 +97,16 @@ func TasksOf(driftType string, document []byte) (*Tasks, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Tasks{byID: map[string]taskDraft{}, kinds: map[string]profile.CheckOf{}}
+	t := &Tasks{byID: map[string]taskDraft{}}
 	checks, err := d.Tasks.checks()
 	if err != nil || checks == nil {
 		return t, err
 	}
-	d.Tasks.byKind(func(of profile.CheckOf, all []taskDraft) {
-		for i := range all {
-			t.byID[all[i].ID], t.kinds[all[i].ID] = all[i], of
-		}
-	})
-	for _, c := range checks.All {
-		draft := t.byID[c.Name]
-		draft.DependsOn = c.DependsOn
-		t.byID[c.Name], t.order = draft, append(t.order, c.Name)
+	var drafts []taskDraft // in the order of the checks
+	d.Tasks.byKind(func(_ profile.CheckOf, all []taskDraft) { drafts = append(drafts, all...) })
+	for i, c := range checks.All {
+		drafts[i].DependsOn, drafts[i].of = c.DependsOn, c.Of
+		t.byID[c.Name], t.order = drafts[i], append(t.order, c.Name)
 	}
 	return t, nil
 }
@@ -125,16 +120,16 @@ var taskTypes = map[profile.CheckOf]string{
 func (t *Tasks) Results(r *driftv1.CheckedRecord) TaskResults {
 	out := TaskResults{Tasks: []TaskResult{}, NotRun: []TaskNotRun{}}
 	for _, one := range r.GetResults() {
-		draft, of := t.byID[one.GetName()], t.kinds[one.GetName()]
+		draft := t.byID[one.GetName()]
 		passed := one.GetOutcome() == driftv1.CheckOutcome_CHECK_OUTCOME_PASSED
 		if !passed && one.GetOutcome() != driftv1.CheckOutcome_CHECK_OUTCOME_FAILED {
-			out.NotRun = append(out.NotRun, TaskNotRun{r.GetRecordId(), one.GetName(), taskTypes[of], one.GetMessage()})
+			out.NotRun = append(out.NotRun, TaskNotRun{r.GetRecordId(), one.GetName(), taskTypes[draft.of], one.GetMessage()})
 			continue
 		}
 		began := r.GetCheckTime().AsTime()
 		result := TaskResult{
 			CreatedAt: began.Add(r.GetDuration().AsDuration()), StartTime: began, EndTime: began.Add(r.GetDuration().AsDuration()),
-			RecordUID: r.GetRecordId(), TaskID: one.GetName(), TaskType: taskTypes[of], Passed: passed, Assertion: draft.asserted(of),
+			RecordUID: r.GetRecordId(), TaskID: one.GetName(), TaskType: taskTypes[draft.of], Passed: passed, Assertion: draft.asserted(),
 			Operator: draft.Operator, Expected: orNull(string(draft.Expected)), Actual: orNull(one.GetActualJson()), Message: one.GetMessage(),
 			EntityUID: r.GetProfile(), Condition: draft.Condition, Stage: one.GetStage(),
 		}
@@ -147,8 +142,8 @@ func (t *Tasks) Results(r *driftv1.CheckedRecord) TaskResults {
 }
 
 // asserted is what a task looks at, in Scouter's words.
-func (t *taskDraft) asserted(of profile.CheckOf) map[string]any {
-	switch of {
+func (t *taskDraft) asserted() map[string]any {
+	switch t.of {
 	case profile.OfTrace:
 		return map[string]any{"TraceAssertion": t.Assertion}
 	case profile.OfResponse:
