@@ -100,7 +100,7 @@ func (c *Cells) ListChecked(ctx context.Context, q CheckedPage) (page []CheckedR
 	for i := range page {
 		byName[page[i].Profile+page[i].Record] = &page[i]
 	}
-	if err := c.checkResults(ctx, &q, byName); err != nil {
+	if err := c.checkResults(ctx, q.Tenant, page, byName); err != nil {
 		return nil, false, err
 	}
 	if !q.Contexts {
@@ -150,20 +150,20 @@ func (c *Cells) checkedNames(ctx context.Context, q *CheckedPage) (page []Checke
 }
 
 // named are the profiles and ids of records.
-func named(page map[string]*CheckedRecord) (profiles, records []string) {
-	for _, r := range page {
-		profiles, records = append(profiles, r.Profile), append(records, r.Record)
+func named(page []CheckedRecord) (profiles, records []string) {
+	for i := range page {
+		profiles, records = append(profiles, page[i].Profile), append(records, page[i].Record)
 	}
 	slices.Sort(profiles)
 	return slices.Compact(profiles), records
 }
 
-func (c *Cells) checkResults(ctx context.Context, q *CheckedPage, page map[string]*CheckedRecord) error {
+func (c *Cells) checkResults(ctx context.Context, tenant string, page []CheckedRecord, byName map[string]*CheckedRecord) error {
 	profiles, records := named(page)
 	rows, err := c.db.Query(ctx, `SELECT toString(Profile), RecordId, `+traceHex+`, CheckedAt, Took, Passed, Failed, Results, Version FROM check_results FINAL
 		WHERE Tenant = {tenant:String} AND Profile IN (SELECT toUUID(arrayJoin({profiles:Array(String)})))
 			AND RecordId IN (SELECT arrayJoin({records:Array(String)}))`,
-		clickhouse.Named("tenant", q.Tenant), clickhouse.Named("profiles", profiles), clickhouse.Named("records", records))
+		clickhouse.Named("tenant", tenant), clickhouse.Named("profiles", profiles), clickhouse.Named("records", records))
 	if err != nil {
 		return fmt.Errorf("look up results of checks: %w", err)
 	}
@@ -175,7 +175,7 @@ func (c *Cells) checkResults(ctx context.Context, q *CheckedPage, page map[strin
 		if err := rows.Scan(&r.Profile, &r.Record, &r.Trace, &r.At, &took, &r.Passed, &r.Failed, &results, &version); err != nil {
 			return fmt.Errorf("read results of checks: %w", err)
 		}
-		of := page[r.Profile+r.Record]
+		of := byName[r.Profile+r.Record]
 		if of == nil || !of.Done || version>>spanBits != of.hash>>spanBits {
 			continue // of what the record was before
 		}
@@ -188,12 +188,8 @@ func (c *Cells) checkResults(ctx context.Context, q *CheckedPage, page map[strin
 }
 
 // contexts reads the contexts of some records.
-func (c *Cells) contexts(ctx context.Context, tenant string, part []CheckedRecord, page map[string]*CheckedRecord) error {
-	some := make(map[string]*CheckedRecord, len(part))
-	for i := range part {
-		some[part[i].Profile+part[i].Record] = &part[i]
-	}
-	profiles, records := named(some)
+func (c *Cells) contexts(ctx context.Context, tenant string, part []CheckedRecord, byName map[string]*CheckedRecord) error {
+	profiles, records := named(part)
 	rows, err := c.db.Query(ctx, `SELECT toString(Profile), RecordId, Json FROM contexts FINAL
 		WHERE Tenant = {tenant:String} AND Profile IN (SELECT toUUID(arrayJoin({profiles:Array(String)})))
 			AND RecordId IN (SELECT arrayJoin({records:Array(String)}))`,
@@ -207,7 +203,7 @@ func (c *Cells) contexts(ctx context.Context, tenant string, part []CheckedRecor
 		if err := rows.Scan(&profile, &record, &text); err != nil {
 			return fmt.Errorf("read contexts: %w", err)
 		}
-		if of := page[profile+record]; of != nil {
+		if of := byName[profile+record]; of != nil {
 			of.JSON = text
 		}
 	}
