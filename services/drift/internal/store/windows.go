@@ -33,9 +33,9 @@ func least(a, b string) string {
 // up: a part of that time.
 const quietPart = 8
 
-// longestWait is half of what a window waits at most, in microseconds: without it, one that
-// is touched and looked at for days would wait for ever in the end.
-const longestWait = "1800000000"
+// longestWait is half of what a window waits at most: without it, one that is touched
+// and looked at for days would wait for ever in the end.
+const longestWait = 30 * time.Minute
 
 // touchSQL remembers a touch. At first a window waits for the refresh. While more
 // comes it waits twice as long each time, or until rows stop, so that all times
@@ -136,6 +136,11 @@ type Recomputed struct {
 	Closed int64
 }
 
+// doneSQL takes a window off the list, and has it wait longer the next time.
+var doneSQL = strings.ReplaceAll(`UPDATE windows SET done = ?, leased_until = 0, wait = $wait, again = ? + $wait, due = ? + $wait
+	WHERE tenant = ? AND profile = ? AND minute = ? AND done < ? AND touched >= ?`,
+	"$wait", fmt.Sprintf("CASE WHEN wait = 0 THEN ? WHEN wait > %d THEN wait ELSE 2 * wait END", longestWait.Microseconds()))
+
 // WindowsDone takes windows that were recomputed off the list. Those that were
 // touched again since wait on. Where a slot has judged one before, or may have, it
 // is late (ClaimLate).
@@ -150,9 +155,7 @@ func (s *State) WindowsDone(ctx context.Context, r Recomputed) error {
 		}
 		now, refresh := micros(r.Now), r.Refresh.Microseconds()
 		for _, w := range r.Windows {
-			if _, err := tx.Exec(ctx, strings.ReplaceAll(`UPDATE windows SET done = ?, leased_until = 0, wait = $wait, again = ? + $wait, due = ? + $wait
-				WHERE tenant = ? AND profile = ? AND minute = ? AND done < ? AND touched >= ?`, "$wait", "CASE WHEN wait = 0 THEN ? WHEN wait > "+longestWait+" THEN wait ELSE 2 * wait END"),
-				w.Touched, refresh, now, refresh, now, refresh, w.Tenant, w.Profile, w.Minute, w.Touched, w.Touched); err != nil {
+			if _, err := tx.Exec(ctx, doneSQL, w.Touched, refresh, now, refresh, now, refresh, w.Tenant, w.Profile, w.Minute, w.Touched, w.Touched); err != nil {
 				return err
 			}
 			if w.Minute >= judged {
