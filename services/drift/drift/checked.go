@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -13,6 +12,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/evaluate"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/pagetoken"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
 )
@@ -42,7 +42,7 @@ func (s *server) ListCheckedRecords(ctx context.Context, req *driftv1.ListChecke
 	}
 	if full {
 		last := &found[len(found)-1]
-		resp.NextPageToken = strconv.FormatInt(last.Event.UnixNano(), 10) + "." + strconv.FormatUint(last.Number, 10)
+		resp.NextPageToken = pagetoken.Of(last.Event.UnixMicro(), strconv.FormatUint(last.Number, 10))
 	}
 	return resp, nil
 }
@@ -93,13 +93,15 @@ func checkedPlace(token string) (*store.CheckedPlace, error) {
 	if token == "" {
 		return nil, nil //nolint:nilnil // before the first there is none
 	}
-	at, number, ok := strings.Cut(token, ".")
-	nanos, err := strconv.ParseInt(at, 10, 64)
-	n, bad := strconv.ParseUint(number, 10, 64)
-	if !ok || err != nil || bad != nil {
-		return nil, fault.Invalid.New("page_token is none of ours").WithReason("INVALID_PAGE_TOKEN")
+	micros, number, err := pagetoken.Parse(token, 1)
+	if err != nil {
+		return nil, err
 	}
-	return &store.CheckedPlace{At: nanos, Number: n}, nil
+	n, err := strconv.ParseUint(number[0], 10, 64)
+	if err != nil {
+		return nil, fault.Invalid.New("page_token: not one that was given out").WithReason("PAGE_TOKEN_INVALID")
+	}
+	return &store.CheckedPlace{At: micros, Number: n}, nil
 }
 
 func checkedMessage(r *store.CheckedRecord) *driftv1.CheckedRecord {

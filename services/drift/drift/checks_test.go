@@ -131,7 +131,8 @@ func checkedProfile(t testing.TB) *driftv1.Profile {
 	return m
 }
 
-// contexts are records of a minute: those with even numbers greet.
+// contexts are records of a minute, up to three of them in one microsecond: those with
+// even numbers greet.
 func contexts(at time.Time, n int) (all []drifttest.Context) {
 	for i := range n {
 		output := "go away"
@@ -139,7 +140,7 @@ func contexts(at time.Time, n int) (all []drifttest.Context) {
 			output = "hello"
 		}
 		all = append(all, drifttest.Context{
-			ID: fmt.Sprintf("record-%03d", i), At: at.Add(time.Duration(i) * time.Millisecond), Hash: uint64(i+1) << 40,
+			ID: fmt.Sprintf("record-%03d", i), At: at.Add(time.Duration((i+1)/3)*time.Millisecond + time.Duration(i%3)), Hash: uint64(i+1) << 40,
 			JSON: fmt.Sprintf(`{"asked":{"input":"question %d","output":%q}}`, i, output),
 		})
 	}

@@ -43,8 +43,8 @@ type CheckedPage struct {
 	Limit      int
 }
 
-// CheckedPlace is the place of a record in the list: its event time in nanoseconds
-// since 1970, and its number.
+// CheckedPlace is the place of a record in the list: its event time in microseconds
+// since 1970, since not all who carry it back keep more, and its number.
 type CheckedPlace struct {
 	At     int64
 	Number uint64
@@ -75,15 +75,15 @@ const (
 
 // namesSQL gives the names of a page of records with a context, the newest first. It
 // reads no context.
-var namesSQL = fmt.Sprintf(`SELECT toString(Profile), RecordId, EventTime, ReceivedAt, %[1]s, %[2]s AS Number, ContentHash,
+var namesSQL = fmt.Sprintf(`SELECT toString(Profile), RecordId, EventTime, ReceivedAt, %[1]s, %[2]s AS Number, ContentHash, toUnixTimestamp64Micro(EventTime) AS Micros,
 	(Profile, RecordId, bitShiftRight(ContentHash, %[3]d)) IN (SELECT Profile, RecordId, bitShiftRight(Version, %[3]d) FROM check_results
 		WHERE Tenant = {tenant:String} AND toString(Profile) IN {profiles:Array(String)} AND ({record:String} = '' OR RecordId = {record:String})) AS Done
 	FROM contexts FINAL
 	WHERE Tenant = {tenant:String} AND Profile IN (SELECT toUUID(arrayJoin({profiles:Array(String)}))) AND ({record:String} = '' OR RecordId = {record:String})
 		AND toUnixTimestamp64Nano(EventTime) >= {start:Int64} AND toUnixTimestamp64Nano(EventTime) < {end:Int64}
-		AND ({first:Bool} OR (toUnixTimestamp64Nano(EventTime), Number) < ({at:Int64}, {number:UInt64}))
+		AND ({first:Bool} OR (Micros, Number) < ({at:Int64}, {number:UInt64}))
 		AND ({all:Bool} OR Done = {done:Bool})
-	ORDER BY EventTime DESC, Number DESC LIMIT {limit:UInt32}`, traceHex, number, spanBits)
+	ORDER BY Micros DESC, Number DESC LIMIT {limit:UInt32}`, traceHex, number, spanBits)
 
 // ListChecked gives a page of records with a context, the newest first. It may be
 // shorter than the limit where contexts are long; full says that there may be more.
@@ -139,8 +139,9 @@ func (c *Cells) checkedNames(ctx context.Context, q *CheckedPage) (page []Checke
 	defer rows.Close()
 	for rows.Next() {
 		var r CheckedRecord
+		var micros int64
 		var done uint8
-		if err := rows.Scan(&r.Profile, &r.Record, &r.Event, &r.Received, &r.Trace, &r.Number, &r.hash, &done); err != nil {
+		if err := rows.Scan(&r.Profile, &r.Record, &r.Event, &r.Received, &r.Trace, &r.Number, &r.hash, &micros, &done); err != nil {
 			return nil, fmt.Errorf("read checked records: %w", err)
 		}
 		r.Done = done == 1

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
+	"github.com/driftmesh/driftmesh/internal/pagetoken"
 	"github.com/driftmesh/driftmesh/internal/scouter"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 )
@@ -98,7 +99,7 @@ func (p *pageRequest) query(contexts bool) (*driftv1.ListCheckedRecordsRequest, 
 		q.EndTime = timestamppb.New(*p.End)
 	}
 	if p.CursorAt != nil && p.CursorID != nil {
-		q.PageToken = strconv.FormatInt(p.CursorAt.UnixNano(), 10) + "." + strconv.FormatUint(*p.CursorID, 10)
+		q.PageToken = pagetoken.Of(p.CursorAt.UnixMicro(), strconv.FormatUint(*p.CursorID, 10)) // as drift gives it out
 	}
 	return q, nil
 }

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/driftmesh/driftmesh/internal/pagetoken"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
 )
 
@@ -38,4 +39,17 @@ func TestAttributeFilters(t *testing.T) {
 		_, err := (&filters{Attributes: bad}).attributes()
 		require.Error(t, err, bad)
 	}
+}
+
+// The cursor of a page of records asks for the same as the token of drift that it stands
+// for, though Python keeps microseconds alone.
+func TestCursorsOfRecordsSurvivePython(t *testing.T) {
+	t.Parallel()
+	at, number := time.Date(2026, 11, 28, 9, 2, 10, 123_456_789, time.UTC), uint64(1)<<53-1
+	python := at.Truncate(time.Microsecond)
+	req := pageRequest{CursorAt: &python, CursorID: &number}
+	req.Service.UID = "a"
+	got, err := req.query(false)
+	require.NoError(t, err)
+	require.Equal(t, pagetoken.Of(at.UnixMicro(), "9007199254740991"), got.GetPageToken())
 }
