@@ -29,8 +29,9 @@ type filters struct {
 	EntityUID   string     `json:"entity_uid"`
 	QueueUID    string     `json:"queue_uid"`
 
-	anyEntity []string // one of these profiles or queue records
-	onlyOf    string   // the service whose spans are wanted alone
+	wanted    []scouter.Attribute // Attributes, once query has read them
+	anyEntity []string            // one of these profiles or queue records
+	onlyOf    string              // the service whose spans are wanted alone
 }
 
 const (
@@ -89,8 +90,8 @@ func (f *filters) query() (*tracev1.TraceQuery, error) {
 	if f.End != nil {
 		q.EndTime = timestamppb.New(*f.End)
 	}
-	either, err := f.attributes()
-	if err != nil {
+	var err error
+	if f.wanted, err = f.attributes(); err != nil {
 		return nil, err
 	}
 	if f.EntityUID != "" {
@@ -104,8 +105,8 @@ func (f *filters) query() (*tracev1.TraceQuery, error) {
 	}
 	switch {
 	case len(q.GetAttributes()) > 0 || len(q.GetAnyAttribute()) > 0:
-	case len(either) > 0:
-		q.AnyAttribute = namesOf(either)
+	case len(f.wanted) > 0:
+		q.AnyAttribute = namesOf(f.wanted)
 	case f.Service != "":
 		q.Service = f.Service
 	case f.HasErrors != nil && *f.HasErrors:
@@ -152,6 +153,5 @@ func (f *filters) wants(t *scouter.Trace) bool {
 	if f.Service != "" && !slices.ContainsFunc(t.Spans, func(s scouter.Span) bool { return s.Service == f.Service }) {
 		return false
 	}
-	either, _ := f.attributes() // query has read them
-	return len(either) == 0 || slices.ContainsFunc(either, t.Has)
+	return len(f.wanted) == 0 || slices.ContainsFunc(f.wanted, t.Has)
 }

@@ -43,8 +43,7 @@ func (d *Door) traceMetrics(r *http.Request) (any, error) {
 	if len(q.GetAttributes())+len(q.GetAnyAttribute()) == 0 {
 		q.Service = req.Service
 	}
-	either, _ := f.attributes() // query has read them
-	q.AnyAttribute = namesOf(either)
+	q.AnyAttribute = namesOf(f.wanted)
 	all, err := d.summaries(asCaller(r.Context(), r), q)
 	if err != nil {
 		return nil, err
