@@ -33,7 +33,7 @@ func (s *Service) newScouter() *scouterdoor.Door {
 			return s.deps.Identify(ctx, authorization, "")
 		},
 		Drift: driftv1.NewDriftServiceClient(own), Traces: tracev1.NewTraceServiceClient(own), Auth: authv1.NewAuthServiceClient(own),
-		Tags: driftv1.NewTagServiceClient(rpc.Faults(s.deps.Drift)), Log: s.deps.Log,
+		Tags: driftv1.NewTagServiceClient(s.deps.Drift),
 	})
 }
 

@@ -66,7 +66,7 @@ func Move(ctx context.Context, drift driftv1.DriftServiceClient, f Found, dry bo
 }
 
 func move(ctx context.Context, drift driftv1.DriftServiceClient, f *Found, dry bool) (note string, outcome Outcome, err error) {
-	kind, err := f.kind()
+	kind, err := scouter.ParseKind(f.DriftType) // which the mesh has in its name
 	if err != nil {
 		return "", Failed, err
 	}

@@ -13,8 +13,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/driftmesh/driftmesh/internal/scouter"
 )
 
 // Source is a running Scouter, or another mesh that speaks as one.
@@ -134,6 +132,3 @@ func (s *Source) Profiles(ctx context.Context, title string) ([]Found, error) {
 	}
 	return all, nil
 }
-
-// kind is the kind of the profile, which the mesh has in its name.
-func (f *Found) kind() (scouter.Kind, error) { return scouter.ParseKind(f.DriftType) }

@@ -64,13 +64,6 @@ func (s *Service) Stop() { s.stopped.Do(func() { close(s.stop) }) }
 // the end of the server.
 func (s *Service) Wait() { s.readers.Wait() }
 
-// result is what became of one batch.
-type result struct {
-	accepted int
-	rejected record.Tally
-	unknown  []int // as Taken
-}
-
 // Foreign is a batch in another dialect, translated.
 type Foreign struct {
 	Records []*ingestv1.Record
@@ -83,32 +76,27 @@ type Foreign struct {
 	Apart bool
 }
 
-// Taken is what became of a foreign batch.
+// Taken is what became of a batch.
 type Taken struct {
 	Accepted int
 	Rejected record.Tally
 	Unknown  []int // indexes of records that were left, on nobody's account
 }
 
-// Take takes a foreign batch and answers when it is durable.
-func (s *Service) Take(ctx context.Context, f Foreign) (Taken, error) {
-	r, err := s.taken(ctx, f)
-	return Taken{r.accepted, r.rejected, r.unknown}, err
-}
-
 // take does everything to one batch: check, publish, account. With an error
 // nothing was refused and the batch may be sent again.
-func (s *Service) take(ctx context.Context, size int, batch []*ingestv1.Record) (result, error) {
+func (s *Service) take(ctx context.Context, size int, batch []*ingestv1.Record) (Taken, error) {
 	if len(batch) == 0 {
 		_, err := identity.Tenant(ctx)
-		return result{}, err
+		return Taken{}, err
 	}
-	return s.taken(ctx, Foreign{Records: batch, Bytes: size})
+	return s.Take(ctx, Foreign{Records: batch, Bytes: size})
 }
 
-func (s *Service) taken(ctx context.Context, f Foreign) (result, error) {
+// Take takes a foreign batch and answers when it is durable.
+func (s *Service) Take(ctx context.Context, f Foreign) (Taken, error) {
 	if _, err := identity.Tenant(ctx); err != nil {
-		return result{}, err
+		return Taken{}, err
 	}
 	caller, _ := identity.From(ctx)
 	whose := from{caller, s.intake.Owner(caller.Tenant), f.Bytes}
@@ -117,17 +105,17 @@ func (s *Service) taken(ctx context.Context, f Foreign) (result, error) {
 	return r, err
 }
 
-// kept is take of a batch of which it is known whose it is.
-func (s *Service) kept(ctx context.Context, whose from, f Foreign) (result, error) {
+// kept is Take of a batch of which it is known whose it is.
+func (s *Service) kept(ctx context.Context, whose from, f Foreign) (Taken, error) {
 	now := s.now()
 	if err := s.intake.Enter(whose.owner, now); err != nil {
-		return result{}, err
+		return Taken{}, err
 	}
 	lease := s.budget.Lease()
 	defer lease.Free()
 	lease.For(whose.owner)
 	if !lease.Grow(whose.bytes) {
-		return result{}, lease.Why(errFull())
+		return Taken{}, lease.Why(errFull())
 	}
 	v, err := s.sieve.Sift(ctx, record.Batch{
 		Tenant: whose.caller.Tenant, Spaces: whose.caller.Spaces, Records: f.Records, Now: now, MaxRecord: record.MaxRecord(s.maxMessage()),
@@ -135,16 +123,16 @@ func (s *Service) kept(ctx context.Context, whose from, f Foreign) (result, erro
 		Apart: f.Apart && whose.caller.Spaces == "",
 	})
 	if err != nil {
-		return result{}, err
+		return Taken{}, err
 	}
 	if f.Refuse != nil {
 		f.Refuse(&v.Rejected)
 	}
 	accepted, err := s.publishTraced(ctx, whose, v)
 	if err != nil {
-		return result{}, err
+		return Taken{}, err
 	}
-	return result{accepted, v.Rejected, v.Unknown}, nil
+	return Taken{accepted, v.Rejected, v.Unknown}, nil
 }
 
 func errFull() error {
@@ -179,6 +167,6 @@ func (s *Service) PublishRecords(ctx context.Context, req *ingestv1.PublishRecor
 		return nil, err
 	}
 	return &ingestv1.PublishRecordsResponse{
-		Accepted: uint64(r.accepted), Rejected: r.rejected.Count, Rejections: r.rejected.Described,
+		Accepted: uint64(r.Accepted), Rejected: r.Rejected.Count, Rejections: r.Rejected.Described,
 	}, nil
 }

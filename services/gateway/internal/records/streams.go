@@ -84,9 +84,9 @@ func (s *Service) StreamRecords(stream grpc.ClientStreamingServer[ingestv1.Strea
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			sum.Accepted += uint64(r.accepted)
-			sum.Rejected += r.rejected.Count
-			sum.Rejections = mergeRejections(sum.GetRejections(), r.rejected.Described, first)
+			sum.Accepted += uint64(r.Accepted)
+			sum.Rejected += r.Rejected.Count
+			sum.Rejections = mergeRejections(sum.GetRejections(), r.Rejected.Described, first)
 			return nil
 		})
 		return nil
@@ -128,8 +128,8 @@ func (s *Service) ExchangeRecords(stream grpc.BidiStreamingServer[ingestv1.Excha
 				return err
 			}
 			answer := &ingestv1.ExchangeRecordsResponse{
-				BatchId: req.GetBatchId(), Accepted: uint64(r.accepted),
-				Rejected: r.rejected.Count, Rejections: r.rejected.Described,
+				BatchId: req.GetBatchId(), Accepted: uint64(r.Accepted),
+				Rejected: r.Rejected.Count, Rejections: r.Rejected.Described,
 			}
 			if err != nil {
 				answer.RetryReason = fault.Of(err).Message()

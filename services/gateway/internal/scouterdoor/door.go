@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -43,7 +42,6 @@ type Deps struct {
 	Auth   authv1.AuthServiceClient
 	// Tags keeps tags of whoever is in the context.
 	Tags driftv1.TagServiceClient
-	Log  *slog.Logger
 	Now  func() time.Time // nil for the real clock
 }
 
