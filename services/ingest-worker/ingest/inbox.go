@@ -35,31 +35,31 @@ type inbox struct {
 	publisher broker.Publisher
 	tenants   *quota.Book
 	metrics   *metrics
+
+	maxMessage func() int // 0 where the broker tells of no limit
 }
 
+// newInbox makes what takes messages in, and publishes through publisher.
 func (s *Service) newInbox(publisher broker.Publisher) (*inbox, error) {
 	caller, err := s.cfg.Inbox.caller(s.deps)
 	if err != nil {
 		return nil, err
 	}
 	sealer := admit.NewSealer(s.deps.Secrets)
+	maxMessage := func() int { return s.deps.Broker.Capabilities().MaxMessageBytes }
 	return &inbox{
 		admitter: admit.New(admit.Config{
 			Service: name, Caller: sealer.Caller(caller), Profiles: record.NewCache(name, s.deps.Drift, nil),
 			Records:    record.Limits{EventTimes: s.cfg.Inbox.EventTimes},
-			MaxMessage: func() int { return s.deps.Broker.Capabilities().MaxMessageBytes },
+			MaxMessage: maxMessage,
 		}),
 		sealer: sealer, store: s.store, publisher: publisher, tenants: s.deps.Tenants, metrics: s.metrics,
+		maxMessage: maxMessage,
 	}, nil
 }
 
-// inboxRunners makes the runners of the topic inbox and of its retry topic, which
-// publish through publisher.
-func (s *Service) inboxRunners(publisher broker.Publisher) ([]*runner.Runner, error) {
-	x, err := s.newInbox(publisher)
-	if err != nil {
-		return nil, err
-	}
+// inboxRunners makes the runners of the topic inbox and of its retry topic.
+func (s *Service) inboxRunners(x *inbox) ([]*runner.Runner, error) {
 	return withRetry(runner.Config{
 		Broker: s.deps.Broker,
 		Consumer: broker.ConsumerConfig{

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -21,6 +20,11 @@ type metrics struct {
 
 	inboxItems  *prometheus.CounterVec
 	inboxParked *prometheus.CounterVec
+
+	// Of sources: what is received, its dwell and its lag are among those of the broker
+	// layer, under the name of the source; what becomes of it is among those of the inbox.
+	sourceMessages *prometheus.CounterVec
+	sourceParts    *prometheus.CounterVec
 }
 
 func newMetrics(stats prometheus.Registerer) (*metrics, error) {
@@ -47,11 +51,16 @@ func newMetrics(stats prometheus.Registerer) (*metrics, error) {
 		inboxParked: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "driftmesh_ingest_inbox_parked_total", Help: "Messages of the topic inbox that could not be taken, by reason.",
 		}, []string{"reason"}),
+		sourceMessages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "driftmesh_ingest_source_messages_total", Help: "Messages of Scouter's clients taken from a broker of theirs, repeats included.",
+		}, []string{"source"}),
+		sourceParts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "driftmesh_ingest_source_parts_total", Help: "What they became, one part for each profile: forwarded to the topic inbox, or too_large for it and parked.",
+		}, []string{"source", "outcome"}),
 	}
-	for _, c := range []prometheus.Collector{m.records, m.rejected, m.insertTime, m.batchRows, m.inboxItems, m.inboxParked} {
-		if err := stats.Register(c); err != nil {
-			return nil, fmt.Errorf("register metrics: %w", err)
-		}
+	err := register(stats, m.records, m.rejected, m.insertTime, m.batchRows, m.inboxItems, m.inboxParked, m.sourceMessages, m.sourceParts)
+	if err != nil {
+		return nil, err
 	}
 	for _, reason := range normalize.Reasons() {
 		m.rejected.WithLabelValues(string(reason))
@@ -82,25 +91,18 @@ func (m *metrics) admitted(signal string, accepted int, rejected map[string]int)
 	m.inboxItems.WithLabelValues(signal, "forwarded").Add(float64(accepted))
 }
 
-// sourceMetrics are the collectors of sources. What is received, its dwell and its lag
-// are among those of the broker layer, under the name of the source; what becomes of it
-// is among those of the inbox.
-type sourceMetrics struct {
-	messages *prometheus.CounterVec
-	parts    *prometheus.CounterVec
-	gaps     *prometheus.CounterVec
-	deaf     *prometheus.CounterVec
+// took counts what came from a source and what became of it.
+func (m *metrics) took(system string, messages, forwarded, huge int) {
+	m.sourceMessages.WithLabelValues(system).Add(float64(messages))
+	m.sourceParts.WithLabelValues(system, "forwarded").Add(float64(forwarded))
+	m.sourceParts.WithLabelValues(system, "too_large").Add(float64(huge))
 }
 
-// newSourceMetrics makes them, or gives those that there are.
-func newSourceMetrics(stats prometheus.Registerer) (*sourceMetrics, error) {
-	m := &sourceMetrics{
-		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "driftmesh_ingest_source_messages_total", Help: "Messages of Scouter's clients taken from a broker of theirs, repeats included.",
-		}, []string{"source"}),
-		parts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "driftmesh_ingest_source_parts_total", Help: "What they became, one part for each profile: forwarded to the topic inbox, or too_large for it and parked.",
-		}, []string{"source", "outcome"}),
+// gapMetrics are the collectors of when sources were not listened to.
+type gapMetrics struct{ gaps, deaf *prometheus.CounterVec }
+
+func newGapMetrics(stats prometheus.Registerer) (*gapMetrics, error) {
+	m := &gapMetrics{
 		gaps: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "driftmesh_ingest_source_gaps_total", Help: "How often this process did not listen for a while to a source that keeps nothing; what was published meanwhile is lost, unless another listened.",
 		}, []string{"source"}),
@@ -108,27 +110,19 @@ func newSourceMetrics(stats prometheus.Registerer) (*sourceMetrics, error) {
 			Name: "driftmesh_ingest_source_gap_seconds_total", Help: "How long these gaps were.",
 		}, []string{"source"}),
 	}
-	for _, c := range []**prometheus.CounterVec{&m.messages, &m.parts, &m.gaps, &m.deaf} {
-		err := stats.Register(*c)
-		if are, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
-			if have, ok := are.ExistingCollector.(*prometheus.CounterVec); ok {
-				*c, err = have, nil
-			}
-		}
-		if err != nil {
-			return nil, fmt.Errorf("register metrics: %w", err)
-		}
-	}
-	return m, nil
+	return m, register(stats, m.gaps, m.deaf)
 }
 
-func (m *sourceMetrics) gap(system string, deaf time.Duration) {
+func (m *gapMetrics) gap(system string, deaf time.Duration) {
 	m.gaps.WithLabelValues(system).Inc()
 	m.deaf.WithLabelValues(system).Add(deaf.Seconds())
 }
 
-func (m *sourceMetrics) took(system string, messages, forwarded, huge int) {
-	m.messages.WithLabelValues(system).Add(float64(messages))
-	m.parts.WithLabelValues(system, "forwarded").Add(float64(forwarded))
-	m.parts.WithLabelValues(system, "too_large").Add(float64(huge))
+func register(stats prometheus.Registerer, all ...prometheus.Collector) error {
+	for _, c := range all {
+		if err := stats.Register(c); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return nil
 }

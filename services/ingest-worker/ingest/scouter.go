@@ -25,29 +25,17 @@ import (
 // same to the ledger.
 type feed struct {
 	*inbox
-	of         seal.Sender
-	system     string
-	maxMessage func() int
-	metrics    *sourceMetrics
+	of     seal.Sender
+	system string
 }
 
-// sourceRunners makes the runners of the sources, which publish through publisher.
-// Nothing is ever parked or put aside there, nor given up: what cannot be read is for
-// the inbox to park.
-func (s *Service) sourceRunners(publisher broker.Publisher) (runners []*runner.Runner, err error) {
-	x, err := s.newInbox(publisher)
-	if err != nil {
-		return nil, err
-	}
-	m, err := newSourceMetrics(s.deps.Stats)
-	if err != nil {
-		return nil, err
-	}
+// sourceRunners makes the runners of the sources. Nothing is ever parked or put aside
+// there, nor given up: what cannot be read is for the inbox to park.
+func (s *Service) sourceRunners(x *inbox) (runners []*runner.Runner, err error) {
 	for _, from := range s.deps.Sources {
 		t := from.Traits()
 		f := &feed{
 			inbox: x, of: seal.Sender{Tenant: cmp.Or(s.cfg.Scouter.Tenant, identity.DefaultTenant), Principal: "source:" + t.System}, system: t.System,
-			maxMessage: func() int { return s.deps.Broker.Capabilities().MaxMessageBytes }, metrics: m,
 		}
 		r, err := runner.New(runner.Config{
 			Broker: from.Broker,

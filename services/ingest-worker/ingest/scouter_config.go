@@ -50,7 +50,11 @@ const sourceLinger = 20 * time.Millisecond
 
 // openSources opens those that the settings name. What it returns must be closed, also
 // after an error.
-func openSources(ctx context.Context, cfg Config, env process.Env, m *sourceMetrics) (open []Source, err error) {
+func openSources(ctx context.Context, cfg Config, env process.Env) (open []Source, err error) {
+	gaps, err := newGapMetrics(env.Stats)
+	if err != nil {
+		return nil, err
+	}
 	for _, s := range []struct {
 		system string
 		url    settings.Secret
@@ -63,7 +67,7 @@ func openSources(ctx context.Context, cfg Config, env process.Env, m *sourceMetr
 				Topic: scouterQueue, Group: scouterGroup, Member: name,
 				MaxMessages: cfg.Messages, MaxBytes: int(cfg.Bytes), Linger: sourceLinger, MaxInFlight: cfg.Parallel,
 			},
-			Gap: func(deaf time.Duration) { m.gap(s.system, deaf) },
+			Gap: func(deaf time.Duration) { gaps.gap(s.system, deaf) },
 		})
 		if err != nil {
 			return open, err

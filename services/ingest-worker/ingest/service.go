@@ -185,11 +185,7 @@ func Run(ctx context.Context, cfg Config, env process.Env) (err error) {
 		return fmt.Errorf("%w (setting %s.listen)", err, name)
 	}
 	defer listener.Close() //nolint:errcheck // the server has closed it, or never got to
-	stats, err := newSourceMetrics(env.Stats)
-	if err != nil {
-		return err
-	}
-	sources, err := openSources(ctx, cfg, env, stats)
+	sources, err := openSources(ctx, cfg, env)
 	defer process.Closing(ctx, &err, func(ctx context.Context) error { return closeSources(ctx, sources) })
 	if err != nil {
 		return err
@@ -238,11 +234,15 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	inbox, err := s.inboxRunners(publisher)
+	x, err := s.newInbox(publisher)
 	if err != nil {
 		return err
 	}
-	sources, err := s.sourceRunners(publisher)
+	inbox, err := s.inboxRunners(x)
+	if err != nil {
+		return err
+	}
+	sources, err := s.sourceRunners(x)
 	if err != nil {
 		return err
 	}
