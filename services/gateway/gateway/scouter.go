@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"math"
 	"time"
 
@@ -66,7 +67,7 @@ func (s *Service) later(ctx context.Context, messages [][]byte) error {
 	switch err := s.publisher.Publish(ctx, msgs); {
 	case err == nil:
 		return nil
-	case broker.Permanent(err):
+	case errors.Is(err, broker.ErrTooLarge), errors.Is(err, broker.ErrInvalid): // all else is the broker's fault
 		return fault.Invalid.Wrap(err, "a record is larger than the broker takes").WithReason("SCOUTER_RECORDS")
 	default:
 		return fault.Unavailable.Wrap(err, "the records could not be made durable now").WithReason("BROKER_UNAVAILABLE").WithRetryAfter(time.Second)

@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/event"
 	"github.com/driftmesh/driftmesh/internal/policy"
 	scouterv1 "github.com/driftmesh/driftmesh/proto/scouter/grpc/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/gateway"
@@ -153,4 +155,20 @@ func TestLargeMessagesOfScouters(t *testing.T) {
 	code, err := over(most + 1)
 	require.Equal(t, http.StatusRequestEntityTooLarge, code)
 	require.Equal(t, codes.ResourceExhausted, status.Code(err))
+}
+
+// Records of profiles that are not known are kept for later: while the broker does not
+// take them, that is not their fault, and their sender may come again.
+func TestRecordsOfScoutersWaitForTheBroker(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	send := func() int {
+		code, _, _ := w.request(http.MethodPost, w.http+"/scouter/message",
+			`{"records":[{"Custom":{"created_at":"2026-11-26T23:34:36Z","uid":"01890a5d-ac96-774b-bcce-b302099a8099","metric":"mae","value":1,"entity_id":0}}]}`,
+			"Authorization", "Bearer "+token("acme", nil))
+		return code
+	}
+	require.Equal(t, http.StatusServiceUnavailable, send(), "there is no inbox")
+	require.NoError(t, w.admin.Admin().EnsureTopic(t.Context(), broker.TopicSpec{Name: event.Inbox}))
+	require.Equal(t, http.StatusOK, send())
 }

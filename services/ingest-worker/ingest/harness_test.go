@@ -117,6 +117,8 @@ type mesh struct {
 	bytes  settings.Size                     // of the service's setting, if not 0
 	inbox  ingest.InboxConfig                // who may publish there
 
+	sources []ingest.Source
+
 	tenants  *quota.Book // nil is no limits
 	authAway atomic.Bool
 }
@@ -196,7 +198,7 @@ func (m *mesh) run() *running {
 	service, err := ingest.New(cfg, ingest.Deps{
 		Broker:     m.wrap(broker.NewTelemetry(m.traces, r.Stats).Instrument(r.broker)),
 		ClickHouse: m.db, Drift: m.drift, Identify: m.identify(), Secrets: meshSecrets(m.t), Tenants: m.tenants, Server: server, Listener: listener,
-		Log: slog.New(slog.DiscardHandler), Stats: r.Stats,
+		Sources: m.sources, Log: slog.New(slog.DiscardHandler), Stats: r.Stats,
 	})
 	require.NoError(m.t, err)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -59,11 +60,12 @@ func TestInboxRedeliveryCountsOnce(t *testing.T) {
 	require.Len(t, ids, 1, "the spans were forwarded again under the same id")
 }
 
-// refusing is a broker whose publisher fails to a topic, after it may have
-// published.
+// refusing is a broker whose publisher fails to a topic: all of it with err, or, where
+// that is nil, after it may have published.
 type refusing struct {
 	broker.Broker
 	topic string
+	err   error
 	times atomic.Int32
 }
 
@@ -80,6 +82,9 @@ type refusingPublisher struct {
 func (p *refusingPublisher) Publish(ctx context.Context, msgs []broker.Message) error {
 	if msgs[0].Topic != p.f.topic || p.f.times.Add(-1) < 0 {
 		return p.Publisher.Publish(ctx, msgs)
+	}
+	if p.f.err != nil {
+		return broker.Published(slices.Repeat([]error{p.f.err}, len(msgs)))
 	}
 	if err := p.Publisher.Publish(ctx, msgs); err != nil {
 		return err

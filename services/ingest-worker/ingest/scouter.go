@@ -11,6 +11,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/broker/runner"
 	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/otlp"
 	"github.com/driftmesh/driftmesh/internal/scouter"
@@ -56,8 +57,8 @@ func (s *Service) sourceRunners(x *inbox) (runners []*runner.Runner, err error) 
 // sourceBackoff is the longest time until a full or absent broker of ours is tried again.
 const sourceBackoff = 5 * time.Second
 
-// handle implements runner.Handler. While the mesh's broker is away or full it fails,
-// is tried again, and nothing more is received.
+// handle implements runner.Handler. While the mesh's broker is away, full or refuses us
+// it fails, is tried again, and nothing more is received.
 func (f *feed) handle(ctx context.Context, ds []broker.Delivery) ([]runner.Verdict, error) {
 	var msgs []broker.Message
 	for i := range ds {
@@ -67,7 +68,7 @@ func (f *feed) handle(ctx context.Context, ds []broker.Delivery) ([]runner.Verdi
 	var huge []broker.Message
 	var failed error
 	f.publish(ctx, event.Inbox, msgs, func(k int, err error) {
-		if broker.Permanent(err) {
+		if fault.KindOf(err) == fault.Invalid { // all else is the broker's fault
 			huge = append(huge, msgs[k])
 			return
 		}
