@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,8 @@ const (
 	// held is how many bytes a source holds that nobody has received. Then it reads no
 	// more; the server holds some for us, and hangs up when that is too much for it.
 	held = 64 << 20
+	// beside is about what one takes beside its value.
+	beside = 256
 	// silence is after how long without a message the server is asked whether it is
 	// there, and then how long it has to answer.
 	silence = 5 * time.Second
@@ -166,7 +169,7 @@ func (o *origin) heard() bool {
 func (o *origin) push(payload string) bool {
 	for {
 		o.mu.Lock()
-		if o.bytes == 0 || o.bytes+len(payload) <= held {
+		if len(o.buffer) == 0 || o.bytes+len(payload)+beside*(len(o.buffer)+1) <= held {
 			o.buffer = append(o.buffer, broker.Delivery{Message: broker.Message{Topic: o.cfg.Topic, Value: []byte(payload), Time: time.Now()}})
 			o.bytes += len(payload)
 			o.mu.Unlock()
@@ -243,15 +246,12 @@ func (o *origin) ready() (n int, full bool) {
 func (o *origin) take() *broker.Batch {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	n, bytes := 0, 0
-	for n < len(o.buffer) && n < o.cfg.MaxMessages {
-		if size := len(o.buffer[n].Value); n == 0 || bytes+size <= o.cfg.MaxBytes {
-			n, bytes = n+1, bytes+size
-			continue
-		}
-		break
+	n, bytes := 1, len(o.buffer[0].Value)
+	for n < min(len(o.buffer), o.cfg.MaxMessages) && bytes+len(o.buffer[n].Value) <= o.cfg.MaxBytes {
+		bytes += len(o.buffer[n].Value)
+		n++
 	}
-	ds := append([]broker.Delivery(nil), o.buffer[:n]...)
+	ds := slices.Clone(o.buffer[:n])
 	clear(o.buffer[:n])
 	if o.buffer, o.bytes = o.buffer[n:], o.bytes-bytes; len(o.buffer) == 0 {
 		o.buffer = nil
