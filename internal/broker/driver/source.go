@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/driftmesh/driftmesh/internal/broker"
+	"github.com/driftmesh/driftmesh/internal/broker/driver/connect"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/kafka"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/rabbitmq"
 	"github.com/driftmesh/driftmesh/internal/broker/driver/redis"
@@ -27,12 +28,15 @@ func OpenSource(ctx context.Context, cfg Config, how source.Config) (source.Sour
 	if how.Gap == nil {
 		how.Gap = func(time.Duration) {}
 	}
-	tel := broker.NewTelemetry(cfg.Tracer, cfg.Stats)
-	system, _, _ := strings.Cut(cfg.URL, "://")
-	lost := func(queue, group string, n int64) {
-		tel.Lost(source.Traits{System: systems[system], Queue: queue}.Name(), group, n)
+	system, open, err := sourceOf(cfg.URL)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open source: %w", err)
 	}
-	s, err := openSource(ctx, cfg, how, lost)
+	tel := broker.NewTelemetry(cfg.Tracer, cfg.Stats)
+	lost := func(queue, group string, n int64) {
+		tel.Lost(source.Traits{System: system, Queue: queue}.Name(), group, n)
+	}
+	s, err := open(ctx, connect.Config{URL: cfg.URL, TLS: cfg.TLS, Name: cfg.Name, Log: cfg.Log, Lost: lost}, how)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open source: %w", err)
 	}
@@ -41,22 +45,16 @@ func OpenSource(ctx context.Context, cfg Config, how source.Config) (source.Sour
 	return s, tel.Instrument(source.AsBroker(s)), nil
 }
 
-// systems are the brokers of schemes.
-var systems = map[string]string{
-	"kafka": "kafka", "kafka+tls": "kafka", "amqp": "rabbitmq", "amqps": "rabbitmq",
-	"redis": "redis", "rediss": "redis", "redis+sentinel": "redis", "rediss+sentinel": "redis", "redis+cluster": "redis", "rediss+cluster": "redis",
-}
-
-func openSource(ctx context.Context, cfg Config, how source.Config, lost func(queue, group string, n int64)) (source.Source, error) {
-	scheme, _, _ := strings.Cut(cfg.URL, "://")
-	switch systems[scheme] {
-	case "kafka":
-		return kafka.OpenSource(ctx, kafka.Config{URL: cfg.URL, TLS: cfg.TLS, Name: cfg.Name, Log: cfg.Log, Lost: lost}, how)
-	case "rabbitmq":
-		return rabbitmq.OpenSource(ctx, rabbitmq.Config{URL: cfg.URL, TLS: cfg.TLS, Name: cfg.Name, Log: cfg.Log, Lost: lost}, how)
-	case "redis":
-		return redis.OpenSource(ctx, redis.Config{URL: cfg.URL, TLS: cfg.TLS, Name: cfg.Name, Log: cfg.Log, Lost: lost}, how)
+// sourceOf is the broker that a URL means, and what opens a source there.
+func sourceOf(url string) (system string, open func(context.Context, connect.Config, source.Config) (source.Source, error), err error) {
+	switch scheme, _, _ := strings.Cut(url, "://"); scheme {
+	case "kafka", "kafka+tls":
+		return "kafka", kafka.OpenSource, nil
+	case "amqp", "amqps":
+		return "rabbitmq", rabbitmq.OpenSource, nil
+	case "redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster":
+		return "redis", redis.OpenSource, nil
 	default:
-		return nil, fault.Invalid.New("no source is opened by the scheme %q: want kafka, amqp or redis, or one of these encrypted", scheme)
+		return "", nil, fault.Invalid.New("no source is opened by the scheme %q: want kafka, amqp or redis, or one of these encrypted", scheme)
 	}
 }
