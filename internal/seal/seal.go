@@ -80,15 +80,15 @@ func (s *Sealer) Sender(m *broker.Message) (of Sender, ok bool) {
 // sum is the text of a MAC of what a seal speaks for.
 func sum(key []byte, of Sender, m *broker.Message) string {
 	h := hmac.New(sha256.New, key)
-	writeParts(h, []byte(of.Tenant), []byte(m.Header(event.HeaderType)), []byte(m.Header(event.HeaderContentType)), m.Value)
+	WriteParts(h, []byte(of.Tenant), []byte(m.Header(event.HeaderType)), []byte(m.Header(event.HeaderContentType)), m.Value)
 	if of.Principal != "" { // what was sealed before there were senders has none
-		writeParts(h, []byte(of.Principal))
+		WriteParts(h, []byte(of.Principal))
 	}
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
 
-// writeParts hashes parts so that no two lists of them are alike.
-func writeParts(h hash.Hash, parts ...[]byte) {
+// WriteParts hashes parts so that no two lists of them are alike.
+func WriteParts(h hash.Hash, parts ...[]byte) {
 	var size [8]byte
 	for _, p := range parts {
 		binary.BigEndian.PutUint64(size[:], uint64(len(p)))

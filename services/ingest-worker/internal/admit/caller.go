@@ -35,7 +35,7 @@ func ByCredentials(identify Identify) Caller {
 	return func(ctx context.Context, m *broker.Message) (Sender, error) {
 		authorization, apiKey := m.Header(event.HeaderAuthorization), m.Header(event.HeaderAPIKey)
 		h := sha256.New()
-		writeParts(h, []byte(authorization), []byte(apiKey))
+		seal.WriteParts(h, []byte(authorization), []byte(apiKey))
 		var id identity.Identity
 		err := failed.Ask(ctx, [sha256.Size]byte(h.Sum(nil)), func() (err error) {
 			id, err = identify(ctx, authorization, apiKey)

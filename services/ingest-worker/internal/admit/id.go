@@ -9,6 +9,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/broker"
 	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/seal"
 )
 
 // origin is what tells one message on the inbox from another: the id it was
@@ -27,7 +28,7 @@ func origin(d *broker.Delivery) string {
 // producer who uses an id twice loses nothing.
 func messageID(tenant, origin string, value []byte) string {
 	h := sha256.New()
-	writeParts(h, []byte("inbox"), []byte(tenant), []byte(origin), value)
+	seal.WriteParts(h, []byte("inbox"), []byte(tenant), []byte(origin), value)
 	return asUUID(h)
 }
 
@@ -41,7 +42,7 @@ func partID(message, kind string, numbers []int) string {
 	for _, n := range numbers {
 		list = binary.AppendUvarint(list, uint64(n))
 	}
-	writeParts(h, []byte(message), []byte(kind), list)
+	seal.WriteParts(h, []byte(message), []byte(kind), list)
 	return asUUID(h)
 }
 
@@ -52,14 +53,4 @@ func asUUID(h hash.Hash) string {
 	id[6] = id[6]&0x0f | 0x80
 	id[8] = id[8]&0x3f | 0x80
 	return id.String()
-}
-
-// writeParts hashes parts so that no two lists of them are alike.
-func writeParts(h hash.Hash, parts ...[]byte) {
-	var size [8]byte
-	for _, p := range parts {
-		binary.BigEndian.PutUint64(size[:], uint64(len(p)))
-		h.Write(size[:]) // a hash never fails
-		h.Write(p)
-	}
 }
