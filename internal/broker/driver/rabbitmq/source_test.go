@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
@@ -56,11 +57,15 @@ func TestSource(t *testing.T) {
 				Publish: func(tb testing.TB, values ...string) {
 					on(tb, func(ch *amqp.Channel) {
 						require.NoError(tb, ch.Confirm(false))
+						ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // a server that is short of something confirms nothing
+						defer cancel()
 						for _, v := range values {
-							sent, err := ch.PublishWithDeferredConfirmWithContext(context.Background(), "", sourcetest.Queue, false, false,
+							sent, err := ch.PublishWithDeferredConfirmWithContext(ctx, "", sourcetest.Queue, false, false,
 								amqp.Publishing{Body: []byte(v), Headers: amqp.Table{sourcetest.Header[0]: sourcetest.Header[1]}})
 							require.NoError(tb, err)
-							require.True(tb, sent.Wait())
+							confirmed, err := sent.WaitContext(ctx)
+							require.NoError(tb, err)
+							require.True(tb, confirmed)
 						}
 					})
 				},
