@@ -1,5 +1,5 @@
 // Package web_test looks at a mesh with a browser, as people do. What they see is
-// checked by web.mjs, with Playwright in Debian's Chromium.
+// checked by the *.test.mjs, with Playwright in Debian's Chromium.
 package web_test
 
 import (
@@ -22,7 +22,7 @@ import (
 
 const suite = "web"
 
-// world is what web.mjs is told.
+// world is what lib.mjs is told.
 type world struct {
 	Empty   string `json:"empty"` // addresses of meshes: one where nothing has arrived
 	OTLP    string `json:"otlp"`  // of the empty one
@@ -63,7 +63,9 @@ func TestWhatPeopleSee(t *testing.T) {
 		Secret: mesh.AdminPassword, Shots: os.Getenv("DRIFTMESH_SCREENSHOTS"), Browser: browser,
 	})
 	require.NoError(t, err)
-	look := exec.CommandContext(t.Context(), "node", "--test", "--test-reporter=spec", "web.mjs")
+	files, err := filepath.Glob("*.test.mjs")
+	require.NoError(t, err)
+	look := exec.CommandContext(t.Context(), "node", append([]string{"--test", "--test-reporter=spec", "--test-concurrency=1"}, files...)...)
 	look.Env = append(os.Environ(), "WORLD="+string(in))
 	var said bytes.Buffer
 	look.Stdout, look.Stderr = &said, &said

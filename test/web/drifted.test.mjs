@@ -1,0 +1,134 @@
+// A mesh whose data drifted: from an alert to the spans that moved it, by mouse and keys.
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { accessible, open, seen, world } from './lib.mjs'
+
+describe('a mesh whose data drifted', { concurrency: false }, () => {
+  it('leads from the overview to the alert, the trace that moved it, and back', async (t) => {
+    const page = await open(t, world.demo, '/')
+    await seen(page, 'One model has moved. Everything else holds.')
+    await seen(page, /Books balance/)
+    await page.getByRole('link', { name: /wine\/red\/0\.1\.0 moved: alcohol/ }).click()
+    await page.getByRole('heading', { name: /wine\/red\/0\.1\.0 moved: alcohol/ }).waitFor()
+    await page.getByRole('row', { name: /alcohol moved psi/ }).waitFor()
+    await page.getByRole('button', { name: /reference .* current .* adds/ }).first().waitFor()
+    const alert = page.url()
+    await page.getByRole('link', { name: /GET \/wines/ }).first().click()
+    await page.getByRole('row', { name: /model\.predict/ }).waitFor()
+    await page.getByRole('row', { name: /dwell records/ }).first().waitFor()
+    await page.goBack()
+    await page.getByRole('heading', { name: /moved: alcohol/ }).waitFor()
+    assert.equal(page.url(), alert)
+  })
+
+  it('acknowledges and silences an alert, and ends the silence', async (t) => {
+    const page = await open(t, world.demo, '/alerts')
+    await page.getByRole('link', { name: /moved: alcohol/ }).first().click()
+    await page.getByRole('button', { name: 'Acknowledge' }).click()
+    await seen(page, /acknowledged by/)
+    await page.getByText('Silence', { exact: true }).first().click()
+    await page.getByRole('textbox', { name: 'Why' }).fill('a campaign that we know of')
+    await accessible(page, 'silence')
+    await page.getByRole('button', { name: 'Silence' }).click()
+    await page.goto(world.demo + '/alerts')
+    await page.getByRole('row', { name: /wine\/red shape a campaign that we know of/ }).getByRole('button', { name: 'End' }).click()
+    await seen(page, 'None holds.')
+  })
+
+  it('shows a model: what moved, its distribution, and the traces of a bin', async (t) => {
+    const page = await open(t, world.demo, '/models')
+    await page.getByRole('link', { name: 'wine/red' }).click()
+    await page.getByRole('heading', { name: /has moved in \d+ of 11/ }).waitFor()
+    await page.getByRole('button', { name: 'density' }).click()
+    await page.getByRole('heading', { name: 'density', exact: true }).waitFor()
+    await page.getByRole('button', { name: 'alcohol' }).click()
+    const bins = page.getByRole('button', { name: /reference .* current/ })
+    await bins.first().waitFor()
+    await bins.last().press('Enter')
+    await page.getByRole('heading', { name: /Records in/ }).waitFor()
+    assert.match(page.url(), /feature=alcohol.*bin=\d+/)
+    await page.getByRole('link', { name: /trace/ }).first().waitFor()
+    // The shares of the table are those of the scores, and add up.
+    await page.getByText('Table').click()
+    const shares = await page.locator('details table tbody tr td:nth-child(3)').allTextContents()
+    const sum = shares.reduce((n, s) => n + Number.parseFloat(s), 0)
+    assert.ok(Math.abs(sum - 100) < 0.1, `current shares add up to ${sum}`)
+  })
+
+  it('finds traces by what one types, and keeps the question in the address', async (t) => {
+    const page = await open(t, world.demo, '/traces')
+    await page.getByLabel('Service', { exact: true }).fill('rating-api')
+    await page.getByLabel('At least').fill('nonsense')
+    await page.getByRole('button', { name: 'Search' }).click()
+    await seen(page, /nonsense is no duration/)
+    await page.getByLabel('At least').fill('1us')
+    await page.getByLabel('Errors only').check()
+    await page.getByRole('button', { name: 'Search' }).click()
+    await page.waitForURL(/service=rating-api.*min=1us.*errors=1/)
+    await page.getByRole('row').nth(1).waitFor()
+    for (const row of (await page.getByRole('row').allTextContents()).slice(1, 6)) assert.match(row, /rating-api/)
+    await page.goto(world.demo + '/traces?service=nobody')
+    await seen(page, 'Nothing matches service in this time.')
+    await page.getByRole('button', { name: 'Without service' }).click()
+    await page.getByRole('row').nth(1).waitFor()
+  })
+
+  it('is driven by keys', async (t) => {
+    const page = await open(t, world.demo, '/')
+    await seen(page, 'One model has moved')
+    await page.keyboard.press('g')
+    await page.keyboard.press('t')
+    await page.waitForURL(/\/traces$/)
+    await page.getByRole('row', { name: /GET \/wines/ }).nth(2).waitFor() // the overview has rows too
+    await page.keyboard.press('j')
+    await page.keyboard.press('Enter')
+    await page.waitForURL(/\/traces\/[0-9a-f]{32}/)
+    await page.getByRole('treegrid').waitFor()
+    await page.keyboard.press('j')
+    await page.waitForURL(/span=/)
+    await page.keyboard.press('Escape')
+    await page.waitForURL((u) => !u.search.includes('span='))
+    const before = await page.getByRole('treegrid').getByRole('row').count()
+    await page.keyboard.press('[')
+    await page.waitForFunction((n) => document.querySelectorAll('[role=treegrid] [role=row]').length < n, before)
+    await page.keyboard.press('?')
+    await page.getByRole('heading', { name: 'Keys' }).waitFor()
+    await page.keyboard.press('Escape')
+    const trace = page.url().match(/[0-9a-f]{32}/)[0]
+    await page.keyboard.press('Control+k')
+    await page.getByRole('option', { name: 'model-server' }).waitFor()
+    await accessible(page, 'palette')
+    await page.keyboard.type('wine/red')
+    await page.keyboard.press('Enter')
+    await page.waitForURL(/\/models\/wine\/red\//)
+    await page.keyboard.press('Control+k')
+    await page.keyboard.type(trace)
+    await page.keyboard.press('Enter')
+    await page.waitForURL(new RegExp(`/traces/${trace}`))
+  })
+
+  for (const theme of ['light', 'dark']) {
+    for (const [name, path, ready] of [
+      ['overview', '/', 'One model has moved'], ['traces', '/traces', 'GET /wines'], ['models', '/models', 'wine/red'],
+      ['model', '/models/wine/red/0.1.0', 'has moved in'], ['alerts', '/alerts', 'moved: alcohol'], ['pipeline', '/pipeline', 'accepted'],
+    ]) {
+      it(`${name} is accessible, ${theme}`, async (t) => {
+        const page = await open(t, world.demo, path, { theme })
+        await seen(page, ready)
+        await accessible(page, `${name}, ${theme}`)
+        if (world.shots) await page.screenshot({ path: `${world.shots}/${name}-${theme}.png` })
+        await page.setViewportSize({ width: 390, height: 844 })
+        const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+        assert.ok(over <= 0, `${over} pixels too wide for a telephone`)
+      })
+    }
+    it(`a trace is accessible, ${theme}`, async (t) => {
+      const page = await open(t, world.demo, '/traces', { theme })
+      await page.getByRole('link', { name: /GET \/wines/ }).first().click()
+      await page.getByRole('row', { name: /model\.predict/ }).click()
+      await seen(page, /Attributes \d/)
+      await accessible(page, `trace, ${theme}`)
+      if (world.shots) await page.screenshot({ path: `${world.shots}/trace-${theme}.png` })
+    })
+  }
+})

@@ -1,0 +1,80 @@
+// What the tests of what people see share: a browser for each file, and pages of which
+// nothing else may be loaded, said or run. WORLD, set by web_test.go, says where the
+// meshes are.
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { after, before } from 'node:test'
+import { chromium } from 'playwright-core'
+
+export const world = JSON.parse(process.env.WORLD)
+const axe = readFileSync(new URL('node_modules/axe-core/axe.min.js', import.meta.url), 'utf8')
+export let browser
+
+before(async () => {
+  browser = await chromium.launch({ executablePath: world.browser, args: ['--no-sandbox'] })
+})
+after(() => browser.close())
+
+/** open is a page of a browser of its own. What the page loads from elsewhere, what it
+ * says in the console and what fails in it end the test. */
+export async function open(t, address, path, { theme = 'light', width = 1280, height = 900 } = {}) {
+  const context = await browser.newContext({ colorScheme: theme, viewport: { width, height } })
+  const page = await context.newPage()
+  const wrong = []
+  page.on('pageerror', (e) => wrong.push(`error ${e.message}`))
+  page.on('dialog', (d) => { wrong.push(`dialog ${d.message()}`); void d.dismiss() })
+  page.on('console', (m) => { if (m.type() === 'error' && !/40[134]/.test(m.text())) wrong.push(`console ${m.text()}`) })
+  page.on('request', (r) => { if (!r.url().startsWith(address) && !r.url().startsWith('data:')) wrong.push(`left the origin: ${r.url()}`) })
+  t.after(async () => {
+    await context.close()
+    assert.deepEqual(wrong, [])
+  })
+  await page.goto(address + path)
+  return page
+}
+
+/** seen waits for a text. */
+export const seen = (page, text) => page.getByText(text).first().waitFor({ timeout: 20_000 })
+
+/** until asks until the answer is yes. */
+export async function until(yes) {
+  for (const end = Date.now() + 60_000; !(await yes());) {
+    assert.ok(Date.now() < end, 'waited a minute for it')
+    await new Promise((next) => setTimeout(next, 300))
+  }
+}
+
+/** longest are the n longest tasks of the page in a trace of the browser, in ms on the
+ * processor. */
+export function longest(trace, n) {
+  const { traceEvents } = JSON.parse(trace)
+  const mains = new Set(traceEvents.filter((e) => e.name === 'thread_name' && e.args.name === 'CrRendererMain').map((e) => `${e.pid} ${e.tid}`))
+  return traceEvents.filter((e) => mains.has(`${e.pid} ${e.tid}`) && /RunTask/.test(e.name) && e.tdur > 0)
+    .map((e) => Math.round(e.tdur / 1000)).sort((a, b) => b - a).slice(0, n)
+}
+
+/** login fills in the form. */
+export async function login(page, name, password) {
+  await page.getByLabel('Tenant').fill(world.tenant)
+  await page.getByLabel('Name', { exact: true }).fill(name)
+  await page.getByLabel('Password').fill(password)
+  await page.getByRole('button', { name: 'Log in', exact: true }).click()
+}
+
+/** accessible requires that axe finds nothing serious. */
+export async function accessible(page, what) {
+  await page.evaluate(`${axe}; 0`).catch(() => undefined)
+  const found = await page.evaluate(async () => (await window.axe.run(document, { resultTypes: ['violations'] })).violations
+    .filter((v) => v.impact === 'serious' || v.impact === 'critical').map((v) => `${v.id}: ${v.help}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 120)).join(' | ')}`))
+  assert.deepEqual(found, [], what)
+}
+
+export const span = (id, name, more = {}) => ({ traceId: id, spanId: id.slice(0, 16), name, kind: 2, startTimeUnixNano: `${Date.now()}000000`, endTimeUnixNano: `${Date.now() + 120}000000`, ...more })
+
+export async function send(address, service, spans, headers = {}) {
+  const answer = await fetch(`${address}/v1/traces`, {
+    method: 'POST', headers: { 'Content-Type': 'application/json', ...headers },
+    body: JSON.stringify({ resourceSpans: [{ resource: { attributes: [{ key: 'service.name', value: { stringValue: service } }] }, scopeSpans: [{ spans }] }] }),
+  })
+  assert.equal(answer.status, 200)
+}
