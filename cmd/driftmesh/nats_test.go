@@ -27,9 +27,12 @@ func startNATS(t *testing.T, dir, address, password string) (u *upCmd, stop func
 	return u, stop
 }
 
+// patient waits for a server on a busy machine.
+var patient = nats.Timeout(20 * time.Second)
+
 func dialNATS(t *testing.T, address string, options ...nats.Option) *nats.Conn {
 	t.Helper()
-	conn, err := nats.Connect(address, append(options, nats.MaxReconnects(0), nats.Timeout(20*time.Second))...)
+	conn, err := nats.Connect(address, append(options, nats.MaxReconnects(0), patient)...)
 	require.NoError(t, err)
 	t.Cleanup(conn.Close)
 	return conn
@@ -97,7 +100,7 @@ func TestProducersOnlyPublishToTheInbox(t *testing.T) {
 
 	// Nobody else gets in.
 	for _, o := range []nats.Option{nats.UserInfo(producerUser, "wrong"), nats.UserInfo("", ""), nats.UserInfo(meshUser, "let me in")} {
-		_, err := nats.Connect("nats://"+u.NATS.Listen, o)
+		_, err := nats.Connect("nats://"+u.NATS.Listen, o, patient)
 		require.ErrorIs(t, err, nats.ErrAuthorization)
 	}
 
@@ -121,6 +124,6 @@ func TestNATSSettings(t *testing.T) {
 	_, port, err := net.SplitHostPort(u.NATS.Listen)
 	require.NoError(t, err)
 	require.NotEqual(t, "0", port)
-	_, err = nats.Connect("nats://"+u.NATS.Listen, nats.UserInfo(producerUser, ""))
+	_, err = nats.Connect("nats://"+u.NATS.Listen, nats.UserInfo(producerUser, ""), patient)
 	require.ErrorIs(t, err, nats.ErrAuthorization)
 }
