@@ -13,6 +13,7 @@ export function useKeys(deeds: Deeds): void {
     const press = (e: KeyboardEvent) => {
       const target = e.target as HTMLElement
       if (e.ctrlKey || e.metaKey || e.altKey || target.isContentEditable || /^(input|textarea|select)$/i.test(target.tagName)) return
+      if (e.key === 'Enter' && target.closest('a, button, summary, [role=button]')) return // what has the focus is meant
       const pair = Date.now() - when < 1000 ? `${before} ${e.key}` : ''
       const deed = latest.current[pair] ?? latest.current[e.key]
       before = e.key

@@ -22,11 +22,17 @@ func (t *traces) MeasureServices(ctx context.Context, req *tracev1.MeasureServic
 	if err != nil {
 		return nil, err
 	}
-	series, err := t.reader.Measure(ctx, tenant, m)
+	var series []query.Series
+	sampled := uint64(1)
+	if req.GetEstimate() {
+		series, sampled, err = t.reader.Estimate(ctx, tenant, m)
+	} else {
+		series, err = t.reader.Measure(ctx, tenant, m)
+	}
 	if err != nil {
 		return nil, err
 	}
-	resp := &tracev1.MeasureServicesResponse{Series: make([]*tracev1.ServiceSeries, len(series))}
+	resp := &tracev1.MeasureServicesResponse{Series: make([]*tracev1.ServiceSeries, len(series)), Sampled: small(sampled)}
 	for i, s := range series {
 		resp.Series[i] = &tracev1.ServiceSeries{
 			Service: s.Service, Operation: s.Operation, Calls: s.Calls, Errors: s.Errors, Durations: s.Durations,

@@ -165,7 +165,10 @@ func summary(s *query.Summary) *tracev1.TraceSummary {
 	}
 	for _, c := range s.Services {
 		out.Services = append(out.Services, c.Service)
-		out.ServiceCounts = append(out.ServiceCounts, &tracev1.ServiceCount{Service: c.Service, Spans: uint32(c.Spans), Errors: uint32(c.Errors)})
+		out.ServiceCounts = append(out.ServiceCounts, &tracev1.ServiceCount{
+			Service: c.Service, Spans: uint32(c.Spans), Errors: uint32(c.Errors),
+			Offset: durationpb.New(c.Start.Sub(s.Start)), Duration: durationpb.New(c.Duration),
+		})
 	}
 	return out
 }

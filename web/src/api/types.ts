@@ -80,6 +80,14 @@ export interface AttributeFilter {
   value: string
 }
 
+/** AttributeTally is a key. */
+export interface AttributeTally {
+  key: string
+  spans: string
+  values: ValueTally[]
+  more_values: boolean
+}
+
 /** BacktestChange is what would have happened to the alert of a monitor. */
 export interface BacktestChange {
   slot: string | null
@@ -281,6 +289,26 @@ export interface Context {
 /** Correction says how significance is kept over many judgements. */
 export type Correction = 'CORRECTION_UNSPECIFIED' | 'CORRECTION_BENJAMINI_HOCHBERG' | 'CORRECTION_HOLM' | 'CORRECTION_BONFERRONI' | 'CORRECTION_NONE'
 
+/** CountSpansRequest says what is counted, and how finely. */
+export interface CountSpansRequest {
+  query: TraceQuery | null
+  time_buckets: number
+  duration_buckets: number
+  top: number
+}
+
+/** CountSpansResponse has every span once, in the version that stands. */
+export interface CountSpansResponse {
+  total: SpanTally | null
+  sampled: number
+  step: string
+  rows: DurationRow[]
+  services: NamedTally[]
+  more_services: boolean
+  operations: NamedTally[]
+  more_operations: boolean
+}
+
 /** Counted is how many values of a feature fell into a bin of its profile. Nothing */
 export interface Counted {
   feature: string
@@ -426,6 +454,14 @@ export interface Deviations {
 
 /** AcknowledgeAlertRequest names an alert. */
 export type DriftServiceAcknowledgeAlertBody = { [key: string]: unknown }
+
+/** DurationRow is the spans that take so long, over time. */
+export interface DurationRow {
+  from: string
+  to: string
+  spans: number[]
+  errors: number[]
+}
 
 /** Entry is one thing that somebody did, or tried to do. */
 export interface Entry {
@@ -661,6 +697,23 @@ export interface ListAlertsResponse {
   next_page_token: string
 }
 
+/** ListAttributesRequest says whose attributes are listed, and which. */
+export interface ListAttributesRequest {
+  query: TraceQuery | null
+  key: string
+  containing: string
+  keys: number
+  values: number
+}
+
+/** ListAttributesResponse has the attributes of spans and of their resources. */
+export interface ListAttributesResponse {
+  attributes: AttributeTally[]
+  truncated: boolean
+  spans: string
+  looked_at: string
+}
+
 /** ListCheckedRecordsResponse is a page of them. */
 export interface ListCheckedRecordsResponse {
   records: CheckedRecord[]
@@ -798,11 +851,13 @@ export interface MeasureServicesRequest {
   step: string
   window: string
   quantile?: number
+  estimate: boolean
 }
 
 /** MeasureServicesResponse has the series with a call in at least one window. */
 export interface MeasureServicesResponse {
   series: ServiceSeries[]
+  sampled: number
 }
 
 /** Metric is one named number. */
@@ -830,6 +885,12 @@ export interface Monitor {
   persistence: Persistence | null
   severity: Severity
   routes: string[]
+}
+
+/** NamedTally counts the spans of a service or an operation. */
+export interface NamedTally {
+  name: string
+  tally: SpanTally | null
 }
 
 /** Operation is a span name of a service. */
@@ -1122,6 +1183,8 @@ export interface ServiceCount {
   service: string
   spans: number
   errors: number
+  offset: string
+  duration: string
 }
 
 /** ServiceSeries is a service, or one operation of it, over time. */
@@ -1246,6 +1309,14 @@ export interface Source {
 /** SourceKind is what observations are made of. */
 export type SourceKind = 'SOURCE_KIND_UNSPECIFIED' | 'SOURCE_KIND_SPANS' | 'SOURCE_KIND_METRICS' | 'SOURCE_KIND_CONTEXTS'
 
+/** SpanTally counts spans, and the traces that they are of. */
+export interface SpanTally {
+  spans: string
+  errors: string
+  traces: string
+  error_traces: string
+}
+
 /** Spread sums up some values. */
 export interface Spread {
   number: string
@@ -1366,6 +1437,12 @@ export interface User {
   must_change_password: boolean
   issuer: string
   subject: string
+}
+
+/** ValueTally is a value of a key. */
+export interface ValueTally {
+  value: string
+  spans: string
 }
 
 /** Verdict is what a detector concludes. */

@@ -139,24 +139,25 @@ function Services() {
   const [query] = useQuery()
   const { start, end, minutes } = rangeOf(query)
   const step = Math.max(60, Math.ceil((minutes * 60) / 48 / 60) * 60)
-  const services = useAsked(`services ${start} ${end}`, async (signal): Promise<Line[]> => {
+  const services = useAsked(`services ${start} ${end}`, async (signal): Promise<{ lines: Line[]; sampled: number }> => {
     const { services } = await get<ListServicesResponse>('/api/v1/services', {}, signal)
-    if (services.length === 0) return []
+    if (services.length === 0) return { lines: [], sampled: 1 }
     const names = services.slice(0, 100)
-    const measure = (of: object) => post<MeasureServicesResponse>('/api/v1/services:measure', { services: names, end_time: end, step: `${step}s`, ...of }, signal)
+    const measure = (of: object) => post<MeasureServicesResponse>('/api/v1/services:measure', { services: names, end_time: end, step: `${step}s`, estimate: true, ...of }, signal)
     const [volume, slow] = await Promise.all([
       measure({ start_time: new Date(Date.parse(start) + step * 1000).toISOString(), window: `${step}s` }),
       measure({ start_time: end, window: `${minutes * 60}s`, quantile: 0.95 }),
     ])
     const p95 = new Map(slow.series.map((s) => [s.service, Number(s.durations.at(-1) ?? 0) / 1e6]))
-    return volume.series
+    const lines = volume.series
       .map((s) => ({ service: s.service, calls: s.calls.map(Number), errors: s.errors.map(Number), p95: p95.get(s.service) ?? 0 }))
       .sort((a, b) => share(b) - share(a) || total(b.calls) - total(a.calls))
+    return { lines, sampled: Math.max(volume.sampled, slow.sampled) }
   }, 15_000)
   return (
-    <Card title="Services" note={services.value ? `${count(services.value.length)}, errors first` : ''} tools={<a href="/traces">Traces</a>}>
+    <Card title="Services" note={services.value ? `${count(services.value.lines.length)}, errors first${services.value.sampled > 1 ? `; estimates from one span in ${count(services.value.sampled)}` : ''}` : ''} tools={<a href="/traces">Traces</a>}>
       <Shown of={services} what="Services" rows={5}>
-        {(rows) => rows.length === 0 ? <Empty>No service sent a span in this time.</Empty> : (
+        {({ lines: rows }) => rows.length === 0 ? <Empty>No service sent a span in this time.</Empty> : (
           <table>
             <thead><tr><th>Service</th><th class="right">Calls</th><th class="wide" /><th class="right">Errors</th><th class="right">p95</th></tr></thead>
             <tbody>

@@ -2,53 +2,41 @@ import { useSignal } from '@preact/signals'
 import { useState } from 'preact/hooks'
 import { useLocation } from 'preact-iso'
 import { Failure, get, post } from '../api/client'
-import type { ListOperationsResponse, ListServicesResponse, SearchTracesResponse, TraceSummary } from '../api/types'
-import { useAsked } from '../ask'
+import type { CountSpansResponse, ListAttributesResponse, ListOperationsResponse, ListServicesResponse, SearchTracesResponse, TraceSummary } from '../api/types'
+import { useAsked, type Asked } from '../ask'
 import { useKeys } from '../keys'
+import { colours } from '../trace/colours'
 import { TraceTable } from '../trace/table'
+import { Facets } from '../traces/facets'
+import { Heat, HeatLegend, HeatTable, lined, said } from '../traces/heat'
+import { askedFor, brushOf, brushText, durationOf, tagsOf, within, zoomed, type Change, type Query } from '../traces/query'
+import { forget, save, saved } from '../traces/saved'
+import { Tags } from '../traces/tags'
+import { Export } from '../ui/export'
 import { Card, Empty, Shown } from '../ui/parts'
-import { rangeOf, useQuery } from '../url'
-import { plural } from '../words'
+import { useQuery } from '../url'
+import { count, millis, plural } from '../words'
 
-/** attributesOf reads key=value pairs, with quotes around what has blanks in it. */
-function attributesOf(text: string): Record<string, string> {
-  const found: Record<string, string> = {}
-  for (const [, key, quoted, plain] of text.matchAll(/([^\s=]+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))/g)) {
-    if (key) found[key] = quoted !== undefined ? quoted.replace(/\\(.)/g, '$1') : (plain ?? '')
-  }
-  return found
-}
-
-/** durationOf reads "200ms", "1.5s", "2m", or a bare number of milliseconds, as the API
- * has it; undefined for what is none. */
-function durationOf(text: string): string | undefined {
-  const [, digits, unit] = text.trim().match(/^(\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s|m)?$/) ?? []
-  if (digits === undefined) return undefined
-  const seconds = Number(digits) * { ns: 1e-9, us: 1e-6, µs: 1e-6, ms: 1e-3, s: 1, m: 60 }[(unit ?? 'ms') as 'ms']
-  return `${seconds.toFixed(9).replace(/\.?0+$/, '')}s`
-}
-
-function askedFor(query: Record<string, string>) {
-  const { start, end } = rangeOf(query, '1h')
-  const attributes = attributesOf(query.tags ?? '')
-  if (query.errors) attributes.error = 'true'
-  return {
-    service: query.service ?? '', operation: query.operation ?? '', attributes, start_time: start, end_time: end,
-    ...(query.min ? { min_duration: durationOf(query.min) } : {}), ...(query.max ? { max_duration: durationOf(query.max) } : {}),
-  }
-}
+const counted = (query: unknown, grid = true, key = 'count'): Asked<CountSpansResponse> => useAsked(`${key} ${JSON.stringify(query)}`, (s) => post<CountSpansResponse>('/api/v1/spans:count', { query, ...(grid ? { time_buckets: innerWidth < 640 ? 24 : 60, duration_buckets: 14 } : { time_buckets: 1, duration_buckets: 4 }) }, s))
 
 export function Traces() {
   const [query, set] = useQuery()
   const { route } = useLocation()
   const [more, setMore] = useState<{ key: string; rows: TraceSummary[]; next: string; failure: Failure | null }>({ key: '', rows: [], next: '', failure: null })
-  const asked = askedFor(query)
+  const brush = brushOf(query.brush)
+  const whole = askedFor(query)
+  const asked = within(whole, brush)
   const key = JSON.stringify(asked)
   const page = useAsked(key, (s) => post<SearchTracesResponse>('/api/v1/traces:search', { query: asked, page_size: 50 }, s))
+  const map = counted(whole)
+  const inBrush = counted(asked, false, brush ? 'brushed' : 'all')
+  const anyService = counted({ ...asked, service: '' }, false)
+  const attributes = useAsked(`attributes ${key}`, (s) => post<ListAttributesResponse>('/api/v1/attributes:list', { query: asked, keys: 60, values: 7 }, s))
   const pages = more.key === key ? more : null
   const rows = [...(page.value?.traces ?? []), ...(pages?.rows ?? [])]
   const next = pages ? pages.next : page.value?.next_page_token
   const at = useSignal(-1) // and no state: keys may come faster than it is drawn
+  const color = colours([...rows.flatMap((t) => [t.root_service, ...t.services]), ...(anyService.value?.services.map((s) => s.name) ?? [])])
   useKeys({
     j: () => { at.value = Math.min(at.value + 1, rows.length - 1) },
     k: () => { at.value = Math.max(at.value - 1, 0) },
@@ -63,61 +51,147 @@ export function Traces() {
       setMore((old) => ({ key, rows: old.key === key ? old.rows : [], next: next ?? '', failure: err as Failure }))
     }
   }
+  const [title, note] = howMany(rows.length, !next, inBrush.value)
   return (
     <>
       <Filters query={query} set={set} />
-      <Card title={page.value ? `${plural(rows.length, 'trace')}${next ? ' so far' : ''}` : 'Traces'} note={page.value ? (next ? 'the newest; there are more' : 'all that match') : ''}>
-        <Shown of={page} what="Traces" rows={8}>
-          {() => rows.length === 0 ? <Nothing query={query} set={set} /> : (
-            <>
-              <TraceTable traces={rows} selected={at.value} />
-              {pages?.failure && <p class="note" role="alert">{pages.failure.message}</p>}
-              {next && <p class="body"><button class="button" type="button" onClick={() => void load()}>Show more</button></p>}
-            </>
-          )}
-        </Shown>
-      </Card>
+      <div class="search">
+        <Facets query={query} set={set} counted={inBrush.value} services={anyService.value} attributes={attributes} color={color} />
+        <div class="column">
+          <Density of={map} query={query} set={set} />
+          <Card title={page.value ? title : 'Traces'} label="Results" note={page.value ? note : ''} tools={rows.length > 0 && <Export name="traces" rows={() => lines(rows)} of={null} />}>
+            <Shown of={page} what="Traces" rows={8}>
+              {() => rows.length === 0 ? <Nothing query={query} set={set} /> : (
+                <>
+                  <TraceTable traces={rows} selected={at.value} color={color} />
+                  {pages?.failure && <p class="note" role="alert">{pages.failure.message}</p>}
+                  {next && <p class="body"><button class="button" type="button" onClick={() => void load()}>Show more</button></p>}
+                </>
+              )}
+            </Shown>
+          </Card>
+        </div>
+      </div>
     </>
   )
 }
 
-function Filters({ query, set }: { query: Record<string, string>; set: (change: Record<string, string>, step?: boolean) => void }) {
+/** howMany says how many traces are shown, and of how many: what is known of it. */
+function howMany(shown: number, all: boolean, of: CountSpansResponse | undefined): [string, string] {
+  if (all) return [plural(shown, 'trace'), 'complete']
+  const total = Number(of?.total?.traces ?? 0)
+  if (!of || total <= shown) return [`${count(shown)} of at least ${plural(shown + 1, 'trace')}`, 'the newest']
+  if (of.sampled > 1) return [`${count(shown)} of about ${plural(total, 'trace')}`, `the newest; one trace in ${count(of.sampled)} was counted`]
+  return [`${count(shown)} of ${plural(total, 'trace')}`, 'the newest']
+}
+
+const lines = (rows: TraceSummary[]) => [
+  ['trace_id', 'start_time', 'service', 'operation', 'duration_ms', 'spans', 'errors', 'services'],
+  ...rows.map((t) => [t.trace_id, t.start_time, t.root_service, t.root_operation, millis(t.duration), t.spans, t.errors, t.services.join(' ')]),
+]
+
+function Density({ of, query, set }: { of: Asked<CountSpansResponse>; query: Query; set: Change }) {
+  const whole = askedFor(query)
+  const start = Date.parse(whole.start_time)
+  const brush = brushOf(query.brush)
+  return (
+    <Card title="Duration × time" note="of spans; drag to choose, Esc to clear" tools={of.value && <><HeatLegend of={of.value} /><Export name="spans" of={null} rows={() => [
+      ['time', 'from_ms', 'to_ms', 'spans', 'errors'], ...lined(of.value as CountSpansResponse, start).map((l) => [new Date(l.time).toISOString(), l.from / 1e6, l.to ? l.to / 1e6 : null, l.spans, l.errors])]} /></>}>
+      <Shown of={of} what="The map" rows={6}>
+        {(v) => (
+          <>
+            <Heat of={v} start={start} end={Date.parse(whole.end_time)} brush={brush} choose={(b) => set({ brush: b ? brushText(b) : '' }, true)} />
+            {v.sampled > 1 && <p class="note">Estimates: one trace in {count(v.sampled)} was counted.</p>}
+            {brush && (
+              <p class="body tools">
+                <span>Only {said(brush)}.</span>
+                <button class="button small" type="button" onClick={() => set(zoomed(brush, query), true)}>Zoom in</button>
+                <button class="button small" type="button" onClick={() => set({ brush: '' }, true)}>Without it</button>
+              </p>
+            )}
+            {v.rows.length > 0 && <HeatTable of={v} start={start} />}
+          </>
+        )}
+      </Shown>
+    </Card>
+  )
+}
+
+function Filters({ query, set }: { query: Query; set: Change }) {
   const services = useAsked('service names', (s) => get<ListServicesResponse>('/api/v1/services', {}, s), 60_000)
   const operations = useAsked(`operations ${query.service ?? ''}`, async (s) => (query.service ? get<ListOperationsResponse>(`/api/v1/services/${encodeURIComponent(query.service)}/operations`, {}, s) : { operations: [], truncated: false }))
   const [wrong, complain] = useState('')
+  const { start_time, end_time } = askedFor(query)
   const submit = (e: SubmitEvent) => {
     e.preventDefault()
     const form = new FormData(e.currentTarget as HTMLFormElement)
     const said = Object.fromEntries(['service', 'operation', 'tags', 'min', 'max', 'errors'].map((k) => [k, String(form.get(k) ?? '').trim()]))
     for (const k of ['min', 'max']) if (said[k] && durationOf(said[k]) === undefined) return complain(`${said[k]} is no duration: write 200ms, 1.5s or 2m.`)
-    if (said.tags && Object.keys(attributesOf(said.tags)).length === 0) return complain('Tags are key=value, with quotes around blanks: plan="very large".')
+    if (said.tags && Object.keys(tagsOf(said.tags)).length === 0) return complain('Tags are key=value, with quotes around blanks: plan="very large".')
+    if (!said.errors && query.errors === '0') said.errors = '0'
     complain('')
     set(said, true)
   }
   return (
-    <form class="filters" onSubmit={submit} role="search" key={JSON.stringify(query)}>
-      <label>Service<input name="service" list="services" defaultValue={query.service} placeholder="any" /></label>
-      <datalist id="services">{services.value?.services.map((s) => <option key={s} value={s} />)}</datalist>
-      <label>Operation<input name="operation" list="operations" defaultValue={query.operation} placeholder="any" /></label>
-      <datalist id="operations">{operations.value?.operations.map((o) => <option key={`${o.name} ${o.span_kind}`} value={o.name} />)}</datalist>
-      <label class="grow">Tags<input id="tags" name="tags" class="mono" defaultValue={query.tags} placeholder={'http.response.status_code=500 plan="pro"'} /></label>
-      <label class="short">At least<input name="min" defaultValue={query.min} placeholder="200ms" /></label>
-      <label class="short">At most<input name="max" defaultValue={query.max} placeholder="2s" /></label>
-      <label class="check"><input type="checkbox" name="errors" value="1" defaultChecked={query.errors === '1'} />Errors only</label>
-      <button class="button primary" type="submit">Search</button>
-      {wrong && <p class="note wrong" role="alert">{wrong}</p>}
-    </form>
+    <div class="asking">
+      <form class="filters" onSubmit={submit} role="search" key={JSON.stringify(query)}>
+        <label>Service<input name="service" list="services" defaultValue={query.service} placeholder="any" /></label>
+        <datalist id="services">{services.value?.services.map((s) => <option key={s} value={s} />)}</datalist>
+        <label>Operation<input name="operation" list="operations" defaultValue={query.operation} placeholder="any" /></label>
+        <datalist id="operations">{operations.value?.operations.map((o) => <option key={`${o.name} ${o.span_kind}`} value={o.name} />)}</datalist>
+        <Tags initial={query.tags ?? ''} query={{ service: query.service ?? '', start_time, end_time }} />
+        <label class="short">At least<input name="min" defaultValue={query.min} placeholder="200ms" /></label>
+        <label class="short">At most<input name="max" defaultValue={query.max} placeholder="2s" /></label>
+        <label class="check"><input type="checkbox" name="errors" value="1" defaultChecked={query.errors === '1'} />Errors only</label>
+        <button class="button primary" type="submit">Search</button>
+        {wrong && <p class="note wrong" role="alert">{wrong}</p>}
+      </form>
+      <SavedSearches />
+    </div>
   )
 }
 
-function Nothing({ query, set }: { query: Record<string, string>; set: (change: Record<string, string>, step?: boolean) => void }) {
-  const filters = ['service', 'operation', 'tags', 'min', 'max', 'errors'].filter((k) => query[k])
+function SavedSearches() {
+  const { query, route } = useLocation()
+  const all = saved()
+  const submit = (e: SubmitEvent) => {
+    e.preventDefault()
+    const form = e.currentTarget as HTMLFormElement
+    const name = String(new FormData(form).get('name') ?? '').trim()
+    if (!name) return
+    save({ name, query: new URLSearchParams(query).toString() })
+    form.reset()
+  }
+  return (
+    <details class="drop">
+      <summary class="button">Saved{all.length > 0 ? ` · ${all.length}` : ''}</summary>
+      <form class="card" onSubmit={submit}>
+        {all.length === 0 ? <p class="note">No search is saved in this browser.</p> : (
+          <ul aria-label="Saved searches">
+            {all.map((s) => (
+              <li key={s.name}>
+                <a href={`/traces?${s.query}`} onClick={(e) => { e.preventDefault(); (e.currentTarget.closest('details') as HTMLDetailsElement).open = false; route(`/traces?${s.query}`) }}>{s.name}</a>
+                <span class="space" />
+                <button class="button small" type="button" aria-label={`Forget ${s.name}`} onClick={() => forget(s.name)}>Forget</button>
+              </li>
+            ))}
+          </ul>
+        )}
+        <label>Save this search as<input name="name" maxLength={80} required placeholder="slow checkouts" /></label>
+        <button class="button primary" type="submit">Save</button>
+      </form>
+    </details>
+  )
+}
+
+function Nothing({ query, set }: { query: Query; set: Change }) {
+  const filters = ['service', 'operation', 'tags', 'min', 'max', 'errors', 'brush'].filter((k) => query[k])
   return (
     <Empty>
       <p>Nothing matches{filters.length > 0 ? ` ${filters.join(', ')}` : ''} in this time.</p>
       <p>
         {filters.map((k) => <button key={k} class="button small" type="button" onClick={() => set({ [k]: '' }, true)}>Without {k}</button>)}
-        <button class="button small" type="button" onClick={() => set({ range: '7d', start: '', end: '' }, true)}>Last 7 days</button>
+        <button class="button small" type="button" onClick={() => set({ range: '7d', start: '', end: '', brush: '' }, true)}>Last 7 days</button>
       </p>
     </Empty>
   )

@@ -4,6 +4,7 @@ import { get } from '../api/client'
 import type { ListProfilesResponse, ListServicesResponse } from '../api/types'
 import { profilePath } from '../pages/model-parts'
 import { may } from '../session'
+import { saved } from '../traces/saved'
 
 interface Place { word: string; kind: string; to: string }
 
@@ -68,6 +69,7 @@ async function places(): Promise<Place[]> {
     may('profiles.read') ? get<ListProfilesResponse>('/api/v1/profiles', { page_size: 1000 }) : { profiles: [] },
   ])
   return [
+    ...saved().map((s) => ({ word: s.name, kind: 'saved search', to: `/traces?${s.query}` })),
     ...services.services.map((s) => ({ word: s, kind: 'service', to: `/traces?service=${encodeURIComponent(s)}` })),
     ...profiles.profiles.map((p) => ({ word: `${p.space}/${p.name}/${p.version}`, kind: 'model', to: profilePath(p) })),
   ]

@@ -951,7 +951,11 @@ type ServiceCount struct {
 	// How many spans.
 	Spans uint32 `protobuf:"varint,2,opt,name=spans,proto3" json:"spans,omitempty"`
 	// How many of them have the status ERROR.
-	Errors        uint32 `protobuf:"varint,3,opt,name=errors,proto3" json:"errors,omitempty"`
+	Errors uint32 `protobuf:"varint,3,opt,name=errors,proto3" json:"errors,omitempty"`
+	// When the first of them starts, after the trace does.
+	Offset *durationpb.Duration `protobuf:"bytes,4,opt,name=offset,proto3" json:"offset,omitempty"`
+	// From the start of the first to the latest end.
+	Duration      *durationpb.Duration `protobuf:"bytes,5,opt,name=duration,proto3" json:"duration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1005,6 +1009,20 @@ func (x *ServiceCount) GetErrors() uint32 {
 		return x.Errors
 	}
 	return 0
+}
+
+func (x *ServiceCount) GetOffset() *durationpb.Duration {
+	if x != nil {
+		return x.Offset
+	}
+	return nil
+}
+
+func (x *ServiceCount) GetDuration() *durationpb.Duration {
+	if x != nil {
+		return x.Duration
+	}
+	return nil
 }
 
 // ListServicesRequest asks for the caller's tenant.
@@ -1461,7 +1479,10 @@ type MeasureServicesRequest struct {
 	// before it.
 	Window *durationpb.Duration `protobuf:"bytes,7,opt,name=window,proto3" json:"window,omitempty"`
 	// Which quantile of the durations is asked for, from 0 to 1. Absent for none.
-	Quantile      *float64 `protobuf:"fixed64,8,opt,name=quantile,proto3,oneof" json:"quantile,omitempty"`
+	Quantile *float64 `protobuf:"fixed64,8,opt,name=quantile,proto3,oneof" json:"quantile,omitempty"`
+	// Where there are more spans than can be looked at in a moment, a sample of them
+	// will do.
+	Estimate      bool `protobuf:"varint,9,opt,name=estimate,proto3" json:"estimate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1552,11 +1573,21 @@ func (x *MeasureServicesRequest) GetQuantile() float64 {
 	return 0
 }
 
+func (x *MeasureServicesRequest) GetEstimate() bool {
+	if x != nil {
+		return x.Estimate
+	}
+	return false
+}
+
 // MeasureServicesResponse has the series with a call in at least one window.
 type MeasureServicesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Sorted by service, then operation.
-	Series        []*ServiceSeries `protobuf:"bytes,1,rep,name=series,proto3" json:"series,omitempty"`
+	Series []*ServiceSeries `protobuf:"bytes,1,rep,name=series,proto3" json:"series,omitempty"`
+	// 1 when every number is exact. Else they are estimates, as was allowed: of so many
+	// spans one was looked at, whichever a hash of its id says, and counts for as many.
+	Sampled       uint32 `protobuf:"varint,2,opt,name=sampled,proto3" json:"sampled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1596,6 +1627,13 @@ func (x *MeasureServicesResponse) GetSeries() []*ServiceSeries {
 		return x.Series
 	}
 	return nil
+}
+
+func (x *MeasureServicesResponse) GetSampled() uint32 {
+	if x != nil {
+		return x.Sampled
+	}
+	return 0
 }
 
 // ServiceSeries is a service, or one operation of it, over time.
@@ -2021,6 +2059,679 @@ func (x *TraceLink) GetTraceId() string {
 	return ""
 }
 
+// CountSpansRequest says what is counted, and how finely.
+type CountSpansRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which spans match. start_time and end_time are required, and at most 366 days
+	// apart.
+	Query *TraceQuery `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
+	// In how many parts the time is cut; 0 means 60, at most 120.
+	TimeBuckets uint32 `protobuf:"varint,2,opt,name=time_buckets,json=timeBuckets,proto3" json:"time_buckets,omitempty"`
+	// How many rows of durations there are at most; 0 means 20, else from 4 to 40.
+	DurationBuckets uint32 `protobuf:"varint,3,opt,name=duration_buckets,json=durationBuckets,proto3" json:"duration_buckets,omitempty"`
+	// How many services and operations are named; 0 means 10, at most 100.
+	Top           uint32 `protobuf:"varint,4,opt,name=top,proto3" json:"top,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountSpansRequest) Reset() {
+	*x = CountSpansRequest{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountSpansRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountSpansRequest) ProtoMessage() {}
+
+func (x *CountSpansRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountSpansRequest.ProtoReflect.Descriptor instead.
+func (*CountSpansRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *CountSpansRequest) GetQuery() *TraceQuery {
+	if x != nil {
+		return x.Query
+	}
+	return nil
+}
+
+func (x *CountSpansRequest) GetTimeBuckets() uint32 {
+	if x != nil {
+		return x.TimeBuckets
+	}
+	return 0
+}
+
+func (x *CountSpansRequest) GetDurationBuckets() uint32 {
+	if x != nil {
+		return x.DurationBuckets
+	}
+	return 0
+}
+
+func (x *CountSpansRequest) GetTop() uint32 {
+	if x != nil {
+		return x.Top
+	}
+	return 0
+}
+
+// CountSpansResponse has every span once, in the version that stands.
+type CountSpansResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All that match.
+	Total *SpanTally `protobuf:"bytes,1,opt,name=total,proto3" json:"total,omitempty"`
+	// 1 when every number is exact. Else they are estimates: of each so many traces
+	// one was counted, whichever a hash of its id says, and counts for as many.
+	Sampled uint32 `protobuf:"varint,2,opt,name=sampled,proto3" json:"sampled,omitempty"`
+	// How long a part of the time is. The first begins at start_time.
+	Step *durationpb.Duration `protobuf:"bytes,3,opt,name=step,proto3" json:"step,omitempty"`
+	// Ranges of durations, the shortest first, each ten times as long cut into as
+	// many; from the first to the last in which there is a span.
+	Rows []*DurationRow `protobuf:"bytes,4,rep,name=rows,proto3" json:"rows,omitempty"`
+	// The services with most spans.
+	Services []*NamedTally `protobuf:"bytes,5,rep,name=services,proto3" json:"services,omitempty"`
+	// There are more services.
+	MoreServices bool `protobuf:"varint,6,opt,name=more_services,json=moreServices,proto3" json:"more_services,omitempty"`
+	// The operations with most spans, of all services.
+	Operations []*NamedTally `protobuf:"bytes,7,rep,name=operations,proto3" json:"operations,omitempty"`
+	// There are more operations.
+	MoreOperations bool `protobuf:"varint,8,opt,name=more_operations,json=moreOperations,proto3" json:"more_operations,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *CountSpansResponse) Reset() {
+	*x = CountSpansResponse{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountSpansResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountSpansResponse) ProtoMessage() {}
+
+func (x *CountSpansResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountSpansResponse.ProtoReflect.Descriptor instead.
+func (*CountSpansResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *CountSpansResponse) GetTotal() *SpanTally {
+	if x != nil {
+		return x.Total
+	}
+	return nil
+}
+
+func (x *CountSpansResponse) GetSampled() uint32 {
+	if x != nil {
+		return x.Sampled
+	}
+	return 0
+}
+
+func (x *CountSpansResponse) GetStep() *durationpb.Duration {
+	if x != nil {
+		return x.Step
+	}
+	return nil
+}
+
+func (x *CountSpansResponse) GetRows() []*DurationRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *CountSpansResponse) GetServices() []*NamedTally {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *CountSpansResponse) GetMoreServices() bool {
+	if x != nil {
+		return x.MoreServices
+	}
+	return false
+}
+
+func (x *CountSpansResponse) GetOperations() []*NamedTally {
+	if x != nil {
+		return x.Operations
+	}
+	return nil
+}
+
+func (x *CountSpansResponse) GetMoreOperations() bool {
+	if x != nil {
+		return x.MoreOperations
+	}
+	return false
+}
+
+// SpanTally counts spans, and the traces that they are of.
+type SpanTally struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many spans.
+	Spans uint64 `protobuf:"varint,1,opt,name=spans,proto3" json:"spans,omitempty"`
+	// How many of them have the status ERROR.
+	Errors uint64 `protobuf:"varint,2,opt,name=errors,proto3" json:"errors,omitempty"`
+	// How many traces they are of.
+	Traces uint64 `protobuf:"varint,3,opt,name=traces,proto3" json:"traces,omitempty"`
+	// How many traces the errors are of.
+	ErrorTraces   uint64 `protobuf:"varint,4,opt,name=error_traces,json=errorTraces,proto3" json:"error_traces,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpanTally) Reset() {
+	*x = SpanTally{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpanTally) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpanTally) ProtoMessage() {}
+
+func (x *SpanTally) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpanTally.ProtoReflect.Descriptor instead.
+func (*SpanTally) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *SpanTally) GetSpans() uint64 {
+	if x != nil {
+		return x.Spans
+	}
+	return 0
+}
+
+func (x *SpanTally) GetErrors() uint64 {
+	if x != nil {
+		return x.Errors
+	}
+	return 0
+}
+
+func (x *SpanTally) GetTraces() uint64 {
+	if x != nil {
+		return x.Traces
+	}
+	return 0
+}
+
+func (x *SpanTally) GetErrorTraces() uint64 {
+	if x != nil {
+		return x.ErrorTraces
+	}
+	return 0
+}
+
+// NamedTally counts the spans of a service or an operation.
+type NamedTally struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its spans.
+	Tally         *SpanTally `protobuf:"bytes,2,opt,name=tally,proto3" json:"tally,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NamedTally) Reset() {
+	*x = NamedTally{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NamedTally) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NamedTally) ProtoMessage() {}
+
+func (x *NamedTally) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NamedTally.ProtoReflect.Descriptor instead.
+func (*NamedTally) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *NamedTally) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NamedTally) GetTally() *SpanTally {
+	if x != nil {
+		return x.Tally
+	}
+	return nil
+}
+
+// DurationRow is the spans that take so long, over time.
+type DurationRow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// They take at least this.
+	From *durationpb.Duration `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// They take less than this; absent in a row without end.
+	To *durationpb.Duration `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	// How many; one number for each part of the time.
+	Spans []uint32 `protobuf:"varint,3,rep,packed,name=spans,proto3" json:"spans,omitempty"`
+	// How many of them have the status ERROR; one number for each part of the time.
+	Errors        []uint32 `protobuf:"varint,4,rep,packed,name=errors,proto3" json:"errors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DurationRow) Reset() {
+	*x = DurationRow{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DurationRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DurationRow) ProtoMessage() {}
+
+func (x *DurationRow) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DurationRow.ProtoReflect.Descriptor instead.
+func (*DurationRow) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *DurationRow) GetFrom() *durationpb.Duration {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *DurationRow) GetTo() *durationpb.Duration {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *DurationRow) GetSpans() []uint32 {
+	if x != nil {
+		return x.Spans
+	}
+	return nil
+}
+
+func (x *DurationRow) GetErrors() []uint32 {
+	if x != nil {
+		return x.Errors
+	}
+	return nil
+}
+
+// ListAttributesRequest says whose attributes are listed, and which.
+type ListAttributesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which spans match.
+	Query *TraceQuery `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
+	// Only this key; empty for all.
+	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// Only keys, or values where key is set, that have this in them, whatever the
+	// case of letters.
+	Containing string `protobuf:"bytes,3,opt,name=containing,proto3" json:"containing,omitempty"`
+	// How many keys; 0 means 50, at most 500.
+	Keys uint32 `protobuf:"varint,4,opt,name=keys,proto3" json:"keys,omitempty"`
+	// How many values of each key; 0 means 10, at most 500.
+	Values        uint32 `protobuf:"varint,5,opt,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAttributesRequest) Reset() {
+	*x = ListAttributesRequest{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAttributesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAttributesRequest) ProtoMessage() {}
+
+func (x *ListAttributesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAttributesRequest.ProtoReflect.Descriptor instead.
+func (*ListAttributesRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ListAttributesRequest) GetQuery() *TraceQuery {
+	if x != nil {
+		return x.Query
+	}
+	return nil
+}
+
+func (x *ListAttributesRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *ListAttributesRequest) GetContaining() string {
+	if x != nil {
+		return x.Containing
+	}
+	return ""
+}
+
+func (x *ListAttributesRequest) GetKeys() uint32 {
+	if x != nil {
+		return x.Keys
+	}
+	return 0
+}
+
+func (x *ListAttributesRequest) GetValues() uint32 {
+	if x != nil {
+		return x.Values
+	}
+	return 0
+}
+
+// ListAttributesResponse has the attributes of spans and of their resources.
+type ListAttributesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that most spans have first.
+	Attributes []*AttributeTally `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	// There are more keys.
+	Truncated bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// How many spans match: about as many, unless looked_at is the same.
+	Spans uint64 `protobuf:"varint,3,opt,name=spans,proto3" json:"spans,omitempty"`
+	// At how many of them the store looked: whole traces, from several places among
+	// those that match. When that is less than spans, counts are estimates, and what is
+	// rare may be missing.
+	LookedAt      uint64 `protobuf:"varint,4,opt,name=looked_at,json=lookedAt,proto3" json:"looked_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAttributesResponse) Reset() {
+	*x = ListAttributesResponse{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAttributesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAttributesResponse) ProtoMessage() {}
+
+func (x *ListAttributesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAttributesResponse.ProtoReflect.Descriptor instead.
+func (*ListAttributesResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ListAttributesResponse) GetAttributes() []*AttributeTally {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
+func (x *ListAttributesResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+func (x *ListAttributesResponse) GetSpans() uint64 {
+	if x != nil {
+		return x.Spans
+	}
+	return 0
+}
+
+func (x *ListAttributesResponse) GetLookedAt() uint64 {
+	if x != nil {
+		return x.LookedAt
+	}
+	return 0
+}
+
+// AttributeTally is a key.
+type AttributeTally struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// How many spans have it.
+	Spans uint64 `protobuf:"varint,2,opt,name=spans,proto3" json:"spans,omitempty"`
+	// The values that most of these have, as text; those of more than 256 bytes are
+	// left out.
+	Values []*ValueTally `protobuf:"bytes,3,rep,name=values,proto3" json:"values,omitempty"`
+	// There are more values.
+	MoreValues    bool `protobuf:"varint,4,opt,name=more_values,json=moreValues,proto3" json:"more_values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttributeTally) Reset() {
+	*x = AttributeTally{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttributeTally) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttributeTally) ProtoMessage() {}
+
+func (x *AttributeTally) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttributeTally.ProtoReflect.Descriptor instead.
+func (*AttributeTally) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *AttributeTally) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *AttributeTally) GetSpans() uint64 {
+	if x != nil {
+		return x.Spans
+	}
+	return 0
+}
+
+func (x *AttributeTally) GetValues() []*ValueTally {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+func (x *AttributeTally) GetMoreValues() bool {
+	if x != nil {
+		return x.MoreValues
+	}
+	return false
+}
+
+// ValueTally is a value of a key.
+type ValueTally struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The value as text.
+	Value string `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	// How many spans have it.
+	Spans         uint64 `protobuf:"varint,2,opt,name=spans,proto3" json:"spans,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ValueTally) Reset() {
+	*x = ValueTally{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ValueTally) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ValueTally) ProtoMessage() {}
+
+func (x *ValueTally) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ValueTally.ProtoReflect.Descriptor instead.
+func (*ValueTally) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ValueTally) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *ValueTally) GetSpans() uint64 {
+	if x != nil {
+		return x.Spans
+	}
+	return 0
+}
+
 var File_driftmesh_trace_v1_trace_proto protoreflect.FileDescriptor
 
 const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
@@ -2099,11 +2810,13 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"\bservices\x18\b \x03(\tR\bservices\x12G\n" +
 	"\x0eservice_counts\x18\t \x03(\v2 .driftmesh.trace.v1.ServiceCountR\rserviceCounts\x12\x19\n" +
 	"\bhas_root\x18\n" +
-	" \x01(\bR\ahasRoot\"V\n" +
+	" \x01(\bR\ahasRoot\"\xc0\x01\n" +
 	"\fServiceCount\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x14\n" +
 	"\x05spans\x18\x02 \x01(\rR\x05spans\x12\x16\n" +
-	"\x06errors\x18\x03 \x01(\rR\x06errors\"\x15\n" +
+	"\x06errors\x18\x03 \x01(\rR\x06errors\x121\n" +
+	"\x06offset\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06offset\x125\n" +
+	"\bduration\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\bduration\"\x15\n" +
 	"\x13ListServicesRequest\"P\n" +
 	"\x14ListServicesResponse\x12\x1a\n" +
 	"\bservices\x18\x01 \x03(\tR\bservices\x12\x1c\n" +
@@ -2130,7 +2843,7 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"Dependency\x12\x16\n" +
 	"\x06parent\x18\x01 \x01(\tR\x06parent\x12\x14\n" +
 	"\x05child\x18\x02 \x01(\tR\x05child\x12\x14\n" +
-	"\x05calls\x18\x03 \x01(\x04R\x05calls\"\xf8\x02\n" +
+	"\x05calls\x18\x03 \x01(\x04R\x05calls\"\x94\x03\n" +
 	"\x16MeasureServicesRequest\x12\x1a\n" +
 	"\bservices\x18\x01 \x03(\tR\bservices\x12\x1d\n" +
 	"\n" +
@@ -2141,10 +2854,12 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"\bend_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12-\n" +
 	"\x04step\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x04step\x121\n" +
 	"\x06window\x18\a \x01(\v2\x19.google.protobuf.DurationR\x06window\x12\x1f\n" +
-	"\bquantile\x18\b \x01(\x01H\x00R\bquantile\x88\x01\x01B\v\n" +
-	"\t_quantile\"T\n" +
+	"\bquantile\x18\b \x01(\x01H\x00R\bquantile\x88\x01\x01\x12\x1a\n" +
+	"\bestimate\x18\t \x01(\bR\bestimateB\v\n" +
+	"\t_quantile\"n\n" +
 	"\x17MeasureServicesResponse\x129\n" +
-	"\x06series\x18\x01 \x03(\v2!.driftmesh.trace.v1.ServiceSeriesR\x06series\"\x93\x01\n" +
+	"\x06series\x18\x01 \x03(\v2!.driftmesh.trace.v1.ServiceSeriesR\x06series\x12\x18\n" +
+	"\asampled\x18\x02 \x01(\rR\asampled\"\x93\x01\n" +
 	"\rServiceSeries\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1c\n" +
 	"\toperation\x18\x02 \x01(\tR\toperation\x12\x14\n" +
@@ -2170,14 +2885,69 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"\x05links\x18\x01 \x03(\v2\x1d.driftmesh.trace.v1.TraceLinkR\x05links\"<\n" +
 	"\tTraceLink\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\tR\x05value\x12\x19\n" +
-	"\btrace_id\x18\x02 \x01(\tR\atraceId*\x8f\x01\n" +
+	"\btrace_id\x18\x02 \x01(\tR\atraceId\"\xa9\x01\n" +
+	"\x11CountSpansRequest\x124\n" +
+	"\x05query\x18\x01 \x01(\v2\x1e.driftmesh.trace.v1.TraceQueryR\x05query\x12!\n" +
+	"\ftime_buckets\x18\x02 \x01(\rR\vtimeBuckets\x12)\n" +
+	"\x10duration_buckets\x18\x03 \x01(\rR\x0fdurationBuckets\x12\x10\n" +
+	"\x03top\x18\x04 \x01(\rR\x03top\"\x91\x03\n" +
+	"\x12CountSpansResponse\x123\n" +
+	"\x05total\x18\x01 \x01(\v2\x1d.driftmesh.trace.v1.SpanTallyR\x05total\x12\x18\n" +
+	"\asampled\x18\x02 \x01(\rR\asampled\x12-\n" +
+	"\x04step\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04step\x123\n" +
+	"\x04rows\x18\x04 \x03(\v2\x1f.driftmesh.trace.v1.DurationRowR\x04rows\x12:\n" +
+	"\bservices\x18\x05 \x03(\v2\x1e.driftmesh.trace.v1.NamedTallyR\bservices\x12#\n" +
+	"\rmore_services\x18\x06 \x01(\bR\fmoreServices\x12>\n" +
+	"\n" +
+	"operations\x18\a \x03(\v2\x1e.driftmesh.trace.v1.NamedTallyR\n" +
+	"operations\x12'\n" +
+	"\x0fmore_operations\x18\b \x01(\bR\x0emoreOperations\"t\n" +
+	"\tSpanTally\x12\x14\n" +
+	"\x05spans\x18\x01 \x01(\x04R\x05spans\x12\x16\n" +
+	"\x06errors\x18\x02 \x01(\x04R\x06errors\x12\x16\n" +
+	"\x06traces\x18\x03 \x01(\x04R\x06traces\x12!\n" +
+	"\ferror_traces\x18\x04 \x01(\x04R\verrorTraces\"U\n" +
+	"\n" +
+	"NamedTally\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x123\n" +
+	"\x05tally\x18\x02 \x01(\v2\x1d.driftmesh.trace.v1.SpanTallyR\x05tally\"\x95\x01\n" +
+	"\vDurationRow\x12-\n" +
+	"\x04from\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04from\x12)\n" +
+	"\x02to\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x02to\x12\x14\n" +
+	"\x05spans\x18\x03 \x03(\rR\x05spans\x12\x16\n" +
+	"\x06errors\x18\x04 \x03(\rR\x06errors\"\xab\x01\n" +
+	"\x15ListAttributesRequest\x124\n" +
+	"\x05query\x18\x01 \x01(\v2\x1e.driftmesh.trace.v1.TraceQueryR\x05query\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1e\n" +
+	"\n" +
+	"containing\x18\x03 \x01(\tR\n" +
+	"containing\x12\x12\n" +
+	"\x04keys\x18\x04 \x01(\rR\x04keys\x12\x16\n" +
+	"\x06values\x18\x05 \x01(\rR\x06values\"\xad\x01\n" +
+	"\x16ListAttributesResponse\x12B\n" +
+	"\n" +
+	"attributes\x18\x01 \x03(\v2\".driftmesh.trace.v1.AttributeTallyR\n" +
+	"attributes\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12\x14\n" +
+	"\x05spans\x18\x03 \x01(\x04R\x05spans\x12\x1b\n" +
+	"\tlooked_at\x18\x04 \x01(\x04R\blookedAt\"\x91\x01\n" +
+	"\x0eAttributeTally\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05spans\x18\x02 \x01(\x04R\x05spans\x126\n" +
+	"\x06values\x18\x03 \x03(\v2\x1e.driftmesh.trace.v1.ValueTallyR\x06values\x12\x1f\n" +
+	"\vmore_values\x18\x04 \x01(\bR\n" +
+	"moreValues\"8\n" +
+	"\n" +
+	"ValueTally\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\tR\x05value\x12\x14\n" +
+	"\x05spans\x18\x02 \x01(\x04R\x05spans*\x8f\x01\n" +
 	"\x06Oddity\x12\x16\n" +
 	"\x12ODDITY_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rODDITY_ORPHAN\x10\x01\x12\x15\n" +
 	"\x11ODDITY_CLOCK_SKEW\x10\x02\x12\x1b\n" +
 	"\x17ODDITY_END_BEFORE_START\x10\x03\x12\x14\n" +
 	"\x10ODDITY_SHARED_ID\x10\x04\x12\x10\n" +
-	"\fODDITY_CYCLE\x10\x052\xbc\a\n" +
+	"\fODDITY_CYCLE\x10\x052\x8e\t\n" +
 	"\fTraceService\x12]\n" +
 	"\bGetTrace\x12#.driftmesh.trace.v1.GetTraceRequest\x1a$.driftmesh.trace.v1.GetTraceResponse\"\x04\xc0\xf3\x18\x060\x01\x12c\n" +
 	"\n" +
@@ -2188,7 +2958,10 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"\fListServices\x12'.driftmesh.trace.v1.ListServicesRequest\x1a(.driftmesh.trace.v1.ListServicesResponse\"\x04\xc0\xf3\x18\x06\x12m\n" +
 	"\x0eListOperations\x12).driftmesh.trace.v1.ListOperationsRequest\x1a*.driftmesh.trace.v1.ListOperationsResponse\"\x04\xc0\xf3\x18\x06\x12s\n" +
 	"\x10ListDependencies\x12+.driftmesh.trace.v1.ListDependenciesRequest\x1a,.driftmesh.trace.v1.ListDependenciesResponse\"\x04\xc0\xf3\x18\x06\x12p\n" +
-	"\x0fMeasureServices\x12*.driftmesh.trace.v1.MeasureServicesRequest\x1a+.driftmesh.trace.v1.MeasureServicesResponse\"\x04\xc0\xf3\x18\x06\x12]\n" +
+	"\x0fMeasureServices\x12*.driftmesh.trace.v1.MeasureServicesRequest\x1a+.driftmesh.trace.v1.MeasureServicesResponse\"\x04\xc0\xf3\x18\x06\x12a\n" +
+	"\n" +
+	"CountSpans\x12%.driftmesh.trace.v1.CountSpansRequest\x1a&.driftmesh.trace.v1.CountSpansResponse\"\x04\xc0\xf3\x18\x06\x12m\n" +
+	"\x0eListAttributes\x12).driftmesh.trace.v1.ListAttributesRequest\x1a*.driftmesh.trace.v1.ListAttributesResponse\"\x04\xc0\xf3\x18\x06\x12]\n" +
 	"\bQuerySQL\x12#.driftmesh.trace.v1.QuerySQLRequest\x1a$.driftmesh.trace.v1.QuerySQLResponse\"\x04\xc0\xf3\x18\b0\x01BAZ?github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1;tracev1b\x06proto3"
 
 var (
@@ -2204,7 +2977,7 @@ func file_driftmesh_trace_v1_trace_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_trace_v1_trace_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_driftmesh_trace_v1_trace_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_driftmesh_trace_v1_trace_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_driftmesh_trace_v1_trace_proto_goTypes = []any{
 	(Oddity)(0),                      // 0: driftmesh.trace.v1.Oddity
 	(*GetTraceRequest)(nil),          // 1: driftmesh.trace.v1.GetTraceRequest
@@ -2236,66 +3009,93 @@ var file_driftmesh_trace_v1_trace_proto_goTypes = []any{
 	(*LinkTracesRequest)(nil),        // 27: driftmesh.trace.v1.LinkTracesRequest
 	(*LinkTracesResponse)(nil),       // 28: driftmesh.trace.v1.LinkTracesResponse
 	(*TraceLink)(nil),                // 29: driftmesh.trace.v1.TraceLink
-	nil,                              // 30: driftmesh.trace.v1.TraceQuery.AttributesEntry
-	(*timestamppb.Timestamp)(nil),    // 31: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 32: google.protobuf.Duration
+	(*CountSpansRequest)(nil),        // 30: driftmesh.trace.v1.CountSpansRequest
+	(*CountSpansResponse)(nil),       // 31: driftmesh.trace.v1.CountSpansResponse
+	(*SpanTally)(nil),                // 32: driftmesh.trace.v1.SpanTally
+	(*NamedTally)(nil),               // 33: driftmesh.trace.v1.NamedTally
+	(*DurationRow)(nil),              // 34: driftmesh.trace.v1.DurationRow
+	(*ListAttributesRequest)(nil),    // 35: driftmesh.trace.v1.ListAttributesRequest
+	(*ListAttributesResponse)(nil),   // 36: driftmesh.trace.v1.ListAttributesResponse
+	(*AttributeTally)(nil),           // 37: driftmesh.trace.v1.AttributeTally
+	(*ValueTally)(nil),               // 38: driftmesh.trace.v1.ValueTally
+	nil,                              // 39: driftmesh.trace.v1.TraceQuery.AttributesEntry
+	(*timestamppb.Timestamp)(nil),    // 40: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 41: google.protobuf.Duration
 }
 var file_driftmesh_trace_v1_trace_proto_depIdxs = []int32{
-	31, // 0: driftmesh.trace.v1.GetTraceRequest.start_time:type_name -> google.protobuf.Timestamp
-	31, // 1: driftmesh.trace.v1.GetTraceRequest.end_time:type_name -> google.protobuf.Timestamp
+	40, // 0: driftmesh.trace.v1.GetTraceRequest.start_time:type_name -> google.protobuf.Timestamp
+	40, // 1: driftmesh.trace.v1.GetTraceRequest.end_time:type_name -> google.protobuf.Timestamp
 	3,  // 2: driftmesh.trace.v1.GetTraceResponse.warnings:type_name -> driftmesh.trace.v1.SpanWarning
 	0,  // 3: driftmesh.trace.v1.SpanWarning.oddity:type_name -> driftmesh.trace.v1.Oddity
-	30, // 4: driftmesh.trace.v1.TraceQuery.attributes:type_name -> driftmesh.trace.v1.TraceQuery.AttributesEntry
-	31, // 5: driftmesh.trace.v1.TraceQuery.start_time:type_name -> google.protobuf.Timestamp
-	31, // 6: driftmesh.trace.v1.TraceQuery.end_time:type_name -> google.protobuf.Timestamp
-	32, // 7: driftmesh.trace.v1.TraceQuery.min_duration:type_name -> google.protobuf.Duration
-	32, // 8: driftmesh.trace.v1.TraceQuery.max_duration:type_name -> google.protobuf.Duration
+	39, // 4: driftmesh.trace.v1.TraceQuery.attributes:type_name -> driftmesh.trace.v1.TraceQuery.AttributesEntry
+	40, // 5: driftmesh.trace.v1.TraceQuery.start_time:type_name -> google.protobuf.Timestamp
+	40, // 6: driftmesh.trace.v1.TraceQuery.end_time:type_name -> google.protobuf.Timestamp
+	41, // 7: driftmesh.trace.v1.TraceQuery.min_duration:type_name -> google.protobuf.Duration
+	41, // 8: driftmesh.trace.v1.TraceQuery.max_duration:type_name -> google.protobuf.Duration
 	5,  // 9: driftmesh.trace.v1.TraceQuery.any_attribute:type_name -> driftmesh.trace.v1.AttributeFilter
-	31, // 10: driftmesh.trace.v1.TracePlace.match_time:type_name -> google.protobuf.Timestamp
+	40, // 10: driftmesh.trace.v1.TracePlace.match_time:type_name -> google.protobuf.Timestamp
 	4,  // 11: driftmesh.trace.v1.FindTracesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
 	6,  // 12: driftmesh.trace.v1.FindTracesRequest.after:type_name -> driftmesh.trace.v1.TracePlace
 	6,  // 13: driftmesh.trace.v1.FindTracesResponse.place:type_name -> driftmesh.trace.v1.TracePlace
 	4,  // 14: driftmesh.trace.v1.SearchTracesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
 	11, // 15: driftmesh.trace.v1.SearchTracesResponse.traces:type_name -> driftmesh.trace.v1.TraceSummary
-	31, // 16: driftmesh.trace.v1.TraceSummary.start_time:type_name -> google.protobuf.Timestamp
-	32, // 17: driftmesh.trace.v1.TraceSummary.duration:type_name -> google.protobuf.Duration
+	40, // 16: driftmesh.trace.v1.TraceSummary.start_time:type_name -> google.protobuf.Timestamp
+	41, // 17: driftmesh.trace.v1.TraceSummary.duration:type_name -> google.protobuf.Duration
 	12, // 18: driftmesh.trace.v1.TraceSummary.service_counts:type_name -> driftmesh.trace.v1.ServiceCount
-	17, // 19: driftmesh.trace.v1.ListOperationsResponse.operations:type_name -> driftmesh.trace.v1.Operation
-	31, // 20: driftmesh.trace.v1.ListDependenciesRequest.start_time:type_name -> google.protobuf.Timestamp
-	31, // 21: driftmesh.trace.v1.ListDependenciesRequest.end_time:type_name -> google.protobuf.Timestamp
-	20, // 22: driftmesh.trace.v1.ListDependenciesResponse.dependencies:type_name -> driftmesh.trace.v1.Dependency
-	31, // 23: driftmesh.trace.v1.MeasureServicesRequest.start_time:type_name -> google.protobuf.Timestamp
-	31, // 24: driftmesh.trace.v1.MeasureServicesRequest.end_time:type_name -> google.protobuf.Timestamp
-	32, // 25: driftmesh.trace.v1.MeasureServicesRequest.step:type_name -> google.protobuf.Duration
-	32, // 26: driftmesh.trace.v1.MeasureServicesRequest.window:type_name -> google.protobuf.Duration
-	23, // 27: driftmesh.trace.v1.MeasureServicesResponse.series:type_name -> driftmesh.trace.v1.ServiceSeries
-	26, // 28: driftmesh.trace.v1.QuerySQLResponse.columns:type_name -> driftmesh.trace.v1.SQLColumn
-	31, // 29: driftmesh.trace.v1.LinkTracesRequest.start_time:type_name -> google.protobuf.Timestamp
-	31, // 30: driftmesh.trace.v1.LinkTracesRequest.end_time:type_name -> google.protobuf.Timestamp
-	29, // 31: driftmesh.trace.v1.LinkTracesResponse.links:type_name -> driftmesh.trace.v1.TraceLink
-	1,  // 32: driftmesh.trace.v1.TraceService.GetTrace:input_type -> driftmesh.trace.v1.GetTraceRequest
-	7,  // 33: driftmesh.trace.v1.TraceService.FindTraces:input_type -> driftmesh.trace.v1.FindTracesRequest
-	9,  // 34: driftmesh.trace.v1.TraceService.SearchTraces:input_type -> driftmesh.trace.v1.SearchTracesRequest
-	27, // 35: driftmesh.trace.v1.TraceService.LinkTraces:input_type -> driftmesh.trace.v1.LinkTracesRequest
-	13, // 36: driftmesh.trace.v1.TraceService.ListServices:input_type -> driftmesh.trace.v1.ListServicesRequest
-	15, // 37: driftmesh.trace.v1.TraceService.ListOperations:input_type -> driftmesh.trace.v1.ListOperationsRequest
-	18, // 38: driftmesh.trace.v1.TraceService.ListDependencies:input_type -> driftmesh.trace.v1.ListDependenciesRequest
-	21, // 39: driftmesh.trace.v1.TraceService.MeasureServices:input_type -> driftmesh.trace.v1.MeasureServicesRequest
-	24, // 40: driftmesh.trace.v1.TraceService.QuerySQL:input_type -> driftmesh.trace.v1.QuerySQLRequest
-	2,  // 41: driftmesh.trace.v1.TraceService.GetTrace:output_type -> driftmesh.trace.v1.GetTraceResponse
-	8,  // 42: driftmesh.trace.v1.TraceService.FindTraces:output_type -> driftmesh.trace.v1.FindTracesResponse
-	10, // 43: driftmesh.trace.v1.TraceService.SearchTraces:output_type -> driftmesh.trace.v1.SearchTracesResponse
-	28, // 44: driftmesh.trace.v1.TraceService.LinkTraces:output_type -> driftmesh.trace.v1.LinkTracesResponse
-	14, // 45: driftmesh.trace.v1.TraceService.ListServices:output_type -> driftmesh.trace.v1.ListServicesResponse
-	16, // 46: driftmesh.trace.v1.TraceService.ListOperations:output_type -> driftmesh.trace.v1.ListOperationsResponse
-	19, // 47: driftmesh.trace.v1.TraceService.ListDependencies:output_type -> driftmesh.trace.v1.ListDependenciesResponse
-	22, // 48: driftmesh.trace.v1.TraceService.MeasureServices:output_type -> driftmesh.trace.v1.MeasureServicesResponse
-	25, // 49: driftmesh.trace.v1.TraceService.QuerySQL:output_type -> driftmesh.trace.v1.QuerySQLResponse
-	41, // [41:50] is the sub-list for method output_type
-	32, // [32:41] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	41, // 19: driftmesh.trace.v1.ServiceCount.offset:type_name -> google.protobuf.Duration
+	41, // 20: driftmesh.trace.v1.ServiceCount.duration:type_name -> google.protobuf.Duration
+	17, // 21: driftmesh.trace.v1.ListOperationsResponse.operations:type_name -> driftmesh.trace.v1.Operation
+	40, // 22: driftmesh.trace.v1.ListDependenciesRequest.start_time:type_name -> google.protobuf.Timestamp
+	40, // 23: driftmesh.trace.v1.ListDependenciesRequest.end_time:type_name -> google.protobuf.Timestamp
+	20, // 24: driftmesh.trace.v1.ListDependenciesResponse.dependencies:type_name -> driftmesh.trace.v1.Dependency
+	40, // 25: driftmesh.trace.v1.MeasureServicesRequest.start_time:type_name -> google.protobuf.Timestamp
+	40, // 26: driftmesh.trace.v1.MeasureServicesRequest.end_time:type_name -> google.protobuf.Timestamp
+	41, // 27: driftmesh.trace.v1.MeasureServicesRequest.step:type_name -> google.protobuf.Duration
+	41, // 28: driftmesh.trace.v1.MeasureServicesRequest.window:type_name -> google.protobuf.Duration
+	23, // 29: driftmesh.trace.v1.MeasureServicesResponse.series:type_name -> driftmesh.trace.v1.ServiceSeries
+	26, // 30: driftmesh.trace.v1.QuerySQLResponse.columns:type_name -> driftmesh.trace.v1.SQLColumn
+	40, // 31: driftmesh.trace.v1.LinkTracesRequest.start_time:type_name -> google.protobuf.Timestamp
+	40, // 32: driftmesh.trace.v1.LinkTracesRequest.end_time:type_name -> google.protobuf.Timestamp
+	29, // 33: driftmesh.trace.v1.LinkTracesResponse.links:type_name -> driftmesh.trace.v1.TraceLink
+	4,  // 34: driftmesh.trace.v1.CountSpansRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
+	32, // 35: driftmesh.trace.v1.CountSpansResponse.total:type_name -> driftmesh.trace.v1.SpanTally
+	41, // 36: driftmesh.trace.v1.CountSpansResponse.step:type_name -> google.protobuf.Duration
+	34, // 37: driftmesh.trace.v1.CountSpansResponse.rows:type_name -> driftmesh.trace.v1.DurationRow
+	33, // 38: driftmesh.trace.v1.CountSpansResponse.services:type_name -> driftmesh.trace.v1.NamedTally
+	33, // 39: driftmesh.trace.v1.CountSpansResponse.operations:type_name -> driftmesh.trace.v1.NamedTally
+	32, // 40: driftmesh.trace.v1.NamedTally.tally:type_name -> driftmesh.trace.v1.SpanTally
+	41, // 41: driftmesh.trace.v1.DurationRow.from:type_name -> google.protobuf.Duration
+	41, // 42: driftmesh.trace.v1.DurationRow.to:type_name -> google.protobuf.Duration
+	4,  // 43: driftmesh.trace.v1.ListAttributesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
+	37, // 44: driftmesh.trace.v1.ListAttributesResponse.attributes:type_name -> driftmesh.trace.v1.AttributeTally
+	38, // 45: driftmesh.trace.v1.AttributeTally.values:type_name -> driftmesh.trace.v1.ValueTally
+	1,  // 46: driftmesh.trace.v1.TraceService.GetTrace:input_type -> driftmesh.trace.v1.GetTraceRequest
+	7,  // 47: driftmesh.trace.v1.TraceService.FindTraces:input_type -> driftmesh.trace.v1.FindTracesRequest
+	9,  // 48: driftmesh.trace.v1.TraceService.SearchTraces:input_type -> driftmesh.trace.v1.SearchTracesRequest
+	27, // 49: driftmesh.trace.v1.TraceService.LinkTraces:input_type -> driftmesh.trace.v1.LinkTracesRequest
+	13, // 50: driftmesh.trace.v1.TraceService.ListServices:input_type -> driftmesh.trace.v1.ListServicesRequest
+	15, // 51: driftmesh.trace.v1.TraceService.ListOperations:input_type -> driftmesh.trace.v1.ListOperationsRequest
+	18, // 52: driftmesh.trace.v1.TraceService.ListDependencies:input_type -> driftmesh.trace.v1.ListDependenciesRequest
+	21, // 53: driftmesh.trace.v1.TraceService.MeasureServices:input_type -> driftmesh.trace.v1.MeasureServicesRequest
+	30, // 54: driftmesh.trace.v1.TraceService.CountSpans:input_type -> driftmesh.trace.v1.CountSpansRequest
+	35, // 55: driftmesh.trace.v1.TraceService.ListAttributes:input_type -> driftmesh.trace.v1.ListAttributesRequest
+	24, // 56: driftmesh.trace.v1.TraceService.QuerySQL:input_type -> driftmesh.trace.v1.QuerySQLRequest
+	2,  // 57: driftmesh.trace.v1.TraceService.GetTrace:output_type -> driftmesh.trace.v1.GetTraceResponse
+	8,  // 58: driftmesh.trace.v1.TraceService.FindTraces:output_type -> driftmesh.trace.v1.FindTracesResponse
+	10, // 59: driftmesh.trace.v1.TraceService.SearchTraces:output_type -> driftmesh.trace.v1.SearchTracesResponse
+	28, // 60: driftmesh.trace.v1.TraceService.LinkTraces:output_type -> driftmesh.trace.v1.LinkTracesResponse
+	14, // 61: driftmesh.trace.v1.TraceService.ListServices:output_type -> driftmesh.trace.v1.ListServicesResponse
+	16, // 62: driftmesh.trace.v1.TraceService.ListOperations:output_type -> driftmesh.trace.v1.ListOperationsResponse
+	19, // 63: driftmesh.trace.v1.TraceService.ListDependencies:output_type -> driftmesh.trace.v1.ListDependenciesResponse
+	22, // 64: driftmesh.trace.v1.TraceService.MeasureServices:output_type -> driftmesh.trace.v1.MeasureServicesResponse
+	31, // 65: driftmesh.trace.v1.TraceService.CountSpans:output_type -> driftmesh.trace.v1.CountSpansResponse
+	36, // 66: driftmesh.trace.v1.TraceService.ListAttributes:output_type -> driftmesh.trace.v1.ListAttributesResponse
+	25, // 67: driftmesh.trace.v1.TraceService.QuerySQL:output_type -> driftmesh.trace.v1.QuerySQLResponse
+	57, // [57:68] is the sub-list for method output_type
+	46, // [46:57] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_trace_v1_trace_proto_init() }
@@ -2310,7 +3110,7 @@ func file_driftmesh_trace_v1_trace_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_trace_v1_trace_proto_rawDesc), len(file_driftmesh_trace_v1_trace_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   30,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

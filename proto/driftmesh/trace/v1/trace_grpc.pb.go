@@ -29,6 +29,8 @@ const (
 	TraceService_ListOperations_FullMethodName   = "/driftmesh.trace.v1.TraceService/ListOperations"
 	TraceService_ListDependencies_FullMethodName = "/driftmesh.trace.v1.TraceService/ListDependencies"
 	TraceService_MeasureServices_FullMethodName  = "/driftmesh.trace.v1.TraceService/MeasureServices"
+	TraceService_CountSpans_FullMethodName       = "/driftmesh.trace.v1.TraceService/CountSpans"
+	TraceService_ListAttributes_FullMethodName   = "/driftmesh.trace.v1.TraceService/ListAttributes"
 	TraceService_QuerySQL_FullMethodName         = "/driftmesh.trace.v1.TraceService/QuerySQL"
 )
 
@@ -64,6 +66,12 @@ type TraceServiceClient interface {
 	// MeasureServices gives how often services were called, how often that failed
 	// and how long it took, over time.
 	MeasureServices(ctx context.Context, in *MeasureServicesRequest, opts ...grpc.CallOption) (*MeasureServicesResponse, error)
+	// CountSpans counts the spans that match by when they start and how long they
+	// take, and by service and operation.
+	CountSpans(ctx context.Context, in *CountSpansRequest, opts ...grpc.CallOption) (*CountSpansResponse, error)
+	// ListAttributes gives the attributes of the spans that match, and of their
+	// resources, with how many spans have them, and how many have which value.
+	ListAttributes(ctx context.Context, in *ListAttributesRequest, opts ...grpc.CallOption) (*ListAttributesResponse, error)
 	// QuerySQL runs one SELECT of ClickHouse's SQL over the tables otel_traces and
 	// otel_traces_trace_id_ts, which show the caller's spans alone.
 	QuerySQL(ctx context.Context, in *QuerySQLRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[QuerySQLResponse], error)
@@ -175,6 +183,26 @@ func (c *traceServiceClient) MeasureServices(ctx context.Context, in *MeasureSer
 	return out, nil
 }
 
+func (c *traceServiceClient) CountSpans(ctx context.Context, in *CountSpansRequest, opts ...grpc.CallOption) (*CountSpansResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CountSpansResponse)
+	err := c.cc.Invoke(ctx, TraceService_CountSpans_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *traceServiceClient) ListAttributes(ctx context.Context, in *ListAttributesRequest, opts ...grpc.CallOption) (*ListAttributesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAttributesResponse)
+	err := c.cc.Invoke(ctx, TraceService_ListAttributes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *traceServiceClient) QuerySQL(ctx context.Context, in *QuerySQLRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[QuerySQLResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &TraceService_ServiceDesc.Streams[2], TraceService_QuerySQL_FullMethodName, cOpts...)
@@ -226,6 +254,12 @@ type TraceServiceServer interface {
 	// MeasureServices gives how often services were called, how often that failed
 	// and how long it took, over time.
 	MeasureServices(context.Context, *MeasureServicesRequest) (*MeasureServicesResponse, error)
+	// CountSpans counts the spans that match by when they start and how long they
+	// take, and by service and operation.
+	CountSpans(context.Context, *CountSpansRequest) (*CountSpansResponse, error)
+	// ListAttributes gives the attributes of the spans that match, and of their
+	// resources, with how many spans have them, and how many have which value.
+	ListAttributes(context.Context, *ListAttributesRequest) (*ListAttributesResponse, error)
 	// QuerySQL runs one SELECT of ClickHouse's SQL over the tables otel_traces and
 	// otel_traces_trace_id_ts, which show the caller's spans alone.
 	QuerySQL(*QuerySQLRequest, grpc.ServerStreamingServer[QuerySQLResponse]) error
@@ -262,6 +296,12 @@ func (UnimplementedTraceServiceServer) ListDependencies(context.Context, *ListDe
 }
 func (UnimplementedTraceServiceServer) MeasureServices(context.Context, *MeasureServicesRequest) (*MeasureServicesResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method MeasureServices not implemented")
+}
+func (UnimplementedTraceServiceServer) CountSpans(context.Context, *CountSpansRequest) (*CountSpansResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method CountSpans not implemented")
+}
+func (UnimplementedTraceServiceServer) ListAttributes(context.Context, *ListAttributesRequest) (*ListAttributesResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method ListAttributes not implemented")
 }
 func (UnimplementedTraceServiceServer) QuerySQL(*QuerySQLRequest, grpc.ServerStreamingServer[QuerySQLResponse]) error {
 	return status.Errorf(codes.Unimplemented, "method QuerySQL not implemented")
@@ -417,6 +457,42 @@ func _TraceService_MeasureServices_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TraceService_CountSpans_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CountSpansRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TraceServiceServer).CountSpans(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TraceService_CountSpans_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TraceServiceServer).CountSpans(ctx, req.(*CountSpansRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TraceService_ListAttributes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAttributesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TraceServiceServer).ListAttributes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TraceService_ListAttributes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TraceServiceServer).ListAttributes(ctx, req.(*ListAttributesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _TraceService_QuerySQL_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(QuerySQLRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -458,6 +534,14 @@ var TraceService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "MeasureServices",
 			Handler:    _TraceService_MeasureServices_Handler,
+		},
+		{
+			MethodName: "CountSpans",
+			Handler:    _TraceService_CountSpans_Handler,
+		},
+		{
+			MethodName: "ListAttributes",
+			Handler:    _TraceService_ListAttributes_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

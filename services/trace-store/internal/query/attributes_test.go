@@ -89,7 +89,7 @@ func TestMissingService(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 	require.Equal(t, query.MissingService, found[0].RootService)
-	require.Equal(t, []query.ServiceCount{{Service: query.MissingService, Spans: 1}}, found[0].Services)
+	require.Equal(t, []query.ServiceCount{{Service: query.MissingService, Spans: 1, Start: time.Unix(0, scaleBase+1e6), Duration: time.Millisecond}}, found[0].Services)
 }
 
 // TestSummaryIsExact: a trace with more spans than are ever sent is still

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -55,15 +56,26 @@ const (
 // stands. The error is fault.Invalid for what has too many points and
 // fault.Exhausted for what has too many spans.
 func (q *Reader) Measure(ctx context.Context, tenant string, m Measure) ([]Series, error) {
+	series, _, err := q.measured(ctx, tenant, m, math.MaxUint64)
+	return series, err
+}
+
+// Estimate is the same, but where there are more spans than Limits.CountRows it looks
+// at one of sampled spans, whichever a hash of its id says, and counts it as often.
+func (q *Reader) Estimate(ctx context.Context, tenant string, m Measure) (series []Series, sampled uint64, err error) {
+	return q.measured(ctx, tenant, m, uint64(q.limits.CountRows)) //nolint:gosec // not negative
+}
+
+func (q *Reader) measured(ctx context.Context, tenant string, m Measure, most uint64) (series []Series, sampled uint64, err error) {
 	kinds, err := m.check()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	select {
 	case q.measuring <- struct{}{}:
 		defer func() { <-q.measuring }()
 	case <-ctx.Done():
-		return nil, clickhouse.Classify(ctx.Err())
+		return nil, 0, clickhouse.Classify(ctx.Err())
 	}
 	points := m.points()
 	w := newWhere(tenant)
@@ -80,14 +92,46 @@ func (q *Reader) Measure(ctx context.Context, tenant string, m Measure) ([]Serie
 	w.arg("step", m.Step.Nanoseconds())
 	w.arg("window", m.Window.Nanoseconds())
 	w.arg("points", int64(points))
-	b := &seriesSet{points: points, series: map[[2]string]*seriesSums{}}
-	if err := q.measure(ctx, m.sql(w), w.args, b); err != nil {
-		if e, ok := errors.AsType[*clickhouse.Error](err); ok && e.Code == clickhouse.CodeMemoryLimit {
-			return nil, fault.Exhausted.Wrap(err, "there are too many spans in this time: ask for a shorter one, or for fewer services").WithReason("TOO_MANY_SPANS")
-		}
-		return nil, fmt.Errorf("measure: %w", err)
+	sampled, err = q.sampling(ctx, " FROM span_index "+w.any()+" AND "+measuredTime, w.args, most)
+	if err != nil {
+		return nil, 0, fmt.Errorf("measure: %w", err)
 	}
-	return b.finish(m.Quantile), nil
+	w.arg("sampled", sampled)
+	b := &seriesSet{points: points, times: sampled, series: map[[2]string]*seriesSums{}}
+	if err := q.measure(ctx, m.sql(w, sampled), w.args, b); err != nil {
+		if e, ok := errors.AsType[*clickhouse.Error](err); ok && e.Code == clickhouse.CodeMemoryLimit {
+			return nil, 0, fault.Exhausted.Wrap(err, "there are too many spans in this time: ask for a shorter one, or for fewer services").WithReason("TOO_MANY_SPANS")
+		}
+		return nil, 0, fmt.Errorf("measure: %w", err)
+	}
+	return b.finish(m.Quantile), sampled, nil
+}
+
+// sampling is of how many spans one is looked at where at most so many are, by what
+// the index of the table says of how many rows there are.
+func (q *Reader) sampling(ctx context.Context, from string, args []any, most uint64) (uint64, error) {
+	if most == math.MaxUint64 {
+		return 1, nil
+	}
+	rows, err := q.query(ctx, "EXPLAIN ESTIMATE SELECT count()"+from, args)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	var total uint64
+	for rows.Next() {
+		var database, table string
+		var parts, n, marks uint64
+		if err := rows.Scan(&database, &table, &parts, &n, &marks); err != nil {
+			return 0, err
+		}
+		total += n
+	}
+	sampled := uint64(1)
+	for total/sampled > most {
+		sampled *= 2
+	}
+	return sampled, rows.Err()
 }
 
 func (m *Measure) check() (kinds []int32, err error) {
@@ -119,6 +163,9 @@ func (m *Measure) check() (kinds []int32, err error) {
 	return kinds, nil
 }
 
+// measuredTime is when the spans start that are measured.
+const measuredTime = "Timestamp >= fromUnixTimestamp64Nano({start:Int64}) AND Timestamp < fromUnixTimestamp64Nano({end:Int64})"
+
 func (m *Measure) points() int { return int(m.Until.Sub(m.From)/m.Step) + 1 }
 
 // sql counts the spans by the points that they count at, which are
@@ -127,12 +174,15 @@ func (m *Measure) points() int { return int(m.Until.Sub(m.From)/m.Step) + 1 }
 // the time that is measured it looks for later rows of the same spans, and
 // leaves the last of each. A hash stands for the identity: a set of it is half
 // as large, and sorts at half the cost.
-func (m *Measure) sql(w *where) string {
+func (m *Measure) sql(w *where, sampled uint64) string {
 	const (
-		within   = "Timestamp >= fromUnixTimestamp64Nano({start:Int64}) AND Timestamp < fromUnixTimestamp64Nano({end:Int64})"
+		within   = measuredTime
 		identity = "cityHash64(TraceId, SpanId, Twin)"
 	)
 	of := " FROM span_index " + w.any() + "\n    AND ReceivedAt >= fromUnixTimestamp64Nano({since:Int64})"
+	if sampled > 1 {
+		of += " AND cityHash64(SpanId) % {sampled:UInt64} = 0"
+	}
 	name, durations := "''", "[]::Array(UInt64)"
 	if m.ByOperation {
 		name = "SpanName"

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	commonv1 "go.opentelemetry.io/proto/otlp/common/v1"
 	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
 
 	"github.com/driftmesh/driftmesh/internal/fault"
@@ -105,15 +106,10 @@ func requireSeries(t *testing.T, want, got []query.Series) {
 // oddNames are services whose names ClickHouse must be given with care.
 var oddNames = []string{"shop", "it's", `back\slash`, "tab\tand\nline", "a, b", "größe {x:String}", ""}
 
-// TestMeasure: every number is that of the plain meaning, for spans of several
-// services and kinds, some of them on the edges of windows, that come twice,
-// come again otherwise, and share their ids.
-func TestMeasure(t *testing.T) {
-	f := setup(t, query.Limits{})
-	r := rand.New(rand.NewPCG(3, 9))
-	for _, table := range []string{"spans", "span_index"} {
-		require.NoError(t, f.db.Exec(t.Context(), "SYSTEM STOP MERGES "+table))
-	}
+// sendSpans sends spans of several services, kinds and traces, some of them on the
+// edges of minutes, that come twice, come again otherwise, and share their ids; and one
+// of another tenant. It gives them as they were sent the last time.
+func (f *fixture) sendSpans(r *rand.Rand) []sentSpan {
 	const minute = uint64(time.Minute)
 	var last []sentSpan
 	send := func(spans []sentSpan) {
@@ -125,21 +121,29 @@ func TestMeasure(t *testing.T) {
 	}
 	for i := range 150 {
 		s := newSpan(fmt.Sprintf("span%04d", i), "", fmt.Sprintf("op %d", r.IntN(3)), tracev1.Span_SpanKind(r.IntN(6)), 0)
+		s.TraceId = fmt.Appendf(nil, "trace %02d, 16 b.", r.IntN(40))
 		s.StartTimeUnixNano = scaleBase - 20*minute + r.Uint64N(40)*minute // on the edges
 		if r.IntN(2) == 0 {
 			s.StartTimeUnixNano += r.Uint64N(minute)
 		}
 		s.EndTimeUnixNano = s.StartTimeUnixNano + 1 + r.Uint64N(1e9)
+		if r.IntN(3) == 0 { // on the edges of durations, and shorter than all of them
+			s.EndTimeUnixNano = s.StartTimeUnixNano + []uint64{0, 1, 999, 1000, 1e6, 1e7, 1e7 - 1, 1e9, 3_160_000}[r.IntN(9)]
+		}
 		s.Status = &tracev1.Status{Code: tracev1.Status_StatusCode(r.IntN(3))}
+		s.Attributes = []*commonv1.KeyValue{text("plan", []string{"pro", "free", "it's \"quoted\" \\"}[r.IntN(3)])}
+		if r.IntN(5) == 0 {
+			s.Attributes = append(s.Attributes, text("error", "true"))
+		}
 		last = append(last, sentSpan{oddNames[r.IntN(len(oddNames))], s})
 	}
 	first := make([]sentSpan, len(last))
 	for i, s := range last { // as they were sent at first: now and then otherwise
 		first[i] = sentSpan{s.service, &tracev1.Span{
-			TraceId: s.TraceId, SpanId: s.SpanId, Name: s.Name, Kind: s.Kind, Status: s.Status,
+			TraceId: s.TraceId, SpanId: s.SpanId, Name: s.Name, Kind: s.Kind, Status: s.Status, Attributes: s.Attributes,
 			StartTimeUnixNano: s.StartTimeUnixNano, EndTimeUnixNano: s.EndTimeUnixNano,
 		}}
-		switch v := first[i].Span; r.IntN(6) {
+		switch v := first[i].Span; r.IntN(7) {
 		case 0:
 			v.Name, v.Status, v.EndTimeUnixNano = "before", nil, v.StartTimeUnixNano+5
 		case 1:
@@ -150,15 +154,30 @@ func TestMeasure(t *testing.T) {
 		case 3:
 			v.StartTimeUnixNano += 300 * minute
 			v.EndTimeUnixNano += 300 * minute
+		case 4:
+			v.Attributes = []*commonv1.KeyValue{text("plan", "pro"), text("gone", "yes")}
 		}
 	}
 	twin := newSpan("span0000", "", "twin", asServer, 0) // of another service
+	twin.TraceId = last[0].TraceId
 	last = append(last, sentSpan{"twin", twin})
 	send(first)
 	send(last)
 	send(last)
 	f.write(f.message("other", spansOf("shop", newSpan("foreign1", "", "foreign", asServer, 0))))
+	return last
+}
 
+// TestMeasure: every number is that of the plain meaning, for spans of several
+// services and kinds, some of them on the edges of windows, that come twice,
+// come again otherwise, and share their ids.
+func TestMeasure(t *testing.T) {
+	f := setup(t, query.Limits{})
+	r := rand.New(rand.NewPCG(3, 9))
+	for _, table := range []string{"spans", "span_index"} {
+		require.NoError(t, f.db.Exec(t.Context(), "SYSTEM STOP MERGES "+table))
+	}
+	last := f.sendSpans(r)
 	all := append([]string{query.MissingService, "twin", "nobody"}, oddNames[:len(oddNames)-1]...)
 	at := func(minutes int) time.Time { return time.Unix(0, scaleBase).Add(time.Duration(minutes) * time.Minute) }
 	half := 0.5
@@ -308,4 +327,36 @@ func TestMeasureBounds(t *testing.T) {
 		_, err := f.reader.Measure(ctx, "acme", fine)
 		require.ErrorIs(t, err, fault.Canceled)
 	})
+}
+
+// TestEstimate: a sample is one of spans, in all their versions, by a hash of their ids;
+// where there are few, none is taken.
+func TestEstimate(t *testing.T) {
+	f := setup(t, query.Limits{})
+	last := f.sendSpans(rand.New(rand.NewPCG(3, 11)))
+	half, at := 0.5, time.Unix(0, scaleBase)
+	m := query.Measure{Services: []string{"shop", "it's", query.MissingService}, From: at.Add(-10 * time.Minute), Until: at.Add(10 * time.Minute), Step: time.Minute, Window: 5 * time.Minute, Quantile: &half}
+	got, sampled, err := f.reader.Estimate(t.Context(), "acme", m)
+	require.NoError(t, err)
+	require.Equal(t, uint64(1), sampled)
+	requireSeries(t, slowly(m, last), got)
+
+	got, sampled, err = query.New(f.db, query.Limits{CountRows: 100}).Estimate(t.Context(), "acme", m)
+	require.NoError(t, err)
+	require.Greater(t, sampled, uint64(1))
+	var some []sentSpan
+	for _, s := range last {
+		if f.count(fmt.Sprintf("SELECT cityHash64(toFixedString(unhex('%x'), 8)) %% %d", s.SpanId, sampled)) == 0 {
+			some = append(some, s)
+		}
+	}
+	want := slowly(m, some)
+	require.NotEmpty(t, want)
+	for i := range want {
+		for k := range want[i].Calls {
+			want[i].Calls[k] *= sampled
+			want[i].Errors[k] *= sampled
+		}
+	}
+	requireSeries(t, want, got)
 }

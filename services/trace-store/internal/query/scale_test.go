@@ -271,6 +271,7 @@ func (l *loader) lookups() {
 		require.NoError(l.t, err)
 		require.NotEmpty(l.t, ops)
 	})
+	l.screens()
 	*scaleRuns = min(*scaleRuns, 3)
 	l.measure("dependencies, an hour", func() {
 		_, _, err := l.reader.Dependencies(ctx, "acme", hour())
@@ -311,6 +312,76 @@ func (l *loader) lookups() {
 		require.NoError(l.t, err)
 		require.Equal(l.t, uint64(*scaleSpans), stored)
 	})
+}
+
+// screens are what the user interface asks: the search for traces over its usual hour,
+// the last, and over a day, and the overview over its day.
+func (l *loader) screens() {
+	ctx := context.Background()
+	r := rand.New(rand.NewPCG(9, 9))
+	end := time.Unix(0, scaleBase).Add(24 * time.Hour)
+	ranges := map[string]query.Range{
+		"1 last hour": {Start: end.Add(-time.Hour), End: end}, "2 hour at noon": {Start: end.Add(-12 * time.Hour), End: end.Add(-11 * time.Hour)},
+		"3 day": {Start: end.Add(-24 * time.Hour), End: end},
+	}
+	for _, when := range slices.Sorted(maps.Keys(ranges)) {
+		for _, what := range []string{"all", "service", "error", "status 500"} {
+			search := func() query.Search {
+				s := query.Search{Range: ranges[when]}
+				switch what {
+				case "service":
+					s.Service = fmt.Sprintf("service-%d", r.IntN(4))
+				case "error":
+					s.Attributes = map[string]string{"error": "true"}
+				case "status 500":
+					s.Attributes = map[string]string{"http.response.status_code": "500"}
+				}
+				return s
+			}
+			name := when[2:] + ", " + what
+			l.measure("summaries: "+name, func() {
+				s := search()
+				s.Limit = 50
+				_, _, err := l.reader.Summaries(ctx, "acme", s)
+				require.NoError(l.t, err)
+			})
+			sampled := uint64(0)
+			l.measure("count: "+name, func() {
+				got, err := l.reader.Count(ctx, "acme", query.Count{Search: search(), Durations: 14})
+				require.NoError(l.t, err)
+				require.NotEmpty(l.t, got.Rows)
+				sampled = got.Sampled
+			})
+			fmt.Printf("    one trace in %d\n", sampled)
+			var listed *query.AttributeList
+			for list, a := range map[string]query.AttributeQuery{"keys": {Keys: 60, Values: 7}, "values": {Key: "user_agent.original"}} {
+				l.measure(list+": "+name, func() {
+					var err error
+					a.Search = search()
+					listed, err = l.reader.Attributes(ctx, "acme", a)
+					require.NoError(l.t, err)
+				})
+				fmt.Printf("    looked at %d of %d\n", listed.LookedAt, listed.Spans)
+			}
+		}
+		all := []string{"service-0", "service-1", "service-2", "service-3"}
+		within := ranges[when]
+		step := max(within.End.Sub(within.Start)/48, time.Minute)
+		for name, m := range map[string]query.Measure{
+			"volume": {From: within.Start.Add(step), Step: step, Window: step},
+			"p95":    {From: within.End, Step: step, Window: within.End.Sub(within.Start), Quantile: new(0.95)},
+		} {
+			m.Services, m.Until = all, within.End
+			sampled := uint64(0)
+			l.measure("overview, "+name+": "+when[2:], func() {
+				series, one, err := l.reader.Estimate(ctx, "acme", m)
+				require.NoError(l.t, err)
+				require.Len(l.t, series, 4)
+				sampled = one
+			})
+			fmt.Printf("    one span in %d\n", sampled)
+		}
+	}
 }
 
 func (l *loader) measure(name string, do func()) {

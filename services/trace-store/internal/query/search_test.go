@@ -191,8 +191,10 @@ func TestSummary(t *testing.T) {
 		want.Spans++
 		name := service(rs.Resource)
 		if counts[name] == nil {
-			counts[name] = &query.ServiceCount{Service: name}
+			counts[name] = &query.ServiceCount{Service: name, Start: time.Unix(0, int64(s.StartTimeUnixNano))}
 		}
+		start, until := min(counts[name].Start.UnixNano(), int64(s.StartTimeUnixNano)), max(counts[name].Start.Add(counts[name].Duration).UnixNano(), int64(s.EndTimeUnixNano))
+		counts[name].Start, counts[name].Duration = time.Unix(0, start), time.Duration(until-start)
 		counts[name].Spans++
 		if isError(s) {
 			want.Errors++

@@ -18,6 +18,7 @@ type cell struct {
 // seriesSet collects cells by service and operation.
 type seriesSet struct {
 	points int
+	times  uint64 // how often each span counts
 	series map[[2]string]*seriesSums
 }
 
@@ -27,6 +28,8 @@ type seriesSums struct {
 }
 
 func (b *seriesSet) add(service, operation string, c cell) error {
+	c.calls *= b.times
+	c.errors *= b.times
 	key := [2]string{service, operation}
 	s := b.series[key]
 	if s == nil {

@@ -35,6 +35,9 @@ type Summary struct {
 type ServiceCount struct {
 	Service       string
 	Spans, Errors int
+	// Start is of its first span, and Duration until the latest end.
+	Start    time.Time
+	Duration time.Duration
 }
 
 // share is what one service has of a trace, as the store tells it.
@@ -137,8 +140,14 @@ func (t *summing) summary(id TraceID) *Summary {
 func (s *Summary) addService(p share) {
 	if n := len(s.Services); n > 0 && s.Services[n-1].Service == p.service {
 		s.Services[n-1].Spans += int(p.spans)
-		s.Services[n-1].Errors += int(p.errors)
+		have := &s.Services[n-1]
+		have.Errors += int(p.errors)
+		last := max(have.Start.Add(have.Duration).UnixNano(), p.last)
+		have.Start = time.Unix(0, min(have.Start.UnixNano(), p.first))
+		have.Duration = time.Duration(last - have.Start.UnixNano())
 		return
 	}
-	s.Services = append(s.Services, ServiceCount{Service: p.service, Spans: int(p.spans), Errors: int(p.errors)})
+	s.Services = append(s.Services, ServiceCount{
+		Service: p.service, Spans: int(p.spans), Errors: int(p.errors), Start: time.Unix(0, p.first), Duration: time.Duration(p.last - p.first),
+	})
 }

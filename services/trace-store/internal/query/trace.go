@@ -27,6 +27,14 @@ type Limits struct {
 	// MeasureMemory is what one measure may take of ClickHouse's. Default 256
 	// MiB, which two million spans take.
 	MeasureMemory int64
+	// CountRows is how many rows a count looks at whole; of more, it takes a sample.
+	// Default 500,000.
+	CountRows int
+	// AttributeRows is how many spans a list of attributes looks at. Default 4,000.
+	AttributeRows int
+	// AttributeScan is how many spans are read for that, those between included.
+	// Default 150,000.
+	AttributeScan int
 }
 
 func (l Limits) withDefaults() Limits {
@@ -44,6 +52,15 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.MeasureMemory <= 0 {
 		l.MeasureMemory = 256 << 20
+	}
+	if l.CountRows <= 0 {
+		l.CountRows = 500_000
+	}
+	if l.AttributeRows <= 0 {
+		l.AttributeRows = 4000
+	}
+	if l.AttributeScan <= 0 {
+		l.AttributeScan = 150_000
 	}
 	return l
 }

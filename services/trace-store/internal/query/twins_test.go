@@ -102,7 +102,10 @@ func TestTwins(t *testing.T) {
 			require.NoError(t, err)
 			require.Len(t, found, 1)
 			require.Equal(t, 3, found[0].Spans)
-			require.Equal(t, []query.ServiceCount{{Service: "back", Spans: 2}, {Service: "front", Spans: 1}}, found[0].Services)
+			require.Equal(t, []query.ServiceCount{
+				{Service: "back", Spans: 2, Start: time.Unix(0, scaleBase+2e6), Duration: time.Millisecond},
+				{Service: "front", Spans: 1, Start: time.Unix(0, scaleBase+1e6), Duration: time.Millisecond},
+			}, found[0].Services)
 		}
 		var warned []string
 		require.NoError(t, f.reader.Trace(t.Context(), "acme", query.TraceID([]byte(oneTrace)), func(p query.Part) error {
