@@ -15,6 +15,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/query"
+	"github.com/driftmesh/driftmesh/services/trace-store/internal/store"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/tracetest"
 )
 
@@ -83,9 +84,10 @@ func TestAttributes(t *testing.T) {
 	long, words := strings.Repeat("x", 257), []string{"pro", "free", "it's", `"quoted" \ `, "größe\n", "", "<img src=x>"}
 	var last []sentSpan
 	var resources [][]*commonv1.KeyValue
+	var sent [3][]store.Message
 	for i := range 200 {
 		s := newSpan(fmt.Sprintf("span%04d", i), "", "op", asServer, uint64(r.IntN(60_000)))
-		s.TraceId = fmt.Appendf(nil, "trace %02d, 16 b.", r.IntN(40))
+		s.TraceId = fmt.Appendf(nil, "a trace %02d,16 b.", r.IntN(40))
 		s.Attributes = []*commonv1.KeyValue{
 			text("plan", words[r.IntN(len(words))]), text("both", words[r.IntN(2)]), text("User.ID", fmt.Sprintf("user-%d", r.IntN(100))),
 			{Key: "code", Value: &commonv1.AnyValue{Value: &commonv1.AnyValue_IntValue{IntValue: int64(200 + r.IntN(3))}}},
@@ -99,11 +101,14 @@ func TestAttributes(t *testing.T) {
 		last, resources = append(last, sentSpan{service, s}), append(resources, resource)
 		was := newSpan(string(s.SpanId), "", "op", asServer, 5)
 		was.TraceId, was.Attributes = s.TraceId, []*commonv1.KeyValue{text("plan", "gone")}
-		for _, version := range []*tracev1.Span{was, s, s} {
+		for k, version := range []*tracev1.Span{was, s, s} {
 			data := spansOf(service, version)
 			data.ResourceSpans[0].Resource.Attributes = resource
-			f.write(f.message("acme", data))
+			sent[k] = append(sent[k], f.message("acme", data))
 		}
+	}
+	for _, msgs := range sent {
+		f.write(msgs...)
 	}
 	foreign := newSpan("foreign1", "", "op", asServer, 5)
 	foreign.Attributes = []*commonv1.KeyValue{text("plan", "foreign"), text("foreign", "yes")}
