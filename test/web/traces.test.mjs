@@ -85,7 +85,7 @@ describe('the search for traces', { concurrency: false }, () => {
 
   it('counts facets as the store does, and a click adds the filter', async (t) => {
     const page = await open(t, world.empty, `/traces?service=${service}`)
-    const facet = (name) => page.getByRole('complementary', { name: 'Facets' }).getByRole('checkbox', { name })
+    const facet = (name) => page.getByRole('complementary', { name: 'Facets' }).getByRole('checkbox', { name, exact: true })
     await facet('pro 20').waitFor()
     await facet('free 40').waitFor()
     await facet('very large 10').first().waitFor()
@@ -138,6 +138,7 @@ describe('the search for traces', { concurrency: false }, () => {
     await page.waitForURL((u) => u.searchParams.get('service') === service && u.searchParams.get('errors') === '1')
     await page.getByRole('heading', { name: '20 traces', exact: true }).waitFor()
     await page.goto(`${world.empty}/models`)
+    await page.getByRole('button', { name: /^Go to/ }).waitFor()
     await page.keyboard.press('Control+k')
     await page.keyboard.type('what failed')
     await page.getByRole('option', { name: /what failed <b>.*saved search/ }).waitFor()
@@ -175,7 +176,7 @@ describe('the search for traces', { concurrency: false }, () => {
   for (const theme of ['light', 'dark']) {
     it(`is accessible and no wider than a telephone, ${theme}`, async (t) => {
       const page = await open(t, world.empty, `/traces?service=${service}`, { theme })
-      await page.getByRole('checkbox', { name: 'pro 20' }).waitFor()
+      await page.getByRole('checkbox', { name: 'pro 20', exact: true }).waitFor()
       await page.getByRole('application').locator('svg').waitFor()
       await page.getByText('Table', { exact: true }).click()
       await page.getByText('Saved', { exact: true }).click()
