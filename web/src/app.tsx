@@ -18,6 +18,7 @@ const Traces = lazy(() => import('./pages/traces').then((m) => m.Traces))
 const TracePage = lazy(() => import('./pages/trace').then((m) => m.TracePage))
 const Models = lazy(() => import('./pages/models').then((m) => m.Models))
 const Model = lazy(() => import('./pages/model').then((m) => m.Model))
+const Backtest = lazy(() => import('./pages/backtest').then((m) => m.Backtest))
 const Alerts = lazy(() => import('./pages/alerts').then((m) => m.Alerts))
 const AlertPage = lazy(() => import('./pages/alert').then((m) => m.AlertPage))
 const Pipeline = lazy(() => import('./pages/pipeline').then((m) => m.Pipeline))
@@ -69,6 +70,7 @@ function Shell() {
             <Route path="/traces/:id" component={TracePage} />
             <Route path="/models" component={Models} />
             <Route path="/models/:space/:name/:version" component={Model} />
+            <Route path="/models/:space/:name/:version/backtest" component={Backtest} />
             <Route path="/alerts" component={Alerts} />
             <Route path="/alerts/:id" component={AlertPage} />
             <Route path="/pipeline" component={Pipeline} />

@@ -38,6 +38,7 @@ type trial struct {
 	// since is, by monitor, whether its alert was open when the change came.
 	since   map[string]bool
 	summary *driftv1.BacktestSummary
+	scores  bool // of each slot are told too
 }
 
 // newTrial prepares a backtest of the registered profile, or of candidate in its
@@ -140,6 +141,12 @@ func (s *server) Backtest(req *driftv1.BacktestRequest, stream grpc.ServerStream
 	if err != nil {
 		return err
 	}
+	if t.scores = req.GetScores(); t.scores {
+		if n := len(slots) * len(t.profile.Monitors) * score.Subjects(t.profile); n > maxSeries {
+			return fault.Invalid.New("scores: those of %d slots are up to %d, more than %d: ask for a shorter range, or leave them out", len(slots), n, maxSeries).
+				WithReason("TOO_MANY_POINTS")
+		}
+	}
 	t.summary.StartTime, t.summary.EndTime, t.summary.Slots = timestamppb.New(start), timestamppb.New(end), uint64(len(slots))
 	if err := s.replay(ctx, t, slots, stream.Send); err != nil {
 		return err
@@ -196,6 +203,14 @@ func (e *engine) replay(ctx context.Context, t *trial, slots []store.Slot, send 
 		scores, err := e.try(ctx, t, first, last)
 		if err != nil {
 			return err
+		}
+		if t.scores {
+			told := &driftv1.BacktestSlot{
+				Slot: timestamppb.New(slots[i].At), RangeStart: timestamppb.New(timeOf(first)), RangeEnd: timestamppb.New(timeOf(last)), Scores: outlines(t.profile, scores),
+			}
+			if err := send(&driftv1.BacktestResponse{Answer: &driftv1.BacktestResponse_Slot{Slot: told}}); err != nil {
+				return err
+			}
 		}
 		for _, change := range t.take(slots[i].At, timeOf(first), timeOf(last), scores) {
 			if err := send(&driftv1.BacktestResponse{Answer: &driftv1.BacktestResponse_Change{Change: change}}); err != nil {

@@ -391,6 +391,30 @@ func (s *server) ListAlerts(ctx context.Context, req *driftv1.ListAlertsRequest)
 	return resp, nil
 }
 
+// GetAlert gives one alert.
+func (s *server) GetAlert(ctx context.Context, req *driftv1.GetAlertRequest) (*driftv1.GetAlertResponse, error) {
+	id, ok := identity.From(ctx)
+	if !ok {
+		return nil, errNobody()
+	}
+	a, err := s.state.Alert(ctx, id.Tenant, req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.profiles.get(ctx, id.Tenant, a.Profile)
+	if err != nil {
+		return nil, err
+	}
+	if !id.Spaces.Has(p.Space) {
+		return nil, store.NoAlert(req.GetId()) // nor does the caller learn that there is one
+	}
+	described, err := s.describe(ctx, id.Tenant, a)
+	if err != nil {
+		return nil, err
+	}
+	return &driftv1.GetAlertResponse{Alert: described[0]}, nil
+}
+
 // AcknowledgeAlert says that the caller takes an alert on.
 func (s *server) AcknowledgeAlert(ctx context.Context, req *driftv1.AcknowledgeAlertRequest) (*driftv1.AcknowledgeAlertResponse, error) {
 	id, ok := identity.From(ctx)

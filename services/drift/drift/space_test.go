@@ -59,6 +59,10 @@ func TestASpaceIsAllThatItsOwnSee(t *testing.T) {
 			_, err := r.ListAlerts(ctx, &driftv1.ListAlertsRequest{Profile: a.GetProfile()})
 			return err
 		},
+		"GetAlert": func(ctx context.Context) error {
+			_, err := r.GetAlert(ctx, &driftv1.GetAlertRequest{Id: a.GetId()})
+			return err
+		},
 		"AcknowledgeAlert": func(ctx context.Context) error {
 			_, err := r.AcknowledgeAlert(ctx, &driftv1.AcknowledgeAlertRequest{Id: a.GetId()})
 			return err

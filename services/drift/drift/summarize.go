@@ -8,6 +8,7 @@ import (
 
 	"github.com/driftmesh/driftmesh/internal/fault"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
+	"github.com/driftmesh/driftmesh/sdk/profile"
 	"github.com/driftmesh/driftmesh/services/drift/internal/store"
 )
 
@@ -58,8 +59,19 @@ func (s *server) Summarize(ctx context.Context, req *driftv1.SummarizeRequest) (
 			last++
 		}
 		resp.Steps[last].Features = append(resp.Steps[last].Features, &driftv1.FeatureSummary{
-			Name: p.Features[one.Feature].Name, Counts: one.Counts, Number: one.Number, Mean: one.Mean, StdDev: one.StdDev,
+			Name: p.Features[one.Feature].Name, Counts: one.Counts, Number: one.Number, Mean: one.Mean, StdDev: one.StdDev, States: states(one.States),
 		})
 	}
 	return resp, nil
+}
+
+// states names the special bins that hold something.
+func states(counts []uint64) map[string]uint64 {
+	named := map[string]uint64{}
+	for i, n := range counts {
+		if n > 0 && i < profile.Specials {
+			named[profile.Special(i).String()] = n
+		}
+	}
+	return named
 }

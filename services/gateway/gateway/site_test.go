@@ -23,7 +23,7 @@ func TestTheUserInterface(t *testing.T) {
 		require.Contains(t, policy, rule)
 	}
 	require.NotContains(t, policy, "unsafe")
-	for _, at := range []string{"/traces", "/traces/" + knownTrace, "/models", "/models/wine/red/1.0.0", "/alerts", "/alerts/1", "/pipeline", "/pipeline/dead-letters/1", "/admin"} {
+	for _, at := range []string{"/traces", "/traces/" + knownTrace, "/models", "/models/wine/red/1.0.0", "/models/wine/red/1.0.0/backtest", "/alerts", "/alerts/1", "/pipeline", "/pipeline/dead-letters/1", "/admin"} {
 		code, _, same := w.request(http.MethodGet, w.http+at, "")
 		require.Equal(t, http.StatusOK, code, at)
 		require.Equal(t, page, same, at)

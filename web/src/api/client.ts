@@ -43,6 +43,26 @@ async function ask<T>(method: string, path: string, body?: unknown, signal?: Abo
   return (answer.status === 204 ? undefined : await answer.json()) as T
 }
 
+/** stream gives the parts of a long answer as they come. */
+export async function stream<T>(path: string, body: unknown, tell: (part: T) => void, signal?: AbortSignal): Promise<void> {
+  const answer = await send('POST', path, body, signal)
+  const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader()
+  let rest = ''
+  for (let part = await reader?.read(); part && !part.done; part = await reader?.read()) {
+    const lines = (rest + part.value).split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) take(line, tell)
+  }
+  take(rest, tell)
+}
+
+function take<T>(line: string, tell: (part: T) => void): void {
+  if (line.trim() === '') return
+  const said = JSON.parse(line)
+  if (said.error) throw new Failure(said.error.http_code ?? 500, said.error.message ?? 'It broke off.', said.error.code, said.error.reason)
+  tell(said.result)
+}
+
 /** send is an answer that was a success; it throws a Failure for others. */
 export async function send(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
   const request: RequestInit = { method, signal: signal ?? null, headers: { Accept: 'application/json' } }

@@ -122,6 +122,7 @@ export interface BacktestRequest {
   change_time: string | null
   quiet_start: string | null
   quiet_end: string | null
+  scores: boolean
 }
 
 /** BacktestResponse is a part of the answer. */
@@ -129,6 +130,15 @@ export interface BacktestResponse {
   progress: Progress | null
   change: BacktestChange | null
   summary: BacktestSummary | null
+  slot: BacktestSlot | null
+}
+
+/** BacktestSlot is what a slot came to. */
+export interface BacktestSlot {
+  slot: string | null
+  range_start: string | null
+  range_end: string | null
+  scores: Score[]
 }
 
 /** BacktestSummary is what a backtest came to. */
@@ -606,6 +616,16 @@ export interface FeatureProfile {
   baseline: Baseline | null
 }
 
+/** FeatureSummary is what was counted of one feature. */
+export interface FeatureSummary {
+  name: string
+  counts: string[]
+  number: string
+  mean: number
+  std_dev: number
+  states: { [key: string]: string }
+}
+
 /** Features are the values of one model input. A feature of the profile that is */
 export interface Features {
   values: Feature[]
@@ -622,6 +642,11 @@ export interface FindTaggedRequest {
 export interface FindTaggedResponse {
   entity_ids: string[]
   truncated: boolean
+}
+
+/** GetAlertResponse is the alert. */
+export interface GetAlertResponse {
+  alert: Alert | null
 }
 
 /** GetDeadLetterResponse is the letter as it was parked. */
@@ -748,6 +773,12 @@ export interface ListEntriesResponse {
 export interface ListOperationsResponse {
   operations: Operation[]
   truncated: boolean
+}
+
+/** ListProfileStatusesResponse is a page. */
+export interface ListProfileStatusesResponse {
+  statuses: ProfileStatus[]
+  next_page_token: string
 }
 
 /** ListProfilesResponse is a page. */
@@ -939,6 +970,22 @@ export interface Profile {
   reference_span: string
   groups: FeatureGroup[]
   checks: Checks | null
+}
+
+/** ProfileStatus is how an active profile stands. */
+export interface ProfileStatus {
+  profile: Profile | null
+  start_time: string | null
+  end_time: string | null
+  slot: string | null
+  records: string
+  scores: Score[]
+  moved: number
+  ok: number
+  insufficient: number
+  open_alerts: number
+  newest_alert: string
+  data_time: string | null
 }
 
 /** Progress is how far a long call is. */
@@ -1330,6 +1377,12 @@ export interface Status {
   details: Any[]
 }
 
+/** StepSummary is what was counted in one step. */
+export interface StepSummary {
+  start_time: string | null
+  features: FeatureSummary[]
+}
+
 /** StoredRecord is a record as it is kept. */
 export interface StoredRecord {
   record: Record | null
@@ -1357,6 +1410,11 @@ export interface Subgroups {
   size: number
   means: number[]
   std_devs: number[]
+}
+
+/** SummarizeResponse has the steps in which something was counted. */
+export interface SummarizeResponse {
+  steps: StepSummary[]
 }
 
 /** Tag is a word about a thing. */

@@ -1,28 +1,31 @@
 import { useState } from 'preact/hooks'
-import { Failure, get, post } from '../api/client'
-import type { AcknowledgeAlertResponse, Alert, ExplainResponse, ListAlertsResponse, SearchTracesResponse } from '../api/types'
+import { get, post } from '../api/client'
+import type { AcknowledgeAlertResponse, Alert, ExplainResponse, GetAlertResponse, SearchTracesResponse } from '../api/types'
 import { useAsked } from '../ask'
 import { useDeed } from '../deed'
 import { may } from '../session'
 import { Pair } from '../ui/charts'
 import { Card, Empty, severity, Shown, Status, VerdictOf } from '../ui/parts'
 import { useQuery } from '../url'
-import { at, count, number, percent, took } from '../words'
+import { at, count, took } from '../words'
 import { finding } from './alerts'
-import { evidence } from './model-parts'
+import { evidence, Slices } from './model-parts'
 import { SilenceForm } from './silences'
 import { TraceTable } from '../trace/table'
 
 export function AlertPage({ id }: { id: string }) {
-  const [query] = useQuery()
-  const alert = useAsked(id, async (s) => {
-    const { alerts } = await get<ListAlertsResponse>('/api/v1/alerts', { profile: query.profile, page_size: 1000 }, s)
-    const found = alerts.find((a) => a.id === id)
-    if (!found) throw new Failure(404, 'There is no such alert among the newest thousand.')
-    return found
-  }, 15_000)
-  return <Shown of={alert} what="This alert">{(a) => <View alert={a} again={alert.again} />}</Shown>
+  const alert = useAsked(id, (s) => get<GetAlertResponse>(`/api/v1/alerts/${encodeURIComponent(decodeURIComponent(id))}`, {}, s), 15_000)
+  if (alert.failure?.status === 404 && !alert.value) {
+    return (
+      <Card title="There is no such alert">
+        <Empty>Nobody of this tenant has an alert of the id {decodeURIComponent(id).slice(0, 100)}. It may be of another tenant or space, or the address was cut short. <span><a class="button" href="/alerts?show=all">All alerts</a></span></Empty>
+      </Card>
+    )
+  }
+  return <Shown of={alert} what="This alert">{(v) => (v.alert ? <View alert={v.alert} again={alert.again} /> : <Empty>It is not there.</Empty>)}</Shown>
 }
+
+const modelPath = (a: Alert): string => `/models/${a.profile_name.split('/').map(encodeURIComponent).join('/')}`
 
 function View({ alert: a, again }: { alert: Alert; again: () => void }) {
   const [query, set] = useQuery()
@@ -36,7 +39,8 @@ function View({ alert: a, again }: { alert: Alert; again: () => void }) {
         {deed.failure && <span class="note" role="alert">{deed.failure.message}</span>}
         {!a.acknowledge_time && !a.resolve_time && may('alerts.acknowledge') && <button class="button primary" type="button" disabled={deed.busy} onClick={() => deed.run(() => post<AcknowledgeAlertResponse>(`/api/v1/alerts/${encodeURIComponent(a.id)}:acknowledge`), again)}>Acknowledge</button>}
         {!a.resolve_time && may('alerts.silence') && <SilenceForm alert={a} done={again} />}
-        <a class="button" href={`/models/${a.profile_name.split('/').map(encodeURIComponent).join('/')}${score ? `?feature=${encodeURIComponent(score.feature)}` : ''}`}>Model</a>
+        <a class="button" href={`${modelPath(a)}${score ? `?feature=${encodeURIComponent(score.feature)}` : ''}`}>Model</a>
+        {may('scores.compute') && <a class="button" href={`${modelPath(a)}/backtest?monitor=${encodeURIComponent(a.monitor)}`}>Backtest</a>}
       </div>
       <p class="faint small">
         {a.resolve_time ? <Status kind="ok">closed {at(a.resolve_time)}</Status> : <Status kind="moved">open for {took(Date.now() - Date.parse(a.raise_time ?? ''))}</Status>} · {severity(a.severity)} · monitor {a.monitor} · values of {at(a.range_start)} to {at(a.range_end)}
@@ -92,10 +96,7 @@ function Why({ alert, feature }: { alert: Alert; feature: string }) {
                 {bins.length > 0 && <Pair bins={bins} chosen={chosen} choose={(i) => choose(i === chosen ? -1 : i)} title={`Shares of ${feature} in reference and current`} />}
                 {bin && <ul>{bin.exemplars.map((e) => <li key={e.record_id}>{e.trace_id ? <a href={`/traces/${e.trace_id}?span=${e.span_id}`}>trace <code>{e.trace_id.slice(0, 8)}</code></a> : <span class="faint">no trace</span>} <span class="faint small">record {e.record_id}</span></li>)}</ul>}
                 {v.slices.length > 0 && (
-                  <table class="dense">
-                    <thead><tr><th>Slice</th><th class="right">Share</th><th class="right">Of the shift</th><th class="right">Lift</th><th class="right">p</th></tr></thead>
-                    <tbody>{v.slices.map((s) => <tr key={`${s.feature}=${s.value}`}><td class="name">{s.feature} = {s.value}{s.unseen && <span class="faint"> (not in the reference)</span>}</td><td class="right">{percent(s.share)}</td><td class="right">{percent(s.shift_share)}</td><td class="right">{number(s.lift)}</td><td class="right">{number(s.adjusted_p_value)}</td></tr>)}</tbody>
-                  </table>
+                  <Slices slices={v.slices} />
                 )}
               </>
             )

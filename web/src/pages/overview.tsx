@@ -1,13 +1,13 @@
 import { get, post } from '../api/client'
-import type { Account, ListProfilesResponse, ListScoresResponse, ListServicesResponse, MeasureServicesResponse, Profile, Score } from '../api/types'
+import type { Account, ListProfileStatusesResponse, ListServicesResponse, MeasureServicesResponse, Profile, ProfileStatus, Score } from '../api/types'
 import { useAsked } from '../ask'
 import { may } from '../session'
 import { Card, Empty, Shown, Status, Swatch } from '../ui/parts'
 import { Spark } from '../ui/charts'
 import { rangeOf, useQuery } from '../url'
-import { at, count, millis, percent, plural, took } from '../words'
+import { ago, at, count, millis, percent, plural, took } from '../words'
 import { AlertRow } from './alerts'
-import { byRatio, Cell, latest, profilePath } from './model-parts'
+import { byRatio, Cell, profilePath, shape } from './model-parts'
 import { First } from './first'
 import { books } from '../ledger'
 import { useLedger, useOpenAlerts, useTopics } from '../live'
@@ -15,7 +15,7 @@ import { useLedger, useOpenAlerts, useTopics } from '../live'
 export function Overview() {
   const alerts = useOpenAlerts()
   const ledger = useLedger()
-  const models = useAsked('models', loadModels, 15_000)
+  const models = useAsked('models', async (s) => (await get<ListProfileStatusesResponse>('/api/v1/profile-statuses', { page_size: 200, scores: 100 }, s)).statuses.sort((a, b) => b.moved - a.moved || titleOf(a).localeCompare(titleOf(b))), 15_000)
   const nothing = ledger.value?.accounts.every((a) => a.accepted === '0') && models.value?.length === 0
   if (nothing) return <First />
   return (
@@ -42,24 +42,19 @@ export function Overview() {
   )
 }
 
-interface Judged { profile: Profile; scores: Score[]; slot: string | null }
-
-async function loadModels(signal: AbortSignal): Promise<Judged[]> {
-  const { profiles } = await get<ListProfilesResponse>('/api/v1/profiles', { page_size: 200 }, signal)
-  const active = profiles.filter((p) => p.active)
-  const judged = await Promise.all(active.slice(0, 50).map(async (profile) => {
-    const { evaluations } = await get<ListScoresResponse>('/api/v1/scores', { profile: profile.uid, page_size: 1 }, signal)
-    return { profile, scores: latest(evaluations), slot: evaluations[0]?.end_time ?? null }
-  }))
-  return judged.sort((a, b) => moved(b).length - moved(a).length || a.profile.name.localeCompare(b.profile.name))
+/** worst leaves of each feature the score that moved most, of whichever monitor. */
+function worst(scores: Score[]): Score[] {
+  const of = new Map<string, Score>()
+  for (const s of scores.toSorted(byRatio)) if (!of.has(s.feature)) of.set(s.feature, s)
+  return [...of.values()].sort((a, b) => byRatio(a, b) || Number(a.verdict === 'VERDICT_INSUFFICIENT') - Number(b.verdict === 'VERDICT_INSUFFICIENT'))
 }
 
-const moved = (j: Judged): Score[] => j.scores.filter((s) => s.verdict === 'VERDICT_DRIFT')
+const titleOf = (s: ProfileStatus): string => (s.profile ? `${s.profile.space}/${s.profile.name}/${s.profile.version}` : '')
 
-function headline(accounts: Account[] | undefined, models: Judged[] | undefined): string {
+function headline(accounts: Account[] | undefined, models: ProfileStatus[] | undefined): string {
   if (!accounts || !models) return 'Overview'
   if (books(accounts) === 'missing') return 'The books do not balance: something that was accepted is missing.'
-  const n = models.filter((m) => moved(m).length > 0).length
+  const n = models.filter((m) => m.moved > 0).length
   if (n > 0) return `${n === 1 ? 'One model has' : `${count(n)} models have`} moved. Everything else holds.`
   return models.length > 0 ? 'Everything holds.' : 'The books balance. No model is watched yet.'
 }
@@ -104,32 +99,36 @@ function reasons(accounts: Account[]): string {
 function Legend() {
   return (
     <span class="legend" aria-hidden="true">
-      <span><i class="cell s0" />as reference</span><span><i class="cell s2" />over threshold</span><span><i class="cell s5" />4×</span><span><i class="cell hatched" />insufficient</span>
+      <span><i class="cell s0" />as reference</span><span><i class="cell s2">{shape(2)}</i>over threshold</span><span><i class="cell s4">{shape(4)}</i>2.5×</span><span><i class="cell s5">{shape(5)}</i>4×</span><span><i class="cell hatched" />insufficient</span>
     </span>
   )
 }
 
-function Matrix({ rows }: { rows: Judged[] }) {
+const most = 40 // squares in a line
+
+function Matrix({ rows }: { rows: ProfileStatus[] }) {
   return (
     <table>
-      <thead><tr><th>Profile</th><th>Verdict</th><th class="wide">Features</th><th class="wide">Moved most</th><th class="right wide">Judged</th></tr></thead>
-      <tbody>
-        {rows.map(({ profile, scores, slot }) => {
-          const over = scores.filter((s) => s.verdict === 'VERDICT_DRIFT')
-          const insufficient = scores.length > 0 && scores.every((s) => s.verdict === 'VERDICT_INSUFFICIENT')
-          const most = over.sort(byRatio)[0]
-          return (
-            <tr key={profile.uid}>
-              <td class="name"><a class="plain" href={profilePath(profile)} title={`${profile.space}/${profile.name}/${profile.version}`}>{profile.space}/{profile.name}/{profile.version}</a></td>
-              <td>{over.length > 0 ? <Status kind="moved">{over.length} of {scores.length}</Status> : insufficient ? <Status kind="insufficient">insufficient</Status> : scores.length > 0 ? <Status kind="ok">as reference</Status> : <span class="faint">not judged yet</span>}</td>
-              <td class="wide"><span class="cells">{scores.toSorted(byRatio).slice(0, 40).map((s) => <Cell key={`${s.monitor} ${s.feature}`} score={s} profile={profile} />)}</span></td>
-              <td class="wide">{most ? <a href={`${profilePath(profile)}?feature=${encodeURIComponent(most.feature)}`}>{most.feature}</a> : insufficient ? <span class="faint">{count(scores[0]?.sample)} values, needs {count(scores[0]?.min_sample)}</span> : '–'}</td>
-              <td class="right wide faint">{slot ? at(slot) : '–'}</td>
-            </tr>
-          )
-        })}
-      </tbody>
+      <thead><tr><th>Profile</th><th>Verdict</th><th class="wide">Features</th><th class="wide">Moved most</th><th class="right wide">Open alerts</th><th class="right wide">Data</th><th class="right wide">Judged</th></tr></thead>
+      <tbody>{rows.map((row) => row.profile && <Row key={row.profile.uid} row={row} profile={row.profile} />)}</tbody>
     </table>
+  )
+}
+
+function Row({ row, profile }: { row: ProfileStatus; profile: Profile }) {
+  const cells = worst(row.scores)
+  const judged = row.moved + row.ok + row.insufficient
+  const first = cells[0]
+  return (
+    <tr>
+      <td class="name"><a class="plain" href={profilePath(profile)} title={titleOf(row)}>{titleOf(row)}</a></td>
+      <td>{row.moved > 0 ? <Status kind="moved">{row.moved} of {judged}</Status> : judged === 0 ? <span class="faint">not judged yet</span> : row.ok === 0 ? <Status kind="insufficient">insufficient</Status> : <Status kind="ok">as reference</Status>}</td>
+      <td class="wide"><span class="cells">{cells.slice(0, most).map((s) => <Cell key={s.feature} score={s} profile={profile} />)}{judged > row.scores.length || cells.length > most ? <a class="small" href={profilePath(profile)}>more</a> : null}</span></td>
+      <td class="wide">{row.moved > 0 && first ? <a href={`${profilePath(profile)}?feature=${encodeURIComponent(first.feature)}`}>{first.feature}</a> : row.ok === 0 && first ? <span class="faint">{count(first.sample)} values, needs {count(first.min_sample)}</span> : '–'}</td>
+      <td class="right wide">{row.open_alerts > 0 ? <a href={row.open_alerts === 1 ? `/alerts/${row.newest_alert}` : `/alerts?profile=${encodeURIComponent(titleOf(row))}`}>{count(row.open_alerts)}</a> : '–'}</td>
+      <td class="right wide faint" title={at(row.data_time)}>{row.data_time ? `${ago(row.data_time)} ago` : 'none yet'}</td>
+      <td class="right wide faint">{row.end_time ? at(row.end_time) : '–'}</td>
+    </tr>
   )
 }
 

@@ -2891,7 +2891,10 @@ type FeatureSummary struct {
 	// Their mean; 0 of none.
 	Mean float64 `protobuf:"fixed64,4,opt,name=mean,proto3" json:"mean,omitempty"`
 	// Their standard deviation, of the sample; 0 of fewer than two.
-	StdDev        float64 `protobuf:"fixed64,5,opt,name=std_dev,json=stdDev,proto3" json:"std_dev,omitempty"`
+	StdDev float64 `protobuf:"fixed64,5,opt,name=std_dev,json=stdDev,proto3" json:"std_dev,omitempty"`
+	// Values in no bin, by state: missing, nan, +inf, -inf, other and what else cells
+	// tell apart.
+	States        map[string]uint64 `protobuf:"bytes,6,rep,name=states,proto3" json:"states,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2959,6 +2962,13 @@ func (x *FeatureSummary) GetStdDev() float64 {
 		return x.StdDev
 	}
 	return 0
+}
+
+func (x *FeatureSummary) GetStates() map[string]uint64 {
+	if x != nil {
+		return x.States
+	}
+	return nil
 }
 
 // CreateProfileResponse is the registered profile.
@@ -3672,7 +3682,9 @@ type BacktestRequest struct {
 	// From when on nothing had moved, as far as is known: what drifted is false.
 	QuietStart *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=quiet_start,json=quietStart,proto3" json:"quiet_start,omitempty"`
 	// Until when, exclusive.
-	QuietEnd      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=quiet_end,json=quietEnd,proto3" json:"quiet_end,omitempty"`
+	QuietEnd *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=quiet_end,json=quietEnd,proto3" json:"quiet_end,omitempty"`
+	// The scores of each slot are wanted too; there are then at most 200,000.
+	Scores        bool `protobuf:"varint,8,opt,name=scores,proto3" json:"scores,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3756,6 +3768,13 @@ func (x *BacktestRequest) GetQuietEnd() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *BacktestRequest) GetScores() bool {
+	if x != nil {
+		return x.Scores
+	}
+	return false
+}
+
 // BacktestResponse is a part of the answer.
 type BacktestResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3766,6 +3785,7 @@ type BacktestResponse struct {
 	//	*BacktestResponse_Progress
 	//	*BacktestResponse_Change
 	//	*BacktestResponse_Summary
+	//	*BacktestResponse_Slot
 	Answer        isBacktestResponse_Answer `protobuf_oneof:"answer"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3835,6 +3855,15 @@ func (x *BacktestResponse) GetSummary() *BacktestSummary {
 	return nil
 }
 
+func (x *BacktestResponse) GetSlot() *BacktestSlot {
+	if x != nil {
+		if x, ok := x.Answer.(*BacktestResponse_Slot); ok {
+			return x.Slot
+		}
+	}
+	return nil
+}
+
 type isBacktestResponse_Answer interface {
 	isBacktestResponse_Answer()
 }
@@ -3854,11 +3883,93 @@ type BacktestResponse_Summary struct {
 	Summary *BacktestSummary `protobuf:"bytes,3,opt,name=summary,proto3,oneof"`
 }
 
+type BacktestResponse_Slot struct {
+	// What a slot came to, where that was asked for; in the order of slots, and each
+	// before the changes that it brings about.
+	Slot *BacktestSlot `protobuf:"bytes,4,opt,name=slot,proto3,oneof"`
+}
+
 func (*BacktestResponse_Progress) isBacktestResponse_Answer() {}
 
 func (*BacktestResponse_Change) isBacktestResponse_Answer() {}
 
 func (*BacktestResponse_Summary) isBacktestResponse_Answer() {}
+
+func (*BacktestResponse_Slot) isBacktestResponse_Answer() {}
+
+// BacktestSlot is what a slot came to.
+type BacktestSlot struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// It.
+	Slot *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=slot,proto3" json:"slot,omitempty"`
+	// Start of its range.
+	RangeStart *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=range_start,json=rangeStart,proto3" json:"range_start,omitempty"`
+	// End of its range, exclusive.
+	RangeEnd *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=range_end,json=rangeEnd,proto3" json:"range_end,omitempty"`
+	// One per monitor and feature it judges, in the profile's order, without bins and
+	// states.
+	Scores        []*Score `protobuf:"bytes,4,rep,name=scores,proto3" json:"scores,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BacktestSlot) Reset() {
+	*x = BacktestSlot{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BacktestSlot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BacktestSlot) ProtoMessage() {}
+
+func (x *BacktestSlot) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BacktestSlot.ProtoReflect.Descriptor instead.
+func (*BacktestSlot) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *BacktestSlot) GetSlot() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Slot
+	}
+	return nil
+}
+
+func (x *BacktestSlot) GetRangeStart() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RangeStart
+	}
+	return nil
+}
+
+func (x *BacktestSlot) GetRangeEnd() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RangeEnd
+	}
+	return nil
+}
+
+func (x *BacktestSlot) GetScores() []*Score {
+	if x != nil {
+		return x.Scores
+	}
+	return nil
+}
 
 // BacktestChange is what would have happened to the alert of a monitor.
 type BacktestChange struct {
@@ -3881,7 +3992,7 @@ type BacktestChange struct {
 
 func (x *BacktestChange) Reset() {
 	*x = BacktestChange{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3893,7 +4004,7 @@ func (x *BacktestChange) String() string {
 func (*BacktestChange) ProtoMessage() {}
 
 func (x *BacktestChange) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[41]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3906,7 +4017,7 @@ func (x *BacktestChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BacktestChange.ProtoReflect.Descriptor instead.
 func (*BacktestChange) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{41}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *BacktestChange) GetSlot() *timestamppb.Timestamp {
@@ -3970,7 +4081,7 @@ type BacktestSummary struct {
 
 func (x *BacktestSummary) Reset() {
 	*x = BacktestSummary{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3982,7 +4093,7 @@ func (x *BacktestSummary) String() string {
 func (*BacktestSummary) ProtoMessage() {}
 
 func (x *BacktestSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[42]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3995,7 +4106,7 @@ func (x *BacktestSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BacktestSummary.ProtoReflect.Descriptor instead.
 func (*BacktestSummary) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{42}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *BacktestSummary) GetStartTime() *timestamppb.Timestamp {
@@ -4065,7 +4176,7 @@ type BacktestMonitor struct {
 
 func (x *BacktestMonitor) Reset() {
 	*x = BacktestMonitor{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4077,7 +4188,7 @@ func (x *BacktestMonitor) String() string {
 func (*BacktestMonitor) ProtoMessage() {}
 
 func (x *BacktestMonitor) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[43]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4090,7 +4201,7 @@ func (x *BacktestMonitor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BacktestMonitor.ProtoReflect.Descriptor instead.
 func (*BacktestMonitor) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{43}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *BacktestMonitor) GetMonitor() string {
@@ -4185,7 +4296,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4197,7 +4308,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[44]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4210,7 +4321,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{44}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Progress) GetDone() uint64 {
@@ -4245,7 +4356,7 @@ type RunNowRequest struct {
 
 func (x *RunNowRequest) Reset() {
 	*x = RunNowRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4257,7 +4368,7 @@ func (x *RunNowRequest) String() string {
 func (*RunNowRequest) ProtoMessage() {}
 
 func (x *RunNowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[45]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4270,7 +4381,7 @@ func (x *RunNowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunNowRequest.ProtoReflect.Descriptor instead.
 func (*RunNowRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{45}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RunNowRequest) GetProfile() string {
@@ -4293,7 +4404,7 @@ type RunNowResponse struct {
 
 func (x *RunNowResponse) Reset() {
 	*x = RunNowResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4305,7 +4416,7 @@ func (x *RunNowResponse) String() string {
 func (*RunNowResponse) ProtoMessage() {}
 
 func (x *RunNowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[46]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4318,7 +4429,7 @@ func (x *RunNowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunNowResponse.ProtoReflect.Descriptor instead.
 func (*RunNowResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{46}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RunNowResponse) GetEvaluation() *Evaluation {
@@ -4351,7 +4462,7 @@ type Evaluation struct {
 
 func (x *Evaluation) Reset() {
 	*x = Evaluation{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4363,7 +4474,7 @@ func (x *Evaluation) String() string {
 func (*Evaluation) ProtoMessage() {}
 
 func (x *Evaluation) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[47]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4376,7 +4487,7 @@ func (x *Evaluation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evaluation.ProtoReflect.Descriptor instead.
 func (*Evaluation) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{47}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Evaluation) GetProfile() string {
@@ -4479,7 +4590,7 @@ type Score struct {
 
 func (x *Score) Reset() {
 	*x = Score{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4491,7 +4602,7 @@ func (x *Score) String() string {
 func (*Score) ProtoMessage() {}
 
 func (x *Score) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[48]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4504,7 +4615,7 @@ func (x *Score) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Score.ProtoReflect.Descriptor instead.
 func (*Score) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{48}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Score) GetFeature() string {
@@ -4654,7 +4765,7 @@ type BinScore struct {
 
 func (x *BinScore) Reset() {
 	*x = BinScore{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4666,7 +4777,7 @@ func (x *BinScore) String() string {
 func (*BinScore) ProtoMessage() {}
 
 func (x *BinScore) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[49]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4679,7 +4790,7 @@ func (x *BinScore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BinScore.ProtoReflect.Descriptor instead.
 func (*BinScore) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{49}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *BinScore) GetLabel() string {
@@ -4739,7 +4850,7 @@ type Exemplar struct {
 
 func (x *Exemplar) Reset() {
 	*x = Exemplar{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4751,7 +4862,7 @@ func (x *Exemplar) String() string {
 func (*Exemplar) ProtoMessage() {}
 
 func (x *Exemplar) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[50]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4764,7 +4875,7 @@ func (x *Exemplar) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exemplar.ProtoReflect.Descriptor instead.
 func (*Exemplar) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{50}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Exemplar) GetRecordId() string {
@@ -4803,7 +4914,7 @@ type ListScoresRequest struct {
 
 func (x *ListScoresRequest) Reset() {
 	*x = ListScoresRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4815,7 +4926,7 @@ func (x *ListScoresRequest) String() string {
 func (*ListScoresRequest) ProtoMessage() {}
 
 func (x *ListScoresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[51]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4828,7 +4939,7 @@ func (x *ListScoresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScoresRequest.ProtoReflect.Descriptor instead.
 func (*ListScoresRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{51}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListScoresRequest) GetProfile() string {
@@ -4865,7 +4976,7 @@ type ListScoresResponse struct {
 
 func (x *ListScoresResponse) Reset() {
 	*x = ListScoresResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4877,7 +4988,7 @@ func (x *ListScoresResponse) String() string {
 func (*ListScoresResponse) ProtoMessage() {}
 
 func (x *ListScoresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[52]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4890,7 +5001,7 @@ func (x *ListScoresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScoresResponse.ProtoReflect.Descriptor instead.
 func (*ListScoresResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{52}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListScoresResponse) GetEvaluations() []*Evaluation {
@@ -4931,7 +5042,7 @@ type QuerySeriesRequest struct {
 
 func (x *QuerySeriesRequest) Reset() {
 	*x = QuerySeriesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4943,7 +5054,7 @@ func (x *QuerySeriesRequest) String() string {
 func (*QuerySeriesRequest) ProtoMessage() {}
 
 func (x *QuerySeriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[53]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4956,7 +5067,7 @@ func (x *QuerySeriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySeriesRequest.ProtoReflect.Descriptor instead.
 func (*QuerySeriesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{53}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *QuerySeriesRequest) GetProfile() string {
@@ -5019,7 +5130,7 @@ type QuerySeriesResponse struct {
 
 func (x *QuerySeriesResponse) Reset() {
 	*x = QuerySeriesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5031,7 +5142,7 @@ func (x *QuerySeriesResponse) String() string {
 func (*QuerySeriesResponse) ProtoMessage() {}
 
 func (x *QuerySeriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[54]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5044,7 +5155,7 @@ func (x *QuerySeriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySeriesResponse.ProtoReflect.Descriptor instead.
 func (*QuerySeriesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{54}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *QuerySeriesResponse) GetSeries() []*Series {
@@ -5071,7 +5182,7 @@ type Series struct {
 
 func (x *Series) Reset() {
 	*x = Series{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5083,7 +5194,7 @@ func (x *Series) String() string {
 func (*Series) ProtoMessage() {}
 
 func (x *Series) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[55]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5096,7 +5207,7 @@ func (x *Series) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Series.ProtoReflect.Descriptor instead.
 func (*Series) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{55}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Series) GetMonitor() string {
@@ -5160,7 +5271,7 @@ type SeriesPoint struct {
 
 func (x *SeriesPoint) Reset() {
 	*x = SeriesPoint{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5172,7 +5283,7 @@ func (x *SeriesPoint) String() string {
 func (*SeriesPoint) ProtoMessage() {}
 
 func (x *SeriesPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[56]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5185,7 +5296,7 @@ func (x *SeriesPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeriesPoint.ProtoReflect.Descriptor instead.
 func (*SeriesPoint) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{56}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *SeriesPoint) GetFirstSlot() *timestamppb.Timestamp {
@@ -5272,6 +5383,281 @@ func (x *SeriesPoint) GetLowerThreshold() float64 {
 	return 0
 }
 
+// ListProfileStatusesRequest asks for a page.
+type ListProfileStatusesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only this space; empty for all.
+	Space string `protobuf:"bytes,1,opt,name=space,proto3" json:"space,omitempty"`
+	// How many scores of each profile, those that moved most first; 0 means 100, at
+	// most 1000.
+	Scores uint32 `protobuf:"varint,2,opt,name=scores,proto3" json:"scores,omitempty"`
+	// 0 means 50, at most 200, and at most so many that there are 20,000 scores in all.
+	PageSize uint32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// From the answer before.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProfileStatusesRequest) Reset() {
+	*x = ListProfileStatusesRequest{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProfileStatusesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProfileStatusesRequest) ProtoMessage() {}
+
+func (x *ListProfileStatusesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProfileStatusesRequest.ProtoReflect.Descriptor instead.
+func (*ListProfileStatusesRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *ListProfileStatusesRequest) GetSpace() string {
+	if x != nil {
+		return x.Space
+	}
+	return ""
+}
+
+func (x *ListProfileStatusesRequest) GetScores() uint32 {
+	if x != nil {
+		return x.Scores
+	}
+	return 0
+}
+
+func (x *ListProfileStatusesRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListProfileStatusesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListProfileStatusesResponse is a page.
+type ListProfileStatusesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Newest first.
+	Statuses []*ProfileStatus `protobuf:"bytes,1,rep,name=statuses,proto3" json:"statuses,omitempty"`
+	// For the next page; empty when this is the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProfileStatusesResponse) Reset() {
+	*x = ListProfileStatusesResponse{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProfileStatusesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProfileStatusesResponse) ProtoMessage() {}
+
+func (x *ListProfileStatusesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProfileStatusesResponse.ProtoReflect.Descriptor instead.
+func (*ListProfileStatusesResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *ListProfileStatusesResponse) GetStatuses() []*ProfileStatus {
+	if x != nil {
+		return x.Statuses
+	}
+	return nil
+}
+
+func (x *ListProfileStatusesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// ProfileStatus is how an active profile stands.
+type ProfileStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Without features.
+	Profile *Profile `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// Start of the range of the newest stored evaluation; absent when there is none.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// End of its range, exclusive.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Its slot.
+	Slot *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=slot,proto3" json:"slot,omitempty"`
+	// Records in its range.
+	Records uint64 `protobuf:"varint,5,opt,name=records,proto3" json:"records,omitempty"`
+	// Its scores, without bins and states: those of drift first, by how many times
+	// their threshold they are, and those with too little to judge by last.
+	Scores []*Score `protobuf:"bytes,6,rep,name=scores,proto3" json:"scores,omitempty"`
+	// How many of all its scores are drift.
+	Moved uint32 `protobuf:"varint,7,opt,name=moved,proto3" json:"moved,omitempty"`
+	// How many are as in the reference.
+	Ok uint32 `protobuf:"varint,8,opt,name=ok,proto3" json:"ok,omitempty"`
+	// How many have too little to judge by.
+	Insufficient uint32 `protobuf:"varint,9,opt,name=insufficient,proto3" json:"insufficient,omitempty"`
+	// Alerts of the profile that are open.
+	OpenAlerts uint32 `protobuf:"varint,10,opt,name=open_alerts,json=openAlerts,proto3" json:"open_alerts,omitempty"`
+	// The newest of them; empty when there is none.
+	NewestAlert string `protobuf:"bytes,11,opt,name=newest_alert,json=newestAlert,proto3" json:"newest_alert,omitempty"`
+	// When rows last came, to some ten seconds; absent when none did yet.
+	DataTime      *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=data_time,json=dataTime,proto3" json:"data_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProfileStatus) Reset() {
+	*x = ProfileStatus{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProfileStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProfileStatus) ProtoMessage() {}
+
+func (x *ProfileStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProfileStatus.ProtoReflect.Descriptor instead.
+func (*ProfileStatus) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *ProfileStatus) GetProfile() *Profile {
+	if x != nil {
+		return x.Profile
+	}
+	return nil
+}
+
+func (x *ProfileStatus) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *ProfileStatus) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *ProfileStatus) GetSlot() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Slot
+	}
+	return nil
+}
+
+func (x *ProfileStatus) GetRecords() uint64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+func (x *ProfileStatus) GetScores() []*Score {
+	if x != nil {
+		return x.Scores
+	}
+	return nil
+}
+
+func (x *ProfileStatus) GetMoved() uint32 {
+	if x != nil {
+		return x.Moved
+	}
+	return 0
+}
+
+func (x *ProfileStatus) GetOk() uint32 {
+	if x != nil {
+		return x.Ok
+	}
+	return 0
+}
+
+func (x *ProfileStatus) GetInsufficient() uint32 {
+	if x != nil {
+		return x.Insufficient
+	}
+	return 0
+}
+
+func (x *ProfileStatus) GetOpenAlerts() uint32 {
+	if x != nil {
+		return x.OpenAlerts
+	}
+	return 0
+}
+
+func (x *ProfileStatus) GetNewestAlert() string {
+	if x != nil {
+		return x.NewestAlert
+	}
+	return ""
+}
+
+func (x *ProfileStatus) GetDataTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DataTime
+	}
+	return nil
+}
+
 // Alert is what one monitor noticed: features that moved, from the first on until
 // none is left.
 type Alert struct {
@@ -5333,7 +5719,7 @@ type Alert struct {
 
 func (x *Alert) Reset() {
 	*x = Alert{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5345,7 +5731,7 @@ func (x *Alert) String() string {
 func (*Alert) ProtoMessage() {}
 
 func (x *Alert) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[57]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5358,7 +5744,7 @@ func (x *Alert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alert.ProtoReflect.Descriptor instead.
 func (*Alert) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{57}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Alert) GetId() string {
@@ -5546,7 +5932,7 @@ type ListAlertsRequest struct {
 
 func (x *ListAlertsRequest) Reset() {
 	*x = ListAlertsRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[58]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5558,7 +5944,7 @@ func (x *ListAlertsRequest) String() string {
 func (*ListAlertsRequest) ProtoMessage() {}
 
 func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[58]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5571,7 +5957,7 @@ func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsRequest.ProtoReflect.Descriptor instead.
 func (*ListAlertsRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{58}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListAlertsRequest) GetProfile() string {
@@ -5615,7 +6001,7 @@ type ListAlertsResponse struct {
 
 func (x *ListAlertsResponse) Reset() {
 	*x = ListAlertsResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[59]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5627,7 +6013,7 @@ func (x *ListAlertsResponse) String() string {
 func (*ListAlertsResponse) ProtoMessage() {}
 
 func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[59]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5640,7 +6026,7 @@ func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAlertsResponse.ProtoReflect.Descriptor instead.
 func (*ListAlertsResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{59}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListAlertsResponse) GetAlerts() []*Alert {
@@ -5657,6 +6043,98 @@ func (x *ListAlertsResponse) GetNextPageToken() string {
 	return ""
 }
 
+// GetAlertRequest names an alert.
+type GetAlertRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAlertRequest) Reset() {
+	*x = GetAlertRequest{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAlertRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAlertRequest) ProtoMessage() {}
+
+func (x *GetAlertRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAlertRequest.ProtoReflect.Descriptor instead.
+func (*GetAlertRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *GetAlertRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// GetAlertResponse is the alert.
+type GetAlertResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in ListAlertsResponse.
+	Alert         *Alert `protobuf:"bytes,1,opt,name=alert,proto3" json:"alert,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAlertResponse) Reset() {
+	*x = GetAlertResponse{}
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAlertResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAlertResponse) ProtoMessage() {}
+
+func (x *GetAlertResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAlertResponse.ProtoReflect.Descriptor instead.
+func (*GetAlertResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *GetAlertResponse) GetAlert() *Alert {
+	if x != nil {
+		return x.Alert
+	}
+	return nil
+}
+
 // AcknowledgeAlertRequest names an alert.
 type AcknowledgeAlertRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -5668,7 +6146,7 @@ type AcknowledgeAlertRequest struct {
 
 func (x *AcknowledgeAlertRequest) Reset() {
 	*x = AcknowledgeAlertRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[60]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5680,7 +6158,7 @@ func (x *AcknowledgeAlertRequest) String() string {
 func (*AcknowledgeAlertRequest) ProtoMessage() {}
 
 func (x *AcknowledgeAlertRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[60]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5693,7 +6171,7 @@ func (x *AcknowledgeAlertRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlertRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlertRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{60}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *AcknowledgeAlertRequest) GetId() string {
@@ -5714,7 +6192,7 @@ type AcknowledgeAlertResponse struct {
 
 func (x *AcknowledgeAlertResponse) Reset() {
 	*x = AcknowledgeAlertResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[61]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5726,7 +6204,7 @@ func (x *AcknowledgeAlertResponse) String() string {
 func (*AcknowledgeAlertResponse) ProtoMessage() {}
 
 func (x *AcknowledgeAlertResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[61]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5739,7 +6217,7 @@ func (x *AcknowledgeAlertResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlertResponse.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlertResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{61}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *AcknowledgeAlertResponse) GetAlert() *Alert {
@@ -5782,7 +6260,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[62]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5794,7 +6272,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[62]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5807,7 +6285,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{62}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Delivery) GetId() string {
@@ -5913,7 +6391,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[63]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5925,7 +6403,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[63]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5938,7 +6416,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{63}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListDeliveriesRequest) GetAlert() string {
@@ -5989,7 +6467,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[64]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6001,7 +6479,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[64]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6014,7 +6492,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{64}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -6069,7 +6547,7 @@ type Silence struct {
 
 func (x *Silence) Reset() {
 	*x = Silence{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[65]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6081,7 +6559,7 @@ func (x *Silence) String() string {
 func (*Silence) ProtoMessage() {}
 
 func (x *Silence) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[65]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6094,7 +6572,7 @@ func (x *Silence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Silence.ProtoReflect.Descriptor instead.
 func (*Silence) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{65}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *Silence) GetId() string {
@@ -6199,7 +6677,7 @@ type CreateSilenceRequest struct {
 
 func (x *CreateSilenceRequest) Reset() {
 	*x = CreateSilenceRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[66]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6211,7 +6689,7 @@ func (x *CreateSilenceRequest) String() string {
 func (*CreateSilenceRequest) ProtoMessage() {}
 
 func (x *CreateSilenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[66]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6224,7 +6702,7 @@ func (x *CreateSilenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSilenceRequest.ProtoReflect.Descriptor instead.
 func (*CreateSilenceRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{66}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *CreateSilenceRequest) GetSilence() *Silence {
@@ -6245,7 +6723,7 @@ type CreateSilenceResponse struct {
 
 func (x *CreateSilenceResponse) Reset() {
 	*x = CreateSilenceResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[67]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6257,7 +6735,7 @@ func (x *CreateSilenceResponse) String() string {
 func (*CreateSilenceResponse) ProtoMessage() {}
 
 func (x *CreateSilenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[67]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6270,7 +6748,7 @@ func (x *CreateSilenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSilenceResponse.ProtoReflect.Descriptor instead.
 func (*CreateSilenceResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{67}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *CreateSilenceResponse) GetSilence() *Silence {
@@ -6295,7 +6773,7 @@ type ListSilencesRequest struct {
 
 func (x *ListSilencesRequest) Reset() {
 	*x = ListSilencesRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[68]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6307,7 +6785,7 @@ func (x *ListSilencesRequest) String() string {
 func (*ListSilencesRequest) ProtoMessage() {}
 
 func (x *ListSilencesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[68]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6320,7 +6798,7 @@ func (x *ListSilencesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSilencesRequest.ProtoReflect.Descriptor instead.
 func (*ListSilencesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{68}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListSilencesRequest) GetAll() bool {
@@ -6357,7 +6835,7 @@ type ListSilencesResponse struct {
 
 func (x *ListSilencesResponse) Reset() {
 	*x = ListSilencesResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[69]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6369,7 +6847,7 @@ func (x *ListSilencesResponse) String() string {
 func (*ListSilencesResponse) ProtoMessage() {}
 
 func (x *ListSilencesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[69]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6382,7 +6860,7 @@ func (x *ListSilencesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSilencesResponse.ProtoReflect.Descriptor instead.
 func (*ListSilencesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{69}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ListSilencesResponse) GetSilences() []*Silence {
@@ -6410,7 +6888,7 @@ type ExpireSilenceRequest struct {
 
 func (x *ExpireSilenceRequest) Reset() {
 	*x = ExpireSilenceRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[70]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6422,7 +6900,7 @@ func (x *ExpireSilenceRequest) String() string {
 func (*ExpireSilenceRequest) ProtoMessage() {}
 
 func (x *ExpireSilenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[70]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6435,7 +6913,7 @@ func (x *ExpireSilenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireSilenceRequest.ProtoReflect.Descriptor instead.
 func (*ExpireSilenceRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{70}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ExpireSilenceRequest) GetId() string {
@@ -6456,7 +6934,7 @@ type ExpireSilenceResponse struct {
 
 func (x *ExpireSilenceResponse) Reset() {
 	*x = ExpireSilenceResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[71]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6468,7 +6946,7 @@ func (x *ExpireSilenceResponse) String() string {
 func (*ExpireSilenceResponse) ProtoMessage() {}
 
 func (x *ExpireSilenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[71]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6481,7 +6959,7 @@ func (x *ExpireSilenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireSilenceResponse.ProtoReflect.Descriptor instead.
 func (*ExpireSilenceResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{71}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ExpireSilenceResponse) GetSilence() *Silence {
@@ -6516,7 +6994,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[72]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6528,7 +7006,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[72]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6541,7 +7019,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{72}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ExplainRequest) GetProfile() string {
@@ -6636,7 +7114,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[73]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6648,7 +7126,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[73]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6661,7 +7139,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{73}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ExplainResponse) GetProfile() string {
@@ -6785,7 +7263,7 @@ type Slice struct {
 
 func (x *Slice) Reset() {
 	*x = Slice{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[74]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6797,7 +7275,7 @@ func (x *Slice) String() string {
 func (*Slice) ProtoMessage() {}
 
 func (x *Slice) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[74]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6810,7 +7288,7 @@ func (x *Slice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Slice.ProtoReflect.Descriptor instead.
 func (*Slice) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{74}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *Slice) GetFeature() string {
@@ -6910,7 +7388,7 @@ type ListCheckedRecordsRequest struct {
 
 func (x *ListCheckedRecordsRequest) Reset() {
 	*x = ListCheckedRecordsRequest{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[75]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6922,7 +7400,7 @@ func (x *ListCheckedRecordsRequest) String() string {
 func (*ListCheckedRecordsRequest) ProtoMessage() {}
 
 func (x *ListCheckedRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[75]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6935,7 +7413,7 @@ func (x *ListCheckedRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCheckedRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ListCheckedRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{75}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ListCheckedRecordsRequest) GetProfile() string {
@@ -7007,7 +7485,7 @@ type ListCheckedRecordsResponse struct {
 
 func (x *ListCheckedRecordsResponse) Reset() {
 	*x = ListCheckedRecordsResponse{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[76]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7019,7 +7497,7 @@ func (x *ListCheckedRecordsResponse) String() string {
 func (*ListCheckedRecordsResponse) ProtoMessage() {}
 
 func (x *ListCheckedRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[76]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7032,7 +7510,7 @@ func (x *ListCheckedRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCheckedRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ListCheckedRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{76}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ListCheckedRecordsResponse) GetRecords() []*CheckedRecord {
@@ -7084,7 +7562,7 @@ type CheckedRecord struct {
 
 func (x *CheckedRecord) Reset() {
 	*x = CheckedRecord{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[77]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7096,7 +7574,7 @@ func (x *CheckedRecord) String() string {
 func (*CheckedRecord) ProtoMessage() {}
 
 func (x *CheckedRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[77]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7109,7 +7587,7 @@ func (x *CheckedRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckedRecord.ProtoReflect.Descriptor instead.
 func (*CheckedRecord) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{77}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *CheckedRecord) GetProfile() string {
@@ -7222,7 +7700,7 @@ type CheckResult struct {
 
 func (x *CheckResult) Reset() {
 	*x = CheckResult{}
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[78]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7234,7 +7712,7 @@ func (x *CheckResult) String() string {
 func (*CheckResult) ProtoMessage() {}
 
 func (x *CheckResult) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[78]
+	mi := &file_driftmesh_drift_v1_drift_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7247,7 +7725,7 @@ func (x *CheckResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResult.ProtoReflect.Descriptor instead.
 func (*CheckResult) Descriptor() ([]byte, []int) {
-	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{78}
+	return file_driftmesh_drift_v1_drift_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *CheckResult) GetName() string {
@@ -7501,13 +7979,17 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\vStepSummary\x129\n" +
 	"\n" +
 	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x12>\n" +
-	"\bfeatures\x18\x02 \x03(\v2\".driftmesh.drift.v1.FeatureSummaryR\bfeatures\"\x81\x01\n" +
+	"\bfeatures\x18\x02 \x03(\v2\".driftmesh.drift.v1.FeatureSummaryR\bfeatures\"\x84\x02\n" +
 	"\x0eFeatureSummary\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06counts\x18\x02 \x03(\x04R\x06counts\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\x04R\x06number\x12\x12\n" +
 	"\x04mean\x18\x04 \x01(\x01R\x04mean\x12\x17\n" +
-	"\astd_dev\x18\x05 \x01(\x01R\x06stdDev\"j\n" +
+	"\astd_dev\x18\x05 \x01(\x01R\x06stdDev\x12F\n" +
+	"\x06states\x18\x06 \x03(\v2..driftmesh.drift.v1.FeatureSummary.StatesEntryR\x06states\x1a9\n" +
+	"\vStatesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"j\n" +
 	"\x15CreateProfileResponse\x125\n" +
 	"\aprofile\x18\x01 \x01(\v2\x1b.driftmesh.drift.v1.ProfileR\aprofile\x12\x1a\n" +
 	"\bwarnings\x18\x02 \x03(\tR\bwarnings\"E\n" +
@@ -7553,7 +8035,7 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"evaluation\x18\x02 \x01(\v2\x1e.driftmesh.drift.v1.EvaluationH\x00R\n" +
 	"evaluation\x12\x18\n" +
 	"\x06behind\x18\x03 \x01(\tH\x00R\x06behindB\b\n" +
-	"\x06answer\"\x8b\x03\n" +
+	"\x06answer\"\xa3\x03\n" +
 	"\x0fBacktestRequest\x12\x18\n" +
 	"\aprofile\x18\x01 \x01(\tR\aprofile\x129\n" +
 	"\tcandidate\x18\x02 \x01(\v2\x1b.driftmesh.drift.v1.ProfileR\tcandidate\x129\n" +
@@ -7564,12 +8046,20 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"changeTime\x12;\n" +
 	"\vquiet_start\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"quietStart\x127\n" +
-	"\tquiet_end\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bquietEnd\"\xd7\x01\n" +
+	"\tquiet_end\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bquietEnd\x12\x16\n" +
+	"\x06scores\x18\b \x01(\bR\x06scores\"\x8f\x02\n" +
 	"\x10BacktestResponse\x12:\n" +
 	"\bprogress\x18\x01 \x01(\v2\x1c.driftmesh.drift.v1.ProgressH\x00R\bprogress\x12<\n" +
 	"\x06change\x18\x02 \x01(\v2\".driftmesh.drift.v1.BacktestChangeH\x00R\x06change\x12?\n" +
-	"\asummary\x18\x03 \x01(\v2#.driftmesh.drift.v1.BacktestSummaryH\x00R\asummaryB\b\n" +
-	"\x06answer\"\xfe\x01\n" +
+	"\asummary\x18\x03 \x01(\v2#.driftmesh.drift.v1.BacktestSummaryH\x00R\asummary\x126\n" +
+	"\x04slot\x18\x04 \x01(\v2 .driftmesh.drift.v1.BacktestSlotH\x00R\x04slotB\b\n" +
+	"\x06answer\"\xe7\x01\n" +
+	"\fBacktestSlot\x12.\n" +
+	"\x04slot\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04slot\x12;\n" +
+	"\vrange_start\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"rangeStart\x127\n" +
+	"\trange_end\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\brangeEnd\x121\n" +
+	"\x06scores\x18\x04 \x03(\v2\x19.driftmesh.drift.v1.ScoreR\x06scores\"\xfe\x01\n" +
 	"\x0eBacktestChange\x12.\n" +
 	"\x04slot\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04slot\x12;\n" +
 	"\vrange_start\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
@@ -7705,7 +8195,32 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x04_maxB\f\n" +
 	"\n" +
 	"_thresholdB\x12\n" +
-	"\x10_lower_threshold\"\xc8\a\n" +
+	"\x10_lower_threshold\"\x86\x01\n" +
+	"\x1aListProfileStatusesRequest\x12\x14\n" +
+	"\x05space\x18\x01 \x01(\tR\x05space\x12\x16\n" +
+	"\x06scores\x18\x02 \x01(\rR\x06scores\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"\x84\x01\n" +
+	"\x1bListProfileStatusesResponse\x12=\n" +
+	"\bstatuses\x18\x01 \x03(\v2!.driftmesh.drift.v1.ProfileStatusR\bstatuses\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xfc\x03\n" +
+	"\rProfileStatus\x125\n" +
+	"\aprofile\x18\x01 \x01(\v2\x1b.driftmesh.drift.v1.ProfileR\aprofile\x129\n" +
+	"\n" +
+	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12.\n" +
+	"\x04slot\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04slot\x12\x18\n" +
+	"\arecords\x18\x05 \x01(\x04R\arecords\x121\n" +
+	"\x06scores\x18\x06 \x03(\v2\x19.driftmesh.drift.v1.ScoreR\x06scores\x12\x14\n" +
+	"\x05moved\x18\a \x01(\rR\x05moved\x12\x0e\n" +
+	"\x02ok\x18\b \x01(\rR\x02ok\x12\"\n" +
+	"\finsufficient\x18\t \x01(\rR\finsufficient\x12\x1f\n" +
+	"\vopen_alerts\x18\n" +
+	" \x01(\rR\n" +
+	"openAlerts\x12!\n" +
+	"\fnewest_alert\x18\v \x01(\tR\vnewestAlert\x127\n" +
+	"\tdata_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\bdataTime\"\xc8\a\n" +
 	"\x05Alert\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12!\n" +
@@ -7745,7 +8260,11 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"page_token\x18\x04 \x01(\tR\tpageToken\"o\n" +
 	"\x12ListAlertsResponse\x121\n" +
 	"\x06alerts\x18\x01 \x03(\v2\x19.driftmesh.drift.v1.AlertR\x06alerts\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\")\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"!\n" +
+	"\x0fGetAlertRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"C\n" +
+	"\x10GetAlertResponse\x12/\n" +
+	"\x05alert\x18\x01 \x01(\v2\x19.driftmesh.drift.v1.AlertR\x05alert\")\n" +
 	"\x17AcknowledgeAlertRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"K\n" +
 	"\x18AcknowledgeAlertResponse\x12/\n" +
@@ -7941,7 +8460,7 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x14CHECK_OUTCOME_PASSED\x10\x01\x12\x18\n" +
 	"\x14CHECK_OUTCOME_FAILED\x10\x02\x12\x19\n" +
 	"\x15CHECK_OUTCOME_SKIPPED\x10\x03\x12\x19\n" +
-	"\x15CHECK_OUTCOME_NOT_RUN\x10\x042\xc2\x0f\n" +
+	"\x15CHECK_OUTCOME_NOT_RUN\x10\x042\x9d\x11\n" +
 	"\fDriftService\x12j\n" +
 	"\rCreateProfile\x12(.driftmesh.drift.v1.CreateProfileRequest\x1a).driftmesh.drift.v1.CreateProfileResponse\"\x04\xc0\xf3\x18\n" +
 	"\x12a\n" +
@@ -7958,10 +8477,12 @@ const file_driftmesh_drift_v1_drift_proto_rawDesc = "" +
 	"\x06RunNow\x12!.driftmesh.drift.v1.RunNowRequest\x1a\".driftmesh.drift.v1.RunNowResponse\"\x04\xc0\xf3\x18\r\x12a\n" +
 	"\n" +
 	"ListScores\x12%.driftmesh.drift.v1.ListScoresRequest\x1a&.driftmesh.drift.v1.ListScoresResponse\"\x04\xc0\xf3\x18\v\x12d\n" +
-	"\vQuerySeries\x12&.driftmesh.drift.v1.QuerySeriesRequest\x1a'.driftmesh.drift.v1.QuerySeriesResponse\"\x04\xc0\xf3\x18\v\x12X\n" +
+	"\vQuerySeries\x12&.driftmesh.drift.v1.QuerySeriesRequest\x1a'.driftmesh.drift.v1.QuerySeriesResponse\"\x04\xc0\xf3\x18\v\x12|\n" +
+	"\x13ListProfileStatuses\x12..driftmesh.drift.v1.ListProfileStatusesRequest\x1a/.driftmesh.drift.v1.ListProfileStatusesResponse\"\x04\xc0\xf3\x18\v\x12X\n" +
 	"\aExplain\x12\".driftmesh.drift.v1.ExplainRequest\x1a#.driftmesh.drift.v1.ExplainResponse\"\x04\xc0\xf3\x18\v\x12a\n" +
 	"\n" +
-	"ListAlerts\x12%.driftmesh.drift.v1.ListAlertsRequest\x1a&.driftmesh.drift.v1.ListAlertsResponse\"\x04\xc0\xf3\x18\x0e\x12s\n" +
+	"ListAlerts\x12%.driftmesh.drift.v1.ListAlertsRequest\x1a&.driftmesh.drift.v1.ListAlertsResponse\"\x04\xc0\xf3\x18\x0e\x12[\n" +
+	"\bGetAlert\x12#.driftmesh.drift.v1.GetAlertRequest\x1a$.driftmesh.drift.v1.GetAlertResponse\"\x04\xc0\xf3\x18\x0e\x12s\n" +
 	"\x10AcknowledgeAlert\x12+.driftmesh.drift.v1.AcknowledgeAlertRequest\x1a,.driftmesh.drift.v1.AcknowledgeAlertResponse\"\x04\xc0\xf3\x18\x0f\x12m\n" +
 	"\x0eListDeliveries\x12).driftmesh.drift.v1.ListDeliveriesRequest\x1a*.driftmesh.drift.v1.ListDeliveriesResponse\"\x04\xc0\xf3\x18\x0e\x12j\n" +
 	"\rCreateSilence\x12(.driftmesh.drift.v1.CreateSilenceRequest\x1a).driftmesh.drift.v1.CreateSilenceResponse\"\x04\xc0\xf3\x18\x10\x12g\n" +
@@ -7981,104 +8502,111 @@ func file_driftmesh_drift_v1_drift_proto_rawDescGZIP() []byte {
 }
 
 var file_driftmesh_drift_v1_drift_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 82)
+var file_driftmesh_drift_v1_drift_proto_msgTypes = make([]protoimpl.MessageInfo, 89)
 var file_driftmesh_drift_v1_drift_proto_goTypes = []any{
-	(CheckOf)(0),                       // 0: driftmesh.drift.v1.CheckOf
-	(SourceKind)(0),                    // 1: driftmesh.drift.v1.SourceKind
-	(Correction)(0),                    // 2: driftmesh.drift.v1.Correction
-	(Severity)(0),                      // 3: driftmesh.drift.v1.Severity
-	(FeatureKind)(0),                   // 4: driftmesh.drift.v1.FeatureKind
-	(Verdict)(0),                       // 5: driftmesh.drift.v1.Verdict
-	(DeliveryState)(0),                 // 6: driftmesh.drift.v1.DeliveryState
-	(CheckState)(0),                    // 7: driftmesh.drift.v1.CheckState
-	(CheckOutcome)(0),                  // 8: driftmesh.drift.v1.CheckOutcome
-	(*Profile)(nil),                    // 9: driftmesh.drift.v1.Profile
-	(*Checks)(nil),                     // 10: driftmesh.drift.v1.Checks
-	(*Check)(nil),                      // 11: driftmesh.drift.v1.Check
-	(*FeatureGroup)(nil),               // 12: driftmesh.drift.v1.FeatureGroup
-	(*Component)(nil),                  // 13: driftmesh.drift.v1.Component
-	(*Residual)(nil),                   // 14: driftmesh.drift.v1.Residual
-	(*Source)(nil),                     // 15: driftmesh.drift.v1.Source
-	(*Outcome)(nil),                    // 16: driftmesh.drift.v1.Outcome
-	(*Comparison)(nil),                 // 17: driftmesh.drift.v1.Comparison
-	(*Spread)(nil),                     // 18: driftmesh.drift.v1.Spread
-	(*Schedule)(nil),                   // 19: driftmesh.drift.v1.Schedule
-	(*Binning)(nil),                    // 20: driftmesh.drift.v1.Binning
-	(*Monitor)(nil),                    // 21: driftmesh.drift.v1.Monitor
-	(*Persistence)(nil),                // 22: driftmesh.drift.v1.Persistence
-	(*Threshold)(nil),                  // 23: driftmesh.drift.v1.Threshold
-	(*Budget)(nil),                     // 24: driftmesh.drift.v1.Budget
-	(*Deviations)(nil),                 // 25: driftmesh.drift.v1.Deviations
-	(*Chunks)(nil),                     // 26: driftmesh.drift.v1.Chunks
-	(*FeatureProfile)(nil),             // 27: driftmesh.drift.v1.FeatureProfile
-	(*Baseline)(nil),                   // 28: driftmesh.drift.v1.Baseline
-	(*Subgroups)(nil),                  // 29: driftmesh.drift.v1.Subgroups
-	(*ScouterLimits)(nil),              // 30: driftmesh.drift.v1.ScouterLimits
-	(*CreateProfileRequest)(nil),       // 31: driftmesh.drift.v1.CreateProfileRequest
-	(*Origin)(nil),                     // 32: driftmesh.drift.v1.Origin
-	(*SummarizeRequest)(nil),           // 33: driftmesh.drift.v1.SummarizeRequest
-	(*SummarizeResponse)(nil),          // 34: driftmesh.drift.v1.SummarizeResponse
-	(*StepSummary)(nil),                // 35: driftmesh.drift.v1.StepSummary
-	(*FeatureSummary)(nil),             // 36: driftmesh.drift.v1.FeatureSummary
-	(*CreateProfileResponse)(nil),      // 37: driftmesh.drift.v1.CreateProfileResponse
-	(*GetProfileRequest)(nil),          // 38: driftmesh.drift.v1.GetProfileRequest
-	(*GetProfileResponse)(nil),         // 39: driftmesh.drift.v1.GetProfileResponse
-	(*ListProfilesRequest)(nil),        // 40: driftmesh.drift.v1.ListProfilesRequest
-	(*ListProfilesResponse)(nil),       // 41: driftmesh.drift.v1.ListProfilesResponse
-	(*SetProfileActiveRequest)(nil),    // 42: driftmesh.drift.v1.SetProfileActiveRequest
-	(*SetProfileActiveResponse)(nil),   // 43: driftmesh.drift.v1.SetProfileActiveResponse
-	(*EvaluateRequest)(nil),            // 44: driftmesh.drift.v1.EvaluateRequest
-	(*EvaluateResponse)(nil),           // 45: driftmesh.drift.v1.EvaluateResponse
-	(*EvaluateRangeRequest)(nil),       // 46: driftmesh.drift.v1.EvaluateRangeRequest
-	(*EvaluateRangeResponse)(nil),      // 47: driftmesh.drift.v1.EvaluateRangeResponse
-	(*BacktestRequest)(nil),            // 48: driftmesh.drift.v1.BacktestRequest
-	(*BacktestResponse)(nil),           // 49: driftmesh.drift.v1.BacktestResponse
-	(*BacktestChange)(nil),             // 50: driftmesh.drift.v1.BacktestChange
-	(*BacktestSummary)(nil),            // 51: driftmesh.drift.v1.BacktestSummary
-	(*BacktestMonitor)(nil),            // 52: driftmesh.drift.v1.BacktestMonitor
-	(*Progress)(nil),                   // 53: driftmesh.drift.v1.Progress
-	(*RunNowRequest)(nil),              // 54: driftmesh.drift.v1.RunNowRequest
-	(*RunNowResponse)(nil),             // 55: driftmesh.drift.v1.RunNowResponse
-	(*Evaluation)(nil),                 // 56: driftmesh.drift.v1.Evaluation
-	(*Score)(nil),                      // 57: driftmesh.drift.v1.Score
-	(*BinScore)(nil),                   // 58: driftmesh.drift.v1.BinScore
-	(*Exemplar)(nil),                   // 59: driftmesh.drift.v1.Exemplar
-	(*ListScoresRequest)(nil),          // 60: driftmesh.drift.v1.ListScoresRequest
-	(*ListScoresResponse)(nil),         // 61: driftmesh.drift.v1.ListScoresResponse
-	(*QuerySeriesRequest)(nil),         // 62: driftmesh.drift.v1.QuerySeriesRequest
-	(*QuerySeriesResponse)(nil),        // 63: driftmesh.drift.v1.QuerySeriesResponse
-	(*Series)(nil),                     // 64: driftmesh.drift.v1.Series
-	(*SeriesPoint)(nil),                // 65: driftmesh.drift.v1.SeriesPoint
-	(*Alert)(nil),                      // 66: driftmesh.drift.v1.Alert
-	(*ListAlertsRequest)(nil),          // 67: driftmesh.drift.v1.ListAlertsRequest
-	(*ListAlertsResponse)(nil),         // 68: driftmesh.drift.v1.ListAlertsResponse
-	(*AcknowledgeAlertRequest)(nil),    // 69: driftmesh.drift.v1.AcknowledgeAlertRequest
-	(*AcknowledgeAlertResponse)(nil),   // 70: driftmesh.drift.v1.AcknowledgeAlertResponse
-	(*Delivery)(nil),                   // 71: driftmesh.drift.v1.Delivery
-	(*ListDeliveriesRequest)(nil),      // 72: driftmesh.drift.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),     // 73: driftmesh.drift.v1.ListDeliveriesResponse
-	(*Silence)(nil),                    // 74: driftmesh.drift.v1.Silence
-	(*CreateSilenceRequest)(nil),       // 75: driftmesh.drift.v1.CreateSilenceRequest
-	(*CreateSilenceResponse)(nil),      // 76: driftmesh.drift.v1.CreateSilenceResponse
-	(*ListSilencesRequest)(nil),        // 77: driftmesh.drift.v1.ListSilencesRequest
-	(*ListSilencesResponse)(nil),       // 78: driftmesh.drift.v1.ListSilencesResponse
-	(*ExpireSilenceRequest)(nil),       // 79: driftmesh.drift.v1.ExpireSilenceRequest
-	(*ExpireSilenceResponse)(nil),      // 80: driftmesh.drift.v1.ExpireSilenceResponse
-	(*ExplainRequest)(nil),             // 81: driftmesh.drift.v1.ExplainRequest
-	(*ExplainResponse)(nil),            // 82: driftmesh.drift.v1.ExplainResponse
-	(*Slice)(nil),                      // 83: driftmesh.drift.v1.Slice
-	(*ListCheckedRecordsRequest)(nil),  // 84: driftmesh.drift.v1.ListCheckedRecordsRequest
-	(*ListCheckedRecordsResponse)(nil), // 85: driftmesh.drift.v1.ListCheckedRecordsResponse
-	(*CheckedRecord)(nil),              // 86: driftmesh.drift.v1.CheckedRecord
-	(*CheckResult)(nil),                // 87: driftmesh.drift.v1.CheckResult
-	nil,                                // 88: driftmesh.drift.v1.Source.AttributesEntry
-	nil,                                // 89: driftmesh.drift.v1.Monitor.ParametersEntry
-	nil,                                // 90: driftmesh.drift.v1.Deviations.ChunksEntry
-	(*timestamppb.Timestamp)(nil),      // 91: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 92: google.protobuf.Duration
+	(CheckOf)(0),                        // 0: driftmesh.drift.v1.CheckOf
+	(SourceKind)(0),                     // 1: driftmesh.drift.v1.SourceKind
+	(Correction)(0),                     // 2: driftmesh.drift.v1.Correction
+	(Severity)(0),                       // 3: driftmesh.drift.v1.Severity
+	(FeatureKind)(0),                    // 4: driftmesh.drift.v1.FeatureKind
+	(Verdict)(0),                        // 5: driftmesh.drift.v1.Verdict
+	(DeliveryState)(0),                  // 6: driftmesh.drift.v1.DeliveryState
+	(CheckState)(0),                     // 7: driftmesh.drift.v1.CheckState
+	(CheckOutcome)(0),                   // 8: driftmesh.drift.v1.CheckOutcome
+	(*Profile)(nil),                     // 9: driftmesh.drift.v1.Profile
+	(*Checks)(nil),                      // 10: driftmesh.drift.v1.Checks
+	(*Check)(nil),                       // 11: driftmesh.drift.v1.Check
+	(*FeatureGroup)(nil),                // 12: driftmesh.drift.v1.FeatureGroup
+	(*Component)(nil),                   // 13: driftmesh.drift.v1.Component
+	(*Residual)(nil),                    // 14: driftmesh.drift.v1.Residual
+	(*Source)(nil),                      // 15: driftmesh.drift.v1.Source
+	(*Outcome)(nil),                     // 16: driftmesh.drift.v1.Outcome
+	(*Comparison)(nil),                  // 17: driftmesh.drift.v1.Comparison
+	(*Spread)(nil),                      // 18: driftmesh.drift.v1.Spread
+	(*Schedule)(nil),                    // 19: driftmesh.drift.v1.Schedule
+	(*Binning)(nil),                     // 20: driftmesh.drift.v1.Binning
+	(*Monitor)(nil),                     // 21: driftmesh.drift.v1.Monitor
+	(*Persistence)(nil),                 // 22: driftmesh.drift.v1.Persistence
+	(*Threshold)(nil),                   // 23: driftmesh.drift.v1.Threshold
+	(*Budget)(nil),                      // 24: driftmesh.drift.v1.Budget
+	(*Deviations)(nil),                  // 25: driftmesh.drift.v1.Deviations
+	(*Chunks)(nil),                      // 26: driftmesh.drift.v1.Chunks
+	(*FeatureProfile)(nil),              // 27: driftmesh.drift.v1.FeatureProfile
+	(*Baseline)(nil),                    // 28: driftmesh.drift.v1.Baseline
+	(*Subgroups)(nil),                   // 29: driftmesh.drift.v1.Subgroups
+	(*ScouterLimits)(nil),               // 30: driftmesh.drift.v1.ScouterLimits
+	(*CreateProfileRequest)(nil),        // 31: driftmesh.drift.v1.CreateProfileRequest
+	(*Origin)(nil),                      // 32: driftmesh.drift.v1.Origin
+	(*SummarizeRequest)(nil),            // 33: driftmesh.drift.v1.SummarizeRequest
+	(*SummarizeResponse)(nil),           // 34: driftmesh.drift.v1.SummarizeResponse
+	(*StepSummary)(nil),                 // 35: driftmesh.drift.v1.StepSummary
+	(*FeatureSummary)(nil),              // 36: driftmesh.drift.v1.FeatureSummary
+	(*CreateProfileResponse)(nil),       // 37: driftmesh.drift.v1.CreateProfileResponse
+	(*GetProfileRequest)(nil),           // 38: driftmesh.drift.v1.GetProfileRequest
+	(*GetProfileResponse)(nil),          // 39: driftmesh.drift.v1.GetProfileResponse
+	(*ListProfilesRequest)(nil),         // 40: driftmesh.drift.v1.ListProfilesRequest
+	(*ListProfilesResponse)(nil),        // 41: driftmesh.drift.v1.ListProfilesResponse
+	(*SetProfileActiveRequest)(nil),     // 42: driftmesh.drift.v1.SetProfileActiveRequest
+	(*SetProfileActiveResponse)(nil),    // 43: driftmesh.drift.v1.SetProfileActiveResponse
+	(*EvaluateRequest)(nil),             // 44: driftmesh.drift.v1.EvaluateRequest
+	(*EvaluateResponse)(nil),            // 45: driftmesh.drift.v1.EvaluateResponse
+	(*EvaluateRangeRequest)(nil),        // 46: driftmesh.drift.v1.EvaluateRangeRequest
+	(*EvaluateRangeResponse)(nil),       // 47: driftmesh.drift.v1.EvaluateRangeResponse
+	(*BacktestRequest)(nil),             // 48: driftmesh.drift.v1.BacktestRequest
+	(*BacktestResponse)(nil),            // 49: driftmesh.drift.v1.BacktestResponse
+	(*BacktestSlot)(nil),                // 50: driftmesh.drift.v1.BacktestSlot
+	(*BacktestChange)(nil),              // 51: driftmesh.drift.v1.BacktestChange
+	(*BacktestSummary)(nil),             // 52: driftmesh.drift.v1.BacktestSummary
+	(*BacktestMonitor)(nil),             // 53: driftmesh.drift.v1.BacktestMonitor
+	(*Progress)(nil),                    // 54: driftmesh.drift.v1.Progress
+	(*RunNowRequest)(nil),               // 55: driftmesh.drift.v1.RunNowRequest
+	(*RunNowResponse)(nil),              // 56: driftmesh.drift.v1.RunNowResponse
+	(*Evaluation)(nil),                  // 57: driftmesh.drift.v1.Evaluation
+	(*Score)(nil),                       // 58: driftmesh.drift.v1.Score
+	(*BinScore)(nil),                    // 59: driftmesh.drift.v1.BinScore
+	(*Exemplar)(nil),                    // 60: driftmesh.drift.v1.Exemplar
+	(*ListScoresRequest)(nil),           // 61: driftmesh.drift.v1.ListScoresRequest
+	(*ListScoresResponse)(nil),          // 62: driftmesh.drift.v1.ListScoresResponse
+	(*QuerySeriesRequest)(nil),          // 63: driftmesh.drift.v1.QuerySeriesRequest
+	(*QuerySeriesResponse)(nil),         // 64: driftmesh.drift.v1.QuerySeriesResponse
+	(*Series)(nil),                      // 65: driftmesh.drift.v1.Series
+	(*SeriesPoint)(nil),                 // 66: driftmesh.drift.v1.SeriesPoint
+	(*ListProfileStatusesRequest)(nil),  // 67: driftmesh.drift.v1.ListProfileStatusesRequest
+	(*ListProfileStatusesResponse)(nil), // 68: driftmesh.drift.v1.ListProfileStatusesResponse
+	(*ProfileStatus)(nil),               // 69: driftmesh.drift.v1.ProfileStatus
+	(*Alert)(nil),                       // 70: driftmesh.drift.v1.Alert
+	(*ListAlertsRequest)(nil),           // 71: driftmesh.drift.v1.ListAlertsRequest
+	(*ListAlertsResponse)(nil),          // 72: driftmesh.drift.v1.ListAlertsResponse
+	(*GetAlertRequest)(nil),             // 73: driftmesh.drift.v1.GetAlertRequest
+	(*GetAlertResponse)(nil),            // 74: driftmesh.drift.v1.GetAlertResponse
+	(*AcknowledgeAlertRequest)(nil),     // 75: driftmesh.drift.v1.AcknowledgeAlertRequest
+	(*AcknowledgeAlertResponse)(nil),    // 76: driftmesh.drift.v1.AcknowledgeAlertResponse
+	(*Delivery)(nil),                    // 77: driftmesh.drift.v1.Delivery
+	(*ListDeliveriesRequest)(nil),       // 78: driftmesh.drift.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),      // 79: driftmesh.drift.v1.ListDeliveriesResponse
+	(*Silence)(nil),                     // 80: driftmesh.drift.v1.Silence
+	(*CreateSilenceRequest)(nil),        // 81: driftmesh.drift.v1.CreateSilenceRequest
+	(*CreateSilenceResponse)(nil),       // 82: driftmesh.drift.v1.CreateSilenceResponse
+	(*ListSilencesRequest)(nil),         // 83: driftmesh.drift.v1.ListSilencesRequest
+	(*ListSilencesResponse)(nil),        // 84: driftmesh.drift.v1.ListSilencesResponse
+	(*ExpireSilenceRequest)(nil),        // 85: driftmesh.drift.v1.ExpireSilenceRequest
+	(*ExpireSilenceResponse)(nil),       // 86: driftmesh.drift.v1.ExpireSilenceResponse
+	(*ExplainRequest)(nil),              // 87: driftmesh.drift.v1.ExplainRequest
+	(*ExplainResponse)(nil),             // 88: driftmesh.drift.v1.ExplainResponse
+	(*Slice)(nil),                       // 89: driftmesh.drift.v1.Slice
+	(*ListCheckedRecordsRequest)(nil),   // 90: driftmesh.drift.v1.ListCheckedRecordsRequest
+	(*ListCheckedRecordsResponse)(nil),  // 91: driftmesh.drift.v1.ListCheckedRecordsResponse
+	(*CheckedRecord)(nil),               // 92: driftmesh.drift.v1.CheckedRecord
+	(*CheckResult)(nil),                 // 93: driftmesh.drift.v1.CheckResult
+	nil,                                 // 94: driftmesh.drift.v1.Source.AttributesEntry
+	nil,                                 // 95: driftmesh.drift.v1.Monitor.ParametersEntry
+	nil,                                 // 96: driftmesh.drift.v1.Deviations.ChunksEntry
+	nil,                                 // 97: driftmesh.drift.v1.FeatureSummary.StatesEntry
+	(*timestamppb.Timestamp)(nil),       // 98: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),         // 99: google.protobuf.Duration
 }
 var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
-	91,  // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
+	98,  // 0: driftmesh.drift.v1.Profile.create_time:type_name -> google.protobuf.Timestamp
 	27,  // 1: driftmesh.drift.v1.Profile.features:type_name -> driftmesh.drift.v1.FeatureProfile
 	19,  // 2: driftmesh.drift.v1.Profile.schedule:type_name -> driftmesh.drift.v1.Schedule
 	2,   // 3: driftmesh.drift.v1.Profile.correction:type_name -> driftmesh.drift.v1.Correction
@@ -8086,170 +8614,188 @@ var file_driftmesh_drift_v1_drift_proto_depIdxs = []int32{
 	20,  // 5: driftmesh.drift.v1.Profile.binning:type_name -> driftmesh.drift.v1.Binning
 	16,  // 6: driftmesh.drift.v1.Profile.outcome:type_name -> driftmesh.drift.v1.Outcome
 	15,  // 7: driftmesh.drift.v1.Profile.source:type_name -> driftmesh.drift.v1.Source
-	92,  // 8: driftmesh.drift.v1.Profile.reference_span:type_name -> google.protobuf.Duration
+	99,  // 8: driftmesh.drift.v1.Profile.reference_span:type_name -> google.protobuf.Duration
 	12,  // 9: driftmesh.drift.v1.Profile.groups:type_name -> driftmesh.drift.v1.FeatureGroup
 	10,  // 10: driftmesh.drift.v1.Profile.checks:type_name -> driftmesh.drift.v1.Checks
 	11,  // 11: driftmesh.drift.v1.Checks.all:type_name -> driftmesh.drift.v1.Check
 	0,   // 12: driftmesh.drift.v1.Check.of:type_name -> driftmesh.drift.v1.CheckOf
 	13,  // 13: driftmesh.drift.v1.FeatureGroup.components:type_name -> driftmesh.drift.v1.Component
 	14,  // 14: driftmesh.drift.v1.FeatureGroup.residual:type_name -> driftmesh.drift.v1.Residual
-	88,  // 15: driftmesh.drift.v1.Source.attributes:type_name -> driftmesh.drift.v1.Source.AttributesEntry
+	94,  // 15: driftmesh.drift.v1.Source.attributes:type_name -> driftmesh.drift.v1.Source.AttributesEntry
 	1,   // 16: driftmesh.drift.v1.Source.of:type_name -> driftmesh.drift.v1.SourceKind
 	17,  // 17: driftmesh.drift.v1.Outcome.reference:type_name -> driftmesh.drift.v1.Comparison
 	18,  // 18: driftmesh.drift.v1.Comparison.absolute:type_name -> driftmesh.drift.v1.Spread
 	18,  // 19: driftmesh.drift.v1.Comparison.squared:type_name -> driftmesh.drift.v1.Spread
-	92,  // 20: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
-	89,  // 21: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
+	99,  // 20: driftmesh.drift.v1.Schedule.lookback:type_name -> google.protobuf.Duration
+	95,  // 21: driftmesh.drift.v1.Monitor.parameters:type_name -> driftmesh.drift.v1.Monitor.ParametersEntry
 	23,  // 22: driftmesh.drift.v1.Monitor.threshold:type_name -> driftmesh.drift.v1.Threshold
 	22,  // 23: driftmesh.drift.v1.Monitor.persistence:type_name -> driftmesh.drift.v1.Persistence
 	3,   // 24: driftmesh.drift.v1.Monitor.severity:type_name -> driftmesh.drift.v1.Severity
 	24,  // 25: driftmesh.drift.v1.Threshold.budget:type_name -> driftmesh.drift.v1.Budget
 	25,  // 26: driftmesh.drift.v1.Threshold.deviations:type_name -> driftmesh.drift.v1.Deviations
-	90,  // 27: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
+	96,  // 27: driftmesh.drift.v1.Deviations.chunks:type_name -> driftmesh.drift.v1.Deviations.ChunksEntry
 	4,   // 28: driftmesh.drift.v1.FeatureProfile.kind:type_name -> driftmesh.drift.v1.FeatureKind
 	28,  // 29: driftmesh.drift.v1.FeatureProfile.baseline:type_name -> driftmesh.drift.v1.Baseline
 	29,  // 30: driftmesh.drift.v1.Baseline.subgroups:type_name -> driftmesh.drift.v1.Subgroups
 	30,  // 31: driftmesh.drift.v1.Baseline.scouter_limits:type_name -> driftmesh.drift.v1.ScouterLimits
 	9,   // 32: driftmesh.drift.v1.CreateProfileRequest.profile:type_name -> driftmesh.drift.v1.Profile
 	32,  // 33: driftmesh.drift.v1.CreateProfileRequest.origin:type_name -> driftmesh.drift.v1.Origin
-	91,  // 34: driftmesh.drift.v1.SummarizeRequest.start_time:type_name -> google.protobuf.Timestamp
-	91,  // 35: driftmesh.drift.v1.SummarizeRequest.end_time:type_name -> google.protobuf.Timestamp
-	92,  // 36: driftmesh.drift.v1.SummarizeRequest.step:type_name -> google.protobuf.Duration
+	98,  // 34: driftmesh.drift.v1.SummarizeRequest.start_time:type_name -> google.protobuf.Timestamp
+	98,  // 35: driftmesh.drift.v1.SummarizeRequest.end_time:type_name -> google.protobuf.Timestamp
+	99,  // 36: driftmesh.drift.v1.SummarizeRequest.step:type_name -> google.protobuf.Duration
 	35,  // 37: driftmesh.drift.v1.SummarizeResponse.steps:type_name -> driftmesh.drift.v1.StepSummary
-	91,  // 38: driftmesh.drift.v1.StepSummary.start_time:type_name -> google.protobuf.Timestamp
+	98,  // 38: driftmesh.drift.v1.StepSummary.start_time:type_name -> google.protobuf.Timestamp
 	36,  // 39: driftmesh.drift.v1.StepSummary.features:type_name -> driftmesh.drift.v1.FeatureSummary
-	9,   // 40: driftmesh.drift.v1.CreateProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	9,   // 41: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	32,  // 42: driftmesh.drift.v1.GetProfileResponse.origin:type_name -> driftmesh.drift.v1.Origin
-	9,   // 43: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
-	9,   // 44: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
-	91,  // 45: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
-	91,  // 46: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
-	56,  // 47: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	91,  // 48: driftmesh.drift.v1.EvaluateRangeRequest.start_time:type_name -> google.protobuf.Timestamp
-	91,  // 49: driftmesh.drift.v1.EvaluateRangeRequest.end_time:type_name -> google.protobuf.Timestamp
-	92,  // 50: driftmesh.drift.v1.EvaluateRangeRequest.wait:type_name -> google.protobuf.Duration
-	53,  // 51: driftmesh.drift.v1.EvaluateRangeResponse.progress:type_name -> driftmesh.drift.v1.Progress
-	56,  // 52: driftmesh.drift.v1.EvaluateRangeResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	9,   // 53: driftmesh.drift.v1.BacktestRequest.candidate:type_name -> driftmesh.drift.v1.Profile
-	91,  // 54: driftmesh.drift.v1.BacktestRequest.start_time:type_name -> google.protobuf.Timestamp
-	91,  // 55: driftmesh.drift.v1.BacktestRequest.end_time:type_name -> google.protobuf.Timestamp
-	91,  // 56: driftmesh.drift.v1.BacktestRequest.change_time:type_name -> google.protobuf.Timestamp
-	91,  // 57: driftmesh.drift.v1.BacktestRequest.quiet_start:type_name -> google.protobuf.Timestamp
-	91,  // 58: driftmesh.drift.v1.BacktestRequest.quiet_end:type_name -> google.protobuf.Timestamp
-	53,  // 59: driftmesh.drift.v1.BacktestResponse.progress:type_name -> driftmesh.drift.v1.Progress
-	50,  // 60: driftmesh.drift.v1.BacktestResponse.change:type_name -> driftmesh.drift.v1.BacktestChange
-	51,  // 61: driftmesh.drift.v1.BacktestResponse.summary:type_name -> driftmesh.drift.v1.BacktestSummary
-	91,  // 62: driftmesh.drift.v1.BacktestChange.slot:type_name -> google.protobuf.Timestamp
-	91,  // 63: driftmesh.drift.v1.BacktestChange.range_start:type_name -> google.protobuf.Timestamp
-	91,  // 64: driftmesh.drift.v1.BacktestChange.range_end:type_name -> google.protobuf.Timestamp
-	91,  // 65: driftmesh.drift.v1.BacktestSummary.start_time:type_name -> google.protobuf.Timestamp
-	91,  // 66: driftmesh.drift.v1.BacktestSummary.end_time:type_name -> google.protobuf.Timestamp
-	52,  // 67: driftmesh.drift.v1.BacktestSummary.monitors:type_name -> driftmesh.drift.v1.BacktestMonitor
-	92,  // 68: driftmesh.drift.v1.BacktestMonitor.delay:type_name -> google.protobuf.Duration
-	56,  // 69: driftmesh.drift.v1.RunNowResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
-	91,  // 70: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
-	91,  // 71: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
-	57,  // 72: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
-	91,  // 73: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
-	5,   // 74: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
-	58,  // 75: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
-	58,  // 76: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
-	59,  // 77: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
-	56,  // 78: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
-	91,  // 79: driftmesh.drift.v1.QuerySeriesRequest.start_time:type_name -> google.protobuf.Timestamp
-	91,  // 80: driftmesh.drift.v1.QuerySeriesRequest.end_time:type_name -> google.protobuf.Timestamp
-	64,  // 81: driftmesh.drift.v1.QuerySeriesResponse.series:type_name -> driftmesh.drift.v1.Series
-	65,  // 82: driftmesh.drift.v1.Series.points:type_name -> driftmesh.drift.v1.SeriesPoint
-	91,  // 83: driftmesh.drift.v1.SeriesPoint.first_slot:type_name -> google.protobuf.Timestamp
-	91,  // 84: driftmesh.drift.v1.SeriesPoint.last_slot:type_name -> google.protobuf.Timestamp
-	5,   // 85: driftmesh.drift.v1.SeriesPoint.verdict:type_name -> driftmesh.drift.v1.Verdict
-	91,  // 86: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
-	91,  // 87: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
-	91,  // 88: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
-	91,  // 89: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
-	91,  // 90: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
-	91,  // 91: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
-	3,   // 92: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
-	57,  // 93: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
-	66,  // 94: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
-	66,  // 95: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
-	6,   // 96: driftmesh.drift.v1.Delivery.state:type_name -> driftmesh.drift.v1.DeliveryState
-	91,  // 97: driftmesh.drift.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
-	91,  // 98: driftmesh.drift.v1.Delivery.due_time:type_name -> google.protobuf.Timestamp
-	91,  // 99: driftmesh.drift.v1.Delivery.settle_time:type_name -> google.protobuf.Timestamp
-	6,   // 100: driftmesh.drift.v1.ListDeliveriesRequest.state:type_name -> driftmesh.drift.v1.DeliveryState
-	71,  // 101: driftmesh.drift.v1.ListDeliveriesResponse.deliveries:type_name -> driftmesh.drift.v1.Delivery
-	91,  // 102: driftmesh.drift.v1.Silence.start_time:type_name -> google.protobuf.Timestamp
-	91,  // 103: driftmesh.drift.v1.Silence.end_time:type_name -> google.protobuf.Timestamp
-	91,  // 104: driftmesh.drift.v1.Silence.create_time:type_name -> google.protobuf.Timestamp
-	91,  // 105: driftmesh.drift.v1.Silence.expire_time:type_name -> google.protobuf.Timestamp
-	74,  // 106: driftmesh.drift.v1.CreateSilenceRequest.silence:type_name -> driftmesh.drift.v1.Silence
-	74,  // 107: driftmesh.drift.v1.CreateSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
-	74,  // 108: driftmesh.drift.v1.ListSilencesResponse.silences:type_name -> driftmesh.drift.v1.Silence
-	74,  // 109: driftmesh.drift.v1.ExpireSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
-	91,  // 110: driftmesh.drift.v1.ExplainRequest.start_time:type_name -> google.protobuf.Timestamp
-	91,  // 111: driftmesh.drift.v1.ExplainRequest.end_time:type_name -> google.protobuf.Timestamp
-	91,  // 112: driftmesh.drift.v1.ExplainResponse.start_time:type_name -> google.protobuf.Timestamp
-	91,  // 113: driftmesh.drift.v1.ExplainResponse.end_time:type_name -> google.protobuf.Timestamp
-	58,  // 114: driftmesh.drift.v1.ExplainResponse.cells:type_name -> driftmesh.drift.v1.BinScore
-	83,  // 115: driftmesh.drift.v1.ExplainResponse.slices:type_name -> driftmesh.drift.v1.Slice
-	57,  // 116: driftmesh.drift.v1.ExplainResponse.scores:type_name -> driftmesh.drift.v1.Score
-	7,   // 117: driftmesh.drift.v1.ListCheckedRecordsRequest.state:type_name -> driftmesh.drift.v1.CheckState
-	91,  // 118: driftmesh.drift.v1.ListCheckedRecordsRequest.start_time:type_name -> google.protobuf.Timestamp
-	91,  // 119: driftmesh.drift.v1.ListCheckedRecordsRequest.end_time:type_name -> google.protobuf.Timestamp
-	86,  // 120: driftmesh.drift.v1.ListCheckedRecordsResponse.records:type_name -> driftmesh.drift.v1.CheckedRecord
-	91,  // 121: driftmesh.drift.v1.CheckedRecord.event_time:type_name -> google.protobuf.Timestamp
-	91,  // 122: driftmesh.drift.v1.CheckedRecord.received_time:type_name -> google.protobuf.Timestamp
-	7,   // 123: driftmesh.drift.v1.CheckedRecord.state:type_name -> driftmesh.drift.v1.CheckState
-	91,  // 124: driftmesh.drift.v1.CheckedRecord.check_time:type_name -> google.protobuf.Timestamp
-	92,  // 125: driftmesh.drift.v1.CheckedRecord.duration:type_name -> google.protobuf.Duration
-	87,  // 126: driftmesh.drift.v1.CheckedRecord.results:type_name -> driftmesh.drift.v1.CheckResult
-	8,   // 127: driftmesh.drift.v1.CheckResult.outcome:type_name -> driftmesh.drift.v1.CheckOutcome
-	26,  // 128: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
-	31,  // 129: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
-	38,  // 130: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
-	40,  // 131: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
-	33,  // 132: driftmesh.drift.v1.DriftService.Summarize:input_type -> driftmesh.drift.v1.SummarizeRequest
-	84,  // 133: driftmesh.drift.v1.DriftService.ListCheckedRecords:input_type -> driftmesh.drift.v1.ListCheckedRecordsRequest
-	42,  // 134: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
-	44,  // 135: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
-	46,  // 136: driftmesh.drift.v1.DriftService.EvaluateRange:input_type -> driftmesh.drift.v1.EvaluateRangeRequest
-	48,  // 137: driftmesh.drift.v1.DriftService.Backtest:input_type -> driftmesh.drift.v1.BacktestRequest
-	54,  // 138: driftmesh.drift.v1.DriftService.RunNow:input_type -> driftmesh.drift.v1.RunNowRequest
-	60,  // 139: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
-	62,  // 140: driftmesh.drift.v1.DriftService.QuerySeries:input_type -> driftmesh.drift.v1.QuerySeriesRequest
-	81,  // 141: driftmesh.drift.v1.DriftService.Explain:input_type -> driftmesh.drift.v1.ExplainRequest
-	67,  // 142: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
-	69,  // 143: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
-	72,  // 144: driftmesh.drift.v1.DriftService.ListDeliveries:input_type -> driftmesh.drift.v1.ListDeliveriesRequest
-	75,  // 145: driftmesh.drift.v1.DriftService.CreateSilence:input_type -> driftmesh.drift.v1.CreateSilenceRequest
-	77,  // 146: driftmesh.drift.v1.DriftService.ListSilences:input_type -> driftmesh.drift.v1.ListSilencesRequest
-	79,  // 147: driftmesh.drift.v1.DriftService.ExpireSilence:input_type -> driftmesh.drift.v1.ExpireSilenceRequest
-	37,  // 148: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
-	39,  // 149: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
-	41,  // 150: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
-	34,  // 151: driftmesh.drift.v1.DriftService.Summarize:output_type -> driftmesh.drift.v1.SummarizeResponse
-	85,  // 152: driftmesh.drift.v1.DriftService.ListCheckedRecords:output_type -> driftmesh.drift.v1.ListCheckedRecordsResponse
-	43,  // 153: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
-	45,  // 154: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
-	47,  // 155: driftmesh.drift.v1.DriftService.EvaluateRange:output_type -> driftmesh.drift.v1.EvaluateRangeResponse
-	49,  // 156: driftmesh.drift.v1.DriftService.Backtest:output_type -> driftmesh.drift.v1.BacktestResponse
-	55,  // 157: driftmesh.drift.v1.DriftService.RunNow:output_type -> driftmesh.drift.v1.RunNowResponse
-	61,  // 158: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
-	63,  // 159: driftmesh.drift.v1.DriftService.QuerySeries:output_type -> driftmesh.drift.v1.QuerySeriesResponse
-	82,  // 160: driftmesh.drift.v1.DriftService.Explain:output_type -> driftmesh.drift.v1.ExplainResponse
-	68,  // 161: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
-	70,  // 162: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
-	73,  // 163: driftmesh.drift.v1.DriftService.ListDeliveries:output_type -> driftmesh.drift.v1.ListDeliveriesResponse
-	76,  // 164: driftmesh.drift.v1.DriftService.CreateSilence:output_type -> driftmesh.drift.v1.CreateSilenceResponse
-	78,  // 165: driftmesh.drift.v1.DriftService.ListSilences:output_type -> driftmesh.drift.v1.ListSilencesResponse
-	80,  // 166: driftmesh.drift.v1.DriftService.ExpireSilence:output_type -> driftmesh.drift.v1.ExpireSilenceResponse
-	148, // [148:167] is the sub-list for method output_type
-	129, // [129:148] is the sub-list for method input_type
-	129, // [129:129] is the sub-list for extension type_name
-	129, // [129:129] is the sub-list for extension extendee
-	0,   // [0:129] is the sub-list for field type_name
+	97,  // 40: driftmesh.drift.v1.FeatureSummary.states:type_name -> driftmesh.drift.v1.FeatureSummary.StatesEntry
+	9,   // 41: driftmesh.drift.v1.CreateProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	9,   // 42: driftmesh.drift.v1.GetProfileResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	32,  // 43: driftmesh.drift.v1.GetProfileResponse.origin:type_name -> driftmesh.drift.v1.Origin
+	9,   // 44: driftmesh.drift.v1.ListProfilesResponse.profiles:type_name -> driftmesh.drift.v1.Profile
+	9,   // 45: driftmesh.drift.v1.SetProfileActiveResponse.profile:type_name -> driftmesh.drift.v1.Profile
+	98,  // 46: driftmesh.drift.v1.EvaluateRequest.start_time:type_name -> google.protobuf.Timestamp
+	98,  // 47: driftmesh.drift.v1.EvaluateRequest.end_time:type_name -> google.protobuf.Timestamp
+	57,  // 48: driftmesh.drift.v1.EvaluateResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	98,  // 49: driftmesh.drift.v1.EvaluateRangeRequest.start_time:type_name -> google.protobuf.Timestamp
+	98,  // 50: driftmesh.drift.v1.EvaluateRangeRequest.end_time:type_name -> google.protobuf.Timestamp
+	99,  // 51: driftmesh.drift.v1.EvaluateRangeRequest.wait:type_name -> google.protobuf.Duration
+	54,  // 52: driftmesh.drift.v1.EvaluateRangeResponse.progress:type_name -> driftmesh.drift.v1.Progress
+	57,  // 53: driftmesh.drift.v1.EvaluateRangeResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	9,   // 54: driftmesh.drift.v1.BacktestRequest.candidate:type_name -> driftmesh.drift.v1.Profile
+	98,  // 55: driftmesh.drift.v1.BacktestRequest.start_time:type_name -> google.protobuf.Timestamp
+	98,  // 56: driftmesh.drift.v1.BacktestRequest.end_time:type_name -> google.protobuf.Timestamp
+	98,  // 57: driftmesh.drift.v1.BacktestRequest.change_time:type_name -> google.protobuf.Timestamp
+	98,  // 58: driftmesh.drift.v1.BacktestRequest.quiet_start:type_name -> google.protobuf.Timestamp
+	98,  // 59: driftmesh.drift.v1.BacktestRequest.quiet_end:type_name -> google.protobuf.Timestamp
+	54,  // 60: driftmesh.drift.v1.BacktestResponse.progress:type_name -> driftmesh.drift.v1.Progress
+	51,  // 61: driftmesh.drift.v1.BacktestResponse.change:type_name -> driftmesh.drift.v1.BacktestChange
+	52,  // 62: driftmesh.drift.v1.BacktestResponse.summary:type_name -> driftmesh.drift.v1.BacktestSummary
+	50,  // 63: driftmesh.drift.v1.BacktestResponse.slot:type_name -> driftmesh.drift.v1.BacktestSlot
+	98,  // 64: driftmesh.drift.v1.BacktestSlot.slot:type_name -> google.protobuf.Timestamp
+	98,  // 65: driftmesh.drift.v1.BacktestSlot.range_start:type_name -> google.protobuf.Timestamp
+	98,  // 66: driftmesh.drift.v1.BacktestSlot.range_end:type_name -> google.protobuf.Timestamp
+	58,  // 67: driftmesh.drift.v1.BacktestSlot.scores:type_name -> driftmesh.drift.v1.Score
+	98,  // 68: driftmesh.drift.v1.BacktestChange.slot:type_name -> google.protobuf.Timestamp
+	98,  // 69: driftmesh.drift.v1.BacktestChange.range_start:type_name -> google.protobuf.Timestamp
+	98,  // 70: driftmesh.drift.v1.BacktestChange.range_end:type_name -> google.protobuf.Timestamp
+	98,  // 71: driftmesh.drift.v1.BacktestSummary.start_time:type_name -> google.protobuf.Timestamp
+	98,  // 72: driftmesh.drift.v1.BacktestSummary.end_time:type_name -> google.protobuf.Timestamp
+	53,  // 73: driftmesh.drift.v1.BacktestSummary.monitors:type_name -> driftmesh.drift.v1.BacktestMonitor
+	99,  // 74: driftmesh.drift.v1.BacktestMonitor.delay:type_name -> google.protobuf.Duration
+	57,  // 75: driftmesh.drift.v1.RunNowResponse.evaluation:type_name -> driftmesh.drift.v1.Evaluation
+	98,  // 76: driftmesh.drift.v1.Evaluation.start_time:type_name -> google.protobuf.Timestamp
+	98,  // 77: driftmesh.drift.v1.Evaluation.end_time:type_name -> google.protobuf.Timestamp
+	58,  // 78: driftmesh.drift.v1.Evaluation.scores:type_name -> driftmesh.drift.v1.Score
+	98,  // 79: driftmesh.drift.v1.Evaluation.slot:type_name -> google.protobuf.Timestamp
+	5,   // 80: driftmesh.drift.v1.Score.verdict:type_name -> driftmesh.drift.v1.Verdict
+	59,  // 81: driftmesh.drift.v1.Score.bins:type_name -> driftmesh.drift.v1.BinScore
+	59,  // 82: driftmesh.drift.v1.Score.states:type_name -> driftmesh.drift.v1.BinScore
+	60,  // 83: driftmesh.drift.v1.BinScore.exemplars:type_name -> driftmesh.drift.v1.Exemplar
+	57,  // 84: driftmesh.drift.v1.ListScoresResponse.evaluations:type_name -> driftmesh.drift.v1.Evaluation
+	98,  // 85: driftmesh.drift.v1.QuerySeriesRequest.start_time:type_name -> google.protobuf.Timestamp
+	98,  // 86: driftmesh.drift.v1.QuerySeriesRequest.end_time:type_name -> google.protobuf.Timestamp
+	65,  // 87: driftmesh.drift.v1.QuerySeriesResponse.series:type_name -> driftmesh.drift.v1.Series
+	66,  // 88: driftmesh.drift.v1.Series.points:type_name -> driftmesh.drift.v1.SeriesPoint
+	98,  // 89: driftmesh.drift.v1.SeriesPoint.first_slot:type_name -> google.protobuf.Timestamp
+	98,  // 90: driftmesh.drift.v1.SeriesPoint.last_slot:type_name -> google.protobuf.Timestamp
+	5,   // 91: driftmesh.drift.v1.SeriesPoint.verdict:type_name -> driftmesh.drift.v1.Verdict
+	69,  // 92: driftmesh.drift.v1.ListProfileStatusesResponse.statuses:type_name -> driftmesh.drift.v1.ProfileStatus
+	9,   // 93: driftmesh.drift.v1.ProfileStatus.profile:type_name -> driftmesh.drift.v1.Profile
+	98,  // 94: driftmesh.drift.v1.ProfileStatus.start_time:type_name -> google.protobuf.Timestamp
+	98,  // 95: driftmesh.drift.v1.ProfileStatus.end_time:type_name -> google.protobuf.Timestamp
+	98,  // 96: driftmesh.drift.v1.ProfileStatus.slot:type_name -> google.protobuf.Timestamp
+	58,  // 97: driftmesh.drift.v1.ProfileStatus.scores:type_name -> driftmesh.drift.v1.Score
+	98,  // 98: driftmesh.drift.v1.ProfileStatus.data_time:type_name -> google.protobuf.Timestamp
+	98,  // 99: driftmesh.drift.v1.Alert.range_start:type_name -> google.protobuf.Timestamp
+	98,  // 100: driftmesh.drift.v1.Alert.range_end:type_name -> google.protobuf.Timestamp
+	98,  // 101: driftmesh.drift.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
+	98,  // 102: driftmesh.drift.v1.Alert.repeat_time:type_name -> google.protobuf.Timestamp
+	98,  // 103: driftmesh.drift.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
+	98,  // 104: driftmesh.drift.v1.Alert.acknowledge_time:type_name -> google.protobuf.Timestamp
+	3,   // 105: driftmesh.drift.v1.Alert.severity:type_name -> driftmesh.drift.v1.Severity
+	58,  // 106: driftmesh.drift.v1.Alert.moved:type_name -> driftmesh.drift.v1.Score
+	70,  // 107: driftmesh.drift.v1.ListAlertsResponse.alerts:type_name -> driftmesh.drift.v1.Alert
+	70,  // 108: driftmesh.drift.v1.GetAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
+	70,  // 109: driftmesh.drift.v1.AcknowledgeAlertResponse.alert:type_name -> driftmesh.drift.v1.Alert
+	6,   // 110: driftmesh.drift.v1.Delivery.state:type_name -> driftmesh.drift.v1.DeliveryState
+	98,  // 111: driftmesh.drift.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
+	98,  // 112: driftmesh.drift.v1.Delivery.due_time:type_name -> google.protobuf.Timestamp
+	98,  // 113: driftmesh.drift.v1.Delivery.settle_time:type_name -> google.protobuf.Timestamp
+	6,   // 114: driftmesh.drift.v1.ListDeliveriesRequest.state:type_name -> driftmesh.drift.v1.DeliveryState
+	77,  // 115: driftmesh.drift.v1.ListDeliveriesResponse.deliveries:type_name -> driftmesh.drift.v1.Delivery
+	98,  // 116: driftmesh.drift.v1.Silence.start_time:type_name -> google.protobuf.Timestamp
+	98,  // 117: driftmesh.drift.v1.Silence.end_time:type_name -> google.protobuf.Timestamp
+	98,  // 118: driftmesh.drift.v1.Silence.create_time:type_name -> google.protobuf.Timestamp
+	98,  // 119: driftmesh.drift.v1.Silence.expire_time:type_name -> google.protobuf.Timestamp
+	80,  // 120: driftmesh.drift.v1.CreateSilenceRequest.silence:type_name -> driftmesh.drift.v1.Silence
+	80,  // 121: driftmesh.drift.v1.CreateSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
+	80,  // 122: driftmesh.drift.v1.ListSilencesResponse.silences:type_name -> driftmesh.drift.v1.Silence
+	80,  // 123: driftmesh.drift.v1.ExpireSilenceResponse.silence:type_name -> driftmesh.drift.v1.Silence
+	98,  // 124: driftmesh.drift.v1.ExplainRequest.start_time:type_name -> google.protobuf.Timestamp
+	98,  // 125: driftmesh.drift.v1.ExplainRequest.end_time:type_name -> google.protobuf.Timestamp
+	98,  // 126: driftmesh.drift.v1.ExplainResponse.start_time:type_name -> google.protobuf.Timestamp
+	98,  // 127: driftmesh.drift.v1.ExplainResponse.end_time:type_name -> google.protobuf.Timestamp
+	59,  // 128: driftmesh.drift.v1.ExplainResponse.cells:type_name -> driftmesh.drift.v1.BinScore
+	89,  // 129: driftmesh.drift.v1.ExplainResponse.slices:type_name -> driftmesh.drift.v1.Slice
+	58,  // 130: driftmesh.drift.v1.ExplainResponse.scores:type_name -> driftmesh.drift.v1.Score
+	7,   // 131: driftmesh.drift.v1.ListCheckedRecordsRequest.state:type_name -> driftmesh.drift.v1.CheckState
+	98,  // 132: driftmesh.drift.v1.ListCheckedRecordsRequest.start_time:type_name -> google.protobuf.Timestamp
+	98,  // 133: driftmesh.drift.v1.ListCheckedRecordsRequest.end_time:type_name -> google.protobuf.Timestamp
+	92,  // 134: driftmesh.drift.v1.ListCheckedRecordsResponse.records:type_name -> driftmesh.drift.v1.CheckedRecord
+	98,  // 135: driftmesh.drift.v1.CheckedRecord.event_time:type_name -> google.protobuf.Timestamp
+	98,  // 136: driftmesh.drift.v1.CheckedRecord.received_time:type_name -> google.protobuf.Timestamp
+	7,   // 137: driftmesh.drift.v1.CheckedRecord.state:type_name -> driftmesh.drift.v1.CheckState
+	98,  // 138: driftmesh.drift.v1.CheckedRecord.check_time:type_name -> google.protobuf.Timestamp
+	99,  // 139: driftmesh.drift.v1.CheckedRecord.duration:type_name -> google.protobuf.Duration
+	93,  // 140: driftmesh.drift.v1.CheckedRecord.results:type_name -> driftmesh.drift.v1.CheckResult
+	8,   // 141: driftmesh.drift.v1.CheckResult.outcome:type_name -> driftmesh.drift.v1.CheckOutcome
+	26,  // 142: driftmesh.drift.v1.Deviations.ChunksEntry.value:type_name -> driftmesh.drift.v1.Chunks
+	31,  // 143: driftmesh.drift.v1.DriftService.CreateProfile:input_type -> driftmesh.drift.v1.CreateProfileRequest
+	38,  // 144: driftmesh.drift.v1.DriftService.GetProfile:input_type -> driftmesh.drift.v1.GetProfileRequest
+	40,  // 145: driftmesh.drift.v1.DriftService.ListProfiles:input_type -> driftmesh.drift.v1.ListProfilesRequest
+	33,  // 146: driftmesh.drift.v1.DriftService.Summarize:input_type -> driftmesh.drift.v1.SummarizeRequest
+	90,  // 147: driftmesh.drift.v1.DriftService.ListCheckedRecords:input_type -> driftmesh.drift.v1.ListCheckedRecordsRequest
+	42,  // 148: driftmesh.drift.v1.DriftService.SetProfileActive:input_type -> driftmesh.drift.v1.SetProfileActiveRequest
+	44,  // 149: driftmesh.drift.v1.DriftService.Evaluate:input_type -> driftmesh.drift.v1.EvaluateRequest
+	46,  // 150: driftmesh.drift.v1.DriftService.EvaluateRange:input_type -> driftmesh.drift.v1.EvaluateRangeRequest
+	48,  // 151: driftmesh.drift.v1.DriftService.Backtest:input_type -> driftmesh.drift.v1.BacktestRequest
+	55,  // 152: driftmesh.drift.v1.DriftService.RunNow:input_type -> driftmesh.drift.v1.RunNowRequest
+	61,  // 153: driftmesh.drift.v1.DriftService.ListScores:input_type -> driftmesh.drift.v1.ListScoresRequest
+	63,  // 154: driftmesh.drift.v1.DriftService.QuerySeries:input_type -> driftmesh.drift.v1.QuerySeriesRequest
+	67,  // 155: driftmesh.drift.v1.DriftService.ListProfileStatuses:input_type -> driftmesh.drift.v1.ListProfileStatusesRequest
+	87,  // 156: driftmesh.drift.v1.DriftService.Explain:input_type -> driftmesh.drift.v1.ExplainRequest
+	71,  // 157: driftmesh.drift.v1.DriftService.ListAlerts:input_type -> driftmesh.drift.v1.ListAlertsRequest
+	73,  // 158: driftmesh.drift.v1.DriftService.GetAlert:input_type -> driftmesh.drift.v1.GetAlertRequest
+	75,  // 159: driftmesh.drift.v1.DriftService.AcknowledgeAlert:input_type -> driftmesh.drift.v1.AcknowledgeAlertRequest
+	78,  // 160: driftmesh.drift.v1.DriftService.ListDeliveries:input_type -> driftmesh.drift.v1.ListDeliveriesRequest
+	81,  // 161: driftmesh.drift.v1.DriftService.CreateSilence:input_type -> driftmesh.drift.v1.CreateSilenceRequest
+	83,  // 162: driftmesh.drift.v1.DriftService.ListSilences:input_type -> driftmesh.drift.v1.ListSilencesRequest
+	85,  // 163: driftmesh.drift.v1.DriftService.ExpireSilence:input_type -> driftmesh.drift.v1.ExpireSilenceRequest
+	37,  // 164: driftmesh.drift.v1.DriftService.CreateProfile:output_type -> driftmesh.drift.v1.CreateProfileResponse
+	39,  // 165: driftmesh.drift.v1.DriftService.GetProfile:output_type -> driftmesh.drift.v1.GetProfileResponse
+	41,  // 166: driftmesh.drift.v1.DriftService.ListProfiles:output_type -> driftmesh.drift.v1.ListProfilesResponse
+	34,  // 167: driftmesh.drift.v1.DriftService.Summarize:output_type -> driftmesh.drift.v1.SummarizeResponse
+	91,  // 168: driftmesh.drift.v1.DriftService.ListCheckedRecords:output_type -> driftmesh.drift.v1.ListCheckedRecordsResponse
+	43,  // 169: driftmesh.drift.v1.DriftService.SetProfileActive:output_type -> driftmesh.drift.v1.SetProfileActiveResponse
+	45,  // 170: driftmesh.drift.v1.DriftService.Evaluate:output_type -> driftmesh.drift.v1.EvaluateResponse
+	47,  // 171: driftmesh.drift.v1.DriftService.EvaluateRange:output_type -> driftmesh.drift.v1.EvaluateRangeResponse
+	49,  // 172: driftmesh.drift.v1.DriftService.Backtest:output_type -> driftmesh.drift.v1.BacktestResponse
+	56,  // 173: driftmesh.drift.v1.DriftService.RunNow:output_type -> driftmesh.drift.v1.RunNowResponse
+	62,  // 174: driftmesh.drift.v1.DriftService.ListScores:output_type -> driftmesh.drift.v1.ListScoresResponse
+	64,  // 175: driftmesh.drift.v1.DriftService.QuerySeries:output_type -> driftmesh.drift.v1.QuerySeriesResponse
+	68,  // 176: driftmesh.drift.v1.DriftService.ListProfileStatuses:output_type -> driftmesh.drift.v1.ListProfileStatusesResponse
+	88,  // 177: driftmesh.drift.v1.DriftService.Explain:output_type -> driftmesh.drift.v1.ExplainResponse
+	72,  // 178: driftmesh.drift.v1.DriftService.ListAlerts:output_type -> driftmesh.drift.v1.ListAlertsResponse
+	74,  // 179: driftmesh.drift.v1.DriftService.GetAlert:output_type -> driftmesh.drift.v1.GetAlertResponse
+	76,  // 180: driftmesh.drift.v1.DriftService.AcknowledgeAlert:output_type -> driftmesh.drift.v1.AcknowledgeAlertResponse
+	79,  // 181: driftmesh.drift.v1.DriftService.ListDeliveries:output_type -> driftmesh.drift.v1.ListDeliveriesResponse
+	82,  // 182: driftmesh.drift.v1.DriftService.CreateSilence:output_type -> driftmesh.drift.v1.CreateSilenceResponse
+	84,  // 183: driftmesh.drift.v1.DriftService.ListSilences:output_type -> driftmesh.drift.v1.ListSilencesResponse
+	86,  // 184: driftmesh.drift.v1.DriftService.ExpireSilence:output_type -> driftmesh.drift.v1.ExpireSilenceResponse
+	164, // [164:185] is the sub-list for method output_type
+	143, // [143:164] is the sub-list for method input_type
+	143, // [143:143] is the sub-list for extension type_name
+	143, // [143:143] is the sub-list for extension extendee
+	0,   // [0:143] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_drift_v1_drift_proto_init() }
@@ -8272,17 +8818,18 @@ func file_driftmesh_drift_v1_drift_proto_init() {
 		(*BacktestResponse_Progress)(nil),
 		(*BacktestResponse_Change)(nil),
 		(*BacktestResponse_Summary)(nil),
+		(*BacktestResponse_Slot)(nil),
 	}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[43].OneofWrappers = []any{}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[48].OneofWrappers = []any{}
-	file_driftmesh_drift_v1_drift_proto_msgTypes[56].OneofWrappers = []any{}
+	file_driftmesh_drift_v1_drift_proto_msgTypes[44].OneofWrappers = []any{}
+	file_driftmesh_drift_v1_drift_proto_msgTypes[49].OneofWrappers = []any{}
+	file_driftmesh_drift_v1_drift_proto_msgTypes[57].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_drift_v1_drift_proto_rawDesc), len(file_driftmesh_drift_v1_drift_proto_rawDesc)),
 			NumEnums:      9,
-			NumMessages:   82,
+			NumMessages:   89,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

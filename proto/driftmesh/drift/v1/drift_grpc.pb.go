@@ -21,25 +21,27 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	DriftService_CreateProfile_FullMethodName      = "/driftmesh.drift.v1.DriftService/CreateProfile"
-	DriftService_GetProfile_FullMethodName         = "/driftmesh.drift.v1.DriftService/GetProfile"
-	DriftService_ListProfiles_FullMethodName       = "/driftmesh.drift.v1.DriftService/ListProfiles"
-	DriftService_Summarize_FullMethodName          = "/driftmesh.drift.v1.DriftService/Summarize"
-	DriftService_ListCheckedRecords_FullMethodName = "/driftmesh.drift.v1.DriftService/ListCheckedRecords"
-	DriftService_SetProfileActive_FullMethodName   = "/driftmesh.drift.v1.DriftService/SetProfileActive"
-	DriftService_Evaluate_FullMethodName           = "/driftmesh.drift.v1.DriftService/Evaluate"
-	DriftService_EvaluateRange_FullMethodName      = "/driftmesh.drift.v1.DriftService/EvaluateRange"
-	DriftService_Backtest_FullMethodName           = "/driftmesh.drift.v1.DriftService/Backtest"
-	DriftService_RunNow_FullMethodName             = "/driftmesh.drift.v1.DriftService/RunNow"
-	DriftService_ListScores_FullMethodName         = "/driftmesh.drift.v1.DriftService/ListScores"
-	DriftService_QuerySeries_FullMethodName        = "/driftmesh.drift.v1.DriftService/QuerySeries"
-	DriftService_Explain_FullMethodName            = "/driftmesh.drift.v1.DriftService/Explain"
-	DriftService_ListAlerts_FullMethodName         = "/driftmesh.drift.v1.DriftService/ListAlerts"
-	DriftService_AcknowledgeAlert_FullMethodName   = "/driftmesh.drift.v1.DriftService/AcknowledgeAlert"
-	DriftService_ListDeliveries_FullMethodName     = "/driftmesh.drift.v1.DriftService/ListDeliveries"
-	DriftService_CreateSilence_FullMethodName      = "/driftmesh.drift.v1.DriftService/CreateSilence"
-	DriftService_ListSilences_FullMethodName       = "/driftmesh.drift.v1.DriftService/ListSilences"
-	DriftService_ExpireSilence_FullMethodName      = "/driftmesh.drift.v1.DriftService/ExpireSilence"
+	DriftService_CreateProfile_FullMethodName       = "/driftmesh.drift.v1.DriftService/CreateProfile"
+	DriftService_GetProfile_FullMethodName          = "/driftmesh.drift.v1.DriftService/GetProfile"
+	DriftService_ListProfiles_FullMethodName        = "/driftmesh.drift.v1.DriftService/ListProfiles"
+	DriftService_Summarize_FullMethodName           = "/driftmesh.drift.v1.DriftService/Summarize"
+	DriftService_ListCheckedRecords_FullMethodName  = "/driftmesh.drift.v1.DriftService/ListCheckedRecords"
+	DriftService_SetProfileActive_FullMethodName    = "/driftmesh.drift.v1.DriftService/SetProfileActive"
+	DriftService_Evaluate_FullMethodName            = "/driftmesh.drift.v1.DriftService/Evaluate"
+	DriftService_EvaluateRange_FullMethodName       = "/driftmesh.drift.v1.DriftService/EvaluateRange"
+	DriftService_Backtest_FullMethodName            = "/driftmesh.drift.v1.DriftService/Backtest"
+	DriftService_RunNow_FullMethodName              = "/driftmesh.drift.v1.DriftService/RunNow"
+	DriftService_ListScores_FullMethodName          = "/driftmesh.drift.v1.DriftService/ListScores"
+	DriftService_QuerySeries_FullMethodName         = "/driftmesh.drift.v1.DriftService/QuerySeries"
+	DriftService_ListProfileStatuses_FullMethodName = "/driftmesh.drift.v1.DriftService/ListProfileStatuses"
+	DriftService_Explain_FullMethodName             = "/driftmesh.drift.v1.DriftService/Explain"
+	DriftService_ListAlerts_FullMethodName          = "/driftmesh.drift.v1.DriftService/ListAlerts"
+	DriftService_GetAlert_FullMethodName            = "/driftmesh.drift.v1.DriftService/GetAlert"
+	DriftService_AcknowledgeAlert_FullMethodName    = "/driftmesh.drift.v1.DriftService/AcknowledgeAlert"
+	DriftService_ListDeliveries_FullMethodName      = "/driftmesh.drift.v1.DriftService/ListDeliveries"
+	DriftService_CreateSilence_FullMethodName       = "/driftmesh.drift.v1.DriftService/CreateSilence"
+	DriftService_ListSilences_FullMethodName        = "/driftmesh.drift.v1.DriftService/ListSilences"
+	DriftService_ExpireSilence_FullMethodName       = "/driftmesh.drift.v1.DriftService/ExpireSilence"
 )
 
 // DriftServiceClient is the client API for DriftService service.
@@ -79,10 +81,15 @@ type DriftServiceClient interface {
 	// QuerySeries gives how the statistics of monitors went over time, by the
 	// stored results of evaluations, in no more points than are asked for.
 	QuerySeries(ctx context.Context, in *QuerySeriesRequest, opts ...grpc.CallOption) (*QuerySeriesResponse, error)
+	// ListProfileStatuses gives how the active profiles stand: what the newest stored
+	// evaluation of each came to, how many alerts are open, and when data last came.
+	ListProfileStatuses(ctx context.Context, in *ListProfileStatusesRequest, opts ...grpc.CallOption) (*ListProfileStatusesResponse, error)
 	// Explain says which slices of the records of a range carry a feature's shift.
 	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
 	// ListAlerts lists alerts, newest first.
 	ListAlerts(ctx context.Context, in *ListAlertsRequest, opts ...grpc.CallOption) (*ListAlertsResponse, error)
+	// GetAlert gives one alert.
+	GetAlert(ctx context.Context, in *GetAlertRequest, opts ...grpc.CallOption) (*GetAlertResponse, error)
 	// AcknowledgeAlert says that somebody takes an alert on.
 	AcknowledgeAlert(ctx context.Context, in *AcknowledgeAlertRequest, opts ...grpc.CallOption) (*AcknowledgeAlertResponse, error)
 	// ListDeliveries says who was told what of alerts, newest first.
@@ -241,6 +248,16 @@ func (c *driftServiceClient) QuerySeries(ctx context.Context, in *QuerySeriesReq
 	return out, nil
 }
 
+func (c *driftServiceClient) ListProfileStatuses(ctx context.Context, in *ListProfileStatusesRequest, opts ...grpc.CallOption) (*ListProfileStatusesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListProfileStatusesResponse)
+	err := c.cc.Invoke(ctx, DriftService_ListProfileStatuses_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *driftServiceClient) Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ExplainResponse)
@@ -255,6 +272,16 @@ func (c *driftServiceClient) ListAlerts(ctx context.Context, in *ListAlertsReque
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListAlertsResponse)
 	err := c.cc.Invoke(ctx, DriftService_ListAlerts_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *driftServiceClient) GetAlert(ctx context.Context, in *GetAlertRequest, opts ...grpc.CallOption) (*GetAlertResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetAlertResponse)
+	err := c.cc.Invoke(ctx, DriftService_GetAlert_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -348,10 +375,15 @@ type DriftServiceServer interface {
 	// QuerySeries gives how the statistics of monitors went over time, by the
 	// stored results of evaluations, in no more points than are asked for.
 	QuerySeries(context.Context, *QuerySeriesRequest) (*QuerySeriesResponse, error)
+	// ListProfileStatuses gives how the active profiles stand: what the newest stored
+	// evaluation of each came to, how many alerts are open, and when data last came.
+	ListProfileStatuses(context.Context, *ListProfileStatusesRequest) (*ListProfileStatusesResponse, error)
 	// Explain says which slices of the records of a range carry a feature's shift.
 	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
 	// ListAlerts lists alerts, newest first.
 	ListAlerts(context.Context, *ListAlertsRequest) (*ListAlertsResponse, error)
+	// GetAlert gives one alert.
+	GetAlert(context.Context, *GetAlertRequest) (*GetAlertResponse, error)
 	// AcknowledgeAlert says that somebody takes an alert on.
 	AcknowledgeAlert(context.Context, *AcknowledgeAlertRequest) (*AcknowledgeAlertResponse, error)
 	// ListDeliveries says who was told what of alerts, newest first.
@@ -408,11 +440,17 @@ func (UnimplementedDriftServiceServer) ListScores(context.Context, *ListScoresRe
 func (UnimplementedDriftServiceServer) QuerySeries(context.Context, *QuerySeriesRequest) (*QuerySeriesResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method QuerySeries not implemented")
 }
+func (UnimplementedDriftServiceServer) ListProfileStatuses(context.Context, *ListProfileStatusesRequest) (*ListProfileStatusesResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method ListProfileStatuses not implemented")
+}
 func (UnimplementedDriftServiceServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method Explain not implemented")
 }
 func (UnimplementedDriftServiceServer) ListAlerts(context.Context, *ListAlertsRequest) (*ListAlertsResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method ListAlerts not implemented")
+}
+func (UnimplementedDriftServiceServer) GetAlert(context.Context, *GetAlertRequest) (*GetAlertResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method GetAlert not implemented")
 }
 func (UnimplementedDriftServiceServer) AcknowledgeAlert(context.Context, *AcknowledgeAlertRequest) (*AcknowledgeAlertResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method AcknowledgeAlert not implemented")
@@ -652,6 +690,24 @@ func _DriftService_QuerySeries_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DriftService_ListProfileStatuses_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListProfileStatusesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DriftServiceServer).ListProfileStatuses(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DriftService_ListProfileStatuses_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DriftServiceServer).ListProfileStatuses(ctx, req.(*ListProfileStatusesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _DriftService_Explain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ExplainRequest)
 	if err := dec(in); err != nil {
@@ -684,6 +740,24 @@ func _DriftService_ListAlerts_Handler(srv interface{}, ctx context.Context, dec 
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(DriftServiceServer).ListAlerts(ctx, req.(*ListAlertsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DriftService_GetAlert_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetAlertRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DriftServiceServer).GetAlert(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DriftService_GetAlert_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DriftServiceServer).GetAlert(ctx, req.(*GetAlertRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -826,12 +900,20 @@ var DriftService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _DriftService_QuerySeries_Handler,
 		},
 		{
+			MethodName: "ListProfileStatuses",
+			Handler:    _DriftService_ListProfileStatuses_Handler,
+		},
+		{
 			MethodName: "Explain",
 			Handler:    _DriftService_Explain_Handler,
 		},
 		{
 			MethodName: "ListAlerts",
 			Handler:    _DriftService_ListAlerts_Handler,
+		},
+		{
+			MethodName: "GetAlert",
+			Handler:    _DriftService_GetAlert_Handler,
 		},
 		{
 			MethodName: "AcknowledgeAlert",

@@ -89,12 +89,13 @@ func (s *State) Alert(ctx context.Context, tenant, id string) (*alert.Alert, err
 		return nil, fmt.Errorf("look up alert: %w", err)
 	}
 	if len(found) == 0 {
-		return nil, noAlert(id)
+		return nil, NoAlert(id)
 	}
 	return found[0], nil
 }
 
-func noAlert(id string) error {
+// NoAlert says that there is no such alert.
+func NoAlert(id string) error {
 	return fault.NotFound.New("there is no alert %.100q", id).WithReason("ALERT_NOT_FOUND")
 }
 

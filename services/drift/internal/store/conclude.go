@@ -388,14 +388,14 @@ func (s *State) Acknowledge(ctx context.Context, who identity.Identity, id strin
 			return err
 		}
 		if len(found) == 0 {
-			return noAlert(id)
+			return NoAlert(id)
 		}
 		p, err := one(ctx, tx, `tenant = ? AND uid = ?`, who.Tenant, found[0].Profile)
 		if err != nil {
 			return err
 		}
 		if !who.Spaces.Has(p.Space) {
-			return noAlert(id)
+			return NoAlert(id)
 		}
 		if a = found[0]; !a.Acknowledged.IsZero() {
 			return nil

@@ -234,14 +234,19 @@ type Profiles struct {
 	Tenant string
 	Space  string        // "" for all
 	Within policy.Spaces // those that may be seen
-	After  string        // the uid of the last one of the page before, or ""
-	Limit  int
+	// ActiveOnly leaves out those whose schedule is switched off.
+	ActiveOnly bool
+	After      string // the uid of the last one of the page before, or ""
+	Limit      int
 }
 
 // ListProfiles lists profiles, newest first.
 func (s *State) ListProfiles(ctx context.Context, of Profiles) ([]*Registered, error) {
 	within, args := inSpaces("space", of.Within)
 	args = append([]any{of.Tenant, of.Space, of.Space, of.After, of.After}, args...)
+	if of.ActiveOnly {
+		within, args = within+" AND active = ?", append(args, true)
+	}
 	// UUIDv7 ids sort by the time they were made.
 	return sqlstate.All(ctx, s.db, scanProfile, `SELECT tenant, active, created, body FROM profiles
 		WHERE tenant = ? AND (? = '' OR space = ?) AND (? = '' OR uid < ?)`+within+` ORDER BY uid DESC LIMIT ?`, append(args, of.Limit)...)

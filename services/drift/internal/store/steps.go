@@ -16,6 +16,7 @@ type FeatureStep struct {
 	Start   time.Time // of the step
 	Feature int       // position in the profile
 	Counts  []uint64  // of the regular bins
+	States  []uint64  // of the special bins, in their order
 	// Number finite numbers have this mean and standard deviation, of the sample. It
 	// is 0 where they are not known: values that came counted have neither.
 	Number       uint64
@@ -46,7 +47,8 @@ func (c *Cells) Steps(ctx context.Context, r Range, p *profile.Profile, seconds 
 		}
 		f := &p.Features[feature]
 		one.Start, one.Feature = time.Unix(step*seconds, 0).UTC(), int(feature)
-		one.Counts = one.Counts[:min(len(f.Bins), len(one.Counts))]
+		bins := min(len(f.Bins), len(one.Counts))
+		one.Counts, one.States = one.Counts[:bins:bins], one.Counts[bins:]
 		if measured != 0 && f.Kind == profile.Numeric {
 			m, err := of.moments(values(score.Want{Bins: len(f.Bins)}, one.Counts))
 			if err != nil {
