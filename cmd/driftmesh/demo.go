@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/driftmesh/driftmesh/cmd/driftmesh/internal/demo"
+	"github.com/driftmesh/driftmesh/internal/settings"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	"github.com/driftmesh/driftmesh/sdk/profile/wire"
 )
@@ -20,7 +21,8 @@ type demoCmd struct {
 }
 
 // Run runs the mesh and its load until ctx ends, or the load does.
-func (d *demoCmd) Run(ctx context.Context, con console) error {
+func (d *demoCmd) Run(ctx context.Context, con console, inForce settings.InForce) error {
+	d.InForce = inForce
 	if d.Gateway.TLS.On() {
 		return errors.New("gateway.tls: the sample load speaks plain text on loopback; leave the certificate to driftmesh up")
 	}

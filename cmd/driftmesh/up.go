@@ -59,7 +59,8 @@ type engineSettings struct {
 const readyTimeout = 60 * time.Second
 
 // Run runs the mesh until ctx ends.
-func (u *upCmd) Run(ctx context.Context, con console) error {
+func (u *upCmd) Run(ctx context.Context, con console, inForce settings.InForce) error {
+	u.InForce = inForce
 	return u.run(ctx, con, func(ctx context.Context) { u.banner(ctx, con.out) })
 }
 

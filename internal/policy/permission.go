@@ -39,6 +39,7 @@ const (
 	KeysWrite          = Permission(policyv1.Permission_PERMISSION_KEYS_WRITE)
 	TenantsRead        = Permission(policyv1.Permission_PERMISSION_TENANTS_READ)
 	TenantsWrite       = Permission(policyv1.Permission_PERMISSION_TENANTS_WRITE)
+	SettingsRead       = Permission(policyv1.Permission_PERMISSION_SETTINGS_READ)
 	TopicsRead         = Permission(policyv1.Permission_PERMISSION_TOPICS_READ)
 	AuditRead          = Permission(policyv1.Permission_PERMISSION_AUDIT_READ)
 	AuditExport        = Permission(policyv1.Permission_PERMISSION_AUDIT_EXPORT)

@@ -14,6 +14,7 @@ import (
 	_ "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	_ "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	_ "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+	_ "github.com/driftmesh/driftmesh/proto/driftmesh/mesh/v1"
 	_ "github.com/driftmesh/driftmesh/proto/driftmesh/record/v1"
 	_ "github.com/driftmesh/driftmesh/proto/driftmesh/topic/v1"
 	_ "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
@@ -79,7 +80,7 @@ func TestWhatRolesMayNot(t *testing.T) {
 		require.False(t, policy.Operator.Permissions(false).Has(p), p)
 		require.True(t, policy.Admin.Permissions(false).Has(p), p)
 	}
-	ofMesh := policy.Of(policy.TenantsRead, policy.TenantsWrite, policy.TopicsRead)
+	ofMesh := policy.Of(policy.TenantsRead, policy.TenantsWrite, policy.TopicsRead, policy.SettingsRead)
 	for _, role := range policy.Roles() {
 		require.Equal(t, ofMesh, ofMesh.Without(role.Permissions(false)), role)
 		if role != policy.Admin {

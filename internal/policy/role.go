@@ -46,7 +46,7 @@ var (
 	operator = editor | Of(ProfilesRun, DeadLettersRead, DeadLettersRedrive)
 	admin    = operator | Of(UsersRead, UsersWrite, KeysRead, KeysWrite, AuditRead)
 	// mesh is what is about the mesh and not about a tenant.
-	mesh = Of(TenantsRead, TenantsWrite, TopicsRead, AuditExport, SigningKeysRotate, LimitsWrite)
+	mesh = Of(TenantsRead, TenantsWrite, TopicsRead, SettingsRead, AuditExport, SigningKeysRotate, LimitsWrite)
 
 	local = operator | Of(TopicsRead)
 	// service is what services ask each other on nobody's behalf.

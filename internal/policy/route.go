@@ -60,7 +60,7 @@ var jaegerRoutes = []string{
 // Pages are the paths of the user interface, which is one page at all of them.
 // Anyone may have it: what the page shows, it asks the API for.
 var Pages = []string{
-	"/{$}", "/traces", "/traces/{id}", "/models", "/models/{space}/{name}/{version}", "/models/{space}/{name}/{version}/backtest", "/alerts", "/alerts/{id}",
+	"/{$}", "/traces", "/traces/{id}", "/compare", "/models", "/models/{space}/{name}/{version}", "/models/{space}/{name}/{version}/backtest", "/alerts", "/alerts/{id}",
 	"/pipeline", "/pipeline/dead-letters/{id}", "/admin",
 }
 

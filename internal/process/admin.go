@@ -26,6 +26,7 @@ type desk struct {
 	gatherer  prometheus.Gatherer
 	stats     prometheus.Registerer
 	readiness *readiness
+	opened    func(*tlsfiles.Source) // is told the certificate, if there is one; may be nil
 }
 
 // serve answers until ctx ends.
@@ -37,6 +38,9 @@ func (d *desk) serve(ctx context.Context) error {
 	secure, err := OpenTLS("admin", d.cfg.TLS, d.log, d.stats)
 	if err != nil {
 		return err
+	}
+	if d.opened != nil {
+		d.opened(secure)
 	}
 	lis, err := listen(ctx, "admin.listen", d.cfg.Listen)
 	if err != nil {

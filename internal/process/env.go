@@ -56,6 +56,7 @@ type home struct {
 	calls map[string]*rpc.Metrics // by service
 
 	mutual map[string]*tlsfiles.Mutual // by service
+	admin  *tlsfiles.Source            // of the admin address; nil for plain text
 
 	// Apart from mu, under which brokers are opened that need them.
 	secretsMu sync.Mutex
@@ -159,7 +160,7 @@ func (e Env) ServeAdmin(ctx context.Context) error {
 	// Labels as those of the services' certificates: one name has the same everywhere.
 	stats := prometheus.WrapRegistererWith(prometheus.Labels{"service": "process"}, e.home.registry)
 	group.Go(func() error {
-		return (&desk{cfg: admin, log: e.Log, gatherer: e.home.registry, stats: stats, readiness: e.home.readiness}).serve(running)
+		return (&desk{cfg: admin, log: e.Log, gatherer: e.home.registry, stats: stats, readiness: e.home.readiness, opened: e.home.adminTLS}).serve(running)
 	})
 	group.Go(func() error { return serveProfiles(running, admin.PProf, e.Log) })
 	err = group.Wait()

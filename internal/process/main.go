@@ -47,11 +47,15 @@ func serve[C any](name string, run func(context.Context, C, Env) error, args []s
 	}
 	var cfg C
 	foreign := slices.DeleteFunc(slices.Clone(Sections), func(s string) bool { return s == name })
-	_, err := settings.Parse(settings.Program{
+	kctx, err := settings.Parse(settings.Program{
 		Name: name, Description: "driftmesh " + name + ", a service of the mesh.", Section: name,
 		Foreign: append(foreign, allInOne...), Vars: Defaults, Args: args, Stdout: stdout, Stderr: stderr, Exit: os.Exit,
 	}, &cli, &cfg)
 	if err != nil {
+		fmt.Fprintf(stderr, "%s: %v\n", name, err)
+		return 2
+	}
+	if cli.InForce, err = settings.Of(kctx); err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", name, err)
 		return 2
 	}

@@ -26,6 +26,9 @@ type Shared struct {
 	ClickHouse ClickHouse              `embed:"" prefix:"clickhouse." group:"clickhouse"`
 	SQL        SQL                     `embed:"" prefix:"sql." group:"sql"`
 	Mesh       Mesh                    `embed:"" prefix:"mesh." group:"mesh"`
+
+	// InForce are all settings of the program, for who asks how it runs.
+	InForce settings.InForce `kong:"-"`
 }
 
 // Admin is the listener for operators.

@@ -46,7 +46,8 @@ type Program struct {
 // Parse fills cli, a pointer to a struct of kong tags, and, when it is not
 // nil, cfg under p.Section. The file is the one given with --config, else by
 // DRIFTMESH_CONFIG, else DefaultFile if there is one. It returns kong's
-// context, whose Run calls the chosen command, if there are any.
+// context, whose Run calls the chosen command, if there are any, and gives it the
+// InForce that it asks for.
 //
 // A key of the file that no setting has stops the program, and so does a bad
 // value, and a secret that stands on the command line itself.
@@ -88,7 +89,14 @@ func Parse(p Program, cli, cfg any) (*kong.Context, error) {
 			return nil, err
 		}
 	}
+	kctx.Bind(newInForce(kctx, file))
 	return kctx, nil
+}
+
+// Of are the settings of what was parsed.
+func Of(kctx *kong.Context) (s InForce, err error) {
+	_, err = kctx.Call(func(bound InForce) { s = bound })
+	return s, err
 }
 
 // Defaults fills cfg with its defaults alone. Tests use it.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
@@ -46,6 +47,7 @@ func (f MutualFiles) Of(service string) MutualFiles {
 type Mutual struct {
 	*Source
 	domain string
+	peers  sync.Map // service → *x509.Certificate: what each has shown last
 }
 
 // OpenMutual reads the files.
@@ -54,7 +56,7 @@ func OpenMutual(files MutualFiles, log *slog.Logger) (*Mutual, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Mutual{source, files.Domain}, nil
+	return &Mutual{Source: source, domain: files.Domain}, nil
 }
 
 // Server are the credentials of a gRPC server whose clients must show a
@@ -99,6 +101,7 @@ func (m *Mutual) verify(roots *x509.CertPool, state tls.ConnectionState, service
 	if got, err := m.service(leaf); err != nil || got != service {
 		return fmt.Errorf("the certificate is valid for %s, not spiffe://%s/%s", names(leaf), m.domain, service)
 	}
+	m.met(service, leaf)
 	return nil
 }
 
@@ -122,7 +125,11 @@ func (m *Mutual) Peer(ctx context.Context) (service string, err error) {
 	if !ok || len(info.State.PeerCertificates) == 0 {
 		return "", errors.New("the call came without a certificate")
 	}
-	return m.service(info.State.PeerCertificates[0])
+	service, err = m.service(info.State.PeerCertificates[0])
+	if err == nil {
+		m.met(service, info.State.PeerCertificates[0])
+	}
+	return service, err
 }
 
 // client shakes hands with what is in the files by then.

@@ -51,18 +51,6 @@ func (s *Source) refuse(remote, why string) {
 	s.log.Warn("a TLS connection was refused", slog.String(telemetry.KeyAddr, remote), slog.String(telemetry.KeyErr, why))
 }
 
-// names are those that a certificate is for.
-func names(c *x509.Certificate) string {
-	list := append([]string{}, c.DNSNames...)
-	for _, ip := range c.IPAddresses {
-		list = append(list, ip.String())
-	}
-	for _, u := range c.URIs {
-		list = append(list, u.String())
-	}
-	return strings.Join(list, ", ")
-}
-
 // Explain is err of a handshake in words that say which name is missing, who
 // issued what is not believed, and when it expired.
 func Explain(err error) error {

@@ -64,8 +64,9 @@ type Source struct {
 // pair is what handshakes use.
 type pair struct {
 	tls.Certificate
-	roots  *x509.CertPool // nil without a file of them
-	warned atomic.Bool    // that it is not valid now
+	authorities []*x509.Certificate // nil without a file of them
+	roots       *x509.CertPool      // the same
+	warned      atomic.Bool         // that it is not valid now
 }
 
 // stamp tells one state of the files from another.
@@ -176,22 +177,10 @@ func (s *Source) stat() (stamp, error) {
 func (s *Source) read() (*pair, error) {
 	read, err := s.files.read()
 	if err == nil && s.ca != "" {
-		read.roots, err = readRoots(s.ca)
+		read.authorities, err = readAuthorities(s.ca)
+		read.roots = pool(read.authorities)
 	}
 	return read, err
-}
-
-// readRoots reads a file of authorities.
-func readRoots(path string) (*x509.CertPool, error) {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("authorities: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(raw) {
-		return nil, fmt.Errorf("authorities %s: has no PEM block CERTIFICATE that can be read", path)
-	}
-	return roots, nil
 }
 
 // warn says once of each certificate that clients will not take it.

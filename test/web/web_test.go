@@ -4,7 +4,9 @@ package web_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/driftmesh/driftmesh/internal/pki"
+	"github.com/driftmesh/driftmesh/internal/process"
 	authv1 "github.com/driftmesh/driftmesh/proto/driftmesh/auth/v1"
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	"github.com/driftmesh/driftmesh/test/mesh"
@@ -31,7 +35,9 @@ type world struct {
 	Viewer  string `json:"viewer"` // users of the tenant in the empty mesh
 	Admin   string `json:"admin"`
 	Secret  string `json:"secret"`
-	Shots   string `json:"shots"` // where pictures go; "" for nowhere
+	Planted string `json:"planted"` // a secret in the settings of the empty mesh
+	Issuer  string `json:"issuer"`  // of a provider at which its users may log in, which is not there
+	Shots   string `json:"shots"`   // where pictures go; "" for nowhere
 	Browser string `json:"browser"`
 }
 
@@ -46,7 +52,8 @@ func TestWhatPeopleSee(t *testing.T) {
 		server.Missing(t, suite, "playwright-core is not there; scripts/setup.sh installs it")
 	}
 	demo := mesh.StartDemo(t, "--demo.calm", "5s", "--demo.history", "5m")
-	empty := mesh.Start(t, "--auth.bootstrap-password", mesh.AdminPassword)
+	issuer, planted := "http://"+server.FreeAddress(t), rand.Text()
+	empty := mesh.Start(t, append(administered(t, issuer, planted), "--auth.bootstrap-password", mesh.AdminPassword)...)
 	acme := empty.Tenant(t, "acme")
 	auth := authv1.NewAuthServiceClient(empty.Conn(t))
 	as := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+acme.Token)
@@ -60,7 +67,7 @@ func TestWhatPeopleSee(t *testing.T) {
 
 	in, err := json.Marshal(world{
 		Empty: "http://" + empty.HTTP, OTLP: "http://" + empty.OTLPHTTP, Demo: "http://" + demo.HTTP, Tenant: "acme", Viewer: "vera", Admin: "ann",
-		Secret: mesh.AdminPassword, Shots: os.Getenv("DRIFTMESH_SCREENSHOTS"), Browser: browser,
+		Secret: mesh.AdminPassword, Planted: planted, Issuer: issuer, Shots: os.Getenv("DRIFTMESH_SCREENSHOTS"), Browser: browser,
 	})
 	require.NoError(t, err)
 	files, err := filepath.Glob("*.test.mjs")
@@ -72,4 +79,26 @@ func TestWhatPeopleSee(t *testing.T) {
 	err = look.Run()
 	t.Log(said.String())
 	require.NoError(t, err)
+}
+
+// administered are flags of a mesh with something to administer: certificates among its
+// services, a provider of OpenID, and a secret in two places.
+func administered(t *testing.T, issuer, planted string) []string {
+	dir := t.TempDir()
+	_, err := pki.NewDir(dir, time.Now).Make(pki.Plan{Domain: "driftmesh", Services: process.Sections, Life: 90 * 24 * time.Hour, CALife: 1000 * 24 * time.Hour})
+	require.NoError(t, err)
+	oidc := filepath.Join(dir, "oidc.yaml")
+	require.NoError(t, os.WriteFile(oidc, fmt.Appendf(nil, `
+corp:
+  issuer: %s
+  client-id: mesh
+  client-secret: %s
+  redirect: http://127.0.0.1/login/callback
+  rules:
+    - {claim: sub, value: ann, tenant: acme, role: viewer}
+`, issuer, planted), 0o600))
+	return []string{
+		"--mesh.tls.cert", filepath.Join(dir, "{service}.pem"), "--mesh.tls.key", filepath.Join(dir, "{service}.key"), "--mesh.tls.ca", filepath.Join(dir, "ca.pem"),
+		"--auth.oidc", "file:" + oidc, "--nats.producer-password", planted,
+	}
 }

@@ -16,6 +16,7 @@ import { Palette } from './ui/palette'
 
 const Traces = lazy(() => import('./pages/traces').then((m) => m.Traces))
 const TracePage = lazy(() => import('./pages/trace').then((m) => m.TracePage))
+const Compare = lazy(() => import('./pages/compare').then((m) => m.Compare))
 const Models = lazy(() => import('./pages/models').then((m) => m.Models))
 const Model = lazy(() => import('./pages/model').then((m) => m.Model))
 const Backtest = lazy(() => import('./pages/backtest').then((m) => m.Backtest))
@@ -48,7 +49,7 @@ const rooms: readonly (readonly [string, string, IconName, string])[] = [
   ['/admin', 'Admin', 'admin', 'd'],
 ]
 
-const roomOf = (path: string) => rooms.find(([to]) => (to === '/' ? path === '/' : path.startsWith(to)))
+const roomOf = (path: string) => path === '/compare' ? rooms[1] : rooms.find(([to]) => (to === '/' ? path === '/' : path.startsWith(to)))
 
 function Shell() {
   const { path, route } = useLocation()
@@ -68,6 +69,7 @@ function Shell() {
             <Route path="/" component={Overview} />
             <Route path="/traces" component={Traces} />
             <Route path="/traces/:id" component={TracePage} />
+            <Route path="/compare" component={Compare} />
             <Route path="/models" component={Models} />
             <Route path="/models/:space/:name/:version" component={Model} />
             <Route path="/models/:space/:name/:version/backtest" component={Backtest} />

@@ -46,6 +46,14 @@ func open(ctx context.Context, cfg Config, env process.Env) (*opened, error) {
 	if o.deps.TLS, err = process.OpenTLS(name, cfg.TLS, env.Log, env.Stats); err != nil {
 		return o, err
 	}
+	o.deps.Settings = env.Shared.InForce.List
+	o.deps.Certificates = func() []process.Certificate {
+		list := env.Certificates()
+		if o.deps.TLS != nil {
+			list = append([]process.Certificate{process.CertificateOf(o.deps.TLS, name, "gateway.tls")}, list...)
+		}
+		return list
+	}
 	// Listeners first: an address in use is the likeliest fault, and the
 	// cheapest to find.
 	for _, l := range []struct {

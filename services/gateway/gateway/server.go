@@ -9,14 +9,17 @@ import (
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/internal/process"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+	meshv1 "github.com/driftmesh/driftmesh/proto/driftmesh/mesh/v1"
 	topicv1 "github.com/driftmesh/driftmesh/proto/driftmesh/topic/v1"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/ledger"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/otlpdoor"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/proxy"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/records"
+	"github.com/driftmesh/driftmesh/services/gateway/internal/running"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/scouterdoor"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/tail"
 	"github.com/driftmesh/driftmesh/services/gateway/internal/wire"
@@ -81,6 +84,9 @@ func (s *Service) newServer() (*rpc.Server, error) {
 		Spans: ledgerv1.NewLedgerServiceClient(s.deps.TraceStore), Records: ledgerv1.NewLedgerServiceClient(s.deps.IngestWorker),
 	}))
 	topicv1.RegisterTopicServiceServer(server, s.topics)
+	meshv1.RegisterMeshServiceServer(server, running.New(running.Config{
+		Instance: s.deps.Instance, Version: process.Version, Settings: s.deps.Settings, Certificates: s.deps.Certificates,
+	}))
 	server.RegisterApart(otlpdoor.Service(), s.otlp) // spans too, so that one address is enough
 	if s.scouter != nil {
 		s.scouter.Register(server, s.proxies.Of)

@@ -25,6 +25,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/record"
 	"github.com/driftmesh/driftmesh/internal/rpc"
 	"github.com/driftmesh/driftmesh/internal/seal"
+	"github.com/driftmesh/driftmesh/internal/settings"
 	"github.com/driftmesh/driftmesh/internal/telemetry"
 	"github.com/driftmesh/driftmesh/internal/tlsfiles"
 	auditv1 "github.com/driftmesh/driftmesh/proto/driftmesh/audit/v1"
@@ -68,10 +69,14 @@ type Deps struct {
 	// TopicBytes is how much a topic keeps, of which no tenant takes all; 0 is not
 	// known.
 	TopicBytes int64
-	Log        *slog.Logger
-	Stats      prometheus.Registerer
-	Calls      *rpc.Metrics // counts the gRPC calls that come and go
-	Traces     trace.TracerProvider
+	// Settings and Certificates of the process, for administrators of the mesh; nil
+	// tells none.
+	Settings     func() []settings.Setting
+	Certificates func() []process.Certificate
+	Log          *slog.Logger
+	Stats        prometheus.Registerer
+	Calls        *rpc.Metrics // counts the gRPC calls that come and go
+	Traces       trace.TracerProvider
 }
 
 // Service is the gateway. Run it once.

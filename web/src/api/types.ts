@@ -190,6 +190,24 @@ export interface Budget {
   days: number
 }
 
+/** Certificate is one certificate. Keys are never told. */
+export interface Certificate {
+  role: CertificateRole
+  service: string
+  setting: string
+  subject: string
+  names: string[]
+  issuer: string
+  serial: string
+  not_before: string | null
+  not_after: string | null
+  file: string
+  problem: string
+}
+
+/** What it is for. */
+export type CertificateRole = 'ROLE_UNSPECIFIED' | 'ROLE_OWN' | 'ROLE_AUTHORITY' | 'ROLE_PEER'
+
 /** ChangePasswordRequest is a login and the new password. */
 export interface ChangePasswordRequest {
   tenant: string
@@ -252,6 +270,15 @@ export interface CheckedRecord {
   failed: number
   results: CheckResult[]
   number: string
+}
+
+/** Checkpoint is a signed end of the chain. */
+export interface Checkpoint {
+  sequence: string
+  hash: string
+  time: string | null
+  public_key: string
+  signature: string
 }
 
 /** Checks say what is checked of every record with a context. Each record is an */
@@ -579,6 +606,12 @@ export interface ExplainResponse {
   monitor: string
 }
 
+/** ExportChainResponse is the next piece of the chain. */
+export interface ExportChainResponse {
+  entries: Entry[]
+  checkpoint: Checkpoint | null
+}
+
 /** Feature is one named value. */
 export interface Feature {
   name: string
@@ -739,6 +772,12 @@ export interface ListAttributesResponse {
   looked_at: string
 }
 
+/** ListCertificatesResponse is all certificates that one process knows. */
+export interface ListCertificatesResponse {
+  certificates: Certificate[]
+  instance: string
+}
+
 /** ListCheckedRecordsResponse is a page of them. */
 export interface ListCheckedRecordsResponse {
   records: CheckedRecord[]
@@ -819,6 +858,13 @@ export interface ListSendersResponse {
 export interface ListServicesResponse {
   services: string[]
   truncated: boolean
+}
+
+/** ListSettingsResponse is all settings of one process. */
+export interface ListSettingsResponse {
+  settings: Setting[]
+  instance: string
+  version: string
 }
 
 /** ListSilencesResponse is a page. */
@@ -1305,6 +1351,16 @@ export interface SetUserRoleRequest {
 /** SetUserRoleResponse is the user as it is now. */
 export interface SetUserRoleResponse {
   user: User | null
+}
+
+/** Setting is one setting. */
+export interface Setting {
+  name: string
+  value: string
+  default_value: string
+  source: string
+  help: string
+  secret: boolean
 }
 
 /** Severity says how much an alert matters. */

@@ -11,24 +11,30 @@ import { may, session } from '../session'
 import { Card, Copy, Empty, Segments, Shown, Status } from '../ui/parts'
 import { useQuery } from '../url'
 import { at, count } from '../words'
+import { Certificates, Limits, Settings, Verify } from './admin-mesh'
 
 const roles = ['ingest', 'viewer', 'editor', 'operator', 'admin']
 
-const rooms = [['users', 'Users', 'users.read'], ['keys', 'API keys', 'keys.read'], ['tenants', 'Tenants', 'tenants.read'], ['audit', 'Audit', 'audit.read']] as const
+const rooms = [
+  ['users', 'Users', 'users.read'], ['keys', 'API keys', 'keys.read'], ['limits', 'Limits', 'known.call'], ['tenants', 'Tenants', 'tenants.read'],
+  ['certificates', 'Certificates', 'settings.read'], ['settings', 'Settings', 'settings.read'], ['audit', 'Audit', 'audit.read'],
+] as const
+
+const ofTheMesh = ['tenants', 'certificates', 'settings']
 
 export function Admin() {
   const [query, set] = useQuery()
   const open = rooms.filter(([, , permission]) => may(permission))
   const room = open.find(([key]) => key === query.room) ?? open[0]
-  if (!room) return <Card title="Administration"><Empty>Users, keys and the account of who did what are for administrators of the tenant. You are {session.value?.role || session.value?.kind}.</Empty></Card>
+  if (!room || (!query.room && room[0] === 'limits')) return <Card title="Administration"><Empty>Users, keys and the account of who did what are for administrators of the tenant. You are {session.value?.role || session.value?.kind}.</Empty></Card>
   return (
     <>
       <div class="headline">
-        <h1>{room[1]} of {session.value?.tenant}</h1>
+        <h1>{room[1]} of {ofTheMesh.includes(room[0]) ? 'the mesh' : (session.value?.tenant ?? '')}</h1>
         <span class="space" />
         <Segments label="What" value={room[0]} of={open.map(([key, word]) => [key, word] as const)} choose={(v) => set({ room: v }, true)} />
       </div>
-      {{ users: <Users />, keys: <Keys />, tenants: <Tenants />, audit: <Audit /> }[room[0]]}
+      {{ users: <Users />, keys: <Keys />, limits: <Limits />, tenants: <Tenants />, certificates: <Certificates />, settings: <Settings />, audit: <><Audit />{may('audit.export') && <Verify />}</> }[room[0]]}
     </>
   )
 }
@@ -164,7 +170,7 @@ function Tenants() {
             <tbody>
               {v.tenants.map((t) => (
                 <tr key={t.name}>
-                  <td class="name">{t.name}</td>
+                  <td class="name"><a href={`/admin?room=limits&tenant=${encodeURIComponent(t.name)}`} title="What it may use">{t.name}</a></td>
                   <td>{t.disable_time ? <Status kind="insufficient">disabled</Status> : <Status kind="ok">active</Status>}</td>
                   <td class="faint">{at(t.create_time)}</td>
                   <td class="right">{may('tenants.write') && <button class="button small" type="button" disabled={deed.busy} onClick={() => deed.run(() => post('/api/v1/tenants:setDisabled', { name: t.name, disabled: !t.disable_time }), tenants.again)}>{t.disable_time ? 'Enable' : 'Disable'}</button>}</td>

@@ -73,6 +73,7 @@ function Exemplars({ alert: a }: { alert: Alert }) {
       {(v) => (
         <>
           <TraceTable traces={v.traces} />
+          {v.traces[0] && <p class="note"><a href={`/compare?b=${v.traces[0].trace_id}`}>Compare the first with one that it is like</a></p>}
           {gone.length > 0 && <p class="note">Not kept any more: {gone.map((id) => <a key={id} href={`/traces/${id}`}><code>{id.slice(0, 8)}</code> </a>)}</p>}
         </>
       )}

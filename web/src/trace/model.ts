@@ -99,7 +99,7 @@ interface Node {
 
 /** colors are the classes of services, in the order in which they appear; the rest
  * share one. */
-const colorOf = (i: number): string => (i < 12 ? `svc-${i + 1}` : 'svc-rest')
+export const colorOf = (i: number): string => (i < 12 ? `svc-${i + 1}` : 'svc-rest')
 
 /** read makes a trace of what the gateway gives. */
 export function read(data: OTLPTrace): Trace {

@@ -18,9 +18,10 @@ interface Props {
   select: (row: Row) => void
   path: boolean // whether the critical path is drawn
   window: Window
+  marked: Set<Row> | null // what was looked for
 }
 
-export function Waterfall({ rows, folded, fold, selected, select, path, window }: Props) {
+export function Waterfall({ rows, folded, fold, selected, select, path, window, marked }: Props) {
   const box = useRef<HTMLDivElement>(null)
   const [top, scroll] = useState(0)
   const [height, size] = useState(600)
@@ -51,7 +52,7 @@ export function Waterfall({ rows, folded, fold, selected, select, path, window }
         <div class="sheet" style={{ height: `${rows.length * rowHeight}px` }}>
           <div style={{ transform: `translateY(${first * rowHeight}px)` }}>
             {/* A line that leaves makes room for the one that comes: it is changed, not made anew. */}
-            {seen.map((row, i) => <Line key={(first + i) % 512} row={row} folded={folded.has(row.index)} fold={fold} selected={row === selected} select={select} path={path} window={window} at={place.get(row.index) ?? 0} />)}
+            {seen.map((row, i) => <Line key={(first + i) % 512} row={row} folded={folded.has(row.index)} fold={fold} selected={row === selected} select={select} path={path} window={window} marked={marked?.has(row) ?? false} at={place.get(row.index) ?? 0} />)}
           </div>
         </div>
       </div>
@@ -59,7 +60,7 @@ export function Waterfall({ rows, folded, fold, selected, select, path, window }
   )
 }
 
-function Line({ row, folded, fold, selected, select, path, window, at }: { row: Row; folded: boolean; fold: (r: Row) => void; selected: boolean; select: (r: Row) => void; path: boolean; window: Window; at: number }) {
+function Line({ row, folded, fold, selected, select, path, window, marked, at }: { marked: boolean; row: Row; folded: boolean; fold: (r: Row) => void; selected: boolean; select: (r: Row) => void; path: boolean; window: Window; at: number }) {
   const wide = window.to - window.from || 1
   const left = Math.max(0, (row.start - window.from) / wide)
   const right = Math.min(1, (row.start + row.duration - window.from) / wide)
@@ -72,7 +73,7 @@ function Line({ row, folded, fold, selected, select, path, window, at }: { row: 
           ? <button class="fold" type="button" aria-label={folded ? `Unfold ${row.children} rows` : 'Fold'} onClick={(e) => { e.stopPropagation(); fold(row) }}><Icon name={folded ? 'right' : 'down'} size={12} /></button>
           : <i class="fold" />}
         <i class={`swatch ${row.kind === 'dwell' ? 'wait' : row.color}`} />
-        <b class={row.failed ? 'failed' : undefined} title={row.name}>{row.name}</b>
+        <b class={row.failed ? 'failed' : undefined} title={row.name}>{marked ? <mark>{row.name}</mark> : row.name}</b>
         {row.kind === 'span' && row.service !== row.parent?.service && <span class="faint"> {row.service}</span>}
         {folded && <span class="faint"> +{row.children}</span>}
       </span>

@@ -4,13 +4,15 @@ import { useKeys } from '../keys'
 const keys = [
   ['?', 'this list'],
   ['Ctrl K', 'go anywhere: a screen, a service, a model, a trace by its id'],
-  ['/', 'to the search'],
+  ['/', 'to the search, of a trace too'],
   ['g o · g t · g m · g a · g p · g d', 'overview, traces, models, alerts, pipeline, admin'],
   ['j k', 'next and previous row'],
   ['Enter', 'open the row'],
   ['[ ]', 'fold and unfold a trace by a level'],
   ['x', 'critical path of a trace'],
   ['e', 'next error of a trace'],
+  ['n N', 'next match in a trace, and the one before'],
+  ['c', 'compare a trace with another'],
   ['Esc', 'close what is open'],
 ] as const
 

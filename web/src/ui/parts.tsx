@@ -94,11 +94,11 @@ export function Empty({ children }: { children: ComponentChildren }) {
   return <div class="note empty">{children}</div>
 }
 
-/** Copy puts a text on the clipboard. */
-export function Copy({ text, children }: { text: string; children: ComponentChildren }) {
+/** Copy puts a text on the clipboard; one that is large is made when it is asked for. */
+export function Copy({ text, children }: { text: string | (() => string); children: ComponentChildren }) {
   const [done, set] = useState(false)
   const copy = async () => {
-    await navigator.clipboard.writeText(text)
+    await navigator.clipboard.writeText(typeof text === 'string' ? text : text())
     set(true)
     setTimeout(() => set(false), 1500)
   }

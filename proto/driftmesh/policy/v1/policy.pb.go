@@ -95,6 +95,8 @@ const (
 	Permission_PERMISSION_LIMITS_WRITE Permission = 30
 	// Read stored records, and which trace they were sent in.
 	Permission_PERMISSION_RECORDS_READ Permission = 31
+	// Read settings as they are in force, and certificates.
+	Permission_PERMISSION_SETTINGS_READ Permission = 32
 )
 
 // Enum value maps for Permission.
@@ -132,6 +134,7 @@ var (
 		29: "PERMISSION_SIGNING_KEYS_ROTATE",
 		30: "PERMISSION_LIMITS_WRITE",
 		31: "PERMISSION_RECORDS_READ",
+		32: "PERMISSION_SETTINGS_READ",
 	}
 	Permission_value = map[string]int32{
 		"PERMISSION_UNSPECIFIED":          0,
@@ -166,6 +169,7 @@ var (
 		"PERMISSION_SIGNING_KEYS_ROTATE":  29,
 		"PERMISSION_LIMITS_WRITE":         30,
 		"PERMISSION_RECORDS_READ":         31,
+		"PERMISSION_SETTINGS_READ":        32,
 	}
 )
 
@@ -232,7 +236,7 @@ var File_driftmesh_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_driftmesh_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	" driftmesh/policy/v1/policy.proto\x12\x13driftmesh.policy.v1\x1a google/protobuf/descriptor.proto*\xb5\a\n" +
+	" driftmesh/policy/v1/policy.proto\x12\x13driftmesh.policy.v1\x1a google/protobuf/descriptor.proto*\xd3\a\n" +
 	"\n" +
 	"Permission\x12\x1a\n" +
 	"\x16PERMISSION_UNSPECIFIED\x10\x00\x12\x1a\n" +
@@ -267,7 +271,8 @@ const file_driftmesh_policy_v1_policy_proto_rawDesc = "" +
 	"\x17PERMISSION_AUDIT_EXPORT\x10\x1c\x12\"\n" +
 	"\x1ePERMISSION_SIGNING_KEYS_ROTATE\x10\x1d\x12\x1b\n" +
 	"\x17PERMISSION_LIMITS_WRITE\x10\x1e\x12\x1b\n" +
-	"\x17PERMISSION_RECORDS_READ\x10\x1f:a\n" +
+	"\x17PERMISSION_RECORDS_READ\x10\x1f\x12\x1c\n" +
+	"\x18PERMISSION_SETTINGS_READ\x10 :a\n" +
 	"\n" +
 	"permission\x12\x1e.google.protobuf.MethodOptions\x18\xb8\x8e\x03 \x01(\x0e2\x1f.driftmesh.policy.v1.PermissionR\n" +
 	"permission:6\n" +

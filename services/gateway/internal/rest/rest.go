@@ -23,6 +23,7 @@ import (
 	driftv1 "github.com/driftmesh/driftmesh/proto/driftmesh/drift/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
+	meshv1 "github.com/driftmesh/driftmesh/proto/driftmesh/mesh/v1"
 	recordv1 "github.com/driftmesh/driftmesh/proto/driftmesh/record/v1"
 	topicv1 "github.com/driftmesh/driftmesh/proto/driftmesh/topic/v1"
 	tracev1 "github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1"
@@ -139,12 +140,22 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 		e.handle("GET "+page, 0, apiRoutes{http.HandlerFunc(deps.Site.Page)})
 	}
 	e.handle("GET "+policy.Assets, 0, apiRoutes{asset(deps.Site)})
+	spans := withSession(deps.Spans)
 	for _, pattern := range []string{"/v1/traces", "POST /{$}", "POST /scouter/v1/traces"} { // OTLP's own, and where exporters of Scouter's send unless told
-		e.mux.Handle(pattern, deps.Spans)
+		e.mux.Handle(pattern, spans)
 	}
 	e.more(deps.More)
 	e.mux.HandleFunc("/", nothingHere)
 	return guard(cfg, e.mux), e.err
+}
+
+// withSession lets the page send sample spans as whoever its session is: a page of
+// elsewhere has been turned away by then.
+func withSession(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		browser.UseSession(w, r)
+		next.ServeHTTP(w, r)
+	})
 }
 
 // streamPath is not like the others: its body is read while it is answered.
@@ -217,6 +228,9 @@ func newAPI(ctx context.Context, conn *grpc.ClientConn, e *entrance) (http.Handl
 		},
 		"topics": func() error {
 			return topicv1.RegisterTopicServiceHandlerClient(ctx, mux, topicv1.NewTopicServiceClient(conn))
+		},
+		"mesh": func() error {
+			return meshv1.RegisterMeshServiceHandlerClient(ctx, mux, meshv1.NewMeshServiceClient(conn))
 		},
 	} {
 		if err := register(); err != nil {
