@@ -17,7 +17,10 @@ import { Card, Empty, Shown } from '../ui/parts'
 import { useQuery } from '../url'
 import { count, millis, plural } from '../words'
 
-const counted = (query: unknown, grid = true, key = 'count'): Asked<CountSpansResponse> => useAsked(`${key} ${JSON.stringify(query)}`, (s) => post<CountSpansResponse>('/api/v1/spans:count', { query, ...(grid ? { time_buckets: innerWidth < 640 ? 24 : 60, duration_buckets: 14 } : { time_buckets: 1, duration_buckets: 4 }) }, s))
+/** useCount counts the spans of a question; null asks nothing. */
+function useCount(query: unknown, grid: object = { time_buckets: 1, duration_buckets: 4 }): Asked<CountSpansResponse | undefined> {
+  return useAsked(`count ${JSON.stringify(query)}`, async (s) => (query ? post<CountSpansResponse>('/api/v1/spans:count', { query, ...grid }, s) : undefined))
+}
 
 export function Traces() {
   const [query, set] = useQuery()
@@ -28,15 +31,17 @@ export function Traces() {
   const asked = within(whole, brush)
   const key = JSON.stringify(asked)
   const page = useAsked(key, (s) => post<SearchTracesResponse>('/api/v1/traces:search', { query: asked, page_size: 50 }, s))
-  const map = counted(whole)
-  const inBrush = counted(asked, false, brush ? 'brushed' : 'all')
-  const anyService = counted({ ...asked, service: '' }, false)
+  const map = useCount(whole, { time_buckets: innerWidth < 640 ? 24 : 60, duration_buckets: 14 })
+  const brushed = useCount(brush ? asked : null)
+  const unserved = useCount(asked.service ? { ...asked, service: '' } : null)
+  const counted = brush ? brushed.value : map.value
+  const services = asked.service ? unserved.value : counted
   const attributes = useAsked(`attributes ${key}`, (s) => post<ListAttributesResponse>('/api/v1/attributes:list', { query: asked, keys: 60, values: 7 }, s))
   const pages = more.key === key ? more : null
   const rows = [...(page.value?.traces ?? []), ...(pages?.rows ?? [])]
   const next = pages ? pages.next : page.value?.next_page_token
   const at = useSignal(-1) // and no state: keys may come faster than it is drawn
-  const color = colours([...rows.flatMap((t) => [t.root_service, ...t.services]), ...(anyService.value?.services.map((s) => s.name) ?? [])])
+  const color = colours([...rows.flatMap((t) => [t.root_service, ...t.services]), ...(services?.services.map((s) => s.name) ?? [])])
   useKeys({
     j: () => { at.value = Math.min(at.value + 1, rows.length - 1) },
     k: () => { at.value = Math.max(at.value - 1, 0) },
@@ -51,12 +56,12 @@ export function Traces() {
       setMore((old) => ({ key, rows: old.key === key ? old.rows : [], next: next ?? '', failure: err as Failure }))
     }
   }
-  const [title, note] = howMany(rows.length, !next, inBrush.value)
+  const [title, note] = howMany(rows.length, !next, counted)
   return (
     <>
       <Filters query={query} set={set} />
       <div class="search">
-        <Facets query={query} set={set} counted={inBrush.value} services={anyService.value} attributes={attributes} color={color} />
+        <Facets query={query} set={set} counted={counted} services={services} attributes={attributes} color={color} />
         <div class="column">
           <Density of={map} query={query} set={set} />
           <Card title={page.value ? title : 'Traces'} label="Results" note={page.value ? note : ''} tools={rows.length > 0 && <Export name="traces" rows={() => lines(rows)} of={null} />}>
@@ -90,7 +95,7 @@ const lines = (rows: TraceSummary[]) => [
   ...rows.map((t) => [t.trace_id, t.start_time, t.root_service, t.root_operation, millis(t.duration), t.spans, t.errors, t.services.join(' ')]),
 ]
 
-function Density({ of, query, set }: { of: Asked<CountSpansResponse>; query: Query; set: Change }) {
+function Density({ of, query, set }: { of: Asked<CountSpansResponse | undefined>; query: Query; set: Change }) {
   const whole = askedFor(query)
   const start = Date.parse(whole.start_time)
   const brush = brushOf(query.brush)
@@ -98,7 +103,7 @@ function Density({ of, query, set }: { of: Asked<CountSpansResponse>; query: Que
     <Card title="Duration × time" note="of spans; drag to choose, Esc to clear" tools={of.value && <><HeatLegend of={of.value} /><Export name="spans" of={null} rows={() => [
       ['time', 'from_ms', 'to_ms', 'spans', 'errors'], ...lined(of.value as CountSpansResponse, start).map((l) => [new Date(l.time).toISOString(), l.from / 1e6, l.to ? l.to / 1e6 : null, l.spans, l.errors])]} /></>}>
       <Shown of={of} what="The map" rows={6}>
-        {(v) => (
+        {(v) => v && (
           <>
             <Heat of={v} start={start} end={Date.parse(whole.end_time)} brush={brush} choose={(b) => set({ brush: b ? brushText(b) : '' }, true)} />
             {v.sampled > 1 && <p class="note">Estimates: one trace in {count(v.sampled)} was counted.</p>}

@@ -98,7 +98,7 @@ func (q *Reader) Count(ctx context.Context, tenant string, c Count) (*Counted, e
 	w.arg("bounds", durationBounds)
 	w.arg("sets", uint64(maxSets))
 	g := &gridding{times: c.Times, top: c.Top, out: out, cells: map[[2]int]Tally{}}
-	if err := q.count(ctx, countSQL(w, matching), w.args, g); err != nil {
+	if err := q.count(ctx, countSQL(w, matching, out.Sampled), w.args, g); err != nil {
 		if e, ok := errors.AsType[*clickhouse.Error](err); ok && e.Code == clickhouse.CodeMemoryLimit {
 			return nil, fault.Exhausted.Wrap(err, "there are too many spans in this time: ask for a shorter one, or for fewer services").WithReason("TOO_MANY_SPANS")
 		}
@@ -186,11 +186,16 @@ func (q *Reader) rowsOf(ctx context.Context, w *where, matching string) (rows ui
 }
 
 // countSQL looks, as Measure does, for later versions of the spans that match:
-// what they say counts, wherever they are now. Traces are sampled whole, so that
-// versions of a span are sampled together.
-func countSQL(w *where, matching string) string {
+// what they say counts, wherever they are now. A sample, which is of whole traces, does
+// without: of versions that match the last counts.
+func countSQL(w *where, matching string, sampled uint64) string {
 	const identity = "cityHash64(TraceId, SpanId, Twin)"
-	of := " FROM span_index " + w.any() + " AND cityHash64(TraceId) % {sampled:UInt64} = 0"
+	of := " FROM span_index " + w.any()
+	which := `(` + matching + ` OR ReceivedAt >= fromUnixTimestamp64Nano({oldest:Int64})
+                AND ` + identity + ` IN (SELECT ` + identity + of + ` AND ` + matching + `))`
+	if sampled > 1 {
+		which = matching + " AND cityHash64(TraceId) % {sampled:UInt64} = 0"
+	}
 	return `SELECT grouping(Part), grouping(Service), grouping(Operation), Part, Row, Service, Operation,
     count(), countIf(StatusCode = 2), uniqExact(Trace), uniqExactIf(Trace, StatusCode = 2)
 FROM (
@@ -199,8 +204,7 @@ FROM (
         ServiceName AS Service, SpanName AS Operation, StatusCode, cityHash64(TraceId) AS Trace
     FROM (
         SELECT TraceId, ServiceName, SpanName, StatusCode, Duration, Timestamp, ` + matching + ` AS Matching` + of + `
-            AND (` + matching + ` OR ReceivedAt >= fromUnixTimestamp64Nano({oldest:Int64})
-                AND ` + identity + ` IN (SELECT ` + identity + of + ` AND ` + matching + `))
+            AND ` + which + `
         ORDER BY ReceivedAt DESC
         LIMIT 1 BY ` + identity + `
     )

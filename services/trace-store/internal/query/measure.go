@@ -61,7 +61,8 @@ func (q *Reader) Measure(ctx context.Context, tenant string, m Measure) ([]Serie
 }
 
 // Estimate is the same, but where there are more spans than Limits.CountRows it looks
-// at one of sampled spans, whichever a hash of its id says, and counts it as often.
+// at one of sampled spans, whichever a hash of its id says, and counts it as often; and
+// of their versions it knows those that start in the time.
 func (q *Reader) Estimate(ctx context.Context, tenant string, m Measure) (series []Series, sampled uint64, err error) {
 	return q.measured(ctx, tenant, m, uint64(q.limits.CountRows)) //nolint:gosec // not negative
 }
@@ -180,8 +181,11 @@ func (m *Measure) sql(w *where, sampled uint64) string {
 		identity = "cityHash64(TraceId, SpanId, Twin)"
 	)
 	of := " FROM span_index " + w.any() + "\n    AND ReceivedAt >= fromUnixTimestamp64Nano({since:Int64})"
-	if sampled > 1 {
-		of += " AND cityHash64(SpanId) % {sampled:UInt64} = 0"
+	which := of + `
+            AND (` + within + ` OR ReceivedAt >= (SELECT min(ReceivedAt)` + of + ` AND ` + within + `)
+                AND ` + identity + ` IN (SELECT ` + identity + of + ` AND ` + within + `))`
+	if sampled > 1 { // an estimate does without versions that start outside the time
+		which = of + " AND " + within + " AND cityHash64(SpanId) % {sampled:UInt64} = 0"
 	}
 	name, durations := "''", "[]::Array(UInt64)"
 	if m.ByOperation {
@@ -196,9 +200,7 @@ FROM (
         if(At < {first:Int64}, 0, intDiv(At - {first:Int64}, {step:Int64}) + 1) AS Since,
         least(intDiv(At + {window:Int64} - {first:Int64}, {step:Int64}) + 1, {points:Int64}) AS Till
     FROM (
-        SELECT ServiceName, SpanName, StatusCode, Duration, Timestamp` + of + `
-            AND (` + within + ` OR ReceivedAt >= (SELECT min(ReceivedAt)` + of + ` AND ` + within + `)
-                AND ` + identity + ` IN (SELECT ` + identity + of + ` AND ` + within + `))
+        SELECT ServiceName, SpanName, StatusCode, Duration, Timestamp` + which + `
         ORDER BY ReceivedAt DESC
         LIMIT 1 BY ` + identity + `
     )

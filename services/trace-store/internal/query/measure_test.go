@@ -338,7 +338,7 @@ func TestEstimate(t *testing.T) {
 	f := setup(t, query.Limits{})
 	last := f.sendSpans(rand.New(rand.NewPCG(3, 11)))
 	half, at := 0.5, time.Unix(0, scaleBase)
-	m := query.Measure{Services: []string{"shop", "it's", query.MissingService}, From: at.Add(-10 * time.Minute), Until: at.Add(10 * time.Minute), Step: time.Minute, Window: 5 * time.Minute, Quantile: &half}
+	m := query.Measure{Services: []string{"shop", "it's", query.MissingService}, From: at.Add(-30 * time.Minute), Until: at.Add(30 * time.Minute), Step: time.Minute, Window: 5 * time.Minute, Quantile: &half}
 	got, sampled, err := f.reader.Estimate(t.Context(), "acme", m)
 	require.NoError(t, err)
 	require.Equal(t, uint64(1), sampled)

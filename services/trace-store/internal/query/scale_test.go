@@ -34,6 +34,7 @@ var (
 	scaleWriters = flag.Int("scale.writers", 1, "writes at a time")
 	scaleTables  = flag.String("scale.tables", "", "directory of other migrations to measure")
 	scaleHold    = flag.Duration("scale.hold", 0, "keep the database open this long afterwards, to look around")
+	scaleScreens = flag.Bool("scale.screens", false, "only what the screens of the user interface ask")
 	scaleRuns    = flag.Int("scale.runs", 100, "look-ups of each kind")
 )
 
@@ -56,7 +57,10 @@ func TestScale(t *testing.T) {
 	l := newLoader(f)
 	l.run()
 	l.sizes()
-	if *scaleRuns > 0 {
+	switch {
+	case *scaleScreens:
+		l.screens()
+	case *scaleRuns > 0:
 		l.lookups()
 	}
 	if *scaleHold > 0 {
