@@ -69,6 +69,23 @@ describe('two traces', { concurrency: false }, () => {
     })
   }
 
+  it('tell moments by the clock, in UTC, or by how long ago they are', async (t) => {
+    const page = await open(t, world.empty, `/compare?a=${a.id}`)
+    const like = page.getByRole('row', { name: new RegExp(b.id.slice(0, 8)) })
+    await like.waitFor()
+    assert.match(await like.innerText(), /^\d\d:\d\d:\d\d\t/)
+    await page.getByRole('button', { name: 'Absolute' }).click()
+    assert.match(await like.innerText(), /^\d.* ago\t/)
+    await page.reload()
+    await like.waitFor()
+    assert.match(await like.innerText(), /^\d.* ago\t/)
+    await page.getByRole('button', { name: 'Relative' }).click()
+    await page.getByRole('button', { name: 'Local time' }).click()
+    const [clock] = (await like.innerText()).split('\t')
+    const utc = ['seconds ago', 'now'].map((_, i) => new Date(Date.now() - i * 3_600_000).toISOString().slice(11, 13))
+    assert.ok(utc.includes(clock.slice(0, 2)), clock)
+  })
+
   it('say what to do when one is not there', async (t) => {
     const page = await open(t, world.empty, `/compare?a=${a.id}&b=${'0'.repeat(31)}1`)
     await seen(page, /could not be read|There is no span of B/)

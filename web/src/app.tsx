@@ -10,7 +10,7 @@ import { Icon, type IconName } from './ui/icon'
 import { Skeleton, Trouble } from './ui/parts'
 import { useKeys } from './keys'
 import { ranges, useQuery } from './url'
-import { count, utc } from './words'
+import { count, since, utc } from './words'
 import { Help } from './ui/help'
 import { Palette } from './ui/palette'
 
@@ -174,6 +174,7 @@ function Bar({ path }: { path: string }) {
           {ranges.map(([key, word]) => <option key={key} value={key}>{word}</option>)}
         </select>
       )}
+      <button class="button quiet" type="button" aria-pressed={since.value} onClick={() => (since.value = !since.value)} title="Moments by the clock, or by how long ago they are">{since.value ? 'Relative' : 'Absolute'}</button>
       <button class="button quiet" type="button" aria-pressed={utc.value} onClick={() => (utc.value = !utc.value)} title="Times in UTC or as here">{utc.value ? 'UTC' : 'Local time'}</button>
       <select aria-label="Theme" value={theme.value} onChange={(e) => (theme.value = e.currentTarget.value as Theme)}>
         <option value="system">System</option>

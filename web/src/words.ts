@@ -41,6 +41,10 @@ const digits3 = (v: number): string => (v >= 100 ? v.toFixed(0) : v >= 10 ? v.to
 export const utc = signal(localStorage.getItem('utc') === 'true')
 utc.subscribe((on) => localStorage.setItem('utc', String(on)))
 
+/** since is whether moments are told by how long ago they are. */
+export const since = signal(localStorage.getItem('since') === 'true')
+since.subscribe((on) => localStorage.setItem('since', String(on)))
+
 const formats = new Map<string, Intl.DateTimeFormat>()
 function format(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
   const all = { ...options, hourCycle: 'h23' as const, ...(utc.value ? { timeZone: 'UTC' } : {}) }
@@ -50,10 +54,14 @@ function format(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
   return f
 }
 
-/** at is a moment: the day too, where it is not today. */
+/** at is a moment: the day too, where it is not today; or how long ago it is. */
 export function at(time: string | number | null | undefined): string {
   if (time === null || time === undefined || time === '') return '–'
   const date = new Date(time)
+  if (since.value) {
+    const ms = Math.round((Date.now() - date.getTime()) / 1000) * 1000
+    return ms < 0 ? `in ${took(-ms)}` : `${took(ms)} ago`
+  }
   const day = format({ day: 'numeric', month: 'short' })
   const clock = format({ hour: '2-digit', minute: '2-digit', second: '2-digit' }).format(date)
   const now = new Date()

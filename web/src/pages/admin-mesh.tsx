@@ -81,7 +81,7 @@ export function Settings() {
           <>
             {retention.length > 0 && (
               <Card title="How long it is kept" note="0 is for ever; a tenant's share of the store is among its limits">
-                <dl class="facts wide-facts">{retention.map(([word, s]) => <div key={s.name}><dt title={s.help}>{word}</dt><dd>{s.value} <span class="faint tiny">{s.name}</span></dd></div>)}</dl>
+                <dl class="told all">{retention.map(([word, s]) => <div key={s.name}><dt title={s.help}>{word}</dt><dd>{s.value} <span class="faint tiny">{s.name}</span></dd></div>)}</dl>
               </Card>
             )}
             <Card title="As they are in force" note={`in the gateway's process ${v.instance.slice(0, 8)}, version ${v.version}: the whole mesh in one program, else this gateway's own`}

@@ -91,7 +91,7 @@ function Links({ id, span }: { id: string; span: OTLPSpan }) {
 function TalkOf({ of }: { of: Talk }) {
   return (
     <>
-      {of.facts.length > 0 && <dl class="facts">{of.facts.map(([word, value]) => <div key={word}><dt>{word}</dt><dd>{value}</dd></div>)}</dl>}
+      {of.facts.length > 0 && <dl class="told">{of.facts.map(([word, value]) => <div key={word}><dt>{word}</dt><dd>{value}</dd></div>)}</dl>}
       <Parts title="In" of={of.input} />
       <Parts title="Out" of={of.output} />
     </>
@@ -100,7 +100,7 @@ function TalkOf({ of }: { of: Talk }) {
 
 function Parts({ title, of }: { title: string; of: Said[] }) {
   return (
-    <section class="said" aria-label={title}>
+    <section class="spoken" aria-label={title}>
       <h3>{title}<span class="space" />{of.length > 0 && <Copy text={of.map((s) => s.text).join('\n\n')}>Copy</Copy>}</h3>
       {of.length === 0 ? <p class="faint small">Nothing was written down.</p> : of.map((s, i) => <div key={i}>{s.who && <span class="faint tiny">{s.who}</span>}<pre tabIndex={0} aria-label={`${title}${s.who && `, ${s.who}`}`}>{s.text}</pre></div>)}
     </section>
