@@ -47,7 +47,7 @@ func upTo(n int) []string {
 func TestRecordsArriveAsTheyWereMade(t *testing.T) {
 	t.Parallel()
 	gateway := sdktest.New(t)
-	client := gateway.Client()
+	client := gateway.Client(sdk.WithBatch(1000, 1<<20, time.Minute)) // one batch: between batches order is not kept
 	at := time.Unix(1_700_000_000, 42)
 	sc := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1, 2}, SpanID: trace.SpanID{3}, TraceFlags: trace.FlagsSampled})
 	ctx := trace.ContextWithSpanContext(t.Context(), sc)
