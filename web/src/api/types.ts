@@ -334,7 +334,7 @@ export interface CountSpansRequest {
   top: number
 }
 
-/** CountSpansResponse has every span once, in the version that stands. */
+/** CountSpansResponse has every span once, in the version that stands. Of a span that */
 export interface CountSpansResponse {
   total: SpanTally | null
   sampled: number

@@ -1481,7 +1481,7 @@ type MeasureServicesRequest struct {
 	// Which quantile of the durations is asked for, from 0 to 1. Absent for none.
 	Quantile *float64 `protobuf:"fixed64,8,opt,name=quantile,proto3,oneof" json:"quantile,omitempty"`
 	// Where there are more spans than can be looked at in a moment, a sample of them
-	// will do.
+	// will do; and of a span that was sent again with another start, an earlier version.
 	Estimate      bool `protobuf:"varint,9,opt,name=estimate,proto3" json:"estimate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2133,7 +2133,9 @@ func (x *CountSpansRequest) GetTop() uint32 {
 	return 0
 }
 
-// CountSpansResponse has every span once, in the version that stands.
+// CountSpansResponse has every span once, in the version that stands. Of a span that
+// was sent again otherwise, an earlier version that matches counts where the later one
+// was moved by more than an hour, or where millions of spans are in the time.
 type CountSpansResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// All that match.

@@ -91,14 +91,23 @@ func (q *Reader) Count(ctx context.Context, tenant string, c Count) (*Counted, e
 	for out.Sampled = 1; rows/out.Sampled > uint64(q.limits.CountRows); { //nolint:gosec // not negative
 		out.Sampled *= 2
 	}
+	near := c.Range
+	near.Start, near.End = near.Start.Add(-moved), near.End.Add(moved)
 	w.arg("oldest", oldest)
+	w.arg("near", nanos(near.Start))
+	w.arg("until", nanos(near.End))
 	w.arg("sampled", out.Sampled)
 	w.arg("start", nanos(c.Range.Start))
 	w.arg("step", out.Step.Nanoseconds())
 	w.arg("bounds", durationBounds)
 	w.arg("sets", uint64(maxSets))
+	// Whether a later version matches no more is asked where that takes reading little.
+	beside, err := q.sampling(ctx, " FROM span_index "+w.any()+" AND "+nearTime, w.args, uint64(q.limits.CountRows)) //nolint:gosec // not negative
+	if err != nil {
+		return nil, fmt.Errorf("count: %w", err)
+	}
 	g := &gridding{times: c.Times, top: c.Top, out: out, cells: map[[2]int]Tally{}}
-	if err := q.count(ctx, countSQL(w, matching, out.Sampled), w.args, g); err != nil {
+	if err := q.count(ctx, countSQL(w, matching, beside <= 4 && out.Sampled == 1), w.args, g); err != nil {
 		if e, ok := errors.AsType[*clickhouse.Error](err); ok && e.Code == clickhouse.CodeMemoryLimit {
 			return nil, fault.Exhausted.Wrap(err, "there are too many spans in this time: ask for a shorter one, or for fewer services").WithReason("TOO_MANY_SPANS")
 		}
@@ -185,16 +194,21 @@ func (q *Reader) rowsOf(ctx context.Context, w *where, matching string) (rows ui
 	return rows, oldest, nil
 }
 
-// countSQL looks, as Measure does, for later versions of the spans that match:
-// what they say counts, wherever they are now. A sample, which is of whole traces, does
-// without: of versions that match the last counts.
-func countSQL(w *where, matching string, sampled uint64) string {
+// moved is how far from the time a later version of a span is looked for.
+const moved = time.Hour
+
+const nearTime = "Timestamp >= fromUnixTimestamp64Nano({near:Int64}) AND Timestamp < fromUnixTimestamp64Nano({until:Int64})"
+
+// countSQL counts spans in their last version, like Measure: it looks for later
+// versions of those that match near the time too. If not to do that, or of a sample, it
+// counts the last of the versions that match. Samples are of whole traces.
+func countSQL(w *where, matching string, later bool) string {
 	const identity = "cityHash64(TraceId, SpanId, Twin)"
 	of := " FROM span_index " + w.any()
-	which := `(` + matching + ` OR ReceivedAt >= fromUnixTimestamp64Nano({oldest:Int64})
+	which := matching + " AND cityHash64(TraceId) % {sampled:UInt64} = 0"
+	if later {
+		which = `(` + matching + ` OR ReceivedAt >= fromUnixTimestamp64Nano({oldest:Int64}) AND ` + nearTime + `
                 AND ` + identity + ` IN (SELECT ` + identity + of + ` AND ` + matching + `))`
-	if sampled > 1 {
-		which = matching + " AND cityHash64(TraceId) % {sampled:UInt64} = 0"
 	}
 	return `SELECT grouping(Part), grouping(Service), grouping(Operation), Part, Row, Service, Operation,
     count(), countIf(StatusCode = 2), uniqExact(Trace), uniqExactIf(Trace, StatusCode = 2)
