@@ -61,7 +61,7 @@ var jaegerRoutes = []string{
 // Anyone may have it: what the page shows, it asks the API for.
 var Pages = []string{
 	"/{$}", "/traces", "/traces/{id}", "/compare", "/models", "/models/{space}/{name}/{version}", "/models/{space}/{name}/{version}/backtest", "/alerts", "/alerts/{id}",
-	"/pipeline", "/pipeline/dead-letters/{id}", "/admin",
+	"/map", "/tail", "/pipeline", "/pipeline/dead-letters/{id}", "/admin",
 }
 
 // Assets is the path of the files of the user interface.
@@ -70,6 +70,7 @@ const Assets = "/assets/{file}"
 // plainRoutes are those that stand for no method, the page's, Jaeger's and Scouter's aside.
 var plainRoutes = []Route{
 	{Door: HTTP, Verb: "GET", Path: "/api/v1/traces/{trace_id}", Permission: TracesRead},
+	{Door: HTTP, Verb: "GET", Path: "/api/v1/tail/events", Permission: TailRead},
 	{Door: HTTP, Verb: "GET", Path: "/api/v1/sql", Permission: SQLQuery},
 	{Door: HTTP, Verb: "POST", Path: "/api/v1/sql", Permission: SQLQuery},
 	{Door: HTTP, Verb: "GET", Path: "/openapi.json", Permission: PublicCall},

@@ -22,6 +22,8 @@ const Model = lazy(() => import('./pages/model').then((m) => m.Model))
 const Backtest = lazy(() => import('./pages/backtest').then((m) => m.Backtest))
 const Alerts = lazy(() => import('./pages/alerts').then((m) => m.Alerts))
 const AlertPage = lazy(() => import('./pages/alert').then((m) => m.AlertPage))
+const ServiceMap = lazy(() => import('./pages/map').then((m) => m.ServiceMap))
+const Tail = lazy(() => import('./pages/tail').then((m) => m.Tail))
 const Pipeline = lazy(() => import('./pages/pipeline').then((m) => m.Pipeline))
 const Admin = lazy(() => import('./pages/admin').then((m) => m.Admin))
 const DeadLetter = lazy(() => import('./pages/deadletter').then((m) => m.DeadLetter))
@@ -43,9 +45,11 @@ export function App() {
 const rooms: readonly (readonly [string, string, IconName, string])[] = [
   ['/', 'Overview', 'overview', 'o'],
   ['/traces', 'Traces', 'traces', 't'],
+  ['/map', 'Map', 'map', 'k'],
   ['/models', 'Models', 'models', 'm'],
   ['/alerts', 'Alerts', 'alerts', 'a'],
   ['/pipeline', 'Pipeline', 'pipeline', 'p'],
+  ['/tail', 'Tail', 'tail', 'l'],
   ['/admin', 'Admin', 'admin', 'd'],
 ]
 
@@ -53,7 +57,7 @@ const roomOf = (path: string) => path === '/compare' ? rooms[1] : rooms.find(([t
 
 function Shell() {
   const { path, route } = useLocation()
-  const narrow = /^\/traces\/./.test(path)
+  const narrow = path === '/map' || /^\/traces\/./.test(path)
   useKeys(Object.fromEntries(rooms.map(([to, , , key]) => [`g ${key}`, () => route(to)])))
   useEffect(() => {
     document.title = `${roomOf(path)?.[1] ?? 'Nowhere'} · driftmesh`
@@ -75,6 +79,8 @@ function Shell() {
             <Route path="/models/:space/:name/:version/backtest" component={Backtest} />
             <Route path="/alerts" component={Alerts} />
             <Route path="/alerts/:id" component={AlertPage} />
+            <Route path="/map" component={ServiceMap} />
+            <Route path="/tail" component={Tail} />
             <Route path="/pipeline" component={Pipeline} />
             <Route path="/pipeline/dead-letters/:id" component={DeadLetter} />
             <Route path="/admin" component={Admin} />
@@ -160,7 +166,7 @@ function Bar({ path }: { path: string }) {
   const [query, set] = useQuery()
   const parts = path.split('/').filter(Boolean)
   const room = roomOf(path)
-  const ranged = path === '/' || path === '/traces' || path.startsWith('/models')
+  const ranged = path === '/' || path === '/traces' || path === '/map' || path.startsWith('/models')
   return (
     <div class="bar">
       <div class="crumbs">
@@ -169,7 +175,7 @@ function Bar({ path }: { path: string }) {
       <span class="space" />
       <Palette rooms={rooms.map(([to, word]) => ({ word, kind: 'screen', to }))} />
       {ranged && (
-        <select aria-label="Time" value={query.start ? 'own' : (query.range ?? (path === '/traces' ? '1h' : '24h'))} onChange={(e) => set({ range: e.currentTarget.value, start: '', end: '' })}>
+        <select aria-label="Time" value={query.start ? 'own' : (query.range ?? (path === '/traces' || path === '/map' ? '1h' : '24h'))} onChange={(e) => set({ range: e.currentTarget.value, start: '', end: '' })}>
           {query.start && <option value="own">Chosen time</option>}
           {ranges.map(([key, word]) => <option key={key} value={key}>{word}</option>)}
         </select>

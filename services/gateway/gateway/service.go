@@ -185,11 +185,16 @@ func (s *Service) refusedAt(ctx context.Context, r *http.Request, action string,
 	s.auditor.Refused(ctx, action, source, err)
 }
 
+// A stream's and a connection's window inside the process. They are fixed: else they
+// grow, and whoever reads a stream slowly holds as much memory as they have become.
+const insideStream, insideConn = 1 << 20, 16 << 20
+
 // openLoop makes the connection to the gateway's own gRPC server, inside the process.
 func (s *Service) openLoop() (err error) {
 	maxAnswer := grpc.MaxCallRecvMsgSize(64 << 20) // the same as between services
 	s.loop, err = grpc.NewClient("passthrough:///gateway", append(append(s.deps.Calls.DialOptions(), rpc.NameOnward()...),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return s.inside.DialContext(ctx) }),
+		grpc.WithInitialWindowSize(insideStream), grpc.WithInitialConnWindowSize(insideConn),
 		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(maxAnswer))...)
 	if err != nil {
 		return fmt.Errorf("dial own gRPC server: %w", err)

@@ -69,8 +69,9 @@ type world struct {
 	conns    map[string]*grpc.ClientConn // the gateway's own, to the services
 	stop     func()
 
-	mu   sync.Mutex
-	seen []seen
+	mu      sync.Mutex
+	seen    []seen
+	revokes []context.CancelCauseFunc // of streams under way
 }
 
 type option func(*gateway.Config)
@@ -105,6 +106,7 @@ func startWith(t *testing.T, log *slog.Logger, options ...option) *world {
 	require.NoError(t, err)
 	secrets, err := identity.FixedSecrets(secret)
 	require.NoError(t, err)
+	identify := identifier(t, cfg)
 	deps := gateway.Deps{
 		Broker: b, Instance: "gw-1", Seal: seal.New(secrets), Log: log,
 		Stats: w.stats, Calls: calls, Traces: provider,
@@ -125,7 +127,7 @@ func startWith(t *testing.T, log *slog.Logger, options ...option) *world {
 			deadletterv1.RegisterDeadLetterServiceServer(s, &fakeDeadLetters{})
 			recordv1.RegisterRecordServiceServer(s, &fakeRecords{})
 		}),
-		Identify: identifier(t, cfg), Tenants: w.tenants, TopicBytes: topicBytes,
+		Identify: identify, IdentifyStream: w.following(identify), Tenants: w.tenants, TopicBytes: topicBytes,
 	}
 	for _, l := range []struct {
 		to   *net.Listener
@@ -162,6 +164,30 @@ func startWith(t *testing.T, log *slog.Logger, options ...option) *world {
 	t.Cleanup(w.client.CloseIdleConnections)
 	t.Cleanup(w.stop)
 	return w
+}
+
+// following is identify for streams, which revoke ends.
+func (w *world) following(identify func(context.Context, string, string) (identity.Identity, error)) func(context.Context, string, string) (context.Context, identity.Identity, error) {
+	return func(ctx context.Context, authorization, apiKey string) (context.Context, identity.Identity, error) {
+		id, err := identify(ctx, authorization, apiKey)
+		if err != nil {
+			return nil, id, err
+		}
+		ctx, end := context.WithCancelCause(ctx)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.revokes = append(w.revokes, end)
+		return ctx, id, nil
+	}
+}
+
+// revoke ends all streams as the revocation of their credentials does.
+func (w *world) revoke() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, end := range w.revokes {
+		end(fault.Unauthenticated.New("the credentials were revoked").WithReason("REVOKED"))
+	}
 }
 
 // backend serves a fake service as services do, and returns the gateway's

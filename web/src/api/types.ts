@@ -710,6 +710,55 @@ export interface GetProfileResponse {
   origin: Origin | null
 }
 
+/** GetServiceGraphResponse is the graph: those called most, when there are more */
+export interface GetServiceGraphResponse {
+  nodes: GraphNode[]
+  edges: GraphEdge[]
+  one_in: string
+  spans: string
+  truncated: boolean
+}
+
+/** GraphDwell is how long messages waited in a broker: what the mesh says itself */
+export interface GraphDwell {
+  count: string
+  p50: string
+  p95: string
+  redelivered: string
+}
+
+/** GraphEdge is a call from service to service, or a message to a topic, or from */
+export interface GraphEdge {
+  from: GraphPlace | null
+  to: GraphPlace | null
+  figures: GraphFigures | null
+  dwell: GraphDwell | null
+}
+
+/** GraphFigures are counts of spans, and quantiles of their durations, as */
+export interface GraphFigures {
+  calls: string
+  errors: string
+  p50: string
+  p95: string
+  p99: string
+}
+
+/** GraphNode is a service or a topic. */
+export interface GraphNode {
+  place: GraphPlace | null
+  system: string
+  figures: GraphFigures | null
+  dwell: GraphDwell | null
+}
+
+/** GraphPlace names a node. */
+export interface GraphPlace {
+  kind: NodeKind
+  name: string
+  mesh: boolean
+}
+
 /** GroupLag is how far a group is behind. */
 export interface GroupLag {
   group: string
@@ -969,6 +1018,9 @@ export interface NamedTally {
   name: string
   tally: SpanTally | null
 }
+
+/** NodeKind says what a node is. */
+export type NodeKind = 'NODE_KIND_UNSPECIFIED' | 'NODE_KIND_SERVICE' | 'NODE_KIND_TOPIC'
 
 /** Operation is a span name of a service. */
 export interface Operation {

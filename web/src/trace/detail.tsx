@@ -2,13 +2,14 @@ import { useMemo } from 'preact/hooks'
 import { get } from '../api/client'
 import type { Feature, ListRecordsResponse, StoredRecord } from '../api/types'
 import { useAsked } from '../ask'
+import { useTopics } from '../live'
 import { may } from '../session'
 import { Icon } from '../ui/icon'
 import { Copy, Segments, Shown, Status, Swatch } from '../ui/parts'
 import { useQuery } from '../url'
 import { at, count, number, percent, plural, took } from '../words'
 import { siblings } from './compare'
-import { text, typeOf, type KeyValue, type OTLPSpan, type Row, type Trace } from './model'
+import { text, topicOf, typeOf, type KeyValue, type OTLPSpan, type Row, type Trace } from './model'
 import { faults, talk, type Said, type Talk } from './talk'
 
 const kinds = ['unspecified', 'internal', 'server', 'client', 'producer', 'consumer']
@@ -38,6 +39,7 @@ export function Detail({ id, trace, row, close }: { id: string; trace: Trace; ro
           {f.trace && <><pre tabIndex={0} aria-label="Stack trace"><code>{f.trace}</code></pre><Copy text={f.trace}>Copy the stack</Copy></>}
         </details>
       ))}
+      <ToTopic row={row} />
       <Segments label="Part of the span" value={tab} of={tabs} choose={(v) => set({ tab: v === first ? '' : v })} />
       {tab === 'talk' && said && <TalkOf of={said} />}
       {tab === 'attributes' && <Attributes of={span.attributes ?? []} />}
@@ -49,6 +51,26 @@ export function Detail({ id, trace, row, close }: { id: string; trace: Trace; ro
       <footer class="tools"><Copy text={span.spanId}>Copy span id</Copy><Copy text={() => JSON.stringify(span, null, 1)}>Copy span</Copy></footer>
     </aside>
   )
+}
+
+/** ToTopic leads from a span that sent, processed or waited to its topic. */
+function ToTopic({ row }: { row: Row }) {
+  const topic = topicOf(row)
+  if (!topic) return null
+  const mesh = row.scope.startsWith('github.com/driftmesh/')
+  return (
+    <p class="tools">
+      {mesh && may('topics.read') && <Lag topic={topic} />}
+      <a class="button small" href={`/map?sel=${encodeURIComponent(`${mesh ? 'tm' : 't'}:${topic}`)}`}>On the map</a>
+    </p>
+  )
+}
+
+/** Lag is how far the readers of a topic are behind now, and the way to it. */
+function Lag({ topic }: { topic: string }) {
+  const groups = useTopics().value?.topics.find((t) => t.name === topic)?.groups
+  const lag = groups?.every((g) => g.known) ? groups.reduce((n, g) => n + BigInt(g.total), 0n) : undefined
+  return <a class="button small" href={`/pipeline?topic=${encodeURIComponent(topic)}`}>Topic {topic}{lag !== undefined && `, lag ${count(lag.toString())} now`}</a>
 }
 
 function Attributes({ of }: { of: KeyValue[] }) {

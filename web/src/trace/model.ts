@@ -44,6 +44,7 @@ export interface Row {
   parent: Row | null
   children: number // rows below, at any depth
   span: OTLPSpan | null
+  about: OTLPSpan | null // of a wait that has no span: the one that ended it
   resource: KeyValue[]
   scope: string
 }
@@ -88,6 +89,13 @@ export function typeOf(v: AnyValue | undefined): string {
 // with is the distance from a first one.
 const millisFrom = (first: bigint, nanos: bigint): number => Number(nanos - first) / 1e6
 
+/** topicOf is the topic that a row is about, '' for none. */
+export function topicOf(row: Row): string {
+  const of = row.span ?? row.about
+  const named = of?.attributes?.find((a) => a.key === 'messaging.destination.name') ?? of?.attributes?.find((a) => a.key === 'messaging.destination')
+  return text(named?.value)
+}
+
 const producer = 4
 const consumer = 5
 const failedStatus = 2
@@ -121,7 +129,7 @@ export function read(data: OTLPTrace): Trace {
       row: {
         index: 0, kind: isDwell(span, scope) ? 'dwell' : 'span', name: span.name ?? '', service: text(resource.find((a) => a.key === 'service.name')?.value) || 'missing-service-name', color: '',
         depth: 0, start: Math.max(0, start), duration: Math.max(0, end - Math.max(0, start)), self: 0, failed: span.status?.code === failedStatus, critical: false,
-        parent: null, children: 0, span, resource, scope,
+        parent: null, children: 0, span, about: null, resource, scope,
       },
       below: [],
     }
@@ -213,7 +221,7 @@ function waits(node: Node): void {
     const wait: Node = {
       row: {
         ...child.row, kind: 'dwell', name: `waits in ${text(where?.value) || 'a broker'}`, start: end, duration: child.row.start - end, self: 0,
-        failed: false, parent: sent, span: null, resource: [], scope: '',
+        failed: false, parent: sent, span: null, about: child.row.span, resource: [], scope: '',
       },
       below: [child],
     }

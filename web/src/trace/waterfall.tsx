@@ -1,8 +1,9 @@
 // The waterfall: only the rows that are seen exist, so that 50,000 spans scroll as 50 do.
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { may } from '../session'
 import { Icon } from '../ui/icon'
 import { took } from '../words'
-import type { Row, Trace } from './model'
+import { topicOf, type Row, type Trace } from './model'
 
 const rowHeight = 26
 const beyond = 12 // rows above and below what is seen
@@ -60,6 +61,14 @@ export function Waterfall({ rows, folded, fold, selected, select, path, window, 
   )
 }
 
+/** placeOf is where a wait's topic is: the mesh's own in the pipeline, for who may see it,
+ * others on the map. */
+function placeOf(row: Row): string {
+  const topic = topicOf(row)
+  const mesh = row.scope.startsWith('github.com/driftmesh/')
+  return mesh && may('topics.read') ? `/pipeline?topic=${encodeURIComponent(topic)}` : `/map?sel=${encodeURIComponent(`${mesh ? 'tm' : 't'}:${topic}`)}`
+}
+
 function Line({ row, folded, fold, selected, select, path, window, marked, at }: { marked: boolean; row: Row; folded: boolean; fold: (r: Row) => void; selected: boolean; select: (r: Row) => void; path: boolean; window: Window; at: number }) {
   const wide = window.to - window.from || 1
   const left = Math.max(0, (row.start - window.from) / wide)
@@ -75,6 +84,7 @@ function Line({ row, folded, fold, selected, select, path, window, marked, at }:
         <i class={`swatch ${row.kind === 'dwell' ? 'wait' : row.color}`} />
         <b class={row.failed ? 'failed' : undefined} title={row.name}>{marked ? <mark>{row.name}</mark> : row.name}</b>
         {row.kind === 'span' && row.service !== row.parent?.service && <span class="faint"> {row.service}</span>}
+        {row.kind === 'dwell' && topicOf(row) && <a class="tiny" href={placeOf(row)} title={`To the topic ${topicOf(row)}`} onClick={(e) => e.stopPropagation()}>topic</a>}
         {folded && <span class="faint"> +{row.children}</span>}
       </span>
       <span class="track" role="gridcell">

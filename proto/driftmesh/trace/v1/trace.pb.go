@@ -92,6 +92,60 @@ func (Oddity) EnumDescriptor() ([]byte, []int) {
 	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{0}
 }
 
+// NodeKind says what a node is.
+type NodeKind int32
+
+const (
+	// Not said.
+	NodeKind_NODE_KIND_UNSPECIFIED NodeKind = 0
+	// A service.
+	NodeKind_NODE_KIND_SERVICE NodeKind = 1
+	// A topic, queue or the like of a broker, by the attribute
+	// messaging.destination.name of the spans that send and process.
+	NodeKind_NODE_KIND_TOPIC NodeKind = 2
+)
+
+// Enum value maps for NodeKind.
+var (
+	NodeKind_name = map[int32]string{
+		0: "NODE_KIND_UNSPECIFIED",
+		1: "NODE_KIND_SERVICE",
+		2: "NODE_KIND_TOPIC",
+	}
+	NodeKind_value = map[string]int32{
+		"NODE_KIND_UNSPECIFIED": 0,
+		"NODE_KIND_SERVICE":     1,
+		"NODE_KIND_TOPIC":       2,
+	}
+)
+
+func (x NodeKind) Enum() *NodeKind {
+	p := new(NodeKind)
+	*p = x
+	return p
+}
+
+func (x NodeKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (NodeKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_driftmesh_trace_v1_trace_proto_enumTypes[1].Descriptor()
+}
+
+func (NodeKind) Type() protoreflect.EnumType {
+	return &file_driftmesh_trace_v1_trace_proto_enumTypes[1]
+}
+
+func (x NodeKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use NodeKind.Descriptor instead.
+func (NodeKind) EnumDescriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{1}
+}
+
 // GetTraceRequest names a trace.
 type GetTraceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1720,6 +1774,530 @@ func (x *ServiceSeries) GetDurations() []float64 {
 	return nil
 }
 
+// GetServiceGraphRequest asks for a range of time.
+type GetServiceGraphRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Spans that start at or after this. Absent means an hour before end_time.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Spans that start before this. Absent means now. At most 366 days after
+	// start_time.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Also the services and topics of the mesh itself that the caller's telemetry
+	// passed through, as far as they traced it: not each message is.
+	WithMesh      bool `protobuf:"varint,3,opt,name=with_mesh,json=withMesh,proto3" json:"with_mesh,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetServiceGraphRequest) Reset() {
+	*x = GetServiceGraphRequest{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetServiceGraphRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetServiceGraphRequest) ProtoMessage() {}
+
+func (x *GetServiceGraphRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetServiceGraphRequest.ProtoReflect.Descriptor instead.
+func (*GetServiceGraphRequest) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *GetServiceGraphRequest) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *GetServiceGraphRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *GetServiceGraphRequest) GetWithMesh() bool {
+	if x != nil {
+		return x.WithMesh
+	}
+	return false
+}
+
+// GetServiceGraphResponse is the graph: those called most, when there are more
+// nodes or edges than an answer has.
+type GetServiceGraphResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1,000, sorted by kind, then name.
+	Nodes []*GraphNode `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	// At most 5,000, between these nodes, sorted by from, then to.
+	Edges []*GraphEdge `protobuf:"bytes,2,rep,name=edges,proto3" json:"edges,omitempty"`
+	// All figures are of one trace in so many, chosen by their ids, as there are
+	// more spans in the time than an answer looks at; 1 is all traces.
+	OneIn uint64 `protobuf:"varint,3,opt,name=one_in,json=oneIn,proto3" json:"one_in,omitempty"`
+	// How many spans of the time were counted.
+	Spans uint64 `protobuf:"varint,4,opt,name=spans,proto3" json:"spans,omitempty"`
+	// There are more nodes or edges than these.
+	Truncated     bool `protobuf:"varint,5,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetServiceGraphResponse) Reset() {
+	*x = GetServiceGraphResponse{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetServiceGraphResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetServiceGraphResponse) ProtoMessage() {}
+
+func (x *GetServiceGraphResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetServiceGraphResponse.ProtoReflect.Descriptor instead.
+func (*GetServiceGraphResponse) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *GetServiceGraphResponse) GetNodes() []*GraphNode {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *GetServiceGraphResponse) GetEdges() []*GraphEdge {
+	if x != nil {
+		return x.Edges
+	}
+	return nil
+}
+
+func (x *GetServiceGraphResponse) GetOneIn() uint64 {
+	if x != nil {
+		return x.OneIn
+	}
+	return 0
+}
+
+func (x *GetServiceGraphResponse) GetSpans() uint64 {
+	if x != nil {
+		return x.Spans
+	}
+	return 0
+}
+
+func (x *GetServiceGraphResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+// GraphPlace names a node.
+type GraphPlace struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is.
+	Kind NodeKind `protobuf:"varint,1,opt,name=kind,proto3,enum=driftmesh.trace.v1.NodeKind" json:"kind,omitempty"`
+	// Its name.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// It is one of the mesh's own.
+	Mesh          bool `protobuf:"varint,3,opt,name=mesh,proto3" json:"mesh,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GraphPlace) Reset() {
+	*x = GraphPlace{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GraphPlace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GraphPlace) ProtoMessage() {}
+
+func (x *GraphPlace) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GraphPlace.ProtoReflect.Descriptor instead.
+func (*GraphPlace) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *GraphPlace) GetKind() NodeKind {
+	if x != nil {
+		return x.Kind
+	}
+	return NodeKind_NODE_KIND_UNSPECIFIED
+}
+
+func (x *GraphPlace) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *GraphPlace) GetMesh() bool {
+	if x != nil {
+		return x.Mesh
+	}
+	return false
+}
+
+// GraphNode is a service or a topic.
+type GraphNode struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which one.
+	Place *GraphPlace `protobuf:"bytes,1,opt,name=place,proto3" json:"place,omitempty"`
+	// Topics: what broker it is of, by messaging.system, when a span says so.
+	System string `protobuf:"bytes,2,opt,name=system,proto3" json:"system,omitempty"`
+	// Services: the spans by which it was entered, whose parent is of another
+	// service, or not in the trace, or sent it a message. Topics: the spans that
+	// sent to it.
+	Figures *GraphFigures `protobuf:"bytes,3,opt,name=figures,proto3" json:"figures,omitempty"`
+	// Topics: how long messages waited, of all that process them.
+	Dwell         *GraphDwell `protobuf:"bytes,4,opt,name=dwell,proto3" json:"dwell,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GraphNode) Reset() {
+	*x = GraphNode{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GraphNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GraphNode) ProtoMessage() {}
+
+func (x *GraphNode) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GraphNode.ProtoReflect.Descriptor instead.
+func (*GraphNode) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *GraphNode) GetPlace() *GraphPlace {
+	if x != nil {
+		return x.Place
+	}
+	return nil
+}
+
+func (x *GraphNode) GetSystem() string {
+	if x != nil {
+		return x.System
+	}
+	return ""
+}
+
+func (x *GraphNode) GetFigures() *GraphFigures {
+	if x != nil {
+		return x.Figures
+	}
+	return nil
+}
+
+func (x *GraphNode) GetDwell() *GraphDwell {
+	if x != nil {
+		return x.Dwell
+	}
+	return nil
+}
+
+// GraphEdge is a call from service to service, or a message to a topic, or from
+// one.
+type GraphEdge struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who calls, or sends; the topic, of those that process.
+	From *GraphPlace `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// Who is called; the topic, of those that send.
+	To *GraphPlace `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	// Calls: the spans of the one called whose parent is of the caller. Messages:
+	// the spans of kind producer, or consumer; one below another of the same service
+	// and topic counts as one with it.
+	Figures *GraphFigures `protobuf:"bytes,3,opt,name=figures,proto3" json:"figures,omitempty"`
+	// From a topic: how long its messages waited.
+	Dwell         *GraphDwell `protobuf:"bytes,4,opt,name=dwell,proto3" json:"dwell,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GraphEdge) Reset() {
+	*x = GraphEdge{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GraphEdge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GraphEdge) ProtoMessage() {}
+
+func (x *GraphEdge) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GraphEdge.ProtoReflect.Descriptor instead.
+func (*GraphEdge) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *GraphEdge) GetFrom() *GraphPlace {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *GraphEdge) GetTo() *GraphPlace {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *GraphEdge) GetFigures() *GraphFigures {
+	if x != nil {
+		return x.Figures
+	}
+	return nil
+}
+
+func (x *GraphEdge) GetDwell() *GraphDwell {
+	if x != nil {
+		return x.Dwell
+	}
+	return nil
+}
+
+// GraphFigures are counts of spans, and quantiles of their durations, as
+// MeasureServices has them.
+type GraphFigures struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many spans.
+	Calls uint64 `protobuf:"varint,1,opt,name=calls,proto3" json:"calls,omitempty"`
+	// How many of them have the status ERROR.
+	Errors uint64 `protobuf:"varint,2,opt,name=errors,proto3" json:"errors,omitempty"`
+	// Half of them took no longer; absent without a span.
+	P50 *durationpb.Duration `protobuf:"bytes,3,opt,name=p50,proto3" json:"p50,omitempty"`
+	// 95 in 100 took no longer.
+	P95 *durationpb.Duration `protobuf:"bytes,4,opt,name=p95,proto3" json:"p95,omitempty"`
+	// 99 in 100 took no longer.
+	P99           *durationpb.Duration `protobuf:"bytes,5,opt,name=p99,proto3" json:"p99,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GraphFigures) Reset() {
+	*x = GraphFigures{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GraphFigures) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GraphFigures) ProtoMessage() {}
+
+func (x *GraphFigures) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GraphFigures.ProtoReflect.Descriptor instead.
+func (*GraphFigures) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *GraphFigures) GetCalls() uint64 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *GraphFigures) GetErrors() uint64 {
+	if x != nil {
+		return x.Errors
+	}
+	return 0
+}
+
+func (x *GraphFigures) GetP50() *durationpb.Duration {
+	if x != nil {
+		return x.P50
+	}
+	return nil
+}
+
+func (x *GraphFigures) GetP95() *durationpb.Duration {
+	if x != nil {
+		return x.P95
+	}
+	return nil
+}
+
+func (x *GraphFigures) GetP99() *durationpb.Duration {
+	if x != nil {
+		return x.P99
+	}
+	return nil
+}
+
+// GraphDwell is how long messages waited in a broker: what the mesh says itself
+// of its own, and the attribute driftmesh.broker.dwell, in seconds, of who else has
+// it; else from the end of the sending span to the start of the processing one,
+// where that is its child and started later.
+type GraphDwell struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of how many messages it is known.
+	Count uint64 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	// Half of them waited no longer; absent without one.
+	P50 *durationpb.Duration `protobuf:"bytes,2,opt,name=p50,proto3" json:"p50,omitempty"`
+	// 95 in 100 waited no longer.
+	P95 *durationpb.Duration `protobuf:"bytes,3,opt,name=p95,proto3" json:"p95,omitempty"`
+	// How many of them had been delivered before, by driftmesh.broker.attempt.
+	Redelivered   uint64 `protobuf:"varint,4,opt,name=redelivered,proto3" json:"redelivered,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GraphDwell) Reset() {
+	*x = GraphDwell{}
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GraphDwell) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GraphDwell) ProtoMessage() {}
+
+func (x *GraphDwell) ProtoReflect() protoreflect.Message {
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GraphDwell.ProtoReflect.Descriptor instead.
+func (*GraphDwell) Descriptor() ([]byte, []int) {
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *GraphDwell) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *GraphDwell) GetP50() *durationpb.Duration {
+	if x != nil {
+		return x.P50
+	}
+	return nil
+}
+
+func (x *GraphDwell) GetP95() *durationpb.Duration {
+	if x != nil {
+		return x.P95
+	}
+	return nil
+}
+
+func (x *GraphDwell) GetRedelivered() uint64 {
+	if x != nil {
+		return x.Redelivered
+	}
+	return 0
+}
+
 // QuerySQLRequest is a statement.
 type QuerySQLRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1731,7 +2309,7 @@ type QuerySQLRequest struct {
 
 func (x *QuerySQLRequest) Reset() {
 	*x = QuerySQLRequest{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[23]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1743,7 +2321,7 @@ func (x *QuerySQLRequest) String() string {
 func (*QuerySQLRequest) ProtoMessage() {}
 
 func (x *QuerySQLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[23]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1756,7 +2334,7 @@ func (x *QuerySQLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySQLRequest.ProtoReflect.Descriptor instead.
 func (*QuerySQLRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{23}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *QuerySQLRequest) GetQuery() string {
@@ -1781,7 +2359,7 @@ type QuerySQLResponse struct {
 
 func (x *QuerySQLResponse) Reset() {
 	*x = QuerySQLResponse{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[24]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1793,7 +2371,7 @@ func (x *QuerySQLResponse) String() string {
 func (*QuerySQLResponse) ProtoMessage() {}
 
 func (x *QuerySQLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[24]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1806,7 +2384,7 @@ func (x *QuerySQLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySQLResponse.ProtoReflect.Descriptor instead.
 func (*QuerySQLResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{24}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *QuerySQLResponse) GetColumns() []*SQLColumn {
@@ -1843,7 +2421,7 @@ type SQLColumn struct {
 
 func (x *SQLColumn) Reset() {
 	*x = SQLColumn{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[25]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1855,7 +2433,7 @@ func (x *SQLColumn) String() string {
 func (*SQLColumn) ProtoMessage() {}
 
 func (x *SQLColumn) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[25]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1868,7 +2446,7 @@ func (x *SQLColumn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SQLColumn.ProtoReflect.Descriptor instead.
 func (*SQLColumn) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{25}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SQLColumn) GetName() string {
@@ -1902,7 +2480,7 @@ type LinkTracesRequest struct {
 
 func (x *LinkTracesRequest) Reset() {
 	*x = LinkTracesRequest{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[26]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1914,7 +2492,7 @@ func (x *LinkTracesRequest) String() string {
 func (*LinkTracesRequest) ProtoMessage() {}
 
 func (x *LinkTracesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[26]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1927,7 +2505,7 @@ func (x *LinkTracesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkTracesRequest.ProtoReflect.Descriptor instead.
 func (*LinkTracesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{26}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *LinkTracesRequest) GetAttribute() string {
@@ -1969,7 +2547,7 @@ type LinkTracesResponse struct {
 
 func (x *LinkTracesResponse) Reset() {
 	*x = LinkTracesResponse{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[27]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1981,7 +2559,7 @@ func (x *LinkTracesResponse) String() string {
 func (*LinkTracesResponse) ProtoMessage() {}
 
 func (x *LinkTracesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[27]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1994,7 +2572,7 @@ func (x *LinkTracesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkTracesResponse.ProtoReflect.Descriptor instead.
 func (*LinkTracesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{27}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *LinkTracesResponse) GetLinks() []*TraceLink {
@@ -2017,7 +2595,7 @@ type TraceLink struct {
 
 func (x *TraceLink) Reset() {
 	*x = TraceLink{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[28]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2029,7 +2607,7 @@ func (x *TraceLink) String() string {
 func (*TraceLink) ProtoMessage() {}
 
 func (x *TraceLink) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[28]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2042,7 +2620,7 @@ func (x *TraceLink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceLink.ProtoReflect.Descriptor instead.
 func (*TraceLink) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{28}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *TraceLink) GetValue() string {
@@ -2077,7 +2655,7 @@ type CountSpansRequest struct {
 
 func (x *CountSpansRequest) Reset() {
 	*x = CountSpansRequest{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[29]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2089,7 +2667,7 @@ func (x *CountSpansRequest) String() string {
 func (*CountSpansRequest) ProtoMessage() {}
 
 func (x *CountSpansRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[29]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2102,7 +2680,7 @@ func (x *CountSpansRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountSpansRequest.ProtoReflect.Descriptor instead.
 func (*CountSpansRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{29}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CountSpansRequest) GetQuery() *TraceQuery {
@@ -2162,7 +2740,7 @@ type CountSpansResponse struct {
 
 func (x *CountSpansResponse) Reset() {
 	*x = CountSpansResponse{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[30]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2174,7 +2752,7 @@ func (x *CountSpansResponse) String() string {
 func (*CountSpansResponse) ProtoMessage() {}
 
 func (x *CountSpansResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[30]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2187,7 +2765,7 @@ func (x *CountSpansResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountSpansResponse.ProtoReflect.Descriptor instead.
 func (*CountSpansResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{30}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CountSpansResponse) GetTotal() *SpanTally {
@@ -2263,7 +2841,7 @@ type SpanTally struct {
 
 func (x *SpanTally) Reset() {
 	*x = SpanTally{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[31]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2275,7 +2853,7 @@ func (x *SpanTally) String() string {
 func (*SpanTally) ProtoMessage() {}
 
 func (x *SpanTally) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[31]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2288,7 +2866,7 @@ func (x *SpanTally) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpanTally.ProtoReflect.Descriptor instead.
 func (*SpanTally) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{31}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SpanTally) GetSpans() uint64 {
@@ -2332,7 +2910,7 @@ type NamedTally struct {
 
 func (x *NamedTally) Reset() {
 	*x = NamedTally{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[32]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2344,7 +2922,7 @@ func (x *NamedTally) String() string {
 func (*NamedTally) ProtoMessage() {}
 
 func (x *NamedTally) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[32]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2357,7 +2935,7 @@ func (x *NamedTally) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamedTally.ProtoReflect.Descriptor instead.
 func (*NamedTally) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{32}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *NamedTally) GetName() string {
@@ -2391,7 +2969,7 @@ type DurationRow struct {
 
 func (x *DurationRow) Reset() {
 	*x = DurationRow{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[33]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2403,7 +2981,7 @@ func (x *DurationRow) String() string {
 func (*DurationRow) ProtoMessage() {}
 
 func (x *DurationRow) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[33]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2416,7 +2994,7 @@ func (x *DurationRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DurationRow.ProtoReflect.Descriptor instead.
 func (*DurationRow) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{33}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DurationRow) GetFrom() *durationpb.Duration {
@@ -2467,7 +3045,7 @@ type ListAttributesRequest struct {
 
 func (x *ListAttributesRequest) Reset() {
 	*x = ListAttributesRequest{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[34]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2479,7 +3057,7 @@ func (x *ListAttributesRequest) String() string {
 func (*ListAttributesRequest) ProtoMessage() {}
 
 func (x *ListAttributesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[34]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2492,7 +3070,7 @@ func (x *ListAttributesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAttributesRequest.ProtoReflect.Descriptor instead.
 func (*ListAttributesRequest) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{34}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListAttributesRequest) GetQuery() *TraceQuery {
@@ -2549,7 +3127,7 @@ type ListAttributesResponse struct {
 
 func (x *ListAttributesResponse) Reset() {
 	*x = ListAttributesResponse{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[35]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2561,7 +3139,7 @@ func (x *ListAttributesResponse) String() string {
 func (*ListAttributesResponse) ProtoMessage() {}
 
 func (x *ListAttributesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[35]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2574,7 +3152,7 @@ func (x *ListAttributesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAttributesResponse.ProtoReflect.Descriptor instead.
 func (*ListAttributesResponse) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{35}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListAttributesResponse) GetAttributes() []*AttributeTally {
@@ -2623,7 +3201,7 @@ type AttributeTally struct {
 
 func (x *AttributeTally) Reset() {
 	*x = AttributeTally{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[36]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2635,7 +3213,7 @@ func (x *AttributeTally) String() string {
 func (*AttributeTally) ProtoMessage() {}
 
 func (x *AttributeTally) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[36]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2648,7 +3226,7 @@ func (x *AttributeTally) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttributeTally.ProtoReflect.Descriptor instead.
 func (*AttributeTally) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{36}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AttributeTally) GetKey() string {
@@ -2692,7 +3270,7 @@ type ValueTally struct {
 
 func (x *ValueTally) Reset() {
 	*x = ValueTally{}
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[37]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2704,7 +3282,7 @@ func (x *ValueTally) String() string {
 func (*ValueTally) ProtoMessage() {}
 
 func (x *ValueTally) ProtoReflect() protoreflect.Message {
-	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[37]
+	mi := &file_driftmesh_trace_v1_trace_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2717,7 +3295,7 @@ func (x *ValueTally) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValueTally.ProtoReflect.Descriptor instead.
 func (*ValueTally) Descriptor() ([]byte, []int) {
-	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{37}
+	return file_driftmesh_trace_v1_trace_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ValueTally) GetValue() string {
@@ -2867,7 +3445,45 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"\toperation\x18\x02 \x01(\tR\toperation\x12\x14\n" +
 	"\x05calls\x18\x03 \x03(\x04R\x05calls\x12\x16\n" +
 	"\x06errors\x18\x04 \x03(\x04R\x06errors\x12\x1c\n" +
-	"\tdurations\x18\x05 \x03(\x01R\tdurations\"'\n" +
+	"\tdurations\x18\x05 \x03(\x01R\tdurations\"\xa7\x01\n" +
+	"\x16GetServiceGraphRequest\x129\n" +
+	"\n" +
+	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x1b\n" +
+	"\twith_mesh\x18\x03 \x01(\bR\bwithMesh\"\xce\x01\n" +
+	"\x17GetServiceGraphResponse\x123\n" +
+	"\x05nodes\x18\x01 \x03(\v2\x1d.driftmesh.trace.v1.GraphNodeR\x05nodes\x123\n" +
+	"\x05edges\x18\x02 \x03(\v2\x1d.driftmesh.trace.v1.GraphEdgeR\x05edges\x12\x15\n" +
+	"\x06one_in\x18\x03 \x01(\x04R\x05oneIn\x12\x14\n" +
+	"\x05spans\x18\x04 \x01(\x04R\x05spans\x12\x1c\n" +
+	"\ttruncated\x18\x05 \x01(\bR\ttruncated\"f\n" +
+	"\n" +
+	"GraphPlace\x120\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1c.driftmesh.trace.v1.NodeKindR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04mesh\x18\x03 \x01(\bR\x04mesh\"\xcb\x01\n" +
+	"\tGraphNode\x124\n" +
+	"\x05place\x18\x01 \x01(\v2\x1e.driftmesh.trace.v1.GraphPlaceR\x05place\x12\x16\n" +
+	"\x06system\x18\x02 \x01(\tR\x06system\x12:\n" +
+	"\afigures\x18\x03 \x01(\v2 .driftmesh.trace.v1.GraphFiguresR\afigures\x124\n" +
+	"\x05dwell\x18\x04 \x01(\v2\x1e.driftmesh.trace.v1.GraphDwellR\x05dwell\"\xe1\x01\n" +
+	"\tGraphEdge\x122\n" +
+	"\x04from\x18\x01 \x01(\v2\x1e.driftmesh.trace.v1.GraphPlaceR\x04from\x12.\n" +
+	"\x02to\x18\x02 \x01(\v2\x1e.driftmesh.trace.v1.GraphPlaceR\x02to\x12:\n" +
+	"\afigures\x18\x03 \x01(\v2 .driftmesh.trace.v1.GraphFiguresR\afigures\x124\n" +
+	"\x05dwell\x18\x04 \x01(\v2\x1e.driftmesh.trace.v1.GraphDwellR\x05dwell\"\xc3\x01\n" +
+	"\fGraphFigures\x12\x14\n" +
+	"\x05calls\x18\x01 \x01(\x04R\x05calls\x12\x16\n" +
+	"\x06errors\x18\x02 \x01(\x04R\x06errors\x12+\n" +
+	"\x03p50\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03p50\x12+\n" +
+	"\x03p95\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03p95\x12+\n" +
+	"\x03p99\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x03p99\"\x9e\x01\n" +
+	"\n" +
+	"GraphDwell\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x04R\x05count\x12+\n" +
+	"\x03p50\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03p50\x12+\n" +
+	"\x03p95\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03p95\x12 \n" +
+	"\vredelivered\x18\x04 \x01(\x04R\vredelivered\"'\n" +
 	"\x0fQuerySQLRequest\x12\x14\n" +
 	"\x05query\x18\x01 \x01(\tR\x05query\"}\n" +
 	"\x10QuerySQLResponse\x127\n" +
@@ -2949,7 +3565,12 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"\x11ODDITY_CLOCK_SKEW\x10\x02\x12\x1b\n" +
 	"\x17ODDITY_END_BEFORE_START\x10\x03\x12\x14\n" +
 	"\x10ODDITY_SHARED_ID\x10\x04\x12\x10\n" +
-	"\fODDITY_CYCLE\x10\x052\x8e\t\n" +
+	"\fODDITY_CYCLE\x10\x05*Q\n" +
+	"\bNodeKind\x12\x19\n" +
+	"\x15NODE_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11NODE_KIND_SERVICE\x10\x01\x12\x13\n" +
+	"\x0fNODE_KIND_TOPIC\x10\x022\x80\n" +
+	"\n" +
 	"\fTraceService\x12]\n" +
 	"\bGetTrace\x12#.driftmesh.trace.v1.GetTraceRequest\x1a$.driftmesh.trace.v1.GetTraceResponse\"\x04\xc0\xf3\x18\x060\x01\x12c\n" +
 	"\n" +
@@ -2963,7 +3584,8 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"\x0fMeasureServices\x12*.driftmesh.trace.v1.MeasureServicesRequest\x1a+.driftmesh.trace.v1.MeasureServicesResponse\"\x04\xc0\xf3\x18\x06\x12a\n" +
 	"\n" +
 	"CountSpans\x12%.driftmesh.trace.v1.CountSpansRequest\x1a&.driftmesh.trace.v1.CountSpansResponse\"\x04\xc0\xf3\x18\x06\x12m\n" +
-	"\x0eListAttributes\x12).driftmesh.trace.v1.ListAttributesRequest\x1a*.driftmesh.trace.v1.ListAttributesResponse\"\x04\xc0\xf3\x18\x06\x12]\n" +
+	"\x0eListAttributes\x12).driftmesh.trace.v1.ListAttributesRequest\x1a*.driftmesh.trace.v1.ListAttributesResponse\"\x04\xc0\xf3\x18\x06\x12p\n" +
+	"\x0fGetServiceGraph\x12*.driftmesh.trace.v1.GetServiceGraphRequest\x1a+.driftmesh.trace.v1.GetServiceGraphResponse\"\x04\xc0\xf3\x18\x06\x12]\n" +
 	"\bQuerySQL\x12#.driftmesh.trace.v1.QuerySQLRequest\x1a$.driftmesh.trace.v1.QuerySQLResponse\"\x04\xc0\xf3\x18\b0\x01BAZ?github.com/driftmesh/driftmesh/proto/driftmesh/trace/v1;tracev1b\x06proto3"
 
 var (
@@ -2978,126 +3600,153 @@ func file_driftmesh_trace_v1_trace_proto_rawDescGZIP() []byte {
 	return file_driftmesh_trace_v1_trace_proto_rawDescData
 }
 
-var file_driftmesh_trace_v1_trace_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_driftmesh_trace_v1_trace_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_driftmesh_trace_v1_trace_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_driftmesh_trace_v1_trace_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_driftmesh_trace_v1_trace_proto_goTypes = []any{
 	(Oddity)(0),                      // 0: driftmesh.trace.v1.Oddity
-	(*GetTraceRequest)(nil),          // 1: driftmesh.trace.v1.GetTraceRequest
-	(*GetTraceResponse)(nil),         // 2: driftmesh.trace.v1.GetTraceResponse
-	(*SpanWarning)(nil),              // 3: driftmesh.trace.v1.SpanWarning
-	(*TraceQuery)(nil),               // 4: driftmesh.trace.v1.TraceQuery
-	(*AttributeFilter)(nil),          // 5: driftmesh.trace.v1.AttributeFilter
-	(*TracePlace)(nil),               // 6: driftmesh.trace.v1.TracePlace
-	(*FindTracesRequest)(nil),        // 7: driftmesh.trace.v1.FindTracesRequest
-	(*FindTracesResponse)(nil),       // 8: driftmesh.trace.v1.FindTracesResponse
-	(*SearchTracesRequest)(nil),      // 9: driftmesh.trace.v1.SearchTracesRequest
-	(*SearchTracesResponse)(nil),     // 10: driftmesh.trace.v1.SearchTracesResponse
-	(*TraceSummary)(nil),             // 11: driftmesh.trace.v1.TraceSummary
-	(*ServiceCount)(nil),             // 12: driftmesh.trace.v1.ServiceCount
-	(*ListServicesRequest)(nil),      // 13: driftmesh.trace.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),     // 14: driftmesh.trace.v1.ListServicesResponse
-	(*ListOperationsRequest)(nil),    // 15: driftmesh.trace.v1.ListOperationsRequest
-	(*ListOperationsResponse)(nil),   // 16: driftmesh.trace.v1.ListOperationsResponse
-	(*Operation)(nil),                // 17: driftmesh.trace.v1.Operation
-	(*ListDependenciesRequest)(nil),  // 18: driftmesh.trace.v1.ListDependenciesRequest
-	(*ListDependenciesResponse)(nil), // 19: driftmesh.trace.v1.ListDependenciesResponse
-	(*Dependency)(nil),               // 20: driftmesh.trace.v1.Dependency
-	(*MeasureServicesRequest)(nil),   // 21: driftmesh.trace.v1.MeasureServicesRequest
-	(*MeasureServicesResponse)(nil),  // 22: driftmesh.trace.v1.MeasureServicesResponse
-	(*ServiceSeries)(nil),            // 23: driftmesh.trace.v1.ServiceSeries
-	(*QuerySQLRequest)(nil),          // 24: driftmesh.trace.v1.QuerySQLRequest
-	(*QuerySQLResponse)(nil),         // 25: driftmesh.trace.v1.QuerySQLResponse
-	(*SQLColumn)(nil),                // 26: driftmesh.trace.v1.SQLColumn
-	(*LinkTracesRequest)(nil),        // 27: driftmesh.trace.v1.LinkTracesRequest
-	(*LinkTracesResponse)(nil),       // 28: driftmesh.trace.v1.LinkTracesResponse
-	(*TraceLink)(nil),                // 29: driftmesh.trace.v1.TraceLink
-	(*CountSpansRequest)(nil),        // 30: driftmesh.trace.v1.CountSpansRequest
-	(*CountSpansResponse)(nil),       // 31: driftmesh.trace.v1.CountSpansResponse
-	(*SpanTally)(nil),                // 32: driftmesh.trace.v1.SpanTally
-	(*NamedTally)(nil),               // 33: driftmesh.trace.v1.NamedTally
-	(*DurationRow)(nil),              // 34: driftmesh.trace.v1.DurationRow
-	(*ListAttributesRequest)(nil),    // 35: driftmesh.trace.v1.ListAttributesRequest
-	(*ListAttributesResponse)(nil),   // 36: driftmesh.trace.v1.ListAttributesResponse
-	(*AttributeTally)(nil),           // 37: driftmesh.trace.v1.AttributeTally
-	(*ValueTally)(nil),               // 38: driftmesh.trace.v1.ValueTally
-	nil,                              // 39: driftmesh.trace.v1.TraceQuery.AttributesEntry
-	(*timestamppb.Timestamp)(nil),    // 40: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 41: google.protobuf.Duration
+	(NodeKind)(0),                    // 1: driftmesh.trace.v1.NodeKind
+	(*GetTraceRequest)(nil),          // 2: driftmesh.trace.v1.GetTraceRequest
+	(*GetTraceResponse)(nil),         // 3: driftmesh.trace.v1.GetTraceResponse
+	(*SpanWarning)(nil),              // 4: driftmesh.trace.v1.SpanWarning
+	(*TraceQuery)(nil),               // 5: driftmesh.trace.v1.TraceQuery
+	(*AttributeFilter)(nil),          // 6: driftmesh.trace.v1.AttributeFilter
+	(*TracePlace)(nil),               // 7: driftmesh.trace.v1.TracePlace
+	(*FindTracesRequest)(nil),        // 8: driftmesh.trace.v1.FindTracesRequest
+	(*FindTracesResponse)(nil),       // 9: driftmesh.trace.v1.FindTracesResponse
+	(*SearchTracesRequest)(nil),      // 10: driftmesh.trace.v1.SearchTracesRequest
+	(*SearchTracesResponse)(nil),     // 11: driftmesh.trace.v1.SearchTracesResponse
+	(*TraceSummary)(nil),             // 12: driftmesh.trace.v1.TraceSummary
+	(*ServiceCount)(nil),             // 13: driftmesh.trace.v1.ServiceCount
+	(*ListServicesRequest)(nil),      // 14: driftmesh.trace.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),     // 15: driftmesh.trace.v1.ListServicesResponse
+	(*ListOperationsRequest)(nil),    // 16: driftmesh.trace.v1.ListOperationsRequest
+	(*ListOperationsResponse)(nil),   // 17: driftmesh.trace.v1.ListOperationsResponse
+	(*Operation)(nil),                // 18: driftmesh.trace.v1.Operation
+	(*ListDependenciesRequest)(nil),  // 19: driftmesh.trace.v1.ListDependenciesRequest
+	(*ListDependenciesResponse)(nil), // 20: driftmesh.trace.v1.ListDependenciesResponse
+	(*Dependency)(nil),               // 21: driftmesh.trace.v1.Dependency
+	(*MeasureServicesRequest)(nil),   // 22: driftmesh.trace.v1.MeasureServicesRequest
+	(*MeasureServicesResponse)(nil),  // 23: driftmesh.trace.v1.MeasureServicesResponse
+	(*ServiceSeries)(nil),            // 24: driftmesh.trace.v1.ServiceSeries
+	(*GetServiceGraphRequest)(nil),   // 25: driftmesh.trace.v1.GetServiceGraphRequest
+	(*GetServiceGraphResponse)(nil),  // 26: driftmesh.trace.v1.GetServiceGraphResponse
+	(*GraphPlace)(nil),               // 27: driftmesh.trace.v1.GraphPlace
+	(*GraphNode)(nil),                // 28: driftmesh.trace.v1.GraphNode
+	(*GraphEdge)(nil),                // 29: driftmesh.trace.v1.GraphEdge
+	(*GraphFigures)(nil),             // 30: driftmesh.trace.v1.GraphFigures
+	(*GraphDwell)(nil),               // 31: driftmesh.trace.v1.GraphDwell
+	(*QuerySQLRequest)(nil),          // 32: driftmesh.trace.v1.QuerySQLRequest
+	(*QuerySQLResponse)(nil),         // 33: driftmesh.trace.v1.QuerySQLResponse
+	(*SQLColumn)(nil),                // 34: driftmesh.trace.v1.SQLColumn
+	(*LinkTracesRequest)(nil),        // 35: driftmesh.trace.v1.LinkTracesRequest
+	(*LinkTracesResponse)(nil),       // 36: driftmesh.trace.v1.LinkTracesResponse
+	(*TraceLink)(nil),                // 37: driftmesh.trace.v1.TraceLink
+	(*CountSpansRequest)(nil),        // 38: driftmesh.trace.v1.CountSpansRequest
+	(*CountSpansResponse)(nil),       // 39: driftmesh.trace.v1.CountSpansResponse
+	(*SpanTally)(nil),                // 40: driftmesh.trace.v1.SpanTally
+	(*NamedTally)(nil),               // 41: driftmesh.trace.v1.NamedTally
+	(*DurationRow)(nil),              // 42: driftmesh.trace.v1.DurationRow
+	(*ListAttributesRequest)(nil),    // 43: driftmesh.trace.v1.ListAttributesRequest
+	(*ListAttributesResponse)(nil),   // 44: driftmesh.trace.v1.ListAttributesResponse
+	(*AttributeTally)(nil),           // 45: driftmesh.trace.v1.AttributeTally
+	(*ValueTally)(nil),               // 46: driftmesh.trace.v1.ValueTally
+	nil,                              // 47: driftmesh.trace.v1.TraceQuery.AttributesEntry
+	(*timestamppb.Timestamp)(nil),    // 48: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 49: google.protobuf.Duration
 }
 var file_driftmesh_trace_v1_trace_proto_depIdxs = []int32{
-	40, // 0: driftmesh.trace.v1.GetTraceRequest.start_time:type_name -> google.protobuf.Timestamp
-	40, // 1: driftmesh.trace.v1.GetTraceRequest.end_time:type_name -> google.protobuf.Timestamp
-	3,  // 2: driftmesh.trace.v1.GetTraceResponse.warnings:type_name -> driftmesh.trace.v1.SpanWarning
+	48, // 0: driftmesh.trace.v1.GetTraceRequest.start_time:type_name -> google.protobuf.Timestamp
+	48, // 1: driftmesh.trace.v1.GetTraceRequest.end_time:type_name -> google.protobuf.Timestamp
+	4,  // 2: driftmesh.trace.v1.GetTraceResponse.warnings:type_name -> driftmesh.trace.v1.SpanWarning
 	0,  // 3: driftmesh.trace.v1.SpanWarning.oddity:type_name -> driftmesh.trace.v1.Oddity
-	39, // 4: driftmesh.trace.v1.TraceQuery.attributes:type_name -> driftmesh.trace.v1.TraceQuery.AttributesEntry
-	40, // 5: driftmesh.trace.v1.TraceQuery.start_time:type_name -> google.protobuf.Timestamp
-	40, // 6: driftmesh.trace.v1.TraceQuery.end_time:type_name -> google.protobuf.Timestamp
-	41, // 7: driftmesh.trace.v1.TraceQuery.min_duration:type_name -> google.protobuf.Duration
-	41, // 8: driftmesh.trace.v1.TraceQuery.max_duration:type_name -> google.protobuf.Duration
-	5,  // 9: driftmesh.trace.v1.TraceQuery.any_attribute:type_name -> driftmesh.trace.v1.AttributeFilter
-	40, // 10: driftmesh.trace.v1.TracePlace.match_time:type_name -> google.protobuf.Timestamp
-	4,  // 11: driftmesh.trace.v1.FindTracesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
-	6,  // 12: driftmesh.trace.v1.FindTracesRequest.after:type_name -> driftmesh.trace.v1.TracePlace
-	6,  // 13: driftmesh.trace.v1.FindTracesResponse.place:type_name -> driftmesh.trace.v1.TracePlace
-	4,  // 14: driftmesh.trace.v1.SearchTracesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
-	11, // 15: driftmesh.trace.v1.SearchTracesResponse.traces:type_name -> driftmesh.trace.v1.TraceSummary
-	40, // 16: driftmesh.trace.v1.TraceSummary.start_time:type_name -> google.protobuf.Timestamp
-	41, // 17: driftmesh.trace.v1.TraceSummary.duration:type_name -> google.protobuf.Duration
-	12, // 18: driftmesh.trace.v1.TraceSummary.service_counts:type_name -> driftmesh.trace.v1.ServiceCount
-	41, // 19: driftmesh.trace.v1.ServiceCount.offset:type_name -> google.protobuf.Duration
-	41, // 20: driftmesh.trace.v1.ServiceCount.duration:type_name -> google.protobuf.Duration
-	17, // 21: driftmesh.trace.v1.ListOperationsResponse.operations:type_name -> driftmesh.trace.v1.Operation
-	40, // 22: driftmesh.trace.v1.ListDependenciesRequest.start_time:type_name -> google.protobuf.Timestamp
-	40, // 23: driftmesh.trace.v1.ListDependenciesRequest.end_time:type_name -> google.protobuf.Timestamp
-	20, // 24: driftmesh.trace.v1.ListDependenciesResponse.dependencies:type_name -> driftmesh.trace.v1.Dependency
-	40, // 25: driftmesh.trace.v1.MeasureServicesRequest.start_time:type_name -> google.protobuf.Timestamp
-	40, // 26: driftmesh.trace.v1.MeasureServicesRequest.end_time:type_name -> google.protobuf.Timestamp
-	41, // 27: driftmesh.trace.v1.MeasureServicesRequest.step:type_name -> google.protobuf.Duration
-	41, // 28: driftmesh.trace.v1.MeasureServicesRequest.window:type_name -> google.protobuf.Duration
-	23, // 29: driftmesh.trace.v1.MeasureServicesResponse.series:type_name -> driftmesh.trace.v1.ServiceSeries
-	26, // 30: driftmesh.trace.v1.QuerySQLResponse.columns:type_name -> driftmesh.trace.v1.SQLColumn
-	40, // 31: driftmesh.trace.v1.LinkTracesRequest.start_time:type_name -> google.protobuf.Timestamp
-	40, // 32: driftmesh.trace.v1.LinkTracesRequest.end_time:type_name -> google.protobuf.Timestamp
-	29, // 33: driftmesh.trace.v1.LinkTracesResponse.links:type_name -> driftmesh.trace.v1.TraceLink
-	4,  // 34: driftmesh.trace.v1.CountSpansRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
-	32, // 35: driftmesh.trace.v1.CountSpansResponse.total:type_name -> driftmesh.trace.v1.SpanTally
-	41, // 36: driftmesh.trace.v1.CountSpansResponse.step:type_name -> google.protobuf.Duration
-	34, // 37: driftmesh.trace.v1.CountSpansResponse.rows:type_name -> driftmesh.trace.v1.DurationRow
-	33, // 38: driftmesh.trace.v1.CountSpansResponse.services:type_name -> driftmesh.trace.v1.NamedTally
-	33, // 39: driftmesh.trace.v1.CountSpansResponse.operations:type_name -> driftmesh.trace.v1.NamedTally
-	32, // 40: driftmesh.trace.v1.NamedTally.tally:type_name -> driftmesh.trace.v1.SpanTally
-	41, // 41: driftmesh.trace.v1.DurationRow.from:type_name -> google.protobuf.Duration
-	41, // 42: driftmesh.trace.v1.DurationRow.to:type_name -> google.protobuf.Duration
-	4,  // 43: driftmesh.trace.v1.ListAttributesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
-	37, // 44: driftmesh.trace.v1.ListAttributesResponse.attributes:type_name -> driftmesh.trace.v1.AttributeTally
-	38, // 45: driftmesh.trace.v1.AttributeTally.values:type_name -> driftmesh.trace.v1.ValueTally
-	1,  // 46: driftmesh.trace.v1.TraceService.GetTrace:input_type -> driftmesh.trace.v1.GetTraceRequest
-	7,  // 47: driftmesh.trace.v1.TraceService.FindTraces:input_type -> driftmesh.trace.v1.FindTracesRequest
-	9,  // 48: driftmesh.trace.v1.TraceService.SearchTraces:input_type -> driftmesh.trace.v1.SearchTracesRequest
-	27, // 49: driftmesh.trace.v1.TraceService.LinkTraces:input_type -> driftmesh.trace.v1.LinkTracesRequest
-	13, // 50: driftmesh.trace.v1.TraceService.ListServices:input_type -> driftmesh.trace.v1.ListServicesRequest
-	15, // 51: driftmesh.trace.v1.TraceService.ListOperations:input_type -> driftmesh.trace.v1.ListOperationsRequest
-	18, // 52: driftmesh.trace.v1.TraceService.ListDependencies:input_type -> driftmesh.trace.v1.ListDependenciesRequest
-	21, // 53: driftmesh.trace.v1.TraceService.MeasureServices:input_type -> driftmesh.trace.v1.MeasureServicesRequest
-	30, // 54: driftmesh.trace.v1.TraceService.CountSpans:input_type -> driftmesh.trace.v1.CountSpansRequest
-	35, // 55: driftmesh.trace.v1.TraceService.ListAttributes:input_type -> driftmesh.trace.v1.ListAttributesRequest
-	24, // 56: driftmesh.trace.v1.TraceService.QuerySQL:input_type -> driftmesh.trace.v1.QuerySQLRequest
-	2,  // 57: driftmesh.trace.v1.TraceService.GetTrace:output_type -> driftmesh.trace.v1.GetTraceResponse
-	8,  // 58: driftmesh.trace.v1.TraceService.FindTraces:output_type -> driftmesh.trace.v1.FindTracesResponse
-	10, // 59: driftmesh.trace.v1.TraceService.SearchTraces:output_type -> driftmesh.trace.v1.SearchTracesResponse
-	28, // 60: driftmesh.trace.v1.TraceService.LinkTraces:output_type -> driftmesh.trace.v1.LinkTracesResponse
-	14, // 61: driftmesh.trace.v1.TraceService.ListServices:output_type -> driftmesh.trace.v1.ListServicesResponse
-	16, // 62: driftmesh.trace.v1.TraceService.ListOperations:output_type -> driftmesh.trace.v1.ListOperationsResponse
-	19, // 63: driftmesh.trace.v1.TraceService.ListDependencies:output_type -> driftmesh.trace.v1.ListDependenciesResponse
-	22, // 64: driftmesh.trace.v1.TraceService.MeasureServices:output_type -> driftmesh.trace.v1.MeasureServicesResponse
-	31, // 65: driftmesh.trace.v1.TraceService.CountSpans:output_type -> driftmesh.trace.v1.CountSpansResponse
-	36, // 66: driftmesh.trace.v1.TraceService.ListAttributes:output_type -> driftmesh.trace.v1.ListAttributesResponse
-	25, // 67: driftmesh.trace.v1.TraceService.QuerySQL:output_type -> driftmesh.trace.v1.QuerySQLResponse
-	57, // [57:68] is the sub-list for method output_type
-	46, // [46:57] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	47, // 4: driftmesh.trace.v1.TraceQuery.attributes:type_name -> driftmesh.trace.v1.TraceQuery.AttributesEntry
+	48, // 5: driftmesh.trace.v1.TraceQuery.start_time:type_name -> google.protobuf.Timestamp
+	48, // 6: driftmesh.trace.v1.TraceQuery.end_time:type_name -> google.protobuf.Timestamp
+	49, // 7: driftmesh.trace.v1.TraceQuery.min_duration:type_name -> google.protobuf.Duration
+	49, // 8: driftmesh.trace.v1.TraceQuery.max_duration:type_name -> google.protobuf.Duration
+	6,  // 9: driftmesh.trace.v1.TraceQuery.any_attribute:type_name -> driftmesh.trace.v1.AttributeFilter
+	48, // 10: driftmesh.trace.v1.TracePlace.match_time:type_name -> google.protobuf.Timestamp
+	5,  // 11: driftmesh.trace.v1.FindTracesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
+	7,  // 12: driftmesh.trace.v1.FindTracesRequest.after:type_name -> driftmesh.trace.v1.TracePlace
+	7,  // 13: driftmesh.trace.v1.FindTracesResponse.place:type_name -> driftmesh.trace.v1.TracePlace
+	5,  // 14: driftmesh.trace.v1.SearchTracesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
+	12, // 15: driftmesh.trace.v1.SearchTracesResponse.traces:type_name -> driftmesh.trace.v1.TraceSummary
+	48, // 16: driftmesh.trace.v1.TraceSummary.start_time:type_name -> google.protobuf.Timestamp
+	49, // 17: driftmesh.trace.v1.TraceSummary.duration:type_name -> google.protobuf.Duration
+	13, // 18: driftmesh.trace.v1.TraceSummary.service_counts:type_name -> driftmesh.trace.v1.ServiceCount
+	49, // 19: driftmesh.trace.v1.ServiceCount.offset:type_name -> google.protobuf.Duration
+	49, // 20: driftmesh.trace.v1.ServiceCount.duration:type_name -> google.protobuf.Duration
+	18, // 21: driftmesh.trace.v1.ListOperationsResponse.operations:type_name -> driftmesh.trace.v1.Operation
+	48, // 22: driftmesh.trace.v1.ListDependenciesRequest.start_time:type_name -> google.protobuf.Timestamp
+	48, // 23: driftmesh.trace.v1.ListDependenciesRequest.end_time:type_name -> google.protobuf.Timestamp
+	21, // 24: driftmesh.trace.v1.ListDependenciesResponse.dependencies:type_name -> driftmesh.trace.v1.Dependency
+	48, // 25: driftmesh.trace.v1.MeasureServicesRequest.start_time:type_name -> google.protobuf.Timestamp
+	48, // 26: driftmesh.trace.v1.MeasureServicesRequest.end_time:type_name -> google.protobuf.Timestamp
+	49, // 27: driftmesh.trace.v1.MeasureServicesRequest.step:type_name -> google.protobuf.Duration
+	49, // 28: driftmesh.trace.v1.MeasureServicesRequest.window:type_name -> google.protobuf.Duration
+	24, // 29: driftmesh.trace.v1.MeasureServicesResponse.series:type_name -> driftmesh.trace.v1.ServiceSeries
+	48, // 30: driftmesh.trace.v1.GetServiceGraphRequest.start_time:type_name -> google.protobuf.Timestamp
+	48, // 31: driftmesh.trace.v1.GetServiceGraphRequest.end_time:type_name -> google.protobuf.Timestamp
+	28, // 32: driftmesh.trace.v1.GetServiceGraphResponse.nodes:type_name -> driftmesh.trace.v1.GraphNode
+	29, // 33: driftmesh.trace.v1.GetServiceGraphResponse.edges:type_name -> driftmesh.trace.v1.GraphEdge
+	1,  // 34: driftmesh.trace.v1.GraphPlace.kind:type_name -> driftmesh.trace.v1.NodeKind
+	27, // 35: driftmesh.trace.v1.GraphNode.place:type_name -> driftmesh.trace.v1.GraphPlace
+	30, // 36: driftmesh.trace.v1.GraphNode.figures:type_name -> driftmesh.trace.v1.GraphFigures
+	31, // 37: driftmesh.trace.v1.GraphNode.dwell:type_name -> driftmesh.trace.v1.GraphDwell
+	27, // 38: driftmesh.trace.v1.GraphEdge.from:type_name -> driftmesh.trace.v1.GraphPlace
+	27, // 39: driftmesh.trace.v1.GraphEdge.to:type_name -> driftmesh.trace.v1.GraphPlace
+	30, // 40: driftmesh.trace.v1.GraphEdge.figures:type_name -> driftmesh.trace.v1.GraphFigures
+	31, // 41: driftmesh.trace.v1.GraphEdge.dwell:type_name -> driftmesh.trace.v1.GraphDwell
+	49, // 42: driftmesh.trace.v1.GraphFigures.p50:type_name -> google.protobuf.Duration
+	49, // 43: driftmesh.trace.v1.GraphFigures.p95:type_name -> google.protobuf.Duration
+	49, // 44: driftmesh.trace.v1.GraphFigures.p99:type_name -> google.protobuf.Duration
+	49, // 45: driftmesh.trace.v1.GraphDwell.p50:type_name -> google.protobuf.Duration
+	49, // 46: driftmesh.trace.v1.GraphDwell.p95:type_name -> google.protobuf.Duration
+	34, // 47: driftmesh.trace.v1.QuerySQLResponse.columns:type_name -> driftmesh.trace.v1.SQLColumn
+	48, // 48: driftmesh.trace.v1.LinkTracesRequest.start_time:type_name -> google.protobuf.Timestamp
+	48, // 49: driftmesh.trace.v1.LinkTracesRequest.end_time:type_name -> google.protobuf.Timestamp
+	37, // 50: driftmesh.trace.v1.LinkTracesResponse.links:type_name -> driftmesh.trace.v1.TraceLink
+	5,  // 51: driftmesh.trace.v1.CountSpansRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
+	40, // 52: driftmesh.trace.v1.CountSpansResponse.total:type_name -> driftmesh.trace.v1.SpanTally
+	49, // 53: driftmesh.trace.v1.CountSpansResponse.step:type_name -> google.protobuf.Duration
+	42, // 54: driftmesh.trace.v1.CountSpansResponse.rows:type_name -> driftmesh.trace.v1.DurationRow
+	41, // 55: driftmesh.trace.v1.CountSpansResponse.services:type_name -> driftmesh.trace.v1.NamedTally
+	41, // 56: driftmesh.trace.v1.CountSpansResponse.operations:type_name -> driftmesh.trace.v1.NamedTally
+	40, // 57: driftmesh.trace.v1.NamedTally.tally:type_name -> driftmesh.trace.v1.SpanTally
+	49, // 58: driftmesh.trace.v1.DurationRow.from:type_name -> google.protobuf.Duration
+	49, // 59: driftmesh.trace.v1.DurationRow.to:type_name -> google.protobuf.Duration
+	5,  // 60: driftmesh.trace.v1.ListAttributesRequest.query:type_name -> driftmesh.trace.v1.TraceQuery
+	45, // 61: driftmesh.trace.v1.ListAttributesResponse.attributes:type_name -> driftmesh.trace.v1.AttributeTally
+	46, // 62: driftmesh.trace.v1.AttributeTally.values:type_name -> driftmesh.trace.v1.ValueTally
+	2,  // 63: driftmesh.trace.v1.TraceService.GetTrace:input_type -> driftmesh.trace.v1.GetTraceRequest
+	8,  // 64: driftmesh.trace.v1.TraceService.FindTraces:input_type -> driftmesh.trace.v1.FindTracesRequest
+	10, // 65: driftmesh.trace.v1.TraceService.SearchTraces:input_type -> driftmesh.trace.v1.SearchTracesRequest
+	35, // 66: driftmesh.trace.v1.TraceService.LinkTraces:input_type -> driftmesh.trace.v1.LinkTracesRequest
+	14, // 67: driftmesh.trace.v1.TraceService.ListServices:input_type -> driftmesh.trace.v1.ListServicesRequest
+	16, // 68: driftmesh.trace.v1.TraceService.ListOperations:input_type -> driftmesh.trace.v1.ListOperationsRequest
+	19, // 69: driftmesh.trace.v1.TraceService.ListDependencies:input_type -> driftmesh.trace.v1.ListDependenciesRequest
+	22, // 70: driftmesh.trace.v1.TraceService.MeasureServices:input_type -> driftmesh.trace.v1.MeasureServicesRequest
+	38, // 71: driftmesh.trace.v1.TraceService.CountSpans:input_type -> driftmesh.trace.v1.CountSpansRequest
+	43, // 72: driftmesh.trace.v1.TraceService.ListAttributes:input_type -> driftmesh.trace.v1.ListAttributesRequest
+	25, // 73: driftmesh.trace.v1.TraceService.GetServiceGraph:input_type -> driftmesh.trace.v1.GetServiceGraphRequest
+	32, // 74: driftmesh.trace.v1.TraceService.QuerySQL:input_type -> driftmesh.trace.v1.QuerySQLRequest
+	3,  // 75: driftmesh.trace.v1.TraceService.GetTrace:output_type -> driftmesh.trace.v1.GetTraceResponse
+	9,  // 76: driftmesh.trace.v1.TraceService.FindTraces:output_type -> driftmesh.trace.v1.FindTracesResponse
+	11, // 77: driftmesh.trace.v1.TraceService.SearchTraces:output_type -> driftmesh.trace.v1.SearchTracesResponse
+	36, // 78: driftmesh.trace.v1.TraceService.LinkTraces:output_type -> driftmesh.trace.v1.LinkTracesResponse
+	15, // 79: driftmesh.trace.v1.TraceService.ListServices:output_type -> driftmesh.trace.v1.ListServicesResponse
+	17, // 80: driftmesh.trace.v1.TraceService.ListOperations:output_type -> driftmesh.trace.v1.ListOperationsResponse
+	20, // 81: driftmesh.trace.v1.TraceService.ListDependencies:output_type -> driftmesh.trace.v1.ListDependenciesResponse
+	23, // 82: driftmesh.trace.v1.TraceService.MeasureServices:output_type -> driftmesh.trace.v1.MeasureServicesResponse
+	39, // 83: driftmesh.trace.v1.TraceService.CountSpans:output_type -> driftmesh.trace.v1.CountSpansResponse
+	44, // 84: driftmesh.trace.v1.TraceService.ListAttributes:output_type -> driftmesh.trace.v1.ListAttributesResponse
+	26, // 85: driftmesh.trace.v1.TraceService.GetServiceGraph:output_type -> driftmesh.trace.v1.GetServiceGraphResponse
+	33, // 86: driftmesh.trace.v1.TraceService.QuerySQL:output_type -> driftmesh.trace.v1.QuerySQLResponse
+	75, // [75:87] is the sub-list for method output_type
+	63, // [63:75] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_driftmesh_trace_v1_trace_proto_init() }
@@ -3111,8 +3760,8 @@ func file_driftmesh_trace_v1_trace_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_driftmesh_trace_v1_trace_proto_rawDesc), len(file_driftmesh_trace_v1_trace_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   39,
+			NumEnums:      2,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -31,6 +31,7 @@ const (
 	TraceService_MeasureServices_FullMethodName  = "/driftmesh.trace.v1.TraceService/MeasureServices"
 	TraceService_CountSpans_FullMethodName       = "/driftmesh.trace.v1.TraceService/CountSpans"
 	TraceService_ListAttributes_FullMethodName   = "/driftmesh.trace.v1.TraceService/ListAttributes"
+	TraceService_GetServiceGraph_FullMethodName  = "/driftmesh.trace.v1.TraceService/GetServiceGraph"
 	TraceService_QuerySQL_FullMethodName         = "/driftmesh.trace.v1.TraceService/QuerySQL"
 )
 
@@ -72,6 +73,9 @@ type TraceServiceClient interface {
 	// ListAttributes gives the attributes of the spans that match, and of their
 	// resources, with how many spans have them, and how many have which value.
 	ListAttributes(ctx context.Context, in *ListAttributesRequest, opts ...grpc.CallOption) (*ListAttributesResponse, error)
+	// GetServiceGraph gives who called whom, and what went over which topics of
+	// brokers, with figures of each.
+	GetServiceGraph(ctx context.Context, in *GetServiceGraphRequest, opts ...grpc.CallOption) (*GetServiceGraphResponse, error)
 	// QuerySQL runs one SELECT of ClickHouse's SQL over the tables otel_traces and
 	// otel_traces_trace_id_ts, which show the caller's spans alone.
 	QuerySQL(ctx context.Context, in *QuerySQLRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[QuerySQLResponse], error)
@@ -203,6 +207,16 @@ func (c *traceServiceClient) ListAttributes(ctx context.Context, in *ListAttribu
 	return out, nil
 }
 
+func (c *traceServiceClient) GetServiceGraph(ctx context.Context, in *GetServiceGraphRequest, opts ...grpc.CallOption) (*GetServiceGraphResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetServiceGraphResponse)
+	err := c.cc.Invoke(ctx, TraceService_GetServiceGraph_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *traceServiceClient) QuerySQL(ctx context.Context, in *QuerySQLRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[QuerySQLResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &TraceService_ServiceDesc.Streams[2], TraceService_QuerySQL_FullMethodName, cOpts...)
@@ -260,6 +274,9 @@ type TraceServiceServer interface {
 	// ListAttributes gives the attributes of the spans that match, and of their
 	// resources, with how many spans have them, and how many have which value.
 	ListAttributes(context.Context, *ListAttributesRequest) (*ListAttributesResponse, error)
+	// GetServiceGraph gives who called whom, and what went over which topics of
+	// brokers, with figures of each.
+	GetServiceGraph(context.Context, *GetServiceGraphRequest) (*GetServiceGraphResponse, error)
 	// QuerySQL runs one SELECT of ClickHouse's SQL over the tables otel_traces and
 	// otel_traces_trace_id_ts, which show the caller's spans alone.
 	QuerySQL(*QuerySQLRequest, grpc.ServerStreamingServer[QuerySQLResponse]) error
@@ -302,6 +319,9 @@ func (UnimplementedTraceServiceServer) CountSpans(context.Context, *CountSpansRe
 }
 func (UnimplementedTraceServiceServer) ListAttributes(context.Context, *ListAttributesRequest) (*ListAttributesResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method ListAttributes not implemented")
+}
+func (UnimplementedTraceServiceServer) GetServiceGraph(context.Context, *GetServiceGraphRequest) (*GetServiceGraphResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method GetServiceGraph not implemented")
 }
 func (UnimplementedTraceServiceServer) QuerySQL(*QuerySQLRequest, grpc.ServerStreamingServer[QuerySQLResponse]) error {
 	return status.Errorf(codes.Unimplemented, "method QuerySQL not implemented")
@@ -493,6 +513,24 @@ func _TraceService_ListAttributes_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TraceService_GetServiceGraph_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetServiceGraphRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TraceServiceServer).GetServiceGraph(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TraceService_GetServiceGraph_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TraceServiceServer).GetServiceGraph(ctx, req.(*GetServiceGraphRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _TraceService_QuerySQL_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(QuerySQLRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -542,6 +580,10 @@ var TraceService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListAttributes",
 			Handler:    _TraceService_ListAttributes_Handler,
+		},
+		{
+			MethodName: "GetServiceGraph",
+			Handler:    _TraceService_GetServiceGraph_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -1,6 +1,7 @@
 // Package rest is the gateway's HTTP side:
 //
 //	/api/v1/…               the public gRPC methods as JSON, from proto/rest.yaml
+//	/api/v1/tail/events     the live tail as server-sent events
 //	/jaeger/api/…           Jaeger's query API (package jaeger)
 //	/login/…                logins with a browser, whose cookies are credentials here
 //	/openapi.json           what there is under /api/v1

@@ -128,6 +128,7 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 	e.jaeger("/jaeger")
 	traces := tracev1.NewTraceServiceClient(deps.Conn)
 	e.handle("GET /api/v1/traces/{trace_id}", 0, apiRoutes{traceRoute(traces)})
+	e.handle("GET /api/v1/tail/events", 0, apiRoutes{tailEvents(ingestv1.NewIngestServiceClient(deps.Conn))})
 	e.handle("GET /api/v1/sql", 0, apiRoutes{sqlRoute(traces)})
 	e.handle("POST /api/v1/sql", maxStatement, apiRoutes{sqlRoute(traces)})
 	e.handle("GET /openapi.json", 0, apiRoutes{http.HandlerFunc(document)})

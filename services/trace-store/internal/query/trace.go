@@ -35,6 +35,8 @@ type Limits struct {
 	// AttributeScan is how many spans are read for that, those between included.
 	// Default 150,000.
 	AttributeScan int
+	// GraphSpans is how many spans of its time a graph looks at. Default 300,000.
+	GraphSpans int
 }
 
 func (l Limits) withDefaults() Limits {
@@ -61,6 +63,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.AttributeScan <= 0 {
 		l.AttributeScan = 150_000
+	}
+	if l.GraphSpans <= 0 {
+		l.GraphSpans = 300_000
 	}
 	return l
 }
