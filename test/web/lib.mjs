@@ -23,7 +23,7 @@ export async function open(t, address, path, { theme = 'light', width = 1280, he
   const wrong = []
   page.on('pageerror', (e) => wrong.push(`error ${e.message}`))
   page.on('dialog', (d) => { wrong.push(`dialog ${d.message()}`); void d.dismiss() })
-  page.on('console', (m) => { if (m.type() === 'error' && !/40[134]/.test(m.text())) wrong.push(`console ${m.text()}`) })
+  page.on('console', (m) => { if (m.type() === 'error' && !/40[0134]/.test(m.text())) wrong.push(`console ${m.text()}`) })
   page.on('request', (r) => { if (!r.url().startsWith(address) && !r.url().startsWith('data:')) wrong.push(`left the origin: ${r.url()}`) })
   t.after(async () => {
     await context.close()

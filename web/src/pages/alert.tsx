@@ -1,15 +1,16 @@
 import { useState } from 'preact/hooks'
 import { get, post } from '../api/client'
-import type { AcknowledgeAlertResponse, Alert, ExplainResponse, GetAlertResponse, SearchTracesResponse } from '../api/types'
+import type { AcknowledgeAlertResponse, Alert, BinScore, ExplainResponse, GetAlertResponse, ListDeliveriesResponse, SearchTracesResponse } from '../api/types'
 import { useAsked } from '../ask'
 import { useDeed } from '../deed'
 import { may } from '../session'
 import { Pair } from '../ui/charts'
 import { Card, Empty, severity, Shown, Status, VerdictOf } from '../ui/parts'
 import { useQuery } from '../url'
-import { at, count, took } from '../words'
+import { at, count, plural, took } from '../words'
+import { Figure } from '../ui/figure'
 import { finding } from './alerts'
-import { evidence, Slices } from './model-parts'
+import { binColumns, evidence, Slices } from './model-parts'
 import { SilenceForm } from './silences'
 import { TraceTable } from '../trace/table'
 
@@ -58,6 +59,7 @@ function View({ alert: a, again }: { alert: Alert; again: () => void }) {
         )}
       </Card>
       {score && <Why alert={a} feature={score.feature} />}
+      <History alert={a} />
     </>
   )
 }
@@ -91,19 +93,53 @@ function Why({ alert, feature }: { alert: Alert; feature: string }) {
         <Shown of={why} what="The explanation">
           {(v) => {
             const bins = v.scores.find((s) => s.feature === feature && s.bins.length > 0)?.bins ?? v.cells
-            const bin = bins[chosen]
             return (
               <>
-                {bins.length > 0 && <Pair bins={bins} chosen={chosen} choose={(i) => choose(i === chosen ? -1 : i)} title={`Shares of ${feature} in reference and current`} />}
-                {bin && <ul>{bin.exemplars.map((e) => <li key={e.record_id}>{e.trace_id ? <a href={`/traces/${e.trace_id}?span=${e.span_id}`}>trace <code>{e.trace_id.slice(0, 8)}</code></a> : <span class="faint">no trace</span>} <span class="faint small">record {e.record_id}</span></li>)}</ul>}
-                {v.slices.length > 0 && (
-                  <Slices slices={v.slices} />
+                {bins.length > 0 && (
+                  <Figure title="Reference and current" name={`${feature} bins`} columns={binColumns} rows={bins}>
+                    {(cursor) => <Pair bins={bins} chosen={chosen} cursor={cursor} choose={(i) => choose(i === chosen ? -1 : i)} title={`Shares of ${feature} in reference and current`} />}
+                  </Figure>
                 )}
+                <Sides bins={bins[chosen] ? [bins[chosen]] : bins} />
+                {v.slices.length > 0 && <Slices slices={v.slices} />}
               </>
             )
           }}
         </Shown>
       </div>
+    </Card>
+  )
+}
+
+/** Sides has traces of bins that hold more than the reference says beside traces of the
+ * others, the most telling first. */
+function Sides({ bins }: { bins: BinScore[] }) {
+  const side = (more: boolean) => bins.filter((b) => b.observed > b.expected === more).toSorted((a, b) => b.contribution - a.contribution).flatMap((b) => b.exemplars.filter((e) => e.trace_id).map((e) => ({ ...e, label: b.label }))).slice(0, 8)
+  return (
+    <div class="sides">
+      {([['Moved it', side(true)], ['Like the reference', side(false)]] as const).map(([title, traces]) => (
+        <section key={title} aria-label={title}>
+          <h3>{title}</h3>
+          {traces.length === 0 ? <p class="faint small">No record of this time that has a trace is there.</p> : <ul>{traces.map((e) => <li key={`${e.record_id} ${e.label}`}><a href={`/traces/${e.trace_id}?span=${e.span_id}`}>trace <code>{e.trace_id.slice(0, 8)}</code></a> <span class="faint small">{e.label}</span></li>)}</ul>}
+        </section>
+      ))}
+    </div>
+  )
+}
+
+/** History is who was told what of the alert. */
+function History({ alert }: { alert: Alert }) {
+  const told = useAsked(`told ${alert.id}`, (s) => get<ListDeliveriesResponse>('/api/v1/deliveries', { alert: alert.id, page_size: 50 }, s), 15_000)
+  return (
+    <Card title="History" note={`raised ${at(alert.raise_time)}, found by ${plural(alert.occurrences, 'evaluation')}`}>
+      <Shown of={told} what="The history">
+        {(v) => v.deliveries.length === 0 ? <Empty>Nobody was told yet.</Empty> : (
+          <table class="dense">
+            <thead><tr><th>Time</th><th>News</th><th>Route</th><th>State</th><th class="right wide">Attempts</th></tr></thead>
+            <tbody>{v.deliveries.map((d) => <tr key={d.id}><td>{at(d.settle_time ?? d.create_time)}</td><td>{d.change}</td><td class="name">{d.route}</td><td>{d.state === 'DELIVERY_STATE_FAILED' ? <Status kind="error" title={d.error}>failed</Status> : d.state.replace('DELIVERY_STATE_', '').toLowerCase()}</td><td class="right wide">{count(d.attempts)}</td></tr>)}</tbody>
+          </table>
+        )}
+      </Shown>
     </Card>
   )
 }

@@ -79,7 +79,7 @@ function View({ profile }: { profile: Profile }) {
               {failure && <p class="bad small" role="alert">{failure.message} <code class="faint">{failure.reason}</code></p>}
             </div>
             <div class="tools">
-              {may('scores.compute') ? <button class="button primary" type="button" disabled={!candidate || !!progress} onClick={() => void run()}>Run the backtest</button> : <span class="note">To run one is not for {'this role'}.</span>}
+              {may('scores.compute') ? <button class="button primary" type="button" disabled={!candidate || !!progress} onClick={() => void run()}>Run the backtest</button> : <span class="note">To run one is not for this role.</span>}
               {progress && <button class="button" type="button" onClick={() => running.current?.abort()}>Stop</button>}
               <button class="button quiet" type="button" onClick={() => write(JSON.stringify(parts(profile), null, 1))}>As it is</button>
               <span class="faint small">records of {at(start)} to {at(end)}</span>
@@ -87,7 +87,7 @@ function View({ profile }: { profile: Profile }) {
             {progress && <Going {...progress} />}
           </div>
         </Card>
-        {result ? <Sums result={result} profile={profile} /> : <Card title="Result"><Empty>Change a threshold, a method or the schedule, and run it: what would have been judged and alerted is drawn here, beside what there is.{profile.schedule?.on_close && <> This profile is judged as minutes close; a schedule such as <code>* * * * *</code> replays that.</>}</Empty></Card>}
+        {result ? <Sums result={result} profile={profile} /> : <Card title="Result"><Empty><p>Change a threshold, a method or the schedule, and run it: what would have been judged and alerted is drawn here, beside what there is.{profile.schedule?.on_close && <> This profile is judged as minutes close; a schedule such as <code>* * * * *</code> replays that.</>}</p></Empty></Card>}
       </div>
       {result && <Went result={result} profile={profile} />}
       {result && may('profiles.write') && <Save candidate={result.candidate} stale={JSON.stringify(candidate) !== JSON.stringify(result.candidate)} />}

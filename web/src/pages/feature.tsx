@@ -9,7 +9,7 @@ import { Figure, type Column } from '../ui/figure'
 import { Card, Empty, Segments, Shown, Status, VerdictOf } from '../ui/parts'
 import { rangeOf, useQuery } from '../url'
 import { at, count, number, percent } from '../words'
-import { design, evidence, ratio, Slices, stepsOf } from './model-parts'
+import { binColumns, design, evidence, ratio, Slices, stepsOf } from './model-parts'
 import { trigger } from './model'
 
 export function Feature({ profile, score, alternatives, evaluation, all }: { profile: Profile; score: Score; alternatives: Score[]; evaluation: Evaluation | undefined; all: Series[] }) {
@@ -84,14 +84,6 @@ function Went({ profile, score }: { profile: Profile; score: Score }) {
     </Shown>
   )
 }
-
-const binColumns: Column<BinScore>[] = [
-  { head: 'Bin', of: (b) => b.label, text: true },
-  { head: 'Reference', of: (b) => b.expected, show: (b) => percent(b.expected, 2) },
-  { head: 'Current', of: (b) => b.observed, show: (b) => percent(b.observed, 2) },
-  { head: 'Values', of: (b) => b.count, show: (b) => count(b.count) },
-  { head: 'Contribution', of: (b) => b.contribution, show: (b) => number(b.contribution) },
-]
 
 /** Spread shows the distributions, and the records of the bin that is chosen. */
 function Spread({ name, bins, score }: { name: string; bins: BinScore[]; score: Score }) {

@@ -1,6 +1,7 @@
 // What screens about models have in common.
 import type { BinScore, Evaluation, FeatureProfile, Monitor, Profile, Score, Slice } from '../api/types'
 import type { Step } from '../ui/charts'
+import type { Column } from '../ui/figure'
 import { count, number, percent } from '../words'
 
 export const profilePath = (p: { space: string; name: string; version: string }): string =>
@@ -94,3 +95,12 @@ export function Slices({ slices }: { slices: Slice[] }) {
     </table>
   )
 }
+
+/** binColumns are the table behind a distribution. */
+export const binColumns: Column<BinScore>[] = [
+  { head: 'Bin', of: (b) => b.label, text: true },
+  { head: 'Reference', of: (b) => b.expected, show: (b) => percent(b.expected, 2) },
+  { head: 'Current', of: (b) => b.observed, show: (b) => percent(b.observed, 2) },
+  { head: 'Values', of: (b) => b.count, show: (b) => count(b.count) },
+  { head: 'Contribution', of: (b) => b.contribution, show: (b) => number(b.contribution) },
+]

@@ -26,7 +26,7 @@ export function Trend({ values, moved, label }: { values: number[]; moved: boole
   const h = 20
   const top = Math.max(...values, 1e-12)
   const low = Math.min(...values, 0)
-  const x = (i: number) => 2 + (i * (w - 8)) / Math.max(1, values.length - 1)
+  const x = (i: number) => (values.length < 2 ? w - 6 : 2 + (i * (w - 8)) / (values.length - 1))
   const y = (v: number) => h - 4 - ((v - low) / (top - low)) * (h - 8)
   const last = values.length - 1
   const end = values[last]
@@ -70,7 +70,7 @@ export function OverTime({ points, title, cursor = -1, markers }: { points: Mome
   const most = Math.max(...points.map((p) => p.sample), 1)
   const from = Date.parse(points[0]?.slot ?? '') || 0
   const to = Date.parse(points.at(-1)?.slot ?? '') || from
-  const x = (t: string | null) => (to === from ? (left + right) / 2 : left + 24 + ((Date.parse(t ?? '') - from) / (to - from)) * (right - left - 48))
+  const x = (t: string | null) => (to === from ? (left + right) / 2 : left + 44 + ((Date.parse(t ?? '') - from) / (to - from)) * (right - left - 88))
   const y = (v: number) => 8 + (1 - Math.min(v, top) / top) * (h - 8)
   const gaps = points.slice(1).map((p, i) => x(p.slot) - x(points[i]?.slot ?? null)).filter((d) => d > 0)
   const half = Math.max(1.5, Math.min(40, Math.min(...gaps, 80) / 2))
@@ -125,10 +125,17 @@ export function Pair({ bins, chosen, choose, title, cursor = -1 }: { bins: BinSc
             <rect class="hit" x={x} y={4} width={wide} height={h - 4} />
             <rect class="was" x={x} y={y(b.expected)} width={wide} height={y(0) - y(b.expected)} />
             <rect class="is" x={x + wide * 0.18} y={y(b.observed)} width={wide * 0.64} height={y(0) - y(b.observed)} />
-            {wide > 30 && <text x={x + wide / 2} y={y(b.observed) - 4} text-anchor="middle">{(b.observed * 100).toFixed(1)}</text>}
             <rect class={share(bins, b)} x={x + 1} y={h - bottom + 26} width={wide - 2} height={wide > 52 ? 20 : 8} rx="2" />
-            {wide > 34 && <text x={x + wide / 2} y={h - bottom + 16} text-anchor="middle">{short(b.label, wide)}</text>}
-            {wide > 52 && <text class={`on ${share(bins, b)}`} x={x + wide / 2} y={h - bottom + 40} text-anchor="middle">{b.contribution.toFixed(4)}</text>}
+          </g>
+        )
+      })}
+      {bins.map((b, i) => { // beside the buttons, whose names say it all
+        const x = left + (i + 0.5) * wide
+        return (
+          <g key={b.label} class="words" aria-hidden="true">
+            {wide > 30 && <text x={x} y={y(b.observed) - 4} text-anchor="middle">{(b.observed * 100).toFixed(1)}</text>}
+            {wide > 34 && <text x={x} y={h - bottom + 16} text-anchor="middle">{short(b.label, wide)}</text>}
+            {wide > 52 && <text class={`on ${share(bins, b)}`} x={x} y={h - bottom + 40} text-anchor="middle">{b.contribution.toFixed(4)}</text>}
           </g>
         )
       })}
