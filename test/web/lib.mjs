@@ -17,7 +17,7 @@ after(() => browser.close())
 
 /** open is a page of a browser of its own. What the page loads from elsewhere, what it
  * says in the console and what fails in it end the test. */
-export async function open(t, address, path, { theme = 'light', width = 1280, height = 900 } = {}) {
+export async function open(t, address, path, { theme = 'light', width = 1280, height = world.shots ? 800 : 900 } = {}) {
   const context = await browser.newContext({ colorScheme: theme, viewport: { width, height } })
   const page = await context.newPage()
   const wrong = []

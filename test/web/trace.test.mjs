@@ -61,13 +61,28 @@ describe('two traces', { concurrency: false }, () => {
 
   for (const theme of ['light', 'dark']) {
     it(`are accessible, ${theme}`, async (t) => {
-      const page = await open(t, world.empty, `/compare?a=${a.id}&b=${b.id}`, { theme })
-      await page.getByRole('heading', { name: /B took/ }).waitFor()
+      const { traces } = await (await fetch(`${world.demo}/api/v1/traces:search`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ query: { operation: 'GET /wines' }, page_size: 2 }) })).json()
+      const page = await open(t, world.demo, `/compare?a=${traces[1].trace_id}&b=${traces[0].trace_id}`, { theme })
+      await page.getByRole('heading', { name: /B took|Both took/ }).waitFor()
+      await page.getByRole('region', { name: 'Spans of both' }).getByRole('row', { name: /model\.predict/ }).waitFor()
       await accessible(page, `compare, ${theme}`)
       if (world.shots) await page.screenshot({ path: `${world.shots}/compare-${theme}.png` })
       await narrow(page, 'compare')
     })
   }
+
+  it('stand still for who wants that, and are printed without what one presses', async (t) => {
+    const page = await open(t, world.empty, `/compare?a=${a.id}&b=${b.id}`)
+    const button = page.getByRole('button', { name: 'Swap A and B' })
+    await button.waitFor()
+    const moves = () => button.evaluate((e) => getComputedStyle(e).transitionDuration)
+    assert.notEqual(await moves(), '0s')
+    await page.emulateMedia({ reducedMotion: 'reduce' })
+    assert.equal(await moves(), '0s')
+    await page.emulateMedia({ media: 'print' })
+    for (const gone of ['.rail', '.bar', '.button']) assert.equal(await page.locator(gone).first().isVisible(), false, gone)
+    await seen(page, 'In all')
+  })
 
   it('tell moments by the clock, in UTC, or by how long ago they are', async (t) => {
     const page = await open(t, world.empty, `/compare?a=${a.id}`)
