@@ -47,7 +47,7 @@ export function Certificates() {
                         <tr key={`${c.service} ${c.setting} ${c.serial}`}>
                           <td class="name" title={`${c.subject}, serial ${c.serial}`}>{c.service}{role === 'ROLE_AUTHORITY' && <span class="faint"> {c.subject}</span>}</td>
                           <td><Expiry of={c} />{c.problem && <> <Status kind="error" title={c.problem}>file not usable</Status></>}</td><td class="faint">{at(c.not_after)}</td>
-                          {role !== 'ROLE_AUTHORITY' && <td class="wide name" title={c.names.join(', ')}>{c.names.join(', ') || c.subject}</td>}<td class="wide name faint" title={c.issuer}>{c.issuer}</td>{role !== 'ROLE_PEER' && <td class="wide name faint" title={c.file}>{[c.setting, c.file].filter(Boolean).join(' · ')}</td>}
+                          {role !== 'ROLE_AUTHORITY' && <td class="wide name" title={c.names.join(', ')}>{c.names.join(', ') || c.subject}</td>}<td class="wide name faint" title={c.issuer}>{c.issuer}</td>{role !== 'ROLE_PEER' && <td class="wide name faint" title={c.file}>{[c.setting, c.file.split('/').pop()].filter(Boolean).join(' · ')}</td>}
                         </tr>
                       ))}
                     </tbody>
@@ -122,6 +122,9 @@ const limits: [keyof LimitsOf, string, 'bytes' | 'count' | 'seconds'][] = [
   ['queries', 'Queries at a time', 'count'], ['query_seconds', 'Seconds of one statement', 'seconds'], ['query_read', 'Bytes that one statement may read', 'bytes'], ['retained', 'Bytes that are kept, unpacked', 'bytes'],
 ]
 
+// Of what there is, everybody has a share where no more is said.
+const shared: (keyof LimitsOf)[] = ['in_flight', 'backlog']
+
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
 
 /** inWords is a limit as one says it. */
@@ -146,13 +149,13 @@ export function Limits() {
       <Shown of={asked} what="Limits">
         {(v) => (
           <table>
-            <thead><tr><th>Limit</th><th class="right">Now</th><th>From</th>{may('limits.write') && <th>Change</th>}</tr></thead>
+            <thead><tr><th>Limit</th><th class="right">Now</th><th>From</th>{may('limits.write') && <th class="right">Change</th>}</tr></thead>
             <tbody>
               {limits.map(([name, word, unit]) => {
                 const own = v.overrides?.[name] !== undefined
                 return (
                   <tr key={name}>
-                    <td class="name" title={word}>{word}<span class="faint tiny wide"> {name.replaceAll('_', '-')}</span></td><td class="right">{inWords(v.limits?.[name], unit)}</td><td>{own ? 'its own' : <span class="faint">the default</span>}</td>
+                    <td class="name" title={word}>{word}<span class="faint tiny wide"> {name.replaceAll('_', '-')}</span></td><td class="right">{shared.includes(name) && !Number(v.limits?.[name] ?? 0) ? 'its share' : inWords(v.limits?.[name], unit)}</td><td>{own ? 'its own' : <span class="faint">the default</span>}</td>
                     {may('limits.write') && (
                       <td>
                         <form class="tools" onSubmit={(e) => { e.preventDefault(); change(name, String(new FormData(e.currentTarget).get('value')).trim()); e.currentTarget.reset() }}>
