@@ -61,7 +61,7 @@ describe('two traces', { concurrency: false }, () => {
 
   for (const theme of ['light', 'dark']) {
     it(`are accessible, ${theme}`, async (t) => {
-      const { traces } = await (await fetch(`${world.demo}/api/v1/traces:search`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ query: { operation: 'GET /wines' }, page_size: 2 }) })).json()
+      const { traces } = await (await fetch(`${world.demo}/api/v1/traces:search`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ query: { operation: 'GET /wines/{wine}' }, page_size: 2 }) })).json()
       const page = await open(t, world.demo, `/compare?a=${traces[1].trace_id}&b=${traces[0].trace_id}`, { theme })
       await page.getByRole('heading', { name: /B took|Both took/ }).waitFor()
       await page.getByRole('region', { name: 'Spans of both' }).getByRole('row', { name: /model\.predict/ }).waitFor()
