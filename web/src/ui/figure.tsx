@@ -36,7 +36,7 @@ export function Figure<T>({ title, name, note, tools, columns, rows, children }:
   return (
     <section class="figure" aria-label={title}>
       <div class="head"><h3>{title}{note && <span class="legend">{note}</span>}</h3><span class="space" />{tools}<Export name={name} of=".figure" rows={() => [columns.map((c) => c.head), ...rows.map((r, i) => columns.map((c) => c.of(r, i)))]} /></div>
-      <div class="plot" tabIndex={0} role="group" aria-label={`${title}: ${rows.length} points, read with the arrow keys`} onKeyDown={press}>{children(cursor)}</div>
+      <div class="drawing" tabIndex={0} role="group" aria-label={`${title}: ${rows.length} points, read with the arrow keys`} onKeyDown={press}>{children(cursor)}</div>
       <p class="said faint small" aria-live="polite">{row !== undefined && columns.map((c) => `${c.head} ${shown(c, row, cursor)}`).join(' · ')}</p>
       <details>
         <summary>Table</summary>
