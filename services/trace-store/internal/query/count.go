@@ -142,7 +142,7 @@ func (c *Count) check() error {
 // stepOf is the shortest of whole milliseconds of which n cover a time.
 func stepOf(d time.Duration, n int) time.Duration {
 	step := (d + time.Duration(n) - 1) / time.Duration(n)
-	return max((step+time.Millisecond-1)/time.Millisecond*time.Millisecond, time.Millisecond)
+	return max((step + time.Millisecond - 1).Truncate(time.Millisecond), time.Millisecond)
 }
 
 // versions is what holds for every version of a span that matches, and what holds
