@@ -33,8 +33,8 @@ export async function open(t, address, path, { theme = 'light', width = 1280, he
   return page
 }
 
-/** seen waits for a text. */
-export const seen = (page, text) => page.getByText(text).first().waitFor({ timeout: 20_000 })
+/** seen waits for a text that can be seen. */
+export const seen = (page, text) => page.getByText(text).filter({ visible: true }).first().waitFor({ timeout: 20_000 })
 
 /** until asks until the answer is yes. */
 export async function until(yes) {

@@ -102,7 +102,7 @@ describe('two traces', { concurrency: false }, () => {
   })
 
   it('say what to do when one is not there', async (t) => {
-    const page = await open(t, world.empty, `/compare?a=${a.id}&b=${'0'.repeat(31)}1`)
+    const page = await open(t, world.empty, `/compare?a=${a.id}&b=${'feedface'.repeat(4)}`)
     await seen(page, /could not be read|There is no span of B/)
     await page.goto(`${world.empty}/compare?a=zz`)
     await page.getByRole('button', { name: 'Compare' }).first().waitFor()
