@@ -19,6 +19,7 @@ after(() => browser.close())
  * says in the console and what fails in it end the test. */
 export async function open(t, address, path, { theme = 'light', width = 1280, height = world.shots ? 800 : 900 } = {}) {
   const context = await browser.newContext({ colorScheme: theme, viewport: { width, height } })
+  context.setDefaultTimeout(60_000) // a busy machine is slow
   const page = await context.newPage()
   const wrong = []
   page.on('pageerror', (e) => wrong.push(`error ${e.message}`))
@@ -34,7 +35,7 @@ export async function open(t, address, path, { theme = 'light', width = 1280, he
 }
 
 /** seen waits for a text that can be seen. */
-export const seen = (page, text) => page.getByText(text).filter({ visible: true }).first().waitFor({ timeout: 20_000 })
+export const seen = (page, text) => page.getByText(text).filter({ visible: true }).first().waitFor()
 
 /** until asks until the answer is yes. */
 export async function until(yes) {
