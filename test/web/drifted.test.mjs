@@ -8,6 +8,8 @@ describe('a mesh whose data drifted', { concurrency: false }, () => {
     const page = await open(t, world.demo, '/')
     await seen(page, 'One model has moved. Everything else holds.')
     await seen(page, /Books balance/)
+    await seen(page, /^[\d.,]+ \/s$/)
+    await seen(page, /[\d.,]+ spans, [\d.,]+ records|[\d.,]+ records, [\d.,]+ spans/)
     await page.getByRole('link', { name: /wine\/red\/0\.1\.0 moved: alcohol/ }).click()
     await page.getByRole('heading', { name: /wine\/red\/0\.1\.0 moved: alcohol/ }).waitFor()
     await page.getByRole('row', { name: /alcohol moved psi/ }).waitFor()
@@ -37,7 +39,7 @@ describe('a mesh whose data drifted', { concurrency: false }, () => {
 
   it('shows a model: what moved, its distribution, and the traces of a bin', async (t) => {
     const page = await open(t, world.demo, '/models')
-    await page.getByRole('link', { name: 'wine/red' }).click()
+    await page.getByRole('link', { name: 'wine/red' }).first().click()
     await page.getByRole('heading', { name: /has moved in \d+ of 11/ }).waitFor()
     await page.getByRole('button', { name: 'density', exact: true }).click()
     await page.getByRole('heading', { name: 'density', exact: true }).waitFor()

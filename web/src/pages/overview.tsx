@@ -5,12 +5,12 @@ import { may } from '../session'
 import { Card, Empty, Shown, Status, Swatch } from '../ui/parts'
 import { Spark } from '../ui/charts'
 import { rangeOf, useQuery } from '../url'
-import { ago, at, count, millis, percent, plural, took } from '../words'
+import { ago, at, count, millis, number, percent, plural, took } from '../words'
 import { AlertRow } from './alerts'
 import { byRatio, Cell, profilePath, shape } from './model-parts'
 import { First } from './first'
 import { books } from '../ledger'
-import { useLedger, useOpenAlerts, useTopics } from '../live'
+import { useLedger, useOpenAlerts, useRates, useTopics } from '../live'
 
 export function Overview() {
   const alerts = useOpenAlerts()
@@ -60,6 +60,7 @@ function headline(accounts: Account[] | undefined, models: ProfileStatus[] | und
 }
 
 function Figures({ accounts }: { accounts: Account[] | undefined }) {
+  const rates = Object.entries(useRates()).map(([signal, n]) => [signal, Math.round(n * 10) / 10] as const)
   if (!accounts) return null
   const sum = (of: (a: Account) => string) => accounts.reduce((n, a) => n + Number(of(a)), 0)
   const state = books(accounts)
@@ -68,7 +69,12 @@ function Figures({ accounts }: { accounts: Account[] | undefined }) {
       <div>
         <span class="label">Ledger</span>
         <strong>{{ balanced: 'Balanced', settling: 'Settling', missing: `${count(sum((a) => a.missing_messages))} missing` }[state]}</strong>
-        <span class="note">{count(sum((a) => a.accepted))} accepted, {{ balanced: 'every one accounted for', settling: 'some are being stored now', missing: 'some are lost' }[state]}</span>
+        <span class="note">{count(sum((a) => a.accepted))} accepted, {{ balanced: 'every one accounted for', settling: 'some on the way', missing: 'some are lost' }[state]}</span>
+      </div>
+      <div>
+        <span class="label">Arriving</span>
+        <strong>{rates.length === 0 ? '–' : `${number(rates.reduce((sum, [, n]) => sum + n, 0))} /s`}</strong>
+        <span class="note">{rates.length === 0 ? 'between two looks at the ledger' : rates.map(([signal, n]) => `${number(n)} ${signal}`).join(', ')}</span>
       </div>
       <div>
         <span class="label">On the way</span>

@@ -4,7 +4,7 @@ import type { Account, GetServiceGraphResponse, ListDeadLettersResponse, Redrive
 import { useAsked } from '../ask'
 import { useDeed } from '../deed'
 import { books } from '../ledger'
-import { useLedger, useTopics } from '../live'
+import { useLedger, useRates, useTopics } from '../live'
 import { may, session } from '../session'
 import { Card, Empty, Shown, Status } from '../ui/parts'
 import { useQuery } from '../url'
@@ -19,21 +19,6 @@ export function Pipeline() {
       {may('dead-letters.read') && <DeadLetters />}
     </>
   )
-}
-
-/** Counted is what was accepted in all, at a moment; a rate is between two. */
-interface Counted { at: number; accepted: Record<string, bigint> }
-
-/** useRates are spans and records a second, between the last two polls of the ledger that
- * are some seconds apart. */
-function useRates(): Record<string, number> {
-  const ledger = useLedger()
-  const seen = useRef<Counted[]>([])
-  const accepted = Object.fromEntries((ledger.value?.accounts ?? []).map((a) => [a.signal, BigInt(a.accepted)]))
-  if (ledger.value && seen.current.at(-1)?.at !== ledger.since) seen.current = [...seen.current, { at: ledger.since, accepted }].slice(-7)
-  const [first, last] = [seen.current[0], seen.current.at(-1)]
-  if (!first || !last || last.at - first.at < 2000) return {}
-  return Object.fromEntries(Object.entries(last.accepted).map(([signal, n]) => [signal, (Number(n - (first.accepted[signal] ?? n)) * 1000) / (last.at - first.at)]))
 }
 
 function Topics() {
@@ -141,15 +126,16 @@ function Equation({ account: a }: { account: Account }) {
 function Bar({ account: a, rejected }: { account: Account; rejected: bigint }) {
   const all = Number(a.accepted)
   if (all === 0) return null
+  const stored = Math.min(1, Number(a.stored) / all) // while it settles, more may be stored than was counted as accepted
   const parts: [string, string, number][] = [['duplicate', 'duplicate', Number(a.duplicate)], ['rejected', 'rejected', Number(rejected)], ['sampled', 'sampled', Number(a.sampled)], ['dead letters', 'dead', Number(a.dead_lettered)], ['in flight', 'wait', Number(a.in_flight)], ['missing', 'gone', Number(a.missing)]]
   const rest = parts.filter(([, , n]) => n > 0)
   const log = (n: number) => Math.log10(n + 1)
   const sum = rest.reduce((n, [, , v]) => n + log(v), 0)
   return (
-    <div class="ledger-bar" role="img" aria-label={`stored ${percent(Number(a.stored) / all, 2)}${rest.map(([what, , n]) => `, ${what} ${count(n)}`).join('')}`}>
-      <div class="whole"><i style={{ width: `${(100 * Number(a.stored)) / all}%` }} /></div>
+    <div class="ledger-bar" role="img" aria-label={`stored ${percent(stored, 2)}${rest.map(([what, , n]) => `, ${what} ${count(n)}`).join('')}`}>
+      <div class="whole"><i style={{ width: `${100 * stored}%` }} /></div>
       {rest.length > 0 && <div class="rest">{rest.map(([what, kind, n]) => <i key={what} class={kind} title={`${what} ${count(n)}`} style={{ width: `${(100 * log(n)) / sum}%` }} />)}</div>}
-      <p class="faint tiny"><span>stored, {percent(Number(a.stored) / all, 2)}</span>{rest.length > 0 && <span>the other {percent(1 - Number(a.stored) / all, 2)}, log scale</span>}</p>
+      <p class="faint tiny"><span>stored, {percent(stored, 2)}</span>{rest.length > 0 && <span>the other {percent(1 - stored, 2)}, log scale</span>}</p>
     </div>
   )
 }

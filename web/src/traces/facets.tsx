@@ -28,7 +28,7 @@ export function Facets({ query, set, counted, services, attributes, color }: {
   return (
     <aside class="facets" aria-label="Facets">
       <Facet title="Service" of={named(services?.services, 'service')} about={about} more={services?.more_services} />
-      <Facet title="Status" about={about} of={[{ word: 'error', n: errors, on: query.errors === '1', flip: status('1') }, { word: 'no error', n: rest, on: query.errors === '0', flip: status('0') }]} />
+      <Facet title="Status" about={about} of={!counted ? [] : [{ word: 'error', n: errors, on: query.errors === '1', flip: status('1') }, { word: 'no error', n: rest, on: query.errors === '0', flip: status('0') }]} />
       <Facet title="Operation" of={named(counted?.operations, 'operation')} about={about} more={counted?.more_operations} />
       {shown.slice(0, all ? 30 : 4).map((a) => (
         <Facet key={a.key} title={a.key} about={part} more={a.more_values} of={chosenFirst(a.values.map((v) => ({ name: v.value, spans: v.spans })), tags[a.key]).map((v) => {
