@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { createServer } from 'node:http'
 import { describe, it } from 'node:test'
-import { accessible, login, open, seen, world } from './lib.mjs'
+import { accessible, login, narrow, open, seen, world } from './lib.mjs'
 
 async function as(t, tenant, name, path, options) {
   const page = await open(t, world.empty, path, options)
@@ -162,9 +162,7 @@ describe('an administrator', { concurrency: false }, () => {
         await page.getByRole('row').nth(1).waitFor()
         await accessible(page, `${room}, ${theme}`)
         if (world.shots) await page.screenshot({ path: `${world.shots}/admin-${room}-${theme}.png` })
-        await page.setViewportSize({ width: 390, height: 844 })
-        const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
-        assert.ok(over <= 0, `${room}: ${over} pixels too wide for a telephone`)
+        await narrow(page, room)
       }
     })
   }

@@ -1,7 +1,7 @@
 // A mesh whose data drifted: from an alert to the spans that moved it, by mouse and keys.
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { accessible, open, seen, world } from './lib.mjs'
+import { accessible, narrow, open, seen, world } from './lib.mjs'
 
 describe('a mesh whose data drifted', { concurrency: false }, () => {
   it('leads from the overview to the alert, the trace that moved it, and back', async (t) => {
@@ -121,9 +121,7 @@ describe('a mesh whose data drifted', { concurrency: false }, () => {
         await seen(page, ready)
         await accessible(page, `${name}, ${theme}`)
         if (world.shots) await page.screenshot({ path: `${world.shots}/${name}-${theme}.png` })
-        await page.setViewportSize({ width: 390, height: 844 })
-        const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
-        assert.ok(over <= 0, `${over} pixels too wide for a telephone`)
+        await narrow(page, name)
       })
     }
     it(`a trace is accessible, ${theme}`, async (t) => {

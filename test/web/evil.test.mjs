@@ -1,7 +1,7 @@
 // Whoever may write something may write markup. Wherever people read it, it is text.
 import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
-import { login, open, seen, send, span, until, world } from './lib.mjs'
+import { ask, login, open, seen, send, span, until, world } from './lib.mjs'
 
 const evil = '<img src=x onerror=alert(1)>"\'><script>alert(2)</script>'
 const id = '8b8efff798038103d269b633813fc60c'
@@ -20,7 +20,7 @@ describe('markup in what is written', { concurrency: false }, () => {
   }
 
   before(async () => {
-    const { token } = await (await fetch(`${world.empty}/api/v1/login`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ tenant: world.tenant, username: world.admin, password: world.secret }) })).json()
+    const { token } = await ask(world.empty, '/api/v1/login', { tenant: world.tenant, username: world.admin, password: world.secret })
     as = `Bearer ${token}`
     key = (await made('POST', '/api/v1/keys', { name: evil, role: 'ingest' })).key
   })
@@ -53,7 +53,7 @@ describe('markup in what is written', { concurrency: false }, () => {
   })
 
   it('of profiles, records and silences is text on every screen of models', async (t) => {
-    const { profile } = await (await fetch(`${world.demo}/api/v1/profiles/wine%2Fred`)).json()
+    const { profile } = await ask(world.demo, '/api/v1/profiles/wine%2Fred')
     const named = structuredClone(profile)
     for (const k of ['uid', 'version', 'create_time', 'outcome', 'groups']) delete named[k]
     named.features = [{ ...named.features[0], name: evil }]

@@ -79,3 +79,20 @@ export async function send(address, service, spans, headers = {}) {
   })
   assert.equal(answer.status, 200)
 }
+
+/** ask is an answer of the API, which must be a success. */
+export async function ask(address, path, body, token) {
+  const answer = await fetch(address + path, {
+    method: body ? 'POST' : 'GET', headers: { 'Content-Type': 'application/json', ...(token && { Authorization: `Bearer ${token}` }) }, ...(body && { body: JSON.stringify(body) }),
+  })
+  const said = await answer.json()
+  assert.equal(answer.status, 200, JSON.stringify(said))
+  return said
+}
+
+/** narrow requires that a telephone need not scroll sideways. */
+export async function narrow(page, what = 'it') {
+  await page.setViewportSize({ width: 390, height: 844 })
+  const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+  assert.ok(over <= 0, `${what} is ${over} pixels too wide for a telephone`)
+}

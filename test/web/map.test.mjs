@@ -2,7 +2,7 @@
 // map to the topics of the pipeline.
 import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
-import { accessible, login, open, seen, send, span, until, world } from './lib.mjs'
+import { accessible, login, narrow, open, seen, send, span, until, world } from './lib.mjs'
 
 const evil = '<img src=x onerror=alert(1)><script>alert(2)</script>'
 const hex = (n, size) => n.toString(16).padStart(size, '0')
@@ -29,12 +29,6 @@ const ask = (page, path, init) => page.evaluate(async ([path, init]) => {
   if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
   return answer.json()
 }, [path, init])
-
-const narrow = async (page) => {
-  await page.setViewportSize({ width: 390, height: 844 })
-  const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
-  assert.ok(over <= 0, `${over} pixels too wide for a telephone`)
-}
 
 describe('the service map', { concurrency: false }, () => {
   let ids

@@ -3,18 +3,9 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { before, describe, it } from 'node:test'
-import { accessible, login, open, seen, until, world } from './lib.mjs'
+import { accessible, ask, login, narrow, open, seen, until, world } from './lib.mjs'
 
 const red = '/models/wine/red/0.1.0'
-
-async function ask(address, path, body, token) {
-  const answer = await fetch(address + path, {
-    method: body ? 'POST' : 'GET', headers: { 'Content-Type': 'application/json', ...(token && { Authorization: `Bearer ${token}` }) }, ...(body && { body: JSON.stringify(body) }),
-  })
-  const said = await answer.json()
-  assert.equal(answer.status, 200, JSON.stringify(said))
-  return said
-}
 
 const demo = (path, body) => ask(world.demo, path, body)
 const profileOf = async () => (await demo(`/api/v1/profiles/${encodeURIComponent('wine/red/0.1.0')}`)).profile
@@ -30,13 +21,6 @@ async function table(figure) {
 async function saved(page, button) {
   const [file] = await Promise.all([page.waitForEvent('download'), button.click()])
   return { name: file.suggestedFilename(), data: readFileSync(await file.path()) }
-}
-
-/** narrow requires that a telephone need not scroll sideways. */
-async function narrow(page) {
-  await page.setViewportSize({ width: 390, height: 844 })
-  const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
-  assert.ok(over <= 0, `${over} pixels too wide for a telephone`)
 }
 
 const evil = '<img src=x onerror=alert(1)>'

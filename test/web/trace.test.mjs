@@ -2,7 +2,7 @@
 // follows from the spans that are sent here.
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { accessible, open, seen, send, until, world } from './lib.mjs'
+import { accessible, ask, narrow, open, seen, send, until, world } from './lib.mjs'
 
 const hex = (n, digits) => n.toString(16).padStart(digits, '0')
 let made = 0x7a0
@@ -15,20 +15,12 @@ async function trace(spans) {
   for (const [i, [service, name, parent, from, took, more]] of spans.entries()) {
     await send(world.otlp, service, [{ traceId: id, spanId: span(i), parentSpanId: parent < 0 ? '' : span(parent), name, kind: 1, startTimeUnixNano: ns(from), endTimeUnixNano: ns(from + took), ...more }])
   }
-  await until(async () => (await (await fetch(`${world.empty}/api/v1/traces:search`, {
-    method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ query: { trace_ids: [id] } }),
-  })).json()).traces?.[0]?.spans === spans.length)
+  await until(async () => (await ask(world.empty, '/api/v1/traces:search', { query: { trace_ids: [id] } })).traces?.[0]?.spans === spans.length)
   return { id, span }
 }
 
 const attributes = (of) => ({ attributes: Object.entries(of).map(([key, v]) => ({ key, value: typeof v === 'number' ? { intValue: String(v) } : { stringValue: v } })) })
 const evil = '<img src=x onerror=alert(1)>'
-const narrow = async (page, what) => {
-  await page.setViewportSize({ width: 390, height: 844 })
-  const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
-  assert.ok(over <= 0, `${what}: ${over} pixels too wide for a telephone`)
-}
-
 describe('two traces', { concurrency: false }, () => {
   let a
   let b
@@ -61,7 +53,7 @@ describe('two traces', { concurrency: false }, () => {
 
   for (const theme of ['light', 'dark']) {
     it(`are accessible, ${theme}`, async (t) => {
-      const { traces } = await (await fetch(`${world.demo}/api/v1/traces:search`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ query: { operation: 'GET /wines/{wine}' }, page_size: 2 }) })).json()
+      const { traces } = await ask(world.demo, '/api/v1/traces:search', { query: { operation: 'GET /wines/{wine}' }, page_size: 2 })
       const page = await open(t, world.demo, `/compare?a=${traces[1].trace_id}&b=${traces[0].trace_id}`, { theme })
       await page.getByRole('heading', { name: /B took|Both took/ }).waitFor()
       await page.getByRole('region', { name: 'Spans of both' }).getByRole('row', { name: /model\.predict/ }).waitFor()
@@ -179,10 +171,9 @@ describe('a trace', { concurrency: false }, () => {
   })
 
   it('leads from a span to the values of its record, and to the model', async (t) => {
-    const ask = async (path, body) => (await fetch(world.demo + path, body ? { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) } : {})).json()
-    const { traces } = await ask('/api/v1/traces:search', { query: { operation: 'model.predict' }, page_size: 5 })
+    const { traces } = await ask(world.demo, '/api/v1/traces:search', { query: { operation: 'model.predict' }, page_size: 5 })
     let record
-    for (const { trace_id } of traces) record ??= (await ask(`/api/v1/records?trace_id=${trace_id}`)).records[0]
+    for (const { trace_id } of traces) record ??= (await ask(world.demo, `/api/v1/records?trace_id=${trace_id}`)).records[0]
     const page = await open(t, world.demo, `/traces/${record.trace_id}?span=${record.span_id}&tab=records`)
     const shown = page.getByRole('region', { name: `Record ${record.record.id}` })
     await shown.waitFor()

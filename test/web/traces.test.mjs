@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
-import { accessible, open, seen, send, span, until, world } from './lib.mjs'
+import { accessible, narrow, open, seen, send, span, until, world } from './lib.mjs'
 
 const post = (page, path, body) => page.evaluate(async ([path, body]) => (await fetch(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) })).json(), [path, body])
 const hex = (n) => n.toString(16).padStart(32, '0')
@@ -181,9 +181,7 @@ describe('the search for traces', { concurrency: false }, () => {
       await page.getByText('Table', { exact: true }).click()
       await page.getByText('Saved', { exact: true }).click()
       await accessible(page, `search, ${theme}`)
-      await page.setViewportSize({ width: 390, height: 844 })
-      const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
-      assert.ok(over <= 0, `${over} pixels too wide for a telephone`)
+      await narrow(page)
       await accessible(page, `search on a telephone, ${theme}`)
     })
   }

@@ -139,7 +139,7 @@ func TestALoginWithABrowser(t *testing.T) {
 
 	// No page of another site acts with the cookies.
 	for _, head := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}} {
-		for _, path := range []string{"/api/v1/profiles:run", "/login/logout", "/login/refresh"} {
+		for _, path := range []string{"/api/v1/profiles:run", "/v1/traces", "/login/logout", "/login/refresh"} {
 			resp, body := w.say(ann, http.MethodPost, w.http+path, head...)
 			require.Equal(t, http.StatusForbidden, resp.StatusCode, path)
 			require.Contains(t, body, "CROSS_ORIGIN")

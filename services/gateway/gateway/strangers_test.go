@@ -111,7 +111,7 @@ func TestWebPagesDriveNoMesh(t *testing.T) {
 	}
 	for _, at := range []struct{ addr, path string }{
 		{w.http, "/api/v1/services"}, {w.http, "/jaeger/api/services"}, {w.http, "/openapi.json"}, {w.http, "/traces/" + knownTrace}, {w.http, "/"},
-		{w.http, "/api/v1/tail?signal=SIGNAL_SPANS"}, {w.http, "/api/v1/sql?query=SELECT+1"},
+		{w.http, "/api/v1/tail?signal=SIGNAL_SPANS"}, {w.http, "/api/v1/tail/events?signal=SIGNAL_SPANS"}, {w.http, "/api/v1/settings"}, {w.http, "/api/v1/sql?query=SELECT+1"},
 		{w.jaeger, "/api/services"}, {w.jaeger, "/api/traces/" + knownTrace}, {w.jaeger, "/"},
 	} {
 		resp, said := send(t, at.addr, "GET "+at.path+" HTTP/1.1\r\nHost: evil.example.com:8000\r\nSec-Fetch-Site: same-origin\r\n\r\n")

@@ -20,15 +20,9 @@ func (t *traces) GetServiceGraph(ctx context.Context, req *tracev1.GetServiceGra
 		return nil, err
 	}
 	defer leave()
-	within, err := timeRange(req.GetStartTime(), req.GetEndTime())
+	within, err := rangeOrLast(graphRange, req.GetStartTime(), req.GetEndTime())
 	if err != nil {
 		return nil, err
-	}
-	if within.End.IsZero() {
-		within.End = time.Now()
-	}
-	if within.Start.IsZero() {
-		within.Start = within.End.Add(-graphRange)
 	}
 	g, err := t.reader.Graph(ctx, tenant, query.GraphQuestion{Range: within, WithMesh: req.GetWithMesh()})
 	if err != nil {

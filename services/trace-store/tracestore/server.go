@@ -215,15 +215,9 @@ func (t *traces) ListDependencies(ctx context.Context, req *tracev1.ListDependen
 		return nil, err
 	}
 	defer leave()
-	within, err := timeRange(req.GetStartTime(), req.GetEndTime())
+	within, err := rangeOrLast(dependencyRange, req.GetStartTime(), req.GetEndTime())
 	if err != nil {
 		return nil, err
-	}
-	if within.End.IsZero() {
-		within.End = time.Now()
-	}
-	if within.Start.IsZero() {
-		within.Start = within.End.Add(-dependencyRange)
 	}
 	calls, truncated, err := t.reader.Dependencies(ctx, tenant, within)
 	if err != nil {
@@ -234,6 +228,19 @@ func (t *traces) ListDependencies(ctx context.Context, req *tracev1.ListDependen
 		resp.Dependencies = append(resp.Dependencies, &tracev1.Dependency{Parent: c.Parent, Child: c.Child, Calls: c.Calls})
 	}
 	return resp, nil
+}
+
+// rangeOrLast is a range of time that ends now and lasts so long where a bound is not
+// given.
+func rangeOrLast(last time.Duration, start, end *timestamppb.Timestamp) (query.Range, error) {
+	within, err := timeRange(start, end)
+	if within.End.IsZero() {
+		within.End = time.Now()
+	}
+	if within.Start.IsZero() {
+		within.Start = within.End.Add(-last)
+	}
+	return within, err
 }
 
 func searchOf(q *tracev1.TraceQuery, limit uint32, after string) (query.Search, error) {

@@ -4,7 +4,8 @@ import type { SearchTracesResponse } from '../api/types'
 import { useAsked } from '../ask'
 import { compare, unlike, alike, type Comparison, type Pair, type Side } from '../trace/compare'
 import { useTrace } from '../trace/load'
-import { colorOf, type Trace } from '../trace/model'
+import { colours } from '../trace/colours'
+import type { Trace } from '../trace/model'
 import { Export } from '../ui/export'
 import { Icon } from '../ui/icon'
 import { Card, Empty, Segments, Shown, Status, Swatch } from '../ui/parts'
@@ -176,7 +177,7 @@ function Tree({ pairs, all, ta, tb, flat, a, b }: { pairs: Pair[]; all: Comparis
     seen.push(p)
     if (!flat && folded.has(p.index)) i += p.children
   }
-  const colors = new Map([...new Set([...ta.services, ...tb.services])].map((s, i) => [s, colorOf(i)]))
+  const color = colours([...ta.services, ...tb.services])
   const widest = Math.max(...all.pairs.map((p) => Math.abs(p.self)), 1e-9)
   const time = (s: Side | null, t: Trace, id: string) => (s ? <><a href={`/traces/${id}?span=${s.spans[0]?.span?.spanId ?? s.spans[0]?.parent?.span?.spanId ?? ''}`}>{took(s.total)}</a> <span class="faint tiny">{percent(s.total / (t.duration || 1), 0)}</span></> : <span class="faint">–</span>)
   const calls = (p: Pair) => (p.a && p.b && p.a.n === p.b.n ? count(p.a.n) : `${p.a?.n ?? 0} → ${p.b?.n ?? 0}`)
@@ -190,7 +191,7 @@ function Tree({ pairs, all, ta, tb, flat, a, b }: { pairs: Pair[]; all: Comparis
               <td class="name" title={`${p.service} ${p.name}`}>
                 <span style={{ paddingLeft: `${flat ? 0 : Math.min(p.depth, 16) * 14}px` }}>
                   {!flat && p.children > 0 ? <button class="fold" type="button" aria-expanded={!folded.has(p.index)} aria-label={folded.has(p.index) ? `Unfold ${p.children}` : 'Fold'} onClick={() => { const next = new Set(folded); if (!next.delete(p.index)) next.add(p.index); fold(next) }}><Icon name={folded.has(p.index) ? 'right' : 'down'} size={12} /></button> : <i class="fold" />}
-                  <Swatch color={p.kind === 'dwell' ? 'wait' : (colors.get(p.service) ?? '')} />{p.name} <span class="faint">{p.kind === 'span' && p.service}</span>
+                  <Swatch color={p.kind === 'dwell' ? 'wait' : color(p.service)} />{p.name} <span class="faint">{p.kind === 'span' && p.service}</span>
                 </span>
               </td>
               <td><span class="verdict"><Against of={p} />{(p.a?.failed ?? 0) !== (p.b?.failed ?? 0) && <Status kind="error">{p.a?.failed ?? 0} → {p.b?.failed ?? 0} errors</Status>}</span></td>

@@ -2,6 +2,7 @@ import { get, post } from '../api/client'
 import type { Account, ListProfileStatusesResponse, ListServicesResponse, MeasureServicesResponse, Profile, ProfileStatus, Score } from '../api/types'
 import { useAsked } from '../ask'
 import { may } from '../session'
+import { colorOf } from '../trace/colours'
 import { Card, Empty, Shown, Status, Swatch } from '../ui/parts'
 import { Spark } from '../ui/charts'
 import { rangeOf, useQuery } from '../url'
@@ -168,7 +169,7 @@ function Services() {
             <tbody>
               {rows.slice(0, 20).map((r, i) => (
                 <tr key={r.service}>
-                  <td class="name"><Swatch color={`svc-${(i % 12) + 1}`} /><a class="plain" href={`/traces?service=${encodeURIComponent(r.service)}`} title={r.service}>{r.service}</a></td>
+                  <td class="name"><Swatch color={colorOf(i)} /><a class="plain" href={`/traces?service=${encodeURIComponent(r.service)}`} title={r.service}>{r.service}</a></td>
                   <td class="right">{count(total(r.calls))}</td>
                   <td class="wide"><Spark values={r.calls} label={`Calls of ${r.service} over time`} /></td>
                   <td class="right">{total(r.errors) > 0 ? <Status kind="error">{percent(share(r), 2)}</Status> : '0 %'}</td>

@@ -1,4 +1,5 @@
 // A trace as it is drawn: pure, from the OTLP/JSON that the gateway gives.
+import { colours } from './colours'
 
 export interface KeyValue { key: string; value: AnyValue }
 export interface AnyValue {
@@ -105,10 +106,6 @@ interface Node {
   below: Node[]
 }
 
-/** colors are the classes of services, in the order in which they appear; the rest
- * share one. */
-export const colorOf = (i: number): string => (i < 12 ? `svc-${i + 1}` : 'svc-rest')
-
 /** read makes a trace of what the gateway gives. */
 export function read(data: OTLPTrace): Trace {
   const nodes: Node[] = []
@@ -141,8 +138,8 @@ export function read(data: OTLPTrace): Trace {
   const roots = tree(nodes, byID)
   const rows = lines(roots)
   const services = [...new Set(rows.filter((r) => r.kind === 'span').map((r) => r.service))]
-  const color = new Map(services.map((s, i) => [s, colorOf(i)]))
-  for (const row of rows) row.color = color.get(row.service) ?? 'svc-rest'
+  const color = colours(services)
+  for (const row of rows) row.color = color(row.service)
   let end = 0
   for (const row of rows) end = Math.max(end, row.start + row.duration)
   return {

@@ -189,21 +189,6 @@ SETTINGS query_plan_execute_functions_after_sorting = 0`, w.args)
 	return nil
 }
 
-// row reads the one row of an answer.
-func (q *Reader) row(ctx context.Context, sql string, args []any, to ...any) error {
-	rows, err := q.query(ctx, sql, args)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := rows.Scan(to...); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
 // tallying counts attributes.
 type tallying struct {
 	query     *AttributeQuery

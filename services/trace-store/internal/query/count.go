@@ -3,7 +3,6 @@ package query
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -108,10 +107,7 @@ func (q *Reader) Count(ctx context.Context, tenant string, c Count) (*Counted, e
 	}
 	g := &gridding{times: c.Times, top: c.Top, out: out, cells: map[[2]int]Tally{}}
 	if err := q.count(ctx, countSQL(w, matching, beside <= 4 && out.Sampled == 1), w.args, g); err != nil {
-		if e, ok := errors.AsType[*clickhouse.Error](err); ok && e.Code == clickhouse.CodeMemoryLimit {
-			return nil, fault.Exhausted.Wrap(err, "there are too many spans in this time: ask for a shorter one, or for fewer services").WithReason("TOO_MANY_SPANS")
-		}
-		return nil, fmt.Errorf("count: %w", err)
+		return nil, tooMany(err, "count", "there are too many spans in this time: ask for a shorter one, or for fewer services")
 	}
 	g.finish(c.Durations)
 	return out, nil
@@ -178,17 +174,8 @@ func tokenCondition(w *where, i int, a Attribute) string {
 
 // rowsOf is how many rows match, and when the first of them was accepted.
 func (q *Reader) rowsOf(ctx context.Context, w *where, matching string) (rows uint64, oldest int64, err error) {
-	found, err := q.query(ctx, "SELECT count(), toUnixTimestamp64Nano(min(ReceivedAt)) FROM span_index "+w.any()+" AND "+matching, w.args)
+	err = q.row(ctx, "SELECT count(), toUnixTimestamp64Nano(min(ReceivedAt)) FROM span_index "+w.any()+" AND "+matching, w.args, &rows, &oldest)
 	if err != nil {
-		return 0, 0, fmt.Errorf("count: %w", err)
-	}
-	defer found.Close()
-	for found.Next() {
-		if err := found.Scan(&rows, &oldest); err != nil {
-			return 0, 0, fmt.Errorf("read count: %w", err)
-		}
-	}
-	if err := found.Err(); err != nil {
 		return 0, 0, fmt.Errorf("count: %w", err)
 	}
 	return rows, oldest, nil

@@ -2,7 +2,6 @@ package query
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -97,10 +96,7 @@ func (q *Reader) Graph(ctx context.Context, tenant string, of GraphQuestion) (*G
 	}
 	b := newGraphBuilder()
 	if err := q.readGraph(ctx, tenant, of, oneIn, b); err != nil {
-		if e, ok := errors.AsType[*clickhouse.Error](err); ok && e.Code == clickhouse.CodeMemoryLimit {
-			return nil, fault.Exhausted.Wrap(err, "the traces of this time have too many spans: ask for a shorter time").WithReason("TOO_MANY_SPANS")
-		}
-		return nil, fmt.Errorf("read a graph: %w", err)
+		return nil, tooMany(err, "read a graph", "the traces of this time have too many spans: ask for a shorter time")
 	}
 	g := b.finish()
 	g.OneIn = oneIn
@@ -111,19 +107,10 @@ func (q *Reader) Graph(ctx context.Context, tenant string, of GraphQuestion) (*G
 func (q *Reader) graphShare(ctx context.Context, tenant string, r Range) (uint64, error) {
 	w := newWhere(tenant)
 	w.timeRange("Timestamp", r)
-	rows, err := q.query(ctx, "SELECT count() FROM span_index "+w.any(), w.args)
-	if err != nil {
-		return 0, err
-	}
-	defer rows.Close()
 	var spans uint64
-	for rows.Next() {
-		if err := rows.Scan(&spans); err != nil {
-			return 0, err
-		}
-	}
+	err := q.row(ctx, "SELECT count() FROM span_index "+w.any(), w.args, &spans)
 	most := uint64(q.limits.GraphSpans)
-	return max(1, (spans+most-1)/most), rows.Err()
+	return max(1, (spans+most-1)/most), err
 }
 
 func (q *Reader) readGraph(ctx context.Context, tenant string, of GraphQuestion, oneIn uint64, b *graphBuilder) error {

@@ -3,7 +3,6 @@ package query
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -100,10 +99,7 @@ func (q *Reader) measured(ctx context.Context, tenant string, m Measure, most ui
 	w.arg("sampled", sampled)
 	b := &seriesSet{points: points, times: sampled, series: map[[2]string]*seriesSums{}}
 	if err := q.measure(ctx, m.sql(w, most < math.MaxUint64), w.args, b); err != nil {
-		if e, ok := errors.AsType[*clickhouse.Error](err); ok && e.Code == clickhouse.CodeMemoryLimit {
-			return nil, 0, fault.Exhausted.Wrap(err, "there are too many spans in this time: ask for a shorter one, or for fewer services").WithReason("TOO_MANY_SPANS")
-		}
-		return nil, 0, fmt.Errorf("measure: %w", err)
+		return nil, 0, tooMany(err, "measure", "there are too many spans in this time: ask for a shorter one, or for fewer services")
 	}
 	return b.finish(m.Quantile), sampled, nil
 }

@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -190,6 +191,30 @@ func (q *Reader) queryWith(ctx context.Context, settings clickhousego.Settings, 
 	}
 	settings["max_execution_time"] = math.Ceil(q.limits.Timeout.Seconds())
 	return q.db.QueryWithin(ctx, settings, sql, args...)
+}
+
+// row reads the one row of an answer.
+func (q *Reader) row(ctx context.Context, sql string, args []any, to ...any) error {
+	rows, err := q.query(ctx, sql, args)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := rows.Scan(to...); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// tooMany is the error of doing something; message says what to do where the engine had
+// no room for the spans of a time.
+func tooMany(err error, doing, message string) error {
+	if e, ok := errors.AsType[*clickhouse.Error](err); ok && e.Code == clickhouse.CodeMemoryLimit {
+		return fault.Exhausted.Wrap(err, "%s", message).WithReason("TOO_MANY_SPANS")
+	}
+	return fmt.Errorf("%s: %w", doing, err)
 }
 
 // maxText is how many bytes the texts of a statement may have. ClickHouse takes
