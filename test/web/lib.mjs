@@ -45,6 +45,15 @@ export async function until(yes) {
   }
 }
 
+/** slowly does something on a page whose processor is twenty times slower. */
+export async function slowly(page, deed) {
+  const devtools = await page.context().newCDPSession(page)
+  await devtools.send('Emulation.setCPUThrottlingRate', { rate: 20 })
+  await deed()
+  await devtools.send('Emulation.setCPUThrottlingRate', { rate: 1 })
+  await devtools.detach()
+}
+
 /** longest are the n longest tasks of the page in a trace of the browser, in ms on the
  * processor. */
 export function longest(trace, n) {

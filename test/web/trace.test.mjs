@@ -2,7 +2,7 @@
 // follows from the spans that are sent here.
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { accessible, ask, narrow, open, seen, send, until, world } from './lib.mjs'
+import { accessible, ask, narrow, open, seen, send, slowly, until, world } from './lib.mjs'
 
 const hex = (n, digits) => n.toString(16).padStart(digits, '0')
 let made = 0x7a0
@@ -125,7 +125,9 @@ describe('a trace', { concurrency: false }, () => {
     await page.getByRole('treegrid').waitFor()
     await page.getByRole('button', { name: 'Fold', exact: true }).first().click() // what is found is shown, folded or not
     await page.keyboard.press('/')
-    await page.keyboard.type('4711')
+    await slowly(page, () => page.keyboard.type('a text that is typed faster than a page can follow'))
+    assert.equal(await page.getByRole('textbox', { name: 'Find' }).inputValue(), 'a text that is typed faster than a page can follow')
+    await page.getByRole('textbox', { name: 'Find' }).fill('4711')
     await seen(page, '2 spans')
     await page.keyboard.press('Enter')
     await page.waitForURL(new RegExp(`span=${span(2)}`))

@@ -6,7 +6,7 @@ import { useLocation } from 'preact-iso'
 export function useQuery(): [Record<string, string>, (change: Record<string, string>, step?: boolean) => void] {
   const { query, path, route } = useLocation()
   const set = (change: Record<string, string>, step = false) => {
-    const q = new URLSearchParams(query)
+    const q = new URLSearchParams(location.search) // which is newer than what was drawn, after two changes in a row
     for (const [key, value] of Object.entries(change)) {
       if (value === '') q.delete(key)
       else q.set(key, value)

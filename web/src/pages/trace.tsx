@@ -110,14 +110,15 @@ function View({ id, trace, data, cut }: Loaded & { id: string }) {
 /** Find is where one types what to look for; Enter goes to the next. */
 function Find({ input, value, said, change, next }: { input: { current: HTMLInputElement | null }; value: string; said: string; change: (q: string) => void; next: (by: 1 | -1) => void }) {
   const [text, type] = useState(value)
-  useEffect(() => type(value), [value])
+  // What the address says is what was typed, only later: while somebody types, what is typed stands.
+  useEffect(() => { if (document.activeElement !== input.current) type(value) }, [value])
   return (
     <span class="find">
       <input ref={input} aria-label="Find in this trace" placeholder="Find in this trace  /" value={text} autocomplete="off"
         onInput={(e) => { type(e.currentTarget.value); change(e.currentTarget.value) }}
         onKeyDown={(e) => {
           if (e.key === 'Enter') { e.preventDefault(); next(e.shiftKey ? -1 : 1) }
-          if (e.key === 'Escape') { change(''); e.currentTarget.blur() }
+          if (e.key === 'Escape') { type(''); change(''); e.currentTarget.blur() }
         }} />
       {value && <><span class="faint small" role="status">{said}</span><button class="button small" type="button" aria-label="Match before" onClick={() => next(-1)}>N</button><button class="button small" type="button" aria-label="Next match" onClick={() => next(1)}>n</button></>}
     </span>
