@@ -173,6 +173,86 @@ describe('the search for traces', { concurrency: false }, () => {
     assert.equal(await page.locator('img').count(), 0)
   })
 
+  // 60 traces, the newest of which are not the longest: the i-th of them takes lasts(i) ms
+  // and has i % 4 errors.
+  const lasts = (i) => 10 + ((i * 37) % 60) * 10
+  const order = (by) => Array.from({ length: 60 }, (_, i) => i).toSorted((a, b) => b - a).slice(0, by.of).toSorted(by.sort)
+  /** results are the numbers of the traces of the table, from above. */
+  const results = (page) => page.getByRole('region', { name: 'Results' }).locator('tbody a').evaluateAll((links) => links.map((a) => parseInt(a.href.slice(-8), 16) & 0xff))
+  it('puts those that are shown in order, and says which those are', async (t) => {
+    await send(world.otlp, 'sorted', Array.from({ length: 60 }, (_, i) => {
+      const of = (n, more) => span(hex(0xc0000000 + i), `op ${n}`, { spanId: hex(0xd0000000 + i * 16 + n).slice(16), startTimeUnixNano: `${began + i * 1000}000000`, endTimeUnixNano: `${began + i * 1000 + lasts(i)}000000`, ...more })
+      return [of(0), ...Array.from({ length: i % 4 }, (_, n) => of(n + 1, { parentSpanId: hex(0xd0000000 + i * 16).slice(16), status: { code: 2 } }))]
+    }).flat())
+    const page = await open(t, world.empty, '/traces?service=sorted')
+    await until(async () => {
+      await page.reload()
+      return page.getByRole('heading', { name: '50 of 60 traces' }).waitFor({ timeout: 3000 }).then(() => page.getByRole('checkbox', { name: 'sorted 150', exact: true }).waitFor({ timeout: 1000 })).then(() => true, () => false)
+    })
+    const head = (name) => page.getByRole('columnheader', { name })
+    assert.deepEqual(await results(page), order({ of: 50, sort: (a, b) => b - a }))
+    assert.equal(await head('Time').getAttribute('aria-sort'), 'descending')
+    await page.getByRole('button', { name: 'Duration' }).click()
+    await page.waitForURL((u) => u.searchParams.get('order') === 'longest')
+    await seen(page, 'the newest; the longest of those shown first')
+    assert.deepEqual(await results(page), order({ of: 50, sort: (a, b) => lasts(b) - lasts(a) }))
+    assert.equal(await head('Duration').getAttribute('aria-sort'), 'descending')
+    await page.getByRole('button', { name: 'Show more' }).click()
+    await seen(page, 'complete; the longest first')
+    assert.deepEqual(await results(page), order({ of: 60, sort: (a, b) => lasts(b) - lasts(a) }))
+    await page.keyboard.press('o')
+    await page.waitForURL((u) => u.searchParams.get('order') === 'errors')
+    await seen(page, 'complete; most errors first')
+    assert.deepEqual(await results(page), order({ of: 60, sort: (a, b) => (b % 4) - (a % 4) || b - a }))
+    await page.reload()
+    await seen(page, 'the newest; most errors of those shown first')
+    assert.deepEqual(await results(page), order({ of: 50, sort: (a, b) => (b % 4) - (a % 4) || b - a }))
+    await page.keyboard.press('j') // rows are gone through as they are shown
+    await page.keyboard.press('Enter')
+    await page.waitForURL(new RegExp(`/traces/${hex(0xc0000000 + 59)}`))
+    await page.goBack()
+    await seen(page, 'the newest; most errors of those shown first')
+    await page.keyboard.press('g')
+    await page.keyboard.press('o') // goes to the overview, and orders nothing
+    await page.waitForURL((u) => u.pathname === '/' && u.search === '')
+  })
+
+  it('compares two that are picked, by keys and by the pointer', async (t) => {
+    const page = await open(t, world.empty, '/traces?service=sorted&order=longest')
+    await seen(page, 'the newest; the longest of those shown first')
+    const [first, second, third] = (await results(page)).map((i) => hex(0xc0000000 + i))
+    const picked = page.getByRole('group', { name: 'Picked to compare' })
+    for (const key of ['j', 'x']) await page.keyboard.press(key)
+    await seen(page, 'Pick another to compare it with')
+    await page.keyboard.press('c') // with one alone there is nothing to compare
+    for (const key of ['j', 'x']) await page.keyboard.press(key)
+    await page.waitForURL((u) => u.searchParams.get('pick') === `${first}~${second}`)
+    await picked.getByRole('link', { name: 'Compare' }).waitFor()
+    await accessible(page, 'picked')
+    await page.keyboard.press('c')
+    await page.waitForURL(`${world.empty}/compare?a=${first}&b=${second}`)
+    await page.getByRole('heading', { level: 1 }).waitFor()
+    await page.goBack()
+    await picked.getByRole('link', { name: 'Compare' }).waitFor()
+    // A third takes the place of the first; what is picked stays so in other answers.
+    await page.getByRole('checkbox', { name: /^Pick / }).nth(2).click()
+    await page.waitForURL((u) => u.searchParams.get('pick') === `${second}~${third}`)
+    await page.getByLabel('At least').fill('10s')
+    await page.keyboard.press('Enter')
+    await seen(page, /^Nothing matches/)
+    await picked.getByText('not among the rows below').first().waitFor()
+    await picked.getByRole('link', { name: 'Compare' }).click()
+    await page.waitForURL(`${world.empty}/compare?a=${second}&b=${third}`)
+    await page.goBack()
+    await picked.getByRole('button', { name: 'Drop' }).first().click()
+    await page.waitForURL((u) => u.searchParams.get('pick') === third)
+    await picked.getByRole('button', { name: 'Clear' }).click()
+    await picked.waitFor({ state: 'detached' })
+    await page.goto(`${world.empty}/traces?service=sorted&pick=${first}~${second}`)
+    await picked.getByRole('link', { name: 'Compare' }).waitFor()
+    await narrow(page, 'two picked')
+  })
+
   for (const theme of ['light', 'dark']) {
     it(`is accessible and no wider than a telephone, ${theme}`, async (t) => {
       const page = await open(t, world.empty, `/traces?service=${service}`, { theme })

@@ -12,10 +12,11 @@ export function useKeys(deeds: Deeds): void {
     let when = 0
     const press = (e: KeyboardEvent) => {
       const target = e.target as HTMLElement
-      if (e.ctrlKey || e.metaKey || e.altKey || target.isContentEditable || /^(input|textarea|select)$/i.test(target.tagName)) return
-      if (e.key === 'Enter' && target.closest('a, button, summary, [role=button]')) return // what has the focus is meant
-      const pair = Date.now() - when < 1000 ? `${before} ${e.key}` : ''
-      const deed = latest.current[pair] ?? latest.current[e.key]
+      if (e.ctrlKey || e.metaKey || e.altKey || target.isContentEditable || target.matches('input:not([type=checkbox]), textarea, select')) return
+      if (e.key === 'Enter' && target.closest('a, button, input, summary, [role=button]')) return // what has the focus is meant
+      const soon = Date.now() - when < 1000
+      // What comes after "g" goes somewhere, and does nothing that it does alone.
+      const deed = soon && before === 'g' ? latest.current[`g ${e.key}`] : latest.current[e.key]
       before = e.key
       when = Date.now()
       if (!deed) return

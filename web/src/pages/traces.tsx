@@ -1,21 +1,21 @@
 import { useSignal } from '@preact/signals'
-import { useState } from 'preact/hooks'
+import { useMemo, useState } from 'preact/hooks'
 import { useLocation } from 'preact-iso'
 import { Failure, get, post } from '../api/client'
 import type { CountSpansResponse, ListAttributesResponse, ListOperationsResponse, ListServicesResponse, SearchTracesResponse, TraceSummary } from '../api/types'
 import { useAsked, type Asked } from '../ask'
 import { useKeys } from '../keys'
 import { colours } from '../trace/colours'
-import { TraceTable } from '../trace/table'
+import { ordered, orderOf, orders, TraceTable, type Order } from '../trace/table'
 import { Facets } from '../traces/facets'
 import { Heat, HeatLegend, HeatTable, lined, said } from '../traces/heat'
-import { askedFor, brushOf, brushText, durationOf, tagsOf, within, zoomed, type Change, type Query } from '../traces/query'
+import { askedFor, brushOf, brushText, durationOf, pickedOf, questionOf, tagsOf, within, zoomed, type Change, type Query } from '../traces/query'
 import { forget, save, saved } from '../traces/saved'
 import { Tags } from '../traces/tags'
 import { Export } from '../ui/export'
 import { Card, Empty, Shown } from '../ui/parts'
 import { useQuery } from '../url'
-import { count, millis, plural } from '../words'
+import { count, millis, plural, took } from '../words'
 
 /** useCount counts the spans of a question; null asks nothing. */
 function useCount(query: unknown, grid: object = { time_buckets: 1, duration_buckets: 4 }): Asked<CountSpansResponse | undefined> {
@@ -27,7 +27,9 @@ export function Traces() {
   const { route } = useLocation()
   const [more, setMore] = useState<{ key: string; rows: TraceSummary[]; next: string; failure: Failure | null }>({ key: '', rows: [], next: '', failure: null })
   const brush = brushOf(query.brush)
-  const whole = askedFor(query)
+  const [asks, ask] = useState(0)
+  // The time that ends now stands still until another question is asked, and so do the rows that one picks from.
+  const whole = useMemo(() => askedFor(query), [questionOf(query), asks])
   const asked = within(whole, brush)
   const key = JSON.stringify(asked)
   const page = useAsked(key, (s) => post<SearchTracesResponse>('/api/v1/traces:search', { query: asked, page_size: 50 }, s))
@@ -38,14 +40,25 @@ export function Traces() {
   const services = asked.service ? unserved.value : counted
   const attributes = useAsked(`attributes ${key}`, (s) => post<ListAttributesResponse>('/api/v1/attributes:list', { query: asked, keys: 60, values: 7 }, s))
   const pages = more.key === key ? more : null
-  const rows = [...(page.value?.traces ?? []), ...(pages?.rows ?? [])]
+  const loaded = useMemo(() => [...(page.value?.traces ?? []), ...(pages?.rows ?? [])], [page.value, pages])
+  const order = orderOf(query.order)
+  const rows = useMemo(() => ordered(loaded, order), [loaded, order])
+  const picked = pickedOf(query.pick)
   const next = pages ? pages.next : page.value?.next_page_token
   const at = useSignal(-1) // and no state: keys may come faster than it is drawn
   const color = colours([...rows.flatMap((t) => [t.root_service, ...t.services]), ...(services?.services.map((s) => s.name) ?? [])])
+  const pick = (id: string) => set({ pick: pickedOf(new URLSearchParams(location.search).get('pick') ?? '', id).join('~') })
+  const inOrder = (o: Order) => {
+    at.value = -1
+    set({ order: o === 'newest' ? '' : o })
+  }
   useKeys({
     j: () => { at.value = Math.min(at.value + 1, rows.length - 1) },
     k: () => { at.value = Math.max(at.value - 1, 0) },
     Enter: () => { const row = rows[at.value]; if (row) route(`/traces/${row.trace_id}`) },
+    x: () => { const row = rows[at.value]; if (row) pick(row.trace_id) },
+    c: () => { if (picked.length === 2) route(comparing(picked)) },
+    o: () => inOrder(orders[(orders.indexOf(order) + 1) % orders.length] ?? 'newest'),
     '/': () => document.getElementById('tags')?.focus(),
   })
   const load = async () => {
@@ -59,16 +72,17 @@ export function Traces() {
   const [title, note] = howMany(rows.length, !next, counted)
   return (
     <>
-      <Filters query={query} set={set} />
+      <Filters query={query} set={set} asked={whole} ask={() => ask(asks + 1)} />
       <div class="search">
         <Facets query={query} set={set} counted={counted} services={services} attributes={attributes} color={color} />
         <div class="column">
-          <Density of={map} query={query} set={set} />
-          <Card title={page.value ? title : 'Traces'} label="Results" note={page.value ? note : ''} tools={rows.length > 0 && <Export name="traces" rows={() => lines(rows)} of={null} />}>
+          <Density of={map} whole={whole} query={query} set={set} />
+          <Card title={page.value ? title : 'Traces'} label="Results" note={page.value ? `${note}${inWords(order, !next)}` : ''} tools={rows.length > 0 && <Export name="traces" rows={() => lines(rows)} of={null} />}>
+            {picked.length > 0 && <Picked ids={picked} rows={rows} drop={pick} clear={() => set({ pick: '' })} />}
             <Shown of={page} what="Traces" rows={8}>
               {() => rows.length === 0 ? <Nothing query={query} set={set} /> : (
                 <>
-                  <TraceTable traces={rows} selected={at.value} color={color} />
+                  <TraceTable traces={rows} selected={at.value} color={color} order={order} inOrder={inOrder} picked={picked} pick={pick} />
                   {pages?.failure && <p class="note" role="alert">{pages.failure.message}</p>}
                   {next && <p class="body"><button class="button" type="button" onClick={() => void load()}>Show more</button></p>}
                 </>
@@ -95,8 +109,28 @@ const lines = (rows: TraceSummary[]) => [
   ...rows.map((t) => [t.trace_id, t.start_time, t.root_service, t.root_operation, millis(t.duration), t.spans, t.errors, t.services.join(' ')]),
 ]
 
-function Density({ of, query, set }: { of: Asked<CountSpansResponse | undefined>; query: Query; set: Change }) {
-  const whole = askedFor(query)
+/** inWords says in which order rows are; without all of them, of which. */
+const inWords = (order: Order, all: boolean): string => (order === 'newest' ? '' : `; ${order === 'longest' ? 'the longest' : 'most errors'}${all ? '' : ' of those shown'} first`)
+
+const comparing = (ids: readonly string[]): string => `/compare?a=${ids[0]}&b=${ids[1]}`
+
+/** Picked are the traces to compare, loaded or not, in the order in which they were picked. */
+function Picked({ ids, rows, drop, clear }: { ids: string[]; rows: TraceSummary[]; drop: (id: string) => void; clear: () => void }) {
+  return (
+    <div class="picked tools" role="group" aria-label="Picked to compare">
+      {ids.map((id, i) => {
+        const row = rows.find((r) => r.trace_id === id)
+        const said = row ? `${row.root_service} ${row.root_operation}, ${took(millis(row.duration))}` : 'not among the rows below'
+        return <span key={id} class="small pick" title={said}><b>{'AB'[i]}</b> <code>{id.slice(0, 8)}</code> <span class="faint">{said}</span> <button class="button small quiet" type="button" aria-label={`Drop ${id.slice(0, 8)}`} onClick={() => drop(id)}>×</button></span>
+      })}
+      <span class="space" />
+      {ids.length === 2 ? <a class="button small primary" href={comparing(ids)}>Compare <kbd>c</kbd></a> : <span class="faint small" role="status">Pick another to compare it with</span>}
+      <button class="button small" type="button" onClick={clear}>Clear</button>
+    </div>
+  )
+}
+
+function Density({ of, whole, query, set }: { of: Asked<CountSpansResponse | undefined>; whole: ReturnType<typeof askedFor>; query: Query; set: Change }) {
   const start = Date.parse(whole.start_time)
   const brush = brushOf(query.brush)
   return (
@@ -122,11 +156,11 @@ function Density({ of, query, set }: { of: Asked<CountSpansResponse | undefined>
   )
 }
 
-function Filters({ query, set }: { query: Query; set: Change }) {
+function Filters({ query, set, asked, ask }: { query: Query; set: Change; asked: ReturnType<typeof askedFor>; ask: () => void }) {
   const services = useAsked('service names', (s) => get<ListServicesResponse>('/api/v1/services', {}, s), 60_000)
   const operations = useAsked(`operations ${query.service ?? ''}`, async (s) => (query.service ? get<ListOperationsResponse>(`/api/v1/services/${encodeURIComponent(query.service)}/operations`, {}, s) : { operations: [], truncated: false }))
   const [wrong, complain] = useState('')
-  const { start_time, end_time } = askedFor(query)
+  const { start_time, end_time } = asked
   const submit = (e: SubmitEvent) => {
     e.preventDefault()
     const form = new FormData(e.currentTarget as HTMLFormElement)
@@ -136,10 +170,11 @@ function Filters({ query, set }: { query: Query; set: Change }) {
     if (!said.errors && query.errors === '0') said.errors = '0'
     complain('')
     set(said, true)
+    ask() // what came since, too
   }
   return (
     <div class="asking">
-      <form class="filters" onSubmit={submit} role="search" key={JSON.stringify(query)}>
+      <form class="filters" onSubmit={submit} role="search" key={questionOf(query)}>
         <label>Service<input name="service" list="services" defaultValue={query.service} placeholder="any" /></label>
         <datalist id="services">{services.value?.services.map((s) => <option key={s} value={s} />)}</datalist>
         <label>Operation<input name="operation" list="operations" defaultValue={query.operation} placeholder="any" /></label>
@@ -164,7 +199,8 @@ function SavedSearches() {
     const form = e.currentTarget as HTMLFormElement
     const name = String(new FormData(form).get('name') ?? '').trim()
     if (!name) return
-    save({ name, query: new URLSearchParams(query).toString() })
+    const { pick: _, ...kept } = query
+    save({ name, query: new URLSearchParams(kept).toString() })
     form.reset()
   }
   return (

@@ -65,6 +65,19 @@ export function brushOf(text: string | undefined): Brush | null {
 
 export const brushText = (b: Brush): string => [new Date(b.start).toISOString(), new Date(b.end).toISOString(), b.from ? short(b.from) : '', b.to ? short(b.to) : ''].join('~')
 
+/** questionOf is what of an address is asked of the store: not how the answer is shown. */
+export function questionOf(query: Query): string {
+  const { order: _, pick: __, ...asked } = query
+  return JSON.stringify(asked)
+}
+
+/** pickedOf are the ids of the traces that were picked, at most two; one more takes the
+ * place of the first, and one that was picked is so no longer. */
+export function pickedOf(text: string | undefined, flip?: string): string[] {
+  const ids = [...new Set((text ?? '').split('~').filter((id) => /^[0-9a-f]{16,32}$/.test(id)))]
+  return (flip === undefined ? ids : ids.includes(flip) ? ids.filter((id) => id !== flip) : [...ids, flip]).slice(-2)
+}
+
 type Asked = Omit<Partial<TraceQuery>, 'min_duration' | 'max_duration'> & { start_time: string; end_time: string; min_duration?: string; max_duration?: string }
 
 /** askedFor is the question without the brush. */

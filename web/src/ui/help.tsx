@@ -11,10 +11,11 @@ const keys = [
   ['j k', 'next and previous row'],
   ['Enter', 'open the row'],
   ['[ ]', 'fold and unfold a trace by a level'],
-  ['x', 'critical path of a trace'],
+  ['x', 'critical path of a trace; in the search, pick a row to compare'],
   ['e', 'next error of a trace'],
   ['n N', 'next match in a trace, and the one before'],
-  ['c', 'compare a trace with another'],
+  ['c', 'compare a trace with another, or the two that are picked'],
+  ['o', 'the next order of the traces found: newest, longest, most errors'],
   ['Esc', 'close what is open'],
 ] as const
 
