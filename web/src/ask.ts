@@ -11,22 +11,25 @@ export interface Asked<T> {
   again: () => void
 }
 
-/** keepAsking asks now, and every so many milliseconds while the page is seen; 0 is only
- * once. */
+/** keepAsking asks now, and every so many milliseconds while the page is seen, or less
+ * often where an answer takes long; 0 is only once. */
 export function keepAsking<T>(every: number, ask: (signal: AbortSignal) => Promise<T>, tell: (value: T) => void, fail: (failure: Failure) => void): { again: () => void; stop: () => void } {
   let stop = new AbortController()
   let timer: ReturnType<typeof setTimeout> | undefined
   const round = async () => {
     const { signal } = stop
+    const began = Date.now()
+    let wait = every
     try {
       const value = await ask(signal)
       if (signal.aborted) return
+      wait = Math.max(every, Math.min(4 * (Date.now() - began), 30_000))
       tell(value)
     } catch (err) {
       if (signal.aborted) return
       fail(err as Failure)
     }
-    if (every > 0) timer = setTimeout(next, every)
+    if (every > 0) timer = setTimeout(next, wait)
   }
   const next = () => {
     if (!document.hidden) return void round()

@@ -227,6 +227,11 @@ func TestStatementsOfEveryKind(t *testing.T) {
 	require.Equal(t, "mine", resp.Header.Get("X-ClickHouse-Query-Id"))
 }
 
+// TestStatementsHaveTheirThreads: the engine has less memory than it wants for threads.
+func TestStatementsHaveTheirThreads(t *testing.T) {
+	require.Contains(t, raw(t).run("EXPLAIN PIPELINE SELECT sum(number) FROM numbers_mt(1000000)"), "AggregatingTransform × 2")
+}
+
 func TestAStatementIsStoppedWhenItsClientLeaves(t *testing.T) {
 	c := raw(t)
 	for name, sql := range map[string]string{

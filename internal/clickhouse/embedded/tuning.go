@@ -87,7 +87,10 @@ func sessionSettings(l Limits) map[string]string {
 	return map[string]string{
 		"max_threads":        strconv.Itoa(l.Threads),
 		"max_insert_threads": "1",
-		"max_memory_usage":   strconv.FormatInt(l.QueryMemory, 10),
+		// The engine gives a statement one thread only where less than a gigabyte
+		// for each is free, which in one of this size is always.
+		"max_threads_min_free_memory_per_thread": "0",
+		"max_memory_usage":                       strconv.FormatInt(l.QueryMemory, 10),
 		// Rows of spans and observations are wide: blocks of a quarter of the
 		// default take a quarter of the memory, in every stage of a statement.
 		"max_block_size": "16384",

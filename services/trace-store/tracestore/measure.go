@@ -35,7 +35,7 @@ func (t *traces) MeasureServices(ctx context.Context, req *tracev1.MeasureServic
 	resp := &tracev1.MeasureServicesResponse{Series: make([]*tracev1.ServiceSeries, len(series)), Sampled: small(sampled)}
 	for i, s := range series {
 		resp.Series[i] = &tracev1.ServiceSeries{
-			Service: s.Service, Operation: s.Operation, Calls: s.Calls, Errors: s.Errors, Durations: s.Durations,
+			Service: s.Service, Operation: s.Operation, Calls: s.Calls, Errors: s.Errors, Durations: s.Durations, Duration: s.Duration,
 		}
 	}
 	return resp, nil

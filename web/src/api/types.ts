@@ -1339,6 +1339,7 @@ export interface ServiceSeries {
   calls: string[]
   errors: string[]
   durations: number[]
+  duration: number
 }
 
 /** SetLimitsRequest changes limits. */

@@ -148,17 +148,13 @@ function Services() {
   const services = useAsked(`services ${start} ${end}`, async (signal): Promise<{ lines: Line[]; sampled: number }> => {
     const { services } = await get<ListServicesResponse>('/api/v1/services', {}, signal)
     if (services.length === 0) return { lines: [], sampled: 1 }
-    const names = services.slice(0, 100)
-    const measure = (of: object) => post<MeasureServicesResponse>('/api/v1/services:measure', { services: names, end_time: end, step: `${step}s`, estimate: true, ...of }, signal)
-    const [volume, slow] = await Promise.all([
-      measure({ start_time: new Date(Date.parse(start) + step * 1000).toISOString(), window: `${step}s` }),
-      measure({ start_time: end, window: `${minutes * 60}s`, quantile: 0.95 }),
-    ])
-    const p95 = new Map(slow.series.map((s) => [s.service, Number(s.durations.at(-1) ?? 0) / 1e6]))
-    const lines = volume.series
-      .map((s) => ({ service: s.service, calls: s.calls.map(Number), errors: s.errors.map(Number), p95: p95.get(s.service) ?? 0 }))
+    const { series, sampled } = await post<MeasureServicesResponse>('/api/v1/services:measure', {
+      services: services.slice(0, 100), start_time: new Date(Date.parse(start) + step * 1000).toISOString(), end_time: end, step: `${step}s`, window: `${step}s`, quantile: 0.95, estimate: true,
+    }, signal)
+    const lines = series
+      .map((s) => ({ service: s.service, calls: s.calls.map(Number), errors: s.errors.map(Number), p95: Number(s.duration) / 1e6 }))
       .sort((a, b) => share(b) - share(a) || total(b.calls) - total(a.calls))
-    return { lines, sampled: Math.max(volume.sampled, slow.sampled) }
+    return { lines, sampled }
   }, 15_000)
   return (
     <Card title="Services" note={services.value ? `${count(services.value.lines.length)}, errors first${services.value.sampled > 1 ? `; estimates from one span in ${count(services.value.sampled)}` : ''}` : ''} tools={<a href="/traces">Traces</a>}>

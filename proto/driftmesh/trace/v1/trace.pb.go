@@ -1535,7 +1535,8 @@ type MeasureServicesRequest struct {
 	// Which quantile of the durations is asked for, from 0 to 1. Absent for none.
 	Quantile *float64 `protobuf:"fixed64,8,opt,name=quantile,proto3,oneof" json:"quantile,omitempty"`
 	// Where there are more spans than can be looked at in a moment, a sample of them
-	// will do; and of a span that was sent again with another start, an earlier version.
+	// will do, in which a span counts as often as it was sent; and of a span that was sent
+	// again with another start, an earlier version.
 	Estimate      bool `protobuf:"varint,9,opt,name=estimate,proto3" json:"estimate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1704,7 +1705,10 @@ type ServiceSeries struct {
 	// The quantile of their durations in nanoseconds, interpolated between the two
 	// nearest; one number a point, NaN where there is no call. Empty when no
 	// quantile was asked for.
-	Durations     []float64 `protobuf:"fixed64,5,rep,packed,name=durations,proto3" json:"durations,omitempty"`
+	Durations []float64 `protobuf:"fixed64,5,rep,packed,name=durations,proto3" json:"durations,omitempty"`
+	// The quantile of the durations of all calls that count at some point, each once.
+	// 0 when no quantile was asked for.
+	Duration      float64 `protobuf:"fixed64,6,opt,name=duration,proto3" json:"duration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1772,6 +1776,13 @@ func (x *ServiceSeries) GetDurations() []float64 {
 		return x.Durations
 	}
 	return nil
+}
+
+func (x *ServiceSeries) GetDuration() float64 {
+	if x != nil {
+		return x.Duration
+	}
+	return 0
 }
 
 // GetServiceGraphRequest asks for a range of time.
@@ -3439,13 +3450,14 @@ const file_driftmesh_trace_v1_trace_proto_rawDesc = "" +
 	"\t_quantile\"n\n" +
 	"\x17MeasureServicesResponse\x129\n" +
 	"\x06series\x18\x01 \x03(\v2!.driftmesh.trace.v1.ServiceSeriesR\x06series\x12\x18\n" +
-	"\asampled\x18\x02 \x01(\rR\asampled\"\x93\x01\n" +
+	"\asampled\x18\x02 \x01(\rR\asampled\"\xaf\x01\n" +
 	"\rServiceSeries\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1c\n" +
 	"\toperation\x18\x02 \x01(\tR\toperation\x12\x14\n" +
 	"\x05calls\x18\x03 \x03(\x04R\x05calls\x12\x16\n" +
 	"\x06errors\x18\x04 \x03(\x04R\x06errors\x12\x1c\n" +
-	"\tdurations\x18\x05 \x03(\x01R\tdurations\"\xa7\x01\n" +
+	"\tdurations\x18\x05 \x03(\x01R\tdurations\x12\x1a\n" +
+	"\bduration\x18\x06 \x01(\x01R\bduration\"\xa7\x01\n" +
 	"\x16GetServiceGraphRequest\x129\n" +
 	"\n" +
 	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +

@@ -83,30 +83,27 @@ func (q *Reader) Count(ctx context.Context, tenant string, c Count) (*Counted, e
 	}
 	out := &Counted{Sampled: 1, Step: stepOf(c.Range.End.Sub(c.Range.Start), c.Times)}
 	w, matching := c.versions(tenant)
-	rows, oldest, err := q.rowsOf(ctx, w, matching)
+	w.arg("near", nanos(c.Range.Start.Add(-moved)))
+	w.arg("until", nanos(c.Range.End.Add(moved)))
+	most := uint64(q.limits.CountRows) //nolint:gosec // not negative
+	beside, err := q.about(ctx, " FROM span_index "+w.any()+" AND "+nearTime, w.args, 4*most)
+	if err != nil {
+		return nil, fmt.Errorf("count: %w", err)
+	}
+	rows, oldest, err := q.rowsOf(ctx, w, matching, beside > 4*most && c.whole())
 	if err != nil || rows == 0 {
 		return out, err
 	}
-	for out.Sampled = 1; rows/out.Sampled > uint64(q.limits.CountRows); { //nolint:gosec // not negative
-		out.Sampled *= 2
-	}
-	near := c.Range
-	near.Start, near.End = near.Start.Add(-moved), near.End.Add(moved)
+	out.Sampled = oneOf(rows, most)
 	w.arg("oldest", oldest)
-	w.arg("near", nanos(near.Start))
-	w.arg("until", nanos(near.End))
 	w.arg("sampled", out.Sampled)
 	w.arg("start", nanos(c.Range.Start))
 	w.arg("step", out.Step.Nanoseconds())
 	w.arg("bounds", durationBounds)
 	w.arg("sets", uint64(maxSets))
-	// Whether a later version matches no more is asked where that takes reading little.
-	beside, err := q.sampling(ctx, " FROM span_index "+w.any()+" AND "+nearTime, w.args, uint64(q.limits.CountRows)) //nolint:gosec // not negative
-	if err != nil {
-		return nil, fmt.Errorf("count: %w", err)
-	}
+	later := beside <= 4*most && out.Sampled == 1 // where that takes reading little
 	g := &gridding{times: c.Times, top: c.Top, out: out, cells: map[[2]int]Tally{}}
-	if err := q.count(ctx, countSQL(w, matching, beside <= 4 && out.Sampled == 1), w.args, g); err != nil {
+	if err := q.count(ctx, countSQL(w, matching, later), w.args, g); err != nil {
 		return nil, tooMany(err, "count", "there are too many spans in this time: ask for a shorter one, or for fewer services")
 	}
 	g.finish(c.Durations)
@@ -172,9 +169,20 @@ func tokenCondition(w *where, i int, a Attribute) string {
 	return indexCondition(w, i, a)
 }
 
-// rowsOf is how many rows match, and when the first of them was accepted.
-func (q *Reader) rowsOf(ctx context.Context, w *where, matching string) (rows uint64, oldest int64, err error) {
-	err = q.row(ctx, "SELECT count(), toUnixTimestamp64Nano(min(ReceivedAt)) FROM span_index "+w.any()+" AND "+matching, w.args, &rows, &oldest)
+// whole tells that a search is for all spans of a time, or all of a service.
+func (s *Search) whole() bool {
+	return s.Operation == "" && len(s.Attributes) == 0 && len(s.Any) == 0 && len(s.Traces) == 0 && s.MinDuration == 0 && s.MaxDuration == 0
+}
+
+// rowsOf is how many rows match, and when the first of them was accepted; or about how
+// many, by the index alone.
+func (q *Reader) rowsOf(ctx context.Context, w *where, matching string, about bool) (rows uint64, oldest int64, err error) {
+	from := " FROM span_index " + w.any() + " AND " + matching
+	if about {
+		rows, err = q.about(ctx, from, w.args, 0)
+	} else {
+		err = q.row(ctx, "SELECT count(), toUnixTimestamp64Nano(min(ReceivedAt))"+from, w.args, &rows, &oldest)
+	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("count: %w", err)
 	}

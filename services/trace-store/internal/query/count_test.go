@@ -182,10 +182,10 @@ func TestCount(t *testing.T) {
 		c := query.Count{Search: counts(30)}
 		got, err := reader.Count(t.Context(), "acme", c)
 		require.NoError(t, err)
-		require.Equal(t, uint64(4), got.Sampled, "more than 400 rows match")
+		require.Equal(t, uint64(8), got.Sampled, "more than 400 rows match")
 		var want []sentSpan
 		for _, s := range last {
-			if f.count(fmt.Sprintf("SELECT toUInt64(cityHash64(toFixedString(unhex('%x'), 16)) %% 4)", s.TraceId)) == 0 && matches(c.Search, s) {
+			if f.count(fmt.Sprintf("SELECT toUInt64(cityHash64(toFixedString(unhex('%x'), 16)) %% 8)", s.TraceId)) == 0 && matches(c.Search, s) {
 				want = append(want, s)
 			}
 		}

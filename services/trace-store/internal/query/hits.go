@@ -102,14 +102,35 @@ func (q *Reader) candidates(ctx context.Context, tenant string, s *Search, after
 		return nil, err
 	}
 	// ClickHouse stops reading early for a LIMIT, but not for a LIMIT BY. So
-	// the newest spans are read first, as many as are usually enough.
+	// the newest spans are read first, as many as are usually enough: of a long time
+	// those of its end, as spans of many services do not lie in the order of time.
 	enough := spansPerTrace * n
+	if from, ok := s.end(after); ok {
+		hits, _, err := q.newest(ctx, w.since(from), enough, "")
+		if err != nil || len(hits) >= n {
+			return hits[:min(n, len(hits))], err
+		}
+	}
 	hits, all, err := q.newest(ctx, w, enough, "")
 	if err == nil && !all && len(hits) < n {
 		hits, _, err = q.newest(ctx, w, n, "LIMIT 1 BY TraceId")
 	}
 	return hits[:min(n, len(hits))], err
 }
+
+// end is when the end of a long time begins, before which a page ended.
+func (s *Search) end(after string) (from time.Time, long bool) {
+	end := s.Range.End
+	if h, err := parseToken(after); err == nil {
+		end = time.Unix(0, h.at)
+	} else if now := time.Now(); end.IsZero() || end.After(now) {
+		end = now
+	}
+	return end.Add(-nearEnd), s.Range.Start.IsZero() || end.Sub(s.Range.Start) > 4*nearEnd
+}
+
+// nearEnd is how much of a long time is looked at first.
+const nearEnd = time.Hour
 
 // spansPerTrace is how many matching spans of one trace candidates expects.
 const spansPerTrace = 32

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -41,10 +42,11 @@ func slowly(m query.Measure, spans []sentSpan) []query.Series {
 		}
 		series := query.Series{Service: service, Operation: operation}
 		called := false
+		counted := map[int]float64{} // the durations of those that count, by place
 		for at := m.From; !at.After(m.Until); at = at.Add(m.Step) {
 			var calls, errors uint64
 			var durations []float64
-			for _, c := range spans {
+			for i, c := range spans {
 				start := time.Unix(0, int64(c.StartTimeUnixNano))
 				if cmp.Or(c.service, query.MissingService) != service || m.ByOperation && c.Name != operation ||
 					len(m.Kinds) > 0 && !slices.Contains(m.Kinds, query.KindName(int32(c.Kind))) ||
@@ -55,7 +57,8 @@ func slowly(m query.Measure, spans []sentSpan) []query.Series {
 				if c.GetStatus().GetCode() == tracev1.Status_STATUS_CODE_ERROR {
 					errors++
 				}
-				durations = append(durations, float64(c.EndTimeUnixNano-c.StartTimeUnixNano))
+				counted[i] = float64(c.EndTimeUnixNano - c.StartTimeUnixNano)
+				durations = append(durations, counted[i])
 			}
 			called = called || calls > 0
 			series.Calls, series.Errors = append(series.Calls, calls), append(series.Errors, errors)
@@ -64,6 +67,9 @@ func slowly(m query.Measure, spans []sentSpan) []query.Series {
 			}
 		}
 		if called {
+			if m.Quantile != nil {
+				series.Duration = slowQuantile(slices.Collect(maps.Values(counted)), *m.Quantile)
+			}
 			out = append(out, series)
 		}
 	}
@@ -92,6 +98,7 @@ func requireSeries(t *testing.T, want, got []query.Series) {
 		require.Equal(t, w.Operation, g.Operation)
 		require.Equal(t, w.Calls, g.Calls, "calls of %s %s", w.Service, w.Operation)
 		require.Equal(t, w.Errors, g.Errors, "errors of %s %s", w.Service, w.Operation)
+		require.InDelta(t, w.Duration, g.Duration, w.Duration*1e-12, "all of %s", w.Service)
 		require.Len(t, g.Durations, len(w.Durations))
 		for k, d := range w.Durations {
 			if math.IsNaN(d) {
@@ -332,10 +339,11 @@ func TestMeasureBounds(t *testing.T) {
 	})
 }
 
-// TestEstimate: a sample is one of spans, in all their versions, by a hash of their ids;
-// where there are few, none is taken.
+// TestEstimate: where there are few spans, each counts once, in its last version; a sample
+// is one of spans, in all that was sent of them, by a hash of their ids.
 func TestEstimate(t *testing.T) {
 	f := setup(t, query.Limits{})
+	require.NoError(t, f.db.Exec(t.Context(), "SYSTEM STOP MERGES span_index"))
 	last := f.sendSpans(rand.New(rand.NewPCG(3, 11)))
 	half, at := 0.5, time.Unix(0, scaleBase)
 	m := query.Measure{Services: []string{"shop", "it's", query.MissingService}, From: at.Add(-30 * time.Minute), Until: at.Add(30 * time.Minute), Step: time.Minute, Window: 5 * time.Minute, Quantile: &half}
@@ -346,14 +354,8 @@ func TestEstimate(t *testing.T) {
 
 	got, sampled, err = query.New(f.db, query.Limits{CountRows: 100}).Estimate(t.Context(), "acme", m)
 	require.NoError(t, err)
-	require.Greater(t, sampled, uint64(1))
-	var some []sentSpan
-	for _, s := range last {
-		if f.count(fmt.Sprintf("SELECT toUInt64(cityHash64(toFixedString(unhex('%x'), 8)) %% %d)", s.SpanId, sampled)) == 0 {
-			some = append(some, s)
-		}
-	}
-	want := slowly(m, some)
+	require.Equal(t, uint64(16), sampled, "there are more than 400")
+	want := slowly(m, f.rows("Tenant = 'acme' AND cityHash64(SpanId) % 16 = 0"))
 	require.NotEmpty(t, want)
 	for i := range want {
 		for k := range want[i].Calls {
@@ -362,4 +364,21 @@ func TestEstimate(t *testing.T) {
 		}
 	}
 	requireSeries(t, want, got)
+}
+
+// rows are those of span_index, as the spans that they are of.
+func (f *fixture) rows(where string) (out []sentSpan) {
+	rows, err := f.db.Query(f.t.Context(), "SELECT ServiceName, SpanName, SpanKind, StatusCode, toUInt64(toUnixTimestamp64Nano(Timestamp)), Duration FROM span_index WHERE "+where)
+	require.NoError(f.t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var kind, code int32
+		s := sentSpan{Span: &tracev1.Span{}}
+		require.NoError(f.t, rows.Scan(&s.service, &s.Name, &kind, &code, &s.StartTimeUnixNano, &s.EndTimeUnixNano))
+		s.EndTimeUnixNano += s.StartTimeUnixNano
+		s.Kind, s.Status = tracev1.Span_SpanKind(kind), &tracev1.Status{Code: tracev1.Status_StatusCode(code)}
+		out = append(out, s)
+	}
+	require.NoError(f.t, rows.Err())
+	return out
 }

@@ -350,7 +350,7 @@ func (l *loader) screens() {
 				require.NoError(l.t, err)
 			})
 			sampled := uint64(0)
-			l.measure("count: "+name, func() {
+			l.measure("heat map: "+name, func() {
 				got, err := l.reader.Count(ctx, "acme", query.Count{Search: search(), Durations: 14})
 				require.NoError(l.t, err)
 				require.NotEmpty(l.t, got.Rows)
@@ -368,23 +368,28 @@ func (l *loader) screens() {
 				fmt.Printf("    looked at %d of %d\n", listed.LookedAt, listed.Spans)
 			}
 		}
-		all := []string{"service-0", "service-1", "service-2", "service-3"}
 		within := ranges[when]
 		step := max(within.End.Sub(within.Start)/48, time.Minute)
-		for name, m := range map[string]query.Measure{
-			"volume": {From: within.Start.Add(step), Step: step, Window: step},
-			"p95":    {From: within.End, Step: step, Window: within.End.Sub(within.Start), Quantile: new(0.95)},
-		} {
-			m.Services, m.Until = all, within.End
-			sampled := uint64(0)
-			l.measure("overview, "+name+": "+when[2:], func() {
-				series, one, err := l.reader.Estimate(ctx, "acme", m)
-				require.NoError(l.t, err)
-				require.Len(l.t, series, 4)
-				sampled = one
-			})
-			fmt.Printf("    one span in %d\n", sampled)
+		m := query.Measure{
+			Services: []string{"service-0", "service-1", "service-2", "service-3"},
+			From:     within.Start.Add(step), Until: within.End, Step: step, Window: step, Quantile: new(0.95),
 		}
+		sampled := uint64(0)
+		l.measure("overview: "+when[2:], func() {
+			series, one, err := l.reader.Estimate(ctx, "acme", m)
+			require.NoError(l.t, err)
+			require.Len(l.t, series, 4)
+			sampled = one
+		})
+		fmt.Printf("    one span in %d\n", sampled)
+		var graph *query.Graph
+		l.measure("map: "+when[2:], func() {
+			var err error
+			graph, err = l.reader.Graph(ctx, "acme", query.GraphQuestion{Range: within})
+			require.NoError(l.t, err)
+			require.NotEmpty(l.t, graph.Edges)
+		})
+		fmt.Printf("    one trace in %d, of %d spans\n", graph.OneIn, graph.Spans)
 	}
 }
 

@@ -3,6 +3,7 @@ package query_test
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/driftmesh/driftmesh/internal/clickhouse"
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/query"
+	"github.com/driftmesh/driftmesh/services/trace-store/internal/store"
 	"github.com/driftmesh/driftmesh/services/trace-store/internal/tracetest"
 )
 
@@ -243,6 +245,42 @@ func TestSearchBehindALargeTrace(t *testing.T) {
 	require.Len(t, rest, 6)
 	require.Empty(t, next)
 	require.Contains(t, append(summaryIDs(got), summaryIDs(rest)...), query.TraceID(id))
+}
+
+// TestSearchOverALongTime: the order is that of time, page by page, whether there is much
+// in the last hour, which is looked at first, or little.
+func TestSearchOverALongTime(t *testing.T) {
+	f := setup(t, query.Limits{})
+	var want []query.TraceID
+	var msgs []store.Message
+	at := uint64(scaleBase)
+	for i := range 20 { // several in an hour, then one in several
+		data := spansOf([]string{"a", "b"}[i%2], newSpan(fmt.Sprintf("span%04d", i), "", "op", asServer, 0))
+		s := data.ResourceSpans[0].ScopeSpans[0].Spans[0]
+		s.TraceId = fmt.Appendf(nil, "long time %06d", (i*7)%20)
+		s.StartTimeUnixNano, s.EndTimeUnixNano = at, at+1
+		at -= uint64(time.Duration(10+i*i*40) * time.Second)
+		msgs = append(msgs, f.message("acme", data))
+		want = append(want, query.TraceID(s.TraceId))
+	}
+	f.write(msgs...)
+	until := time.Unix(0, scaleBase+1)
+	for name, r := range map[string]query.Range{"no start": {End: until}, "ten days": {Start: until.AddDate(0, 0, -10), End: until}, "no end": {Start: until.AddDate(0, 0, -10)}, "always": {}} {
+		for _, limit := range []int{3, 20} {
+			var got []query.TraceID
+			for after := ""; ; {
+				found, next, err := f.reader.Summaries(t.Context(), "acme", query.Search{Range: r, Limit: limit, After: after})
+				require.NoError(t, err)
+				for _, s := range found {
+					got = append(got, s.TraceID)
+				}
+				if after = next; after == "" {
+					break
+				}
+			}
+			require.Equal(t, want, got, "%s, %d a page", name, limit)
+		}
+	}
 }
 
 func TestTraceIsCutHonestly(t *testing.T) {

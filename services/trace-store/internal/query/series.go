@@ -64,7 +64,7 @@ func (b *seriesSet) finish(quantile *float64) []Series {
 		}
 		s.Calls, s.Errors = s.Calls[:b.points], s.Errors[:b.points]
 		if quantile != nil {
-			s.Durations = quantiles(s.cells, b.points, *quantile)
+			s.Durations, s.Duration = quantiles(s.cells, b.points, *quantile)
 		}
 		out = append(out, s.Series)
 	}
@@ -75,9 +75,9 @@ func (b *seriesSet) finish(quantile *float64) []Series {
 }
 
 // quantiles gives at every point the q-th quantile of the durations that count
-// there: of n, sorted, that at (n-1)*q, interpolated. Windows overlap, so it
-// goes from point to point, and takes in and lets go what comes and leaves.
-func quantiles(cells []cell, points int, q float64) []float64 {
+// there: of n, sorted, that at (n-1)*q, interpolated; and that of all. Windows overlap,
+// so it goes from point to point, and takes in and lets go what comes and leaves.
+func quantiles(cells []cell, points int, q float64) (each []float64, all float64) {
 	type span struct {
 		duration uint64
 		cell     int
@@ -97,8 +97,16 @@ func quantiles(cells []cell, points int, q float64) []float64 {
 		ranks[s.cell] = append(ranks[s.cell], int32(rank))
 	}
 	present := newRanks(len(spans))
-	out := make([]float64, points)
-	for k := range out {
+	nth := func(count int, at func(n int) int) float64 {
+		below, part := math.Modf(q * float64(count-1))
+		d := float64(spans[at(int(below))].duration)
+		if part > 0 {
+			d += part * (float64(spans[at(int(below)+1)].duration) - d)
+		}
+		return d
+	}
+	each = make([]float64, points)
+	for k := range each {
 		for _, i := range come[k] {
 			present.add(ranks[i], 1)
 		}
@@ -106,16 +114,12 @@ func quantiles(cells []cell, points int, q float64) []float64 {
 			present.add(ranks[i], -1)
 		}
 		if present.count == 0 {
-			out[k] = math.NaN()
+			each[k] = math.NaN()
 			continue
 		}
-		below, part := math.Modf(q * float64(present.count-1))
-		out[k] = float64(spans[present.at(int(below))].duration)
-		if part > 0 {
-			out[k] += part * (float64(spans[present.at(int(below)+1)].duration) - out[k])
-		}
+		each[k] = nth(present.count, present.at)
 	}
-	return out
+	return each, nth(len(spans), func(n int) int { return n })
 }
 
 // rankSet is a set of ranks that finds its n-th smallest: a Fenwick tree.

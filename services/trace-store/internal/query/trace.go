@@ -28,7 +28,8 @@ type Limits struct {
 	// MeasureMemory is what one measure may take of ClickHouse's. Default 256
 	// MiB, which two million spans take.
 	MeasureMemory int64
-	// CountRows is how many rows a count looks at whole; of more, it takes a sample.
+	// CountRows is how many rows a count looks at whole; of more, a sample of half as
+	// many at most.
 	// Default 500,000.
 	CountRows int
 	// AttributeRows is how many spans a list of attributes looks at. Default 4,000.

@@ -109,6 +109,14 @@ func nanos(t time.Time) int64 {
 	return t.UnixNano()
 }
 
+// since is w from a time on.
+func (w *where) since(from time.Time) *where {
+	of := &where{keys: w.keys, conditions: slices.Clone(w.conditions), args: slices.Clone(w.args)}
+	of.add("Timestamp >= fromUnixTimestamp64Nano({from:Int64})")
+	of.arg("from", nanos(from))
+	return of
+}
+
 // The place of a trace, as place gives it.
 const placeTime, placeID = "fromUnixTimestamp64Nano({at:Int64})", "toFixedString(unhex({last:String}), 16)"
 
