@@ -108,6 +108,40 @@ describe('the service map', { concurrency: false }, () => {
     await page.locator('tr[aria-current=true]', { hasText: 'records' }).waitFor()
   })
 
+  it('keeps how far readers were behind while the page is open, and says since when', async (t) => {
+    const page = await open(t, world.demo, '/models')
+    const lags = [5, 40, null, 7] // one of which the broker cannot tell
+    const told = []
+    await page.route('**/api/v1/topics', async (route) => {
+      const answer = await (await route.fetch()).json()
+      const lag = told.length < lags.length ? lags[told.length] : 3
+      told.push(lag)
+      Object.assign(answer.topics.find((t) => t.name === 'records').groups[0], lag === null ? { known: false, total: '0', problem: 'the broker is away' } : { known: true, total: String(lag) })
+      await route.fulfill({ json: answer })
+    })
+    const line = page.getByRole('row', { name: /^records → ingest-worker/ }).getByRole('img', { name: /^Lag of records since/ })
+    await page.getByRole('link', { name: 'Pipeline', exact: true }).click()
+    await line.waitFor()
+    await page.getByRole('columnheader', { name: /^Lag since \d/ }).waitFor()
+    await until(async () => /while this page looked: now 7, most 40$/.test(await line.getAttribute('aria-label')))
+    assert.ok(await line.locator('.soft').count() >= 2, 'the line is broken where it was not known')
+    // Another screen of the same page goes on with it.
+    await page.getByRole('link', { name: 'Map', exact: true }).click()
+    await page.getByRole('button', { name: /^topic records lag 3 / }).click()
+    const drawer = page.getByRole('complementary', { name: 'Topic' })
+    await drawer.getByText(/^most 40 messages since .*, while this page looked$/).waitFor()
+    await drawer.getByText('Table', { exact: true }).click()
+    const rows = (await drawer.getByRole('group', { name: 'Lag, as a table' }).locator('tbody td:nth-child(2)').allTextContents()).slice(0, 4)
+    assert.deepEqual(rows, ['5', '40', 'not known', '7'])
+    await drawer.getByRole('group', { name: /^Lag: \d+ points/ }).focus()
+    await page.keyboard.press('Home')
+    await drawer.getByText(/^Time .* · Lag 5$/).waitFor()
+    await accessible(page, 'lag over time')
+    await page.reload() // which nobody else keeps
+    await drawer.getByText(/^most 3 messages since/).waitFor()
+    await narrow(page, 'lag over time')
+  })
+
   it('shows markup in the names of services and topics as text', async (t) => {
     await order(77, evil, evil)
     const page = await open(t, world.empty, '/map?range=15m&mesh=0')

@@ -5,6 +5,7 @@ import { useEffect, useRef } from 'preact/hooks'
 import { Failure, get } from './api/client'
 import type { GetLedgerResponse, ListAlertsResponse, ListTopicsResponse } from './api/types'
 import { keepAsking, type Asked } from './ask'
+import { remember } from './lag'
 
 function live<T>(every: number, ask: (signal: AbortSignal) => Promise<T>): () => Asked<T> {
   const state = signal<{ value?: T; failure: Failure | null; since: number }>({ failure: null, since: 0 })
@@ -27,7 +28,7 @@ function live<T>(every: number, ask: (signal: AbortSignal) => Promise<T>): () =>
 
 export const useLedger = live(5_000, (s) => get<GetLedgerResponse>('/api/v1/ledger', {}, s))
 export const useOpenAlerts = live(10_000, (s) => get<ListAlertsResponse>('/api/v1/alerts', { open_only: true, page_size: 200 }, s))
-export const useTopics = live(5_000, (s) => get<ListTopicsResponse>('/api/v1/topics', {}, s))
+export const useTopics = live(5_000, async (s) => remember(await get<ListTopicsResponse>('/api/v1/topics', {}, s)))
 
 /** Counted is what was accepted in all, at a moment; a rate is between two. */
 interface Counted { at: number; accepted: Record<string, bigint> }

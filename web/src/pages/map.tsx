@@ -3,6 +3,7 @@ import { get, post } from '../api/client'
 import type { GetServiceGraphResponse, GraphEdge, GraphNode, ListServicesResponse, ListTopicsResponse, MeasureServicesResponse } from '../api/types'
 import { useAsked } from '../ask'
 import { useKeys } from '../keys'
+import { Lag, lagOf } from '../lag'
 import { useTopics } from '../live'
 import { bad, edgeKey, errorsOf, failing, isTopic, keyOf, label, most, ms, perSecond, rate, told, type Look, type Measured } from '../map/graph'
 import { curve, layout, middle, size } from '../map/layout'
@@ -132,14 +133,11 @@ function Picture({ m, look, chosen, choose }: { m: Measured; look: Look; chosen:
 function useLag(): (n: GraphNode) => string | undefined {
   const seen = may('topics.read')
   const topics = seen ? useTopics().value : undefined // who one is changes with the page only
-  return (n) => lagOf(topics, n)
+  return (n) => lagAt(topics, n)
 }
 
-function lagOf(topics: ListTopicsResponse | undefined, n: GraphNode): string | undefined {
-  const topic = n.place?.mesh && isTopic(n.place) ? topics?.topics.find((t) => t.name === n.place?.name) : undefined
-  if (!topic || topic.groups.length === 0 || topic.groups.some((g) => !g.known)) return undefined
-  return topic.groups.reduce((sum, g) => sum + BigInt(g.total), 0n).toString()
-}
+const lagAt = (topics: ListTopicsResponse | undefined, n: GraphNode): string | undefined =>
+  n.place?.mesh && isTopic(n.place) ? lagOf(topics?.topics.find((t) => t.name === n.place?.name)) : undefined
 
 function nodeWords(m: Measured, n: GraphNode, lag: string | undefined): string {
   const f = n.figures
@@ -301,6 +299,7 @@ function NodeDrawer({ m, node: n, time, choose, close }: { m: Measured; node: Gr
           {lag !== undefined && <div><dt>Lag now</dt><dd><b>{count(lag)}</b> {plural(lag, 'message').replace(/^\S+ /, '')}</dd></div>}
         </dl>
       ) : <Figures m={m} of={n.figures} />}
+      {lag !== undefined && <Lag topic={name} />}
       {topic && out.some((e) => e.dwell?.p95) && <Dwells edges={out} />}
       {!topic && !n.place?.mesh && <Series service={name} time={time} />}
       <Ends title={topic ? 'Sent by' : 'Called by'} m={m} edges={into} end="from" choose={choose} />

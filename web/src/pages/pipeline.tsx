@@ -1,8 +1,9 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { get, post } from '../api/client'
-import type { Account, GetServiceGraphResponse, ListDeadLettersResponse, RedriveDeadLettersResponse } from '../api/types'
+import type { Account, GetServiceGraphResponse, ListDeadLettersResponse, RedriveDeadLettersResponse, Topic } from '../api/types'
 import { useAsked } from '../ask'
 import { useDeed } from '../deed'
+import { behind, LagLine } from '../lag'
 import { books } from '../ledger'
 import { useLedger, useRates, useTopics } from '../live'
 import { may, session } from '../session'
@@ -39,7 +40,7 @@ function Topics() {
         {(v) => (
           <div class="sideways" tabIndex={0} role="region" aria-label="Table of topics">
             <table class="topics">
-              <thead><tr><th>Topic → reader</th><th class="right wide" title="Spans and records that the ledger took in while this page looked, a second; of other topics nobody counts">In</th><th class="right">Waiting</th><th class="right wide">With workers</th><th class="right">Oldest</th><th class="wide">Dwell, last hour</th><th class="right wide">p50 / p95</th><th class="right wide">Redelivered</th><th class="right">Parked</th></tr></thead>
+              <thead><tr><th>Topic → reader</th><th class="right wide" title="Spans and records that the ledger took in while this page looked, a second; of other topics nobody counts">In</th><th class="right">Waiting</th><th class="right wide">With workers</th><th class="right">Oldest</th><th class="wide" title="The lag, of all who read the topic, as this page saw it">Lag {sinceLooked(v.topics)}</th><th class="wide">Dwell, last hour</th><th class="right wide">p50 / p95</th><th class="right wide">Redelivered</th><th class="right">Parked</th></tr></thead>
               <tbody>
                 {v.topics.filter((t) => !t.dead_letters || t.groups.some((g) => g.total !== '0')).flatMap((t) => t.groups.map((g, i) => {
                   const dwell = i === 0 ? dwells.get(t.name) : undefined
@@ -49,6 +50,7 @@ function Topics() {
                       <td><b>{t.name}</b>{t.dead_letters && <span class="faint"> dead letters</span>} <span class="faint">→ {g.group}</span></td>
                       <td class="right wide">{i === 0 && rates[t.name] !== undefined ? `${number(Math.round((rates[t.name] ?? 0) * 10) / 10)} /s` : <span class="faint">–</span>}</td>
                       {g.known ? <><td class="right">{count(g.pending)}</td><td class="right wide">{count(g.in_flight)}</td><td class="right">{g.oldest_age ? took(millis(g.oldest_age)) : '–'}</td></> : <td class="right" colSpan={3}><Status kind="warning">{g.problem || 'not known'}</Status></td>}
+                      <td class="wide">{i === 0 ? <LagLine points={behind(t.name)} topic={t.name} /> : <span class="faint">–</span>}</td>
                       <td class="wide">{dwell?.p95 ? <span class="track-bar"><i class="wait" style={{ width: `${(100 * millis(dwell.p95)) / slowest}%` }} /><i class="half" style={{ left: `${(100 * millis(dwell.p50)) / slowest}%` }} /></span> : <span class="faint">none traced</span>}</td>
                       <td class="right wide">{dwell?.p95 ? `${took(millis(dwell.p50))} / ${took(millis(dwell.p95))}` : '–'}</td>
                       <td class="right wide" title={dwell ? `of ${plural(dwell.count, 'message')} that were traced` : undefined}>{dwell ? dwell.redelivered === '0' ? '0' : <Status kind="warning">{count(dwell.redelivered)}</Status> : '–'}</td>
@@ -66,6 +68,7 @@ function Topics() {
         <dl>
           <div><dt>In</dt><dd>Spans or records that this tenant’s ledger accepted a second while this page looked. The broker counts none for other topics.</dd></div>
           <div><dt>Waiting, with workers</dt><dd>Messages of all tenants that no worker has yet, and that are with one and not acknowledged. Together they are the lag.</dd></div>
+          <div><dt>Lag since</dt><dd>The lag of all readers of the topic, as often as this page asked for it: nobody keeps it, so that it begins when the page was opened, and has gaps where no screen of it looked. The line ends now, and is as high as the most; the map has it larger, with a table.</dd></div>
           <div><dt>Oldest</dt><dd>Age of the oldest message that is not acknowledged.</dd></div>
           <div><dt>Dwell</dt><dd>How long messages lay in the topic, by the hops that the mesh traced for this tenant in the last hour; not each message is traced.</dd></div>
           <div><dt>Redelivered</dt><dd>Of those traced, how many had been delivered before.</dd></div>
@@ -74,6 +77,12 @@ function Topics() {
       </details>
     </Card>
   )
+}
+
+/** sinceLooked says from when on lags are kept. */
+function sinceLooked(topics: Topic[]): string {
+  const first = topics.map((t) => behind(t.name)).find((p) => p.length > 0)
+  return first ? `since ${at(first[0]?.at)}` : ''
 }
 
 function Ledger() {
