@@ -28,6 +28,7 @@ type Route struct {
 	Verb       string // GET, POST, PUT, DELETE
 	Path       string // with {…} where anything stands
 	RPC        string // the method that a JSON route stands for; empty for others
+	Body       string // the field that its body is, * for all of them; empty for none
 	Permission Permission
 }
 
@@ -202,7 +203,7 @@ func readREST(raw []byte) ([]Route, error) {
 		if i < 0 {
 			return nil, fmt.Errorf("selector %q names no method", selector)
 		}
-		r := Route{Door: HTTP, RPC: "/" + selector[:i] + "/" + selector[i+1:]}
+		r := Route{Door: HTTP, RPC: "/" + selector[:i] + "/" + selector[i+1:], Body: rule["body"]}
 		for _, verb := range []string{"get", "post", "put", "patch", "delete"} {
 			if path := rule[verb]; path != "" {
 				r.Verb, r.Path = strings.ToUpper(verb), path

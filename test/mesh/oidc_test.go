@@ -100,9 +100,9 @@ func (a *away) run(t *testing.T, m *mesh.Mesh) {
 
 func (a *away) browser(t *testing.T) {
 	b := oidc.NewBrowser(t)
-	page := b.Walk(a.start("corp", "/api/v1/whoami?x=1"), "ann", nil)
+	page := b.Walk(a.start("corp", "/traces?service=x"), "ann", nil)
 	require.Equal(t, http.StatusOK, page.Status, page.Body)
-	require.Equal(t, "http://"+a.HTTP+"/api/v1/whoami?x=1", page.URL.String())
+	require.Equal(t, "http://"+a.HTTP+"/traces?service=x", page.URL.String())
 	who, _ := a.whoami(b)
 	require.Equal(t, "acme", who["tenant"])
 	require.Equal(t, "oidc:corp:ann", who["subject"])

@@ -2,17 +2,24 @@ package gateway_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/driftmesh/driftmesh/internal/event"
+	"github.com/driftmesh/driftmesh/internal/identity"
+	"github.com/driftmesh/driftmesh/internal/policy"
+	"github.com/driftmesh/driftmesh/internal/requestid"
 	eventv1 "github.com/driftmesh/driftmesh/proto/driftmesh/event/v1"
 	ingestv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ingest/v1"
 	ledgerv1 "github.com/driftmesh/driftmesh/proto/driftmesh/ledger/v1"
@@ -31,14 +38,74 @@ func parsed[T any](t *testing.T, raw []byte) T {
 	return v
 }
 
-// problemIn is the error of an answer; that of a stream is an object's "error".
-func problemIn(t *testing.T, raw []byte) problem {
+// requireProblem requires that an answer is an error as all are, and gives it.
+func requireProblem(t *testing.T, what string, head http.Header, raw []byte) problem {
 	t.Helper()
-	chunk := parsed[struct{ Error *problem }](t, raw)
-	if chunk.Error != nil {
-		return *chunk.Error
+	require.Equal(t, "application/json", head.Get("Content-Type"), what)
+	fields := parsed[map[string]json.RawMessage](t, raw)
+	delete(fields, "reason") // not every error has one
+	require.ElementsMatch(t, []string{"code", "message", "details"}, slices.Collect(maps.Keys(fields)), "%s: %s", what, raw)
+	got := parsed[problem](t, raw)
+	require.NotEmpty(t, got.Code, what)
+	require.NotEmpty(t, got.Message, what)
+	require.True(t, slices.ContainsFunc(got.Details, func(d map[string]any) bool { return d["requestId"] == head.Get(requestid.Header) }), "%s names no request: %s", what, raw)
+	return got
+}
+
+// TestEveryErrorLooksAlike asks every route what it will not answer: without credentials,
+// with an empty question, in protobuf too, and with a parameter that there is not.
+func TestEveryErrorLooksAlike(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	routes, err := policy.Routes()
+	require.NoError(t, err)
+	all := []string{"authorization", "Bearer " + token(identity.MeshTenant, claims(policy.As(policy.Admin)))}
+	wildcard := regexp.MustCompile(`\{[^}]*\}`)
+	asked, streams := 0, 0
+	for _, r := range routes {
+		if r.Door != policy.HTTP || !strings.HasPrefix(r.Path, "/api/v1/") {
+			continue
+		}
+		asked++
+		url, body, what := w.http+wildcard.ReplaceAllString(r.Path, "x"), "", r.Verb+" "+r.Path
+		if r.Verb == http.MethodPost || r.Verb == http.MethodPut {
+			body = "{}"
+		}
+		for _, head := range [][]string{nil, all, append([]string{"Accept", "application/x-protobuf"}, all...)} {
+			code, h, raw := w.request(r.Verb, url, body, head...)
+			if code >= http.StatusBadRequest {
+				requireProblem(t, what, h, raw)
+			}
+			if d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(strings.ReplaceAll(strings.TrimPrefix(r.RPC, "/"), "/", "."))); head != nil && err == nil && d.(protoreflect.MethodDescriptor).IsStreamingServer() {
+				require.GreaterOrEqual(t, code, http.StatusBadRequest, "%s streams, and how it fails was not seen: %s", what, raw)
+				streams++
+			}
+		}
+		code, h, raw := w.request(r.Verb, url+"?no_such_thing=1", body, all...)
+		require.Equal(t, http.StatusBadRequest, code, "%s: %s", what, raw)
+		got := requireProblem(t, what, h, raw)
+		require.Contains(t, got.Message, `there is no parameter "no_such_thing": the route takes `, what)
+		require.Equal(t, "UNKNOWN_PARAMETER", got.Reason, what)
 	}
-	return parsed[problem](t, raw)
+	require.Greater(t, asked, 60)
+	require.GreaterOrEqual(t, streams, 8)
+}
+
+func TestParametersAreNamed(t *testing.T) {
+	t.Parallel()
+	w := start(t, anonymous)
+	for path, want := range map[string]string{
+		"/api/v1/tail/events?signal=SIGNAL_SPANS&servce=shop":   `there is no parameter "servce": the route takes signal, profile, service, span_name, trace_id, attributes`,
+		"/api/v1/sql?query=SELECT+1&fromat=csv":                 `there is no parameter "fromat": the route takes query, format`,
+		"/api/v1/traces/ff?raw=1":                               `there is no parameter "raw": the route takes none`,
+		"/api/v1/services?servce=y":                             `there is no parameter "servce": the route takes none`,
+		"/api/v1/alerts?open_only=true&pageSize=3&pageToken.x=": `there is no parameter "pageToken.x": the route takes profile, open_only, page_size, page_token`,
+		"/api/v1/services/shop/operations?service=y":            `there is no parameter "service": the route takes span_kind`,
+	} {
+		code, head, raw := w.request(http.MethodGet, w.http+path, "")
+		require.Equal(t, http.StatusBadRequest, code, "%s: %s", path, raw)
+		require.Equal(t, want, requireProblem(t, path, head, raw).Message)
+	}
 }
 
 func TestEveryRouteAsksWhoCalls(t *testing.T) {
@@ -61,13 +128,13 @@ func TestEveryRouteAsksWhoCalls(t *testing.T) {
 			if rule["body"] != "" {
 				body = "{}"
 			}
-			code, _, raw := w.request(strings.ToUpper(method), w.http+wildcard.ReplaceAllString(path, "x"), body)
+			code, head, raw := w.request(strings.ToUpper(method), w.http+wildcard.ReplaceAllString(path, "x"), body)
 			if path == "/api/v1/providers" { // where one logs in is for whoever has not
 				require.Equal(t, http.StatusOK, code)
 				continue
 			}
 			require.Equal(t, http.StatusUnauthorized, code, "%s %s: %s", method, path, raw)
-			require.Equal(t, "UNAUTHENTICATED", problemIn(t, raw).Code, string(raw))
+			require.Equal(t, "UNAUTHENTICATED", requireProblem(t, path, head, raw).Code, string(raw))
 		}
 	}
 }
@@ -135,12 +202,9 @@ func TestErrorsOverREST(t *testing.T) {
 	for name, tt := range tests {
 		code, head, raw := w.request(tt.method, tt.url, tt.body, tt.head...)
 		require.Equal(t, tt.status, code, "%s: %s", name, raw)
-		require.Equal(t, "application/json", head.Get("Content-Type"), name)
-		got := problemIn(t, raw)
+		got := requireProblem(t, name, head, raw)
 		require.Equal(t, tt.code, got.Code, name)
 		require.Equal(t, tt.reason, got.Reason, name)
-		require.NotEmpty(t, got.Message, name)
-		require.NotNil(t, got.Details, name)
 	}
 	w.broker.Down()
 	code, head, raw := w.request(http.MethodPost, records, one)

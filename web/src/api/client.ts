@@ -91,8 +91,7 @@ async function reach(path: string, request: RequestInit): Promise<Response> {
 async function failure(answer: Response): Promise<Failure> {
   const request = answer.headers.get('x-request-id') ?? ''
   try {
-    const body = await answer.json()
-    const said = body.error ?? body // of a stream that broke at once
+    const said = await answer.json()
     return new Failure(answer.status, said.message || answer.statusText, said.code, said.reason, request)
   } catch {
     return new Failure(answer.status, answer.statusText || `status ${answer.status}`, '', '', request)

@@ -15,6 +15,7 @@
 //	{"code": "INVALID_ARGUMENT", "message": "…", "reason": "…", "details": […]}
 //
 // with the HTTP status that belongs to the code, and Retry-After where trying
-// again makes sense. Streams are one JSON object a line: {"result": …}, and
-// {"error": …} last if the stream broke.
+// again makes sense, on every route. Streams are one JSON object a line: {"result": …},
+// and {"error": …} last if the stream broke after it began. A parameter that a route does
+// not take is an error, as an unknown field of a body is.
 package rest

@@ -24,23 +24,31 @@ type entrance struct {
 	deps  Deps
 	desk  *desk
 	mux   *http.ServeMux
-	rules map[rule]policy.Permission // of JSON routes
-	err   error                      // of all routes that the policy does not know
+	rules map[rule]jsonRoute
+	err   error // of all routes that the policy does not know
 }
 
 // rule is a JSON route as grpc-gateway has it.
 type rule struct{ verb, pattern string }
 
+// jsonRoute is what such a route asks of its callers, and what it may be asked.
+type jsonRoute struct {
+	permission policy.Permission
+	question   question
+}
+
 // maxLogin is the most bytes of a body that nobody answers for.
 const maxLogin = 16 << 10
 
 func newEntrance(door policy.Door, cfg Config, deps Deps) *entrance {
-	e := &entrance{door: door, cfg: cfg, deps: deps, desk: newDesk(cfg, deps.Tenants), mux: http.NewServeMux(), rules: map[rule]policy.Permission{}}
+	e := &entrance{door: door, cfg: cfg, deps: deps, desk: newDesk(cfg, deps.Tenants), mux: http.NewServeMux(), rules: map[rule]jsonRoute{}}
 	routes, err := policy.Routes()
 	e.err = err
 	for _, r := range routes {
 		if r.RPC != "" && r.Door == door {
-			e.rules[rule{r.Verb, pattern(r.Path)}] = r.Permission
+			q, err := questionOf(r)
+			e.err = errors.Join(e.err, err)
+			e.rules[rule{r.Verb, pattern(r.Path)}] = jsonRoute{r.Permission, q}
 		}
 	}
 	return e
@@ -157,8 +165,15 @@ func (e *entrance) noSuchRoute(w http.ResponseWriter, r *http.Request) {
 func (e *entrance) json(next runtime.HandlerFunc) runtime.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request, params map[string]string) {
 		at, _ := runtime.HTTPPattern(r.Context())
-		permission := e.rules[rule{r.Method, at.String()}]
-		in := Failer(apiRoutes{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next(w, r, params) })})
+		route := e.rules[rule{r.Method, at.String()}]
+		permission := route.permission
+		in := Failer(apiRoutes{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := route.question.check(r.URL.Query()); err != nil {
+				writeError(w, err)
+				return
+			}
+			next(&opening{ResponseWriter: w, body: bodyOf(r.Context())}, r, params)
+		})})
 		if r.URL.Path == streamPath {
 			in = e.desk.stream(in)
 		} else {

@@ -112,16 +112,6 @@ func problemOf(st *status.Status) problem {
 	return p
 }
 
-// streamError answers for a stream that broke; when it broke at once, headers
-// can still say so.
-func streamError(ctx context.Context, err error) *status.Status {
-	st := rpc.Status(err)
-	if b := bodyOf(ctx); b != nil {
-		hint(b.answer, st)
-	}
-	return st
-}
-
 // Marshal writes a stream's error like every other error; the rest is plain
 // JSON.
 func (m *marshaler) Marshal(v any) ([]byte, error) {

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"google.golang.org/grpc/status"
+
 	"github.com/driftmesh/driftmesh/internal/fault"
 	"github.com/driftmesh/driftmesh/internal/identity"
 	"github.com/driftmesh/driftmesh/internal/policy"
@@ -25,7 +27,7 @@ func guard(cfg Config, next http.Handler) http.Handler {
 		w.Header().Set(requestid.Header, id)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		pace := &pace{ctl: http.NewResponseController(w), stall: cfg.Stall, began: time.Now()}
-		b := &body{ReadCloser: r.Body, pace: pace, answer: w.Header()}
+		b := &body{ReadCloser: r.Body, pace: pace}
 		r = r.WithContext(requestid.With(context.WithValue(r.Context(), bodyKey{}, b), id))
 		r.Body = b
 		pace.write()
@@ -92,7 +94,7 @@ type body struct {
 	size     int64 // that was read of it
 	exceeded bool  // read by the handler of the same request only
 	pace     *pace
-	answer   http.Header // of the response, for what only a context reaches
+	broke    *status.Status // of the stream that answers, if it did
 }
 
 func bodyOf(ctx context.Context) *body {

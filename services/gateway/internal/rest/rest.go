@@ -127,10 +127,10 @@ func New(cfg Config, deps Deps) (http.Handler, error) {
 	e.mux.Handle("/api/", api)
 	e.jaeger("/jaeger")
 	traces := tracev1.NewTraceServiceClient(deps.Conn)
-	e.handle("GET /api/v1/traces/{trace_id}", 0, apiRoutes{traceRoute(traces)})
+	e.handle("GET /api/v1/traces/{trace_id}", 0, taking(traceRoute(traces)))
 	e.handle("GET /api/v1/tail/events", 0, apiRoutes{tailEvents(ingestv1.NewIngestServiceClient(deps.Conn))})
-	e.handle("GET /api/v1/sql", 0, apiRoutes{sqlRoute(traces)})
-	e.handle("POST /api/v1/sql", maxStatement, apiRoutes{sqlRoute(traces)})
+	e.handle("GET /api/v1/sql", 0, taking(sqlRoute(traces), "query", "format"))
+	e.handle("POST /api/v1/sql", maxStatement, taking(sqlRoute(traces), "format"))
 	e.handle("GET /openapi.json", 0, apiRoutes{http.HandlerFunc(document)})
 	e.handle("GET /.well-known/jwks.json", 0, apiRoutes{jwks(authv1.NewAuthServiceClient(deps.Conn))})
 	for pattern, handler := range browser.Routes(authv1.NewAuthServiceClient(deps.Conn)) {
