@@ -1,44 +1,61 @@
 import { useEffect } from 'preact/hooks'
 import { ErrorBoundary, lazy, LocationProvider, Route, Router, useLocation } from 'preact-iso'
+import { away } from './api/client'
 import { books } from './ledger'
 import { useLedger, useOpenAlerts } from './live'
 import { Login } from './pages/login'
 import { Overview } from './pages/overview'
-import { entering, logout, may, session, trouble, whoami } from './session'
+import { ended, entering, identity, logout, may, session, trouble, whoami } from './session'
 import { theme, type Theme } from './theme'
 import { Icon, type IconName } from './ui/icon'
 import { Skeleton, Trouble } from './ui/parts'
 import { useKeys } from './keys'
-import { ranges, useQuery } from './url'
+import { own, rangeKey, ranges, useQuery } from './url'
 import { count, since, utc } from './words'
 import { Help } from './ui/help'
+import { Missing, Safe } from './ui/safe'
 import { Palette } from './ui/palette'
 
-const Traces = lazy(() => import('./pages/traces').then((m) => m.Traces))
-const TracePage = lazy(() => import('./pages/trace').then((m) => m.TracePage))
-const Compare = lazy(() => import('./pages/compare').then((m) => m.Compare))
-const Models = lazy(() => import('./pages/models').then((m) => m.Models))
-const Model = lazy(() => import('./pages/model').then((m) => m.Model))
-const Backtest = lazy(() => import('./pages/backtest').then((m) => m.Backtest))
-const Alerts = lazy(() => import('./pages/alerts').then((m) => m.Alerts))
-const AlertPage = lazy(() => import('./pages/alert').then((m) => m.AlertPage))
-const ServiceMap = lazy(() => import('./pages/map').then((m) => m.ServiceMap))
-const Tail = lazy(() => import('./pages/tail').then((m) => m.Tail))
-const Pipeline = lazy(() => import('./pages/pipeline').then((m) => m.Pipeline))
-const Admin = lazy(() => import('./pages/admin').then((m) => m.Admin))
-const DeadLetter = lazy(() => import('./pages/deadletter').then((m) => m.DeadLetter))
+/** screen is a part of the program that is loaded when it is needed. */
+const screen = <T,>(load: () => Promise<T>) => lazy(() => load().catch(() => Missing as T))
+
+const Traces = screen(() => import('./pages/traces').then((m) => m.Traces))
+const TracePage = screen(() => import('./pages/trace').then((m) => m.TracePage))
+const Compare = screen(() => import('./pages/compare').then((m) => m.Compare))
+const Models = screen(() => import('./pages/models').then((m) => m.Models))
+const Model = screen(() => import('./pages/model').then((m) => m.Model))
+const Backtest = screen(() => import('./pages/backtest').then((m) => m.Backtest))
+const Alerts = screen(() => import('./pages/alerts').then((m) => m.Alerts))
+const AlertPage = screen(() => import('./pages/alert').then((m) => m.AlertPage))
+const ServiceMap = screen(() => import('./pages/map').then((m) => m.ServiceMap))
+const Tail = screen(() => import('./pages/tail').then((m) => m.Tail))
+const Pipeline = screen(() => import('./pages/pipeline').then((m) => m.Pipeline))
+const Admin = screen(() => import('./pages/admin').then((m) => m.Admin))
+const DeadLetter = screen(() => import('./pages/deadletter').then((m) => m.DeadLetter))
 
 export function App() {
   useEffect(() => void whoami(), [])
+  useEffect(() => {
+    if (!away(trouble.value)) return
+    const timer = setTimeout(() => void whoami(), 3000)
+    return () => clearTimeout(timer)
+  }, [trouble.value])
   if (trouble.value && !session.value) return <main class="alone"><Trouble of={trouble.value} what="Who you are" again={() => void whoami()} /></main>
   if (session.value === undefined) return <main class="alone"><Skeleton /></main>
-  if (session.value === null || entering.value) return <Login />
+  if (session.value === null) return <Login />
+  // Whoever logs in again goes on where the session ended, with what was typed; another begins anew.
+  const asked = ended.value || entering.value
   return (
-    <LocationProvider>
-      <ErrorBoundary>
-        <Shell />
-      </ErrorBoundary>
-    </LocationProvider>
+    <>
+      {asked && <Login />}
+      <div hidden={asked}>
+        <LocationProvider key={identity.value}>
+          <ErrorBoundary>
+            <Shell />
+          </ErrorBoundary>
+        </LocationProvider>
+      </div>
+    </>
   )
 }
 
@@ -56,12 +73,13 @@ const rooms: readonly (readonly [string, string, IconName, string])[] = [
 const roomOf = (path: string) => path === '/compare' ? rooms[1] : rooms.find(([to]) => (to === '/' ? path === '/' : path.startsWith(to)))
 
 function Shell() {
-  const { path, route } = useLocation()
+  const { path, url, route } = useLocation()
+  const asked = ended.value || entering.value
   const narrow = path === '/map' || /^\/traces\/./.test(path)
   useKeys(Object.fromEntries(rooms.map(([to, , , key]) => [`g ${key}`, () => route(to)])))
   useEffect(() => {
-    document.title = `${roomOf(path)?.[1] ?? 'Nowhere'} · driftmesh`
-  }, [path])
+    if (!asked) document.title = `${roomOf(path)?.[1] ?? 'Nowhere'} · driftmesh`
+  }, [path, asked])
   return (
     <div class={narrow ? 'app narrow' : 'app'}>
       <a class="skip" href="#main">Skip to content</a>
@@ -69,7 +87,7 @@ function Shell() {
       <div class="page">
         <Bar path={path} />
         <main id="main" tabIndex={-1}>
-          <Router>
+          {read(path) === null ? <Nowhere /> : <Safe at={url}><Router>
             <Route path="/" component={Overview} />
             <Route path="/traces" component={Traces} />
             <Route path="/traces/:id" component={TracePage} />
@@ -85,12 +103,21 @@ function Shell() {
             <Route path="/pipeline/dead-letters/:id" component={DeadLetter} />
             <Route path="/admin" component={Admin} />
             <Route default component={Nowhere} />
-          </Router>
+          </Router></Safe>}
         </main>
       </div>
       <Help />
     </div>
   )
+}
+
+/** read is a path as one reads it; null for one that cannot be. */
+function read(path: string): string | null {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return null
+  }
 }
 
 function Nowhere() {
@@ -170,13 +197,13 @@ function Bar({ path }: { path: string }) {
   return (
     <div class="bar">
       <div class="crumbs">
-        {parts.length > 1 && room ? <><a href={room[0]}>{room[1]}</a><span aria-hidden="true">/</span><b>{decodeURIComponent(parts.slice(1).join('/')).slice(0, 60)}</b></> : <b>{room?.[1] ?? ''}</b>}
+        {parts.length > 1 && room ? <><a href={room[0]}>{room[1]}</a><span aria-hidden="true">/</span><b>{(read(parts.slice(1).join('/')) ?? '').slice(0, 60)}</b></> : <b>{room?.[1] ?? ''}</b>}
       </div>
       <span class="space" />
       <Palette rooms={rooms.map(([to, word]) => ({ word, kind: 'screen', to }))} />
       {ranged && (
-        <select aria-label="Time" value={query.start ? 'own' : (query.range ?? (path === '/traces' || path === '/map' ? '1h' : '24h'))} onChange={(e) => set({ range: e.currentTarget.value, start: '', end: '' })}>
-          {query.start && <option value="own">Chosen time</option>}
+        <select aria-label="Time" value={own(query) ? 'own' : rangeKey(query, path === '/traces' || path === '/map' ? '1h' : '24h')} onChange={(e) => set({ range: e.currentTarget.value, start: '', end: '' })}>
+          {own(query) && <option value="own">Chosen time</option>}
           {ranges.map(([key, word]) => <option key={key} value={key}>{word}</option>)}
         </select>
       )}

@@ -1,6 +1,7 @@
 // What a screen asks the gateway for, and keeps up to date while it is looked at.
 import { useEffect, useRef, useState } from 'preact/hooks'
-import type { Failure } from './api/client'
+import { away, type Failure } from './api/client'
+import { ended, whenBack } from './session'
 
 /** Asked is an answer, and what is known of the next one. Old answers stay when the
  * next one fails: with the failure, and the time they are from. */
@@ -11,11 +12,15 @@ export interface Asked<T> {
   again: () => void
 }
 
+const soon = 3000 // ms until a gateway is asked again that was not there
+
 /** keepAsking asks now, and every so many milliseconds while the page is seen, or less
- * often where an answer takes long; 0 is only once. */
+ * often where an answer takes long; 0 is only once. What could not be asked is asked again
+ * soon, and what the end of the session kept from being answered after the next login. */
 export function keepAsking<T>(every: number, ask: (signal: AbortSignal) => Promise<T>, tell: (value: T) => void, fail: (failure: Failure) => void): { again: () => void; stop: () => void } {
   let stop = new AbortController()
   let timer: ReturnType<typeof setTimeout> | undefined
+  let waiting = () => {}
   const round = async () => {
     const { signal } = stop
     const began = Date.now()
@@ -23,21 +28,28 @@ export function keepAsking<T>(every: number, ask: (signal: AbortSignal) => Promi
     try {
       const value = await ask(signal)
       if (signal.aborted) return
-      wait = Math.max(every, Math.min(4 * (Date.now() - began), 30_000))
+      if (every > 0) wait = Math.max(every, Math.min(4 * (Date.now() - began), 30_000))
       tell(value)
     } catch (err) {
       if (signal.aborted) return
       fail(err as Failure)
+      if (away(err)) wait = Math.min(every || soon, soon)
+      if (ended.value) return standStill()
     }
-    if (every > 0) timer = setTimeout(next, wait)
+    if (wait > 0) timer = setTimeout(next, wait)
   }
   const next = () => {
+    if (ended.value) return standStill()
     if (!document.hidden) return void round()
     document.addEventListener('visibilitychange', () => { if (!stop.signal.aborted) void round() }, { once: true, signal: stop.signal })
+  }
+  const standStill = () => {
+    waiting = whenBack(next)
   }
   const end = () => {
     stop.abort()
     clearTimeout(timer)
+    waiting()
   }
   void round()
   return {

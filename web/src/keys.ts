@@ -12,6 +12,7 @@ export function useKeys(deeds: Deeds): void {
     let when = 0
     const press = (e: KeyboardEvent) => {
       const target = e.target as HTMLElement
+      if (document.querySelector('dialog:modal')) return // what is open in front has the keys
       if (e.ctrlKey || e.metaKey || e.altKey || target.isContentEditable || target.matches('input:not([type=checkbox]), textarea, select')) return
       if (e.key === 'Enter' && target.closest('a, button, input, summary, [role=button]')) return // what has the focus is meant
       const soon = Date.now() - when < 1000

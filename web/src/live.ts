@@ -6,15 +6,19 @@ import { Failure, get } from './api/client'
 import type { GetLedgerResponse, ListAlertsResponse, ListTopicsResponse } from './api/types'
 import { keepAsking, type Asked } from './ask'
 import { remember } from './lag'
+import { identity } from './session'
 
 function live<T>(every: number, ask: (signal: AbortSignal) => Promise<T>): () => Asked<T> {
-  const state = signal<{ value?: T; failure: Failure | null; since: number }>({ failure: null, since: 0 })
+  const nothing = { failure: null, since: 0 }
+  const state = signal<{ of?: string; value?: T; failure: Failure | null; since: number }>(nothing)
   let shown = 0
   let asking: { again: () => void; stop: () => void } | null = null
   return () => {
     useEffect(() => {
       if (shown++ === 0) {
-        asking = keepAsking(every, ask, (value) => (state.value = { value, failure: null, since: Date.now() }), (failure) => (state.value = { ...state.value, failure }))
+        const of = identity.value
+        asking = keepAsking(every, ask, (value) => (state.value = { of, value, failure: null, since: Date.now() }),
+          (failure) => (state.value = { ...(state.value.of === of ? state.value : { ...nothing, of }), failure }))
       }
       return () => {
         if (--shown > 0) return
@@ -22,7 +26,8 @@ function live<T>(every: number, ask: (signal: AbortSignal) => Promise<T>): () =>
         asking = null
       }
     }, [])
-    return { value: state.value.value, failure: state.value.failure, since: state.value.since, again: () => asking?.again() }
+    const { value, failure, since }: typeof state.value = state.value.of === identity.value ? state.value : nothing // what another user was told is not for this one
+    return { value, failure, since, again: () => asking?.again() }
   }
 }
 

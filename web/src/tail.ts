@@ -4,7 +4,8 @@ import { Failure, send, withQuery } from './api/client'
 import type { Record as Sent } from './api/types'
 import { text, type OTLPTrace } from './trace/model'
 
-/** Seen is a span or a record as it arrived. */
+/** Seen is a span or a record as it arrived; or, of the kind "gap", that nobody watched
+ * from a moment to another. */
 export interface Seen {
   n: number
   at: number
@@ -21,19 +22,35 @@ export interface Told { seen: Seen[]; missed: number }
 
 export interface Question { signal: 'SIGNAL_SPANS' | 'SIGNAL_RECORDS'; service?: string; span_name?: string; profile?: string }
 
+const silence = 25_000 // ms without a beat, of which one comes every 10 s, that mean that nothing will come
+
+/** gap says that what came between two moments was not seen. */
+export const gap = (from: number, to: number): Seen => ({ n: n++, at: to, what: 'gap', from: String(from), name: '', took: null, failed: false, trace: '', span: '' })
+
 /** follow tells what arrives until it is stopped; a Failure is why it ended before. */
 export async function follow(question: Question, signal: AbortSignal, tell: (told: Told) => void, opened: () => void): Promise<never> {
-  const answer = await send('GET', withQuery('/api/v1/tail/events', { ...question }), undefined, signal)
-  opened()
-  const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader()
-  if (!reader) throw new Failure(0, 'The browser gives no stream.')
-  for (let rest = ''; ;) {
-    const { value, done } = await reader.read().catch(() => ({ value: undefined, done: true }))
-    if (signal.aborted) throw new DOMException('stopped', 'AbortError')
-    if (done) throw new Failure(0, 'The gateway went away.')
-    const parts = (rest + value).split('\n\n')
-    rest = parts.pop() ?? ''
-    for (const part of parts) event(part, tell)
+  const mute = new AbortController() // a way that broke without a word is silent, and no more
+  let alarm = setTimeout(() => mute.abort(), silence)
+  try {
+    const answer = await send('GET', withQuery('/api/v1/tail/events', { ...question }), undefined, AbortSignal.any([signal, mute.signal]))
+    opened()
+    const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader()
+    if (!reader) throw new Failure(0, 'The browser gives no stream.')
+    for (let rest = ''; ;) {
+      const { value, done } = await reader.read().catch(() => ({ value: undefined, done: true }))
+      if (signal.aborted) throw new DOMException('stopped', 'AbortError')
+      if (done) throw new Failure(0, mute.signal.aborted ? 'The gateway has gone silent.' : 'The gateway went away.')
+      clearTimeout(alarm)
+      alarm = setTimeout(() => mute.abort(), silence)
+      const parts = (rest + value).split('\n\n')
+      rest = parts.pop() ?? ''
+      for (const part of parts) event(part, tell)
+    }
+  } catch (err) {
+    if (mute.signal.aborted && !signal.aborted) throw new Failure(0, 'The gateway has gone silent.')
+    throw err
+  } finally {
+    clearTimeout(alarm)
   }
 }
 

@@ -27,12 +27,25 @@ export const ranges = [
   ['30d', 'Last 30 days', 43200],
 ] as const
 
+const years = [Date.parse('0001-01-02T00:00:00Z'), Date.parse('9999-12-30T00:00:00Z')] as const // that the API knows
+
+/** known reports whether the API knows a moment. */
+export const known = (t: number): boolean => t >= years[0] && t <= years[1]
+
+/** own is the time that an address names by its start and end, null for what is none. */
+export function own(query: Record<string, string>): { start: number; end: number } | null {
+  const [start, end] = [Date.parse(query.start ?? ''), Date.parse(query.end ?? '')]
+  return known(start) && known(end) && end > start ? { start, end } : null
+}
+
+/** rangeKey is which of the ranges an address is about. */
+export const rangeKey = (query: Record<string, string>, usual = '24h'): string => ranges.find(([key]) => key === query.range)?.[0] ?? usual
+
 /** rangeOf is the time that an address is about, to the minute so that one can keep it. */
 export function rangeOf(query: Record<string, string>, usual = '24h'): { start: string; end: string; minutes: number } {
-  if (query.start && query.end) {
-    return { start: query.start, end: query.end, minutes: (Date.parse(query.end) - Date.parse(query.start)) / 60_000 }
-  }
-  const minutes = ranges.find(([key]) => key === (query.range ?? usual))?.[2] ?? 1440
+  const said = own(query)
+  if (said) return { start: new Date(said.start).toISOString(), end: new Date(said.end).toISOString(), minutes: (said.end - said.start) / 60_000 }
+  const minutes = ranges.find(([key]) => key === rangeKey(query, usual))?.[2] ?? 1440
   const end = Math.ceil(Date.now() / 60_000) * 60_000
   return { start: new Date(end - minutes * 60_000).toISOString(), end: new Date(end).toISOString(), minutes }
 }

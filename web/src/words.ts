@@ -24,16 +24,17 @@ export const millis = (d: string | null | undefined): number => (d ? Number.pars
 
 /** took is a duration in milliseconds as one says it. */
 export function took(ms: number): string {
+  if (Number.isNaN(ms)) return '–'
   if (ms < 0) return `−${took(-ms)}`
   if (ms < 0.001) return ms === 0 ? '0' : `${(ms * 1e6).toFixed(0)} ns`
   if (ms < 1) return `${digits3(ms * 1000)} µs`
   if (ms < 1000) return `${digits3(ms)} ms`
   if (ms < 60_000) return `${digits3(ms / 1000)} s`
-  const minutes = ms / 60_000
-  if (minutes < 60) return `${Math.floor(minutes)} min ${Math.round((ms % 60_000) / 1000)} s`
-  const hours = minutes / 60
-  if (hours < 48) return `${Math.floor(hours)} h ${Math.round(minutes % 60)} min`
-  return `${Math.round(hours / 24)} days`
+  const seconds = Math.round(ms / 1000) // before it is cut, so that no minute has 60
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`
+  const minutes = Math.round(ms / 60_000)
+  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`
+  return `${count(Math.round(ms / 86_400_000))} days`
 }
 const digits3 = (v: number): string => (v >= 100 ? v.toFixed(0) : v >= 10 ? v.toFixed(1) : v.toFixed(2)).replace(/\.0+$/, '')
 
@@ -58,6 +59,7 @@ function format(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
 export function at(time: string | number | null | undefined): string {
   if (time === null || time === undefined || time === '') return '–'
   const date = new Date(time)
+  if (Number.isNaN(date.getTime())) return '–'
   if (since.value) {
     const ms = Math.round((Date.now() - date.getTime()) / 1000) * 1000
     return ms < 0 ? `in ${took(-ms)}` : `${took(ms)} ago`

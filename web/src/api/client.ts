@@ -40,8 +40,22 @@ export const remove = <T>(path: string): Promise<T> => ask<T>('DELETE', path)
 
 async function ask<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
   const answer = await send(method, path, body, signal)
-  return (answer.status === 204 ? undefined : await answer.json()) as T
+  return (answer.status === 204 ? undefined : await whole(answer)) as T
 }
+
+/** whole is an answer to its end; one that breaks off is none. */
+export async function whole(answer: Response): Promise<unknown> {
+  try {
+    return await answer.json()
+  } catch (err) {
+    if ((err as Error).name === 'AbortError') throw err
+    throw new Failure(0, 'The answer broke off.')
+  }
+}
+
+/** away is whether a failure is of the way, and not of the question: asked again, it may
+ * be answered. */
+export const away = (err: unknown): boolean => err instanceof Failure && [0, 502, 503, 504].includes(err.status)
 
 /** stream gives the parts of a long answer as they come. */
 export async function stream<T>(path: string, body: unknown, tell: (part: T) => void, signal?: AbortSignal): Promise<void> {
@@ -83,7 +97,7 @@ async function reach(path: string, request: RequestInit): Promise<Response> {
   try {
     return await fetch(path, request)
   } catch (err) {
-    if (err instanceof DOMException && err.name === 'AbortError') throw err
+    if ((err as Error).name === 'AbortError') throw err
     throw new Failure(0, 'The gateway does not answer.')
   }
 }
@@ -100,14 +114,21 @@ async function failure(answer: Response): Promise<Failure> {
 
 let refreshing: Promise<boolean> | null = null
 
-// An access token lives for minutes. Requests that fail together renew it once: a
-// refresh token that is used twice ends the session.
+// An access token lives for minutes. Requests that fail together renew it once, and so do
+// the tabs of a browser: a refresh token that is used twice ends the session. It fails
+// where nobody says that the session has ended.
 function refreshed(): Promise<boolean> {
-  refreshing ??= reach('/login/refresh', { method: 'POST' })
-    .then((answer) => answer.ok)
-    .catch(() => false)
-    .finally(() => {
-      refreshing = null
-    })
+  refreshing ??= alone(async () => {
+    if ((await reach('/api/v1/whoami', { headers: { Accept: 'application/json' } })).status !== 401) return true // another tab did
+    const answer = await reach('/login/refresh', { method: 'POST' })
+    if (answer.ok) return true
+    if (answer.status === 401 || answer.status === 403) return false
+    throw new Failure(answer.status, 'The session could not be renewed now.')
+  }).finally(() => {
+    refreshing = null
+  })
   return refreshing
 }
+
+// Over plain text from another machine, browsers have no locks.
+const alone = <T>(deed: () => Promise<T>): Promise<T> => (navigator.locks as LockManager | undefined)?.request('driftmesh session', deed) as Promise<T> | undefined ?? deed()

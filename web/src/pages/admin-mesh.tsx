@@ -8,7 +8,7 @@ import { follow, type Verdict } from '../audit'
 import { useDeed } from '../deed'
 import { may, session } from '../session'
 import { Export } from '../ui/export'
-import { Card, Empty, Shown, Status } from '../ui/parts'
+import { Card, Empty, Shown, Status, Typed } from '../ui/parts'
 import { useQuery } from '../url'
 import { at, count, plural, took } from '../words'
 
@@ -87,7 +87,7 @@ export function Settings() {
             <Card title="As they are in force" note={`in the gateway's process ${v.instance.slice(0, 8)}, version ${v.version}: the whole mesh in one program, else this gateway's own`}
               tools={<Export name="settings" of={null} rows={() => [['setting', 'value', 'from', 'default'], ...v.settings.map((s) => [s.name, s.value, s.source, s.default_value])]} />}>
               <div class="filters body">
-                <label class="grow">Find<input value={what} autocomplete="off" onInput={(e) => set({ q: e.currentTarget.value })} /></label>
+                <label class="grow">Find<Typed value={what} change={(q) => set({ q })} /></label>
                 <label class="check"><input type="checkbox" checked={own} onChange={(e) => set({ own: e.currentTarget.checked ? '1' : '' })} />Only those that were set</label>
               </div>
               {list.length === 0 ? <Empty>No setting matches.</Empty> : (
@@ -142,7 +142,7 @@ export function Limits() {
   const tenant = query.tenant ?? session.value?.tenant ?? ''
   const asked = useAsked(`limits ${tenant}`, (s) => get<GetLimitsResponse>('/api/v1/limits', { tenant }, s), 30_000)
   const deed = useDeed()
-  const change = (name: keyof LimitsOf, value: string) => deed.run(() => send('PUT', '/api/v1/limits', { tenant, ...(value === '' ? { to_default: [name] } : { limits: { [name]: value } }) }), asked.again)
+  const change = (name: keyof LimitsOf, value: string, done = () => {}) => deed.run(() => send('PUT', '/api/v1/limits', { tenant, ...(value === '' ? { to_default: [name] } : { limits: { [name]: value } }) }), () => { done(); asked.again() })
   return (
     <Card title={`What ${tenant} may use`} note="heeded everywhere within seconds; none is no limit">
       {deed.failure && <p class="note" role="alert"><Status kind="error">not done</Status> {deed.failure.message}</p>}
@@ -158,7 +158,7 @@ export function Limits() {
                     <td class="name" title={word}>{word}<span class="faint tiny wide"> {name.replaceAll('_', '-')}</span></td><td class="right">{shared.includes(name) && !Number(v.limits?.[name] ?? 0) ? 'its share' : inWords(v.limits?.[name], unit)}</td><td>{own ? 'its own' : <span class="faint">the default</span>}</td>
                     {may('limits.write') && (
                       <td>
-                        <form class="tools" onSubmit={(e) => { e.preventDefault(); change(name, String(new FormData(e.currentTarget).get('value')).trim()); e.currentTarget.reset() }}>
+                        <form class="tools" onSubmit={(e) => { e.preventDefault(); const form = e.currentTarget; change(name, String(new FormData(form).get('value')).trim(), () => form.reset()) }}>
                           <input class="short" name="value" aria-label={`${word}, as a whole number of ${unit === 'count' ? 'pieces' : unit}`} inputMode="numeric" pattern="[0-9]*" placeholder={unit === 'count' ? 'number' : unit} disabled={deed.busy} required />
                           <button class="button small" type="submit" disabled={deed.busy}>Set</button>
                           {own && <button class="button small" type="button" disabled={deed.busy} onClick={() => change(name, '')}>Default</button>}

@@ -49,14 +49,13 @@ function Said({ deed, secret, what }: { deed: Deed; secret: string; what: string
   )
 }
 
-/** Form is a row of fields with a button; what is in it is gone when it was sent. */
-function Form({ children, word, busy, send }: { children: ComponentChildren; word: string; busy: boolean; send: (data: Record<string, string>) => void }) {
+/** Form is a row of fields with a button; what is in it stays until it is done. */
+function Form({ children, word, busy, send }: { children: ComponentChildren; word: string; busy: boolean; send: (data: Record<string, string>, done: () => void) => void }) {
   return (
     <form class="filters body" onSubmit={(e) => {
       e.preventDefault()
       const form = e.currentTarget
-      send(Object.fromEntries([...new FormData(form)].map(([k, v]) => [k, String(v)])))
-      form.reset()
+      send(Object.fromEntries([...new FormData(form)].map(([k, v]) => [k, String(v)])), () => form.reset())
     }}>
       {children}
       <button class="button primary" type="submit" disabled={busy}>{word}</button>
@@ -74,7 +73,7 @@ function Users() {
   return (
     <Card title="Users" note="people, and accounts of services">
       {may('users.write') && (
-        <Form word="Make" busy={deed.busy} send={(f) => deed.run(() => post<CreateUserResponse>('/api/v1/users', { tenant, ...f }), () => { tell(''); users.again() })}>
+        <Form word="Make" busy={deed.busy} send={(f, done) => deed.run(() => post<CreateUserResponse>('/api/v1/users', { tenant, ...f }), () => { done(); tell(''); users.again() })}>
           <label>Name<input name="username" required autocomplete="off" /></label>
           <label>Password<input name="password" type="password" required autocomplete="new-password" /></label>
           <RoleField />
@@ -120,7 +119,7 @@ function Keys() {
   return (
     <Card title="API keys" note="for programs; each with a role, an end, and when it was last used">
       {may('keys.write') && (
-        <Form word="Make" busy={deed.busy} send={(f) => deed.run(() => post<CreateAPIKeyResponse>('/api/v1/keys', f), (r) => { tell(r.key); keys.again() })}>
+        <Form word="Make" busy={deed.busy} send={(f, done) => deed.run(() => post<CreateAPIKeyResponse>('/api/v1/keys', f), (r) => { done(); tell(r.key); keys.again() })}>
           <label>Name<input name="name" required autocomplete="off" /></label>
           <RoleField />
         </Form>
@@ -158,7 +157,7 @@ function Tenants() {
   return (
     <Card title="Tenants" note="of the whole mesh">
       {may('tenants.write') && (
-        <Form word="Make" busy={deed.busy} send={(f) => deed.run(() => post<CreateTenantResponse>('/api/v1/tenants', f), tenants.again)}>
+        <Form word="Make" busy={deed.busy} send={(f, done) => deed.run(() => post<CreateTenantResponse>('/api/v1/tenants', f), () => { done(); tenants.again() })}>
           <label>Name<input name="name" required autocomplete="off" /></label>
         </Form>
       )}

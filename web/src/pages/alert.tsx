@@ -15,11 +15,11 @@ import { SilenceForm } from './silences'
 import { TraceTable } from '../trace/table'
 
 export function AlertPage({ id }: { id: string }) {
-  const alert = useAsked(id, (s) => get<GetAlertResponse>(`/api/v1/alerts/${encodeURIComponent(decodeURIComponent(id))}`, {}, s), 15_000)
+  const alert = useAsked(id, (s) => get<GetAlertResponse>(`/api/v1/alerts/${encodeURIComponent(id)}`, {}, s), 15_000)
   if (alert.failure?.status === 404 && !alert.value) {
     return (
       <Card title="There is no such alert">
-        <Empty>Nobody of this tenant has an alert of the id {decodeURIComponent(id).slice(0, 100)}. It may be of another tenant or space, or the address was cut short. <span><a class="button" href="/alerts?show=all">All alerts</a></span></Empty>
+        <Empty>Nobody of this tenant has an alert of the id {id.slice(0, 100)}. It may be of another tenant or space, or the address was cut short. <span><a class="button" href="/alerts?show=all">All alerts</a></span></Empty>
       </Card>
     )
   }

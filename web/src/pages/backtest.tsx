@@ -14,7 +14,7 @@ import { at, count, number, plural } from '../words'
 import { design, profilePath, ratio } from './model-parts'
 
 export function Backtest({ space, name, version }: { space: string; name: string; version: string }) {
-  const full = [space, name, version].map(decodeURIComponent).join('/')
+  const full = [space, name, version].join('/')
   const profile = useAsked(full, (s) => get<GetProfileResponse>(`/api/v1/profiles/${encodeURIComponent(full)}`, {}, s))
   return <Shown of={profile} what="This profile">{(v) => (v.profile ? <View profile={v.profile} /> : <Empty>It is not there.</Empty>)}</Shown>
 }
@@ -39,7 +39,7 @@ function View({ profile }: { profile: Profile }) {
   const edited = read(text)
   const candidate = 'parts' in edited ? { ...profile, ...edited.parts, uid: '', version: '', create_time: null } : null
   const run = async () => {
-    if (!candidate) return
+    if (!candidate || running.current) return
     const stop = new AbortController()
     running.current = stop
     fail(null)

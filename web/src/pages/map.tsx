@@ -10,7 +10,7 @@ import { curve, layout, middle, size } from '../map/layout'
 import { may } from '../session'
 import { Icon } from '../ui/icon'
 import { Card, Empty, Segments, Shown, Status } from '../ui/parts'
-import { ranges, useQuery } from '../url'
+import { known, rangeKey, ranges, useQuery } from '../url'
 import { at as moment, count, millis, plural, took } from '../words'
 
 const looks = [['rate', 'Rate'], ['errors', 'Errors'], ['latency', 'Latency'], ['dwell', 'Dwell']] as const
@@ -21,9 +21,9 @@ interface Time { minutes: number; end: number; live: boolean }
 
 /** timeOf is the time that an address is about; live, it goes on. */
 function timeOf(query: Record<string, string>): Time {
-  const minutes = ranges.find(([key]) => key === (query.range ?? '1h'))?.[2] ?? 60
+  const minutes = ranges.find(([key]) => key === rangeKey(query, '1h'))?.[2] ?? 60
   const at = Date.parse(query.at ?? '')
-  return Number.isNaN(at) ? { minutes, end: Math.ceil(Date.now() / 60_000) * 60_000, live: true } : { minutes, end: at, live: false }
+  return !known(at) ? { minutes, end: Math.ceil(Date.now() / 60_000) * 60_000, live: true } : { minutes, end: at, live: false }
 }
 
 export function ServiceMap() {
@@ -62,7 +62,7 @@ export function ServiceMap() {
               <>
                 {Number(m.graph.one_in) > 1 && <p class="note"><Status kind="warning">of one trace in {count(m.graph.one_in)}</Status> There are more spans in this time than a map looks at: rates are {count(m.graph.one_in)} times what was counted.</p>}
                 {m.graph.truncated && <p class="note"><Status kind="warning">the most called of them</Status> There are more services, topics or calls than these.</p>}
-                {view === 'graph' ? <Picture m={m} look={look} chosen={query.sel ?? ''} choose={choose} /> : <Tables m={m} chosen={query.sel ?? ''} choose={choose} />}
+                {view === 'graph' ? <Picture m={m} look={look} chosen={query.sel ?? ''} choose={choose} table={() => set({ view: 'table' })} /> : <Tables m={m} chosen={query.sel ?? ''} choose={choose} />}
               </>
             )}
         </Shown>
@@ -84,7 +84,7 @@ const press = (deed: () => void) => ({
   onKeyDown: (e: KeyboardEvent) => { if (e.key === 'Enter' || e.key === ' ') { e.preventDefault(); deed() } },
 })
 
-function Picture({ m, look, chosen, choose }: { m: Measured; look: Look; chosen: string; choose: (key: string) => void }) {
+function Picture({ m, look, chosen, choose, table }: { m: Measured; look: Look; chosen: string; choose: (key: string) => void; table: () => void }) {
   const { nodes, edges } = useMemo(() => most(m.graph, pictured), [m])
   const shape = `${nodes.map((n) => keyOf(n.place)).join('\n')}\n\n${edges.map(edgeKey).join('\n')}`
   const drawn = useMemo(() => layout(nodes.map((n) => keyOf(n.place)), edges.map((e) => [keyOf(e.from), keyOf(e.to)])), [shape])
@@ -95,7 +95,7 @@ function Picture({ m, look, chosen, choose }: { m: Measured; look: Look; chosen:
   const byEnds = useMemo(() => new Map(edges.map((e) => [edgeKey(e), e])), [edges])
   return (
     <div class="card canvas" ref={canvas}>
-      {nodes.length < m.graph.nodes.length && <p class="note">The {count(nodes.length)} called most; <button class="link" type="button" onClick={() => choose('')}>the table</button> has all.</p>}
+      {nodes.length < m.graph.nodes.length && <p class="note">The {count(nodes.length)} called most; <button class="link" type="button" onClick={table}>the table</button> has all.</p>}
       <svg viewBox={`0 0 ${drawn.width} ${drawn.height}`} style={{ maxWidth: `${drawn.width * 1.15}px`, minWidth: `${Math.min(drawn.width * 0.72, 1400)}px` }} role="group" aria-label="Services and topics, and what goes between them; the table has the same">
         <defs>
           <marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" markerUnits="userSpaceOnUse" orient="auto-start-reverse"><path d="M0 0.500 8 4 0 7.500Z" class="tip" /></marker>

@@ -6,14 +6,14 @@ import { useDeed } from '../deed'
 import { may } from '../session'
 import { Trend } from '../ui/charts'
 import { download, Export } from '../ui/export'
-import { Card, Copy, Empty, Segments, Shown, Status, VerdictOf } from '../ui/parts'
+import { Card, Copy, Empty, Segments, Shown, Status, Typed, VerdictOf } from '../ui/parts'
 import { rangeOf, useQuery } from '../url'
 import { at, count, number } from '../words'
 import { Feature } from './feature'
 import { byRatio, latest, profilePath, ratio } from './model-parts'
 
 export function Model({ space, name, version }: { space: string; name: string; version: string }) {
-  const full = [space, name, version].map(decodeURIComponent).join('/')
+  const full = [space, name, version].join('/')
   const profile = useAsked(full, (s) => get<GetProfileResponse>(`/api/v1/profiles/${encodeURIComponent(full)}`, {}, s), 60_000)
   return <Shown of={profile} what="This profile">{(v) => (v.profile ? <View profile={v.profile} again={profile.again} /> : <Empty>It is not there.</Empty>)}</Shown>
 }
@@ -79,7 +79,7 @@ function Features({ rows, chosen, choose }: { rows: Row[]; chosen: Score | undef
   const all = query.all === '1' || found.length <= 12
   return (
     <>
-      {rows.length > 12 && <p class="filters body"><label class="grow">Filter features<input type="search" value={query.like ?? ''} onInput={(e) => set({ like: e.currentTarget.value })} /></label></p>}
+      {rows.length > 12 && <p class="filters body"><label class="grow">Filter features<Typed value={query.like ?? ''} change={(v) => set({ like: v })} /></label></p>}
       <table>
         <thead><tr><th>Feature</th><th>Verdict</th><th class="wide">Against threshold <span class="faint">(log, tick = 1×)</span></th><th class="right">Value</th><th class="right">Threshold</th><th class="wide">Detector</th><th class="right wide">Drifted</th><th class="wide">Chosen time</th><th class="right wide">n</th></tr></thead>
         <tbody>

@@ -3,8 +3,8 @@ import { Failure, get } from '../api/client'
 import type { ListProfilesResponse, ListServicesResponse } from '../api/types'
 import { useAsked } from '../ask'
 import { useKeys } from '../keys'
-import { may, session, whoami } from '../session'
-import { follow, type Question, type Seen } from '../tail'
+import { ended, may, session, whenBack, whoami } from '../session'
+import { follow, gap, type Question, type Seen } from '../tail'
 import { Card, Empty, Segments, Status, Trouble } from '../ui/parts'
 import { useQuery } from '../url'
 import { at as moment, count, number, plural, took } from '../words'
@@ -70,7 +70,9 @@ function Rows({ rows, records, profiles, known }: { rows: Seen[]; records: boole
     <table class="dense">
       <thead><tr><th>Arrived</th><th class="wide">{records ? 'Body' : 'Kind'}</th><th>{records ? 'Profile' : 'Service'}</th><th>{records ? 'Record' : 'Name'}</th>{!records && <th class="right">Took</th>}<th>Trace</th></tr></thead>
       <tbody>
-        {rows.map((r) => (
+        {rows.map((r) => r.what === 'gap' ? (
+          <tr key={r.n}><td colSpan={records ? 5 : 6}><Status kind="warning">not watched from {moment(Number(r.from))} to {moment(r.at)}</Status> <span class="faint">What arrived then is stored, and is not here.</span></td></tr>
+        ) : (
           <tr key={r.n}>
             <td class="faint">{moment(r.at)}</td><td class="wide faint">{r.what}</td>
             <td class="name" title={r.from}>{profiles.get(r.from) ?? r.from}</td>
@@ -92,7 +94,7 @@ function Filters({ records, query, set, profiles }: { records: boolean; query: R
     set(Object.fromEntries([...form].map(([k, v]) => [k, String(v).trim()])), true)
   }
   return (
-    <form class="filters" onSubmit={submit} role="search" key={`${records} ${query.service} ${query.name} ${query.profile} ${profiles.length}`}>
+    <form class="filters" onSubmit={submit} role="search" key={`${records} ${query.service} ${query.name} ${query.profile}`}>
       {records ? (
         <label class="grow">Profile<select id="tail-filter" name="profile" value={query.profile ?? ''} onChange={(e) => set({ profile: e.currentTarget.value }, true)}>
           <option value="">all</option>
@@ -133,6 +135,8 @@ function useTail(question: Question, paused: boolean): State {
       if (!still.current && now.waiting.length > 0) now = { ...now, rows: [...now.waiting, ...now.rows].slice(0, room), waiting: [] }
       show({ ...now, rate: came.reduce((sum, [, n]) => sum + n, 0) / over })
     }
+    let lost = 0 // when the last stream ended
+    let standing = () => {}
     const watch = () => {
       let before = 0 // of this stream
       follow(question, stop.signal, ({ seen, missed }) => {
@@ -141,13 +145,25 @@ function useTail(question: Question, paused: boolean): State {
         now.passed += seen.length
         now.missed += Math.max(0, missed - before)
         before = missed
-      }, () => { now = { ...now, open: true, failure: null } }).catch((err: unknown) => {
+      }, () => {
+        now = { ...now, open: true, failure: null }
+        if (lost > 0) now.waiting = [gap(lost, Date.now()), ...now.waiting].slice(0, room)
+        lost = 0
+      }).catch((err: unknown) => {
         if (stop.signal.aborted) return
+        if (now.open) lost = Date.now()
         now = { ...now, open: false, failure: err instanceof Failure ? err : new Failure(0, String(err)) }
-        if (now.failure?.status === 401) return void whoami()
+        if (now.failure?.status === 401) return void renew()
         if (now.failure && [400, 403].includes(now.failure.status)) return
         retry = setTimeout(watch, 3000)
       })
+    }
+    /** renew goes on with the session's next token, or after the next login. */
+    const renew = async () => {
+      await whoami()
+      if (stop.signal.aborted) return
+      if (ended.value) standing = whenBack(watch)
+      else retry = setTimeout(watch, 1000)
     }
     watch()
     const timer = setInterval(() => draw.current(), drawn)
@@ -155,6 +171,7 @@ function useTail(question: Question, paused: boolean): State {
       stop.abort()
       clearInterval(timer)
       clearTimeout(retry)
+      standing()
       draw.current = () => {}
       show(nothing)
     }

@@ -1,5 +1,5 @@
 import { useSignal } from '@preact/signals'
-import { useMemo, useState } from 'preact/hooks'
+import { useMemo, useRef, useState } from 'preact/hooks'
 import { useLocation } from 'preact-iso'
 import { Failure, get, post } from '../api/client'
 import type { CountSpansResponse, ListAttributesResponse, ListOperationsResponse, ListServicesResponse, SearchTracesResponse, TraceSummary } from '../api/types'
@@ -61,14 +61,20 @@ export function Traces() {
     o: () => inOrder(orders[(orders.indexOf(order) + 1) % orders.length] ?? 'newest'),
     '/': () => document.getElementById('tags')?.focus(),
   })
+  const loading = useRef('')
   const load = async () => {
+    if (loading.current === `${key} ${next}`) return // it is on its way
+    loading.current = `${key} ${next}`
     try {
       const answer = await post<SearchTracesResponse>('/api/v1/traces:search', { query: asked, page_size: 50, page_token: next })
-      setMore((old) => ({ key, rows: [...(old.key === key ? old.rows : []), ...answer.traces], next: answer.next_page_token, failure: null }))
+      if (latest.current === key) setMore((old) => ({ key, rows: [...(old.key === key ? old.rows : []), ...answer.traces], next: answer.next_page_token, failure: null }))
     } catch (err) {
-      setMore((old) => ({ key, rows: old.key === key ? old.rows : [], next: next ?? '', failure: err as Failure }))
+      if (latest.current === key) setMore((old) => ({ key, rows: old.key === key ? old.rows : [], next: next ?? '', failure: err as Failure }))
     }
+    loading.current = ''
   }
+  const latest = useRef(key)
+  latest.current = key
   const [title, note] = howMany(rows.length, !next, counted)
   return (
     <>
@@ -174,7 +180,7 @@ function Filters({ query, set, asked, ask }: { query: Query; set: Change; asked:
   }
   return (
     <div class="asking">
-      <form class="filters" onSubmit={submit} role="search" key={questionOf(query)}>
+      <form class="filters" onSubmit={submit} role="search" key={JSON.stringify(['service', 'operation', 'tags', 'min', 'max', 'errors'].map((k) => query[k]))}>
         <label>Service<input name="service" list="services" defaultValue={query.service} placeholder="any" /></label>
         <datalist id="services">{services.value?.services.map((s) => <option key={s} value={s} />)}</datalist>
         <label>Operation<input name="operation" list="operations" defaultValue={query.operation} placeholder="any" /></label>

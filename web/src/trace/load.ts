@@ -1,5 +1,5 @@
 import { useEffect } from 'preact/hooks'
-import { send } from '../api/client'
+import { send, whole } from '../api/client'
 import { useAsked, type Asked } from '../ask'
 import { read, type OTLPTrace, type Trace } from './model'
 
@@ -9,7 +9,7 @@ export interface Loaded { data: OTLPTrace; trace: Trace; cut: boolean }
 export function useTrace(id: string): Asked<Loaded> {
   const trace = useAsked(id, async (signal) => {
     const answer = await send('GET', `/api/v1/traces/${encodeURIComponent(id)}`, undefined, signal)
-    const data = (await answer.json()) as OTLPTrace
+    const data = (await whole(answer)) as OTLPTrace
     return { data, trace: read(data), cut: answer.headers.has('driftmesh-truncated') }
   })
   useEffect(() => {

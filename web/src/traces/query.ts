@@ -6,7 +6,8 @@ export type Query = Record<string, string>
 export type Change = (change: Query, step?: boolean) => void
 
 const quoted = '"((?:[^"\\\\]|\\\\.)*)"'
-const pairs = new RegExp(`(?:${quoted}|([^\\s="]+))=(?:${quoted}|(\\S*))`, 'g')
+// Where a word begins, and nowhere in it: a long one would be read once for each of its letters.
+const pairs = new RegExp(`(?<=^|[\\s"=])(?:${quoted}|([^\\s="]+))=(?:${quoted}|(\\S*))`, 'g')
 const escapes: Query = { n: '\n', t: '\t', r: '\r' }
 const plain = (text: string): string => text.replace(/\\(.)/g, (_, c: string) => escapes[c] ?? c)
 

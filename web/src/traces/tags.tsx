@@ -7,8 +7,11 @@ import { tagsOf, word } from './query'
 
 interface Offer { text: string; spans: string }
 
+const long = 2000
+
 /** writing is what one is writing at the end of a text: a key, or a value of one. */
 export function writing(text: string): { before: string; key: string | null; part: string } {
+  if (text.length > long) return { before: text, key: null, part: '' } // nobody writes that by hand
   const value = text.match(/^(.*?)((?:"(?:[^"\\]|\\.)*"|[^\s="]+)=)("?)([^"\s]*|(?<=")[^"]*)$/s)
   if (value) {
     const key = Object.keys(tagsOf(`${value[2]}x`))[0]

@@ -19,12 +19,18 @@ const keys = [
   ['Esc', 'close what is open'],
 ] as const
 
+/** outside closes a dialog at a click beside it, as a telephone without Esc needs. */
+export function outside(e: MouseEvent & { currentTarget: HTMLDialogElement }): void {
+  const box = e.currentTarget.getBoundingClientRect()
+  if (e.target === e.currentTarget && (e.clientX < box.left || e.clientX > box.right || e.clientY < box.top || e.clientY > box.bottom)) e.currentTarget.close()
+}
+
 /** Help lists the keys, at a press of "?". */
 export function Help() {
   const dialog = useRef<HTMLDialogElement>(null)
   useKeys({ '?': () => dialog.current?.showModal() })
   return (
-    <dialog ref={dialog} class="help" aria-label="Keys">
+    <dialog ref={dialog} class="help" aria-label="Keys" onClick={outside}>
       <h2>Keys</h2>
       <dl>
         {keys.map(([key, what]) => <div key={key}><dt><kbd>{key}</kbd></dt><dd>{what}</dd></div>)}

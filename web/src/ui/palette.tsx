@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { useLocation } from 'preact-iso'
 import { get } from '../api/client'
+import { outside } from './help'
 import type { ListProfilesResponse, ListServicesResponse } from '../api/types'
 import { profilePath } from '../pages/model-parts'
 import { may } from '../session'
@@ -50,7 +51,7 @@ export function Palette({ rooms }: { rooms: Place[] }) {
   return (
     <>
       <button class="button quiet" type="button" onClick={open}>Go to <kbd>Ctrl K</kbd></button>
-      <dialog ref={dialog} class="help palette" aria-label="Go to">
+      <dialog ref={dialog} class="help palette" aria-label="Go to" onClick={outside}>
         <form method="dialog" onSubmit={(e) => { e.preventDefault(); go(found[at]) }}>
           <input aria-label="A screen, a service, a model or the id of a trace" placeholder="A screen, a service, a model or the id of a trace" value={text} onInput={(e) => { type(e.currentTarget.value); move(0) }} onKeyDown={press} />
         </form>

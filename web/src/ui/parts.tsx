@@ -1,6 +1,6 @@
 // The parts that screens are made of.
 import type { ComponentChildren } from 'preact'
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Asked } from '../ask'
 import type { Failure } from '../api/client'
 import type { Severity, Verdict } from '../api/types'
@@ -94,15 +94,40 @@ export function Empty({ children }: { children: ComponentChildren }) {
   return <div class="note empty">{children}</div>
 }
 
+/** Typed is a field whose text stands in the address. That says what was typed, only
+ * later: while somebody types, what is typed stands. */
+export function Typed({ value, change }: { value: string; change: (text: string) => void }) {
+  const input = useRef<HTMLInputElement>(null)
+  const [text, write] = useState(value)
+  useEffect(() => { if (document.activeElement !== input.current) write(value) }, [value])
+  return <input ref={input} type="search" value={text} autocomplete="off" onInput={(e) => { write(e.currentTarget.value); change(e.currentTarget.value) }} />
+}
+
 /** Copy puts a text on the clipboard; one that is large is made when it is asked for. */
 export function Copy({ text, children }: { text: string | (() => string); children: ComponentChildren }) {
-  const [done, set] = useState(false)
+  const [said, say] = useState('')
   const copy = async () => {
-    await navigator.clipboard.writeText(typeof text === 'string' ? text : text())
-    set(true)
-    setTimeout(() => set(false), 1500)
+    say((await copied(typeof text === 'string' ? text : text())) ? 'Copied' : 'Not allowed here')
+    setTimeout(() => say(''), 1500)
   }
-  return <button class="button small" type="button" onClick={copy} aria-live="polite">{done ? 'Copied' : children}</button>
+  return <button class="button small" type="button" onClick={() => void copy()} aria-live="polite">{said || children}</button>
+}
+
+/** copied puts a text on the clipboard. Over plain text from another machine browsers let
+ * no page do so but in the old way. */
+async function copied(text: string): Promise<boolean> {
+  const clipboard = navigator.clipboard as Clipboard | undefined
+  if (clipboard) return clipboard.writeText(text).then(() => true, () => false)
+  const before = document.activeElement as HTMLElement | null
+  const area = document.createElement('textarea')
+  area.value = text
+  area.className = 'skip'
+  document.body.append(area)
+  area.select()
+  const done = document.execCommand('copy')
+  area.remove()
+  before?.focus()
+  return done
 }
 
 export function Segments<T extends string>({ label, value, of, choose }: { label: string; value: T; of: readonly (readonly [T, string])[]; choose: (v: T) => void }) {
