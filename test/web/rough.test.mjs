@@ -66,7 +66,7 @@ describe('addresses that nobody made', { concurrency: false }, () => {
       ['/%ZZ', 'There is nothing at this address.'], ['/traces/%ZZ', 'There is nothing at this address.'], ['//', 'Services'], ['/alerts/100%25', /There is no such alert|could not be read/],
       ['/models/a/b/%25', /could not be read/], ['/?range=garbage', 'Services'], ['/?start=rubbish&end=2', 'Services'], ['/map?at=%2B275760-09-13T00:00:00Z', '– now'],
       ['/models/wine/red/0.1.0/backtest?start=garbage&end=also', 'Run the backtest'], ['/traces?start=2030-01-01T00:00:00Z&end=2020-01-01T00:00:00Z', 'Duration × time'],
-      ['/alerts?after=garbage&group=purple', /could not be read/], [`/traces?tags=${'x'.repeat(60_000)}`, 'Duration × time'],
+      ['/alerts?after=garbage&group=purple', 'Silences'], [`/traces?tags=${'x'.repeat(60_000)}`, 'Duration × time'],
     ]) {
       await page.goto(world.demo + path)
       await main.getByText(says).filter({ visible: true }).first().waitFor().catch((e) => assert.fail(`${path.slice(0, 80)}: ${e.message}`))
@@ -332,5 +332,52 @@ describe('hands that are quick', { concurrency: false }, () => {
     await page.goto(world.demo + '/models/wine/red/0.1.0?view=json')
     await page.getByRole('button', { name: 'Copy', exact: true }).click()
     await page.getByRole('button', { name: /^(Copied|Not allowed here)$/ }).waitFor()
+  })
+})
+
+describe('a trace of strangers', { concurrency: false }, () => {
+  const id = (n) => `e5${n}`.padEnd(32, '0')
+  const ms = 1_000_000n
+  const begin = BigInt(Date.now()) * ms
+  const one = (n, at, parent, name, took, more) => ({
+    traceId: id(n), spanId: (at + 1).toString(16).padStart(16, '0'), parentSpanId: parent < 0 ? '' : (parent + 1).toString(16).padStart(16, '0'), name, kind: 2,
+    startTimeUnixNano: String(begin), endTimeUnixNano: String(begin + took), ...more,
+  })
+  const years = 290n * 365n * 86_400_000n * ms
+
+  it('is shown, whatever it is made of', async (t) => {
+    const long = 'm'.repeat(10_000)
+    const kinds = [
+      ['a circle and its own parent', [one(1, 0, 2, 'a', ms), one(1, 1, 0, 'b', ms), one(1, 2, 1, 'c', ms), one(1, 3, 3, 'self', ms)], /4 of 4 rows shown/],
+      ['two thousand levels', Array.from({ length: 2000 }, (_, i) => one(2, i, i - 1, `level ${i}`, BigInt(2001 - i) * ms)), /2,000 of 2,000 rows shown/],
+      ['nothing and centuries', [one(3, 0, -1, 'none', 0n), one(3, 1, 0, 'long', years), one(3, 2, 0, 'backwards', -5n * ms)], /^105,850 days · 3 spans/],
+      ['nearly a minute', [one(4, 0, -1, 'nearly', 119_700n * ms)], /^2 min 0 s · 1 span/],
+      ['names of nothing and of ten thousand letters', [one(5, 0, -1, '', ms), one(5, 1, 0, long, ms, {
+        attributes: [{ key: '', value: { stringValue: 'nameless' } }, { key: 'nan', value: { doubleValue: 'NaN' } }, { key: 'vast', value: { doubleValue: 1e300 } }, { key: long.slice(0, 3000), value: { stringValue: long } },
+          { key: 'a pair', value: { stringValue: '\u202E\u05E9\u05DC\u05D5\u05DD a\u0301\u0301\u0301 \u{1F469}\u200D\u{1F467}' } }],
+      })], /2 of 2 rows shown/],
+    ]
+    for (const [service, spans] of kinds) await send(world.demo, service, spans)
+    await send(world.demo, long, [one(6, 0, -1, long, ms)])
+    const page = await open(t, world.demo, '/nowhere')
+    const fits = async (what) => {
+      const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+      assert.ok(over <= 0, `${what}: ${over} pixels too wide`)
+    }
+    for (const [service, spans, says] of [...kinds, [long, [one(6, 0, -1, long, ms)], /1 of 1 row shown/]]) {
+      const path = `/traces/${spans[0].traceId}`
+      await page.goto(world.demo + path)
+      await page.locator('main').getByText(says).first().waitFor().catch((e) => assert.fail(`${service.slice(0, 60)}: ${e.message}`))
+      await page.goto(`${world.demo}${path}?span=${spans.at(-1).spanId}`)
+      await page.getByRole('complementary', { name: 'Span' }).waitFor()
+      await fits(service.slice(0, 60))
+      await page.setViewportSize({ width: 390, height: 844 })
+      await fits(`${service.slice(0, 60)}, narrow`)
+      await page.setViewportSize({ width: 1280, height: 900 })
+      await page.goto(`${world.demo}${path}?look=statistics`)
+      await page.getByRole('row', { name: /^All of/ }).waitFor()
+      await fits(`${service.slice(0, 60)}, statistics`)
+      assert.ok(!/NaN|Invalid Date|undefined/.test(await page.locator('main').innerText()), service.slice(0, 60))
+    }
   })
 })

@@ -106,15 +106,23 @@ interface Node {
   below: Node[]
 }
 
+/** keyed gives the attributes without a name one: OTLP/JSON leaves out what is empty. */
+const keyed = (of: KeyValue[] | undefined): KeyValue[] => {
+  for (const a of of ?? []) a.key ??= ''
+  return of ?? []
+}
+
 /** read makes a trace of what the gateway gives. */
 export function read(data: OTLPTrace): Trace {
   const nodes: Node[] = []
   const byID = new Map<string, Node[]>()
   let first: bigint | null = null
-  const parts = (data.resourceSpans ?? []).flatMap((r) =>
-    (r.scopeSpans ?? []).flatMap((s) => (s.spans ?? []).map((span) => ({ span, resource: r.resource?.attributes ?? [], scope: [s.scope?.name, s.scope?.version].filter(Boolean).join(' ') }))),
-  )
+  const parts = (data.resourceSpans ?? []).flatMap((r) => {
+    const resource = keyed(r.resource?.attributes)
+    return (r.scopeSpans ?? []).flatMap((s) => (s.spans ?? []).map((span) => ({ span, resource, scope: [s.scope?.name, s.scope?.version].filter(Boolean).join(' ') })))
+  })
   for (const { span } of parts) {
+    for (const of of [span, ...(span.events ?? []), ...(span.links ?? [])]) keyed(of.attributes)
     const at = BigInt(span.startTimeUnixNano ?? 0)
     if (at > 0n && (first === null || at < first)) first = at
   }

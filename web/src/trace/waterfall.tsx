@@ -75,6 +75,7 @@ function Line({ row, folded, fold, selected, select, path, window, marked, at }:
   const right = Math.min(1, (row.start + row.duration - window.from) / wide)
   const bar = ['bar', row.kind === 'dwell' ? 'wait' : row.color, path && row.critical ? 'critical' : ''].join(' ')
   const seen = right >= 0 && left <= 1
+  const before = right > 0.85 && left > 0.2 // else the name is there
   return (
     <div class={selected ? 'line selected' : 'line'} role="row" aria-level={row.depth + 1} aria-selected={selected} aria-rowindex={at + 1} aria-expanded={row.children > 0 ? !folded : undefined} onClick={() => select(row)}>
       <span class="what" role="gridcell" style={{ paddingLeft: `${8 + Math.min(row.depth, 24) * 14}px` }}>
@@ -89,7 +90,7 @@ function Line({ row, folded, fold, selected, select, path, window, marked, at }:
       </span>
       <span class="track" role="gridcell">
         {seen && <i class={bar} style={{ left: `${left * 100}%`, width: `${Math.max(0, right - left) * 100}%` }}>{row.failed && '✕'}</i>}
-        {seen && <span class={right > 0.85 ? 'took before' : 'took'} style={right > 0.85 ? { right: `${(1 - left) * 100}%` } : { left: `${right * 100}%` }}>{took(row.duration)}</span>}
+        {seen && <span class={before ? 'took before' : right > 0.85 ? 'took full' : 'took'} style={before ? { right: `${(1 - left) * 100}%` } : { left: `${right * 100}%` }}>{took(row.duration)}</span>}
       </span>
     </div>
   )
