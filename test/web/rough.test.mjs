@@ -122,10 +122,10 @@ describe('a gateway that goes away', { concurrency: false }, () => {
   })
 
   it('leaves a gap in the live tail that is said, and nothing twice', async (t) => {
-    const gate = await between(t, world.demo)
+    const gate = await between(t, world.empty)
     const page = await open(t, gate.address, '/tail?service=rough', { bears: lost })
     const rows = page.locator('main tbody tr')
-    const tell = (name) => send(world.demo, 'rough', [span(crypto.randomUUID().replaceAll('-', ''), name)])
+    const tell = (name) => send(world.otlp, 'rough', [span(crypto.randomUUID().replaceAll('-', ''), name)])
     await seen(page, 'watching')
     await tell('before')
     await seen(page, 'before')
@@ -141,7 +141,7 @@ describe('a gateway that goes away', { concurrency: false }, () => {
   })
 
   it('is noticed in the live tail when it only falls silent', async (t) => {
-    const gate = await between(t, world.demo)
+    const gate = await between(t, world.empty)
     const page = await open(t, gate.address, '/nowhere', { bears: lost })
     await page.clock.install()
     await page.goto(gate.address + '/tail')
@@ -357,24 +357,24 @@ describe('a trace of strangers', { concurrency: false }, () => {
           { key: 'a pair', value: { stringValue: '\u202E\u05E9\u05DC\u05D5\u05DD a\u0301\u0301\u0301 \u{1F469}\u200D\u{1F467}' } }],
       })], /2 of 2 rows shown/],
     ]
-    for (const [service, spans] of kinds) await send(world.demo, service, spans)
-    await send(world.demo, long, [one(6, 0, -1, long, ms)])
-    const page = await open(t, world.demo, '/nowhere')
+    for (const [service, spans] of kinds) await send(world.otlp, service, spans)
+    await send(world.otlp, long, [one(6, 0, -1, long, ms)])
+    const page = await open(t, world.empty, '/nowhere')
     const fits = async (what) => {
       const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
       assert.ok(over <= 0, `${what}: ${over} pixels too wide`)
     }
     for (const [service, spans, says] of [...kinds, [long, [one(6, 0, -1, long, ms)], /1 of 1 row shown/]]) {
       const path = `/traces/${spans[0].traceId}`
-      await page.goto(world.demo + path)
+      await page.goto(world.empty + path)
       await page.locator('main').getByText(says).first().waitFor().catch((e) => assert.fail(`${service.slice(0, 60)}: ${e.message}`))
-      await page.goto(`${world.demo}${path}?span=${spans.at(-1).spanId}`)
+      await page.goto(`${world.empty}${path}?span=${spans.at(-1).spanId}`)
       await page.getByRole('complementary', { name: 'Span' }).waitFor()
       await fits(service.slice(0, 60))
       await page.setViewportSize({ width: 390, height: 844 })
       await fits(`${service.slice(0, 60)}, narrow`)
       await page.setViewportSize({ width: 1280, height: 900 })
-      await page.goto(`${world.demo}${path}?look=statistics`)
+      await page.goto(`${world.empty}${path}?look=statistics`)
       await page.getByRole('row', { name: /^All of/ }).waitFor()
       await fits(`${service.slice(0, 60)}, statistics`)
       assert.ok(!/NaN|Invalid Date|undefined/.test(await page.locator('main').innerText()), service.slice(0, 60))
