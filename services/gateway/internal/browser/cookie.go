@@ -11,8 +11,10 @@ import (
 
 // The cookies.
 const (
-	loginCookie   = "driftmesh-login" // a login that has begun; see loginOf
-	accessCookie  = "driftmesh-access" // kept for as long as the session, though its token ends before: else its browser would be nobody then, and not be told
+	loginCookie = "driftmesh-login" // a login that has begun; see loginOf
+	// accessCookie is kept for as long as the session, though its token ends before: else
+	// its browser would be nobody then, and not be told.
+	accessCookie  = "driftmesh-access"
 	refreshCookie = "driftmesh-refresh"
 	deviceCookie  = "driftmesh-device" // kept for longer than a session: the mesh knows who logged in here before
 
