@@ -153,6 +153,38 @@ describe('a gateway that goes away', { concurrency: false }, () => {
 })
 
 describe('answers that come late', { concurrency: false }, () => {
+  it('leave what one reads as it is while time goes on', async (t) => {
+    const page = await open(t, world.demo, '/nowhere')
+    await page.clock.install()
+    await page.goto(world.demo + '/models/wine/red/0.1.0?feature=alcohol')
+    const figure = page.getByRole('region', { name: 'Drift over time' })
+    await figure.locator('summary').click()
+    await figure.getByRole('row').nth(1).waitFor()
+    let asked = 0
+    await page.route('**/api/v1/series?*', async (route) => {
+      asked++
+      await new Promise((next) => setTimeout(next, 500))
+      await route.continue().catch(() => undefined) // the page has given it up
+    })
+    await page.clock.fastForward(90_000) // another minute is the last
+    await until(() => asked > 1)
+    const answered = page.waitForResponse(/series\?.*feature=alcohol/)
+    await page.clock.fastForward(90_000)
+    await answered
+    assert.ok(await figure.locator('details').evaluate((d) => d.open), 'the table that was opened')
+  })
+
+  it('are offered when they come, in the palette too', async (t) => {
+    const page = await open(t, world.demo, '/models', { bears: lost })
+    await page.getByRole('row', { name: /wine\/red/ }).first().waitFor()
+    await page.route('**/api/v1/services', (route) => route.fulfill({ status: 503, json: { message: 'not now' } }))
+    await page.keyboard.press('Control+k')
+    await page.getByRole('option', { name: 'wine/red/0.1.0' }).waitFor() // what there is, is there
+    await page.unroute('**/api/v1/services')
+    await page.getByRole('dialog').getByRole('textbox').fill('model-server')
+    await page.getByRole('option', { name: 'model-server' }).waitFor()
+  })
+
   it('are not shown for another question', async (t) => {
     const page = await open(t, world.demo, '/nowhere')
     let slow

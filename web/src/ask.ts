@@ -63,19 +63,20 @@ export function keepAsking<T>(every: number, ask: (signal: AbortSignal) => Promi
 }
 
 /** useAsked asks when key changes, and as keepAsking does. Answers to an earlier key are
- * dropped. */
-export function useAsked<T>(key: string, ask: (signal: AbortSignal) => Promise<T>, every = 0): Asked<T> {
-  const [state, set] = useState<{ key: string; value?: T; failure: Failure | null; since: number }>({ key, failure: null, since: 0 })
+ * dropped; those to one that is the same but for the time that went on, and so alike, stand
+ * until the next is there. */
+export function useAsked<T>(key: string, ask: (signal: AbortSignal) => Promise<T>, every = 0, like = key): Asked<T> {
+  const [state, set] = useState<{ like: string; value?: T; failure: Failure | null; since: number }>({ like, failure: null, since: 0 })
   const latest = useRef(ask)
   const again = useRef(() => {})
   latest.current = ask
   useEffect(() => {
     const asking = keepAsking(every, (signal) => latest.current(signal),
-      (value) => set({ key, value, failure: null, since: Date.now() }),
-      (failure) => set((old) => ({ ...(old.key === key ? old : { key, since: 0 }), failure })))
+      (value) => set({ like, value, failure: null, since: Date.now() }),
+      (failure) => set((old) => ({ ...(old.like === like ? old : { like, since: 0 }), failure })))
     again.current = asking.again
     return asking.stop
   }, [key, every])
-  const mine = state.key === key
+  const mine = state.like === like
   return { value: mine ? state.value : undefined, failure: mine ? state.failure : null, since: mine ? state.since : 0, again: () => again.current() }
 }

@@ -41,11 +41,12 @@ export function own(query: Record<string, string>): { start: number; end: number
 /** rangeKey is which of the ranges an address is about. */
 export const rangeKey = (query: Record<string, string>, usual = '24h'): string => ranges.find(([key]) => key === query.range)?.[0] ?? usual
 
-/** rangeOf is the time that an address is about, to the minute so that one can keep it. */
-export function rangeOf(query: Record<string, string>, usual = '24h'): { start: string; end: string; minutes: number } {
+/** rangeOf is the time that an address is about, to the minute so that one can keep it. What
+ * ends now goes on; its name does not. */
+export function rangeOf(query: Record<string, string>, usual = '24h'): { start: string; end: string; minutes: number; name: string } {
   const said = own(query)
-  if (said) return { start: new Date(said.start).toISOString(), end: new Date(said.end).toISOString(), minutes: (said.end - said.start) / 60_000 }
+  if (said) return { start: new Date(said.start).toISOString(), end: new Date(said.end).toISOString(), minutes: (said.end - said.start) / 60_000, name: `${said.start} ${said.end}` }
   const minutes = ranges.find(([key]) => key === rangeKey(query, usual))?.[2] ?? 1440
   const end = Math.ceil(Date.now() / 60_000) * 60_000
-  return { start: new Date(end - minutes * 60_000).toISOString(), end: new Date(end).toISOString(), minutes }
+  return { start: new Date(end - minutes * 60_000).toISOString(), end: new Date(end).toISOString(), minutes, name: rangeKey(query, usual) }
 }

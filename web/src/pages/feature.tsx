@@ -65,9 +65,9 @@ export const momentColumns: Column<Moment>[] = [
 
 function Went({ profile, score }: { profile: Profile; score: Score }) {
   const [query] = useQuery()
-  const { start, end } = rangeOf(query)
+  const { start, end, name: time } = rangeOf(query)
   const series = useAsked(`series ${profile.uid} ${score.monitor} ${score.feature} ${start} ${end}`, (s) =>
-    get<QuerySeriesResponse>('/api/v1/series', { profile: profile.uid, monitor: score.monitor, feature: score.feature, start_time: start, end_time: end, points: 200, trigger: trigger(profile) }, s), 30_000)
+    get<QuerySeriesResponse>('/api/v1/series', { profile: profile.uid, monitor: score.monitor, feature: score.feature, start_time: start, end_time: end, points: 200, trigger: trigger(profile) }, s), 30_000, `series ${profile.uid} ${score.monitor} ${score.feature} ${time}`)
   const name = score.feature || 'all features'
   return (
     <Shown of={series} what="The series">
@@ -127,9 +127,9 @@ function Cumulative({ name, bins, f }: { name: string; bins: BinScore[]; f: Feat
  * control chart, and shares of values that are none. */
 function Charts({ profile, f, scores, all, why }: { profile: Profile; f: FeatureProfile; scores: Score[]; all: Series[]; why: ComponentChildren }) {
   const [query] = useQuery()
-  const { start, end, minutes } = rangeOf(query)
+  const { start, end, minutes, name: time } = rangeOf(query)
   const seconds = Math.max(60, Math.ceil((minutes * 60) / 60 / 60) * 60)
-  const sums = useAsked(`summary ${profile.uid} ${start} ${end}`, (s) => get<SummarizeResponse>('/api/v1/summaries', { profile: profile.uid, start_time: start, end_time: end, step: `${seconds}s` }, s), 60_000)
+  const sums = useAsked(`summary ${profile.uid} ${start} ${end}`, (s) => get<SummarizeResponse>('/api/v1/summaries', { profile: profile.uid, start_time: start, end_time: end, step: `${seconds}s` }, s), 60_000, `summary ${profile.uid} ${time}`)
   const patterns = scores.flatMap((s) => s.caveats.filter((c) => c.startsWith('pattern ')).map((c) => `${s.monitor} found ${c.slice('pattern '.length)}`))
   return (
     <>

@@ -20,10 +20,10 @@ export function Model({ space, name, version }: { space: string; name: string; v
 
 function View({ profile, again }: { profile: Profile; again: () => void }) {
   const [query, set] = useQuery()
-  const { start, end } = rangeOf(query)
+  const { start, end, name } = rangeOf(query)
   const scores = useAsked(`scores ${profile.uid}`, (s) => get<ListScoresResponse>('/api/v1/scores', { profile: profile.uid, page_size: 1 }, s), 15_000)
   const series = useAsked(`all series ${profile.uid} ${start} ${end}`, (s) =>
-    get<QuerySeriesResponse>('/api/v1/series', { profile: profile.uid, start_time: start, end_time: end, points: 48, trigger: trigger(profile) }, s), 60_000)
+    get<QuerySeriesResponse>('/api/v1/series', { profile: profile.uid, start_time: start, end_time: end, points: 48, trigger: trigger(profile) }, s), 60_000, `all series ${profile.uid} ${name}`)
   const now = latest(scores.value?.evaluations ?? [])
   const rows = ranked(now, series.value?.series ?? [], query.rank !== 'slot')
   const chosen = now.find((s) => s.feature === query.feature && (!query.monitor || s.monitor === query.monitor)) ?? rows[0]?.score

@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { useLocation } from 'preact-iso'
 import { get } from '../api/client'
+import { keepAsking } from '../ask'
 import { outside } from './help'
 import type { ListProfilesResponse, ListServicesResponse } from '../api/types'
 import { profilePath } from '../pages/model-parts'
@@ -16,12 +17,17 @@ export function Palette({ rooms }: { rooms: Place[] }) {
   const { route } = useLocation()
   const [text, type] = useState('')
   const [at, move] = useState(0)
-  const [known, learn] = useState<Place[]>([])
+  const [services, learnServices] = useState<Place[]>([])
+  const [models, learnModels] = useState<Place[]>([])
+  const asking = useRef<{ stop: () => void }[]>([])
+  const stop = () => asking.current.splice(0).forEach((a) => a.stop())
+  useEffect(() => stop, [])
   const open = () => {
     type('')
     move(0)
     dialog.current?.showModal()
-    void places().then(learn, () => learn([])) // what cannot be read is not offered
+    stop() // what cannot be read is not offered, until it can
+    asking.current = [keepAsking(0, servicesOf, learnServices, () => {}), keepAsking(0, modelsOf, learnModels, () => {})]
   }
   useEffect(() => {
     const press = (e: KeyboardEvent) => {
@@ -35,7 +41,7 @@ export function Palette({ rooms }: { rooms: Place[] }) {
   const trace = text.trim().toLowerCase()
   const found = /^[0-9a-f]{32}$/.test(trace)
     ? [{ word: trace, kind: 'trace', to: `/traces/${trace}` }]
-    : [...rooms, ...known].filter((p) => p.word.toLowerCase().includes(text.trim().toLowerCase())).slice(0, 12)
+    : [...rooms, ...saved().map((s) => ({ word: s.name, kind: 'saved search', to: `/traces?${s.query}` })), ...services, ...models].filter((p) => p.word.toLowerCase().includes(text.trim().toLowerCase())).slice(0, 12)
   const go = (p: Place | undefined) => {
     if (!p) return
     dialog.current?.close()
@@ -51,7 +57,7 @@ export function Palette({ rooms }: { rooms: Place[] }) {
   return (
     <>
       <button class="button quiet" type="button" onClick={open}>Go to <kbd>Ctrl K</kbd></button>
-      <dialog ref={dialog} class="help palette" aria-label="Go to" onClick={outside}>
+      <dialog ref={dialog} class="help palette" aria-label="Go to" onClick={outside} onClose={stop}>
         <form method="dialog" onSubmit={(e) => { e.preventDefault(); go(found[at]) }}>
           <input aria-label="A screen, a service, a model or the id of a trace" placeholder="A screen, a service, a model or the id of a trace" value={text} onInput={(e) => { type(e.currentTarget.value); move(0) }} onKeyDown={press} />
         </form>
@@ -64,14 +70,8 @@ export function Palette({ rooms }: { rooms: Place[] }) {
   )
 }
 
-async function places(): Promise<Place[]> {
-  const [services, profiles] = await Promise.all([
-    may('traces.read') ? get<ListServicesResponse>('/api/v1/services') : { services: [] },
-    may('profiles.read') ? get<ListProfilesResponse>('/api/v1/profiles', { page_size: 1000 }) : { profiles: [] },
-  ])
-  return [
-    ...saved().map((s) => ({ word: s.name, kind: 'saved search', to: `/traces?${s.query}` })),
-    ...services.services.map((s) => ({ word: s, kind: 'service', to: `/traces?service=${encodeURIComponent(s)}` })),
-    ...profiles.profiles.map((p) => ({ word: `${p.space}/${p.name}/${p.version}`, kind: 'model', to: profilePath(p) })),
-  ]
-}
+const servicesOf = async (signal: AbortSignal): Promise<Place[]> => (may('traces.read') ? (await get<ListServicesResponse>('/api/v1/services', {}, signal)).services : [])
+  .map((s) => ({ word: s, kind: 'service', to: `/traces?service=${encodeURIComponent(s)}` }))
+
+const modelsOf = async (signal: AbortSignal): Promise<Place[]> => (may('profiles.read') ? (await get<ListProfilesResponse>('/api/v1/profiles', { page_size: 1000 }, signal)).profiles : [])
+  .map((p) => ({ word: `${p.space}/${p.name}/${p.version}`, kind: 'model', to: profilePath(p) }))
