@@ -29,6 +29,7 @@ elif [ "$(go env CGO_ENABLED)" = 1 ] && command -v "$(go env CC | cut -d' ' -f1)
   # go would compile the same beside the one that runs the tests.
   go build "${race[@]}" -ldflags=-w -o .bin/test-race/ ./cmd/driftmesh ./services/{auth,drift,gateway,ingest-worker,trace-store} \
     ./examples/producers/{kafka,nats,rabbitmq,redis} ./examples/sensors || exit
+  go build -ldflags=-w -o .bin/test/ ./cmd/driftmesh || exit # for test/web
 elif [[ ",${DRIFTMESH_TEST_REQUIRE:-}," == *,race,* ]]; then
   echo "the race detector is required and cannot run: there is no C compiler"
   exit 1

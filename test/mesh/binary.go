@@ -15,7 +15,12 @@ import (
 var built struct {
 	sync.Mutex
 	paths map[string]string
+	plain bool
 }
+
+// Plain makes Binary build programs without the race detector, before any is built: for
+// tests of something else than the mesh that is there while others look at its races.
+func Plain() { built.plain = true }
 
 // raceFlags build with the race detector and tell it to leave out SQLite, C that
 // a program made into Go. It works on memory of its own, which the detector does
@@ -34,7 +39,7 @@ func Binary(t server.T, pkg string) string {
 		return path
 	}
 	dir, args := "test", []string{"build", "-ldflags=-w"}
-	if raceEnabled {
+	if raceEnabled && !built.plain {
 		dir, args = "test-race", append(args, raceFlags...)
 	}
 	dir = filepath.Join(Root(t), ".bin", dir)

@@ -51,6 +51,7 @@ func TestWhatPeopleSee(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(modules, "playwright-core")); err != nil {
 		server.Missing(t, suite, "playwright-core is not there; scripts/setup.sh installs it")
 	}
+	mesh.Plain()
 	demo := mesh.StartDemo(t, "--demo.calm", "5s", "--demo.history", "5m")
 	issuer, planted := "http://"+server.FreeAddress(t), rand.Text()
 	empty := mesh.Start(t, append(administered(t, issuer, planted), "--auth.bootstrap-password", mesh.AdminPassword)...)
