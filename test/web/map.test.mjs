@@ -158,7 +158,10 @@ describe('the service map', { concurrency: false }, () => {
     const page = await open(t, world.demo, '/traces')
     await page.getByRole('link', { name: /GET \/wines/ }).first().click()
     const dwell = page.getByRole('row', { name: /dwell records/ }).first()
-    await dwell.waitFor()
+    await until(async () => { // the mesh's own spans come after those of the trace
+      await page.getByRole('treegrid').waitFor()
+      return (await dwell.count()) > 0 || page.reload().then(() => false)
+    })
     await dwell.click()
     await page.getByRole('link', { name: /^Topic records, lag \d+ now/ }).waitFor()
     await dwell.getByRole('link', { name: 'topic' }).click()

@@ -130,13 +130,12 @@ describe('models', { concurrency: false }, () => {
     const { steps } = await demo(`/api/v1/summaries?profile=wine/red&step=60s&start_time=${new Date(end - 36e5).toISOString()}&end_time=${new Date(end).toISOString()}`)
     const points = steps.map((s) => s.features.find((f) => f.name === 'alcohol')).filter((f) => Number(f?.number) > 0)
     // Minutes go by between both questions: those that are whole in both are the same.
-    const counted = new Map(points.map((p) => [`${p.number} ${p.mean.toPrecision(4)}`, p]))
-    const both = rows.filter((r) => counted.has(`${r[1].replaceAll(',', '')} ${Number(r[2]).toPrecision(4)}`))
+    const of = (r) => points.filter((p) => p.number === r[1].replaceAll(',', '') && p.mean.toPrecision(4) === Number(r[2]).toPrecision(4))
+    const both = rows.filter((r) => of(r).length > 0)
     assert.ok(both.length >= rows.length - 2 && both.length > 2, `${both.length} of ${rows.length}`)
     for (const r of both) {
-      const p = counted.get(`${r[1].replaceAll(',', '')} ${Number(r[2]).toPrecision(4)}`)
-      const z = (p.mean - alcohol.baseline.mean) / (alcohol.baseline.std_dev * Math.sqrt(1 / Number(p.number) + 1 / Number(alcohol.baseline.rows)))
-      assert.ok(Math.abs(Number(r[4]) - z) < 0.011, `${r} is not ${z}`)
+      const zs = of(r).map((p) => (p.mean - alcohol.baseline.mean) / (alcohol.baseline.std_dev * Math.sqrt(1 / Number(p.number) + 1 / Number(alcohol.baseline.rows))))
+      assert.ok(zs.some((z) => Math.abs(Number(r[4]) - z) < 0.011), `${r} is not ${zs}`)
     }
     // The rules, anew: hits of so many, beyond, on the side of the last.
     const z = rows.map((r) => Number(r[4]))

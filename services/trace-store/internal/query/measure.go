@@ -89,7 +89,10 @@ func (q *Reader) measured(ctx context.Context, tenant string, m Measure, most ui
 	start := m.From.Add(-m.Window)
 	w.arg("since", nanos(start.Add(-store.MaxAhead)))
 	w.arg("start", nanos(start))
-	w.arg("end", nanos(m.From.Add(time.Duration(points-1)*m.Step)))
+	end := m.From.Add(time.Duration(points-1) * m.Step)
+	w.arg("end", nanos(end))
+	w.arg("near", nanos(start.Add(-moved)))
+	w.arg("until", nanos(end.Add(moved)))
 	w.arg("first", m.From.UnixNano())
 	w.arg("step", m.Step.Nanoseconds())
 	w.arg("window", m.Window.Nanoseconds())
@@ -198,7 +201,7 @@ const (
 // sql counts the spans by the points that they count at, which are
 // neighbours: from Since to before Till. It reads span_index alone, where a span
 // that was sent again with another start has several rows. So besides those in
-// the time that is measured it looks for later rows of the same spans, and
+// the time that is measured it looks for later rows of the same spans near it, and
 // leaves the last of each. A hash stands for the identity: a set of it is half
 // as large, and sorts at half the cost. A sample does without: of ten million spans
 // that is a third of the cost.
@@ -214,7 +217,7 @@ func (m *Measure) sql(w *where, which versions) string {
 	switch which {
 	case stands:
 		of += `
-            AND (` + within + ` OR ReceivedAt >= (SELECT min(ReceivedAt)` + of + ` AND ` + within + `)
+            AND (` + within + ` OR ` + nearTime + ` AND ReceivedAt >= (SELECT min(ReceivedAt)` + of + ` AND ` + within + `)
                 AND ` + identity + ` IN (SELECT ` + identity + of + ` AND ` + within + `))`
 	case standsWithin:
 		of += " AND " + within
