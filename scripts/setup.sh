@@ -19,7 +19,7 @@ have redis-server || packages+=(redis-server)
 have redis-cli || packages+=(redis-tools)
 have kcat || packages+=(kcat)
 have curl || packages+=(curl)
-have chromium || packages+=(chromium)
+have chromium-headless-shell || have chromium || packages+=(chromium-headless-shell) # half the work of a whole browser
 have prometheus || packages+=(prometheus)
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || packages+=(rabbitmq-server)
 have prometheus-alertmanager || have alertmanager || packages+=(prometheus-alertmanager)
@@ -27,6 +27,7 @@ if [ ${#packages[@]} -gt 0 ]; then
   if have apt-get && [ "$(id -u)" = 0 ]; then
     say "installing ${packages[*]}"
     apt-get update -qq >/dev/null
+    apt-cache show chromium-headless-shell >/dev/null 2>&1 || packages=("${packages[@]/%chromium-headless-shell/chromium}")
     RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
   else
     say "not there: ${packages[*]}; install them with your system's packages"

@@ -44,7 +44,10 @@ type world struct {
 // People look at an empty mesh, and at one in which an alert is open.
 func TestWhatPeopleSee(t *testing.T) {
 	modules := filepath.Join(mesh.Root(t), "test/web/node_modules")
-	browser, err := exec.LookPath("chromium")
+	browser, err := exec.LookPath("chromium-headless-shell")
+	if err != nil {
+		browser, err = exec.LookPath("chromium")
+	}
 	if err != nil {
 		server.Missing(t, suite, "chromium is not there; scripts/setup.sh installs it")
 	}
