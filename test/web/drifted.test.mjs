@@ -1,7 +1,7 @@
 // A mesh whose data drifted: from an alert to the spans that moved it, by mouse and keys.
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { accessible, narrow, open, seen, world } from './lib.mjs'
+import { accessible, narrow, open, rated, seen, until, world } from './lib.mjs'
 
 describe('a mesh whose data drifted', { concurrency: false }, () => {
   it('leads from the overview to the alert, the trace that moved it, and back', async (t) => {
@@ -83,11 +83,15 @@ describe('a mesh whose data drifted', { concurrency: false }, () => {
     await page.keyboard.press('g')
     await page.keyboard.press('t')
     await page.waitForURL(/\/traces$/)
-    await page.getByRole('row', { name: /GET \/wines/ }).nth(2).waitFor() // the overview has rows too
+    await page.goto(`${world.demo}/traces?operation=model.predict`)
+    await page.getByRole('row', { name: /GET \/wines/ }).nth(2).waitFor()
     await page.keyboard.press('j')
     await page.keyboard.press('Enter')
     await page.waitForURL(/\/traces\/[0-9a-f]{32}/)
-    await page.getByRole('treegrid').waitFor()
+    await until(async () => { // all of it may not be there yet
+      await page.getByRole('treegrid').waitFor()
+      return (await page.getByRole('treegrid').getByRole('row').count()) > 3 || page.reload().then(() => false)
+    })
     await page.keyboard.press('j')
     await page.waitForURL(/span=/)
     await page.keyboard.press('Escape')
@@ -125,8 +129,7 @@ describe('a mesh whose data drifted', { concurrency: false }, () => {
       })
     }
     it(`a trace is accessible, ${theme}`, async (t) => {
-      const page = await open(t, world.demo, '/traces', { theme })
-      await page.getByRole('link', { name: /GET \/wines/ }).first().click()
+      const page = await open(t, world.demo, `/traces/${(await rated(1))[0].trace_id}`, { theme })
       await page.getByRole('row', { name: /model\.predict/ }).click()
       await seen(page, /Attributes \d/)
       await accessible(page, `trace, ${theme}`)

@@ -64,6 +64,10 @@ export function longest(trace, n) {
     .map((e) => Math.round(e.tdur / 1000)).sort((a, b) => b - a).slice(0, n)
 }
 
+/** rated are the newest traces of the demo that got as far as the model: some fail before,
+ * some are still on their way. */
+export const rated = async (n) => (await ask(world.demo, '/api/v1/traces:search', { query: { operation: 'model.predict' }, page_size: n })).traces
+
 /** login fills in the form. */
 export async function login(page, name, password) {
   await page.getByLabel('Tenant').fill(world.tenant)

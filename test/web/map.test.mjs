@@ -2,7 +2,7 @@
 // map to the topics of the pipeline.
 import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
-import { accessible, login, narrow, open, seen, send, span, until, world } from './lib.mjs'
+import { accessible, login, narrow, open, rated, seen, send, span, until, world } from './lib.mjs'
 
 const evil = '<img src=x onerror=alert(1)><script>alert(2)</script>'
 const hex = (n, size) => n.toString(16).padStart(size, '0')
@@ -155,8 +155,7 @@ describe('the service map', { concurrency: false }, () => {
   })
 
   it('leads from a wait in a trace to its topic, with its lag', async (t) => {
-    const page = await open(t, world.demo, '/traces')
-    await page.getByRole('link', { name: /GET \/wines/ }).first().click()
+    const page = await open(t, world.demo, `/traces/${(await rated(1))[0].trace_id}`)
     const dwell = page.getByRole('row', { name: /dwell records/ }).first()
     await until(async () => { // the mesh's own spans come after those of the trace
       await page.getByRole('treegrid').waitFor()

@@ -2,7 +2,7 @@
 // follows from the spans that are sent here.
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { accessible, ask, narrow, open, seen, send, slowly, until, world } from './lib.mjs'
+import { accessible, ask, narrow, open, rated, seen, send, slowly, until, world } from './lib.mjs'
 
 const hex = (n, digits) => n.toString(16).padStart(digits, '0')
 let made = 0x7a0
@@ -53,8 +53,7 @@ describe('two traces', { concurrency: false }, () => {
 
   for (const theme of ['light', 'dark']) {
     it(`are accessible, ${theme}`, async (t) => {
-      const found = await ask(world.demo, '/api/v1/traces:search', { query: { operation: 'GET /wines/{wine}' }, page_size: 50 })
-      const traces = found.traces.filter((t) => t.services.includes('model-server')) // some fail before, some are still on their way
+      const traces = await rated(2)
       const page = await open(t, world.demo, `/compare?a=${traces[1].trace_id}&b=${traces[0].trace_id}`, { theme })
       await page.getByRole('heading', { name: /B took|Both took/ }).waitFor()
       await page.getByRole('region', { name: 'Spans of both' }).getByRole('row', { name: /model\.predict/ }).waitFor()
@@ -174,9 +173,11 @@ describe('a trace', { concurrency: false }, () => {
   })
 
   it('leads from a span to the values of its record, and to the model', async (t) => {
-    const { traces } = await ask(world.demo, '/api/v1/traces:search', { query: { operation: 'model.predict' }, page_size: 5 })
     let record
-    for (const { trace_id } of traces) record ??= (await ask(world.demo, `/api/v1/records?trace_id=${trace_id}`)).records[0]
+    await until(async () => {
+      for (const { trace_id } of await rated(5)) record ??= (await ask(world.demo, `/api/v1/records?trace_id=${trace_id}`)).records[0]
+      return record
+    })
     const page = await open(t, world.demo, `/traces/${record.trace_id}?span=${record.span_id}&tab=records`)
     const shown = page.getByRole('region', { name: `Record ${record.record.id}` })
     await shown.waitFor()
