@@ -2,9 +2,13 @@
 // settings without a secret, the account verified, logins at a provider.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { accessible, login, narrow, open, seen, world } from './lib.mjs'
+import { fileURLToPath } from 'node:url'
+import { accessible, login, narrow, open, seen, until, world } from './lib.mjs'
 
 async function as(t, tenant, name, path, options) {
   const page = await open(t, world.empty, path, options)
@@ -51,6 +55,9 @@ describe('an administrator', { concurrency: false }, () => {
       body: JSON.stringify({ profile: { space: 'ml', name: 'churn', reference_rows: '2', features: [{ name: 'tenure_months', kind: 'FEATURE_KIND_NUMERIC', type: 'int', edges: [6], counts: ['1', '1'] }, { name: 'plan', kind: 'FEATURE_KIND_CATEGORY', type: 'string', categories: ['free', 'pro'], counts: ['1', '1'] }] } }),
     })
     assert.equal(made.status, 200)
+    const ask = async (path, body) => (await fetch(world.empty + path, { ...(body && { method: 'POST', body: JSON.stringify(body) }), headers: { 'Content-Type': 'application/json', 'X-Api-Key': key } })).json()
+    const accepted = async () => Number((await ask('/api/v1/ledger')).accounts.find((a) => a.signal === 'records')?.accepted ?? 0)
+    const earlier = await accepted()
     await page.route('**/api/v1/services*', (route) => route.fulfill({ json: { services: [] } }))
     await page.route('**/api/v1/services:measure*', (route) => route.fulfill({ json: { services: [] } }))
     await page.route('**/api/v1/profiles*', (route) => route.fulfill({ json: { profiles: [] } }))
@@ -61,6 +68,51 @@ describe('an administrator', { concurrency: false }, () => {
       const line = (await page.getByLabel('Line for a record').textContent()).replace('KEY', key)
       assert.match(String(execFileSync(run[0], [...run.slice(1), line])), /accepted['"]?: ?['"]1['"]/, language)
     }
+    const text = async (language, of) => {
+      await page.getByRole('button', { name: language, exact: true }).click()
+      return (await page.getByLabel(`Line for a ${of}`).textContent()).replace(/\bKEY\b/, key)
+    }
+    const dir = mkdtempSync(join(tmpdir(), 'first-'))
+    t.after(() => rmSync(dir, { recursive: true }))
+    writeFileSync(join(dir, 'First.java'), `class First {\n  public static void main(String[] args) throws Exception {\n${await text('Java', 'record')}\n  }\n}\n`)
+    assert.match(String(execFileSync('java', [join(dir, 'First.java')])), /accepted['"]?: ?['"]1['"]/, 'Java')
+    // In Go, a program around the lines, which is a package of the SDK for as long as it runs.
+    const [span, record] = [await text('Go', 'span'), await text('Go', 'record')]
+    const said = Object.fromEntries(span.split('\n')[0].replace('// ', '').split(' ').map((pair) => pair.split('=')))
+    assert.equal(record.split('\n')[0], span.split('\n')[0], 'the lines say the same of the environment')
+    writeFileSync(join(dir, 'main.go'), `package main
+
+import (
+	"context"
+	"log"
+
+	"github.com/driftmesh/driftmesh/sdk"
+)
+
+func pay(context.Context) error { return nil }
+
+func run(ctx context.Context) error {
+	${span}
+	if err != nil {
+		return err
+	}
+	return func() error {
+		${record}
+		return err
+	}()
+}
+
+func main() {
+	if err := run(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+}
+`)
+    const sdk = fileURLToPath(new URL('../../sdk', import.meta.url))
+    writeFileSync(join(dir, 'overlay.json'), JSON.stringify({ Replace: { [join(sdk, 'first', 'main.go')]: join(dir, 'main.go') } }))
+    execFileSync('go', ['run', '-overlay', join(dir, 'overlay.json'), './first'], { cwd: sdk, env: { ...process.env, ...said } })
+    await until(async () => (await ask('/api/v1/traces:search', { query: { service: 'checkout', operation: 'pay' } })).traces?.length === 1)
+    await until(async () => (await accepted()) === earlier + 5) // one of each language
   })
 
   it('of the mesh sees certificates and settings in force, and no secret', async (t) => {

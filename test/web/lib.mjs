@@ -39,9 +39,9 @@ export async function open(t, address, path, { theme = 'light', width = 1280, he
 export const seen = (page, text) => page.getByText(text).filter({ visible: true }).first().waitFor()
 
 /** until asks until the answer is yes. */
-export async function until(yes) {
-  for (const end = Date.now() + 60_000; !(await yes());) {
-    assert.ok(Date.now() < end, 'waited a minute for it')
+export async function until(yes, minutes = 1) {
+  for (const end = Date.now() + minutes * 60_000; !(await yes());) {
+    assert.ok(Date.now() < end, `waited ${minutes} min for it`)
     await new Promise((next) => setTimeout(next, 300))
   }
 }
@@ -53,6 +53,19 @@ export async function slowly(page, deed) {
   await deed()
   await devtools.send('Emulation.setCPUThrottlingRate', { rate: 1 })
   await devtools.detach()
+}
+
+export const long = 'a text that is typed faster than a page can follow'
+
+/** stays types on a slow page, lets something draw the page anew, and requires that what
+ * was typed is there. */
+export async function stays(page, field, { what = long, before = '', anew } = {}) {
+  await field.focus()
+  await page.keyboard.press('Control+End')
+  await slowly(page, () => page.keyboard.type(what))
+  assert.equal(await field.inputValue(), before + what)
+  await anew?.()
+  assert.equal(await field.inputValue(), before + what)
 }
 
 /** longest are the n longest tasks of the page in a trace of the browser, in ms on the
@@ -69,8 +82,8 @@ export function longest(trace, n) {
 export const rated = async (n) => (await ask(world.demo, '/api/v1/traces:search', { query: { operation: 'model.predict' }, page_size: n })).traces
 
 /** login fills in the form. */
-export async function login(page, name, password) {
-  await page.getByLabel('Tenant').fill(world.tenant)
+export async function login(page, name, password, tenant = world.tenant) {
+  await page.getByLabel('Tenant').fill(tenant)
   await page.getByLabel('Name', { exact: true }).fill(name)
   await page.getByLabel('Password').fill(password)
   await page.getByRole('button', { name: 'Log in', exact: true }).click()

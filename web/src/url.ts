@@ -1,6 +1,10 @@
 // What a screen shows stands in its address, so that it can be sent to others.
 import { useLocation } from 'preact-iso'
 
+/** went is whether the address is what it is because somebody went back or forth. */
+export const went = { back: false }
+addEventListener('popstate', () => { went.back = true }) // as the first of all, which draw the page
+
 /** useQuery gives the parameters of the address, and changes some of them: '' takes one
  * away. A change is a step back for the browser only where it is asked for. */
 export function useQuery(): [Record<string, string>, (change: Record<string, string>, step?: boolean) => void] {
@@ -12,6 +16,7 @@ export function useQuery(): [Record<string, string>, (change: Record<string, str
       else q.set(key, value)
     }
     const said = q.toString()
+    went.back = false
     route(said ? `${path}?${said}` : path, !step)
   }
   return [query, set]

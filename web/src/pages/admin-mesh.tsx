@@ -8,7 +8,8 @@ import { follow, type Verdict } from '../audit'
 import { useDeed } from '../deed'
 import { may, session } from '../session'
 import { Export } from '../ui/export'
-import { Card, Empty, Shown, Status, Typed } from '../ui/parts'
+import { Card, Empty, Shown, Status } from '../ui/parts'
+import { Typed } from '../typed'
 import { useQuery } from '../url'
 import { at, count, plural, took } from '../words'
 
@@ -87,7 +88,7 @@ export function Settings() {
             <Card title="As they are in force" note={`in the gateway's process ${v.instance.slice(0, 8)}, version ${v.version}: the whole mesh in one program, else this gateway's own`}
               tools={<Export name="settings" of={null} rows={() => [['setting', 'value', 'from', 'default'], ...v.settings.map((s) => [s.name, s.value, s.source, s.default_value])]} />}>
               <div class="filters body">
-                <label class="grow">Find<Typed value={what} change={(q) => set({ q })} /></label>
+                <label class="grow">Find<Typed value={what} type="search" autocomplete="off" onInput={(e) => set({ q: e.currentTarget.value })} /></label>
                 <label class="check"><input type="checkbox" checked={own} onChange={(e) => set({ own: e.currentTarget.checked ? '1' : '' })} />Only those that were set</label>
               </div>
               {list.length === 0 ? <Empty>No setting matches.</Empty> : (

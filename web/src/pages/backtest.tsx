@@ -9,6 +9,7 @@ import { may } from '../session'
 import { OverTime, type Moment } from '../ui/charts'
 import { Figure } from '../ui/figure'
 import { Card, Empty, Shown, Status } from '../ui/parts'
+import { Typed } from '../typed'
 import { rangeOf, useQuery } from '../url'
 import { at, count, number, plural } from '../words'
 import { design, profilePath, ratio } from './model-parts'
@@ -149,19 +150,24 @@ function Quick({ monitors, schedule, set }: { monitors: Monitor[]; schedule: Pro
   const at = Math.max(0, monitors.findIndex((m) => m.name === query.monitor))
   const m = monitors[at]
   const change = (next: Partial<Monitor>) => set({ monitors: monitors.map((o, i) => (i === at ? { ...o, ...next } : o)) })
-  const amount = (v: number, next: (v: number) => void) => { if (Number.isFinite(v)) next(v) }
+  /** amount takes a number, and puts what it was back for what is none. */
+  const amount = (of: HTMLInputElement, was: string, next: (v: number) => void) => {
+    const v = Number(of.value)
+    if (Number.isFinite(v)) next(v)
+    else of.value = was
+  }
   if (!m) return <p class="note">There is no monitor.</p>
   const kind = kindOf(m.threshold)
   return (
     <div class="filters">
       <label>Monitor<select value={m.name} onChange={(e) => choose({ monitor: e.currentTarget.value })}>{monitors.map((o) => <option key={o.name}>{o.name}</option>)}</select></label>
-      <label>Method<input class="mono" value={m.detector} onChange={(e) => change({ detector: e.currentTarget.value.trim() })} /></label>
+      <label>Method<Typed class="mono" value={m.detector} onChange={(e) => change({ detector: e.currentTarget.value.trim() })} /></label>
       <label>Threshold by<select value={kind} onChange={(e) => change({ threshold: thresholdOf(e.currentTarget.value as Kind, { fixed: 0.25, significance: 0.05, budget: 1, deviations: 3 }[e.currentTarget.value as Kind], m.threshold) })}>
         <option value="fixed">a value</option><option value="significance">false-alarm rate</option><option value="budget">pages in {m.threshold?.budget?.days ?? 30} days</option><option value="deviations">deviations</option>
       </select></label>
-      <label class="short">Threshold<input inputMode="decimal" value={String(valueOf(m.threshold))} onChange={(e) => amount(Number(e.currentTarget.value), (v) => change({ threshold: thresholdOf(kind, v, m.threshold) }))} /></label>
-      <label class="short">Least n<input inputMode="numeric" value={m.min_sample} onChange={(e) => amount(Number(e.currentTarget.value), (v) => change({ min_sample: String(Math.max(0, Math.round(v))) }))} /></label>
-      <label>Schedule (cron)<input class="mono" value={schedule?.cron ?? ''} placeholder="0 0 * * *" onChange={(e) => set({ schedule: { zone: '', lookback: null, on_close: false, ...schedule, cron: e.currentTarget.value.trim() } as unknown as Profile['schedule'] })} /></label>
+      <label class="short">Threshold<Typed inputMode="decimal" value={String(valueOf(m.threshold))} onChange={(e) => amount(e.currentTarget, String(valueOf(m.threshold)), (v) => change({ threshold: thresholdOf(kind, v, m.threshold) }))} /></label>
+      <label class="short">Least n<Typed inputMode="numeric" value={String(m.min_sample)} onChange={(e) => amount(e.currentTarget, m.min_sample, (v) => change({ min_sample: String(Math.max(0, Math.round(v))) }))} /></label>
+      <label>Schedule (cron)<Typed class="mono" value={schedule?.cron ?? ''} placeholder="0 0 * * *" onChange={(e) => set({ schedule: { zone: '', lookback: null, on_close: false, ...schedule, cron: e.currentTarget.value.trim() } as unknown as Profile['schedule'] })} /></label>
     </div>
   )
 }

@@ -6,7 +6,8 @@ import { useDeed } from '../deed'
 import { may } from '../session'
 import { Trend } from '../ui/charts'
 import { download, Export } from '../ui/export'
-import { Card, Copy, Empty, Segments, Shown, Status, Typed, VerdictOf } from '../ui/parts'
+import { Card, Copy, Empty, Segments, Shown, Status, VerdictOf } from '../ui/parts'
+import { Typed } from '../typed'
 import { rangeOf, useQuery } from '../url'
 import { at, count, number } from '../words'
 import { Feature } from './feature'
@@ -79,7 +80,7 @@ function Features({ rows, chosen, choose }: { rows: Row[]; chosen: Score | undef
   const all = query.all === '1' || found.length <= 12
   return (
     <>
-      {rows.length > 12 && <p class="filters body"><label class="grow">Filter features<Typed value={query.like ?? ''} change={(v) => set({ like: v })} /></label></p>}
+      {rows.length > 12 && <p class="filters body"><label class="grow">Filter features<Typed value={query.like ?? ''} type="search" onInput={(e) => set({ like: e.currentTarget.value })} /></label></p>}
       <table>
         <thead><tr><th>Feature</th><th>Verdict</th><th class="wide">Against threshold <span class="faint">(log, tick = 1×)</span></th><th class="right">Value</th><th class="right">Threshold</th><th class="wide">Detector</th><th class="right wide">Drifted</th><th class="wide">Chosen time</th><th class="right wide">n</th></tr></thead>
         <tbody>

@@ -6,6 +6,7 @@ import { useKeys } from '../keys'
 import { ended, may, session, whenBack, whoami } from '../session'
 import { follow, gap, type Question, type Seen } from '../tail'
 import { Card, Empty, Segments, Status, Trouble } from '../ui/parts'
+import { Typed } from '../typed'
 import { useQuery } from '../url'
 import { at as moment, count, number, plural, took } from '../words'
 
@@ -94,7 +95,7 @@ function Filters({ records, query, set, profiles }: { records: boolean; query: R
     set(Object.fromEntries([...form].map(([k, v]) => [k, String(v).trim()])), true)
   }
   return (
-    <form class="filters" onSubmit={submit} role="search" key={`${records} ${query.service} ${query.name} ${query.profile}`}>
+    <form class="filters" onSubmit={submit} role="search" key={records ? `records ${query.profile}` : 'spans'}>
       {records ? (
         <label class="grow">Profile<select id="tail-filter" name="profile" value={query.profile ?? ''} onChange={(e) => set({ profile: e.currentTarget.value }, true)}>
           <option value="">all</option>
@@ -103,9 +104,9 @@ function Filters({ records, query, set, profiles }: { records: boolean; query: R
         </select></label>
       ) : (
         <>
-          <label class="grow">Service<input id="tail-filter" name="service" list="tail-services" defaultValue={query.service} placeholder="all" /></label>
+          <label class="grow">Service<Typed value={query.service ?? ''} id="tail-filter" name="service" list="tail-services" placeholder="all" /></label>
           <datalist id="tail-services">{services.value?.map((s) => <option key={s} value={s} />)}</datalist>
-          <label class="grow">Span name<input name="name" defaultValue={query.name} placeholder="all" /></label>
+          <label class="grow">Span name<Typed value={query.name ?? ''} name="name" placeholder="all" /></label>
           <button class="button primary" type="submit">Filter</button>
         </>
       )}

@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { useMemo, useState } from 'preact/hooks'
 import { useLocation } from 'preact-iso'
 import { useKeys } from '../keys'
 import { Detail } from '../trace/detail'
@@ -8,6 +8,7 @@ import type { Row, Trace } from '../trace/model'
 import { Statistics } from '../trace/statistics'
 import { Minimap, Waterfall, type Window } from '../trace/waterfall'
 import { Copy, Empty, Segments, Shown, Status, Swatch } from '../ui/parts'
+import { Typed } from '../typed'
 import { useQuery } from '../url'
 import { count, exactly, percent, plural, took } from '../words'
 
@@ -62,12 +63,11 @@ function View({ id, trace, data, cut }: Loaded & { id: string }) {
   }
   const foldAt = (depth: number) => setFolded(new Set(trace.rows.filter((r) => r.children > 0 && r.depth >= depth).map((r) => r.index)))
   const open = useMemo(() => rows.reduce((deepest, r) => Math.max(deepest, r.depth), 0), [rows])
-  const search = useRef<HTMLInputElement>(null)
   const compare = `/compare?a=${id}`
   useKeys({
     j: () => step(1), k: () => step(-1), x: () => set({ path: path ? '0' : '' }), '[': () => foldAt(Math.max(0, open - 1)), ']': () => foldAt(open + 1),
     e: () => { const failed = trace.rows.filter((r) => r.failed); reveal(failed.find((r) => r.index > (selected?.index ?? -1)) ?? failed[0]) },
-    '/': () => search.current?.focus(), n: () => match(1), N: () => match(-1), c: () => route(compare), Escape: () => select(null),
+    '/': () => document.getElementById('find')?.focus(), n: () => match(1), N: () => match(-1), c: () => route(compare), Escape: () => select(null),
   })
   const root = trace.rows[0] as Row
   const place = found && selected ? found.rows.indexOf(selected) + 1 : 0
@@ -90,7 +90,7 @@ function View({ id, trace, data, cut }: Loaded & { id: string }) {
           <button class="button small" type="button" aria-label="Fold a level" onClick={() => foldAt(Math.max(0, open - 1))}>[</button>
           <button class="button small" type="button" aria-label="Unfold a level" onClick={() => foldAt(open + 1)}>]</button>
           {(window.from > 0 || window.to < trace.duration) && <button class="button small" type="button" onClick={() => zoom({ from: 0, to: trace.duration || 1 })}>Whole trace</button>}
-          <Find input={search} value={query.q ?? ''} said={found ? (found.rows.length === 0 ? 'no span' : place > 0 ? `${count(place)} of ${count(found.rows.length)}` : plural(found.rows.length, 'span')) : ''}
+          <Find value={query.q ?? ''} said={found ? (found.rows.length === 0 ? 'no span' : place > 0 ? `${count(place)} of ${count(found.rows.length)}` : plural(found.rows.length, 'span')) : ''}
             change={(q) => set({ q })} next={match} />
           <span class="space" />
           <Segments label="View" value={look} of={[['waterfall', 'Waterfall'], ['statistics', 'Statistics']]} choose={(v) => set({ look: v === 'waterfall' ? '' : v })} />
@@ -108,17 +108,14 @@ function View({ id, trace, data, cut }: Loaded & { id: string }) {
 }
 
 /** Find is where one types what to look for; Enter goes to the next. */
-function Find({ input, value, said, change, next }: { input: { current: HTMLInputElement | null }; value: string; said: string; change: (q: string) => void; next: (by: 1 | -1) => void }) {
-  const [text, type] = useState(value)
-  // What the address says is what was typed, only later: while somebody types, what is typed stands.
-  useEffect(() => { if (document.activeElement !== input.current) type(value) }, [value])
+function Find({ value, said, change, next }: { value: string; said: string; change: (q: string) => void; next: (by: 1 | -1) => void }) {
   return (
     <span class="find">
-      <input ref={input} aria-label="Find in this trace" placeholder="Find in this trace  /" value={text} autocomplete="off"
-        onInput={(e) => { type(e.currentTarget.value); change(e.currentTarget.value) }}
+      <Typed id="find" aria-label="Find in this trace" placeholder="Find in this trace  /" value={value} autocomplete="off"
+        onInput={(e) => change(e.currentTarget.value)}
         onKeyDown={(e) => {
           if (e.key === 'Enter') { e.preventDefault(); next(e.shiftKey ? -1 : 1) }
-          if (e.key === 'Escape') { type(''); change(''); e.currentTarget.blur() }
+          if (e.key === 'Escape') { change(''); e.currentTarget.value = ''; e.currentTarget.blur() }
         }} />
       {value && <><span class="faint small" role="status">{said}</span><button class="button small" type="button" aria-label="Match before" onClick={() => next(-1)}>N</button><button class="button small" type="button" aria-label="Next match" onClick={() => next(1)}>n</button></>}
     </span>

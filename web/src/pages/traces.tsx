@@ -12,6 +12,7 @@ import { Heat, HeatLegend, HeatTable, lined, said } from '../traces/heat'
 import { askedFor, brushOf, brushText, durationOf, pickedOf, questionOf, tagsOf, within, zoomed, type Change, type Query } from '../traces/query'
 import { forget, save, saved } from '../traces/saved'
 import { Tags } from '../traces/tags'
+import { Typed } from '../typed'
 import { Export } from '../ui/export'
 import { Card, Empty, Shown } from '../ui/parts'
 import { useQuery } from '../url'
@@ -180,15 +181,15 @@ function Filters({ query, set, asked, ask }: { query: Query; set: Change; asked:
   }
   return (
     <div class="asking">
-      <form class="filters" onSubmit={submit} role="search" key={JSON.stringify(['service', 'operation', 'tags', 'min', 'max', 'errors'].map((k) => query[k]))}>
-        <label>Service<input name="service" list="services" defaultValue={query.service} placeholder="any" /></label>
+      <form class="filters" onSubmit={submit} role="search">
+        <label>Service<Typed value={query.service ?? ''} name="service" list="services" placeholder="any" /></label>
         <datalist id="services">{services.value?.services.map((s) => <option key={s} value={s} />)}</datalist>
-        <label>Operation<input name="operation" list="operations" defaultValue={query.operation} placeholder="any" /></label>
+        <label>Operation<Typed value={query.operation ?? ''} name="operation" list="operations" placeholder="any" /></label>
         <datalist id="operations">{operations.value?.operations.map((o) => <option key={`${o.name} ${o.span_kind}`} value={o.name} />)}</datalist>
-        <Tags initial={query.tags ?? ''} query={{ service: query.service ?? '', start_time, end_time }} />
-        <label class="short">At least<input name="min" defaultValue={query.min} placeholder="200ms" /></label>
-        <label class="short">At most<input name="max" defaultValue={query.max} placeholder="2s" /></label>
-        <label class="check"><input type="checkbox" name="errors" value="1" defaultChecked={query.errors === '1'} />Errors only</label>
+        <Tags value={query.tags ?? ''} query={{ service: query.service ?? '', start_time, end_time }} />
+        <label class="short">At least<Typed value={query.min ?? ''} name="min" placeholder="200ms" /></label>
+        <label class="short">At most<Typed value={query.max ?? ''} name="max" placeholder="2s" /></label>
+        <label class="check" key={query.errors}><input type="checkbox" name="errors" value="1" defaultChecked={query.errors === '1'} />Errors only</label>
         <button class="button primary" type="submit">Search</button>
         {wrong && <p class="note wrong" role="alert">{wrong}</p>}
       </form>

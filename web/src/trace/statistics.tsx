@@ -1,6 +1,7 @@
 import { useMemo } from 'preact/hooks'
 import { Export } from '../ui/export'
 import { Status } from '../ui/parts'
+import { Typed } from '../typed'
 import { useQuery } from '../url'
 import { count, took } from '../words'
 import { text, type Row, type Trace } from './model'
@@ -64,7 +65,7 @@ export function Statistics({ trace }: { trace: Trace }) {
   return (
     <div class="statistics">
       <div class="tools">
-        <label class="inline">By <input list="keys" value={by} autocomplete="off" onChange={(e) => { const v = e.currentTarget.value.trim(); set({ by: v === 'operation' ? '' : v }) }} /></label>
+        <label class="inline">By <Typed list="keys" value={by} autocomplete="off" onChange={(e) => { const v = e.currentTarget.value.trim(); set({ by: v === 'operation' ? '' : v }) }} /></label>
         <datalist id="keys">{[...fixed, ...keys].map((k) => <option key={k} value={k} />)}</datalist>
         {fixed.map((k) => <button key={k} class="button small" type="button" aria-pressed={k === by} onClick={() => set({ by: k === 'operation' ? '' : k })}>{k}</button>)}
         <span class="space" />

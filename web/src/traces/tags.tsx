@@ -1,7 +1,8 @@
 // The field for key=value, which completes both from what is stored.
-import { useEffect, useId, useRef, useState } from 'preact/hooks'
+import { useEffect, useId, useState } from 'preact/hooks'
 import { post } from '../api/client'
 import type { ListAttributesResponse, TraceQuery } from '../api/types'
+import { useTyped } from '../typed'
 import { count } from '../words'
 import { tagsOf, word } from './query'
 
@@ -21,10 +22,10 @@ export function writing(text: string): { before: string; key: string | null; par
   return { before: before ?? '', key: null, part: part ?? '' }
 }
 
-export function Tags({ initial, query }: { initial: string; query: Partial<TraceQuery> }) {
+export function Tags({ value, query }: { value: string; query: Partial<TraceQuery> }) {
   const id = useId()
-  const input = useRef<HTMLInputElement>(null)
-  const [text, type] = useState(initial)
+  const input = useTyped(value)
+  const [text, type] = useState(value)
   const [open, setOpen] = useState(false)
   const [at, move] = useState(-1)
   const [offers, offer] = useState<Offer[]>([])
@@ -51,8 +52,10 @@ export function Tags({ initial, query }: { initial: string; query: Partial<Trace
   }, [text, open])
   const take = (o: Offer | undefined) => {
     if (!o) return
-    type(now.before + word(o.text) + (now.key === null ? '=' : ' '))
-    input.current?.focus()
+    if (!input.current) return
+    input.current.value = now.before + word(o.text) + (now.key === null ? '=' : ' ')
+    type(input.current.value)
+    input.current.focus()
   }
   const press = (e: KeyboardEvent) => {
     const listed = open && offers.length > 0
@@ -74,8 +77,8 @@ export function Tags({ initial, query }: { initial: string; query: Partial<Trace
   return (
     <div class="grow tags">
       <label>Tags<input ref={input} id="tags" name="tags" class="mono" autocomplete="off" spellcheck={false} role="combobox" aria-expanded={listed} aria-controls={id} aria-autocomplete="list" aria-activedescendant={listed && at >= 0 ? `${id}-${at}` : undefined}
-        value={text} placeholder={'http.response.status_code=500 plan="pro"'}
-        onInput={(e) => { type(e.currentTarget.value); setOpen(true) }} onKeyDown={press} onFocus={() => setOpen(true)} onBlur={() => setOpen(false)} /></label>
+        placeholder={'http.response.status_code=500 plan="pro"'}
+        onInput={(e) => { type(e.currentTarget.value); setOpen(true) }} onKeyDown={press} onFocus={(e) => { type(e.currentTarget.value); setOpen(true) }} onBlur={() => setOpen(false)} /></label>
       <ul id={id} role="listbox" aria-label={now.key === null ? 'Keys' : `Values of ${now.key}`} hidden={!listed}>
         {listed && offers.map((o, i) => (
           <li key={o.text} id={`${id}-${i}`} role="option" aria-selected={i === at} class={i === at ? 'on' : undefined} onMouseDown={(e) => { e.preventDefault(); take(o) }}>

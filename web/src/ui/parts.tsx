@@ -1,6 +1,6 @@
 // The parts that screens are made of.
 import type { ComponentChildren } from 'preact'
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useState } from 'preact/hooks'
 import type { Asked } from '../ask'
 import type { Failure } from '../api/client'
 import type { Severity, Verdict } from '../api/types'
@@ -92,15 +92,6 @@ export function Shown<T>({ of, what, rows, children }: { of: Asked<T>; what: str
 
 export function Empty({ children }: { children: ComponentChildren }) {
   return <div class="note empty">{children}</div>
-}
-
-/** Typed is a field whose text stands in the address. That says what was typed, only
- * later: while somebody types, what is typed stands. */
-export function Typed({ value, change }: { value: string; change: (text: string) => void }) {
-  const input = useRef<HTMLInputElement>(null)
-  const [text, write] = useState(value)
-  useEffect(() => { if (document.activeElement !== input.current) write(value) }, [value])
-  return <input ref={input} type="search" value={text} autocomplete="off" onInput={(e) => { write(e.currentTarget.value); change(e.currentTarget.value) }} />
 }
 
 /** Copy puts a text on the clipboard; one that is large is made when it is asked for. */
