@@ -55,7 +55,7 @@ export async function slowly(page, deed) {
   await devtools.detach()
 }
 
-export const long = 'a text that is typed faster than a page can follow'
+export const long = 'typed faster than it is drawn'
 
 /** stays types on a slow page, lets something draw the page anew, and requires that what
  * was typed is there. */

@@ -133,6 +133,8 @@ describe('the service map', { concurrency: false }, () => {
     await drawer.getByText('Table', { exact: true }).click()
     const rows = (await drawer.getByRole('group', { name: 'Lag, as a table' }).locator('tbody td:nth-child(2)').allTextContents()).slice(0, 4)
     assert.deepEqual(rows, ['5', '40', 'not known', '7'])
+    const drawn = await drawer.getByRole('group', { name: 'Lag, as a table' }).locator('tbody tr').count()
+    await until(async () => (await drawer.getByRole('group', { name: 'Lag, as a table' }).locator('tbody tr').count()) > drawn) // it goes on
     await drawer.getByRole('group', { name: /^Lag: \d+ points/ }).focus()
     await page.keyboard.press('Home')
     await drawer.getByText(/^Time .* · Lag 5$/).waitFor()
@@ -140,6 +142,36 @@ describe('the service map', { concurrency: false }, () => {
     await page.reload() // which nobody else keeps
     await drawer.getByText(/^most 3 messages since/).waitFor()
     await narrow(page, 'lag over time')
+  })
+
+  it('marks when a service began to run another version', async (t) => {
+    const began = Date.now() - 60 * 60_000
+    const run = async (version, at) => {
+      const answer = await fetch(`${world.otlp}/v1/traces`, {
+        method: 'POST', headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify({ resourceSpans: [{ resource: { attributes: [text('service.name', 'deployed'), text('service.version', version)] }, scopeSpans: [{ spans: [span(hex(BigInt(at), 32), 'work', { spanId: hex(at % 1e9, 16), startTimeUnixNano: nanos(at), endTimeUnixNano: nanos(at + 5) })] }] }] }),
+      })
+      assert.equal(answer.status, 200)
+    }
+    await run('1.0.0', began - 2 * 60 * 60_000)
+    await run(evil, began)
+    await run('1.0.0', began + 60_000) // the old one goes on beside it for a while
+    const page = await open(t, world.empty, '/map?range=15m&mesh=0') // the strip is of six hours
+    await until(async () => (await ask(page, '/api/v1/spans:count', { method: 'POST', body: JSON.stringify({ query: { service: 'deployed', start_time: new Date(began - 4 * 3_600_000).toISOString(), end_time: new Date().toISOString() } }) })).total?.spans === '3')
+    await page.reload()
+    await seen(page, new RegExp(`New versions: deployed <img .*, first seen`))
+    assert.equal(await page.locator('.steps .deploy').count(), 1, 'what there was first is no change')
+    const left = Number.parseFloat(await page.locator('.steps .deploy').evaluate((mark) => mark.style.left))
+    const end = Math.ceil(Date.now() / 60_000) * 60_000
+    assert.ok(Math.abs(left - (100 * (began - (end - 6 * 3_600_000))) / (6 * 3_600_000)) < 1.5, `at ${left} %`)
+    assert.equal(await page.locator('img').count(), 0)
+    await page.goto(`${world.empty}/map?range=15m&mesh=0&sel=s%3Ashop`) // of one service, its own
+    await page.getByRole('complementary', { name: 'Service' }).waitFor()
+    await page.locator('.steps .deploy').waitFor({ state: 'detached' })
+    await page.goto(`${world.empty}/map?range=15m&mesh=0`)
+    await seen(page, /New versions: deployed/)
+    await accessible(page, 'a new version')
+    await narrow(page, 'a new version')
   })
 
   it('shows markup in the names of services and topics as text', async (t) => {

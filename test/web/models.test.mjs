@@ -176,6 +176,24 @@ describe('models', { concurrency: false }, () => {
     assert.ok(picture.data.length > 2000, `a picture of ${picture.data.length} bytes`)
   })
 
+  it('marks over a feature when a service began to run another version', async (t) => {
+    const at = Date.now() - 180_000
+    const answer = await fetch(`${world.demo}/v1/traces`, {
+      method: 'POST', headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ resourceSpans: [{ resource: { attributes: [['service.name', 'model-server'], ['service.version', '9.9.9']].map(([key, stringValue]) => ({ key, value: { stringValue } })) }, scopeSpans: [{ spans: [{ traceId: at.toString(16).padStart(32, '0'), spanId: at.toString(16).padStart(16, '0'), name: 'warm up', kind: 1, startTimeUnixNano: `${at}000000`, endTimeUnixNano: `${at + 1}000000` }] }] }] }),
+    })
+    assert.equal(answer.status, 200)
+    const page = await open(t, world.demo, '/models')
+    await page.route('**/api/v1/attributes:list', async (route) => { // of so many spans the store looks at some, which one alone may not be among
+      const said = await (await route.fetch()).json()
+      if (route.request().postDataJSON().key === 'service.version' && said.attributes[0].values.every((v) => v.value !== '9.9.9')) said.attributes[0].values.push({ value: '9.9.9', spans: '1' })
+      await route.fulfill({ json: said })
+    })
+    await page.goto(`${world.demo}${red}?feature=alcohol&range=15m`)
+    await page.getByText(/^New versions: model-server 9\.9\.9, first seen/).waitFor()
+    await region(page, 'Drift over time').locator('svg text', { hasText: '9.9.9' }).waitFor()
+  })
+
   it('gives the profile as JSON', async (t) => {
     const page = await open(t, world.demo, red)
     await page.getByRole('button', { name: 'Profile JSON' }).click()

@@ -60,12 +60,11 @@ export function LagLine({ points, topic, cursor = -1 }: { points: readonly Behin
 }
 
 /** Lag is the same with a table behind it. */
-export function Lag({ topic }: { topic: string }) {
-  const points = [...behind(topic)]
+export function Lag({ topic, points }: { topic: string; points: readonly Behind[] }) {
   if (points.length === 0) return null
   const most = Math.max(...points.map((p) => p.lag ?? 0))
   return (
-    <Figure title="Lag" name={`lag of ${topic}`} rows={points} note={<span class="faint">most {plural(most, 'message')} {sinceWhen(points)}</span>} columns={[
+    <Figure title="Lag" name={`lag of ${topic}`} rows={[...points]} note={<span class="faint">most {plural(most, 'message')} {sinceWhen(points)}</span>} columns={[
       { head: 'Time', of: (p) => new Date(p.at).toISOString(), show: (p) => at(p.at), text: true },
       { head: 'Lag', of: (p) => p.lag, show: (p) => (p.lag === null ? 'not known' : count(p.lag)) },
     ]}>

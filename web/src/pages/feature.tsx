@@ -4,6 +4,7 @@ import { get } from '../api/client'
 import type { BinScore, Evaluation, ExplainResponse, FeatureProfile, Profile, QuerySeriesResponse, Score, Series, SeriesPoint, SummarizeResponse } from '../api/types'
 import { useAsked } from '../ask'
 import { chart, ruleWords } from '../control'
+import { told, useDeploys } from '../deploys'
 import { Control, Ecdf, gapOf, OverTime, Pair, Trend, type Moment } from '../ui/charts'
 import { Figure, type Column } from '../ui/figure'
 import { Card, Empty, Segments, Shown, Status, VerdictOf } from '../ui/parts'
@@ -68,17 +69,23 @@ function Went({ profile, score }: { profile: Profile; score: Score }) {
   const { start, end, name: time } = rangeOf(query)
   const series = useAsked(`series ${profile.uid} ${score.monitor} ${score.feature} ${start} ${end}`, (s) =>
     get<QuerySeriesResponse>('/api/v1/series', { profile: profile.uid, monitor: score.monitor, feature: score.feature, start_time: start, end_time: end, points: 200, trigger: trigger(profile) }, s), 30_000, `series ${profile.uid} ${score.monitor} ${score.feature} ${time}`)
+  const deploys = useDeploys(Date.parse(start), Date.parse(end))
   const name = score.feature || 'all features'
   return (
     <Shown of={series} what="The series">
       {(v) => {
         const points = moments(v.series[0]?.points ?? [])
         if (points.length === 0) return <Empty>Nothing was judged in this time.</Empty>
+        const [first, last] = [Date.parse(points[0]?.slot ?? ''), Date.parse(points.at(-1)?.slot ?? '')]
+        const shown = deploys.filter((d) => d.at >= first && d.at <= last)
         return (
+          <>
           <Figure title="Drift over time" name={`${profile.name} ${name} over time`} columns={momentColumns} rows={points}
             note={<><span><i class="swatch chance" />expected by chance</span><span><b class="diamond" aria-hidden="true">◆</b> over</span><span><i class="cell hatched" />too few values</span></>}>
-            {(cursor) => <OverTime points={points} cursor={cursor} title={`${score.detector} of ${name} over time, under its threshold`} />}
+            {(cursor) => <OverTime points={points} cursor={cursor} title={`${score.detector} of ${name} over time, under its threshold`} markers={shown.map((d) => ({ slot: new Date(d.at).toISOString(), word: d.version }))} />}
           </Figure>
+          {shown.length > 0 && <p class="faint small">New versions: {shown.map(told).join(' · ')}</p>}
+          </>
         )
       }}
     </Shown>

@@ -2,8 +2,9 @@ import { useEffect, useMemo, useRef } from 'preact/hooks'
 import { get, post } from '../api/client'
 import type { GetServiceGraphResponse, GraphEdge, GraphNode, ListServicesResponse, ListTopicsResponse, MeasureServicesResponse } from '../api/types'
 import { useAsked } from '../ask'
+import { told as deployed, useDeploys } from '../deploys'
 import { useKeys } from '../keys'
-import { Lag, lagOf } from '../lag'
+import { behind, Lag, lagOf } from '../lag'
 import { useTopics } from '../live'
 import { bad, edgeKey, errorsOf, failing, isTopic, keyOf, label, most, ms, perSecond, rate, told, type Look, type Measured } from '../map/graph'
 import { curve, layout, middle, size } from '../map/layout'
@@ -66,7 +67,7 @@ export function ServiceMap() {
               </>
             )}
         </Shown>
-        <Steps time={time} set={set} />
+        <Steps time={time} set={set} service={query.sel?.startsWith('s:') && !query.sel.includes('>') ? query.sel.slice(2) : ''} />
         {view === 'graph' && <Legend />}
       </div>
       {graph.value && node && <NodeDrawer m={graph.value} node={node} time={time} choose={choose} close={() => set({ sel: '' })} />}
@@ -180,8 +181,9 @@ function Legend() {
   )
 }
 
-/** Steps goes through time, a window at a time; the bars are the calls of all services. */
-function Steps({ time, set }: { time: Time; set: (change: Record<string, string>, step?: boolean) => void }) {
+/** Steps goes through time, a window at a time; the bars are the calls of all services.
+ * Marks are new versions, of the service that is chosen or of all. */
+function Steps({ time, set, service }: { time: Time; set: (change: Record<string, string>, step?: boolean) => void; service: string }) {
   const step = time.minutes * 60_000
   const now = Math.ceil(Date.now() / 60_000) * 60_000
   // The windows end where the one in the address does, as long as that is among the last.
@@ -196,6 +198,8 @@ function Steps({ time, set }: { time: Time; set: (change: Record<string, string>
     }, signal)
     return Array.from({ length: windows }, (_, i) => series.reduce((n, s) => n + Number(s.calls[i] ?? 0), 0))
   })
+  const from = last - windows * step
+  const deploys = useDeploys(from, last, service)
   const go = (i: number) => set({ at: i >= windows - 1 && (time.live || behind < windows) ? '' : iso(last - (windows - 1 - i) * step) }, false)
   const top = Math.max(...(calls.value ?? []), 1)
   return (
@@ -204,10 +208,12 @@ function Steps({ time, set }: { time: Time; set: (change: Record<string, string>
       <div class="slide">
         <div class="bars" aria-hidden="true">
           {Array.from({ length: windows }, (_, i) => <i key={i} class={i === place ? 'on' : undefined} title={`${moment(last - (windows - 1 - i) * step)}: ${count(calls.value?.[i] ?? 0)} spans`} style={{ height: `${4 + (28 * (calls.value?.[i] ?? 0)) / top}px` }} onClick={() => go(i)} />)}
+          {deploys.map((d) => <b key={d.version} class="deploy" title={deployed(d)} style={{ left: `${(100 * (d.at - from)) / (last - from)}%` }}>▾</b>)}
         </div>
         <input type="range" min={0} max={windows - 1} value={place} aria-label="Time" aria-valuetext={`${moment(time.end - step)} to ${moment(time.end)}`} onChange={(e) => go(Number(e.currentTarget.value))} />
       </div>
       <button class="button small" type="button" aria-label="Later" disabled={time.live} onClick={() => set({ at: time.end + step >= now ? '' : iso(time.end + step) })}>›</button>
+      {deploys.length > 0 && <p class="deploys small"><span class="faint">▾ New versions:</span> {deploys.map(deployed).join(' · ')}</p>}
       <span class="small">{moment(time.end - step)} – {time.live ? 'now' : moment(time.end)}</span>
       {!time.live && <button class="button small" type="button" onClick={() => set({ at: '' })}>Now</button>}
     </div>
@@ -299,7 +305,7 @@ function NodeDrawer({ m, node: n, time, choose, close }: { m: Measured; node: Gr
           {lag !== undefined && <div><dt>Lag now</dt><dd><b>{count(lag)}</b> {plural(lag, 'message').replace(/^\S+ /, '')}</dd></div>}
         </dl>
       ) : <Figures m={m} of={n.figures} />}
-      {lag !== undefined && <Lag topic={name} />}
+      {lag !== undefined && <Lag topic={name} points={behind(name)} />}
       {topic && out.some((e) => e.dwell?.p95) && <Dwells edges={out} />}
       {!topic && !n.place?.mesh && <Series service={name} time={time} />}
       <Ends title={topic ? 'Sent by' : 'Called by'} m={m} edges={into} end="from" choose={choose} />
