@@ -46,6 +46,10 @@ export async function until(yes, minutes = 1) {
   }
 }
 
+/** standStill leaves what is shown as it is: what the page asks from now on is not
+ * answered, so that one can read it twice. */
+export const standStill = (page) => page.route('**/api/v1/**', () => undefined)
+
 /** slowly does something on a page whose processor is twenty times slower. */
 export async function slowly(page, deed) {
   const devtools = await page.context().newCDPSession(page)

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { before, describe, it } from 'node:test'
-import { accessible, ask, login, narrow, open, seen, until, world } from './lib.mjs'
+import { accessible, ask, login, narrow, open, seen, standStill, until, world } from './lib.mjs'
 
 const red = '/models/wine/red/0.1.0'
 
@@ -104,6 +104,8 @@ describe('models', { concurrency: false }, () => {
     await facts.waitFor()
     for (const word of ['threshold 0.25', 'reference 800', 'False alarms, by design', 'needs 200']) await facts.getByText(word).first().waitFor()
     const figure = region(page, 'Cumulative')
+    await figure.waitFor()
+    await standStill(page)
     const rows = await table(figure)
     // The gap, anew from the bins that the page shows.
     const bins = (await table(region(page, 'Reference and current'))).map((r) => r.map((c) => Number.parseFloat(c) / 100))
@@ -123,6 +125,7 @@ describe('models', { concurrency: false }, () => {
     const page = await open(t, world.demo, `${red}?feature=alcohol&range=1h`)
     const figure = region(page, 'Control chart')
     await figure.waitFor()
+    await standStill(page)
     const rows = await table(figure)
     const { features } = await profileOf()
     const alcohol = features.find((f) => f.name === 'alcohol')
@@ -157,6 +160,8 @@ describe('models', { concurrency: false }, () => {
     const page = await open(t, world.demo, `${red}?feature=alcohol`)
     const figure = region(page, 'Drift over time')
     const plot = figure.getByRole('group', { name: /read with the arrow keys/ })
+    await plot.waitFor()
+    await standStill(page)
     await plot.focus()
     await page.keyboard.press('End')
     const said = figure.locator('[aria-live=polite]')
@@ -269,11 +274,11 @@ describe('models', { concurrency: false }, () => {
 
   it('groups alerts and draws them over time', async (t) => {
     const page = await open(t, world.demo, '/alerts?show=all')
-    const { alerts } = await demo('/api/v1/alerts?page_size=50')
     const figure = region(page, 'Timeline')
     await figure.waitFor()
-    assert.equal((await table(figure)).length, alerts.length)
-    assert.equal(await figure.locator('rect.span').count(), alerts.length)
+    await until(async () => (await table(figure)).length === (await demo('/api/v1/alerts?page_size=50')).alerts.length) // one may have been raised since
+    await standStill(page)
+    assert.equal(await figure.locator('rect.span').count(), (await table(figure)).length)
     await region(page, 'wine/red/0.1.0').getByRole('link', { name: /moved: alcohol/ }).first().waitFor()
     await page.getByRole('button', { name: 'By cause' }).click()
     await page.waitForURL(/group=cause/)

@@ -1,6 +1,6 @@
 import { useEffect } from 'preact/hooks'
 import { ErrorBoundary, lazy, LocationProvider, Route, Router, useLocation } from 'preact-iso'
-import { away } from './api/client'
+import { away, gone } from './api/client'
 import { books } from './ledger'
 import { useLedger, useOpenAlerts } from './live'
 import { Login } from './pages/login'
@@ -8,7 +8,7 @@ import { Overview } from './pages/overview'
 import { ended, entering, identity, logout, may, session, trouble, whoami } from './session'
 import { theme, type Theme } from './theme'
 import { Icon, type IconName } from './ui/icon'
-import { Skeleton, Trouble } from './ui/parts'
+import { Skeleton, Status, Trouble } from './ui/parts'
 import { useKeys } from './keys'
 import { own, rangeKey, ranges, useQuery } from './url'
 import { count, since, utc } from './words'
@@ -86,6 +86,7 @@ function Shell() {
       <Rail path={path} />
       <div class="page">
         <Bar path={path} />
+        <div role="status">{gone.value && <p class="gone"><Status kind="warning">The gateway does not answer</Status> What is here is as it was. It is asked again by itself.</p>}</div>
         <main id="main" tabIndex={-1}>
           {read(path) === null ? <Nowhere /> : <Safe at={url}><Router>
             <Route path="/" component={Overview} />

@@ -15,11 +15,11 @@ export function useKeys(deeds: Deeds): void {
       if (document.querySelector('dialog:modal')) return // what is open in front has the keys
       if (e.ctrlKey || e.metaKey || e.altKey || target.isContentEditable || target.matches('input:not([type=checkbox]), textarea, select')) return
       if (e.key === 'Enter' && target.closest('a, button, input, summary, [role=button]')) return // what has the focus is meant
-      const soon = Date.now() - when < 1000
+      const soon = e.timeStamp - when < 1000 // as they were pressed, however slow the page is
       // What comes after "g" goes somewhere, and does nothing that it does alone.
       const deed = soon && before === 'g' ? latest.current[`g ${e.key}`] : latest.current[e.key]
       before = e.key
-      when = Date.now()
+      when = e.timeStamp
       if (!deed) return
       e.preventDefault()
       deed()

@@ -1,4 +1,5 @@
 // The gateway's API, as whoever the browser's session is.
+import { signal } from '@preact/signals'
 
 /** Failure is an answer that was no success. */
 export class Failure extends Error {
@@ -19,6 +20,9 @@ let lost = () => {}
 export const whenLost = (tell: () => void): void => {
   lost = tell
 }
+
+/** gone is whether the gateway did not answer when it was asked last. */
+export const gone = signal(false)
 
 type Query = Record<string, string | number | boolean | string[] | undefined>
 
@@ -95,9 +99,12 @@ export async function send(method: string, path: string, body?: unknown, signal?
 
 async function reach(path: string, request: RequestInit): Promise<Response> {
   try {
-    return await fetch(path, request)
+    const answer = await fetch(path, request)
+    gone.value = false
+    return answer
   } catch (err) {
     if ((err as Error).name === 'AbortError') throw err
+    gone.value = true
     throw new Failure(0, 'The gateway does not answer.')
   }
 }

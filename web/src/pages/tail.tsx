@@ -117,7 +117,7 @@ function Filters({ records, query, set, profiles }: { records: boolean; query: R
 /** useTail watches while the component is there. What arrives is drawn some times a
  * second, however much it is. */
 function useTail(question: Question, paused: boolean): State {
-  const [state, show] = useState(nothing)
+  const [state, show] = useState({ of: '', ...nothing })
   const still = useRef(paused)
   const draw = useRef(() => {})
   const key = JSON.stringify(question)
@@ -134,7 +134,7 @@ function useTail(question: Question, paused: boolean): State {
       const since = Date.now() - over * 1000
       came = came.filter(([at]) => at > since)
       if (!still.current && now.waiting.length > 0) now = { ...now, rows: [...now.waiting, ...now.rows].slice(0, room), waiting: [] }
-      show({ ...now, rate: came.reduce((sum, [, n]) => sum + n, 0) / over })
+      show({ of: key, ...now, rate: came.reduce((sum, [, n]) => sum + n, 0) / over })
     }
     let lost = 0 // when the last stream ended
     let standing = () => {}
@@ -174,8 +174,7 @@ function useTail(question: Question, paused: boolean): State {
       clearTimeout(retry)
       standing()
       draw.current = () => {}
-      show(nothing)
     }
   }, [key])
-  return state
+  return state.of === key ? state : nothing // of another question nothing is known yet
 }

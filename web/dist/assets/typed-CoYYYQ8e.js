@@ -1,1 +1,0 @@
-import{$ as e,Z as t,w as n}from"./parts-Drju-bB_.js";import{x as r}from"./index-DarANR7d.js";function i(n){let i=e(null);return t(()=>{let e=i.current;e&&e.value!==n&&(r.back||document.activeElement!==e)&&(e.value=n)},[n]),i}function a({value:e,...t}){return n(`input`,{ref:i(e),...t})}export{i as n,a as t};
