@@ -11,7 +11,7 @@ import { Icon, type IconName } from './ui/icon'
 import { Skeleton, Status, Trouble } from './ui/parts'
 import { useKeys } from './keys'
 import { own, rangeKey, ranges, useQuery } from './url'
-import { count, since, utc } from './words'
+import { at, count, since, utc } from './words'
 import { Help } from './ui/help'
 import { Missing, Safe } from './ui/safe'
 import { Palette } from './ui/palette'
@@ -171,7 +171,7 @@ function Books() {
   return (
     <a class={state === 'missing' ? 'books wrong' : 'books'} href="/pipeline" title="accepted = stored + duplicate + rejected + sampled + dead letters + in flight">
       <b><Icon name={state === 'missing' ? 'error' : 'ok'} size={13} /><span>{state === 'missing' ? 'Books do not balance' : 'Books balance'}</span></b>
-      <span>{state === 'missing' ? `${count(missing.toString())} messages missing` : `${count(accepted.toString())} accepted`}</span>
+      <span>{state === 'missing' ? `${count(missing.toString())} messages missing` : ledger.failure ? `as of ${at(ledger.since)}` : `${count(accepted.toString())} accepted`}</span>
     </a>
   )
 }
