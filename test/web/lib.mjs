@@ -18,7 +18,7 @@ after(() => browser.close())
 /** open is a page of a browser of its own. What the page loads from elsewhere, what it
  * says in the console and what fails in it end the test; but for what a browser says itself
  * of a gateway that is not there, where the test bears that. */
-export async function open(t, address, path, { theme = 'light', width = 1280, height = world.shots ? 800 : 900, bears = /40[0134]/ } = {}) {
+export async function open(t, address, path, { theme = 'light', width = 1280, height = world.shots ? 800 : 900, bears = /40[0134]|50[34]/ } = {}) {
   const context = await browser.newContext({ colorScheme: theme, viewport: { width, height } })
   context.setDefaultTimeout(60_000) // a busy machine is slow
   const page = await context.newPage()
