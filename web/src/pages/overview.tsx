@@ -143,7 +143,7 @@ interface Line { service: string; calls: number[]; errors: number[]; p95: number
 
 function Services() {
   const [query] = useQuery()
-  const { start, end, minutes } = rangeOf(query)
+  const { start, end, minutes, name } = rangeOf(query)
   const step = Math.max(60, Math.ceil((minutes * 60) / 48 / 60) * 60)
   const services = useAsked(`services ${start} ${end}`, async (signal): Promise<{ lines: Line[]; sampled: number }> => {
     const { services } = await get<ListServicesResponse>('/api/v1/services', {}, signal)
@@ -155,7 +155,7 @@ function Services() {
       .map((s) => ({ service: s.service, calls: s.calls.map(Number), errors: s.errors.map(Number), p95: Number(s.duration) / 1e6 }))
       .sort((a, b) => share(b) - share(a) || total(b.calls) - total(a.calls))
     return { lines, sampled }
-  }, 15_000)
+  }, 15_000, `services ${name}`)
   return (
     <Card title="Services" note={services.value ? `${count(services.value.lines.length)}, errors first${services.value.sampled > 1 ? `; estimates from one span in ${count(services.value.sampled)}` : ''}` : ''} tools={<a href="/traces">Traces</a>}>
       <Shown of={services} what="Services" rows={5}>
