@@ -27,5 +27,10 @@ func Parse(token string, parts int) (at int64, rest []string, err error) {
 			return at, rest[1:], nil
 		}
 	}
-	return 0, nil, fault.Invalid.New("page_token: not one that was given out").WithReason("PAGE_TOKEN_INVALID")
+	return 0, nil, Unknown()
+}
+
+// Unknown is the error for a token that no list gave out.
+func Unknown() error {
+	return fault.Invalid.New("page_token: not one that was given out").WithReason("PAGE_TOKEN_INVALID")
 }

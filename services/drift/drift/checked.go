@@ -99,7 +99,7 @@ func checkedPlace(token string) (*store.CheckedPlace, error) {
 	}
 	n, err := strconv.ParseUint(number[0], 10, 64)
 	if err != nil {
-		return nil, fault.Invalid.New("page_token: not one that was given out").WithReason("PAGE_TOKEN_INVALID")
+		return nil, pagetoken.Unknown()
 	}
 	return &store.CheckedPlace{At: micros, Number: n}, nil
 }

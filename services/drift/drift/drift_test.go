@@ -357,6 +357,18 @@ func TestPagesOfAlertsAndScores(t *testing.T) {
 			break
 		}
 	}
+	for _, garbage := range []string{"garbage", "{" + ids[0][1:], strings.ReplaceAll(ids[0], "-", "")} {
+		_, err := r.ListAlerts(as(t, "acme"), &driftv1.ListAlertsRequest{PageToken: garbage})
+		require.ErrorContains(t, err, "page_token: not one that was given out")
+		_, err = r.ListProfiles(as(t, "acme"), &driftv1.ListProfilesRequest{PageToken: garbage})
+		require.ErrorContains(t, err, "page_token: not one that was given out")
+		_, err = r.ListProfileStatuses(as(t, "acme"), &driftv1.ListProfileStatusesRequest{PageToken: garbage})
+		require.ErrorContains(t, err, "page_token: not one that was given out")
+		_, err = r.ListDeliveries(as(t, "acme"), &driftv1.ListDeliveriesRequest{PageToken: garbage})
+		require.ErrorContains(t, err, "page_token: not one that was given out")
+		_, err = r.ListSilences(as(t, "acme"), &driftv1.ListSilencesRequest{PageToken: garbage})
+		require.ErrorContains(t, err, "page_token: not one that was given out")
+	}
 	require.Len(t, ids, len(whole))
 	require.True(t, slices.IsSortedFunc(ids, func(a, b string) int { return strings.Compare(b, a) }))
 

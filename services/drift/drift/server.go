@@ -177,9 +177,13 @@ func (s *server) ListProfiles(ctx context.Context, req *driftv1.ListProfilesRequ
 	if !ok {
 		return nil, errNobody()
 	}
+	after, err := afterID(req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
 	limit := pageSize(req.GetPageSize(), maxPage)
 	found, err := s.state.ListProfiles(ctx, store.Profiles{
-		Tenant: id.Tenant, Space: req.GetSpace(), Within: id.Spaces, After: req.GetPageToken(), Limit: limit,
+		Tenant: id.Tenant, Space: req.GetSpace(), Within: id.Spaces, After: after, Limit: limit,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list profiles: %w", err)
@@ -360,6 +364,14 @@ func parseAfter(token string) (after store.After, err error) {
 	return store.After{Slot: time.UnixMicro(micros), Trigger: trigger[0]}, nil
 }
 
+// afterID reads a token that is the id of the last item of a page, a UUID.
+func afterID(token string) (string, error) {
+	if token == "" || len(token) == 36 && uuid.Validate(token) == nil {
+		return token, nil
+	}
+	return "", pagetoken.Unknown()
+}
+
 // ListAlerts lists alerts.
 func (s *server) ListAlerts(ctx context.Context, req *driftv1.ListAlertsRequest) (*driftv1.ListAlertsResponse, error) {
 	id, ok := identity.From(ctx)
@@ -374,9 +386,13 @@ func (s *server) ListAlerts(ctx context.Context, req *driftv1.ListAlertsRequest)
 		}
 		uid = p.UID
 	}
+	after, err := afterID(req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
 	limit := pageSize(req.GetPageSize(), maxAlerts)
 	found, err := s.state.ListAlerts(ctx, store.Alerts{
-		Tenant: id.Tenant, Profile: uid, Within: id.Spaces, OpenOnly: req.GetOpenOnly(), After: req.GetPageToken(), Limit: limit,
+		Tenant: id.Tenant, Profile: uid, Within: id.Spaces, OpenOnly: req.GetOpenOnly(), After: after, Limit: limit,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list alerts: %w", err)

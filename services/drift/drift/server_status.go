@@ -29,6 +29,10 @@ func (s *server) ListProfileStatuses(ctx context.Context, req *driftv1.ListProfi
 	if !ok {
 		return nil, errNobody()
 	}
+	after, err := afterID(req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
 	each := int(min(cmp.Or(req.GetScores(), defaultOfEach), maxOfEach))
 	limit := pageSize(req.GetPageSize(), min(maxStatuses, maxOfAll/each))
 	leave, err := s.turns.EnterFor(ctx, s.tenants.Of(id.Tenant), longestTurn)
@@ -37,7 +41,7 @@ func (s *server) ListProfileStatuses(ctx context.Context, req *driftv1.ListProfi
 	}
 	defer leave()
 	profiles, err := s.state.ListProfiles(ctx, store.Profiles{
-		Tenant: id.Tenant, Space: req.GetSpace(), Within: id.Spaces, ActiveOnly: true, After: req.GetPageToken(), Limit: limit,
+		Tenant: id.Tenant, Space: req.GetSpace(), Within: id.Spaces, ActiveOnly: true, After: after, Limit: limit,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list profiles: %w", err)

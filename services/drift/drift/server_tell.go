@@ -29,8 +29,12 @@ func (s *server) ListDeliveries(ctx context.Context, req *driftv1.ListDeliveries
 	if !ok {
 		return nil, errNobody()
 	}
+	after, err := afterID(req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
 	of := store.Deliveries{
-		Tenant: id.Tenant, Within: id.Spaces, Alert: req.GetAlert(), Route: req.GetRoute(), After: req.GetPageToken(), Limit: pageSize(req.GetPageSize(), maxPage),
+		Tenant: id.Tenant, Within: id.Spaces, Alert: req.GetAlert(), Route: req.GetRoute(), After: after, Limit: pageSize(req.GetPageSize(), maxPage),
 	}
 	if req.GetState() != driftv1.DeliveryState_DELIVERY_STATE_UNSPECIFIED {
 		for state, number := range deliveryStates {
@@ -145,8 +149,12 @@ func (s *server) ListSilences(ctx context.Context, req *driftv1.ListSilencesRequ
 	if !ok {
 		return nil, errNobody()
 	}
+	after, err := afterID(req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
 	limit := pageSize(req.GetPageSize(), maxPage)
-	found, err := s.state.ListSilences(ctx, id.Tenant, !req.GetAll(), s.now(), req.GetPageToken(), limit)
+	found, err := s.state.ListSilences(ctx, id.Tenant, !req.GetAll(), s.now(), after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list silences: %w", err)
 	}
