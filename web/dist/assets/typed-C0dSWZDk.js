@@ -1,1 +1,0 @@
-import{Q as e,et as t,w as n}from"./parts-67Ohnh3p.js";import{x as r}from"./index-B6NPGoRp.js";function i(n){let i=t(null);return e(()=>{let e=i.current;e&&e.value!==n&&(r.back||document.activeElement!==e)&&(e.value=n)},[n]),i}function a({value:e,...t}){return n(`input`,{ref:i(e),...t})}export{i as n,a as t};
