@@ -80,11 +80,11 @@ function Went({ profile, score }: { profile: Profile; score: Score }) {
         const shown = deploys.filter((d) => d.at >= first && d.at <= last)
         return (
           <>
-          <Figure title="Drift over time" name={`${profile.name} ${name} over time`} columns={momentColumns} rows={points}
-            note={<><span><i class="swatch chance" />expected by chance</span><span><b class="diamond" aria-hidden="true">◆</b> over</span><span><i class="cell hatched" />too few values</span></>}>
-            {(cursor) => <OverTime points={points} cursor={cursor} title={`${score.detector} of ${name} over time, under its threshold`} markers={shown.map((d) => ({ slot: new Date(d.at).toISOString(), word: d.version }))} />}
-          </Figure>
-          {shown.length > 0 && <p class="faint small">New versions: {shown.map(told).join(' · ')}</p>}
+            <Figure title="Drift over time" name={`${profile.name} ${name} over time`} columns={momentColumns} rows={points}
+              note={<><span><i class="swatch chance" />expected by chance</span><span><b class="diamond" aria-hidden="true">◆</b> over</span><span><i class="cell hatched" />too few values</span></>}>
+              {(cursor) => <OverTime points={points} cursor={cursor} title={`${score.detector} of ${name} over time, under its threshold`} markers={shown.map((d) => ({ slot: new Date(d.at).toISOString(), word: d.version }))} />}
+            </Figure>
+            {shown.length > 0 && <p class="faint small">New versions: {shown.map(told).join(' · ')}</p>}
           </>
         )
       }}

@@ -107,8 +107,7 @@ func (h handler) callback(w http.ResponseWriter, r *http.Request) {
 		fail(w, fault.Precondition.New("the token is too long for a browser: a rule gives too many spaces").WithReason("TOKEN_TOO_LONG"))
 		return
 	}
-	cookies.set(accessCookie, in.GetToken(), in.GetSessionExpireTime().AsTime())
-	cookies.set(refreshCookie, in.GetRefreshToken(), in.GetSessionExpireTime().AsTime())
+	cookies.session(in)
 	back := done.GetReturnTo()
 	if !local(back) {
 		back = "/"
@@ -138,8 +137,7 @@ func LogIn(w http.ResponseWriter, r *http.Request, auth authv1.AuthServiceClient
 	}
 	_, local := plain(r, accessCookie)
 	cookies := jar{w, r, !local}
-	cookies.set(accessCookie, done.GetToken(), done.GetSessionExpireTime().AsTime())
-	cookies.set(refreshCookie, done.GetRefreshToken(), done.GetSessionExpireTime().AsTime())
+	cookies.session(done)
 	cookies.set(deviceCookie, done.GetDevice(), time.Now().Add(deviceLife))
 	w.Header().Set("Cache-Control", "no-store")
 	return nil
@@ -167,8 +165,7 @@ func (h handler) refresh(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	cookies.set(accessCookie, next.GetToken(), next.GetSessionExpireTime().AsTime())
-	cookies.set(refreshCookie, next.GetRefreshToken(), next.GetSessionExpireTime().AsTime())
+	cookies.session(next)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusNoContent)
 }

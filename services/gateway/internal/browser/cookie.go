@@ -6,14 +6,14 @@ import (
 	"net/netip"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/driftmesh/driftmesh/internal/fault"
 )
 
 // The cookies.
 const (
-	loginCookie = "driftmesh-login" // a login that has begun; see loginOf
-	// accessCookie is kept for as long as the session, though its token ends before: else
-	// its browser would be nobody then, and not be told.
+	loginCookie   = "driftmesh-login" // a login that has begun; see loginOf
 	accessCookie  = "driftmesh-access"
 	refreshCookie = "driftmesh-refresh"
 	deviceCookie  = "driftmesh-device" // kept for longer than a session: the mesh knows who logged in here before
@@ -61,6 +61,21 @@ type jar struct {
 	to     http.ResponseWriter
 	asked  *http.Request
 	secure bool
+}
+
+// tokens are an answer of auth that begins a session or goes on with it.
+type tokens interface {
+	GetToken() string
+	GetRefreshToken() string
+	GetSessionExpireTime() *timestamppb.Timestamp
+}
+
+// session keeps both tokens for as long as the session, though the access token ends
+// before: else its browser would be nobody then, and not be told.
+func (j jar) session(t tokens) {
+	ends := t.GetSessionExpireTime().AsTime()
+	j.set(accessCookie, t.GetToken(), ends)
+	j.set(refreshCookie, t.GetRefreshToken(), ends)
 }
 
 func (j jar) set(name, value string, ends time.Time) {

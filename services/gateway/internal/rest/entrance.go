@@ -167,11 +167,7 @@ func (e *entrance) json(next runtime.HandlerFunc) runtime.HandlerFunc {
 		at, _ := runtime.HTTPPattern(r.Context())
 		route := e.rules[rule{r.Method, at.String()}]
 		permission := route.permission
-		in := Failer(apiRoutes{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if err := route.question.check(r.URL.Query()); err != nil {
-				writeError(w, err)
-				return
-			}
+		in := Failer(apiRoutes{route.question.ask(func(w http.ResponseWriter, r *http.Request) {
 			next(&opening{ResponseWriter: w, body: bodyOf(r.Context())}, r, params)
 		})})
 		if r.URL.Path == streamPath {

@@ -32,13 +32,8 @@ const heartbeat = 10 * time.Second
 // Whoever reads slowly holds up the call behind, which then drops what its bounded
 // queue has no room for, and counts it.
 func tailEvents(ingest ingestv1.IngestServiceClient) http.HandlerFunc {
-	takes := allOf(&ingestv1.TailRequest{})
-	return func(w http.ResponseWriter, r *http.Request) {
+	return allOf(&ingestv1.TailRequest{}).ask(func(w http.ResponseWriter, r *http.Request) {
 		req := &ingestv1.TailRequest{}
-		if err := takes.check(r.URL.Query()); err != nil {
-			writeError(w, err)
-			return
-		}
 		if err := runtime.PopulateQueryParameters(req, r.URL.Query(), utilities.NewDoubleArray(nil)); err != nil {
 			writeError(w, fault.Invalid.New("%v", err).WithReason("BAD_FILTER"))
 			return
@@ -76,7 +71,7 @@ func tailEvents(ingest ingestv1.IngestServiceClient) http.HandlerFunc {
 			}
 			beat.Reset(heartbeat)
 		}
-	}
+	})
 }
 
 type tailItem struct {

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -18,10 +19,23 @@ import (
 // A parameter that a route does not take is a mistake worth naming, as an unknown field
 // of a body is: grpc-gateway would answer as if nothing had been asked.
 
-// question is what a JSON route may be asked with behind its path.
+// question is what a route may be asked with behind its path.
 type question struct {
-	fields protoreflect.FieldDescriptors // nil is none
-	takes  []string                      // names of those that neither the path nor the body has
+	// fields are those of the message that the parameters fill; nil where there is none,
+	// and a parameter is known by its name alone.
+	fields protoreflect.FieldDescriptors
+	takes  []string // names of those that neither the path nor the body has
+}
+
+// ask lets through to next what asks with nothing else.
+func (q question) ask(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := q.check(r.URL.Query()); err != nil {
+			writeError(w, err)
+			return
+		}
+		next(w, r)
+	}
 }
 
 // questionOf is that of a route that stands for a method.
@@ -58,19 +72,20 @@ func allFields(fields protoreflect.FieldDescriptors) question {
 
 // check names the first parameter that there is not.
 func (q question) check(sent url.Values) error {
-	for _, name := range sorted(sent) {
-		path, _, _ := strings.Cut(name, "[") // labels[key]
-		if !q.knows(strings.Split(path, ".")) {
+	for _, name := range slices.Sorted(maps.Keys(sent)) {
+		if !q.knows(name) {
 			return noParameter(name, q.takes)
 		}
 	}
 	return nil
 }
 
-func (q question) knows(path []string) bool {
+func (q question) knows(name string) bool {
 	if q.fields == nil {
-		return false
+		return slices.Contains(q.takes, name)
 	}
+	name, _, _ = strings.Cut(name, "[") // labels[key]
+	path := strings.Split(name, ".")
 	top := field(q.fields, path[0])
 	return top != nil && slices.Contains(q.takes, string(top.Name())) && leads(top, path[1:])
 }
@@ -105,24 +120,7 @@ func noParameter(name string, takes []string) error {
 	return fault.Invalid.New("there is no parameter %q: the route takes %s", name, all).WithReason("UNKNOWN_PARAMETER")
 }
 
-func sorted(values url.Values) []string {
-	names := make([]string, 0, len(values))
-	for name := range values {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
-
 // taking is a route that stands for no method, with all the parameters that it takes.
 func taking(next http.HandlerFunc, takes ...string) apiRoutes {
-	return apiRoutes{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for _, name := range sorted(r.URL.Query()) {
-			if !slices.Contains(takes, name) {
-				writeError(w, noParameter(name, takes))
-				return
-			}
-		}
-		next(w, r)
-	})}
+	return apiRoutes{question{takes: takes}.ask(next)}
 }

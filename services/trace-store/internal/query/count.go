@@ -90,9 +90,19 @@ func (q *Reader) Count(ctx context.Context, tenant string, c Count) (*Counted, e
 	if err != nil {
 		return nil, fmt.Errorf("count: %w", err)
 	}
-	rows, oldest, err := q.rowsOf(ctx, w, matching, beside > 4*most && c.whole())
-	if err != nil || rows == 0 {
-		return out, err
+	many := beside > 4*most
+	var rows uint64
+	var oldest int64
+	if many && c.whole() {
+		rows, err = q.about(ctx, " FROM span_index "+w.any()+" AND "+matching, w.args, 0)
+	} else {
+		rows, oldest, err = q.rowsOf(ctx, w, matching)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("count: %w", err)
+	}
+	if rows == 0 {
+		return out, nil
 	}
 	out.Sampled = oneOf(rows, most)
 	w.arg("oldest", oldest)
@@ -101,7 +111,7 @@ func (q *Reader) Count(ctx context.Context, tenant string, c Count) (*Counted, e
 	w.arg("step", out.Step.Nanoseconds())
 	w.arg("bounds", durationBounds)
 	w.arg("sets", uint64(maxSets))
-	later := beside <= 4*most && out.Sampled == 1 // where that takes reading little
+	later := !many && out.Sampled == 1 // where that takes reading little
 	g := &gridding{times: c.Times, top: c.Top, out: out, cells: map[[2]int]Tally{}}
 	if err := q.count(ctx, countSQL(w, matching, later), w.args, g); err != nil {
 		return nil, tooMany(err, "count", "there are too many spans in this time: ask for a shorter one, or for fewer services")
@@ -174,19 +184,10 @@ func (s *Search) whole() bool {
 	return s.Operation == "" && len(s.Attributes) == 0 && len(s.Any) == 0 && len(s.Traces) == 0 && s.MinDuration == 0 && s.MaxDuration == 0
 }
 
-// rowsOf is how many rows match, and when the first of them was accepted; or about how
-// many, by the index alone.
-func (q *Reader) rowsOf(ctx context.Context, w *where, matching string, about bool) (rows uint64, oldest int64, err error) {
-	from := " FROM span_index " + w.any() + " AND " + matching
-	if about {
-		rows, err = q.about(ctx, from, w.args, 0)
-	} else {
-		err = q.row(ctx, "SELECT count(), toUnixTimestamp64Nano(min(ReceivedAt))"+from, w.args, &rows, &oldest)
-	}
-	if err != nil {
-		return 0, 0, fmt.Errorf("count: %w", err)
-	}
-	return rows, oldest, nil
+// rowsOf is how many rows match, and when the first of them was accepted.
+func (q *Reader) rowsOf(ctx context.Context, w *where, matching string) (rows uint64, oldest int64, err error) {
+	err = q.row(ctx, "SELECT count(), toUnixTimestamp64Nano(min(ReceivedAt)) FROM span_index "+w.any()+" AND "+matching, w.args, &rows, &oldest)
+	return rows, oldest, err
 }
 
 // moved is how far from the time a later version of a span is looked for.

@@ -177,21 +177,22 @@ func TestCount(t *testing.T) {
 		require.Len(t, got.Operations, 2)
 		require.True(t, got.MoreServices && got.MoreOperations)
 	})
-	t.Run("a sample is one of whole traces", func(t *testing.T) {
-		reader := query.New(f.db, query.Limits{CountRows: 200})
-		c := query.Count{Search: counts(30)}
-		got, err := reader.Count(t.Context(), "acme", c)
-		require.NoError(t, err)
-		require.Equal(t, uint64(8), got.Sampled, "more than 400 rows match")
-		var want []sentSpan
-		for _, s := range last {
-			if f.count(fmt.Sprintf("SELECT toUInt64(cityHash64(toFixedString(unhex('%x'), 16)) %% 8)", s.TraceId)) == 0 && matches(c.Search, s) {
-				want = append(want, s)
+	for most, one := range map[int]uint64{200: 8, 100: 16} { // more than twice, and than four times as many match
+		t.Run(fmt.Sprintf("a sample is one in %d of whole traces", one), func(t *testing.T) {
+			c := query.Count{Search: counts(30)}
+			got, err := query.New(f.db, query.Limits{CountRows: most}).Count(t.Context(), "acme", c)
+			require.NoError(t, err)
+			require.Equal(t, one, got.Sampled)
+			var want []sentSpan
+			for _, s := range last {
+				if f.count(fmt.Sprintf("SELECT toUInt64(cityHash64(toFixedString(unhex('%x'), 16)) %% %d)", s.TraceId, one)) == 0 && matches(c.Search, s) {
+					want = append(want, s)
+				}
 			}
-		}
-		require.NotEmpty(t, want)
-		requireCounted(t, c, want, got)
-	})
+			require.NotEmpty(t, want)
+			requireCounted(t, c, want, got)
+		})
+	}
 }
 
 // TestCountBounds: what is too much is refused with the field.
